@@ -1,0 +1,168 @@
+"""Connected components of small masks: labels and the largest one, on the host or on the device.
+
+The host backend is scikit-image behind one ``jax.pure_callback``. Under ``vmap`` the whole batch travels in one
+call: the masks are stacked with an empty row between them and labelled as one picture. Masks cross to the host
+packed eight cells to a byte, because large callback arguments can deadlock the CPU client; pass masks at
+feature-map size, never images. A program with a callback cannot be exported nor kept in the persistent
+compile cache; the device backend (neighbour minima and pointer jumping) has neither limit and gives the same result.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import skimage
+from jax.typing import ArrayLike
+
+from jaxloc._checks import check_choice, check_rank
+
+Backend = Literal["host", "device"]
+
+
+def label(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "host") -> jax.Array:
+    """Number the connected components of one mask in raster order of their first cell.
+
+    Args:
+        mask: bool ``[h, w]``.
+        connectivity: 8 or 4 neighbours (static).
+        backend: ``"host"`` (scikit-image in a callback) or ``"device"`` (static).
+
+    Returns:
+        int32 ``[h, w]``: 0 outside the mask, components from 1.
+
+    Raises:
+        ValueError: ``mask`` is not one map, or an unknown option.
+    """
+    mask = _check(mask, connectivity, backend)
+    if backend == "host":
+        return _call_host(_number_stack, mask, jnp.int32, connectivity)
+    roots = _roots(mask, connectivity)
+    is_root = roots.ravel() == jnp.arange(mask.size)
+    return jnp.where(mask, jnp.append(jnp.cumsum(is_root), 0)[roots], 0).astype(jnp.int32)
+
+
+def largest_component(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "host") -> jax.Array:
+    """The component with the most cells; ties go to the first in raster order.
+
+    Args:
+        mask: bool ``[h, w]``.
+        connectivity: 8 or 4 neighbours (static).
+        backend: ``"host"`` (scikit-image in a callback) or ``"device"`` (static).
+
+    Returns:
+        bool ``[h, w]``; empty where ``mask`` is.
+
+    Raises:
+        ValueError: ``mask`` is not one map, or an unknown option.
+    """
+    mask = _check(mask, connectivity, backend)
+    if backend == "host":
+        return _call_host(_largest_stack, mask, jnp.bool_, connectivity)
+    roots = _roots(mask, connectivity)
+    cells = jnp.zeros(mask.size + 1, jnp.int32).at[roots.ravel()].add(1)
+    return mask & (roots == jnp.argmax(cells[:-1]))
+
+
+def _check(mask: ArrayLike, connectivity: int, backend: Backend) -> jax.Array:
+    mask = jnp.asarray(mask)
+    check_rank("mask", mask, 2, "[h, w]")
+    if mask.dtype != jnp.bool_:
+        raise ValueError(f"mask must be bool, got {mask.dtype}; compare it with a threshold first")
+    check_choice("connectivity", connectivity, (8, 4))
+    check_choice("backend", backend, ("host", "device"))
+    return mask
+
+
+# On the host: plain NumPy on stacks of masks.
+
+
+def label_stack(masks: np.ndarray, connectivity: int = 8) -> np.ndarray:
+    """Number the components of each mask of a stack, as ``label`` does, in one call of scikit-image.
+
+    Args:
+        masks: bool ``[n, h, w]``.
+        connectivity: 8 or 4.
+
+    Returns:
+        int32 ``[n, h, w]``, numbered from 1 within each mask.
+    """
+    n, h, w = masks.shape
+    tall = np.pad(masks, ((0, 0), (0, 1), (0, 0))).reshape(n * (h + 1), w)
+    if tall.size == 0:
+        return np.zeros(masks.shape, np.int32)
+    numbered = skimage.measure.label(tall, connectivity=2 if connectivity == 8 else 1)
+    labels = numbered.reshape(n, h + 1, w)[:, :h].astype(np.int32)
+    before = np.maximum.accumulate(np.concatenate([[0], labels.max((1, 2))[:-1]]))
+    return np.where(labels > 0, labels - before[:, None, None], 0).astype(np.int32)
+
+
+def largest_stack(masks: np.ndarray, connectivity: int = 8) -> np.ndarray:
+    """The largest component of each mask of a stack, as ``largest_component`` does.
+
+    Args:
+        masks: bool ``[n, h, w]``.
+        connectivity: 8 or 4.
+
+    Returns:
+        bool ``[n, h, w]``.
+    """
+    labels = label_stack(masks, connectivity)
+    kinds = int(labels.max(initial=0)) + 1
+    per_mask = labels + kinds * np.arange(len(labels))[:, None, None]
+    cells = np.bincount(per_mask.ravel(), minlength=kinds * len(labels)).reshape(-1, kinds)
+    cells[:, 0] = 0
+    return (labels == cells.argmax(1)[:, None, None]) & (labels > 0)
+
+
+def _number_stack(packed: np.ndarray, width: int, connectivity: int) -> np.ndarray:
+    return label_stack(np.unpackbits(packed, axis=-1, count=width).astype(bool), connectivity)
+
+
+def _largest_stack(packed: np.ndarray, width: int, connectivity: int) -> np.ndarray:
+    return largest_stack(np.unpackbits(packed, axis=-1, count=width).astype(bool), connectivity)
+
+
+def _call_host(function, mask: jax.Array, dtype: type, connectivity: int) -> jax.Array:  # type: ignore[no-untyped-def]
+    """One callback for however many masks vmap has stacked up; leading axes are flattened to one."""
+    width = mask.shape[1]
+
+    def on_host(packed: np.ndarray) -> np.ndarray:
+        packed = np.asarray(packed)
+        stack = packed.reshape(-1, *packed.shape[-2:])
+        return function(stack, width, connectivity).reshape(*packed.shape[:-1], width)
+
+    result = jax.ShapeDtypeStruct(mask.shape, dtype)
+    return jax.pure_callback(on_host, result, jnp.packbits(mask, axis=-1), vmap_method="expand_dims")
+
+
+# On the device.
+
+
+def _roots(mask: jax.Array, connectivity: int) -> jax.Array:
+    """The raster index of each cell's component's first cell; ``mask.size`` outside the mask.
+
+    Every turn hooks each tree's root to the lowest label that any of its cells sees next to it, then shortens the
+    paths. Labels only fall, and stop when no neighbour is lower: each component then shows its smallest index.
+    """
+    outside = mask.size
+    start = jnp.where(mask, jnp.arange(outside).reshape(mask.shape), outside)
+
+    def lowest_neighbour(labels: jax.Array) -> jax.Array:
+        around = jnp.pad(labels, 1, constant_values=outside)
+        vertical = jnp.minimum(jnp.minimum(around[:-2], around[2:]), around[1:-1])
+        if connectivity == 8:
+            low = jnp.minimum(jnp.minimum(vertical[:, :-2], vertical[:, 2:]), vertical[:, 1:-1])
+        else:
+            low = jnp.minimum(jnp.minimum(around[1:-1, :-2], around[1:-1, 2:]), vertical[:, 1:-1])
+        return jnp.where(mask, low, outside)
+
+    def step(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        labels, lowest = state
+        parents = jnp.arange(outside + 1).at[labels.ravel()].min(lowest.ravel())
+        parents = parents[parents]
+        labels = parents[parents[labels]]
+        return labels, lowest_neighbour(labels)
+
+    labels, _ = jax.lax.while_loop(lambda state: (state[0] != state[1]).any(), step, (start, lowest_neighbour(start)))
+    return labels

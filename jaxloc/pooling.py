@@ -1,0 +1,79 @@
+"""Pooling of the selected descriptors of one feature map into one vector.
+
+Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section
+III-C. An empty mask gives zeros, never NaN.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxloc._checks import check_rank
+
+
+def l2_normalize(vector: ArrayLike) -> jax.Array:
+    """Scale ``[..., d]`` to unit length along the last axis; zero vectors stay zero."""
+    vector = jnp.asarray(vector, jnp.float32)
+    largest = jnp.abs(vector).max(-1, keepdims=True)
+    scaled = vector / jnp.where(largest > 0, largest, 1)
+    length = jnp.sqrt(jnp.square(scaled).sum(-1, keepdims=True))
+    return scaled / jnp.where(length > 0, length, 1)
+
+
+def average_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
+    """Mean of the selected descriptors.
+
+    Args:
+        features: ``[h, w, d]``.
+        mask: bool ``[h, w]``, True = selected.
+
+    Returns:
+        float32 ``[d]``.
+
+    Raises:
+        ValueError: not one map, or the mask is of another size.
+    """
+    features, mask = _check(features, mask)
+    return jnp.where(mask, features, 0).sum((0, 1)) / jnp.maximum(mask.sum(), 1)
+
+
+def max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
+    """Largest value of each channel over the selected descriptors.
+
+    Args:
+        features: ``[h, w, d]``.
+        mask: bool ``[h, w]``, True = selected.
+
+    Returns:
+        float32 ``[d]``.
+
+    Raises:
+        ValueError: not one map, or the mask is of another size.
+    """
+    features, mask = _check(features, mask)
+    return jnp.where(mask.any(), jnp.where(mask, features, -jnp.inf).max((0, 1), initial=-jnp.inf), 0)
+
+
+def average_max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
+    """Average- and max-pooled descriptors, each ℓ2-normalised on its own, concatenated: SCDA's vector.
+
+    Args:
+        features: ``[h, w, d]``.
+        mask: bool ``[h, w]``, True = selected.
+
+    Returns:
+        float32 ``[2 d]``, average first; the concatenation is not normalised again.
+
+    Raises:
+        ValueError: not one map, or the mask is of another size.
+    """
+    return jnp.concatenate([l2_normalize(average_pool(features, mask)), l2_normalize(max_pool(features, mask))])
+
+
+def _check(features: ArrayLike, mask: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    features, mask = jnp.asarray(features), jnp.asarray(mask)
+    check_rank("features", features, 3, "[h, w, d]")
+    check_rank("mask", mask, 2, "[h, w]")
+    if mask.shape != features.shape[:2] or mask.dtype != jnp.bool_:
+        raise ValueError(f"mask must be bool {features.shape[:2]}, got {mask.dtype} {mask.shape}")
+    return features.astype(jnp.float32), mask[..., None]

@@ -1,0 +1,45 @@
+"""Set before jax starts: virtual devices, and enough worker threads that host callbacks cannot starve."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("NPROC", "32")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["HF_HUB_OFFLINE"] = "1"
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2".strip()
+
+import numpy as np
+import pytest
+import skimage.data
+
+
+@pytest.fixture(scope="session")
+def photos_folder() -> Path:
+    """The optional folder of real photographs with boxes."""
+    folder = os.environ.get("JAXLOC_TEST_DATA")
+    if not folder or not Path(folder, "voc07_left").is_dir():
+        pytest.skip("JAXLOC_TEST_DATA does not name a folder with voc07_left")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def cat() -> np.ndarray:
+    """A real photograph that ships inside scikit-image: uint8 ``[300, 451, 3]``."""
+    return skimage.data.chelsea()
+
+
+@pytest.fixture(scope="session")
+def vgg16():
+    """The embedded default weights, from a cache shared by the session."""
+    from jaxloc import models
+
+    return models.load("vgg16")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def weights_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the session's own, unless the environment names one."""
+    if "JAXLOC_CACHE" not in os.environ:
+        os.environ["JAXLOC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    return Path(os.environ["JAXLOC_CACHE"])

@@ -1,0 +1,166 @@
+"""Both backends against a flood fill, under every transformation that users apply."""
+
+import subprocess
+import sys
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, PartitionSpec
+from skimage.measure import label as skimage_label
+
+from jaxloc import components
+from tests.reference import scda_ddt as reference
+
+BACKENDS = ("host", "device")
+
+
+def spiral(side: int) -> np.ndarray:
+    mask = np.zeros((side, side), bool)
+    y, x, dy, dx = 0, 0, 0, 1
+    mask[0, 0] = True
+    turns = 0
+    while turns < 2:
+        ahead, beyond = (y + dy, x + dx), (y + 2 * dy, x + 2 * dx)
+        inside = 0 <= ahead[0] < side and 0 <= ahead[1] < side
+        open_beyond = not (0 <= beyond[0] < side and 0 <= beyond[1] < side) or not mask[beyond]
+        if inside and open_beyond and not mask[ahead]:
+            y, x = ahead
+            mask[y, x] = True
+            turns = 0
+        else:
+            dy, dx = dx, -dy
+            turns += 1
+    return mask
+
+
+def masks() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    checkerboard = np.indices((12, 15)).sum(0) % 2 == 0
+    tie = np.zeros((7, 9), bool)
+    tie[1:3, 1:3] = tie[4:6, 5:7] = True
+    padded = np.zeros((14, 20), bool)
+    padded[:9, :11] = rng.random((9, 11)) < 0.5
+    return {
+        "sparse": rng.random((21, 31)) < 0.2,
+        "half": rng.random((21, 31)) < 0.5,
+        "dense": rng.random((16, 16)) < 0.8,
+        "empty": np.zeros((6, 5), bool),
+        "full": np.ones((6, 5), bool),
+        "one cell": np.ones((1, 1), bool),
+        "row": rng.random((1, 17)) < 0.6,
+        "column": rng.random((17, 1)) < 0.6,
+        "checkerboard": checkerboard,
+        "spiral": spiral(21),
+        "tie": tie,
+        "padded": padded,
+    }
+
+
+@pytest.mark.parametrize("name", masks())
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("connectivity", [8, 4])
+def test_equals_a_flood_fill(name, backend, connectivity):
+    mask = masks()[name]
+    expected = reference.components(mask, connectivity)
+    np.testing.assert_array_equal(components.label(mask, connectivity=connectivity, backend=backend), expected)
+    np.testing.assert_array_equal(
+        components.largest_component(mask, connectivity=connectivity, backend=backend),
+        reference.largest(mask, connectivity),
+    )
+    np.testing.assert_array_equal(expected, skimage_label(mask, connectivity=2 if connectivity == 8 else 1))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ties_go_to_the_first_in_raster_order(backend):
+    found = np.asarray(components.largest_component(masks()["tie"], backend=backend))
+    assert found[1, 1]
+    assert not found[4, 5]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("transform", [jax.jit, lambda f: f, lambda f: jax.jit(jax.vmap(f))])
+def test_jit_and_vmap_change_nothing(backend, transform):
+    rng = np.random.default_rng(1)
+    stack = rng.random((9, 13, 17)) < rng.random((9, 1, 1))
+    for function, oracle in (
+        (components.label, reference.components),
+        (components.largest_component, reference.largest),
+    ):
+        mapped = transform(lambda mask, function=function: function(mask, backend=backend))
+        try:
+            found = mapped(stack)
+        except ValueError:
+            found = np.stack([mapped(mask) for mask in stack])
+        np.testing.assert_array_equal(found, np.stack([oracle(mask) for mask in stack]))
+
+
+def test_vmap_crosses_to_the_host_once(monkeypatch):
+    calls = []
+    largest_stack = components.largest_stack
+    monkeypatch.setattr(components, "largest_stack", lambda m, c: calls.append(m.shape) or largest_stack(m, c))
+    stack = np.random.default_rng(0).random((50, 8, 8)) < 0.5
+    jax.block_until_ready(jax.vmap(components.largest_component)(stack))
+    assert calls == [(50, 8, 8)]
+
+
+def test_nested_vmap():
+    stack = np.random.default_rng(0).random((3, 4, 8, 9)) < 0.5
+    found = jax.vmap(jax.vmap(components.label))(stack)
+    np.testing.assert_array_equal(found[2, 3], reference.components(stack[2, 3]))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sharded_over_two_devices(backend):
+    if jax.device_count() < 2:
+        pytest.skip("one device only: XLA_FLAGS was set before the tests")
+    stack = np.random.default_rng(2).random((8, 14, 14)) < 0.5
+    mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
+    spec = PartitionSpec("data")
+    function = jax.vmap(lambda mask: components.largest_component(mask, backend=backend))
+    sharded = jax.jit(jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
+    np.testing.assert_array_equal(sharded(stack), np.stack([reference.largest(mask) for mask in stack]))
+
+
+ONE_CORE = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import jax, numpy as np
+from jaxloc import components
+step = jax.jit(lambda stack: jax.vmap(components.largest_component)(stack).sum())
+for count in (1, 64, 4000):
+    stack = np.random.default_rng(0).random((count, 28, 28)) < 0.5
+    print(int(step(stack)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "sched_setaffinity"), reason="no processor affinity on this system")
+def test_no_deadlock_on_one_core():
+    environment = {key: value for key, value in __import__("os").environ.items() if key != "NPROC"}
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_CORE], capture_output=True, text=True, timeout=120, env=environment, check=True
+    )
+    assert len(done.stdout.split()) == 3
+
+
+class Variants(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, without_device=True)
+    def test_same_in_every_variant(self):
+        mask = masks()["half"]
+        found = self.variant(lambda m: components.largest_component(m, backend="device"))(mask)
+        np.testing.assert_array_equal(found, reference.largest(mask))
+
+
+@pytest.mark.parametrize("function", [components.label, components.largest_component])
+def test_wrong_arguments_say_what_is_wrong(function):
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 4\).*jax\.vmap"):
+        function(jnp.ones((2, 3, 4), bool))
+    with pytest.raises(ValueError, match="bool"):
+        function(jnp.ones((3, 4)))
+    with pytest.raises(ValueError, match="connectivity must be one of 8, 4"):
+        function(jnp.ones((3, 4), bool), connectivity=6)
+    with pytest.raises(ValueError, match="'host', 'device'"):
+        function(jnp.ones((3, 4), bool), backend="gpu")

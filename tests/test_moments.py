@@ -1,0 +1,136 @@
+"""Streaming moments against float64, merged in any order, over devices, and for counts past 2²⁴."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import Mesh, PartitionSpec
+
+from jaxloc import ddt, moments
+
+
+def descriptors(count: int, dimension: int = 12, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(4, dimension))
+    return np.maximum(rng.normal(size=(count, 4)) @ mixing + rng.normal(size=(count, dimension)) + 3, 0).astype(
+        np.float32
+    )
+
+
+def assert_moments_of(found: moments.Moments, x: np.ndarray, rtol: float = 1e-5) -> None:
+    x = x.reshape(-1, x.shape[-1]).astype(np.float64)
+    assert moments.count(found) == len(x)
+    np.testing.assert_allclose(found.mean, x.mean(0), rtol=rtol)
+    scatter = (x - x.mean(0)).T @ (x - x.mean(0))
+    np.testing.assert_allclose(found.scatter, scatter, atol=rtol * np.abs(scatter).max())
+
+
+def test_equals_float64_whatever_the_layout():
+    x = descriptors(210)
+    assert_moments_of(moments.of(x), x)
+    assert_moments_of(moments.of(x.reshape(3, 7, 10, 12)), x)
+
+
+def test_invalid_descriptors_do_not_count_even_if_not_finite():
+    x = descriptors(60).reshape(6, 10, 12)
+    valid = np.random.default_rng(0).random((6, 10)) < 0.5
+    broken = np.where(valid[..., None], x, np.nan)
+    assert_moments_of(moments.of(broken, valid), x[valid])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(0, 10))
+def test_any_split_merges_to_the_whole(sizes, seed):
+    x = descriptors(sum(sizes) + 2, seed=seed)
+    parts = np.split(x, np.cumsum(sizes))
+    np.random.default_rng(seed).shuffle(parts)
+    valid = [np.arange(50) < len(part) for part in parts]
+    padded = [np.pad(part, ((0, 50 - len(part)), (0, 0))) for part in parts]
+    each = [moments.of(part, keep) for part, keep in zip(padded, valid, strict=True)]
+    assert_moments_of(functools.reduce(moments.merge, each), x)
+    tree = each
+    while len(tree) > 1:
+        tree = [functools.reduce(moments.merge, tree[i : i + 2]) for i in range(0, len(tree), 2)]
+    assert_moments_of(tree[0], x)
+
+
+def test_empty_is_the_identity():
+    some = moments.of(descriptors(9))
+    for merged in (moments.merge(some, moments.empty(12)), moments.merge(moments.empty(12), some)):
+        jax.tree.map(np.testing.assert_array_equal, merged, some)
+    nothing = moments.of(np.zeros((5, 12)), np.zeros(5, bool))
+    jax.tree.map(np.testing.assert_array_equal, nothing, moments.empty(12))
+
+
+def test_psum_over_two_devices_equals_one():
+    if jax.device_count() < 2:
+        pytest.skip("one device only: XLA_FLAGS was set before the tests")
+    x = descriptors(80)
+    mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
+
+    def fit(part):
+        return moments.psum(moments.of(part), "data")
+
+    sharded = jax.jit(jax.shard_map(fit, mesh=mesh, in_specs=PartitionSpec("data"), out_specs=PartitionSpec()))
+    assert_moments_of(sharded(x), x)
+
+
+def test_vmap_gives_one_set_for_each_leading_index():
+    x = descriptors(40).reshape(4, 10, 12)
+    for found, part in zip(np.arange(4), x, strict=True):
+        one = jax.tree.map(lambda value, i=found: value[i], jax.vmap(moments.of)(x))
+        assert_moments_of(one, part)
+
+
+def test_count_stays_exact_past_float32():
+    single = moments.of(np.ones((1, 2), np.float32))
+    many = moments.Moments(jnp.array([2**24, 2**20 - 1]), jnp.ones(2), jnp.zeros((2, 2)))
+    merged = moments.merge(many, single)
+    assert moments.count(merged) == (2**24 << 20) + 2**20
+    np.testing.assert_array_equal(merged.mean, 1)
+
+
+def test_ten_million_descriptors_keep_the_first_eigenvector():
+    block = descriptors(10_000, dimension=64)
+    x = block.astype(np.float64)
+    one = moments.of(block)
+
+    def body(_, total):
+        return moments.merge(total, one)
+
+    total = jax.jit(lambda: jax.lax.fori_loop(0, 1000, body, moments.empty(64)))()
+    assert moments.count(total) == 10_000_000
+    covariance = np.cov(x, rowvar=False)
+    direction = np.linalg.eigh(covariance)[1][:, -1]
+    found = np.asarray(ddt.fit(total, components=1, sign="none").components[0], np.float64)
+    assert min(np.abs(found - direction).max(), np.abs(found + direction).max()) < 1e-4
+
+
+def test_distant_mean_does_not_lose_the_scatter():
+    x = descriptors(4000) + 1000
+    found = functools.reduce(moments.merge, [moments.of(part) for part in np.split(x, 40)])
+    assert_moments_of(found, x, rtol=1e-3)
+
+
+def test_covariance_divides_by_the_count():
+    x = descriptors(50)
+    np.testing.assert_allclose(
+        moments.covariance(moments.of(x)), np.cov(x, rowvar=False, bias=True), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_wrong_arguments_are_refused():
+    x = descriptors(8)
+    with pytest.raises(ValueError, match=r"at least one axis before d"):
+        moments.of(x[0])
+    with pytest.raises(ValueError, match="one flag per descriptor"):
+        moments.of(x, np.ones(3, bool))
+    with pytest.raises(ValueError, match="different dimension: 12 and 3"):
+        moments.merge(moments.of(x), moments.empty(3))
+    batch = jax.vmap(moments.of)(x[:, None])
+    with pytest.raises(ValueError, match=r"jax\.vmap"):
+        moments.merge(batch, batch)
