@@ -1,0 +1,251 @@
+"""DDT: find what the images of a set share, from the first principal component of all their descriptors.
+
+Wei, Zhang, Li, Xie, Wu, Shen & Zhou, "Deep descriptor transforming for image co-localization", IJCAI 2017, and
+"Unsupervised object discovery and co-localization by deep descriptor transforming" (DDT+), 2019. Fitting takes
+``Moments`` of any number of images; every other function takes one image, and ``jax.vmap`` makes it a batch.
+
+Settled where the papers are silent: the mask is the largest 8-connected component of ``P¹ > 0`` at feature
+resolution (released code), DDT+ fits each layer on its own descriptors (the released code fits both on one), and an
+eigenvector's arbitrary sign is fixed so that the indicator correlates positively with the aggregation map; the
+released code instead makes the loading of largest magnitude positive (``sign="loading"``).
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxloc import boxes, components
+from jaxloc._checks import check_choice, check_rank
+from jaxloc.grids import valid_cells
+from jaxloc.localization import Localization
+from jaxloc.moments import Moments, covariance
+
+Sign = Literal["aggregation", "loading", "none"]
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class Model(NamedTuple):
+    """A fitted DDT of one layer.
+
+    Attributes:
+        mean: float32 ``[d]``, ``x̄``.
+        components: float32 ``[k, d]``, unit eigenvectors ``ξ₁ … ξ_k`` by falling eigenvalue, signs fixed.
+        eigenvalues: float32 ``[k]``, variance along each.
+        explained: float32 ``[k]``, share of the total variance.
+        correlation: float32 ``[k]``, correlation of each indicator with the aggregation map over the whole set;
+            a small magnitude (below 0.3, say) at the first means that the sign is in doubt.
+    """
+
+    mean: jax.Array
+    components: jax.Array
+    eigenvalues: jax.Array
+    explained: jax.Array
+    correlation: jax.Array
+
+
+def fit(moments: Moments, *, components: int = 2, sign: Sign = "aggregation") -> Model:
+    """Principal components of an image set's descriptors (equations 1 and 2).
+
+    Args:
+        moments: of all descriptors of the set, from ``moments.of`` and ``moments.merge``.
+        components: how many to keep (static).
+        sign: how each component's arbitrary sign is fixed (static). ``"aggregation"``: its indicator correlates
+            positively with the sum over channels, ``sign(ξᵀ Cov 1) = +``; ``"loading"``: its coordinate of largest
+            magnitude is positive (the released code); ``"none"``: as the eigensolver left it. For the rule that
+            fewer cells be positive, count them and call ``orient``.
+
+    Raises:
+        ValueError: more components than dimensions, an unknown rule, or moments of several sets at once.
+    """
+    check_rank("scatter", moments.scatter, 2, "[d, d]")
+    check_choice("sign", sign, ("aggregation", "loading", "none"))
+    dimension = moments.mean.shape[0]
+    if not 1 <= components <= dimension:
+        raise ValueError(f"components must be between 1 and the dimension {dimension}, got {components}")
+    with jax.default_matmul_precision("highest"):
+        matrix = covariance(moments)
+        values, vectors = jnp.linalg.eigh(matrix)
+        values = jnp.maximum(values[::-1][:components], 0)
+        directions = vectors[:, ::-1][:, :components].T
+        towards_sum = directions @ matrix.sum(1)
+        if sign == "loading":
+            largest = jnp.argmax(jnp.abs(directions), 1)
+            directions *= _plus_or_minus(jnp.take_along_axis(directions, largest[:, None], 1))
+        elif sign == "aggregation":
+            directions *= _plus_or_minus(towards_sum)[:, None]
+        spread = jnp.sqrt(values * jnp.maximum(matrix.sum(), 0))
+        correlation = jnp.where(spread > 0, directions @ matrix.sum(1) / jnp.where(spread > 0, spread, 1), 0)
+    variance = jnp.trace(matrix)
+    return Model(
+        mean=moments.mean,
+        components=directions,
+        eigenvalues=values,
+        explained=jnp.where(variance > 0, values / jnp.where(variance > 0, variance, 1), 0),
+        correlation=jnp.clip(correlation, -1, 1),
+    )
+
+
+def _plus_or_minus(x: jax.Array) -> jax.Array:
+    return jnp.where(x < 0, -1.0, 1.0)
+
+
+def orient(model: Model, positive_share: ArrayLike) -> Model:
+    """Flip the components that are positive on more than half of the set's cells (the ``minority`` rule).
+
+    Args:
+        model: a fitted model.
+        positive_share: ``[k]``, share of all cells of the set where each indicator is positive.
+
+    Raises:
+        ValueError: ``positive_share`` does not have one number per component.
+    """
+    share = jnp.asarray(positive_share)
+    if share.shape != model.eigenvalues.shape:
+        raise ValueError(f"positive_share must be {model.eigenvalues.shape}, got {share.shape}")
+    flip = jnp.where(share > 0.5, -1.0, 1.0)
+    return model._replace(components=model.components * flip[:, None], correlation=model.correlation * flip)
+
+
+def indicator_maps(model: Model, features: ArrayLike) -> jax.Array:
+    """Indicator maps ``Pʲ = ξⱼᵀ (x − x̄)`` of one image (equation 3).
+
+    Args:
+        model: a fitted model.
+        features: ``[h, w, d]`` of the layer the model was fitted on.
+
+    Returns:
+        float32 ``[k, h, w]``.
+
+    Raises:
+        ValueError: ``features`` is not one map, or of another dimension.
+    """
+    features = jnp.asarray(features)
+    check_rank("features", features, 3, "[h, w, d]")
+    check_rank("model.components", model.components, 2, "[k, d]")
+    if features.shape[-1] != model.mean.shape[-1]:
+        raise ValueError(
+            f"features have {features.shape[-1]} channels, the model was fitted on {model.mean.shape[-1]}: "
+            "use the same layer of the same network"
+        )
+    centred = features.astype(jnp.float32) - model.mean
+    return jnp.einsum("hwd,kd->khw", centred, model.components, precision=_HIGHEST)
+
+
+def positive_cells(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
+    """Valid cells whose indicator is strictly positive.
+
+    Args:
+        indicator: ``[h, w]``.
+        size: int ``[2]``, valid rows and columns; ``None`` means all.
+
+    Returns:
+        bool ``[h, w]``.
+
+    Raises:
+        ValueError: ``indicator`` is not one map.
+    """
+    indicator = jnp.asarray(indicator)
+    check_rank("indicator", indicator, 2, "[h, w]")
+    return (indicator > 0) & valid_cells(size, (indicator.shape[0], indicator.shape[1]))
+
+
+def noise_score(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
+    """Share of valid cells that are positive: 0 means the image certainly lacks the object (section 4.5).
+
+    Args:
+        indicator: ``[h, w]``, ``P¹``.
+        size: int ``[2]``, valid rows and columns; ``None`` means all.
+
+    Raises:
+        ValueError: ``indicator`` is not one map.
+    """
+    positive = positive_cells(indicator, size=size)
+    valid = valid_cells(size, (positive.shape[0], positive.shape[1]))
+    return positive.sum() / jnp.maximum(valid.sum(), 1)
+
+
+def object_mask(
+    indicator: ArrayLike,
+    below: ArrayLike | None = None,
+    *,
+    size: ArrayLike | None = None,
+    connectivity: int = 8,
+    backend: components.Backend = "host",
+) -> jax.Array:
+    """Mask of the common object: DDT from one layer's ``P¹``, DDT+ from two.
+
+    Args:
+        indicator: ``[h, w]``, ``P¹`` of the deepest layer.
+        below: ``[h, w]``, ``P¹`` of the convolution below it; given, the result is DDT+'s
+            ``LCC(P¹ > 0) ∧ (P¹_below > 0)``, with no component step after.
+        size: int ``[2]``, valid rows and columns; ``None`` means all.
+        connectivity: 8 (the released code) or 4 (static).
+        backend: where components are labelled, ``"host"`` or ``"device"`` (static).
+
+    Returns:
+        bool ``[h, w]``.
+
+    Raises:
+        ValueError: not one map, two maps of different size, or an unknown option.
+    """
+    positive = positive_cells(indicator, size=size)
+    mask = components.largest_component(positive, connectivity=connectivity, backend=backend)
+    if below is None:
+        return mask
+    positive_below = positive_cells(below, size=size)
+    if positive_below.shape != mask.shape:
+        raise ValueError(f"both maps must have one size, got {mask.shape} and {positive_below.shape}")
+    return mask & positive_below
+
+
+def localize(
+    model: Model,
+    features: ArrayLike,
+    image_size: ArrayLike,
+    *,
+    below: Model | None = None,
+    features_below: ArrayLike | None = None,
+    size: ArrayLike | None = None,
+    connectivity: int = 8,
+    backend: components.Backend = "host",
+) -> Localization:
+    """Indicator map, mask, box and noise score of one image.
+
+    The score is ``s / (1 + s)``, with ``s`` the mean of ``P¹`` inside the mask in standard deviations of ``P¹`` over
+    the set (``√λ₁``): 0.5 is one standard deviation.
+
+    Args:
+        model: fitted on the set (or on another set of the same object).
+        features: ``[h, w, d]`` of the model's layer.
+        image_size: int ``[2]``, rows and columns of the original image, in whose pixels the box is.
+        below: model of the convolution below, for DDT+.
+        features_below: ``[h, w, d]`` of that layer.
+        size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
+        connectivity: 8 or 4 (static).
+        backend: where components are labelled, ``"host"`` or ``"device"`` (static).
+
+    Returns:
+        ``Localization``, whose ``response`` is ``P¹`` and whose ``positive_share`` is the noise score.
+
+    Raises:
+        ValueError: not one map, another dimension or size, half of DDT+, or an unknown option.
+    """
+    indicator = indicator_maps(model, features)[0]
+    if (below is None) != (features_below is None):
+        raise ValueError("DDT+ needs both below (a model) and features_below (a map), DDT neither")
+    indicator_below = None if below is None or features_below is None else indicator_maps(below, features_below)[0]
+    mask = object_mask(indicator, indicator_below, size=size, connectivity=connectivity, backend=backend)
+    deviation = jnp.sqrt(model.eigenvalues[0])
+    mean = jnp.where(mask, indicator, 0).sum() / jnp.maximum(mask.sum(), 1)
+    strength = jnp.where(deviation > 0, mean / jnp.where(deviation > 0, deviation, 1), 0)
+    found = mask.any()
+    return Localization(
+        response=indicator,
+        mask=mask,
+        box=boxes.mask_to_box(mask, image_size, size=size),
+        found=found,
+        score=jnp.where(found, strength / (1 + strength), 0),
+        positive_share=noise_score(indicator, size=size),
+    )
