@@ -1,0 +1,77 @@
+"""From RGB in [0, 1] to what a network was trained on. Belongs to the weights and travels in their metadata."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from jaxloc.errors import WeightsError
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """``(image · scale − mean) / std`` on the channels in ``channel_order``; hashable, so static under jit.
+
+    Attributes:
+        scale: multiplies images in [0, 1]; 255 for Caffe's family.
+        mean: subtracted, one per channel, in ``channel_order``.
+        std: divides, one per channel.
+        channel_order: ``"rgb"`` or ``"bgr"``, the order the first convolution expects.
+    """
+
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channel_order: str = "rgb"
+
+    def __post_init__(self) -> None:
+        if self.channel_order not in ("rgb", "bgr"):
+            raise WeightsError(f"channel_order must be 'rgb' or 'bgr', got {self.channel_order!r}")
+        if len(self.mean) != 3 or len(self.std) != 3 or 0 in self.std:
+            raise WeightsError(f"mean and std need three numbers, std none of them zero: {self.mean}, {self.std}")
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Apply to images ``[..., 3]``, RGB, float32 in [0, 1]."""
+        if self.channel_order == "bgr":
+            images = images[..., ::-1]
+        return (images * self.scale - jnp.array(self.mean, jnp.float32)) / jnp.array(self.std, jnp.float32)
+
+    def to_json(self) -> str:
+        """One line of JSON, for a weights file's metadata."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Preprocessing":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            WeightsError: the text is something else.
+        """
+        try:
+            fields = json.loads(text)
+            return cls(
+                float(fields["scale"]), _three(fields["mean"]), _three(fields["std"]), str(fields["channel_order"])
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise WeightsError(
+                f"preprocessing metadata is not readable ({error}): convert the weights again"
+            ) from error
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    first, second, third = map(float, values)
+    return first, second, third
+
+
+TORCHVISION = Preprocessing(1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""RGB in [0, 1], ImageNet mean and standard deviation: torchvision, timm, lpips."""
+
+CAFFE_BGR = Preprocessing(255.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "bgr")
+"""BGR in 0–255, mean subtracted: Caffe, and Keras, which kept its weights."""
+
+CAFFE_RGB = Preprocessing(255.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
+"""RGB in 0–255, mean subtracted: MatConvNet, which flipped the first filters."""
+
+FAMILIES = {"torchvision": TORCHVISION, "caffe-bgr": CAFFE_BGR, "caffe-rgb": CAFFE_RGB}

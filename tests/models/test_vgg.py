@@ -1,0 +1,188 @@
+"""VGG: against torch, padded against alone, layer by layer, under every transformation."""
+
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxloc import models, scda
+from jaxloc.models import architectures, weights_file
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "relu5_3.npz"
+
+
+@pytest.fixture(scope="session")
+def extract(vgg16):
+    """``extract(images, sizes, layers=…)`` with the embedded weights, compiled."""
+    jitted = jax.jit(models.extract_features, static_argnames=("network", "layers", "dtype"))
+    return functools.partial(jitted, vgg16.params, network=vgg16.network)
+
+
+def crop(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    return np.ascontiguousarray(image[20 : 20 + rows, 30 : 30 + columns])
+
+
+def tiny_weights(architecture: str, seed: int = 0) -> dict:
+    """Weights of the right names with random values, fully connected layers included, made lazily small in scale."""
+    rng = np.random.default_rng(seed)
+    params: dict = {}
+    for name, shape in weights_file.expected_shapes(architecture, top=False).items():
+        layer, kind = name.split("/")
+        scale = np.sqrt(2 / np.prod(shape[:-1])) if kind == "kernel" else 0.1
+        params.setdefault(layer, {})[kind] = jnp.asarray(rng.normal(size=shape) * scale, jnp.float32)
+    return params
+
+
+def test_relu5_3_equals_torchvision_on_a_photograph(cat, extract, vgg16):
+    golden = np.load(GOLDEN)
+    assert str(golden["checksum"]) == vgg16.checksum
+    found = extract(cat)["relu5_3"].features
+    expected = golden["features"]
+    np.testing.assert_allclose(found[..., ::32], expected, atol=1e-4 * expected.max())
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 33), (37, 80), (63, 95), (64, 96), (79, 50), (96, 112)])
+def test_padded_equals_alone_at_every_size(cat, extract, size):
+    image = crop(cat, *size)
+    padded = np.full((96, 112, 3), 255, np.uint8)
+    padded[: size[0], : size[1]] = image
+    layers = ("relu1_2", "pool2", "relu3_3", "relu4_3", "relu5_3", "pool4")
+    alone = extract(image, layers=layers)
+    batch = extract(padded[None], np.array([size]), layers=layers)
+    for layer in layers:
+        expected, found = np.asarray(alone[layer].features), np.asarray(batch[layer].features[0])
+        rows, columns = expected.shape[:2]
+        np.testing.assert_array_equal(batch[layer].size[0], [rows, columns])
+        np.testing.assert_array_equal(alone[layer].size, [rows, columns])
+        np.testing.assert_allclose(found[:rows, :columns], expected, atol=1e-5 * expected.max())
+        assert not found[rows:].any()
+        assert not found[:, columns:].any()
+
+
+def test_mixed_sizes_in_one_batch_give_the_masks_and_boxes_of_each_alone(cat, extract):
+    sizes = [(96, 112), (50, 112), (96, 33), (77, 91)]
+    batch = np.zeros((4, 96, 112, 3), np.uint8)
+    for slot, size in zip(batch, sizes, strict=True):
+        slot[: size[0], : size[1]] = crop(cat, *size)
+    maps = extract(batch, np.array(sizes))["relu5_3"]
+    for index, size in enumerate(sizes):
+        alone = extract(crop(cat, *size))["relu5_3"].features
+        expected = scda.localize(alone, np.array(size))
+        found = scda.localize(maps.features[index], np.array(size), size=maps.size[index])
+        np.testing.assert_array_equal(found.box, expected.box)
+        rows, columns = alone.shape[:2]
+        np.testing.assert_array_equal(found.mask[:rows, :columns], expected.mask)
+
+
+def test_unmasked_padding_would_have_leaked(cat, extract):
+    """The test above can fail: without ``sizes`` the same padding corrupts the features."""
+    image = crop(cat, 70, 90)
+    padded = np.pad(image, ((0, 26), (0, 22), (0, 0)))
+    alone = np.asarray(extract(image)["relu5_3"].features)
+    leaked = np.asarray(extract(padded)["relu5_3"].features)[:4, :5]
+    assert np.abs(leaked - alone).max() > 0.01 * alone.max()
+
+
+def test_uint8_and_float_images_agree(cat, extract):
+    image = crop(cat, 48, 64)
+    by_byte, by_float = extract(image)["relu5_3"].features, extract(np.float32(image) / 255)["relu5_3"].features
+    np.testing.assert_allclose(by_byte, by_float, atol=1e-5)
+
+
+def test_jit_vmap_and_batch_agree(cat, extract, vgg16):
+    images = np.stack([crop(cat, 48, 64), crop(cat[::-1], 48, 64), crop(cat[:, ::-1], 48, 64)])
+    sizes = np.array([[48, 64], [33, 64], [48, 17]])
+    batch = extract(images, sizes)["relu5_3"]
+    one = functools.partial(models.extract_features, vgg16.params, network=vgg16.network)
+    mapped = jax.vmap(one)(images, sizes)["relu5_3"]
+    np.testing.assert_allclose(mapped.features, batch.features, atol=1e-4)
+    np.testing.assert_array_equal(mapped.size, batch.size)
+    eager = one(images[1], sizes[1])["relu5_3"]
+    np.testing.assert_allclose(eager.features, batch.features[1], atol=1e-4)
+
+
+def test_batch_shards_over_two_devices_without_a_collective(cat, vgg16):
+    if jax.device_count() < 2:
+        pytest.skip("one device only: XLA_FLAGS was set before the tests")
+    images = np.stack([crop(cat, 32, 48), crop(cat[::-1], 32, 48)])
+    mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
+    data, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    function = jax.jit(functools.partial(models.extract_features, network=vgg16.network))
+    arguments = (jax.device_put(vgg16.params, whole), jax.device_put(images, data))
+    compiled = function.lower(*arguments).compile()
+    assert not [word for word in ("all-reduce", "all-gather", "all-to-all") if word in compiled.as_text()]
+    expected = function(vgg16.params, images)["relu5_3"].features
+    np.testing.assert_allclose(compiled(*arguments)["relu5_3"].features, expected, atol=1e-4)
+
+
+def test_computes_no_deeper_than_asked(cat, vgg16):
+    shallow = {name: vgg16.params[name] for name in ("conv1_1", "conv1_2", "conv2_1")}
+    maps = models.extract_features(shallow, crop(cat, 32, 32), network=vgg16.network, layers=("relu2_1",))
+    assert list(maps) == ["relu2_1"]
+    text = jax.jit(functools.partial(models.extract_features, network=vgg16.network, layers=("relu2_1",)))
+    assert text.lower(vgg16.params, crop(cat, 32, 32)).as_text().count("stablehlo.convolution") == 3
+
+
+def test_layers_come_back_in_the_order_asked_for(cat, extract):
+    maps = extract(crop(cat, 32, 32), layers=("pool3", "relu1_1", "relu5_3"))
+    assert list(jax.tree.leaves(list(maps))) == sorted(maps)  # jit returns dicts with sorted keys
+    assert maps["relu1_1"].features.shape == (32, 32, 64)
+    assert maps["pool3"].features.shape == (4, 4, 256)
+
+
+def test_bfloat16_is_close_and_typed(cat, extract):
+    image = crop(cat, 96, 112)
+    full, half = extract(image)["relu5_3"].features, extract(image, dtype=jnp.bfloat16)["relu5_3"].features
+    assert half.dtype == jnp.bfloat16
+    error = jnp.linalg.norm(half.astype(jnp.float32) - full) / jnp.linalg.norm(full)
+    assert error < 0.03
+
+
+@pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
+def test_every_layer_has_the_shape_its_name_says(architecture):
+    layers = [name for name in architectures.layer_names(architecture) if not name.startswith("fc")]
+    assert len(layers) == {"vgg16": 18, "vgg19": 21}[architecture]
+    function = functools.partial(models.extract_features, network=models.Network(architecture), layers=tuple(layers))
+    shapes = jax.eval_shape(function, tiny_weights(architecture), jnp.zeros((2, 70, 90, 3)))
+    for layer, (features, size) in shapes.items():
+        side = architectures.stride(layer)
+        assert features.shape[:3] == (2, 70 // side, 90 // side)
+        assert (architectures.map_side(layer, 70), architectures.map_side(layer, 90)) == features.shape[1:3]
+        assert size.shape == (2, 2)
+
+
+def test_fully_connected_layers_are_convolutions_over_larger_images():
+    names = weights_file.expected_shapes("vgg16", top=True)
+    params: dict = {}
+    for name, shape in names.items():
+        layer, kind = name.split("/")
+        params.setdefault(layer, {})[kind] = jax.ShapeDtypeStruct(shape, jnp.float32)
+    function = functools.partial(models.extract_features, network=models.Network(), layers=("fc6", "fc7", "fc8"))
+    exact = jax.eval_shape(function, params, jax.ShapeDtypeStruct((224, 224, 3), jnp.float32))
+    assert {layer: m.features.shape for layer, m in exact.items()} == {
+        "fc6": (1, 1, 4096),
+        "fc7": (1, 1, 4096),
+        "fc8": (1, 1, 1000),
+    }
+    larger = jax.eval_shape(function, params, jax.ShapeDtypeStruct((3, 256, 320, 3), jnp.float32))
+    assert larger["fc8"].features.shape == (3, 2, 4, 1000)
+
+
+def test_wrong_images_say_what_is_wrong(cat, vgg16):
+    extract = functools.partial(models.extract_features, vgg16.params, network=vgg16.network)
+    with pytest.raises(ValueError, match=r"images must be RGB.*\(300, 451\)"):
+        extract(cat[..., 0])
+    with pytest.raises(ValueError, match="unknown layer 'relu9_9'; vgg16 has relu1_1"):
+        extract(cat, layers=("relu9_9",))
+    with pytest.raises(ValueError, match=r"5×40 are too small.*16 pixels"):
+        extract(cat[:5, :40])
+    with pytest.raises(ValueError, match=r"sizes must be \(1, 2\)"):
+        extract(cat[None], np.array([300, 451]))
+    with pytest.raises(ValueError, match="convolutions only, so there is no fc7"):
+        extract(cat, layers=("fc7",))
+    with pytest.raises(ValueError, match="unknown architecture 'resnet'"):
+        models.extract_features(vgg16.params, cat, network=models.Network("resnet"))

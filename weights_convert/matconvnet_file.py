@@ -1,0 +1,70 @@
+"""MatConvNet's VGGs (``imagenet-vgg-verydeep-16.mat``), in MATLAB's format 5 or, as HDF5, 7.3.
+
+``layers`` is a cell array of structs with ``name``, ``type`` and ``weights`` ``{filters, biases}`` (in older
+releases the fields ``filters`` and ``biases``); filters are ``[height, width, in, out]``. The average image,
+whose mean of each channel is what images are freed of, is ``meta.normalization.averageImage`` or
+``normalization.averageImage``. HDF5 lists axes in reverse, and its cells hold references.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxloc.errors import WeightsError
+from jaxloc.models.preprocessing import CAFFE_RGB, Preprocessing
+from jaxloc.models.weights_file import Flat
+from weights_convert import matlab5
+from weights_convert.hdf5 import open_hdf5, read_array
+from weights_convert.mapping import Found
+
+VERSION_5 = b"MATLAB 5.0 MAT-file"
+VERSION_73 = b"MATLAB 7.3 MAT-file"
+VARIABLES = ("layers", "meta", "normalization")
+
+
+def read(path: Path) -> Found:
+    """Read a MatConvNet file that holds a VGG.
+
+    Raises:
+        WeightsError: h5py is missing, or the file holds no network of the kind ``vl_simplenn`` runs.
+            A damaged file may raise anything.
+    """
+    with path.open("rb") as file:
+        hdf5 = file.read(len(VERSION_73)) == VERSION_73
+    network = _read_73(path) if hdf5 else matlab5.load(path)
+    if not isinstance(network.get("layers"), list):
+        raise WeightsError(f"{path}: has no cell array 'layers': give a network for vl_simplenn, not DagNN")
+    arrays: Flat = {}
+    for layer in network["layers"]:
+        if layer["type"] == "conv":
+            filters, biases = layer["weights"] if "weights" in layer else (layer["filters"], layer["biases"])
+            arrays |= {f"{layer['name']}/kernel": filters, f"{layer['name']}/bias": biases.ravel()}
+    normalization = network.get("meta", network).get("normalization", {})
+    return Found(arrays, _preprocessing(normalization.get("averageImage")), f"MatConvNet file {path.name}")
+
+
+def _preprocessing(average_image: np.ndarray | None) -> Preprocessing:
+    """Caffe's on RGB, with the mean of a given ``[1, 1, 3]`` or ``[height, width, 3]`` to four decimals."""
+    if average_image is None or average_image.size == 0 or average_image.size % 3:
+        return CAFFE_RGB
+    red, green, blue = (round(float(mean), 4) for mean in average_image.reshape(-1, 3).mean(0, np.float64))
+    return dataclasses.replace(CAFFE_RGB, mean=(red, green, blue))
+
+
+def _read_73(path: Path) -> dict[str, Any]:
+    with open_hdf5(path, str(path)) as file:
+        return {name: _plain_73(file[name], file) for name in VARIABLES if name in file}
+
+
+def _plain_73(item: Any, file: Any) -> Any:
+    """As in ``matlab5``: structs as dicts, cells as lists, text as ``str``, numbers as arrays."""
+    if not hasattr(item, "dtype"):
+        return {name: _plain_73(child, file) for name, child in item.items()}
+    if item.attrs.get("MATLAB_empty"):
+        return np.zeros(0)
+    values = read_array(item)
+    if values.dtype == object:
+        return [_plain_73(file[reference], file) for reference in values.ravel()]
+    return "".join(map(chr, values.ravel())) if item.attrs.get("MATLAB_class") == b"char" else values.T

@@ -1,0 +1,116 @@
+"""One door for every format: read a file, check it, and write jaxloc's own."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxloc.errors import JaxlocError, UsageError, WeightsError
+from jaxloc.models import architectures, weights_file
+from jaxloc.models.extract import Network
+from jaxloc.models.preprocessing import FAMILIES
+from jaxloc.models.weights_file import Weights
+from weights_convert import caffe_file, keras_file, lpips_file, matconvnet_file, safetensors_file, torch_file
+from weights_convert.mapping import Found, architecture_of
+from weights_convert.recognition import recognise
+
+_READERS: dict[str, Callable[[Path], Found]] = {
+    "torch": torch_file.read,
+    "safetensors": safetensors_file.read,
+    "keras": keras_file.read,
+    "matconvnet": matconvnet_file.read,
+    "caffe": caffe_file.read,
+    "lpips": lpips_file.read,
+}
+
+FORMATS = tuple(_READERS)
+"""Names of the formats that can be read."""
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    format: str = "auto",
+    architecture: str = "auto",
+    preprocessing: str = "auto",
+) -> Weights:
+    """Read weights in any known format, check every array, and name them as jaxloc does.
+
+    Args:
+        path: the file.
+        format: one of ``FORMATS``; ``"auto"`` recognises it by content.
+        architecture: ``"vgg16"`` or ``"vgg19"``; ``"auto"`` counts the convolutions.
+        preprocessing: ``"torchvision"``, ``"caffe-bgr"`` or ``"caffe-rgb"``; ``"auto"`` is what the format's
+            usual files expect. Give it for a PyTorch file of weights that were trained in Caffe, which looks
+            like any other.
+
+    Returns:
+        Parameters, what network they are, where they come from, and their checksum.
+
+    Raises:
+        UsageError: an unknown format, architecture or preprocessing.
+        WeightsError: missing, damaged, not a VGG, or the format's library is not installed; the message names
+            the file and the cure.
+    """
+    path = Path(path)
+    for what, value, known in (
+        ("format", format, FORMATS),
+        ("architecture", architecture, tuple(architectures.BLOCKS)),
+        ("preprocessing", preprocessing, tuple(FAMILIES)),
+    ):
+        if value != "auto" and value not in known:
+            raise UsageError(f"unknown {what} {value!r}; known: auto, {', '.join(known)}")
+    found = _find(path, format)
+    if architecture == "auto":
+        kernels = [name for name in found.arrays if name.startswith("conv") and name.endswith("/kernel")]
+        architecture = architecture_of(len(kernels), str(path))
+    family = found.preprocessing if preprocessing == "auto" else FAMILIES[preprocessing]
+    return weights_file.make_weights(found.arrays, Network(architecture, family), found.source, str(path))
+
+
+def _find(path: Path, format: str) -> Found:
+    try:
+        return _READERS[recognise(path) if format == "auto" else format](path)
+    except JaxlocError:
+        raise
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+    except Exception as error:  # parsers promise no list of what they raise on a damaged file
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise WeightsError(f"{path}: damaged or incomplete ({reason}): download or copy it again") from error
+
+
+def convert(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    format: str = "auto",
+    architecture: str = "auto",
+    preprocessing: str = "auto",
+) -> Weights:
+    """Read ``source`` as ``read`` does and write it to ``destination`` in jaxloc's own format.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: an unknown format, architecture or preprocessing, or ``destination`` is ``source``.
+        WeightsError: ``source`` cannot be read, or ``destination`` cannot be written.
+    """
+    weights = read(source, format=format, architecture=architecture, preprocessing=preprocessing)
+    write(weights, source, destination)
+    return weights
+
+
+def write(weights: Weights, source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> None:
+    """Write what was read from ``source`` to ``destination``, in one step.
+
+    Raises:
+        UsageError: they are the same file.
+        WeightsError: ``destination`` cannot be written.
+    """
+    try:
+        if Path(destination).exists() and Path(destination).samefile(source):
+            raise UsageError(f"{destination}: would replace the file that is read: name another destination")
+        weights_file.save(destination, weights)
+    except OSError as error:
+        raise WeightsError(f"{destination}: cannot be written ({error.strerror}): name another destination") from error

@@ -1,0 +1,99 @@
+"""PyTorch's files without PyTorch: the zip format, and the plain one from before version 1.6.
+
+Both are a pickle of tensors that name storages. In a zip archive the storages are members ``data/KEY`` beside
+the pickle; in the plain format they follow the pickle, each with its length in front.
+"""
+
+import io
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from jaxloc.errors import WeightsError
+from weights_convert import unpickle
+from weights_convert.archive import open_archive
+from weights_convert.mapping import Found
+from weights_convert.state_dict import from_state_dict
+from weights_convert.tensors import Tensor
+
+PLAIN_MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")
+"""The bytes of the number that opens a file in the plain format, near its beginning."""
+
+WRAPPERS = ("state_dict", "model")
+"""Keys under which training scripts keep the state dict."""
+
+
+def read(path: Path) -> Found:
+    """Read a PyTorch file that holds the state dict of a VGG.
+
+    Raises:
+        WeightsError: no state dict, or of another network. A damaged file may raise anything.
+    """
+    return from_state_dict(read_tensors(path), f"PyTorch file {path.name}", str(path))
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Every tensor of a state dict by its name, with the file's shapes and number types.
+
+    Args:
+        path: what ``torch.save`` wrote: a state dict, or a dict that holds one as ``state_dict`` or
+            ``model``.
+
+    Raises:
+        WeightsError: no state dict. A damaged file may raise anything.
+    """
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"
+        file.seek(0)
+        tree, data = (_read_zip if zipped else _read_plain)(file, str(path))
+    return {
+        name: tensor.view(tensor.storage.numbers(data[tensor.storage.key]))
+        for name, tensor in _state_dict(tree, str(path)).items()
+    }
+
+
+def _read_zip(file: BinaryIO, where: str) -> tuple[Any, dict[str, bytes]]:
+    with open_archive(file, where) as archive:
+        members = archive.namelist()
+        pickles = [name for name in members if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise WeightsError(f"{where}: a zip archive, but not PyTorch's: give the .pth file itself")
+        folder = pickles[0].removesuffix("data.pkl")
+        if f"{folder}byteorder" in members:
+            _check_byte_order(archive.read(f"{folder}byteorder") == b"little", where)
+        tree, storages = unpickle.load(io.BytesIO(archive.read(f"{folder}data.pkl")), where)
+        return tree, {key: archive.read(f"{folder}data/{key}") for key in storages}
+
+
+def _read_plain(file: BinaryIO, where: str) -> tuple[Any, dict[str, bytes]]:
+    _magic, _version, system = (unpickle.load(file, where)[0] for _ in range(3))
+    _check_byte_order(system["little_endian"], where)
+    tree, storages = unpickle.load(file, where)
+    keys, _ = unpickle.load(file, where)
+    end = os.fstat(file.fileno()).st_size
+    data = {}
+    for key in keys:
+        (size,) = struct.unpack("<q", file.read(8))
+        length = size * storages[key].number_type.itemsize
+        if not 0 <= length <= end - file.tell():
+            raise ValueError(f"{length} bytes wanted where {end - file.tell()} are left")
+        data[key] = file.read(length)
+    return tree, data
+
+
+def _state_dict(tree: Any, where: str) -> Mapping[str, Tensor]:
+    for candidate in (tree, *(tree.get(key) for key in WRAPPERS)) if isinstance(tree, dict) else ():
+        if isinstance(candidate, dict):
+            tensors = {str(name): value for name, value in candidate.items() if isinstance(value, Tensor)}
+            if tensors:
+                return tensors
+    raise WeightsError(f"{where}: holds no state dict: save model.state_dict() with torch.save and convert that")
+
+
+def _check_byte_order(little: bool, where: str) -> None:
+    if not little:
+        raise WeightsError(f"{where}: written on a big-endian machine: load and save it again on a little-endian one")
