@@ -1,0 +1,37 @@
+"""Work done ahead of the consumer in threads, with bounded memory."""
+
+import collections
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def read_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Iterator[R]:
+    """Map a function over items in threads, in order, never more than ``ahead`` results waiting.
+
+    Decoders release the interpreter's lock, so pictures decode while the network runs. Leaving the loop early
+    cancels what has not begun.
+
+    Args:
+        function: called once for each item, in a thread.
+        items: its arguments.
+        workers: number of threads.
+        ahead: results that may wait, at least 1.
+
+    Yields:
+        results, in the order of the items.
+    """
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="jaxloc-read")
+    waiting: collections.deque[Future[R]] = collections.deque()
+    try:
+        for item in items:
+            waiting.append(executor.submit(function, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)

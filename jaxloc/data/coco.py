@@ -1,0 +1,84 @@
+"""Read COCO annotation files: ground truth and predictions for evaluation."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from jaxloc.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotated:
+    """One image of an annotation file.
+
+    Attributes:
+        name: its ``file_name``.
+        category: name of its own category, where the file gives images one; else ``None``.
+        boxes: for each category name, ``(x0, y0, x1, y1, score)`` of its annotations (score 1 where there is none).
+        noise_score: if the file holds one.
+    """
+
+    name: str
+    category: str | None
+    boxes: Mapping[str, list[tuple[float, float, float, float, float]]]
+    noise_score: float | None
+
+    @property
+    def categories(self) -> list[str]:
+        """The image's own category; without one, every category it has boxes of."""
+        return [self.category] if self.category is not None else sorted(self.boxes)
+
+
+def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
+    """Read an annotation file; crowd regions are left out.
+
+    Returns:
+        images by file name.
+
+    Raises:
+        UsageError: unreadable, not COCO, or inconsistent (an annotation of no image, an image listed twice, a box
+            without area), naming the file and the entry.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            coco = json.load(file)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not readable as JSON ({error})") from error
+    try:
+        return _read(coco, str(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: not a COCO annotation file ({type(error).__name__}: {error})") from error
+
+
+def _read(coco: dict[str, Any], path: str) -> dict[str, Annotated]:
+    categories = {entry["id"]: str(entry["name"]) for entry in coco["categories"]}
+    boxes: dict[Any, dict[str, list[tuple[float, float, float, float, float]]]] = {}
+    known = {entry["id"] for entry in coco["images"]}
+    for entry in coco["annotations"]:
+        if entry["image_id"] not in known:
+            raise UsageError(f"{path}: annotation {entry.get('id')} belongs to no image ({entry['image_id']})")
+        if entry["category_id"] not in categories:
+            raise UsageError(f"{path}: annotation {entry.get('id')} has no known category ({entry['category_id']})")
+        x, y, width, height = map(float, entry["bbox"])
+        if not (width > 0 and height > 0):
+            raise UsageError(f"{path}: annotation {entry.get('id')} has a box without area: {entry['bbox']}")
+        if not entry.get("iscrowd"):
+            box = (x, y, x + width, y + height, float(entry.get("score", 1)))
+            boxes.setdefault(entry["image_id"], {}).setdefault(categories[entry["category_id"]], []).append(box)
+    images: dict[str, Annotated] = {}
+    for entry in coco["images"]:
+        name = str(entry["file_name"])
+        if name in images:
+            raise UsageError(f"{path}: lists {name} twice")
+        own = entry.get("category_id")
+        images[name] = Annotated(
+            name,
+            None if own is None else categories[own],
+            boxes.get(entry["id"], {}),
+            entry.get("noise_score"),
+        )
+    return images

@@ -1,0 +1,127 @@
+"""Read one picture, whatever its file holds, as upright RGB; or say in one line why not."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from jaxloc.errors import ImageError
+
+_ORIENTATION = 0x0112
+_REDUCING_GAP = 2
+"""A JPEG is decoded at a fraction of its size as long as it stays this many times the size wanted."""
+
+
+class Picture(NamedTuple):
+    """A decoded picture.
+
+    Attributes:
+        pixels: uint8 ``[h, w, 3]``, RGB, upright; shrunk if a limit was given.
+        original_size: rows and columns of the whole picture, upright.
+    """
+
+    pixels: np.ndarray
+    original_size: tuple[int, int]
+
+
+def read_picture(path: str | os.PathLike[str], *, shorter_side: int | None = None) -> Picture:
+    """Decode a picture to upright RGB.
+
+    Grey, palette, 16-bit (scaled), CMYK, and alpha (dropped) become RGB; EXIF orientation is applied; of an
+    animation the first frame is taken.
+
+    Args:
+        path: the file.
+        shorter_side: shrink (anti-aliased bilinear) until the shorter side is at most this; never enlarge.
+
+    Raises:
+        ImageError: saying why the picture cannot be used.
+    """
+    try:
+        if os.path.getsize(path) == 0:
+            raise ImageError("empty file (0 bytes)")
+        with Image.open(path) as image:
+            return _to_picture(image, shorter_side)
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageError("no such file") from error
+    except UnidentifiedImageError as error:
+        raise ImageError("not a picture, or of a kind that Pillow does not know") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("too many pixels, it may be a decompression bomb; save it smaller") from error
+    except MemoryError as error:
+        raise ImageError("does not fit into memory; save it smaller") from error
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # a damaged file can raise anything in a decoder, and must not end the run
+        raise ImageError(f"damaged: {type(error).__name__}: {error}") from error
+
+
+def read_size(path: str | os.PathLike[str], *, shorter_side: int | None = None) -> tuple[int, int] | None:
+    """Rows and columns that ``read_picture`` would return, from the file's header alone; ``None`` if unreadable.
+
+    Args:
+        path: the file.
+        shorter_side: as for ``read_picture``.
+    """
+    try:
+        with Image.open(path) as image:
+            size = _limited(_upright(image), shorter_side)
+    except Exception:  # whatever is wrong with it, reading it will say
+        return None
+    return size[1], size[0]
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    """Columns and rows once the EXIF orientation is applied."""
+    return image.size[::-1] if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else image.size
+
+
+def _to_picture(image: Image.Image, shorter_side: int | None) -> Picture:
+    columns, rows = _upright(image)
+    if shorter_side:
+        wanted = [_REDUCING_GAP * side for side in _limited(image.size, shorter_side)]
+        image.draft(None, (wanted[0], wanted[1]))
+    upright = _to_rgb(ImageOps.exif_transpose(image))
+    upright = upright.resize(_limited((columns, rows), shorter_side), Image.Resampling.BILINEAR)
+    return Picture(np.asarray(upright), (rows, columns))
+
+
+def _limited(size: tuple[int, int], shorter_side: int | None) -> tuple[int, int]:
+    scale = min(1.0, shorter_side / min(size)) if shorter_side else 1.0
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    """Grey values of 32 bits to uint8: by the smallest usual range that holds them (1, 255, 65535), or by their own."""
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ImageError("holds values that are not numbers")
+    low, high = values.min(), values.max()
+    if low >= 0 and high <= 1:
+        scaled = values * 255
+    elif low >= 0 and high <= 255:
+        scaled = values
+    elif low >= 0 and high <= 65535:
+        scaled = values / 257
+    else:
+        scaled = (values - low) * (255 / (high - low))
+    return np.rint(scaled).astype(np.uint8)
+
+
+def display_name(path: str | os.PathLike[str]) -> str:
+    """A path as printable text, also where its bytes are not valid in any encoding."""
+    return str(Path(path)).encode("utf-8", "backslashreplace").decode()
