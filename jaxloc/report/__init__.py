@@ -1,0 +1,1 @@
+"""What a job found, for machines and people: COCO annotations, overlays, the HTML page."""

@@ -1,0 +1,127 @@
+"""Pictures for people: full-size overlays, thumbnails, and response maps small enough to keep."""
+
+import io
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image, ImageDraw, ImageFont
+
+from jaxloc.report._text import displayable
+from jaxloc.report.records import Finding
+
+_BOX = (0, 229, 255)
+_INK = (16, 20, 24)
+# Of a positive cell's colour, red, green, blue and opacity, just above the threshold and at the strongest cell;
+# page.js has the same.
+_WEAK = (255, 193, 51, 77)
+_STRONG = (222, 24, 20, 166)
+
+
+def encode_heat(response: ArrayLike, threshold: float) -> np.ndarray:
+    """A response map as one signed byte a cell: object is positive, and the largest magnitude is 127.
+
+    A cell keeps its side of the threshold however close to it. A map without contrast (constant or empty), and cells
+    that are not finite, become zeros.
+
+    Args:
+        response: float ``[h, w]``.
+        threshold: what a cell must exceed to be object.
+
+    Returns:
+        int8 ``[h, w]``.
+
+    Raises:
+        ValueError: ``response`` is not one map.
+    """
+    response = np.asarray(response, np.float64)
+    if response.ndim != 2:
+        raise ValueError(f"response must be one map [h, w], got shape {response.shape}")
+    finite = response[np.isfinite(response)]
+    if finite.size == 0 or np.ptp(finite) == 0 or not math.isfinite(threshold):
+        return np.zeros(response.shape, np.int8)
+    excess = np.where(np.isfinite(response), response - threshold, 0)
+    scaled = np.abs(excess) / np.abs(excess).max() * 127
+    return (np.sign(excess) * np.where(excess == 0, 0, np.maximum(np.rint(scaled), 1))).astype(np.int8)
+
+
+def make_thumbnail(pixels: np.ndarray, side: int = 256) -> bytes:
+    """A small JPEG of a picture, without metadata and the same for the same pixels.
+
+    Args:
+        pixels: uint8 ``[h, w, 3]``.
+        side: the longest side of the thumbnail, in pixels; smaller pictures keep their size.
+
+    Raises:
+        ValueError: ``pixels`` is not one RGB picture of bytes.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+        raise ValueError(f"pixels must be uint8 [h, w, 3], got {pixels.dtype} of shape {pixels.shape}")
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=66, optimize=True)  # a page of 1,000 photographs weighs 12 MB
+    return buffer.getvalue()
+
+
+def draw_overlay(image: Image.Image, finding: Finding) -> Image.Image:
+    """The picture with the heat of its positive cells, its box, and a label of category and score.
+
+    Args:
+        image: the whole picture, in any mode and at any scale; it is left as it is.
+        finding: what was found in it.
+
+    Returns:
+        An RGB picture of the same size.
+    """
+    result = image.convert("RGB")
+    if finding.heat is not None and finding.heat.size:
+        heat = Image.fromarray(_heat_colours(finding.heat)).resize(result.size, Image.Resampling.NEAREST)
+        result.paste(heat.convert("RGB"), mask=heat.getchannel("A"))
+    draw = ImageDraw.Draw(result)
+    corner = (0, 0)
+    if finding.box is not None:
+        scale = np.array([result.width / finding.width, result.height / finding.height] * 2)
+        corner = _draw_box(draw, result.size, np.array(finding.box) * scale)
+    _draw_label(draw, result.size, corner, finding)
+    return result
+
+
+def _heat_colours(heat: np.ndarray) -> np.ndarray:
+    """RGBA bytes of each cell; only positive ones are visible."""
+    strength = np.maximum(heat.astype(np.float64), 0)[..., None] / 127
+    colours = np.rint(np.array(_WEAK) + strength * (np.array(_STRONG) - np.array(_WEAK)))
+    return np.where(heat[..., None] > 0, colours, 0).astype(np.uint8)
+
+
+def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: np.ndarray) -> tuple[int, int]:
+    """Draw a box, bright between two dark lines, all of it inside the box; return its upper left pixel."""
+    corners = np.rint(box).astype(int)
+    last = np.array(size) - 1
+    x0, y0 = np.clip(corners[:2], 0, last).tolist()
+    x1, y1 = np.clip(corners[2:] - 1, (x0, y0), last).tolist()
+    edge = max(1, round(max(size) / 700))
+    for inset, width, colour in ((0, edge, _INK), (edge, 2 * edge, _BOX), (3 * edge, edge, _INK)):
+        if x1 - x0 >= 2 * inset and y1 - y0 >= 2 * inset:
+            draw.rectangle((x0 + inset, y0 + inset, x1 - inset, y1 - inset), outline=colour, width=width)
+    return x0, y0
+
+
+def _draw_label(draw: ImageDraw.ImageDraw, size: tuple[int, int], corner: tuple[int, int], finding: Finding) -> None:
+    """Write category and score above the corner, or below it where there is no room; not on pictures too small."""
+    text_size = min(max(12, round(max(size) / 40)), 96)
+    pad = text_size // 4
+    height = text_size + 2 * pad
+    if 5 * height > size[1]:
+        return
+    font = ImageFont.load_default(text_size)
+    category, verdict = displayable(finding.category), f"{finding.score:.2f}" if finding.found else "not found"
+    text = f"{category} {verdict}".strip()
+    while category and font.getlength(text) > size[0] - 2 * pad:
+        category = category[:-1]
+        text = f"{category}… {verdict}"
+    width = math.ceil(font.getlength(text)) + 2 * pad
+    x = max(0, min(corner[0], size[0] - width))
+    y = corner[1] - height if corner[1] >= height else corner[1]
+    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=_INK)
+    draw.text((x + pad, y + height // 2), text, fill=_BOX if finding.found else (255, 255, 255), font=font, anchor="lm")

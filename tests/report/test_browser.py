@@ -1,0 +1,57 @@
+"""The page in a real browser, where there is one."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from jaxloc.report.html import render_page
+from tests.report.examples import HOSTILE, ddt, noisy, picture
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def opened(folder, text: str, address: str = "") -> str:
+    """The page's document after its script ran; empty if the browser fails."""
+    (folder / "report.html").write_text(text, encoding="utf-8")
+    command = [
+        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=3000", "--dump-dom",
+        f"file://{folder / 'report.html'}{address}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder whose pages the browser can open."""
+    if BROWSER is None:
+        pytest.skip("no Chromium to open the page with")
+    if "a blank page" not in opened(tmp_path, "<p>a blank page"):
+        pytest.skip(f"{BROWSER} opens no page here")
+    return tmp_path
+
+
+def test_cards_and_the_large_view_are_drawn_and_names_stay_text(folder):
+    pictures = [*(picture(name) for name in HOSTILE), noisy("cat/none.jpg")]
+    document = opened(folder, render_page(ddt(pictures=pictures)), "#picture-2")
+    body = document.split("<script", 1)[0]
+    assert body.count('<li class="card"') == len(pictures) + 1  # and the template
+    assert body.count('src="data:image/jpeg;base64,') == len(pictures) + 1  # and the large view
+    assert "<title>cat, dog" in document
+    assert "left: 10%; top: 10%; width: 40%; height: 40%;" in body
+    assert re.search(r'<dialog[^>]* open=""', body)
+    assert "&lt;img src=x" in re.search(r'<h2 id="large-name"[^>]*>(.*?)</h2>', body)[1]
+    assert re.search(r'class="place">\d of 7<', body)
+
+
+def test_controls_follow_what_the_findings_have(folder):
+    without = [picture(f"cat/{number}.jpg", heat=None, noise_score=None) for number in range(2)]
+    body = opened(folder, render_page(ddt(method="scda", pictures=without, skipped=[]))).split("<script", 1)[0]
+    assert 'data-toggle="box"' in body
+    assert 'data-toggle="heat"' not in body
+    assert 'value="noise down"' not in body
+    assert re.search(r'class="choose-set" hidden=""', body)

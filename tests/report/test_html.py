@@ -1,0 +1,219 @@
+"""The HTML page: what it says, that it is safe, and that it is the same for the same findings."""
+
+import base64
+import dataclasses
+import hashlib
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+
+from jaxloc.report.html import render_page
+from jaxloc.report.records import Findings, Skipped
+from tests.report.examples import HOSTILE, ddt, noisy, picture, scda
+
+
+class Page(html.parser.HTMLParser):
+    """A page's elements, its text outside of scripts and styles, its tables' rows, and its data."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.scripts: list[str] = []
+        self.rows: list[list[str]] = []
+        self.text = ""
+        self._open, self._in_cell = "", False
+        self.feed(text)
+        self.close()
+        self.data = json.loads(self.scripts[0])
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._open = tag
+        if tag == "script":
+            self.scripts.append("")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag):
+        self._open = ""
+        if tag in ("td", "th"):
+            self._in_cell = False
+
+    def handle_data(self, data):
+        if self._open == "script":
+            self.scripts[-1] += data
+        elif self._open != "style":
+            self.text += data
+            if self._in_cell:
+                self.rows[-1][-1] += data
+
+    def row(self, first: str) -> list[str]:
+        (row,) = [row for row in self.rows if row and row[0] == first]
+        return row
+
+    def tile(self, name: str) -> str:
+        return re.search(rf"\b{name}\s*([\d,]+)", self.text)[1]
+
+
+def test_counts_and_medians_are_of_each_set():
+    page = Page(render_page(ddt()))
+    assert "DDT co-localisation of 4 pictures in 2 sets." in page.text
+    assert [page.tile(name) for name in ("Pictures", "Found", "Noisy", "Skipped")] == ["4", "3", "1", "1"]
+    assert page.row("Set") == ["Set", "Pictures", "Found", "Noisy", "Skipped", "Median score", "Median noise score"]
+    assert page.row("cat") == ["cat", "3", "2", "1", "0", "0.60", "0.25"]
+    assert page.row("dog") == ["dog", "1", "1", "0", "1", "0.88", "0.50"]
+
+
+def test_settings_warnings_and_skipped_pictures_are_told():
+    page = Page(render_page(ddt(warnings=["cat: the sign is in doubt"])))
+    assert page.row("layer") == ["layer", "relu5_4"]
+    assert page.row("dog/2.jpg") == ["dog/2.jpg", "dog", "not a picture"]
+    assert "cat: the sign is in doubt" in page.text
+    assert "Please check" not in Page(render_page(ddt())).text
+
+
+def test_data_hold_what_the_cards_show():
+    page = Page(render_page(ddt()))
+    assert page.data["sets"] == ["cat", "dog"]
+    first, _, third, last = page.data["pictures"]
+    assert (first["name"], first["set"], first["status"], last["set"]) == ("cat/1.jpg", 0, "found", 1)
+    assert (first["width"], first["height"], first["box"]) == (640, 480, [64, 48, 320, 240])
+    assert (third["status"], third["box"], third["noise"]) == ("noisy", None, 0.0312)
+    heat = np.frombuffer(base64.b64decode(first["heat"]["cells"]), np.int8)
+    assert heat.reshape(first["heat"]["rows"], first["heat"]["columns"]).tolist() == [[127, -127, 3], [0, -1, 64]]
+    assert base64.b64decode(first["thumbnail"]) == ddt().pictures[0].thumbnail
+
+
+def test_page_reaches_for_nothing_outside_itself():
+    text = render_page(ddt())
+    page = Page(text)
+    links = [value for _, attrs in page.elements for name, value in attrs.items() if name in ("src", "href")]
+    assert links == ["data:,"]
+    assert "http" not in text.replace("http-equiv", "")
+    assert "elsewhere" not in text
+
+
+def test_policy_allows_the_pages_own_script_and_no_other():
+    page = Page(render_page(ddt()))
+    (policy,) = [attrs["content"] for _, attrs in page.elements if attrs.get("http-equiv")]
+    digest = base64.b64encode(hashlib.sha256(page.scripts[1].encode()).digest()).decode()
+    assert len(page.scripts) == 2
+    assert "default-src 'none'" in policy
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_hostile_text_adds_no_element_and_survives_whole():
+    plain = ddt(
+        pictures=[picture("cat/1.jpg") for _ in HOSTILE],
+        skipped=[Skipped("a", "cat", "b") for _ in HOSTILE],
+        warnings=["w"] * len(HOSTILE),
+        settings={f"setting {number}": "v" for number in range(len(HOSTILE))},
+    )
+    hostile = dataclasses.replace(
+        plain,
+        title=HOSTILE[0],
+        pictures=[picture(name) for name in HOSTILE],
+        skipped=[Skipped(name, "cat", name) for name in HOSTILE],
+        warnings=list(HOSTILE),
+        settings=dict(zip(HOSTILE, HOSTILE, strict=True)),
+    )
+    text = render_page(hostile)
+    text.encode()  # a lone surrogate would fail here
+    page = Page(text)
+    assert [tag for tag, _ in page.elements] == [tag for tag, _ in Page(render_page(plain)).elements]
+    shown = [name.replace("\udc80", "\ufffd") for name in HOSTILE]
+    assert [item["name"] for item in page.data["pictures"]] == shown
+    assert "cat/bad-byte-\ufffd.jpg" in page.text
+    assert HOSTILE[1] in page.text
+    assert not re.search("[<>&]", page.scripts[0])
+
+
+def test_hostile_set_names_stay_text():
+    category = "<b>\udc80</script>"
+    page = Page(render_page(ddt(pictures=[picture("x.jpg", category)], skipped=[])))
+    assert page.data["sets"] == ["<b>\ufffd</script>"]
+    assert page.row("<b>\ufffd</script>")[1] == "1"
+
+
+def test_same_findings_give_the_same_page():
+    assert render_page(ddt()) == render_page(ddt())
+
+
+def test_scda_has_no_noise_score():
+    text = render_page(scda())
+    page = Page(text)
+    assert "SCDA localisation of 2 pictures in 1 set." in page.text
+    assert page.row("Set") == ["Set", "Pictures", "Found", "Nothing found", "Skipped", "Median score"]
+    assert page.row("cat") == ["cat", "2", "1", "1", "0", "0.75"]
+    assert {item["noise"] for item in page.data["pictures"]} == {None}
+    assert "Noise score" not in page.text
+
+
+def test_noisy_and_nothing_found_are_told_apart():
+    pictures = [noisy("cat/1.jpg"), picture("cat/2.jpg", box=None, score=0.0, found=False)]
+    page = Page(render_page(ddt(method="ddt+", pictures=pictures)))
+    assert [item["status"] for item in page.data["pictures"]] == ["noisy", "nothing found"]
+    assert (page.tile("Found"), page.tile("Noisy"), page.tile("Nothing found")) == ("0", "1", "1")
+    assert page.row("cat")[-2:] == ["–", "0.14"]
+
+
+def test_page_without_heat_says_nothing_of_it():
+    pictures = [picture("cat/1.jpg", heat=None), picture("cat/2.jpg", heat=np.zeros((0, 2), np.int8))]
+    page = Page(render_page(ddt(pictures=pictures[:1])))
+    assert "cells above the threshold" not in page.text
+    assert [item["heat"] for item in Page(render_page(ddt(pictures=pictures))).data["pictures"]] == [None, None]
+
+
+def test_limit_prefers_pictures_with_a_thumbnail_and_says_how_many_are_left():
+    pictures = [picture(f"cat/{number:04}.jpg", thumbnail=None if number % 2 else b"jpeg") for number in range(1200)]
+    page = Page(render_page(ddt(pictures=pictures), limit=601))
+    names = [item["name"] for item in page.data["pictures"]]
+    assert names == ["cat/0000.jpg", "cat/0001.jpg", *(f"cat/{number:04}.jpg" for number in range(2, 1200, 2))]
+    assert "Showing 601 of 1,200 pictures; annotations.json holds all." in page.text
+    assert page.tile("Pictures") == "1,200"
+
+
+def test_everything_is_shown_up_to_the_limit_without_a_word_about_it():
+    pictures = [picture("cat/1.jpg", thumbnail=None), picture("cat/2.jpg")]
+    page = Page(render_page(ddt(pictures=pictures), limit=2))
+    assert [item["thumbnail"] is None for item in page.data["pictures"]] == [True, False]
+    assert "Showing" not in page.text
+
+
+def test_skipped_pictures_are_listed_up_to_the_limit():
+    skipped = [Skipped(f"cat/{number}.jpg", "cat", "truncated") for number in range(5)]
+    page = Page(render_page(ddt(skipped=skipped), limit=3))
+    assert sum(row[-1:] == ["truncated"] for row in page.rows) == 3
+    assert "2 more; annotations.json holds all." in page.text
+    assert page.tile("Skipped") == "5"
+
+
+def test_negative_limit_is_refused():
+    with pytest.raises(ValueError, match="limit must be 0 or more, got -1"):
+        render_page(ddt(), limit=-1)
+
+
+def test_findings_of_nothing_make_a_page():
+    page = Page(render_page(Findings("nothing", "ddt", {}, [], [])))
+    assert page.data == {"sets": [], "pictures": []}
+    assert page.tile("Pictures") == "0"
+    assert not page.rows
+
+
+def test_scores_that_are_not_numbers_do_not_break_the_data():
+    page = Page(render_page(ddt(pictures=[picture("cat/1.jpg", score=np.float32("nan"), noise_score=float("inf"))])))
+    assert (page.data["pictures"][0]["score"], page.data["pictures"][0]["noise"]) == (None, None)
+
+
+def test_version_and_the_meaning_of_the_scores_are_told():
+    page = Page(render_page(ddt()))
+    assert f"Made by jaxloc {ddt().version}." in page.text
+    assert "one standard deviation of its whole set" in page.text
+    assert "share of the picture's cells with a positive indicator" in page.text
+    assert "twice that of the whole picture" in Page(render_page(scda())).text
