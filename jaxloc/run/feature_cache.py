@@ -1,0 +1,85 @@
+"""Features kept on disk between the passes of a job, up to a limit, so that the network runs once."""
+
+import errno
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxloc.data import Batch
+from jaxloc.models import FeatureMap
+from jaxloc.run.engine import Maps
+
+
+class _Stored(NamedTuple):
+    indices: np.ndarray
+    original_sizes: np.ndarray
+    arrays: dict[str, tuple[int, tuple[int, ...], np.dtype, np.ndarray]]
+
+
+class FeatureCache:
+    """An unnamed temporary file of feature maps: it vanishes with the process, however that ends.
+
+    Args:
+        folder: where the file is made.
+        limit: bytes it may grow to; 0 keeps nothing.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
+        self._limit = limit
+        self._file = tempfile.TemporaryFile(dir=folder) if limit > 0 else None  # noqa: SIM115 - __exit__ closes it
+        self._size = 0
+        self._batches: list[_Stored] = []
+
+    def __enter__(self) -> "FeatureCache":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def indices(self) -> set[int]:
+        """Numbers of the pictures whose features are kept."""
+        return {int(index) for stored in self._batches for index in stored.indices}
+
+    def put(self, batch: Batch, maps: Maps) -> bool:
+        """Keep a batch's features, if they fit; a full disk only means that they are computed again."""
+        needed = sum(feature_map.features.nbytes for feature_map in maps.values())
+        if self._file is None or self._size + needed > self._limit:
+            return False
+        arrays = {}
+        try:
+            for layer, (features, size) in maps.items():
+                values = np.asarray(features)
+                arrays[layer] = (self._file.tell(), values.shape, values.dtype, np.asarray(size))
+                self._file.write(np.ascontiguousarray(values).view(np.uint8).data)
+            self._file.flush()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            self._limit = 0
+            return False
+        self._size += needed
+        self._batches.append(_Stored(batch.indices, batch.original_sizes, arrays))
+        return True
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
+        """Yield indices, original sizes and feature maps of each batch kept."""
+        for stored in self._batches:
+            maps = {
+                layer: FeatureMap(self._read(offset, shape, dtype), jax.device_put(size))
+                for layer, (offset, shape, dtype, size) in stored.arrays.items()
+            }
+            yield stored.indices, stored.original_sizes, maps
+
+    def _read(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> jax.Array:
+        if self._file is None:
+            raise RuntimeError("nothing is kept")
+        self._file.seek(offset)
+        data = self._file.read(math.prod(shape) * dtype.itemsize)
+        return jax.device_put(np.frombuffer(data, dtype).reshape(shape))

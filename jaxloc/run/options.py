@@ -1,0 +1,69 @@
+"""What a job is asked to do, checked once."""
+
+import dataclasses
+import os
+from typing import Literal
+
+from jaxloc.errors import UsageError
+
+Method = Literal["ddt", "ddt+", "scda"]
+METHODS = ("ddt", "ddt+", "scda")
+SIGNS = ("aggregation", "loading", "minority", "none")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Everything a localisation job can be told, with its defaults.
+
+    Attributes:
+        method: ``"ddt"``, ``"ddt+"`` or ``"scda"``.
+        weights: a name (``"vgg16"``) or a file.
+        layer: the layer whose descriptors are used; DDT+ also takes the convolution below it.
+        sign: how DDT's arbitrary sign is fixed: ``"aggregation"``, ``"loading"``, ``"minority"`` or ``"none"``.
+        noise_threshold: a picture whose share of positive cells is at or below this is called noisy.
+        max_side: pictures whose shorter side exceeds this many pixels are shrunk to it; 0 never shrinks.
+        batch: pictures in a batch at most; ``None`` chooses by the device.
+        connectivity: 8 or 4.
+        backend: where components are labelled, ``"host"`` or ``"device"``.
+        dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``.
+        feature_cache: bytes of disk used to keep features between the two passes; what does not fit is computed
+            again, with the same result.
+        allow_download: let weights be fetched from the Hugging Face hub.
+        workers: threads that decode pictures; ``None`` chooses.
+        report_limit: pictures shown in the report at most.
+        overlays: write one picture with its box and heat map for each picture.
+    """
+
+    method: Method = "ddt"
+    weights: str | os.PathLike[str] = "vgg16"
+    layer: str = "relu5_3"
+    sign: str = "aggregation"
+    noise_threshold: float = 0.0
+    max_side: int = 800
+    batch: int | None = None
+    connectivity: int = 8
+    backend: Literal["host", "device"] = "host"
+    dtype: str = "float32"
+    feature_cache: int = 4 << 30
+    allow_download: bool | None = None
+    workers: int | None = None
+    report_limit: int = 2000
+    overlays: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("method", METHODS),
+            ("sign", SIGNS),
+            ("connectivity", (8, 4)),
+            ("backend", ("host", "device")),
+            ("dtype", DTYPES),
+        ):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name} must be one of {', '.join(map(str, choices))}, not {getattr(self, name)!r}")
+        if not 0 <= self.noise_threshold < 1:
+            raise UsageError(f"the noise threshold is a share of cells, from 0 to below 1, not {self.noise_threshold}")
+        if self.max_side < 0 or 0 < self.max_side < 32:
+            raise UsageError(f"max side must be 0 (never shrink) or at least 32 pixels, not {self.max_side}")
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"batch must be at least 1, not {self.batch}")

@@ -1,0 +1,139 @@
+"""One image set read as batches, with what is learnt of each picture on the way."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxloc.data import Batch, ImageSet, Item, Source, choose_buckets, make_batches, read_picture, read_size
+from jaxloc.data.ahead import read_ahead
+from jaxloc.errors import ImageError
+from jaxloc.report.overlays import make_thumbnail
+from jaxloc.run.engine import Engine
+from jaxloc.run.options import Options
+
+_FEW, _LARGE, _SMALL = 300, 512, 256
+"""Up to so many pictures, the report can afford large thumbnails."""
+
+
+class _Read(NamedTuple):
+    number: int
+    item: Item | None
+    thumbnail: bytes | None
+    reason: str
+
+
+@dataclasses.dataclass
+class SetStream:
+    """The pictures of one set, read as often as a job passes over them.
+
+    Attributes:
+        images: the set.
+        options: the job's.
+        engine: says how batches are made.
+        sizes_ahead: int32 ``[n, 2]``, rows and columns of each picture as its header says; 0 if unreadable.
+        bucket: from a picture's size to its padded shape.
+        thumbnails_left: pictures of which a thumbnail is still to be kept.
+        thumbnail_side: its longer side at most, in pixels.
+        skipped: reasons, by the picture's number.
+        sizes: original rows and columns of the pictures read, by number.
+        thumbnails: small JPEGs, by number.
+    """
+
+    images: ImageSet
+    options: Options
+    engine: Engine
+    sizes_ahead: np.ndarray
+    bucket: Callable[[tuple[int, int]], tuple[int, int]]
+    thumbnails_left: int = 0
+    thumbnail_side: int = 256
+    skipped: dict[int, str] = dataclasses.field(default_factory=dict)
+    sizes: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    thumbnails: dict[int, bytes] = dataclasses.field(default_factory=dict)
+
+    def batches(self, purpose: str, *, leave_out: Collection[int] = ()) -> Iterator[Batch]:
+        """Decode ahead in threads, and yield padded batches, pictures of one bucket after another.
+
+        Args:
+            purpose: a word for the progress bar.
+            leave_out: numbers of pictures not to read; those already skipped are left out as well.
+        """
+        numbers = [i for i in range(len(self.images.sources)) if i not in leave_out and i not in self.skipped]
+        numbers.sort(key=lambda i: (*self.bucket((int(self.sizes_ahead[i, 0]), int(self.sizes_ahead[i, 1]))), i))
+        items = self._items(numbers, purpose)
+        yield from make_batches(items, bucket=self.bucket, batch=self.engine.batch, pixels=self.engine.pixels)
+
+    def _items(self, numbers: list[int], purpose: str) -> Iterator[Item]:
+        workers = _workers(self.options)
+        reads = read_ahead(self._read, numbers, workers=workers, ahead=2 * workers + self.engine.batch)
+        bar = tqdm(
+            reads,
+            desc=f"{self.images.name}: {purpose}",
+            total=len(numbers),
+            unit="picture",
+            disable=None,
+            leave=False,
+            dynamic_ncols=True,
+        )
+        for read in bar:
+            if read.item is None:
+                self.skipped[read.number] = read.reason
+                continue
+            self.sizes[read.number] = read.item.original_size
+            if read.thumbnail is not None and len(self.thumbnails) < self.thumbnails_left:
+                self.thumbnails[read.number] = read.thumbnail
+            yield read.item
+
+    def _read(self, index: int) -> _Read:
+        source: Source = self.images.sources[index]
+        try:
+            picture = read_picture(source.path, shorter_side=self.options.max_side or None)
+        except ImageError as error:
+            return _Read(index, None, None, str(error))
+        rows, columns = picture.pixels.shape[:2]
+        if min(rows, columns) < self.engine.minimum_side:
+            reason = (
+                f"too small: {columns}×{rows} pixels, {self.engine.layers[0]} needs {self.engine.minimum_side} a side"
+            )
+            return _Read(index, None, None, reason)
+        wanted = len(self.thumbnails) < self.thumbnails_left and index not in self.thumbnails
+        thumbnail = make_thumbnail(picture.pixels, self.thumbnail_side) if wanted else None
+        return _Read(index, Item(index, picture.pixels, picture.original_size), thumbnail, "")
+
+
+def _workers(options: Options) -> int:
+    return options.workers or min(8, os.cpu_count() or 1)
+
+
+def open_streams(sets: Sequence[ImageSet], engine: Engine, options: Options) -> Iterator[SetStream]:
+    """Look at every picture's header, choose the buckets of the whole job, and yield each set as a stream.
+
+    Args:
+        sets: the job's.
+        engine: says how many buckets there may be.
+        options: the job's.
+    """
+    counts: dict[tuple[int, int], int] = {}
+    ahead = [np.zeros((len(images.sources), 2), np.int32) for images in sets]
+
+    def look(source: Source) -> tuple[int, int] | None:
+        return read_size(source.path, shorter_side=options.max_side or None)
+
+    with tqdm(total=sum(map(len, ahead)), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
+        for images, sizes in zip(sets, ahead, strict=True):
+            workers = _workers(options)
+            for number, size in enumerate(read_ahead(look, images.sources, workers=workers, ahead=64 * workers)):
+                bar.update()
+                if size is not None and min(size) >= engine.minimum_side:
+                    sizes[number] = size
+                    counts[size] = counts.get(size, 0) + 1
+    bucket = choose_buckets(counts, limit=engine.buckets, step=engine.step)
+    thumbnails_left = options.report_limit
+    side = _LARGE if min(options.report_limit, sum(map(len, ahead))) <= _FEW else _SMALL
+    for images, sizes in zip(sets, ahead, strict=True):
+        stream = SetStream(images, options, engine, sizes, bucket, thumbnails_left, side)
+        yield stream
+        thumbnails_left -= len(stream.thumbnails)

@@ -1,0 +1,108 @@
+"""What a job found, as text a person can read."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxloc.report.records import Findings
+from jaxloc.run.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from jaxloc.run.demo import DemoResult
+
+_SHOWN = 10
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns of text; numbers (all but the first column's cells that look like one) go to the right."""
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    numeric = [
+        all(_is_number(row[column]) for row in cells[1:]) and column > 0 and len(cells) > 1
+        for column in range(len(head))
+    ]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _is_number(text: str) -> bool:
+    return not text.strip("-–.,%0123456789")
+
+
+def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> str:
+    """Counts for each set, what was skipped and why, warnings, and where the results are."""
+    rows = []
+    for category in findings.categories:
+        pictures = [item for item in findings.pictures if item.category == category]
+        skipped = sum(item.category == category for item in findings.skipped)
+        scores = [item.score for item in pictures if item.found]
+        row: list[object] = [category, len(pictures), sum(item.found for item in pictures)]
+        if findings.method != "scda":
+            row.append(sum(item.noisy for item in pictures))
+        rows.append([*row, skipped, f"{np.median(scores):.2f}" if scores else "–"])
+    head = ["set", "pictures", "found", *(["noisy"] if findings.method != "scda" else []), "skipped", "median score"]
+    if len(rows) > 1:
+        totals = [sum(int(str(row[column])) for row in rows) for column in range(1, len(head) - 1)]
+        rows.append(["all", *totals, "–"])
+    parts = [table(head, rows)]
+    parts += [f"Warning: {warning}" for warning in findings.warnings]
+    if findings.skipped:
+        lines = [f"  {item.name}: {item.reason}" for item in findings.skipped[:_SHOWN]]
+        if len(findings.skipped) > _SHOWN:
+            lines.append(f"  … and {len(findings.skipped) - _SHOWN} more, listed in annotations.json")
+        parts.append("Skipped:\n" + "\n".join(lines))
+    number = len(findings.pictures)
+    parts.append(f"{number} pictures in {seconds:.1f} s. Look at {Path(out) / 'report.html'}")
+    return "\n\n".join(parts)
+
+
+def evaluation_table(result: Evaluation) -> str:
+    """CorLoc for each class and the mean, with what could not be counted named below."""
+    noise = any(score.noisy_images for score in result.classes)
+    head = ["class", "images", "correct", "CorLoc", *(["noisy images", "noise AUC"] if noise else [])]
+    rows: list[list[object]] = []
+    for score in result.classes:
+        row: list[object] = [score.category, score.images, score.correct, _percent(score.corloc)]
+        if noise:
+            row += [score.noisy_images, "–" if math.isnan(score.noise_auc) else f"{score.noise_auc:.3f}"]
+        rows.append(row)
+    images, correct = (sum(getattr(score, name) for score in result.classes) for name in ("images", "correct"))
+    rows.append(["mean", images, correct, _percent(result.mean_corloc), *(["–", "–"] if noise else [])])
+    lines = [table(head, rows), f"CorLoc in per cent: IoU > {result.threshold:g} with any box of the class."]
+    missing = {score.category: score.missing for score in result.classes if score.missing}
+    if missing:
+        each = ", ".join(f"{number} of {category}" for category, number in missing.items())
+        lines.append(f"Not in the predictions, counted as wrong: {each}.")
+    if result.unknown:
+        lines.append(f"Not in the ground truth, left out: {len(result.unknown)} pictures, such as {result.unknown[0]}.")
+    return "\n".join(lines)
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def demo_text(result: "DemoResult") -> str:
+    """The demo's score against the boxes known from composing the pictures."""
+    score = result.score
+    lines = [f"CorLoc against the known boxes: {score.corloc / 100:.3f} ({score.correct} of {score.images})"]
+    if not math.isnan(score.noise_auc):
+        lines.append(
+            f"Noise score, telling the {len(result.without)} pictures without it apart: AUC {score.noise_auc:.3f}"
+        )
+    noisy = [item.name for item in result.findings.pictures if item.noisy]
+    if result.findings.method != "scda":
+        right = len(set(noisy) & set(result.without))
+        lines.append(f"Called noisy: {len(noisy)} ({right} of them rightly)" + "".join(f"\n  {name}" for name in noisy))
+    return "\n".join(lines)
