@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from jaxloc import __version__
-from jaxloc.errors import JaxlocError
+from jaxloc import __version__, _interrupts
+from jaxloc.errors import JaxlocError, UsageError
+from jaxloc.report.text import displayable
 
 if TYPE_CHECKING:
     from jaxloc.run import Options
@@ -39,7 +41,8 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with _interrupts.remembered():
+                command(*args, **kwargs)
         except JaxlocError as error:
             _complain(str(error), 2)
         except OSError as error:
@@ -50,8 +53,13 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     return wrapped
 
 
+def _say(text: str, *, err: bool = False) -> None:
+    """Print; names whose bytes are no text in any encoding show a replacement character."""
+    typer.echo(displayable(text), err=err)
+
+
 def _complain(message: str, code: int) -> None:
-    typer.echo(f"jaxloc: {message}", err=True)
+    _say(f"jaxloc: {message}", err=True)
     raise typer.Exit(code)
 
 
@@ -168,7 +176,7 @@ def colocalize(
         connectivity=connectivity,
         backend=components.value,
         dtype=dtype.value,
-        feature_cache=int(feature_cache * 1e9),
+        feature_cache=_bytes(feature_cache),
         workers=workers,
         report_limit=report_limit,
         overlays=overlays,
@@ -288,9 +296,9 @@ def evaluate(
     if as_json:
         classes = [dataclasses.asdict(score) | {"corloc": score.corloc} for score in result.classes]
         values = {"mean_corloc": result.mean_corloc, "iou": iou, "classes": classes, "unknown": result.unknown}
-        typer.echo(json.dumps(_without_nan(values), indent=1))
+        _say(json.dumps(_without_nan(values), indent=1))
     else:
-        typer.echo(evaluation_table(result))
+        _say(evaluation_table(result))
 
 
 @app.command()
@@ -309,13 +317,13 @@ def demo(
     from jaxloc.run.summary import demo_text
 
     start = time.perf_counter()
-    typer.echo(
+    _say(
         "Composing 22 pictures from photographs that ship inside scikit-image: a motorcycle, cut out of one,\n"
         "placed onto 16 of them; 6 go without. jaxloc sees the pictures only, no boxes and no labels."
     )
     result = demo(out, _options(method=method.value), seed=seed)
     _finish(result.findings, out, start, strict=False)
-    typer.echo(demo_text(result))
+    _say(demo_text(result))
 
 
 @app.callback(invoke_without_command=True)
@@ -324,7 +332,7 @@ def root(
 ) -> None:
     """Options of the command itself."""
     if version:
-        typer.echo(f"jaxloc {__version__}")
+        _say(f"jaxloc {__version__}")
         raise typer.Exit
 
 
@@ -336,8 +344,8 @@ def weights_list() -> None:
     from jaxloc.run.summary import table
 
     rows = [[item.name, item.kind, item.where] for item in weights.candidates()]
-    typer.echo(table(["name", "kind", "where"], rows))
-    typer.echo(f"\nThe cache folder is {weights.cache_folder()}; the hub is only asked with --download.")
+    _say(table(["name", "kind", "where"], rows))
+    _say(f"\nThe cache folder is {weights.cache_folder()}; the hub is only asked with --download.")
 
 
 @weights_app.command("show")
@@ -349,7 +357,7 @@ def weights_show(
     from jaxloc import models
 
     for key, value in models.describe(models.load(name, allow_download=download or None)).items():
-        typer.echo(f"{key:14} {value}")
+        _say(f"{key:14} {value}")
 
 
 @weights_app.command(
@@ -369,10 +377,16 @@ def _options(**values: Any) -> "Options":
     return Options(**values)
 
 
+def _bytes(gigabytes: float) -> int:
+    if not 0 <= gigabytes < math.inf:
+        raise UsageError(f"the feature cache must be a size in GB, 0 or more, not {gigabytes}")
+    return int(gigabytes * 1e9)
+
+
 def _finish(findings: Any, out: Path, start: float, strict: bool) -> None:
     from jaxloc.run.summary import summary
 
-    typer.echo(summary(findings, out, time.perf_counter() - start))
+    _say(summary(findings, out, time.perf_counter() - start))
     if strict and findings.skipped:
         raise typer.Exit(3)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -57,7 +58,11 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
 def _read(coco: dict[str, Any], path: str) -> dict[str, Annotated]:
     categories = {entry["id"]: str(entry["name"]) for entry in coco["categories"]}
     boxes: dict[Any, dict[str, list[tuple[float, float, float, float, float]]]] = {}
-    known = {entry["id"] for entry in coco["images"]}
+    known: set[Any] = set()
+    for entry in coco["images"]:
+        if entry["id"] in known:
+            raise UsageError(f"{path}: two images have the id {entry['id']}")
+        known.add(entry["id"])
     for entry in coco["annotations"]:
         if entry["image_id"] not in known:
             raise UsageError(f"{path}: annotation {entry.get('id')} belongs to no image ({entry['image_id']})")
@@ -79,6 +84,15 @@ def _read(coco: dict[str, Any], path: str) -> dict[str, Annotated]:
             name,
             None if own is None else categories[own],
             boxes.get(entry["id"], {}),
-            entry.get("noise_score"),
+            _noise_score(entry, path),
         )
     return images
+
+
+def _noise_score(entry: dict[str, Any], path: str) -> float | None:
+    score = entry.get("noise_score")
+    if score is None:
+        return None
+    if not isinstance(score, int | float) or not math.isfinite(score):
+        raise UsageError(f"{path}: {entry['file_name']} has a noise score that is not a number: {score!r}")
+    return float(score)

@@ -1,7 +1,7 @@
 """Read one picture, whatever its file holds, as upright RGB; or say in one line why not."""
 
 import os
-from pathlib import Path
+import stat
 from typing import NamedTuple
 
 import numpy as np
@@ -40,8 +40,7 @@ def read_picture(path: str | os.PathLike[str], *, shorter_side: int | None = Non
         ImageError: saying why the picture cannot be used.
     """
     try:
-        if os.path.getsize(path) == 0:
-            raise ImageError("empty file (0 bytes)")
+        _check_file(path)
         with Image.open(path) as image:
             return _to_picture(image, shorter_side)
     except ImageError:
@@ -68,6 +67,7 @@ def read_size(path: str | os.PathLike[str], *, shorter_side: int | None = None) 
         shorter_side: as for ``read_picture``.
     """
     try:
+        _check_file(path)
         with Image.open(path) as image:
             size = _limited(_upright(image), shorter_side)
     except Exception:  # whatever is wrong with it, reading it will say
@@ -75,9 +75,19 @@ def read_size(path: str | os.PathLike[str], *, shorter_side: int | None = None) 
     return size[1], size[0]
 
 
+def _check_file(path: str | os.PathLike[str]) -> None:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("not a file")
+    if status.st_size == 0:
+        raise ImageError("empty file (0 bytes)")
+
+
 def _upright(image: Image.Image) -> tuple[int, int]:
     """Columns and rows once the EXIF orientation is applied."""
-    return image.size[::-1] if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else image.size
+    # Pillow turns TIFFs on its own.
+    lies = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return image.size[::-1] if lies else image.size
 
 
 def _to_picture(image: Image.Image, shorter_side: int | None) -> Picture:
@@ -118,10 +128,5 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     elif low >= 0 and high <= 65535:
         scaled = values / 257
     else:
-        scaled = (values - low) * (255 / (high - low))
+        scaled = (values - low) * (255 / (high - low) if high > low else 0)
     return np.rint(scaled).astype(np.uint8)
-
-
-def display_name(path: str | os.PathLike[str]) -> str:
-    """A path as printable text, also where its bytes are not valid in any encoding."""
-    return str(Path(path)).encode("utf-8", "backslashreplace").decode()

@@ -41,7 +41,7 @@ def find_sets(
     *,
     per_folder: bool = False,
     name: str | None = None,
-    exclude: str | os.PathLike[str] | None = None,
+    exclude: Sequence[str | os.PathLike[str]] = (),
 ) -> list[ImageSet]:
     """List the pictures under folders, given as files, or named in text files (one path a line).
 
@@ -53,19 +53,19 @@ def find_sets(
             the text file's own folder; blank lines and lines starting with ``#`` are skipped.
         per_folder: make each sub-folder of a given folder its own set, named after it.
         name: the category of a single set; by default the folder's name.
-        exclude: a folder left out of the search (where results are written).
+        exclude: folders left out of the search (where results are written), but for those given in ``paths``.
 
     Raises:
         UsageError: a path does not exist, a list cannot be read, or there is nothing to look at.
     """
     if not paths:
         raise UsageError("no picture given: pass a folder, files, or a text file of paths")
-    roots = [_root(Path(path)) for path in paths]
-    base = Path(os.path.commonpath(roots))
-    left_out = None if exclude is None else Path(os.path.abspath(exclude))
+    left_out = {Path(os.path.abspath(folder)) for folder in exclude}
+    given = [_expand(Path(path), left_out) for path in paths]
+    base = Path(os.path.commonpath([root for root, _ in given]))
     found: dict[Path, str] = {}
-    for given, root in zip(paths, roots, strict=True):
-        for path in _pictures(Path(given), left_out):
+    for root, pictures in given:
+        for path in pictures:
             folder = _set_name(path, root, base) if per_folder else (name or base.name or "object")
             found.setdefault(path, folder)
     if not found:
@@ -78,36 +78,34 @@ def find_sets(
     ]
 
 
-def _root(path: Path) -> Path:
+def _expand(path: Path, exclude: set[Path]) -> tuple[Path, list[Path]]:
+    """The folder that names are relative to, and the pictures."""
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
     absolute = Path(os.path.abspath(path))
-    return absolute if path.is_dir() else absolute.parent
+    if path.is_dir():
+        return absolute, list(_walk(absolute, exclude))
+    if path.suffix.lower() not in _LISTS:
+        return absolute.parent, [absolute]
+    listed = list(_read_list(absolute))
+    inside = all(picture.is_relative_to(absolute.parent) for picture in listed)
+    return (absolute.parent if inside else Path(os.path.commonpath([p.parent for p in listed]))), listed
 
 
 def _set_name(path: Path, root: Path, base: Path) -> str:
-    inside = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-2:]
+    inside = path.relative_to(root).parts
     folder = root / inside[0] if len(inside) > 1 else root
     return base.name if folder == base else Path(os.path.relpath(folder, base)).as_posix()
 
 
-def _pictures(path: Path, exclude: Path | None) -> Iterable[Path]:
-    if path.is_dir():
-        yield from _walk(Path(os.path.abspath(path)), exclude)
-    elif path.suffix.lower() in _LISTS:
-        yield from _read_list(path)
-    else:
-        yield Path(os.path.abspath(path))
-
-
-def _walk(folder: Path, exclude: Path | None) -> Iterable[Path]:
+def _walk(folder: Path, exclude: set[Path]) -> Iterable[Path]:
     known = Image.registered_extensions()
 
     def unreadable(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be listed ({error.strerror})") from error
 
     for here, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if name[0] != "." and Path(here, name) != exclude)
+        folders[:] = sorted(name for name in folders if name[0] != "." and Path(here, name) not in exclude)
         for name in sorted(files):
             suffix = Path(name).suffix.lower()
             if name[0] != "." and (suffix in known or not suffix):
@@ -119,8 +117,7 @@ def _read_list(path: Path) -> Iterable[Path]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a readable list of paths, one a line ({error})") from error
-    folder = Path(os.path.abspath(path)).parent
     for line in lines:
         entry = line.strip()
         if entry and not entry.startswith("#"):
-            yield Path(os.path.normpath(folder / entry))
+            yield Path(os.path.normpath(path.parent / entry))

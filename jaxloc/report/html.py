@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from jaxloc.report._text import displayable
 from jaxloc.report.records import Finding, Findings, Skipped
+from jaxloc.report.text import displayable
 
 # What each method does, in words, and how its score reads.
 _METHODS = {

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxloc.report._text import displayable
 from jaxloc.report.records import Finding
+from jaxloc.report.text import displayable
 
 _BOX = (0, 229, 255)
 _INK = (16, 20, 24)

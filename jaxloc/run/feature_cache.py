@@ -1,7 +1,6 @@
 """Features kept on disk between the passes of a job, up to a limit, so that the network runs once."""
 
 import errno
-import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ class FeatureCache:
 
     def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
         self._limit = limit
-        self._file = tempfile.TemporaryFile(dir=folder) if limit > 0 else None  # noqa: SIM115 - __exit__ closes it
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0) if limit > 0 else None  # noqa: SIM115 - __exit__ closes it
         self._size = 0
         self._batches: list[_Stored] = []
 
@@ -54,11 +53,11 @@ class FeatureCache:
             return False
         arrays = {}
         try:
+            end = self._size
             for layer, (features, size) in maps.items():
-                values = np.asarray(features)
-                arrays[layer] = (self._file.tell(), values.shape, values.dtype, np.asarray(size))
-                self._file.write(np.ascontiguousarray(values).view(np.uint8).data)
-            self._file.flush()
+                values = np.ascontiguousarray(features)
+                arrays[layer] = (end, values.shape, values.dtype, np.asarray(size))
+                end += self._write(end, values)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
@@ -77,9 +76,23 @@ class FeatureCache:
             }
             yield stored.indices, stored.original_sizes, maps
 
+    def _write(self, offset: int, values: np.ndarray) -> int:
+        if self._file is None:
+            raise RuntimeError("nothing is kept")
+        self._file.seek(offset)
+        data = values.reshape(-1).view(np.uint8).data
+        written = 0
+        while written < len(data):
+            written += self._file.write(data[written:])
+        return written
+
     def _read(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> jax.Array:
         if self._file is None:
             raise RuntimeError("nothing is kept")
         self._file.seek(offset)
-        data = self._file.read(math.prod(shape) * dtype.itemsize)
-        return jax.device_put(np.frombuffer(data, dtype).reshape(shape))
+        values = np.empty(shape, dtype)
+        data = values.reshape(-1).view(np.uint8).data
+        read = 0
+        while read < len(data):
+            read += self._file.readinto(data[read:])
+        return jax.device_put(values)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxloc import ddt, moments
+from jaxloc import _interrupts, ddt, moments
 from jaxloc.ddt import Model
 from jaxloc.run.engine import Engine, Maps, add_moments, positive_counts
 from jaxloc.run.feature_cache import FeatureCache
@@ -71,7 +71,9 @@ def feature_batches(
     """
     kept: set[int] = set()
     if cache is not None:
-        yield from cache
+        for kept_batch in cache:
+            _interrupts.check()
+            yield kept_batch
         kept = cache.indices
     for batch in stream.batches(purpose, leave_out=kept):
         yield batch.indices, batch.original_sizes, engine.features(batch)

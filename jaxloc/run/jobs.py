@@ -45,7 +45,7 @@ def colocalize(
         out: folder for ``annotations.json``, ``model.safetensors``, ``report.html`` and ``overlays/``.
         options: what to do; ``Options()`` by default. With ``method="scda"`` this is ``localize``.
         per_folder: make each sub-folder its own set.
-        name: the category of a single set; by default the folder's name.
+        name: the category of a single set; by default the folder's name, or that of the only set of ``update``.
         update: a model file; its sets of the same names are fitted on the pictures as well as on those before.
 
     Raises:
@@ -56,10 +56,13 @@ def colocalize(
         if update is not None:
             raise UsageError("scda fits nothing, so there is no model to update")
         return localize(paths, out, options, per_folder=per_folder, name=name)
-    sets = find_sets(paths, per_folder=per_folder, name=name, exclude=out)
+    earlier = None if update is None else model_file.load(update)
+    if earlier is not None and name is None and not per_folder and len(earlier.sets) == 1:
+        name = next(iter(earlier.sets))
+    sets = find_sets(paths, per_folder=per_folder, name=name, exclude=outputs.places(out))
     folder = outputs.prepare(out)
     engine = Engine(options)
-    before = {} if update is None else _sets_to_update(update, engine, options)
+    before = {} if earlier is None else _sets_to_update(earlier, str(update), engine, options)
     fitted: dict[str, FittedSet] = {}
     results: list[_SetResult] = []
     for stream in open_streams(sets, engine, options):
@@ -108,7 +111,7 @@ def localize(
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = dataclasses.replace(options or Options(), method="scda")
-    sets = find_sets(paths, per_folder=per_folder, name=name, exclude=out)
+    sets = find_sets(paths, per_folder=per_folder, name=name, exclude=outputs.places(out))
     folder = outputs.prepare(out)
     engine = Engine(options)
     results = [_SetResult(s, locate_set(s, engine, options)) for s in open_streams(sets, engine, options)]
@@ -150,7 +153,7 @@ def apply(
         if len(fitted.sets) > 1:
             raise UsageError(f"{model} knows several sets ({known}): choose one with --category, or use --per-folder")
         category = next(iter(fitted.sets))
-    sets = find_sets(paths, per_folder=per_folder, name=category, exclude=out)
+    sets = find_sets(paths, per_folder=per_folder, name=category, exclude=outputs.places(out))
     unknown = [images.name for images in sets if images.name not in fitted.sets]
     if unknown:
         raise UsageError(f"{model} was not fitted on {', '.join(unknown)}; it knows {known}")
@@ -178,8 +181,7 @@ class _SetResult:
         return [Skipped(sources[index].name, name, reason) for index, reason in sorted(reasons.items())]
 
 
-def _sets_to_update(path: str | os.PathLike[str], engine: Engine, options: Options) -> dict[str, FittedSet]:
-    model = model_file.load(path)
+def _sets_to_update(model: ModelFile, path: str, engine: Engine, options: Options) -> dict[str, FittedSet]:
     model.check_weights(engine.weights, path)
     if model.layers != engine.layers or model.max_side != options.max_side:
         raise UsageError(
@@ -211,7 +213,7 @@ def _finish(
         skipped=skipped,
         warnings=_doubts(results, fitted or {}),
     )
-    outputs.write(folder, findings, model=model, overlays=options.overlays)
+    outputs.write(folder, findings, model=model, overlays=options.overlays, limit=options.report_limit)
     return findings
 
 

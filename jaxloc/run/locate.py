@@ -51,7 +51,7 @@ def _finding(stream: SetStream, options: Options, index: int, one: Localization)
     rows, columns = stream.sizes[index]
     fitted = options.method != "scda"
     share = float(one.positive_share)
-    noisy = fitted and share <= options.noise_threshold
+    noisy = fitted and bool(np.float32(share) <= np.float32(options.noise_threshold))
     found = bool(one.found) and not noisy
     heat = None
     if index in stream.thumbnails or options.overlays:

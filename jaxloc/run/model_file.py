@@ -117,7 +117,9 @@ def load(path: str | os.PathLike[str]) -> ModelFile:
             metadata["architecture"],
             metadata["weights_checksum"],
         )
-    except (safetensors.SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except UsageError:
+        raise
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
         raise UsageError(f"{path}: damaged model file ({error}): fit it again") from error
 
 

@@ -65,5 +65,11 @@ class Options:
             raise UsageError(f"the noise threshold is a share of cells, from 0 to below 1, not {self.noise_threshold}")
         if self.max_side < 0 or 0 < self.max_side < 32:
             raise UsageError(f"max side must be 0 (never shrink) or at least 32 pixels, not {self.max_side}")
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"batch must be at least 1, not {self.batch}")
+        for name, value, least in (
+            ("batch", self.batch, 1),
+            ("workers", self.workers, 1),
+            ("report limit", self.report_limit, 0),
+            ("feature cache", self.feature_cache, 0),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{name} must be at least {least}, not {value}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from jaxloc import _interrupts
 from jaxloc.data import Batch, ImageSet, Item, Source, choose_buckets, make_batches, read_picture, read_size
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
@@ -36,7 +37,7 @@ class SetStream:
         engine: says how batches are made.
         sizes_ahead: int32 ``[n, 2]``, rows and columns of each picture as its header says; 0 if unreadable.
         bucket: from a picture's size to its padded shape.
-        thumbnails_left: pictures of which a thumbnail is still to be kept.
+        thumbnails_left: a thumbnail is kept of the first so many pictures.
         thumbnail_side: its longer side at most, in pixels.
         skipped: reasons, by the picture's number.
         sizes: original rows and columns of the pictures read, by number.
@@ -79,11 +80,12 @@ class SetStream:
             dynamic_ncols=True,
         )
         for read in bar:
+            _interrupts.check()
             if read.item is None:
                 self.skipped[read.number] = read.reason
                 continue
             self.sizes[read.number] = read.item.original_size
-            if read.thumbnail is not None and len(self.thumbnails) < self.thumbnails_left:
+            if read.thumbnail is not None:
                 self.thumbnails[read.number] = read.thumbnail
             yield read.item
 
@@ -99,7 +101,7 @@ class SetStream:
                 f"too small: {columns}×{rows} pixels, {self.engine.layers[0]} needs {self.engine.minimum_side} a side"
             )
             return _Read(index, None, None, reason)
-        wanted = len(self.thumbnails) < self.thumbnails_left and index not in self.thumbnails
+        wanted = index < self.thumbnails_left and index not in self.thumbnails
         thumbnail = make_thumbnail(picture.pixels, self.thumbnail_side) if wanted else None
         return _Read(index, Item(index, picture.pixels, picture.original_size), thumbnail, "")
 
@@ -126,6 +128,7 @@ def open_streams(sets: Sequence[ImageSet], engine: Engine, options: Options) -> 
         for images, sizes in zip(sets, ahead, strict=True):
             workers = _workers(options)
             for number, size in enumerate(read_ahead(look, images.sources, workers=workers, ahead=64 * workers)):
+                _interrupts.check()
                 bar.update()
                 if size is not None and min(size) >= engine.minimum_side:
                     sizes[number] = size

@@ -1,0 +1,85 @@
+"""Padded shapes for the sizes at hand: all of them fit, there are few, and little is padded."""
+
+import numpy as np
+import pytest
+
+from jaxloc.data import choose_buckets
+
+
+def photographs(count: int, seed: int = 0) -> dict[tuple[int, int], int]:
+    """Sizes as a folder from the web has them: some usual ones, many that are found once."""
+    rng = np.random.default_rng(seed)
+    sizes = {(375, 500): 40, (500, 375): 25, (333, 500): 20, (281, 500): 5}
+    for rows, columns in rng.integers(100, 800, (count, 2)).tolist():
+        sizes[rows, columns] = sizes.get((rows, columns), 0) + 1
+    return sizes
+
+
+def padding(sizes: dict[tuple[int, int], int], bucket) -> float:
+    """Padded pixels for each pixel of the pictures."""
+    padded = sum(count * np.prod(bucket(size)) for size, count in sizes.items())
+    return padded / sum(count * np.prod(size) for size, count in sizes.items())
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 300])
+@pytest.mark.parametrize("limit", [1, 2, 8, 24])
+@pytest.mark.parametrize("step", [8, 64])
+def test_every_picture_fits_and_there_are_no_more_shapes_than_allowed(count, limit, step):
+    sizes = photographs(count)
+    bucket = choose_buckets(sizes, limit=limit, step=step)
+    shapes = {size: bucket(size) for size in sizes}
+    assert len(set(shapes.values())) <= limit
+    for (rows, columns), (bucket_rows, bucket_columns) in shapes.items():
+        assert rows <= bucket_rows
+        assert columns <= bucket_columns
+        assert bucket_rows % step == bucket_columns % step == 0
+
+
+def test_where_the_limit_allows_every_size_gets_its_own_multiple_of_the_step():
+    sizes = {(16, 16): 1, (17, 100): 9, (300, 8): 1}
+    bucket = choose_buckets(sizes, limit=3, step=8)
+    assert [bucket(size) for size in sizes] == [(16, 16), (24, 104), (304, 8)]
+
+
+def test_the_shapes_merged_are_those_that_add_the_least_padding():
+    sizes = {(100, 100): 10, (104, 100): 10, (400, 400): 1}
+    bucket = choose_buckets(sizes, limit=2, step=4)
+    assert [bucket(size) for size in sizes] == [(104, 100), (104, 100), (400, 400)]
+
+
+def test_a_size_of_many_pictures_is_padded_less_than_a_rare_one():
+    sizes = {(200, 200): 1000, (240, 200): 1, (200, 296): 1}
+    bucket = choose_buckets(sizes, limit=2, step=8)
+    assert bucket((200, 200)) == (200, 200)
+
+
+def test_wide_and_tall_pictures_do_not_share_a_square_without_need():
+    bucket = choose_buckets({(300, 600): 5, (600, 300): 5}, limit=2, step=4)
+    assert (bucket((300, 600)), bucket((600, 300))) == ((300, 600), (600, 300))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_more_shapes_mean_less_padding_and_a_dozen_pad_little(seed):
+    sizes = photographs(200, seed)
+    amounts = [padding(sizes, choose_buckets(sizes, limit=limit, step=8)) for limit in (1, 4, 12, 48)]
+    assert amounts == sorted(amounts, reverse=True)
+    assert amounts[2] < 1.5
+
+
+def test_a_size_that_was_not_counted_gets_the_smallest_bucket_that_holds_it():
+    bucket = choose_buckets({(100, 100): 1, (200, 200): 1, (104, 300): 1}, limit=3, step=4)
+    assert bucket((90, 100)) == (100, 100)
+    assert bucket((101, 150)) == (104, 300)
+    assert bucket((150, 150)) == (200, 200)
+
+
+def test_a_size_that_no_bucket_holds_gets_its_own():
+    assert choose_buckets({(100, 100): 1}, limit=1, step=8)((301, 20)) == (304, 24)
+    assert choose_buckets({}, limit=4, step=8)((17, 9)) == (24, 16)
+
+
+def test_the_order_in_which_sizes_were_counted_changes_nothing():
+    sizes = photographs(100)
+    shuffled = dict(sorted(sizes.items(), reverse=True))
+    one, other = (choose_buckets(counts, limit=6, step=8) for counts in (sizes, shuffled))
+    assert [one(size) for size in sizes] == [other(size) for size in sizes]

@@ -1,0 +1,178 @@
+"""Reading COCO files: what is kept of them, and each thing that may be wrong, by its message."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxloc.data.coco import read_coco
+from jaxloc.errors import UsageError
+
+COCO: dict[str, Any] = {
+    "images": [
+        {"id": 1, "file_name": "dogs/a.jpg", "width": 100, "height": 80, "category_id": 7, "noise_score": 0.25},
+        {"id": 2, "file_name": "dogs/b.jpg", "width": 100, "height": 80},
+    ],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 7, "bbox": [10, 20, 30, 40], "score": 0.5, "iscrowd": 0},
+        {"id": 2, "image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4]},
+        {"id": 3, "image_id": 1, "category_id": 7, "bbox": [0, 0, 100, 80], "iscrowd": 1},
+        {"id": 4, "image_id": 2, "category_id": 9, "bbox": [0.5, 0, 2.25, 4]},
+        {"id": 5, "image_id": 2, "category_id": 7, "bbox": [0, 0, 1, 1]},
+    ],
+    "categories": [{"id": 7, "name": "dog"}, {"id": 9, "name": "cat"}],
+}
+
+
+@pytest.fixture
+def coco() -> dict[str, Any]:
+    return copy.deepcopy(COCO)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content: object) -> Path:
+        path = tmp_path / "coco.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+def test_boxes_become_corners_by_category_and_crowds_are_left_out(coco, write):
+    images = read_coco(write(coco))
+    assert list(images) == ["dogs/a.jpg", "dogs/b.jpg"]
+    assert images["dogs/a.jpg"].boxes == {"dog": [(10, 20, 40, 60, 0.5), (1, 2, 4, 6, 1)]}
+    assert images["dogs/b.jpg"].boxes == {"cat": [(0.5, 0, 2.75, 4, 1)], "dog": [(0, 0, 1, 1, 1)]}
+
+
+def test_an_image_is_of_its_own_category_or_else_of_those_of_its_boxes(coco, write):
+    images = read_coco(write(coco))
+    assert images["dogs/a.jpg"].categories == ["dog"]
+    assert images["dogs/a.jpg"].noise_score == 0.25
+    assert images["dogs/b.jpg"].categories == ["cat", "dog"]
+    assert images["dogs/b.jpg"].noise_score is None
+
+
+def test_an_image_without_boxes_is_kept(coco, write):
+    coco["annotations"] = []
+    images = read_coco(write(coco))
+    assert images["dogs/a.jpg"].categories == ["dog"]
+    assert images["dogs/a.jpg"].boxes == {}
+    assert images["dogs/b.jpg"].categories == []
+
+
+def test_names_and_numbers_of_other_people_are_read(coco, write):
+    for entry in coco["images"]:
+        entry["id"] = f"picture-{entry['id']}"
+        entry["license"] = None
+    for entry in coco["annotations"]:
+        entry["image_id"] = f"picture-{entry['image_id']}"
+        entry["segmentation"] = []
+    assert read_coco(write(coco | {"licenses": [], "info": None}))["dogs/a.jpg"].boxes["dog"]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"gone\.json: no such file"):
+        read_coco(tmp_path / "gone.json")
+
+
+@pytest.mark.parametrize("content", ["", "{", "not json", '{"images": [}', "\x00\x01"])
+def test_a_file_that_is_no_json_is_named(write, content):
+    with pytest.raises(UsageError, match=r"coco\.json: not readable as JSON \("):
+        read_coco(write(content))
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "coco.json").write_bytes(b'{"images": "caf\xe9"}')
+    with pytest.raises(UsageError, match=r"coco\.json: not readable as JSON \("):
+        read_coco(tmp_path / "coco.json")
+
+
+def test_a_folder_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"not readable as JSON \(.*directory"):
+        read_coco(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[], "text", 5, None, [{"image_id": 1, "bbox": [0, 0, 1, 1]}], {}, {"images": []}])
+def test_json_that_is_no_coco_file_says_so(write, content):
+    with pytest.raises(UsageError, match=r"coco\.json: not a COCO annotation file"):
+        read_coco(write(json.dumps(content)))
+
+
+@pytest.mark.parametrize("section", ["images", "annotations", "categories"])
+def test_a_missing_section_is_named(coco, write, section):
+    del coco[section]
+    with pytest.raises(UsageError, match=rf"not a COCO annotation file \(KeyError: '{section}'\)"):
+        read_coco(write(coco))
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [
+        ("images", "id"),
+        ("images", "file_name"),
+        ("annotations", "image_id"),
+        ("annotations", "category_id"),
+        ("annotations", "bbox"),
+        ("categories", "id"),
+        ("categories", "name"),
+    ],
+)
+def test_a_missing_field_is_named(coco, write, section, field):
+    del coco[section][-1][field]
+    with pytest.raises(UsageError, match=rf"not a COCO annotation file \(KeyError: '{field}'\)"):
+        read_coco(write(coco))
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, 4, 5], ["a", 0, 1, 1], {"x": 1}, 5])
+def test_a_box_that_is_no_box_is_refused(coco, write, box):
+    coco["annotations"][0]["bbox"] = box
+    with pytest.raises(UsageError, match="not a COCO annotation file"):
+        read_coco(write(coco))
+
+
+@pytest.mark.parametrize("box", [[1, 2, 0, 4], [1, 2, 3, 0], [1, 2, -3, 4], [1, 2, float("nan"), 4]])
+def test_a_box_without_area_names_its_annotation(coco, write, box):
+    coco["annotations"][0]["bbox"] = box
+    with pytest.raises(UsageError, match=r"coco\.json: annotation 1 has a box without area: \[1, 2, "):
+        read_coco(write(coco))
+
+
+def test_an_annotation_of_no_image_is_named(coco, write):
+    coco["annotations"][1]["image_id"] = 99
+    with pytest.raises(UsageError, match=r"coco\.json: annotation 2 belongs to no image \(99\)"):
+        read_coco(write(coco))
+
+
+def test_an_annotation_of_no_category_is_named(coco, write):
+    coco["annotations"][1]["category_id"] = 99
+    with pytest.raises(UsageError, match=r"coco\.json: annotation 2 has no known category \(99\)"):
+        read_coco(write(coco))
+
+
+def test_an_image_listed_twice_is_named(coco, write):
+    coco["images"].append(dict(coco["images"][0], id=3))
+    with pytest.raises(UsageError, match=r"coco\.json: lists dogs/a\.jpg twice"):
+        read_coco(write(coco))
+
+
+def test_two_images_of_one_number_are_refused_because_they_would_share_their_boxes(coco, write):
+    coco["images"].append({"id": 1, "file_name": "dogs/c.jpg"})
+    with pytest.raises(UsageError, match=r"coco\.json: .*\b1\b"):
+        read_coco(write(coco))
+
+
+def test_an_image_of_no_known_category_is_refused(coco, write):
+    coco["images"][0]["category_id"] = 99
+    with pytest.raises(UsageError, match=r"not a COCO annotation file.*99"):
+        read_coco(write(coco))
+
+
+@pytest.mark.parametrize("value", [float("nan"), "high", [0.5]])
+def test_a_noise_score_that_is_no_number_is_refused(coco, write, value):
+    coco["images"][0]["noise_score"] = value
+    with pytest.raises(UsageError, match=r"coco\.json"):
+        read_coco(write(coco))

@@ -1,0 +1,384 @@
+"""Every kind of file a folder of photographs may hold: read upright and RGB, or refused in one line."""
+
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image, ImageOps
+
+from jaxloc.data import read_picture, read_size
+from jaxloc.data.images import display_name
+from jaxloc.errors import ImageError
+
+ORIENTATION = 0x0112
+STORED_AS = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda upright: np.rot90(upright, -1),
+}
+"""What a camera stores of an upright picture under each EXIF orientation."""
+
+
+@pytest.fixture
+def upright() -> np.ndarray:
+    """A real picture without any symmetry: uint8 ``[48, 72, 3]``."""
+    return np.asarray(Image.fromarray(skimage.data.chelsea()).resize((72, 48)))
+
+
+def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
+    Image.fromarray(pixels).convert(mode).save(path, **options)
+    return path
+
+
+def attribute(path: Path, name: str) -> object:
+    """What Pillow says of a file, so that a test knows what it has written."""
+    with Image.open(path) as image:
+        return getattr(image, name)
+
+
+def luma(pixels: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {}),
+        ("a.bmp", {}),
+        ("a.tif", {"compression": "tiff_lzw"}),
+        ("a.webp", {"lossless": True}),
+        ("a.ppm", {}),
+        ("no extension", {"format": "PNG"}),
+        ("wrong extension.jpg", {"format": "PNG"}),
+    ],
+)
+def test_a_lossless_picture_comes_back_as_it_was(tmp_path, upright, name, options):
+    picture = read_picture(save(tmp_path / name, upright, **options))
+    np.testing.assert_array_equal(picture.pixels, upright)
+    assert picture.pixels.dtype == np.uint8
+    assert picture.original_size == (48, 72)
+
+
+def test_a_jpeg_comes_back_as_pillow_decodes_it(tmp_path, upright):
+    path = save(tmp_path / "a.jpg", upright, quality=90)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(read_picture(path).pixels, np.asarray(image))
+
+
+def test_grey_becomes_three_equal_channels(tmp_path, upright):
+    np.testing.assert_array_equal(read_picture(save(tmp_path / "a.png", upright, "L")).pixels, luma(upright))
+
+
+def test_black_and_white_becomes_0_and_255(tmp_path):
+    bits = np.random.default_rng(0).random((8, 9)) < 0.5
+    path = tmp_path / "a.png"
+    Image.fromarray(bits).save(path)
+    assert attribute(path, "mode") == "1"
+    np.testing.assert_array_equal(read_picture(path).pixels, np.repeat(bits[..., None] * np.uint8(255), 3, 2))
+
+
+def test_cmyk_jpeg_becomes_rgb(tmp_path, upright):
+    path = save(tmp_path / "a.jpg", upright, "CMYK", quality=98)
+    assert attribute(path, "mode") == "CMYK"
+    assert np.abs(read_picture(path).pixels.astype(int) - upright).mean() < 4
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_16_bits_of_grey_are_scaled_to_8(tmp_path, name):
+    values = np.linspace(0, 65535, 24 * 30).round().astype(np.uint16).reshape(24, 30)
+    Image.fromarray(values).save(tmp_path / name)
+    assert attribute(tmp_path / name, "mode").startswith("I;16")
+    expected = np.rint(values / 257).astype(np.uint8)
+    assert expected.min() == 0
+    assert expected.max() == 255
+    np.testing.assert_array_equal(read_picture(tmp_path / name).pixels, np.repeat(expected[..., None], 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "to_bytes"),
+    [
+        (0, 1, lambda x: x * 255),
+        (0, 200, lambda x: x),
+        (0, 60000, lambda x: x / 257),
+        (-1000, 3000, lambda x: (x + 1000) * 255 / 4000),
+        (0, 1 << 20, lambda x: x * 255 / (1 << 20)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_32_bits_of_grey_are_scaled_by_the_smallest_usual_range_that_holds_them(tmp_path, dtype, low, high, to_bytes):
+    values = np.linspace(low, high, 20 * 30).reshape(20, 30).astype(dtype)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert attribute(tmp_path / "a.tif", "mode") == ("F" if dtype == np.float32 else "I")
+    pixels = read_picture(tmp_path / "a.tif").pixels
+    assert pixels.shape == (20, 30, 3)
+    np.testing.assert_allclose(pixels[..., 1], to_bytes(values.astype(float)), atol=0.51)
+
+
+@pytest.mark.parametrize("value", [-5, 0, 0.5, 300, 1e6])
+def test_32_bits_of_one_constant_grey_are_a_constant_picture(tmp_path, value):
+    Image.fromarray(np.full((20, 30), value, np.float32)).save(tmp_path / "a.tif")
+    pixels = read_picture(tmp_path / "a.tif").pixels
+    assert pixels.shape == (20, 30, 3)
+    assert np.ptp(pixels) == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_numbers_are_refused(tmp_path, value):
+    values = np.zeros((20, 30), np.float32)
+    values[3, 4] = value
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match="holds values that are not numbers"):
+        read_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("transparency", [None, 7, bytes(range(256))])
+def test_a_palette_becomes_its_colours(tmp_path, upright, transparency):
+    palette = Image.fromarray(upright).quantize(256)
+    options = {} if transparency is None else {"transparency": transparency}
+    palette.save(tmp_path / "a.png", **options)
+    assert attribute(tmp_path / "a.png", "mode") == "P"
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, np.asarray(palette.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_dropped_and_the_colours_below_it_stay(tmp_path, upright, mode):
+    image = Image.fromarray(upright).convert(mode)
+    image.putalpha(Image.fromarray(np.tile(np.arange(72, dtype=np.uint8) * 3, (48, 1))))
+    image.save(tmp_path / "a.png")
+    assert attribute(tmp_path / "a.png", "mode") == mode
+    expected = luma(upright) if mode == "LA" else upright
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, expected)
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "LAB"])
+def test_other_colour_spaces_become_rgb(tmp_path, upright, mode):
+    path = tmp_path / "a.tif"
+    Image.fromarray(upright).convert("YCbCr").save(path) if mode == "YCbCr" else Image.new("LAB", (72, 48)).save(path)
+    assert attribute(path, "mode") == mode
+    pixels = read_picture(path).pixels
+    assert pixels.shape == (48, 72, 3)
+    if mode == "YCbCr":
+        np.testing.assert_allclose(pixels.astype(int), upright, atol=4)
+
+
+@pytest.mark.parametrize("limit", [None, 24, 4000])
+@pytest.mark.parametrize("orientation", STORED_AS)
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp", "a.jpg"])
+def test_every_exif_orientation_is_read_upright(tmp_path, upright, name, orientation, limit):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    options = {"a.webp": {"lossless": True}, "a.jpg": {"quality": 98, "subsampling": 0}}.get(name, {})
+    path = save(tmp_path / name, np.ascontiguousarray(STORED_AS[orientation](upright)), exif=exif, **options)
+    picture = read_picture(path, shorter_side=limit)
+    expected = Image.fromarray(upright)
+    if limit == 24:
+        expected = expected.resize((36, 24), Image.Resampling.BILINEAR)
+    assert picture.original_size == (48, 72)
+    assert picture.pixels.shape[:2] == expected.size[::-1]
+    assert read_size(path, shorter_side=limit) == expected.size[::-1]
+    tolerance = 20 if name == "a.jpg" else 1 if limit == 24 else 0
+    np.testing.assert_allclose(picture.pixels.astype(int), np.asarray(expected), atol=tolerance)
+
+
+def test_an_orientation_that_does_not_exist_is_left_alone(tmp_path, upright):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 99
+    picture = read_picture(save(tmp_path / "a.png", upright, exif=exif))
+    np.testing.assert_array_equal(picture.pixels, upright)
+    assert picture.original_size == (48, 72)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.tif"])
+def test_of_several_frames_the_first_is_taken(tmp_path, name):
+    frames = [Image.new("RGB", (20, 30), colour) for colour in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
+    options = {"a.webp": {"lossless": True}}.get(name, {})
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
+    assert attribute(tmp_path / name, "n_frames") == 3
+    picture = read_picture(tmp_path / name)
+    assert picture.original_size == (30, 20)
+    np.testing.assert_array_equal(picture.pixels, np.asarray(frames[0]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 5), (1, 300), (300, 1)])
+@pytest.mark.parametrize("limit", [None, 1, 800])
+def test_the_smallest_pictures_are_read(tmp_path, size, limit):
+    picture = read_picture(save(tmp_path / "a.png", np.zeros((*size, 3), np.uint8)), shorter_side=limit)
+    assert picture.original_size == size
+    assert picture.pixels.shape[:2] == ((1, 1) if limit == 1 and size == (5, 5) else size)
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "expected"),
+    [
+        ((300, 451), 100, (100, 150)),
+        ((451, 300), 100, (150, 100)),
+        ((300, 300), 299, (299, 299)),
+        ((301, 1000), 77, (77, 256)),
+        ((300, 451), 300, (300, 451)),
+        ((300, 451), 301, (300, 451)),
+        ((300, 451), None, (300, 451)),
+        ((10, 3000), 5, (5, 1500)),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_the_shorter_side_is_shrunk_to_the_limit_and_nothing_is_enlarged(tmp_path, name, size, limit, expected):
+    picture = read_picture(save(tmp_path / name, np.zeros((*size, 3), np.uint8)), shorter_side=limit)
+    assert picture.pixels.shape[:2] == expected
+    assert picture.original_size == size
+    assert read_size(tmp_path / name, shorter_side=limit) == expected
+
+
+@pytest.mark.parametrize("limit", [90, 200, 450, 700])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_decoded_at_a_fraction_equals_one_decoded_whole_and_shrunk(tmp_path, limit, orientation):
+    large = Image.fromarray(skimage.data.astronaut()).resize((1700, 1400), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    large.save(tmp_path / "a.jpg", quality=92, exif=exif)
+    with Image.open(tmp_path / "a.jpg") as image:
+        whole = ImageOps.exif_transpose(image)
+    scale = limit / 1400
+    expected = whole.resize([round(side * scale) for side in whole.size], Image.Resampling.BILINEAR)
+    picture = read_picture(tmp_path / "a.jpg", shorter_side=limit)
+    assert picture.original_size == whole.size[::-1]
+    difference = np.abs(picture.pixels.astype(int) - np.asarray(expected))
+    assert difference.mean() < 1.5
+    assert np.percentile(difference, 99.9) < 25
+
+
+def test_shrinking_does_not_alias(tmp_path):
+    stripes = np.zeros((400, 400, 3), np.uint8)
+    stripes[:, ::2] = 255
+    pixels = read_picture(save(tmp_path / "a.png", stripes), shorter_side=50).pixels
+    np.testing.assert_allclose(pixels.astype(int), 127.5, atol=8)
+
+
+def test_an_empty_file_says_so(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(ImageError, match=r"^empty file \(0 bytes\)$"):
+        read_picture(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", bytes(1000), b"\xff\xd8", b"GIF8"])
+def test_a_file_that_is_no_picture_says_so(tmp_path, content):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(ImageError, match=r"^not a picture, or of a kind that Pillow does not know$"):
+        read_picture(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.tif", "a.bmp"])
+@pytest.mark.parametrize("limit", [None, 20])
+def test_a_truncated_picture_is_refused(tmp_path, upright, name, limit):
+    data = save(tmp_path / name, upright).read_bytes()
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError):
+        read_picture(tmp_path / name, shorter_side=limit)
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
+    with pytest.raises(ImageError, match="too many pixels, it may be a decompression bomb; save it smaller"):
+        read_picture(tmp_path / "a.png", shorter_side=800)
+
+
+def test_a_missing_file_says_so(tmp_path):
+    with pytest.raises(ImageError, match=r"^no such file$"):
+        read_picture(tmp_path / "a.jpg")
+
+
+def test_a_folder_says_so(tmp_path):
+    (tmp_path / "a.jpg").mkdir()
+    with pytest.raises(ImageError, match=r"^not a file$"):
+        read_picture(tmp_path / "a.jpg")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.timeout(30)
+def test_a_named_pipe_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(ImageError):
+        read_picture(tmp_path / "a.jpg")
+    assert read_size(tmp_path / "a.jpg") is None
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_says_so(tmp_path, upright):
+    save(tmp_path / "a.png", upright).chmod(0)
+    with pytest.raises(ImageError, match=r"^cannot be read: Permission denied$"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_running_out_of_memory_says_so(tmp_path, upright, monkeypatch):
+    def load(image: Image.Image) -> None:
+        raise MemoryError
+
+    path = save(tmp_path / "a.png", upright)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    with pytest.raises(ImageError, match="does not fit into memory; save it smaller"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.webp", "a.tif"])
+def test_random_damage_gives_a_picture_or_an_image_error_and_nothing_else(tmp_path, upright, name):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    data = save(tmp_path / name, upright, exif=exif).read_bytes()
+    rng = np.random.default_rng(5)
+    reasons = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(200):
+            (tmp_path / name).write_bytes(damage(data, rng))
+            try:
+                pixels = read_picture(tmp_path / name, shorter_side=30).pixels
+            except ImageError as error:
+                reasons.append(str(error))
+                continue
+            assert pixels.dtype == np.uint8
+            assert pixels.shape[2:] == (3,)
+            assert 1 <= min(pixels.shape[:2]) <= 30
+    assert len(reasons) > 50
+    assert all(len(reason.splitlines()) == 1 for reason in reasons)
+
+
+def damage(data: bytes, rng: np.random.Generator) -> bytes:
+    """Bytes overwritten here and there, and then, by chance, the end cut off or the header moved."""
+    damaged = bytearray(data)
+    for position in rng.integers(len(data), size=rng.integers(1, 12)):
+        damaged[position] = rng.integers(256)
+    kind = rng.integers(3)
+    if kind == 1:
+        del damaged[rng.integers(len(damaged)) :]
+    elif kind == 2:
+        damaged[rng.integers(40) : rng.integers(40, 80)] = rng.bytes(20)
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0", bytes(500)])
+def test_the_size_of_what_is_no_picture_is_none(tmp_path, content):
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert read_size(tmp_path / "a.jpg") is None
+    assert read_size(tmp_path / "gone.jpg") is None
+    assert read_size(tmp_path) is None
+
+
+def test_a_name_that_is_no_text_can_be_shown():
+    assert display_name("photos/ä.jpg") == str(Path("photos/ä.jpg"))
+    shown = display_name(os.fsdecode(b"caf\xe9.jpg"))
+    assert shown.encode("utf-8")
+    assert "caf" in shown

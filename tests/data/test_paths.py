@@ -1,0 +1,241 @@
+"""What a person may point at, and the sets, names and order that come of it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jaxloc.data import ImageSet, find_sets
+from jaxloc.errors import UsageError
+
+
+def plant(folder: Path, *names: str) -> Path:
+    """Make empty files, and the folders they are in."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def names_of(sets: list[ImageSet]) -> dict[str, list[str]]:
+    return {images.name: [source.name for source in images.sources] for images in sets}
+
+
+def test_a_folder_is_searched_recursively_and_named_after_itself(tmp_path):
+    plant(tmp_path / "dogs", "b.jpg", "a.png", "deep/er/c.webp")
+    sets = find_sets([tmp_path / "dogs"])
+    assert names_of(sets) == {"dogs": ["a.png", "b.jpg", "deep/er/c.webp"]}
+    assert all(source.path == tmp_path / "dogs" / source.name for source in sets[0].sources)
+
+
+def test_hidden_files_and_folders_are_left_out(tmp_path):
+    plant(tmp_path / "dogs", ".a.jpg", "._b.jpg", ".thumbs/c.jpg", "sub/.git/d.jpg", "e.jpg")
+    assert names_of(find_sets([tmp_path / "dogs"])) == {"dogs": ["e.jpg"]}
+
+
+def test_a_hidden_folder_that_is_pointed_at_is_searched(tmp_path):
+    plant(tmp_path / ".dogs", "a.jpg")
+    assert names_of(find_sets([tmp_path / ".dogs"])) == {".dogs": ["a.jpg"]}
+
+
+def test_pictures_are_told_by_extension_in_any_case_or_by_having_none(tmp_path):
+    taken = ["a.JPG", "b.jpeg", "c.PnG", "d.gif", "e.tif", "f.TIFF", "g.webp", "h.bmp", "i"]
+    plant(tmp_path / "dogs", *taken, "notes.md", "labels.csv", "a.json", "model.safetensors", "page.html", "list.txt")
+    assert names_of(find_sets([tmp_path / "dogs"])) == {"dogs": taken}
+
+
+def test_a_file_given_by_name_is_taken_whatever_its_extension(tmp_path):
+    plant(tmp_path / "dogs", "a.dat", "b.jpg")
+    assert names_of(find_sets([tmp_path / "dogs" / "a.dat"])) == {"dogs": ["a.dat"]}
+
+
+def test_a_relative_folder_gives_the_names_of_the_absolute_one(tmp_path, monkeypatch):
+    plant(tmp_path / "dogs", "a.jpg", "sub/b.jpg")
+    monkeypatch.chdir(tmp_path / "dogs")
+    assert find_sets(["."]) == find_sets([tmp_path / "dogs"])
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".lst", ".list", ".TXT"])
+def test_a_list_names_pictures_relative_to_its_own_folder(tmp_path, monkeypatch, suffix):
+    plant(tmp_path / "dogs", "a.jpg", "sub/b.jpg", "sub/c.jpg")
+    path = tmp_path / "dogs" / f"some{suffix}"
+    path.write_text("sub/c.jpg\na.jpg\n")
+    monkeypatch.chdir("/")
+    sets = find_sets([path])
+    assert names_of(sets) == {"dogs": ["a.jpg", "sub/c.jpg"]}
+    assert [source.path for source in sets[0].sources] == [tmp_path / "dogs/a.jpg", tmp_path / "dogs/sub/c.jpg"]
+
+
+def test_a_list_may_hold_comments_blank_lines_a_byte_order_mark_and_windows_line_ends(tmp_path):
+    plant(tmp_path / "dogs", "ä b.jpg", "c#.jpg")
+    (tmp_path / "dogs" / "list.txt").write_bytes(
+        "\ufeff# the good ones\r\n\r\n  ä b.jpg  \r\n   # not this.jpg\r\nc#.jpg".encode()
+    )
+    assert names_of(find_sets([tmp_path / "dogs" / "list.txt"])) == {"dogs": ["c#.jpg", "ä b.jpg"]}
+
+
+def test_a_list_may_hold_absolute_paths(tmp_path):
+    plant(tmp_path / "dogs", "a.jpg")
+    (tmp_path / "dogs" / "list.txt").write_text(f"{tmp_path / 'dogs' / 'a.jpg'}\n")
+    assert names_of(find_sets([tmp_path / "dogs" / "list.txt"])) == {"dogs": ["a.jpg"]}
+
+
+def test_a_missing_entry_of_a_list_stays_in_the_set_so_that_it_is_reported(tmp_path):
+    plant(tmp_path / "dogs", "a.jpg")
+    (tmp_path / "dogs" / "list.txt").write_text("a.jpg\ngone.jpg\n")
+    assert names_of(find_sets([tmp_path / "dogs" / "list.txt"])) == {"dogs": ["a.jpg", "gone.jpg"]}
+
+
+def test_names_from_a_list_that_lies_elsewhere_do_not_lead_out_of_the_results(tmp_path):
+    plant(tmp_path, "photos/a.jpg", "photos/b.jpg", "lists/of/mine/list.txt")
+    (tmp_path / "lists/of/mine/list.txt").write_text("../../../photos/a.jpg\n../../../photos/b.jpg\n")
+    (names,) = names_of(find_sets([tmp_path / "lists/of/mine/list.txt"])).values()
+    assert [Path(name).name for name in names] == ["a.jpg", "b.jpg"]
+    assert not any(".." in Path(name).parts or Path(name).is_absolute() for name in names)
+
+
+def test_several_roots_are_one_set_named_after_their_common_parent(tmp_path):
+    plant(tmp_path / "pets", "dogs/a.jpg", "cats/a.jpg", "birds/a.jpg")
+    sets = find_sets([tmp_path / "pets" / "dogs", tmp_path / "pets" / "cats"])
+    assert names_of(sets) == {"pets": ["cats/a.jpg", "dogs/a.jpg"]}
+
+
+def test_a_folder_and_files_can_be_given_together(tmp_path):
+    plant(tmp_path / "pets", "dogs/a.jpg", "cats/a.jpg", "cats/b.jpg", "list.txt")
+    (tmp_path / "pets" / "list.txt").write_text("cats/b.jpg\n")
+    sets = find_sets([tmp_path / "pets/dogs", tmp_path / "pets/cats/a.jpg", tmp_path / "pets/list.txt"])
+    assert names_of(sets) == {"pets": ["cats/a.jpg", "cats/b.jpg", "dogs/a.jpg"]}
+
+
+@pytest.mark.parametrize("per_folder", [False, True])
+def test_a_picture_reached_twice_is_read_once(tmp_path, monkeypatch, per_folder):
+    plant(tmp_path / "dogs", "a.jpg", "sub/b.jpg", "list.txt")
+    (tmp_path / "dogs" / "list.txt").write_text("a.jpg\n./a.jpg\nsub/../a.jpg\nsub/b.jpg\n")
+    monkeypatch.chdir(tmp_path)
+    given = ["dogs", tmp_path / "dogs", "dogs/a.jpg", "dogs/../dogs/a.jpg", "dogs/list.txt"]
+    paths = [source.path for images in find_sets(given, per_folder=per_folder) for source in images.sources]
+    assert sorted(paths) == [tmp_path / "dogs/a.jpg", tmp_path / "dogs/sub/b.jpg"]
+
+
+def test_the_category_can_be_named(tmp_path):
+    plant(tmp_path / "dogs", "a.jpg")
+    assert names_of(find_sets([tmp_path / "dogs"], name="hound")) == {"hound": ["a.jpg"]}
+
+
+def test_the_root_of_a_file_system_has_a_category_all_the_same(tmp_path, monkeypatch):
+    plant(tmp_path, "a/x.jpg")
+    monkeypatch.setattr(os.path, "commonpath", lambda paths: "/")
+    assert [images.name for images in find_sets([tmp_path / "a"])] == ["object"]
+
+
+def test_per_folder_makes_a_set_of_each_subfolder_with_all_below_it(tmp_path):
+    plant(tmp_path / "pets", "dogs/a.jpg", "dogs/big/b.jpg", "cats/c.jpg", "cats/a/b/d.jpg")
+    assert names_of(find_sets([tmp_path / "pets"], per_folder=True)) == {
+        "cats": ["cats/a/b/d.jpg", "cats/c.jpg"],
+        "dogs": ["dogs/a.jpg", "dogs/big/b.jpg"],
+    }
+
+
+def test_per_folder_puts_loose_pictures_in_a_set_named_after_the_folder_given(tmp_path):
+    plant(tmp_path / "pets", "dogs/a.jpg", "loose.jpg")
+    assert names_of(find_sets([tmp_path / "pets"], per_folder=True)) == {"dogs": ["dogs/a.jpg"], "pets": ["loose.jpg"]}
+
+
+def test_per_folder_keeps_subfolders_of_one_name_in_two_roots_apart(tmp_path):
+    plant(tmp_path, "one/dogs/a.jpg", "two/dogs/a.jpg", "two/cats/b.jpg")
+    assert names_of(find_sets([tmp_path / "one", tmp_path / "two"], per_folder=True)) == {
+        "one/dogs": ["one/dogs/a.jpg"],
+        "two/cats": ["two/cats/b.jpg"],
+        "two/dogs": ["two/dogs/a.jpg"],
+    }
+
+
+def test_per_folder_takes_the_sets_of_a_list_from_its_folders(tmp_path):
+    plant(tmp_path / "pets", "dogs/a.jpg", "dogs/b.jpg", "cats/c.jpg", "list.txt")
+    (tmp_path / "pets" / "list.txt").write_text("dogs/a.jpg\ncats/c.jpg\n")
+    assert names_of(find_sets([tmp_path / "pets/list.txt"], per_folder=True)) == {
+        "cats": ["cats/c.jpg"],
+        "dogs": ["dogs/a.jpg"],
+    }
+
+
+def test_sets_and_pictures_come_in_order_of_name_however_they_are_given(tmp_path):
+    entries = ["dogs/a.jpg", "cats/z.jpg", "dogs/B.jpg", "dogs/9.jpg", "dogs/10.jpg"]
+    plant(tmp_path / "pets", *entries)
+    (tmp_path / "pets/list.txt").write_text("\n".join(entries))
+    for given in (["pets"], ["pets/list.txt"], [f"pets/{entry}" for entry in entries]):
+        found = names_of(find_sets([tmp_path / path for path in given], per_folder=True))
+        assert list(found.items()) == [
+            ("cats", ["cats/z.jpg"]),
+            ("dogs", ["dogs/10.jpg", "dogs/9.jpg", "dogs/B.jpg", "dogs/a.jpg"]),
+        ]
+
+
+def test_the_folder_of_results_is_not_searched(tmp_path, monkeypatch):
+    plant(tmp_path / "dogs", "a.jpg", "out/overlays/a.jpg.png", "outer/b.jpg")
+    expected = {"dogs": ["a.jpg", "outer/b.jpg"]}
+    assert names_of(find_sets([tmp_path / "dogs"], exclude=[tmp_path / "dogs" / "out"])) == expected
+    monkeypatch.chdir(tmp_path)
+    assert names_of(find_sets(["dogs"], exclude=["dogs/out/"])) == expected
+
+
+def test_a_folder_that_does_not_exist_yet_can_be_excluded(tmp_path):
+    plant(tmp_path / "dogs", "a.jpg")
+    assert names_of(find_sets([tmp_path / "dogs"], exclude=[tmp_path / "nowhere"])) == {"dogs": ["a.jpg"]}
+
+
+def test_a_link_to_a_folder_of_pictures_can_be_pointed_at(tmp_path):
+    plant(tmp_path / "real", "a.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert names_of(find_sets([tmp_path / "link"])) == {"link": ["a.jpg"]}
+
+
+def test_a_loop_of_links_ends(tmp_path):
+    plant(tmp_path / "dogs", "a.jpg", "sub/b.jpg")
+    (tmp_path / "dogs/sub/loop").symlink_to(tmp_path / "dogs")
+    assert names_of(find_sets([tmp_path / "dogs"])) == {"dogs": ["a.jpg", "sub/b.jpg"]}
+
+
+def test_nothing_given_says_what_to_pass():
+    with pytest.raises(UsageError, match="no picture given: pass a folder, files, or a text file of paths"):
+        find_sets([])
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere: no such file or folder"):
+        find_sets([tmp_path / "nowhere"])
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=r"broken: no such file or folder"):
+        find_sets([tmp_path / "broken"])
+
+
+@pytest.mark.parametrize("names", [[], ["notes.md", ".hidden.jpg"], ["empty.txt"]])
+def test_a_folder_without_pictures_is_named(tmp_path, names):
+    plant(tmp_path / "dogs", *names).mkdir(exist_ok=True)
+    with pytest.raises(UsageError, match=r"no picture found in .*dogs: pass a folder that holds photographs"):
+        find_sets([tmp_path / "dogs"])
+
+
+def test_an_empty_list_is_named(tmp_path):
+    (tmp_path / "list.txt").write_text("# nothing yet\n\n")
+    with pytest.raises(UsageError, match=r"no picture found in .*list\.txt"):
+        find_sets([tmp_path / "list.txt"])
+
+
+@pytest.mark.parametrize("content", ["a.jpg\n".encode("utf-16"), b"\xff\xd8\xff\xe0 a picture, not a list"])
+def test_a_list_that_is_no_text_is_named(tmp_path, content):
+    (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(UsageError, match=r"list\.txt: not a readable list of paths, one a line"):
+        find_sets([tmp_path / "list.txt"])
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path):
+    plant(tmp_path / "dogs", "a.jpg", "shut/b.jpg")
+    (tmp_path / "dogs/shut").chmod(0)
+    try:
+        with pytest.raises(UsageError, match=r"shut: cannot be listed \(Permission denied\)"):
+            find_sets([tmp_path / "dogs"])
+    finally:
+        (tmp_path / "dogs/shut").chmod(0o700)

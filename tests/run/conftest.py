@@ -1,0 +1,60 @@
+"""Photographs and finished jobs that the tests look at, made once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from jaxloc.report.records import Findings
+from jaxloc.run import Options, colocalize
+from tests.run import helpers
+
+
+class Job(NamedTuple):
+    """A finished job: where it wrote, and what it returned."""
+
+    folder: Path
+    findings: Findings
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six small pictures; the last lacks the motorcycle. Nothing may be written to it."""
+    folder = tmp_path_factory.mktemp("photos") / "motorcycle"
+    helpers.write_photographs(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def job(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Job]:
+    """The finished job of a method on ``photos``, with overlays; nothing may be written to its folder."""
+    done: dict[str, Job] = {}
+
+    def finished(method: str) -> Job:
+        if method not in done:
+            folder = tmp_path_factory.mktemp("job") / "out"
+            done[method] = Job(folder, colocalize([photos], folder, Options(method=method, overlays=True)))
+        return done[method]
+
+    return finished
+
+
+SIZES = {0: (128, 128), 1: (96, 128)}
+"""Rows and columns of the even and the odd pictures in ``photos``."""
+
+
+@pytest.fixture(scope="session")
+def paths(photos):
+    return sorted(photos.iterdir())
+
+
+@pytest.fixture(scope="session")
+def sizes(paths):
+    return [SIZES[number % 2] for number in range(len(paths))]
+
+
+@pytest.fixture(scope="session")
+def maps(vgg16, paths):
+    """Features of ``photos``, by layer."""
+    return helpers.features(vgg16, paths, ["relu5_3", "relu5_2"])

@@ -1,0 +1,146 @@
+"""What the tests of jobs share: small photographs, what the papers say of them, and a disk that fills up."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxloc import models
+from jaxloc.data.demo import compose
+from jaxloc.models import Weights
+from jaxloc.run import model_file
+from tests.reference import scda_ddt as reference
+
+Box = tuple[float, float, float, float]
+
+
+class Expected(NamedTuple):
+    """What the plain NumPy transcription makes of one picture."""
+
+    box: Box | None
+    share: float
+    score: float
+
+
+def write_photographs(folder: Path, *, with_object: int = 5, without: int = 1) -> dict[str, Box | None]:
+    """Compose pictures of a motorcycle and shrink them to two shapes, so that few programs are compiled.
+
+    Returns:
+        the true boxes by name, in pixels.
+    """
+    folder.mkdir(parents=True)
+    boxes: dict[str, Box | None] = {}
+    for number, picture in enumerate(compose(with_object=with_object, without=without)):
+        width, height = size = (128, 96) if number % 2 else (128, 128)
+        picture.image.resize(size).save(folder / picture.name, quality=95)
+        x, y = width / picture.image.width, height / picture.image.height
+        boxes[picture.name] = None if picture.box is None else tuple(np.multiply(picture.box, (x, y, x, y)).tolist())
+    return boxes
+
+
+def features(
+    weights: Weights, paths: Sequence[Path], layers: Sequence[str], *, shorter_side: int | None = None, pad: int = 1
+) -> dict[str, list[np.ndarray]]:
+    """Features of pictures one by one, with nothing around them but what makes their sides multiples of ``pad``."""
+    extract = jax.jit(models.extract_features, static_argnames=("network", "layers"))
+    found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+    for path in paths:
+        with Image.open(path) as image:
+            scale = min(1, shorter_side / min(image.size)) if shorter_side else 1
+            small = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
+        pixels = np.asarray(small)
+        rows, columns = pixels.shape[:2]
+        padded = np.pad(pixels, ((0, -rows % pad), (0, -columns % pad), (0, 0)))
+        maps = extract(weights.params, padded, np.array([rows, columns]), network=weights.network, layers=tuple(layers))
+        for layer in layers:
+            h, w = maps[layer].size
+            found[layer].append(np.asarray(maps[layer].features[:h, :w]))
+    return found
+
+
+def expect_ddt(
+    maps: Mapping[str, list[np.ndarray]], layers: Sequence[str], sizes: Sequence[tuple[int, int]]
+) -> list[Expected]:
+    """DDT of one layer, or DDT+ of two, in float64."""
+    indicators = []
+    for layer in layers:
+        mean, components, values = reference.ddt_fit(maps[layer])
+        indicators.append([reference.ddt_indicator(one, mean, components[0]) for one in maps[layer]])
+        if layer == layers[0]:
+            deviation = np.sqrt(values[0])
+    expected = []
+    for number, size in enumerate(sizes):
+        top = indicators[0][number]
+        mask = reference.largest(top > 0)
+        for below in indicators[1:]:
+            mask &= below[number] > 0
+        strength = top[mask].mean() / deviation if mask.any() else 0
+        box = tuple(reference.box(mask, size).tolist()) if mask.any() else None
+        expected.append(Expected(box, float((top > 0).mean()), strength / (1 + strength)))
+    return expected
+
+
+def annotations(folder: Path) -> dict[str, Any]:
+    """What a job wrote, as JSON."""
+    return json.loads((folder / "annotations.json").read_text())
+
+
+def boxes_of(folder: Path) -> dict[str, Box | None]:
+    """Corners of the box of each picture that a job found, by name."""
+    coco = annotations(folder)
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    boxes: dict[str, Box | None] = dict.fromkeys(names.values())
+    for entry in coco["annotations"]:
+        x, y, width, height = entry["bbox"]
+        boxes[names[entry["image_id"]]] = (x, y, x + width, y + height)
+    return boxes
+
+
+def noise_scores(folder: Path) -> dict[str, float]:
+    """Share of positive cells of each picture, by name."""
+    return {image["file_name"]: image["noise_score"] for image in annotations(folder)["images"]}
+
+
+def every_file(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, hidden ones as well, with their content."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@contextlib.contextmanager
+def file_size_limit(limit: int) -> Iterator[None]:
+    """Make every write beyond ``limit`` bytes of a file fail as on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def check_boxes(folder, paths, expected):
+    found = boxes_of(folder)
+    assert list(found) == [path.name for path in paths]
+    for path, one in zip(paths, expected, strict=True):
+        assert found[path.name] == one.box, path.name
+
+
+def plant(folder: Path, paths: list[Path]) -> Path:
+    folder.mkdir(parents=True)
+    for path in paths:
+        shutil.copy(path, folder)
+    return folder
+
+
+def the_model(folder: Path):
+    """DDT of the one set and the deepest layer that a job left behind."""
+    loaded = model_file.load(folder / "model.safetensors")
+    (fitted,) = loaded.sets.values()
+    return fitted.models[loaded.layers[0]]

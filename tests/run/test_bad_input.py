@@ -1,0 +1,181 @@
+"""Everything a folder, a path or an option may hold that it should not."""
+
+from pathlib import Path
+
+import pytest
+import skimage.data
+from PIL import Image
+
+from jaxloc.errors import ImageError, UsageError, WeightsError
+from jaxloc.run import Options, colocalize, localize, stream
+from jaxloc.run.engine import Engine
+from tests.run import helpers
+
+
+def test_unreadable_pictures_are_skipped_with_their_reasons_and_change_nothing(job, paths, tmp_path):
+    folder = helpers.plant(tmp_path / "motorcycle", paths)
+    (folder / "00_garbage.jpg").write_bytes(b"no picture at all")
+    (folder / "05_empty.png").touch()
+    (folder / "99_half.jpg").write_bytes(paths[0].read_bytes()[:900])
+    Image.new("RGB", (200, 15)).save(folder / "03_tiny.png")
+    (folder / "list.txt").write_text("\n".join(path.name for path in [*folder.iterdir(), folder / "98_gone.jpg"]))
+    findings = colocalize([folder / "list.txt"], tmp_path / "out", Options(batch=4))
+    reasons = [(item.name, item.reason) for item in findings.skipped if item.name != "list.txt"]
+    assert reasons[:4] == [
+        ("00_garbage.jpg", "not a picture, or of a kind that Pillow does not know"),
+        ("03_tiny.png", "too small: 200×15 pixels, relu5_3 needs 16 a side"),
+        ("05_empty.png", "empty file (0 bytes)"),
+        ("98_gone.jpg", "no such file"),
+    ]
+    assert reasons[4][0] == "99_half.jpg"
+    assert "truncated" in reasons[4][1]
+    assert helpers.boxes_of(tmp_path / "out") == helpers.boxes_of(job("ddt").folder)
+    coco = helpers.annotations(tmp_path / "out")
+    assert [(item["file_name"], item["reason"]) for item in coco["skipped"]] == [
+        (item.name, item.reason) for item in findings.skipped
+    ]
+
+
+def test_a_picture_that_vanishes_between_the_passes_is_skipped(job, photos, paths, tmp_path, monkeypatch):
+    reads = []
+    read_picture = stream.read_picture
+
+    def vanishing(path, **options):
+        reads.append(Path(path).name)
+        if reads.count(paths[2].name) > 1 and Path(path) == paths[2]:
+            raise ImageError("no such file")
+        return read_picture(path, **options)
+
+    monkeypatch.setattr(stream, "read_picture", vanishing)
+    findings = colocalize([photos], tmp_path, Options(feature_cache=0, report_limit=0))
+    assert [(item.name, item.reason) for item in findings.skipped] == [(paths[2].name, "no such file")]
+    expected = helpers.boxes_of(job("ddt").folder)
+    del expected[paths[2].name]
+    assert helpers.boxes_of(tmp_path) == expected
+
+
+@pytest.mark.parametrize("method", ["ddt", "scda"])
+def test_no_readable_picture_at_all_is_an_error_that_shows_reasons(tmp_path, method):
+    folder = helpers.plant(tmp_path / "in", [])
+    for number in range(5):
+        (folder / f"{number}.jpg").write_bytes(b"no picture")
+    with pytest.raises(UsageError, match=r"no readable picture among 5 \(0\.jpg: not a picture.*2\.jpg: .* …\)"):
+        colocalize([folder], tmp_path / "out", Options(method=method))
+    assert helpers.every_file(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("out", ["a file", "a file/below"])
+def test_a_folder_for_results_that_cannot_be_made_is_named_before_anything_is_computed(
+    photos, tmp_path, monkeypatch, out
+):
+    (tmp_path / "a file").write_bytes(b"kept")
+    monkeypatch.setattr(Engine, "__init__", None)
+    with pytest.raises(UsageError, match=rf"{out}: cannot be written \(.*\): choose another folder with --out"):
+        colocalize([photos], tmp_path / out)
+    assert (tmp_path / "a file").read_bytes() == b"kept"
+
+
+def test_results_inside_the_folder_of_pictures_are_not_taken_for_pictures(job, paths, tmp_path):
+    folder = helpers.plant(tmp_path / "motorcycle", paths)
+    for _ in range(2):
+        findings = localize([folder], folder / "out", Options(overlays=True))
+    assert len(findings.pictures) == 6
+
+
+def test_results_written_into_the_folder_of_pictures_itself_are_not_taken_for_pictures(paths, tmp_path):
+    folder = helpers.plant(tmp_path / "motorcycle", paths[:2])
+    for _ in range(2):
+        findings = localize([folder], folder, Options(overlays=True))
+    assert [item.name for item in findings.pictures] == [path.name for path in paths[:2]]
+
+
+def test_overlays_stay_inside_the_results_wherever_the_pictures_lie(paths, tmp_path):
+    helpers.plant(tmp_path / "photos", paths[:1])
+    (tmp_path / "lists" / "mine").mkdir(parents=True)
+    (tmp_path / "lists" / "mine" / "list.txt").write_text(f"../../photos/{paths[0].name}\n")
+    localize([tmp_path / "lists/mine/list.txt"], tmp_path / "lists/mine/out", Options(overlays=True))
+    outside = [path for path in tmp_path.rglob("*.png") if tmp_path / "lists/mine/out" not in path.parents]
+    assert outside == []
+    assert len(list((tmp_path / "lists/mine/out").rglob("*.png"))) == 1
+
+
+def test_pictures_of_any_size_are_shrunk_to_the_limit_and_boxes_are_in_their_own_pixels(vgg16, tmp_path):
+    folder = helpers.plant(tmp_path / "coffee", [])
+    image = Image.fromarray(skimage.data.coffee())
+    sizes = [(150, 131), (97, 203), (64, 64), (161, 90), (40, 131), (250, 300)]
+    for number, (rows, columns) in enumerate(sizes):
+        image.resize((columns, rows)).save(folder / f"{number}.png")
+    colocalize([folder], tmp_path / "out", Options(max_side=100, batch=4))
+    paths = sorted(folder.iterdir())
+    expected = helpers.expect_ddt(helpers.features(vgg16, paths, ["relu5_3"], shorter_side=100), ["relu5_3"], sizes)
+    helpers.check_boxes(tmp_path / "out", paths, expected)
+    coco = helpers.annotations(tmp_path / "out")
+    assert [(entry["height"], entry["width"]) for entry in coco["images"]] == sizes
+    assert coco["info"]["settings"]["shorter side at most"] == "100 pixels"
+    assert expected[5].box[3] > 131
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_the_report_shows_no_more_pictures_than_asked_for(paths, tmp_path, limit):
+    localize(paths[:4], tmp_path, Options(report_limit=limit))
+    report = (tmp_path / "report.html").read_text()
+    assert [path.name in report for path in paths[:4]] == [number < limit for number in range(4)]
+    assert len(helpers.annotations(tmp_path)["images"]) == 4
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_behind(photos, tmp_path, monkeypatch):
+    calls = []
+    localize_batch = Engine.localize
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return localize_batch(*arguments)
+
+    monkeypatch.setattr(Engine, "localize", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        colocalize([photos], tmp_path / "out")
+    assert helpers.every_file(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "pca"}, r"method must be one of ddt, ddt\+, scda, not 'pca'"),
+        ({"sign": "plus"}, "sign must be one of aggregation, loading, minority, none, not 'plus'"),
+        ({"connectivity": 6}, "connectivity must be one of 8, 4, not 6"),
+        ({"backend": "gpu"}, "backend must be one of host, device, not 'gpu'"),
+        ({"dtype": "float16"}, "dtype must be one of float32, bfloat16, not 'float16'"),
+        ({"noise_threshold": 1.0}, "noise threshold is a share of cells, from 0 to below 1, not 1.0"),
+        ({"noise_threshold": float("nan")}, "noise threshold is a share of cells"),
+        ({"max_side": 31}, r"max side must be 0 \(never shrink\) or at least 32 pixels, not 31"),
+        ({"max_side": -1}, "max side must be 0"),
+        ({"batch": 0}, "batch must be at least 1, not 0"),
+        ({"workers": -1}, "workers must be"),
+        ({"report_limit": -1}, "report limit must be"),
+        ({"feature_cache": -1}, "feature cache must be"),
+    ],
+    ids=str,
+)
+def test_an_option_out_of_range_says_what_it_may_be(options, message):
+    with pytest.raises(UsageError, match=message):
+        Options(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"layer": "relu9_9"}, UsageError, "unknown layer 'relu9_9'; vgg16 has relu1_1, "),
+        ({"layer": "pool5", "method": "ddt+"}, UsageError, "no convolution of the same block lies below 'pool5'"),
+        ({"layer": "relu5_1", "method": "ddt+"}, UsageError, "no convolution of the same block lies below 'relu5_1'"),
+        ({"layer": "fc6"}, WeightsError, "no weights for vgg16 with its fully connected layers: convert a file"),
+        ({"weights": "resnet"}, WeightsError, "unknown weights 'resnet': give a file, or one of vgg16, vgg19"),
+        ({"weights": "nowhere/vgg16.safetensors"}, WeightsError, "no such weights file"),
+    ],
+    ids=str,
+)
+def test_layers_and_weights_that_do_not_exist_are_named(photos, tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        colocalize([photos], tmp_path, Options(**options))
+    assert helpers.every_file(tmp_path) == {}

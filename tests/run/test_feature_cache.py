@@ -1,0 +1,148 @@
+"""Features on disk between the passes: the same bits back, never more than allowed, and a full disk is no failure."""
+
+import errno
+import os
+import tempfile
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxloc.data import Batch
+from jaxloc.models import FeatureMap
+from jaxloc.run.feature_cache import FeatureCache
+from tests.run import helpers
+
+SHAPE = (2, 8, 8, 16)
+BYTES = int(np.prod(SHAPE)) * 4
+
+
+def make(number: int, layers: tuple[str, ...] = ("relu5_3",), dtype: str = "float32"):
+    """A batch of two pictures and its features."""
+    rng = np.random.default_rng(number)
+    batch = Batch(
+        np.zeros((2, 128, 128, 3), np.uint8),
+        np.full((2, 2), 128, np.int32),
+        np.array([[300 + number, 400], [50, 60 + number]], np.int32),
+        np.array([2 * number, 2 * number + 1]),
+    )
+    sizes = np.array([[8, 8], [3, 5]], np.int32)
+    return batch, {layer: FeatureMap(jnp.asarray(rng.random(SHAPE), dtype), jnp.asarray(sizes)) for layer in layers}
+
+
+def check(cache: FeatureCache, kept: list[tuple]) -> None:
+    found = list(cache)
+    assert len(found) == len(kept)
+    for (indices, original_sizes, maps), (batch, expected) in zip(found, kept, strict=True):
+        np.testing.assert_array_equal(indices, batch.indices)
+        np.testing.assert_array_equal(original_sizes, batch.original_sizes)
+        assert list(maps) == list(expected)
+        for layer, (features, size) in maps.items():
+            assert features.dtype == expected[layer].features.dtype
+            assert features.shape == expected[layer].features.shape
+            assert np.asarray(features).tobytes() == np.asarray(expected[layer].features).tobytes()
+            np.testing.assert_array_equal(size, expected[layer].size)
+
+
+@pytest.mark.parametrize("layers", [("relu5_3",), ("relu5_3", "relu5_2")])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_features_come_back_bit_for_bit_and_as_often_as_wanted(tmp_path, layers, dtype):
+    batches = [make(number, layers, dtype) for number in range(4)]
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        for batch, maps in batches:
+            assert cache.put(batch, maps)
+        assert cache.indices == set(range(8))
+        check(cache, batches)
+        check(cache, batches)
+
+
+def test_features_can_be_kept_after_some_were_read(tmp_path):
+    batches = [make(number) for number in range(3)]
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        for number, (batch, maps) in enumerate(batches):
+            cache.put(batch, maps)
+            check(cache, batches[: number + 1])
+
+
+@pytest.mark.parametrize("limit", [0, 1, BYTES - 1, BYTES, 3 * BYTES - 1, 3 * BYTES])
+def test_no_more_is_kept_than_allowed(tmp_path, limit):
+    batches = [make(number) for number in range(5)]
+    with FeatureCache(tmp_path, limit) as cache:
+        assert [cache.put(*one) for one in batches] == [number < limit // BYTES for number in range(5)]
+        check(cache, batches[: limit // BYTES])
+
+
+def test_a_batch_that_does_not_fit_leaves_room_for_a_smaller_one(tmp_path):
+    small, large = make(0), make(1, ("relu5_3", "relu5_2"))
+    with FeatureCache(tmp_path, BYTES) as cache:
+        assert not cache.put(*large)
+        assert cache.put(*small)
+        check(cache, [small])
+
+
+def test_nothing_is_left_in_the_folder_while_it_is_used_or_after(tmp_path):
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        cache.put(*make(0))
+        assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+# What is written is cut short at every kind of place: nothing, part of a batch, its end, within one layer of two.
+@pytest.mark.parametrize("room", [0, 100, BYTES - 1, BYTES, BYTES + 1, BYTES + 4000, 2 * BYTES - 1, 3 * BYTES - 4097])
+@pytest.mark.parametrize("layers", [("relu5_3",), ("relu5_3", "relu5_2")])
+def test_a_disk_that_fills_up_keeps_what_was_whole_and_says_no_to_the_rest(tmp_path, layers, room):
+    batches = [make(number, layers) for number in range(5)]
+    kept = room // (BYTES * len(layers))
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        with helpers.file_size_limit(room):
+            assert [cache.put(*one) for one in batches] == [number < kept for number in range(5)]
+            check(cache, batches[:kept])
+        assert not cache.put(*batches[4])
+        check(cache, batches[:kept])
+
+
+class _Failing:
+    """A file whose writes fail once a number of bytes are in it."""
+
+    def __init__(self, file, room: int, error: int) -> None:
+        self.file, self.room, self.error = file, room, error
+
+    def write(self, data) -> int:
+        if self.file.tell() + len(data) > self.room:
+            raise OSError(self.error, os.strerror(self.error))
+        return self.file.write(data)
+
+    def __getattr__(self, name: str):
+        return getattr(self.file, name)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Make temporary files fail: ``failing(room, error)``."""
+    temporary_file = tempfile.TemporaryFile
+
+    def fail(room: int, error: int) -> None:
+        def make_file(*arguments, **options):
+            return _Failing(temporary_file(*arguments, **options), room, error)
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", make_file)
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_errors_that_mean_a_full_disk_end_the_keeping_only(tmp_path, failing, error):
+    failing(2 * BYTES, error)
+    batches = [make(number) for number in range(4)]
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        assert [cache.put(*one) for one in batches] == [True, True, False, False]
+        check(cache, batches[:2])
+
+
+def test_any_other_error_of_the_disk_comes_out(tmp_path, failing):
+    failing(2 * BYTES, errno.EIO)
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        assert cache.put(*make(0))
+        assert cache.put(*make(1))
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            cache.put(*make(2))

@@ -1,0 +1,210 @@
+"""Whole jobs on small real pictures: against the NumPy transcription, and against themselves."""
+
+import weakref
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxloc import moments
+from jaxloc.errors import UsageError
+from jaxloc.run import Options, colocalize, localize, model_file
+from jaxloc.run.engine import Engine
+from tests.reference import scda_ddt as reference
+from tests.run import helpers
+
+
+@pytest.mark.parametrize(("method", "layers"), [("ddt", ["relu5_3"]), ("ddt+", ["relu5_3", "relu5_2"])])
+def test_colocalize_equals_the_transcription_of_the_paper(job, paths, sizes, maps, method, layers):
+    folder, findings = job(method)
+    expected = helpers.expect_ddt(maps, layers, sizes)
+    helpers.check_boxes(folder, paths, expected)
+    np.testing.assert_allclose([item.noise_score for item in findings.pictures], [one.share for one in expected])
+    np.testing.assert_allclose([item.score for item in findings.pictures], [one.score for one in expected], atol=1e-4)
+    assert {one.box is None for one in expected} == {True, False}
+
+
+def test_scda_equals_the_transcription_of_the_paper(job, paths, sizes, maps):
+    folder, findings = job("scda")
+    masks = [reference.scda_mask(one) for one in maps["relu5_3"]]
+    boxes = [tuple(reference.box(mask, size).tolist()) for mask, size in zip(masks, sizes, strict=True)]
+    helpers.check_boxes(folder, paths, [helpers.Expected(box, 0, 0) for box in boxes])
+    assert all(item.noise_score is None and not item.noisy for item in findings.pictures)
+
+
+def test_the_object_is_found_where_it_was_put_and_nowhere_else(job, tmp_path):
+    truth = helpers.write_photographs(tmp_path / "again")
+    found = helpers.boxes_of(job("ddt+").folder)
+    for name, box in truth.items():
+        if box is None:
+            assert found[name] is None
+        else:
+            x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+            assert found[name][0] < x < found[name][2]
+            assert found[name][1] < y < found[name][3]
+
+
+@pytest.mark.parametrize("method", ["ddt", "ddt+", "scda"])
+def test_annotations_are_a_coco_file_with_all_that_was_found(job, paths, sizes, method):
+    folder, findings = job(method)
+    coco = helpers.annotations(folder)
+    assert coco["categories"] == [{"id": 1, "name": "motorcycle"}]
+    assert [entry["id"] for entry in coco["images"]] == list(range(1, 7))
+    assert [entry["file_name"] for entry in coco["images"]] == [path.name for path in paths]
+    assert [(entry["height"], entry["width"]) for entry in coco["images"]] == sizes
+    assert [entry["id"] for entry in coco["annotations"]] == list(range(1, len(coco["annotations"]) + 1))
+    found = {entry["image_id"]: entry for entry in coco["annotations"]}
+    for entry, finding in zip(coco["images"], findings.pictures, strict=True):
+        assert entry["category_id"] == 1
+        assert entry["found"] == finding.found == (entry["id"] in found)
+        assert entry["noise_score"] == finding.noise_score
+        assert entry["noisy"] == finding.noisy
+        if finding.found:
+            annotation = found[entry["id"]]
+            x, y, width, height = annotation["bbox"]
+            assert (x, y, x + width, y + height) == finding.box
+            assert annotation["area"] == width * height
+            assert annotation["iscrowd"] == 0
+            assert annotation["score"] == finding.score
+            assert 0 < annotation["score"] < 1
+    assert coco["skipped"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "layer"), [("ddt", "relu5_3"), ("ddt+", "relu5_3 and relu5_2"), ("scda", "relu5_3")]
+)
+def test_annotations_tell_what_the_result_depends_on(job, vgg16, method, layer):
+    settings = helpers.annotations(job(method).folder)["info"]["settings"]
+    assert settings["method"] == method
+    assert settings["layer"] == layer
+    assert settings["weights checksum"] == vgg16.checksum
+    assert settings["shorter side at most"] == "800 pixels"
+    assert settings.get("sign rule") == (None if method == "scda" else "aggregation")
+
+
+@pytest.mark.parametrize("method", ["ddt", "ddt+"])
+def test_the_model_is_the_first_components_of_all_descriptors(job, maps, vgg16, method):
+    model = model_file.load(job(method).folder / "model.safetensors")
+    assert model.method == method
+    assert model.layers == (("relu5_3", "relu5_2") if method == "ddt+" else ("relu5_3",))
+    assert model.weights_checksum == vgg16.checksum
+    assert list(model.sets) == ["motorcycle"]
+    for layer in model.layers:
+        fitted = model.sets["motorcycle"].models[layer]
+        mean, components, values = reference.ddt_fit(maps[layer], 2)
+        np.testing.assert_allclose(fitted.mean, mean, atol=1e-4 * mean.max())
+        np.testing.assert_allclose(fitted.eigenvalues, values, rtol=1e-4)
+        np.testing.assert_allclose(fitted.components, components, atol=1e-3)
+        descriptors = sum(one.shape[0] * one.shape[1] for one in maps[layer])
+        assert moments.count(model.sets["motorcycle"].moments[layer]) == descriptors
+
+
+def test_scda_leaves_no_model(job):
+    assert not (job("scda").folder / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("method", ["ddt", "ddt+", "scda"])
+def test_there_is_a_report_an_overlay_of_each_picture_and_nothing_else(job, paths, sizes, method):
+    folder, _ = job(method)
+    expected = {"annotations.json", "report.html"} | {f"overlays/{path.name}.png" for path in paths}
+    assert set(helpers.every_file(folder)) == expected | (set() if method == "scda" else {"model.safetensors"})
+    report = (folder / "report.html").read_text()
+    for path, size in zip(paths, sizes, strict=True):
+        assert path.name in report
+        with Image.open(folder / "overlays" / f"{path.name}.png") as overlay:
+            assert overlay.size == size[::-1]
+
+
+def test_the_same_pictures_give_the_same_bytes_of_every_file(job, photos, tmp_path):
+    colocalize([photos], tmp_path / "again", Options(overlays=True))
+    assert helpers.every_file(tmp_path / "again") == helpers.every_file(job("ddt").folder)
+
+
+@pytest.mark.parametrize("options", [{"batch": 8}, {"batch": 3, "workers": 1}, {"backend": "device"}], ids=str)
+def test_how_it_is_computed_changes_no_box(job, photos, tmp_path, options):
+    findings = colocalize([photos], tmp_path, Options(**options))
+    assert helpers.boxes_of(tmp_path) == helpers.boxes_of(job("ddt").folder)
+    expected = job("ddt").findings.pictures
+    np.testing.assert_allclose([item.score for item in findings.pictures], [item.score for item in expected], atol=1e-5)
+
+
+def test_the_order_in_which_pictures_are_given_changes_nothing(job, photos, paths, tmp_path):
+    shuffled = [paths[number] for number in np.random.default_rng(0).permutation(len(paths))]
+    colocalize(shuffled, tmp_path)
+    assert helpers.annotations(tmp_path) == helpers.annotations(job("ddt").folder)
+
+
+@pytest.mark.parametrize("size", [0, 1, 300_000])
+@pytest.mark.parametrize("method", ["ddt", "ddt+"])
+def test_the_size_of_the_feature_cache_changes_nothing(job, photos, tmp_path, method, size):
+    colocalize([photos], tmp_path, Options(method=method, feature_cache=size))
+    assert helpers.annotations(tmp_path) == helpers.annotations(job(method).folder)
+    assert set(helpers.every_file(tmp_path)) == {"annotations.json", "model.safetensors", "report.html"}
+
+
+def test_a_disk_too_full_for_the_features_changes_nothing(paths, tmp_path):
+    folder = helpers.plant(tmp_path / "in", [])
+    for path in paths[:3]:
+        with Image.open(path) as image:
+            image.resize((256, 256)).save(folder / path.name)
+    colocalize([folder], tmp_path / "room")
+    size = 16 * 16 * 512 * 4
+    with helpers.file_size_limit(3 * size - 5000):
+        colocalize([folder], tmp_path / "full")
+    assert helpers.every_file(tmp_path / "full") == helpers.every_file(tmp_path / "room")
+
+
+def test_a_disk_too_full_for_the_results_names_the_file_and_leaves_no_half(photos, tmp_path):
+    with (
+        helpers.file_size_limit(600_000),
+        pytest.raises(UsageError, match=r"model\.safetensors.*: cannot be written \(.*free some space"),
+    ):
+        colocalize([photos], tmp_path, Options(report_limit=0))
+    assert set(helpers.every_file(tmp_path)) <= {"annotations.json", "report.html"}
+
+
+def test_features_are_never_all_in_memory(photos, tmp_path, monkeypatch):
+    made: list[weakref.ref] = []
+    most = []
+    features = Engine.features
+
+    def watched(engine, batch):
+        maps = features(engine, batch)
+        made.extend(weakref.ref(one.features) for one in maps.values())
+        most.append(sum(reference() is not None for reference in made))
+        return maps
+
+    monkeypatch.setattr(Engine, "features", watched)
+    colocalize([photos], tmp_path, Options(feature_cache=0))
+    assert len(most) == 2 * 6
+    assert max(most) <= 3
+
+
+def test_the_network_runs_once_for_each_picture_whose_features_are_kept(photos, tmp_path, monkeypatch):
+    seen = []
+    features = Engine.features
+    monkeypatch.setattr(Engine, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch))
+    colocalize([photos], tmp_path, Options())
+    assert sorted(seen) == list(range(6))
+
+
+def test_bfloat16_finds_nearly_the_same(job, photos, tmp_path):
+    findings = colocalize([photos], tmp_path, Options(dtype="bfloat16"))
+    assert findings.settings["computed in"] == "bfloat16"
+    expected = job("ddt").findings.pictures
+    assert [item.found for item in findings.pictures] == [item.found for item in expected]
+    shares = [[item.noise_score for item in some] for some in (findings.pictures, expected)]
+    np.testing.assert_allclose(*shares, atol=0.05)
+
+
+def test_localize_needs_one_picture_only(job, paths, tmp_path):
+    findings = localize(paths[:1], tmp_path)
+    assert [item.box for item in findings.pictures] == [job("scda").findings.pictures[0].box]
+    assert [item.category for item in findings.pictures] == ["motorcycle"]
+
+
+@pytest.mark.parametrize("layer", ["pool5", "relu4_3"])
+def test_another_layer_is_used_if_asked_for(vgg16, photos, paths, sizes, tmp_path, layer):
+    colocalize([photos], tmp_path, Options(layer=layer))
+    helpers.check_boxes(tmp_path, paths, helpers.expect_ddt(helpers.features(vgg16, paths, [layer]), [layer], sizes))
+    assert model_file.load(tmp_path / "model.safetensors").layers == (layer,)

@@ -1,0 +1,121 @@
+"""A fitted model updated with more pictures, and applied to pictures it never saw."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jaxloc import moments
+from jaxloc.errors import UsageError
+from jaxloc.run import Options, apply, colocalize, model_file
+from tests.run import helpers
+
+
+def test_a_fit_updated_with_more_pictures_equals_the_fit_on_all(job, paths, tmp_path):
+    colocalize(paths[:3], tmp_path / "a")
+    findings = colocalize(paths[3:], tmp_path / "b", update=tmp_path / "a" / "model.safetensors")
+    found, expected = (helpers.the_model(folder) for folder in (tmp_path / "b", job("ddt").folder))
+    np.testing.assert_allclose(found.mean, expected.mean, atol=1e-5 * float(expected.mean.max()))
+    np.testing.assert_allclose(found.components, expected.components, atol=1e-5)
+    np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-5)
+    totals = [
+        moments.count(model_file.load(folder / "model.safetensors").sets["motorcycle"].moments["relu5_3"])
+        for folder in (tmp_path / "b", job("ddt").folder)
+    ]
+    assert totals[0] == totals[1]
+    assert [item.box for item in findings.pictures] == [item.box for item in job("ddt").findings.pictures[3:]]
+
+
+def test_an_update_takes_one_picture_and_keeps_the_sets_it_does_not_touch(job, paths, tmp_path):
+    first = job("ddt").folder / "model.safetensors"
+    colocalize(paths[:2], tmp_path / "a", name="pair", update=first)
+    colocalize(paths[2:3], tmp_path / "b", name="pair", update=tmp_path / "a" / "model.safetensors")
+    before, after = (model_file.load(path) for path in (first, tmp_path / "b" / "model.safetensors"))
+    assert set(after.sets) == {"motorcycle", "pair"}
+    for old, new in zip(
+        before.sets["motorcycle"].models["relu5_3"], after.sets["motorcycle"].models["relu5_3"], strict=True
+    ):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_pictures_of_a_folder_of_another_name_are_added_to_the_only_set_of_the_model(job, paths, tmp_path):
+    helpers.plant(tmp_path / "more", paths[:2])
+    colocalize([tmp_path / "more"], tmp_path / "out", update=job("ddt").folder / "model.safetensors")
+    assert list(model_file.load(tmp_path / "out" / "model.safetensors").sets) == ["motorcycle"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"layer": "relu5_2"},
+            "fitted on relu5_3 with --max-side 800; asked for relu5_2 with --max-side 800: use the same",
+        ),
+        ({"method": "ddt+"}, "asked for relu5_3 and relu5_2"),
+        ({"max_side": 96}, "asked for relu5_3 with --max-side 96"),
+        ({"method": "scda"}, "scda fits nothing, so there is no model to update"),
+    ],
+    ids=str,
+)
+def test_a_model_is_not_updated_with_other_settings(job, photos, tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        colocalize([photos], tmp_path, Options(**options), update=job("ddt").folder / "model.safetensors")
+
+
+@pytest.fixture
+def other_weights(job, tmp_path):
+    """A model fitted with other weights."""
+    model = model_file.load(job("ddt").folder / "model.safetensors")
+    model_file.save(tmp_path / "other.safetensors", dataclasses.replace(model, weights_checksum="0123456789abcdef"))
+    return tmp_path / "other.safetensors"
+
+
+def test_a_model_of_other_weights_is_neither_applied_nor_updated(other_weights, photos, tmp_path):
+    message = r"other\.safetensors: fitted on features of other weights \(vgg16, 0123456789ab….*--weights"
+    with pytest.raises(UsageError, match=message):
+        apply(other_weights, [photos], tmp_path / "out")
+    with pytest.raises(UsageError, match=message):
+        colocalize([photos], tmp_path / "out", update=other_weights)
+    assert helpers.every_file(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("method", ["ddt", "ddt+"])
+def test_a_model_applied_to_the_pictures_it_was_fitted_on_finds_the_same(job, photos, tmp_path, method):
+    findings = apply(job(method).folder / "model.safetensors", [photos], tmp_path)
+    fitted = helpers.annotations(job(method).folder)
+    applied = helpers.annotations(tmp_path)
+    for section in ("images", "annotations", "categories", "skipped"):
+        assert applied[section] == fitted[section]
+    assert findings.method == method
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_model_finds_the_object_in_a_single_picture_it_never_saw(paths, tmp_path):
+    colocalize(paths[1:], tmp_path / "fit")
+    model = helpers.the_model(tmp_path / "fit")
+    findings = apply(tmp_path / "fit" / "model.safetensors", [paths[0]], tmp_path / "out")
+    assert [item.name for item in findings.pictures] == [paths[0].name]
+    assert [item.category for item in findings.pictures] == ["motorcycle"]
+    assert findings.pictures[0].found
+    assert model.mean.shape == (512,)
+
+
+def test_which_set_of_a_model_to_look_for_is_asked_where_there_are_several(job, paths, tmp_path):
+    colocalize(paths[:2], tmp_path / "two", name="pair", update=job("ddt").folder / "model.safetensors")
+    model = tmp_path / "two" / "model.safetensors"
+    with pytest.raises(UsageError, match=r"knows several sets \(motorcycle, pair\): choose one with --category"):
+        apply(model, paths[:1], tmp_path / "out")
+    with pytest.raises(UsageError, match=r"was not fitted on bicycle; it knows motorcycle, pair"):
+        apply(model, paths[:1], tmp_path / "out", category="bicycle")
+    findings = apply(model, paths[:1], tmp_path / "out", category="motorcycle")
+    assert [item.box for item in findings.pictures] == [job("ddt").findings.pictures[0].box]
+    helpers.plant(tmp_path / "in" / "motorcycle", paths[:1])
+    helpers.plant(tmp_path / "in" / "pair", paths[:1])
+    findings = apply(model, [tmp_path / "in"], tmp_path / "out", per_folder=True)
+    assert [(item.category, item.name) for item in findings.pictures] == [
+        ("motorcycle", f"motorcycle/{paths[0].name}"),
+        ("pair", f"pair/{paths[0].name}"),
+    ]
+    helpers.plant(tmp_path / "in" / "boat", paths[:1])
+    with pytest.raises(UsageError, match=r"was not fitted on boat; it knows motorcycle, pair"):
+        apply(model, [tmp_path / "in"], tmp_path / "out", per_folder=True)

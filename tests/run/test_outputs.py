@@ -1,0 +1,151 @@
+"""Results on disk: whole or not at all, whatever stops the writing."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxloc import ddt, moments
+from jaxloc.errors import UsageError
+from jaxloc.report.records import Finding, Findings, Skipped
+from jaxloc.run import outputs
+from jaxloc.run.model_file import FittedSet, ModelFile
+from tests.run import helpers
+
+ALL = {"annotations.json", "model.safetensors", "report.html", "overlays/a.png.png", "overlays/sub/b.png.png"}
+
+
+@pytest.fixture
+def findings(tmp_path) -> Findings:
+    pictures = []
+    for name in ("a.png", "sub/b.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(0).integers(256, size=(60, 80, 3), dtype=np.uint8)).save(path)
+        heat = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
+        pictures.append(Finding(name, path, "dogs", 80, 60, (1.0, 2.0, 30.0, 40.0), 0.5, True, 0.25, heat=heat))
+    skipped = [Skipped("c.png", "dogs", "empty file (0 bytes)")]
+    return Findings("dogs", "ddt", {"method": "ddt"}, pictures, skipped)
+
+
+@pytest.fixture(scope="module")
+def model() -> ModelFile:
+    sums = moments.of(np.random.default_rng(0).random((40, 16), np.float32))
+    return ModelFile(
+        {"dogs": FittedSet({"relu5_3": ddt.fit(sums)}, {"relu5_3": sums})},
+        "ddt",
+        ("relu5_3",),
+        "aggregation",
+        800,
+        "vgg16",
+        "0" * 64,
+    )
+
+
+def test_prepare_makes_a_folder_with_its_parents_and_leaves_nothing_in_it(tmp_path):
+    for _ in range(2):
+        assert outputs.prepare(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert helpers.every_file(tmp_path) == {}
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_prepare_names_what_stands_in_the_way(tmp_path):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match=rf"{out}: cannot be written \(.+\): choose another folder with --out"):
+            outputs.prepare(out)
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+def test_prepare_names_a_folder_that_may_not_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(UsageError, match=r"cannot be written \(Permission denied\)"):
+            outputs.prepare(tmp_path / "out")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_everything_is_written(findings, model, tmp_path):
+    outputs.write(tmp_path / "out", findings, model=model, overlays=True)
+    assert set(helpers.every_file(tmp_path / "out")) == ALL
+    assert json.loads((tmp_path / "out/annotations.json").read_text())["skipped"][0]["file_name"] == "c.png"
+    with Image.open(tmp_path / "out/overlays/sub/b.png.png") as overlay:
+        assert overlay.size == (80, 60)
+
+
+def test_only_what_there_is_to_write_is_written(findings, tmp_path):
+    outputs.write(tmp_path / "out", findings)
+    assert set(helpers.every_file(tmp_path / "out")) == {"annotations.json", "report.html"}
+
+
+def test_files_can_be_read_by_those_who_may_read_any_new_file(findings, model, tmp_path):
+    outputs.write(tmp_path / "out", findings, model=model, overlays=True)
+    (tmp_path / "plain").touch()
+    for name in ALL:
+        assert (tmp_path / "out" / name).stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_picture_that_is_gone_has_no_overlay_but_its_box(findings, tmp_path):
+    findings.pictures[0].path.unlink()
+    outputs.write(tmp_path / "out", findings, overlays=True)
+    assert set(helpers.every_file(tmp_path / "out")) == {"annotations.json", "report.html", "overlays/sub/b.png.png"}
+    assert helpers.boxes_of(tmp_path / "out")["a.png"] == (1, 2, 30, 40)
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "written"),
+    [
+        (200, "annotations.json", set()),
+        (1300, "model.safetensors", {"annotations.json"}),
+        (10_000, "report.html", {"annotations.json", "model.safetensors"}),
+    ],
+)
+def test_a_full_disk_names_the_file_and_leaves_no_half(findings, model, tmp_path, limit, name, written):
+    with (
+        helpers.file_size_limit(limit),
+        pytest.raises(
+            UsageError, match=rf"{name}.*: cannot be written \(.+\): free some space or choose another --out"
+        ),
+    ):
+        outputs.write(tmp_path / "out", findings, model=model, overlays=True)
+    assert set(helpers.every_file(tmp_path / "out")) == written
+
+
+def test_a_full_disk_leaves_the_results_of_an_earlier_run_as_they_were(findings, model, tmp_path):
+    outputs.write(tmp_path / "out", findings, model=model, overlays=True)
+    before = helpers.every_file(tmp_path / "out")
+    with helpers.file_size_limit(200), pytest.raises(UsageError, match="cannot be written"):
+        outputs.write(tmp_path / "out", findings, model=model, overlays=True)
+    assert helpers.every_file(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("stopped_by", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=repr)
+def test_an_overlay_stopped_half_way_leaves_no_half(findings, tmp_path, monkeypatch, stopped_by):
+    save = Image.Image.save
+
+    def half(image, path, **options):
+        save(image, path, **options)
+        os.truncate(path, 30)
+        raise stopped_by
+
+    monkeypatch.setattr(Image.Image, "save", half)
+    with pytest.raises((KeyboardInterrupt, UsageError)):
+        outputs.write(tmp_path / "out", findings, overlays=True)
+    assert set(helpers.every_file(tmp_path / "out")) == {"annotations.json", "report.html"}
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_ctrl_c_at_the_last_moment_leaves_the_earlier_file_whole(findings, tmp_path, monkeypatch, function):
+    outputs.write(tmp_path / "out", findings)
+    before = helpers.every_file(tmp_path / "out")
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, function, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        outputs.write(tmp_path / "out", findings)
+    assert helpers.every_file(tmp_path / "out") == before

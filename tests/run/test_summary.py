@@ -1,0 +1,135 @@
+"""What a person reads at the end of a job."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from jaxloc.report.records import Finding, Findings, Skipped
+from jaxloc.run.demo import DemoResult
+from jaxloc.run.evaluate import ClassScore, Evaluation
+from jaxloc.run.summary import demo_text, evaluation_table, summary, table
+
+
+def finding(name: str, category: str, score: float | None = None, *, noisy: bool = False) -> Finding:
+    found = score is not None
+    return Finding(name, Path(name), category, 80, 60, (0, 0, 9, 9) if found else None, score or 0, found, 0.2, noisy)
+
+
+@pytest.fixture
+def findings() -> Findings:
+    pictures = [
+        finding("dogs/a.jpg", "dogs", 0.25),
+        finding("dogs/b.jpg", "dogs", 0.75),
+        finding("dogs/c.jpg", "dogs", noisy=True),
+        finding("cats/d.jpg", "cats"),
+    ]
+    skipped = [Skipped("cats/e.jpg", "cats", "empty file (0 bytes)"), Skipped("emus/f.jpg", "emus", "no such file")]
+    return Findings("pets", "ddt", {}, pictures, skipped, ["dogs: the sign is in doubt"])
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of the table that a text begins with."""
+    return [line.split() for line in text.split("\n\n")[0].splitlines() if "─" not in line]
+
+
+def test_columns_are_as_wide_as_their_widest_cell_and_numbers_stand_on_the_right():
+    assert table(["name", "n", "where"], [["a", 5, "x"], ["longer", 1000, "yy"]]).splitlines() == [
+        "name       n  where",
+        "──────  ────  ─────",
+        "a          5  x",
+        "longer  1000  yy",
+    ]
+
+
+def test_a_table_without_rows_is_its_head():
+    assert table(["name", "n"], []).splitlines() == ["name  n", "────  ─"]
+
+
+def test_each_set_is_counted_and_then_all(findings):
+    assert rows(summary(findings, "out", 2.0)) == [
+        ["set", "pictures", "found", "noisy", "skipped", "median", "score"],
+        ["cats", "1", "0", "0", "1", "–"],
+        ["dogs", "3", "2", "1", "0", "0.50"],
+        ["emus", "0", "0", "0", "1", "–"],
+        ["all", "4", "2", "1", "2", "–"],
+    ]
+
+
+def test_one_set_needs_no_total_and_scda_no_noise():
+    one = Findings("dogs", "scda", {}, [finding("a.jpg", "dogs", 0.25)], [])
+    assert rows(summary(one, "out", 2.0)) == [
+        ["set", "pictures", "found", "skipped", "median", "score"],
+        ["dogs", "1", "1", "0", "0.25"],
+    ]
+
+
+def test_warnings_reasons_and_the_place_of_the_report_follow(findings):
+    text = summary(findings, Path("some") / "out", 12.34)
+    assert "Warning: dogs: the sign is in doubt" in text
+    assert "  cats/e.jpg: empty file (0 bytes)" in text.splitlines()
+    assert f"4 pictures in 12.3 s. Look at {Path('some/out/report.html')}" in text
+
+
+def test_nothing_is_said_of_what_did_not_happen():
+    text = summary(Findings("dogs", "ddt", {}, [finding("a.jpg", "dogs", 0.25)], []), "out", 1.0)
+    assert "Skipped" not in text
+    assert "Warning" not in text
+
+
+def test_of_many_skipped_pictures_the_first_ten_are_shown_and_the_rest_counted():
+    skipped = [Skipped(f"{number:03}.jpg", "dogs", "no such file") for number in range(25)]
+    text = summary(Findings("dogs", "ddt", {}, [finding("a.jpg", "dogs")], skipped), "out", 1.0)
+    assert text.count("no such file") == 10
+    assert "009.jpg" in text
+    assert "… and 15 more, listed in annotations.json" in text
+
+
+def score(
+    category: str, images: int, correct: int, missing: int = 0, noisy: int = 0, auc: float = math.nan
+) -> ClassScore:
+    return ClassScore(category, images, correct, missing, noisy, auc)
+
+
+def test_corloc_is_shown_for_each_class_and_as_their_mean():
+    text = evaluation_table(Evaluation([score("bus", 21, 14), score("horse", 48, 38)], 0.5, []))
+    assert [line.split() for line in text.splitlines()[:5] if "─" not in line] == [
+        ["class", "images", "correct", "CorLoc"],
+        ["bus", "21", "14", "66.67"],
+        ["horse", "48", "38", "79.17"],
+        ["mean", "69", "52", "72.92"],
+    ]
+    assert text.splitlines()[5:] == ["CorLoc in per cent: IoU > 0.5 with any box of the class."]
+
+
+def test_noisy_pictures_missing_and_unknown_ones_are_told():
+    classes = [score("bus", 2, 1, missing=1, noisy=4, auc=0.98765), score("horse", 0, 0)]
+    text = evaluation_table(Evaluation(classes, 0.3, ["x.jpg", "y.jpg"]))
+    assert [line.split() for line in text.splitlines()[:5] if "─" not in line] == [
+        ["class", "images", "correct", "CorLoc", "noisy", "images", "noise", "AUC"],
+        ["bus", "2", "1", "50.00", "4", "0.988"],
+        ["horse", "0", "0", "–", "0", "–"],
+        ["mean", "2", "1", "50.00", "–", "–"],
+    ]
+    assert "IoU > 0.3" in text
+    assert "Not in the predictions, counted as wrong: 1 of bus." in text
+    assert "Not in the ground truth, left out: 2 pictures, such as x.jpg." in text
+
+
+def test_the_demo_tells_its_score_and_what_it_rightly_called_noisy():
+    pictures = [finding("a.jpg", "m", 0.5), finding("b.jpg", "m", noisy=True), finding("c.jpg", "m", noisy=True)]
+    result = DemoResult(
+        Findings("m", "ddt", {}, pictures, []), score("m", 16, 15, noisy=2, auc=0.9), ["c.jpg", "d.jpg"]
+    )
+    assert demo_text(result).splitlines() == [
+        "CorLoc against the known boxes: 0.938 (15 of 16)",
+        "Noise score, telling the 2 pictures without it apart: AUC 0.900",
+        "Called noisy: 2 (1 of them rightly)",
+        "  b.jpg",
+        "  c.jpg",
+    ]
+
+
+def test_the_demo_of_scda_says_nothing_of_noise():
+    result = DemoResult(Findings("m", "scda", {}, [finding("a.jpg", "m", 0.5)], []), score("m", 16, 3), ["c.jpg"])
+    assert demo_text(result).splitlines() == ["CorLoc against the known boxes: 0.188 (3 of 16)"]

@@ -1,0 +1,74 @@
+"""What every public function keeps to, checked by looking at them all."""
+
+import importlib
+import inspect
+import pkgutil
+
+import jax
+import numpy as np
+import pytest
+
+import jaxloc
+import weights_convert
+
+ONE_IMAGE = ("boxes", "components", "grids", "pooling", "scda", "ddt", "moments")
+
+
+def public(module) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and getattr(value, "__module__", None) == module.__name__
+        and (inspect.isfunction(value) or inspect.isclass(value))
+    }
+
+
+def every_module() -> list[str]:
+    found = []
+    for package in (jaxloc, weights_convert):
+        found += [info.name for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    return [name for name in found if not name.endswith("__main__")]
+
+
+@pytest.mark.parametrize("name", every_module())
+def test_everything_public_is_documented(name):
+    module = importlib.import_module(name)
+    assert module.__doc__, name
+    for symbol, value in public(module).items():
+        assert inspect.getdoc(value), f"{name}.{symbol}"
+
+
+@pytest.mark.parametrize("name", ONE_IMAGE)
+def test_options_are_keyword_only_and_arrays_come_first(name):
+    module = importlib.import_module(f"jaxloc.{name}")
+    for symbol, function in public(module).items():
+        if not inspect.isfunction(function):
+            continue
+        parameters = list(inspect.signature(function).parameters.values())
+        options = [p.name for p in parameters if p.name in ("connectivity", "backend", "size", "sign", "threshold")]
+        by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        allowed = {"valid_cells": {"size"}, "map_size": {"size"}, "label_stack": {"connectivity"}}
+        allowed["largest_stack"] = {"connectivity"}
+        assert not (set(options) & set(by_position)) - allowed.get(symbol, set()), f"{name}.{symbol}"
+
+
+@pytest.mark.parametrize("name", ONE_IMAGE)
+def test_methods_do_not_jit_themselves_nor_assert(name):
+    source = inspect.getsource(importlib.import_module(f"jaxloc.{name}"))
+    assert "@jax.jit" not in source
+    assert "assert " not in source
+
+
+def test_results_are_pytrees():
+    from jaxloc import ddt, localization, models, moments
+
+    for kind in (moments.Moments, ddt.Model, localization.Localization, models.FeatureMap):
+        example = kind(*[np.zeros(2)] * len(kind._fields))
+        assert len(jax.tree.leaves(example)) == len(kind._fields)
+        assert isinstance(jax.jit(lambda x: x)(example), kind)
+
+
+@pytest.mark.parametrize("name", ["scda", "ddt"])
+def test_methods_cite_their_paper(name):
+    assert any(year in importlib.import_module(f"jaxloc.{name}").__doc__ for year in ("2017", "2019"))

@@ -1,0 +1,92 @@
+"""The layout of the house: who may import whom, and what importing costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxloc
+
+ROOT = Path(jaxloc.__file__).parent
+SHARED = {"_checks", "boxes", "components", "errors", "grids", "localization", "metrics", "moments", "pooling"}
+METHODS = {"scda", "ddt"}
+ROOMS = ("data", "models", "run", "report")
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of everything a module imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms(names: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in names if name.startswith("jaxloc.")}
+
+
+def modules(folder: str = "") -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_methods_know_neither_rooms_nor_each_other(name):
+    assert rooms(imported(ROOT / f"{name}.py")) <= SHARED
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_shared_operations_know_only_shared_operations(name):
+    assert rooms(imported(ROOT / f"{name}.py")) <= SHARED
+
+
+def test_nothing_walks_back():
+    may = {
+        "data": {"data"} | SHARED | {"_files"},
+        "models": {"models"} | SHARED | {"_files"},
+        "report": {"report"} | SHARED | {"_files", "__version__"},
+    }
+    for room, allowed in may.items():
+        for path in modules(room):
+            assert rooms(imported(path)) <= allowed, path
+
+
+@pytest.mark.parametrize(
+    ("library", "room"), [("flax", "models"), ("tqdm", "run"), ("typer", "cli.py"), ("skimage", "components.py data")]
+)
+def test_only_one_room_knows_a_library(library, room):
+    for path in modules():
+        if any(name.split(".")[0] == library for name in imported(path)):
+            assert path.relative_to(ROOT).parts[0] in room.split(), path
+
+
+def test_only_data_opens_images():
+    opening = [p for p in modules() if any(word in p.read_text() for word in ("Image.open", "imread"))]
+    assert {path.relative_to(ROOT).parts[0] for path in opening} == {"data"}
+
+
+def test_no_module_grows_past_four_hundred_lines():
+    folder = ROOT.parent
+    long = {
+        path.name: count
+        for part in ("jaxloc", "weights_convert", "tests", "benchmarks")
+        for path in (folder / part).rglob("*.py")
+        if (count := len(path.read_text().splitlines())) > 420
+    }
+    assert not long
+
+
+def test_help_does_not_load_jax():
+    code = "import sys, jaxloc.cli; print(sorted({'jax', 'flax', 'matplotlib', 'skimage'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+def test_methods_load_without_flax_or_pillow():
+    code = "import sys, jaxloc.ddt, jaxloc.scda; print(sorted({'flax', 'PIL', 'tqdm', 'typer'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
