@@ -12,7 +12,6 @@ import skimage.data
 from PIL import Image, ImageOps
 
 from jaxloc.data import read_picture, read_size
-from jaxloc.data.images import display_name
 from jaxloc.errors import ImageError
 
 ORIENTATION = 0x0112
@@ -375,10 +374,3 @@ def test_the_size_of_what_is_no_picture_is_none(tmp_path, content):
     assert read_size(tmp_path / "a.jpg") is None
     assert read_size(tmp_path / "gone.jpg") is None
     assert read_size(tmp_path) is None
-
-
-def test_a_name_that_is_no_text_can_be_shown():
-    assert display_name("photos/ä.jpg") == str(Path("photos/ä.jpg"))
-    shown = display_name(os.fsdecode(b"caf\xe9.jpg"))
-    assert shown.encode("utf-8")
-    assert "caf" in shown
