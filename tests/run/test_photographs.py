@@ -11,7 +11,7 @@ from jaxloc.run import Options, colocalize, evaluate
 from tests.run import helpers
 
 CLASSES = ("aeroplane", "bus")
-SIDE = 224
+SIDE = 144
 
 
 def iou(a, b) -> float:

@@ -1,0 +1,91 @@
+"""jaxloc beside the script its users would otherwise write: seconds and peak memory on the same photographs.
+
+    pip install torch torchvision scikit-learn
+    python benchmarks/against_torch.py PHOTOS [--limit N] [--repeats R]
+
+Each side runs in processes of its own, in turn (A B A B …). "Warm" is the second pass within a process, "cold" the
+first, imports and compilation included. The ratio is jaxloc's warm pass over the script's, pair by pair. Memory is
+the whole process's peak, from a process that makes one pass. Boxes are compared by picture.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from peers import run
+
+from jaxloc import metrics, models
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Run both sides and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--limit", type=int, help="use so many photographs, evenly chosen")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--channels-last", action="store_true", help="give torch its faster memory layout")
+    parser.add_argument("--batch", type=int, help="jaxloc's batch size")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        photos = sorted(arguments.photos.rglob("*.jpg"))
+        photos = photos[:: max(1, len(photos) // arguments.limit)][: arguments.limit] if arguments.limit else photos
+        (folder / "photos").mkdir()
+        for number, photo in enumerate(photos):
+            (folder / "photos" / f"{number:05d}.jpg").symlink_to(photo.resolve())
+        weights = folder / "vgg16.safetensors"
+        models.save(weights, models.load("vgg16"))
+        torch = [sys.executable, str(HERE / "plain_torch_ddt.py"), str(folder / "photos"), "--weights", str(weights)]
+        torch += ["--boxes", str(folder / "torch.json")] + ["--channels-last"] * arguments.channels_last
+        ours = [
+            sys.executable,
+            str(HERE / "jaxloc_ddt.py"),
+            str(folder / "photos"),
+            "--boxes",
+            str(folder / "ours.json"),
+        ]
+        ours += ["--batch", str(arguments.batch)] if arguments.batch else []
+        compare(torch, ours, len(photos), arguments.repeats)
+        compare_boxes(json.loads((folder / "torch.json").read_text()), json.loads((folder / "ours.json").read_text()))
+
+
+def compare(torch: list[str], ours: list[str], count: int, repeats: int) -> None:
+    """Time both sides in turn and print stages, ratios and memory."""
+    one_pass = {name: run([*command, "--passes", "1"]) for name, command in (("torch", torch), ("jaxloc", ours))}
+    print(f"{count} photographs; one pass in a process of its own, imports and compilation included:")
+    for name, done in one_pass.items():
+        print(f"  {name:8} {done.seconds:7.1f} s   peak {done.peak_mb:7.1f} MB")
+    print(f"  memory, jaxloc / torch: {one_pass['jaxloc'].peak_mb / one_pass['torch'].peak_mb:.2f}")
+    warm: dict[str, list[float]] = {"torch": [], "jaxloc": []}
+    stages: dict[str, dict[str, float]] = {}
+    for repeat in range(repeats):
+        result = json.loads(run([*torch, "--passes", "2"]).output.splitlines()[-1])
+        warm["torch"].append(sum(result["passes"][1].values()))
+        stages["torch"] = result["passes"][1]
+        last = ["--stages"] if repeat == repeats - 1 else []
+        result = json.loads(run([*ours, "--passes", "2", *last]).output.splitlines()[-1])
+        warm["jaxloc"].append(result["passes"][1])
+        stages["jaxloc"] = result["stages"]
+    print("warm pass:")
+    for name, seconds in warm.items():
+        print(f"  {name:8} {statistics.median(seconds):7.1f} s   (of {', '.join(f'{value:.1f}' for value in seconds)})")
+        print("           " + ", ".join(f"{stage} {value:.1f}" for stage, value in stages[name].items()))
+    ratios = [ours / theirs for ours, theirs in zip(warm["jaxloc"], warm["torch"], strict=True)]
+    print(f"  time, jaxloc / torch: {statistics.median(ratios):.2f}")
+
+
+def compare_boxes(torch: dict[str, list], ours: dict[str, list]) -> None:
+    """Say in how many pictures the boxes agree."""
+    same = sum(torch.get(name) == box for name, box in ours.items())
+    overlaps = [float(metrics.box_iou(box, torch[name])[0, 0]) for name, box in ours.items() if name in torch]
+    print(f"boxes: {same} of {max(len(ours), len(torch))} identical, lowest IoU {np.min(overlaps):.3f}")
+
+
+if __name__ == "__main__":
+    main()
