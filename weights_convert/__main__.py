@@ -17,7 +17,7 @@ def main(*arguments: object, **options: object) -> None:
     try:
         convert_command(*arguments, **options)  # type: ignore[arg-type]
     except JaxlocError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"jaxloc: {error}", err=True)
         raise typer.Exit(2) from error
 
 

@@ -86,8 +86,15 @@ def _check_file(path: str | os.PathLike[str]) -> None:
 def _upright(image: Image.Image) -> tuple[int, int]:
     """Columns and rows once the EXIF orientation is applied."""
     # Pillow turns TIFFs on its own.
-    lies = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    return image.size[::-1] if lies else image.size
+    return image.size[::-1] if image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8) else image.size
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where there is none or the block is damaged."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF raises all kinds of errors, and the picture is fine without
+        return 1
 
 
 def _to_picture(image: Image.Image, shorter_side: int | None) -> Picture:
@@ -95,7 +102,7 @@ def _to_picture(image: Image.Image, shorter_side: int | None) -> Picture:
     if shorter_side:
         wanted = [_REDUCING_GAP * side for side in _limited(image.size, shorter_side)]
         image.draft(None, (wanted[0], wanted[1]))
-    upright = _to_rgb(ImageOps.exif_transpose(image))
+    upright = _to_rgb(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image)
     upright = upright.resize(_limited((columns, rows), shorter_side), Image.Resampling.BILINEAR)
     return Picture(np.asarray(upright), (rows, columns))
 

@@ -99,13 +99,22 @@ def _set_name(path: Path, root: Path, base: Path) -> str:
 
 
 def _walk(folder: Path, exclude: set[Path]) -> Iterable[Path]:
-    known = Image.registered_extensions()
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    seen = {os.path.realpath(folder)}
 
     def unreadable(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be listed ({error.strerror})") from error
 
-    for here, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if name[0] != "." and Path(here, name) not in exclude)
+    def enter(path: Path) -> bool:
+        """Links are followed, each folder once, so a loop of links ends."""
+        real = os.path.realpath(path)
+        if path.name[0] == "." or path in exclude or real in seen:
+            return False
+        seen.add(real)
+        return True
+
+    for here, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if enter(Path(here, name))]
         for name in sorted(files):
             suffix = Path(name).suffix.lower()
             if name[0] != "." and (suffix in known or not suffix):

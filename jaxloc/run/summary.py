@@ -63,7 +63,9 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
             lines.append(f"  … and {len(findings.skipped) - _SHOWN} more, listed in annotations.json")
         parts.append("Skipped:\n" + "\n".join(lines))
     number = len(findings.pictures)
-    parts.append(f"{number} pictures in {seconds:.1f} s. Look at {Path(out) / 'report.html'}")
+    parts.append(
+        f"{number} {'picture' if number == 1 else 'pictures'} in {seconds:.1f} s. Look at {Path(out) / 'report.html'}"
+    )
     return "\n\n".join(parts)
 
 

@@ -374,3 +374,14 @@ def test_the_size_of_what_is_no_picture_is_none(tmp_path, content):
     assert read_size(tmp_path / "a.jpg") is None
     assert read_size(tmp_path / "gone.jpg") is None
     assert read_size(tmp_path) is None
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize(
+    "block", [b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0XXXXXXXX", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
+)
+def test_a_damaged_exif_block_does_not_cost_the_picture(tmp_path, upright, block):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(upright).save(path, quality=98, subsampling=0, exif=block)
+    assert read_picture(path).pixels.shape == (48, 72, 3)
+    assert read_size(path) == (48, 72)

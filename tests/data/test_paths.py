@@ -239,3 +239,17 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path):
             find_sets([tmp_path / "dogs"])
     finally:
         (tmp_path / "dogs/shut").chmod(0o700)
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    plant(tmp_path / "elsewhere", "dog/a.jpg")
+    plant(tmp_path / "classes", "cat/b.jpg")
+    (tmp_path / "classes/dog").symlink_to(tmp_path / "elsewhere/dog")
+    (tmp_path / "classes/same dog").symlink_to(tmp_path / "elsewhere/dog")
+    sets = find_sets([tmp_path / "classes"], per_folder=True)
+    assert names_of(sets) == {"cat": ["cat/b.jpg"], "dog": ["dog/a.jpg"]}
+
+
+def test_kinds_that_can_only_be_written_are_no_pictures(tmp_path):
+    plant(tmp_path / "dogs", "a.jpg", "paper.pdf", "notes.txt", "labels.json")
+    assert names_of(find_sets([tmp_path / "dogs"])) == {"dogs": ["a.jpg"]}

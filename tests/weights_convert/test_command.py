@@ -53,7 +53,7 @@ def test_a_destination_and_install_exclude_each_other(run, published, tmp_path):
     assert run(published, "mine.safetensors", "--install") == (
         2,
         "",
-        "error: give DESTINATION or --install, not both\n",
+        "jaxloc: give DESTINATION or --install, not both\n",
     )
     assert not (tmp_path / "mine.safetensors").exists()
 
@@ -61,9 +61,9 @@ def test_a_destination_and_install_exclude_each_other(run, published, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.pth"], r"error: none\.pth: cannot be read \(No such file or directory\): check the path"),
-        (["page.pth"], r"error: page\.pth: of no known format, it begins with b'<html>': .*"),
-        (["page.pth", "--format", "zip"], r"error: unknown format 'zip'; known: auto, torch, .*"),
+        (["none.pth"], r"jaxloc: none\.pth: cannot be read \(No such file or directory\): check the path"),
+        (["page.pth"], r"jaxloc: page\.pth: of no known format, it begins with b'<html>': .*"),
+        (["page.pth", "--format", "zip"], r"jaxloc: unknown format 'zip'; known: auto, torch, .*"),
     ],
 )
 def test_errors_are_one_line_and_status_2(run, tmp_path, arguments, message):
@@ -90,4 +90,4 @@ def test_the_help_teaches_every_format(run):
 def test_the_package_is_a_command():
     result = subprocess.run([sys.executable, "-m", "weights_convert", "none.pth"], capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == "error: none.pth: cannot be read (No such file or directory): check the path\n"
+    assert result.stderr == "jaxloc: none.pth: cannot be read (No such file or directory): check the path\n"
