@@ -48,7 +48,7 @@ class Options:
     feature_cache: int = 4 << 30
     allow_download: bool | None = None
     workers: int | None = None
-    report_limit: int = 2000
+    report_limit: int = 1000
     overlays: bool = False
 
     def __post_init__(self) -> None:
