@@ -1,6 +1,6 @@
 """Peak memory of ``jaxloc colocalize`` as the number of pictures grows tenfold.
 
-    python benchmarks/memory.py PHOTOS [--counts 200 2000]
+    python benchmarks/memory.py PHOTOS [--counts 200 2000] [options of jaxloc colocalize]
 
 The photographs are repeated under other names, so that only the number changes. The feature cache is on, as by
 default: it is a file, not memory.
@@ -28,8 +28,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--counts", type=int, nargs=2, default=[200, 2000])
     parser.add_argument("--distinct", type=int, default=200, help="different photographs among them")
-    parser.add_argument("options", nargs="*", help="passed on to jaxloc colocalize, after --")
-    arguments = parser.parse_args()
+    arguments, options = parser.parse_known_args()
     photos = sorted(arguments.photos.rglob("*.jpg"))[: arguments.distinct]
     peaks = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -37,7 +36,7 @@ def main() -> None:
             folder = Path(scratch, f"photos{count}")
             repeat(photos, count, folder)
             command = [sys.executable, "-c", "from jaxloc.cli import main; main()", "colocalize", str(folder)]
-            done = run([*command, "--out", str(Path(scratch, f"out{count}")), *arguments.options])
+            done = run([*command, "--out", str(Path(scratch, f"out{count}")), *options])
             peaks.append(done.peak_mb)
             print(f"{count:6d} pictures: peak {done.peak_mb:7.1f} MB, {done.seconds:7.1f} s", flush=True)
     growth = peaks[1] - peaks[0]
