@@ -18,7 +18,7 @@ start = time.perf_counter()
 import jax
 
 from jaxloc import run
-from jaxloc.run import engine, fit, outputs, stream
+from jaxloc.run import engine, fit, localizer, outputs, stream
 
 
 def timed(seconds: dict[str, float], stage: str, function: Callable) -> Callable:
@@ -41,7 +41,7 @@ def by_stage(photos: Path, options: run.Options) -> dict[str, float]:
     fit.add_moments = timed(seconds, "moments", fit.add_moments)
     fit.ddt.fit = timed(seconds, "eigenvectors", fit.ddt.fit)
     fit.FeatureCache.put = timed(seconds, "keep features", fit.FeatureCache.put)
-    engine.Engine.localize = timed(seconds, "boxes", engine.Engine.localize)
+    localizer.Localizer.localize = timed(seconds, "boxes", localizer.Localizer.localize)
     outputs.write = timed(seconds, "write", outputs.write)
     once(photos, options)
     return seconds

@@ -1,24 +1,17 @@
-"""The compiled steps of a job: images to features, features to moments, features to boxes."""
+"""Pictures to features: the network on the device, compiled once for each bucket."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxloc import ddt, moments, scda
-from jaxloc.components import Backend
 from jaxloc.data import Batch
-from jaxloc.ddt import Model
-from jaxloc.grids import valid_cells
-from jaxloc.localization import Localization
 from jaxloc.models import FeatureMap, Network, Weights, compiler_options, extract_features, load, minimum_side
-from jaxloc.models.architectures import check_layers, previous_relu
-from jaxloc.moments import Moments
+from jaxloc.models.architectures import FULLY_CONNECTED, check_layers
 from jaxloc.run import memory
-from jaxloc.run.options import Options
+from jaxloc.run.options import Reading
 
 Maps = dict[str, FeatureMap]
 
@@ -29,7 +22,7 @@ _MAP_STEP = 8
 
 
 class Engine:
-    """Weights on the device and the job's steps, each compiled once for each bucket.
+    """Weights on the device and the network's step.
 
     Attributes:
         weights: the network's.
@@ -41,34 +34,33 @@ class Engine:
         minimum_side: pictures with a shorter side are too small for the layers.
     """
 
-    def __init__(self, options: Options) -> None:
-        needs_top = options.layer.startswith("fc")
-        self.weights: Weights = load(options.weights, allow_download=options.allow_download, top=needs_top)
-        memory.give_back(collect=True)
-        architecture = self.weights.network.architecture
-        below = (previous_relu(architecture, options.layer),) if options.method == "ddt+" else ()
-        self.layers = (*check_layers(architecture, options.layer), *below)
+    def __init__(self, options: Reading, weights: Weights, layers: Sequence[str]) -> None:
+        self.weights = weights
+        self.layers = check_layers(weights.network.architecture, layers)
         on_cpu = jax.default_backend() == "cpu"
         self.buckets = _BUCKETS
         self.step = _CPU_STEP if on_cpu else _ACCELERATOR_STEP
         self.batch = options.batch or (_CPU_BATCH if on_cpu else _ACCELERATOR_BATCH)
         self.pixels = (_CPU_PIXELS if on_cpu else _ACCELERATOR_PIXELS) * max(1, options.batch or 1)
-        self.minimum_side = max(minimum_side(layer) for layer in self.layers)
-        self._features = _compiled_features(self.weights.network, self.layers, options.dtype)
-        self._buckets: set[tuple[int, ...]] = set()
-        self._localize = _compiled_localize(self.layers, options.connectivity, options.backend)
+        self.minimum_side = max(map(minimum_side, self.layers))
+        self._features = _compiled_features(weights.network, self.layers, options.dtype)
+        self._seen: set[tuple[int, ...]] = set()
 
     def features(self, batch: Batch) -> Maps:
         """Features of a batch, by layer."""
         maps = self._features(self.weights.params, batch.images, batch.sizes)
-        if batch.images.shape not in self._buckets:
-            self._buckets.add(batch.images.shape)
+        if batch.images.shape not in self._seen:
+            self._seen.add(batch.images.shape)
             memory.give_back()
         return maps
 
-    def localize(self, models: dict[str, Model], maps: Maps, original_sizes: np.ndarray) -> Localization:
-        """Each picture's object: DDT or DDT+ where models are given, SCDA where there are none."""
-        return self._localize(models, maps, original_sizes)
+
+def load_weights(options: Reading, layers: Sequence[str]) -> Weights:
+    """The weights that the options name, with the fully connected layers if any of ``layers`` needs them."""
+    top = any(layer in FULLY_CONNECTED for layer in layers)
+    weights = load(options.weights, allow_download=options.allow_download, top=top)
+    memory.give_back(collect=True)
+    return weights
 
 
 @functools.cache
@@ -76,11 +68,6 @@ def _compiled_features(network: Network, layers: tuple[str, ...], dtype: str) ->
     """The network's step, shared by every engine of the process, so that a second job compiles nothing."""
     step = functools.partial(_padded_features, network=network, layers=layers, dtype=jnp.dtype(dtype))
     return jax.jit(step, compiler_options=compiler_options())
-
-
-@functools.cache
-def _compiled_localize(layers: tuple[str, ...], connectivity: int, backend: Backend) -> Callable[..., Localization]:
-    return jax.jit(functools.partial(_localize_batch, layers=layers, connectivity=connectivity, backend=backend))
 
 
 def _padded_features(params: Any, images: jax.Array, sizes: jax.Array, **static: Any) -> Maps:
@@ -92,56 +79,3 @@ def _padded_features(params: Any, images: jax.Array, sizes: jax.Array, **static:
 
     maps = extract_features(params, images, sizes, **static)
     return {layer: FeatureMap(pad(features), size) for layer, (features, size) in maps.items()}
-
-
-@jax.jit
-def add_moments(sums: dict[str, Moments], maps: Maps) -> dict[str, Moments]:
-    """Merge a batch's descriptors into the running moments of each layer."""
-    return {
-        layer: moments.merge(sums[layer], moments.of(features, _valid(features, size)))
-        for layer, (features, size) in maps.items()
-    }
-
-
-def _valid(features: jax.Array, size: jax.Array) -> jax.Array:
-    return valid_cells(size, (features.shape[1], features.shape[2]))
-
-
-@jax.jit
-def positive_counts(models: dict[str, Model], maps: Maps) -> dict[str, jax.Array]:
-    """Positive cells of each component and layer in a batch, and all valid cells last: int32 ``[k + 1]``."""
-    counts = {}
-    for layer, (features, size) in maps.items():
-        indicators = jax.vmap(functools.partial(ddt.indicator_maps, models[layer]))(features)
-        valid = _valid(features, size)
-        positive = ((indicators > 0) & valid[:, None]).sum((0, 2, 3))
-        counts[layer] = jnp.append(positive, valid.sum())
-    return counts
-
-
-def _localize_batch(
-    models: dict[str, Model],
-    maps: Maps,
-    original_sizes: jax.Array,
-    *,
-    layers: tuple[str, ...],
-    connectivity: int,
-    backend: Backend,
-) -> Localization:
-    def one(maps: Maps, original_size: jax.Array) -> Localization:
-        top, size = maps[layers[0]]
-        if not models:
-            return scda.localize(top, original_size, size=size, connectivity=connectivity, backend=backend)
-        plus = len(layers) > 1
-        return ddt.localize(
-            models[layers[0]],
-            top,
-            original_size,
-            below=models[layers[1]] if plus else None,
-            features_below=maps[layers[1]].features if plus else None,
-            size=size,
-            connectivity=connectivity,
-            backend=backend,
-        )
-
-    return jax.vmap(one)(maps, original_sizes)

@@ -6,8 +6,9 @@ import numpy as np
 
 from jaxloc import _interrupts, ddt, moments
 from jaxloc.ddt import Model
-from jaxloc.run.engine import Engine, Maps, add_moments, positive_counts
+from jaxloc.run.engine import Engine, Maps
 from jaxloc.run.feature_cache import FeatureCache
+from jaxloc.run.localizer import add_moments, positive_counts
 from jaxloc.run.model_file import FittedSet
 from jaxloc.run.stream import SetStream
 

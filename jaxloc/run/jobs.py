@@ -12,9 +12,9 @@ from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Findings, Skipped
 from jaxloc.run import model_file, outputs
-from jaxloc.run.engine import Engine
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.fit import MINIMUM_SET, fit_set
+from jaxloc.run.localizer import Localizer
 from jaxloc.run.locate import locate_set
 from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.options import Options
@@ -61,7 +61,7 @@ def colocalize(
         name = next(iter(earlier.sets))
     sets = find_sets(paths, per_folder=per_folder, name=name, exclude=outputs.places(out))
     folder = outputs.prepare(out)
-    engine = Engine(options)
+    engine = Localizer(options)
     before = {} if earlier is None else _sets_to_update(earlier, str(update), engine, options)
     fitted: dict[str, FittedSet] = {}
     results: list[_SetResult] = []
@@ -113,7 +113,7 @@ def localize(
     options = dataclasses.replace(options or Options(), method="scda")
     sets = find_sets(paths, per_folder=per_folder, name=name, exclude=outputs.places(out))
     folder = outputs.prepare(out)
-    engine = Engine(options)
+    engine = Localizer(options)
     results = [_SetResult(s, locate_set(s, engine, options)) for s in open_streams(sets, engine, options)]
     return _finish(folder, engine, options, results)
 
@@ -158,7 +158,7 @@ def apply(
     if unknown:
         raise UsageError(f"{model} was not fitted on {', '.join(unknown)}; it knows {known}")
     folder = outputs.prepare(out)
-    engine = Engine(options)
+    engine = Localizer(options)
     fitted.check_weights(engine.weights, model)
     results = [
         _SetResult(stream, locate_set(stream, engine, options, fitted.sets[stream.images.name].models))
@@ -181,7 +181,7 @@ class _SetResult:
         return [Skipped(sources[index].name, name, reason) for index, reason in sorted(reasons.items())]
 
 
-def _sets_to_update(model: ModelFile, path: str, engine: Engine, options: Options) -> dict[str, FittedSet]:
+def _sets_to_update(model: ModelFile, path: str, engine: Localizer, options: Options) -> dict[str, FittedSet]:
     model.check_weights(engine.weights, path)
     if model.layers != engine.layers or model.max_side != options.max_side:
         raise UsageError(
@@ -193,7 +193,7 @@ def _sets_to_update(model: ModelFile, path: str, engine: Engine, options: Option
 
 def _finish(
     folder: Path,
-    engine: Engine,
+    engine: Localizer,
     options: Options,
     results: Sequence[_SetResult],
     fitted: Mapping[str, FittedSet] | None = None,
@@ -239,7 +239,7 @@ def _doubts(results: Sequence[_SetResult], fitted: Mapping[str, FittedSet]) -> l
     return doubts
 
 
-def _settings(engine: Engine, options: Options) -> dict[str, str]:
+def _settings(engine: Localizer, options: Options) -> dict[str, str]:
     settings = {
         "method": options.method,
         "weights": f"{engine.weights.network.architecture} ({engine.weights.source})",

@@ -7,16 +7,16 @@ from jaxloc.ddt import Model
 from jaxloc.localization import Localization
 from jaxloc.report.overlays import encode_heat
 from jaxloc.report.records import Finding
-from jaxloc.run.engine import Engine
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.fit import feature_batches
+from jaxloc.run.localizer import Localizer
 from jaxloc.run.options import Options
 from jaxloc.run.stream import SetStream
 
 
 def locate_set(
     stream: SetStream,
-    engine: Engine,
+    engine: Localizer,
     options: Options,
     models: dict[str, Model] | None = None,
     cache: FeatureCache | None = None,

@@ -12,34 +12,25 @@ SIGNS = ("aggregation", "loading", "minority", "none")
 DTYPES = ("float32", "bfloat16")
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Everything a localisation job can be told, with its defaults.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How pictures are read and sent through the network, whatever the job.
 
     Attributes:
-        method: ``"ddt"``, ``"ddt+"`` or ``"scda"``.
         weights: a name (``"vgg16"``) or a file.
-        layer: the layer whose descriptors are used; DDT+ also takes the convolution below it.
-        sign: how DDT's arbitrary sign is fixed: ``"aggregation"``, ``"loading"``, ``"minority"`` or ``"none"``.
-        noise_threshold: a picture whose share of positive cells is at or below this is called noisy.
         max_side: pictures whose shorter side exceeds this many pixels are shrunk to it; 0 never shrinks.
         batch: pictures in a batch at most; ``None`` chooses by the device.
         connectivity: 8 or 4.
         backend: where components are labelled, ``"host"`` or ``"device"``.
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``.
-        feature_cache: bytes of disk used to keep features between the two passes; what does not fit is computed
-            again, with the same result.
+        feature_cache: bytes of disk used to keep features between two passes; what does not fit is computed again,
+            with the same result.
         allow_download: let weights be fetched from the Hugging Face hub.
         workers: threads that decode pictures; ``None`` chooses.
         report_limit: pictures shown in the report at most.
-        overlays: write one picture with its box and heat map for each picture.
     """
 
-    method: Method = "ddt"
     weights: str | os.PathLike[str] = "vgg16"
-    layer: str = "relu5_3"
-    sign: str = "aggregation"
-    noise_threshold: float = 0.0
     max_side: int = 800
     batch: int | None = None
     connectivity: int = 8
@@ -49,20 +40,9 @@ class Options:
     allow_download: bool | None = None
     workers: int | None = None
     report_limit: int = 1000
-    overlays: bool = False
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("method", METHODS),
-            ("sign", SIGNS),
-            ("connectivity", (8, 4)),
-            ("backend", ("host", "device")),
-            ("dtype", DTYPES),
-        ):
-            if getattr(self, name) not in choices:
-                raise UsageError(f"{name} must be one of {', '.join(map(str, choices))}, not {getattr(self, name)!r}")
-        if not 0 <= self.noise_threshold < 1:
-            raise UsageError(f"the noise threshold is a share of cells, from 0 to below 1, not {self.noise_threshold}")
+        self.check_choices(connectivity=(8, 4), backend=("host", "device"), dtype=DTYPES)
         if self.max_side < 0 or 0 < self.max_side < 32:
             raise UsageError(f"max side must be 0 (never shrink) or at least 32 pixels, not {self.max_side}")
         for name, value, least in (
@@ -73,3 +53,34 @@ class Options:
         ):
             if value is not None and value < least:
                 raise UsageError(f"{name} must be at least {least}, not {value}")
+
+    def check_choices(self, **choices: tuple[object, ...]) -> None:
+        """Raise ``UsageError`` naming the choices unless each option named is one of its own."""
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"{name} must be one of {', '.join(map(str, allowed))}, not {getattr(self, name)!r}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(Reading):
+    """Everything a localisation job can be told, with its defaults.
+
+    Attributes:
+        method: ``"ddt"``, ``"ddt+"`` or ``"scda"``.
+        layer: the layer whose descriptors are used; DDT+ also takes the convolution below it.
+        sign: how DDT's arbitrary sign is fixed: ``"aggregation"``, ``"loading"``, ``"minority"`` or ``"none"``.
+        noise_threshold: a picture whose share of positive cells is at or below this is called noisy.
+        overlays: write one picture with its box and heat map for each picture.
+    """
+
+    method: Method = "ddt"
+    layer: str = "relu5_3"
+    sign: str = "aggregation"
+    noise_threshold: float = 0.0
+    overlays: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_choices(method=METHODS, sign=SIGNS)
+        if not 0 <= self.noise_threshold < 1:
+            raise UsageError(f"the noise threshold is a share of cells, from 0 to below 1, not {self.noise_threshold}")

@@ -14,7 +14,7 @@ from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.run.engine import Engine
-from jaxloc.run.options import Options
+from jaxloc.run.options import Reading
 
 _FEW, _LARGE, _SMALL = 300, 512, 256
 """Up to so many pictures, the report can afford large thumbnails."""
@@ -45,7 +45,7 @@ class SetStream:
     """
 
     images: ImageSet
-    options: Options
+    options: Reading
     engine: Engine
     sizes_ahead: np.ndarray
     bucket: Callable[[tuple[int, int]], tuple[int, int]]
@@ -106,11 +106,11 @@ class SetStream:
         return _Read(index, Item(index, picture.pixels, picture.original_size), thumbnail, "")
 
 
-def _workers(options: Options) -> int:
+def _workers(options: Reading) -> int:
     return options.workers or min(8, os.cpu_count() or 1)
 
 
-def open_streams(sets: Sequence[ImageSet], engine: Engine, options: Options) -> Iterator[SetStream]:
+def open_streams(sets: Sequence[ImageSet], engine: Engine, options: Reading) -> Iterator[SetStream]:
     """Look at every picture's header, choose the buckets of the whole job, and yield each set as a stream.
 
     Args:

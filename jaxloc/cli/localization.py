@@ -1,19 +1,14 @@
-"""The ``jaxloc`` command: parse, call ``jaxloc.run``, print."""
+"""The commands that localise, and the comparison with ground truth."""
 
-import dataclasses
-import functools
-import json
 import math
 import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jaxloc import __version__, _interrupts
-from jaxloc._cli_options import (
+from jaxloc.cli.messages import one_line_errors, say
+from jaxloc.cli.options import (
     Backend,
     BatchSize,
     CacheSize,
@@ -38,56 +33,12 @@ from jaxloc._cli_options import (
     WeightsName,
     Workers,
 )
-from jaxloc.errors import JaxlocError, UsageError
-from jaxloc.report.text import displayable
+from jaxloc.errors import UsageError
 
 if TYPE_CHECKING:
     from jaxloc.run import Options
 
-app = typer.Typer(
-    name="jaxloc",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Find the object in pictures without boxes, with nothing but a pre-trained network.\n\n"
-    "Start with `jaxloc demo`, then point `jaxloc colocalize` at a folder of photographs that share an object.",
-)
-weights_app = typer.Typer(no_args_is_help=True, help="List, show and convert network weights.")
-app.add_typer(weights_app, name="weights")
 
-P = ParamSpec("P")
-
-
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Print an error the user can mend as one line and exit with 2 (130 for Ctrl-C) instead of a traceback."""
-
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            with _interrupts.remembered():
-                command(*args, **kwargs)
-        except JaxlocError as error:
-            _complain(str(error), 2)
-        except OSError as error:
-            _complain(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
-        except KeyboardInterrupt:
-            _complain("interrupted; nothing half-written is left", 130)
-
-    return wrapped
-
-
-def _say(text: str, *, err: bool = False) -> None:
-    """Print; names whose bytes are no text in any encoding show a replacement character."""
-    typer.echo(displayable(text), err=err)
-
-
-def _complain(message: str, code: int) -> None:
-    _say(f"jaxloc: {message}", err=True)
-    raise typer.Exit(code)
-
-
-@app.command()
 @one_line_errors
 def colocalize(
     paths: Paths,
@@ -145,7 +96,6 @@ def colocalize(
     _finish(findings, out, start, strict)
 
 
-@app.command()
 @one_line_errors
 def localize(
     paths: Paths,
@@ -192,7 +142,6 @@ def localize(
     _finish(findings, out, start, strict)
 
 
-@app.command()
 @one_line_errors
 def apply(
     model: Annotated[Path, typer.Argument(help="model.safetensors that `jaxloc colocalize` wrote.")],
@@ -235,31 +184,6 @@ def apply(
     _finish(findings, out, start, strict)
 
 
-@app.command()
-@one_line_errors
-def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="COCO file of predictions: annotations.json.")],
-    ground_truth: Annotated[Path, typer.Argument(help="COCO file with the true boxes.")],
-    iou: Annotated[float, typer.Option("--iou", help="Intersection over union that must be exceeded.")] = 0.5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-) -> None:
-    """Compare boxes with ground truth: CorLoc for each class and their mean.
-
-    Example: `jaxloc evaluate result/annotations.json truth.json`
-    """
-    from jaxloc.run.evaluate import evaluate
-    from jaxloc.run.summary import evaluation_table
-
-    result = evaluate(predictions, ground_truth, threshold=iou)
-    if as_json:
-        classes = [dataclasses.asdict(score) | {"corloc": score.corloc} for score in result.classes]
-        values = {"mean_corloc": result.mean_corloc, "iou": iou, "classes": classes, "unknown": result.unknown}
-        _say(json.dumps(_without_nan(values), indent=1))
-    else:
-        _say(evaluation_table(result))
-
-
-@app.command()
 @one_line_errors
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and results.")] = Path("jaxloc-demo"),
@@ -275,58 +199,13 @@ def demo(
     from jaxloc.run.summary import demo_text
 
     start = time.perf_counter()
-    _say(
+    say(
         "Composing 22 pictures from photographs that ship inside scikit-image: a motorcycle, cut out of one,\n"
         "placed onto 16 of them; 6 go without. jaxloc sees the pictures only, no boxes and no labels."
     )
     result = demo(out, _options(method=method.value), seed=seed)
     _finish(result.findings, out, start, strict=False)
-    _say(demo_text(result))
-
-
-@app.callback(invoke_without_command=True)
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Options of the command itself."""
-    if version:
-        _say(f"jaxloc {__version__}")
-        raise typer.Exit
-
-
-@weights_app.command("list")
-@one_line_errors
-def weights_list() -> None:
-    """Weights that can be used now, and where they are."""
-    from jaxloc.models import weights
-    from jaxloc.run.summary import table
-
-    rows = [[item.name, item.kind, item.where] for item in weights.candidates()]
-    _say(table(["name", "kind", "where"], rows))
-    _say(f"\nThe cache folder is {weights.cache_folder()}; the hub is only asked with --download.")
-
-
-@weights_app.command("show")
-@one_line_errors
-def weights_show(
-    name: Annotated[str, typer.Argument(help="A name or a weights file.")] = "vgg16", download: Download = False
-) -> None:
-    """What a set of weights is: architecture, layers, preprocessing, source, checksum."""
-    from jaxloc import models
-
-    for key, value in models.describe(models.load(name, allow_download=download or None)).items():
-        _say(f"{key:14} {value}")
-
-
-@weights_app.command(
-    "convert",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-)
-def weights_convert(context: typer.Context) -> None:
-    """Convert published weights (torchvision, timm, Keras, MatConvNet, …); --help tells more."""
-    from weights_convert.__main__ import app as convert_app
-
-    convert_app(context.args, prog_name="jaxloc weights convert")
+    say(demo_text(result))
 
 
 def _options(**values: Any) -> "Options":
@@ -344,20 +223,6 @@ def _bytes(gigabytes: float) -> int:
 def _finish(findings: Any, out: Path, start: float, strict: bool) -> None:
     from jaxloc.run.summary import summary
 
-    _say(summary(findings, out, time.perf_counter() - start))
+    say(summary(findings, out, time.perf_counter() - start))
     if strict and findings.skipped:
         raise typer.Exit(3)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
-
-
-def main() -> None:
-    """Entry point of the ``jaxloc`` script."""
-    warnings.filterwarnings("ignore", module="PIL")
-    app()

@@ -1,0 +1,45 @@
+"""The ``jaxloc`` command: parse, call ``jaxloc.run``, print."""
+
+import warnings
+from typing import Annotated
+
+import typer
+
+from jaxloc import __version__
+from jaxloc.cli import evaluation, localization, weights
+from jaxloc.cli.messages import say
+
+app = typer.Typer(
+    name="jaxloc",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Find the object in pictures without boxes, with nothing but a pre-trained network.\n\n"
+    "Start with `jaxloc demo`, then point `jaxloc colocalize` at a folder of photographs that share an object.",
+)
+for command in (
+    localization.colocalize,
+    localization.localize,
+    localization.apply,
+    evaluation.evaluate,
+    localization.demo,
+):
+    app.command()(command)
+app.add_typer(weights.app, name="weights")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Options of the command itself."""
+    if version:
+        say(f"jaxloc {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the ``jaxloc`` script."""
+    warnings.filterwarnings("ignore", module="PIL")
+    app()

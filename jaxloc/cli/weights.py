@@ -1,0 +1,45 @@
+"""The commands about network weights."""
+
+from typing import Annotated
+
+import typer
+
+from jaxloc.cli.messages import one_line_errors, say
+from jaxloc.cli.options import Download
+
+app = typer.Typer(no_args_is_help=True, help="List, show and convert network weights.")
+
+
+@app.command("list")
+@one_line_errors
+def weights_list() -> None:
+    """Weights that can be used now, and where they are."""
+    from jaxloc.models import weights
+    from jaxloc.run.summary import table
+
+    rows = [[item.name, item.kind, item.where] for item in weights.candidates()]
+    say(table(["name", "kind", "where"], rows))
+    say(f"\nThe cache folder is {weights.cache_folder()}; the hub is only asked with --download.")
+
+
+@app.command("show")
+@one_line_errors
+def weights_show(
+    name: Annotated[str, typer.Argument(help="A name or a weights file.")] = "vgg16", download: Download = False
+) -> None:
+    """What a set of weights is: architecture, layers, preprocessing, source, checksum."""
+    from jaxloc import models
+
+    for key, value in models.describe(models.load(name, allow_download=download or None)).items():
+        say(f"{key:14} {value}")
+
+
+@app.command(
+    "convert",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def weights_convert(context: typer.Context) -> None:
+    """Convert published weights (torchvision, timm, Keras, MatConvNet, …); --help tells more."""
+    from weights_convert.__main__ import app as convert_app
+
+    convert_app(context.args, prog_name="jaxloc weights convert")
