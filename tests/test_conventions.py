@@ -11,7 +11,7 @@ import pytest
 import jaxloc
 import weights_convert
 
-ONE_IMAGE = ("boxes", "components", "grids", "pooling", "scda", "ddt", "moments")
+ONE_IMAGE = ("boxes", "components", "grids", "pooling", "scda", "ddt", "moments", "clustering", "mixture", "encoding")
 
 
 def public(module) -> dict[str, object]:
@@ -61,9 +61,12 @@ def test_methods_do_not_jit_themselves_nor_assert(name):
 
 
 def test_results_are_pytrees():
-    from jaxloc import ddt, localization, models, moments
+    from jaxloc import clustering, ddt, localization, mixture, models, moments
 
-    for kind in (moments.Moments, ddt.Model, localization.Localization, models.FeatureMap):
+    kinds = (moments.Moments, ddt.Model, localization.Localization, models.FeatureMap)
+    kinds += (clustering.KMeans, clustering.KMeansSums, clustering.KMeansFit)
+    kinds += (mixture.GaussianMixture, mixture.GaussianMixtureSums, mixture.GaussianMixtureFit)
+    for kind in kinds:
         example = kind(*[np.zeros(2)] * len(kind._fields))
         assert len(jax.tree.leaves(example)) == len(kind._fields)
         assert isinstance(jax.jit(lambda x: x)(example), kind)

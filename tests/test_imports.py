@@ -10,7 +10,8 @@ import pytest
 import jaxloc
 
 ROOT = Path(jaxloc.__file__).parent
-SHARED = {"_checks", "boxes", "components", "errors", "grids", "localization", "metrics", "moments", "pooling"}
+SHARED = {"_checks", "_descriptors", "boxes", "clustering", "components", "encoding", "errors", "grids", "localization"}
+SHARED |= {"metrics", "mixture", "moments", "pooling"}
 METHODS = {"scda", "ddt"}
 ROOMS = ("data", "models", "run", "report")
 

@@ -1,0 +1,240 @@
+"""The Gaussian mixture against scikit-learn and NumPy, streamed, over devices, and where a variance would vanish."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.mixture
+from jax.sharding import Mesh, PartitionSpec
+
+from jaxloc import clustering, mixture
+from tests.reference import encoding as reference
+from tests.reference.encoding import relu_clusters
+
+overlapping = functools.partial(relu_clusters, noise=12)
+
+KEY = jax.random.key(0)
+mixture_sums = jax.jit(mixture.mixture_sums)
+maximize = jax.jit(mixture.expectation_maximization)
+fit_gaussian_mixture = jax.jit(mixture.fit_gaussian_mixture, static_argnames="components")
+
+
+def some_mixture(x: np.ndarray, components: int = 3) -> mixture.GaussianMixture:
+    """Neither fitted nor far off: overlapping components around descriptors of the set."""
+    weights = np.arange(1, components + 1) / sum(range(1, components + 1))
+    spread = x.astype(np.float64).var(0) * np.linspace(0.5, 1.5, components)[:, None]
+    return mixture.GaussianMixture(*(jnp.asarray(part, jnp.float32) for part in (weights, x[:components], spread + 1)))
+
+
+def as_float64(model: mixture.GaussianMixture) -> list[np.ndarray]:
+    return [np.asarray(part, np.float64) for part in model]
+
+
+def assert_close(found, expected, rtol=1e-4):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol * np.abs(other).max())
+
+
+def scikit_learn(start: mixture.GaussianMixture, x: np.ndarray, iterations: int) -> sklearn.mixture.GaussianMixture:
+    weights, means, variances = as_float64(start)
+    model = sklearn.mixture.GaussianMixture(
+        len(weights), covariance_type="diag", tol=0, reg_covar=0, max_iter=iterations,
+        weights_init=weights / weights.sum(), means_init=means, precisions_init=1 / variances,
+    )  # fmt: skip
+    with pytest.warns(sklearn.exceptions.ConvergenceWarning):
+        return model.fit(x.astype(np.float64))
+
+
+def test_probabilities_equal_numpy():
+    x = overlapping(60)
+    model = some_mixture(x)
+    share = [reference.responsibilities(*as_float64(model), one) for one in x.astype(np.float64)]
+    density = [reference.log_likelihood(*as_float64(model), one) for one in x.astype(np.float64)]
+    np.testing.assert_allclose(
+        mixture.responsibilities(model, x.reshape(6, 10, 12)), np.reshape(share, (6, 10, 3)), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        mixture.log_likelihood(model, x.reshape(6, 10, 12)), np.reshape(density, (6, 10)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("dimension", "offset"), [(12, 0), (12, 1000), (512, 0)])
+def test_expectation_maximization_equals_scikit_learn(dimension, offset):
+    x = overlapping(1500, dimension, seed=1) + np.random.default_rng(0).random((1500, dimension), np.float32) + offset
+    start = some_mixture(x)
+    theirs = scikit_learn(start, x, iterations=4)
+    ours = maximize(start, x, iterations=4, tolerance=0.0)
+    assert ours.iterations == 4
+    assert not ours.converged
+    assert_close(ours.mixture, (theirs.weights_, theirs.means_, theirs.covariances_))
+    np.testing.assert_allclose(ours.mean_log_likelihood, theirs.score(x.astype(np.float64)), rtol=1e-5)
+    np.testing.assert_allclose(
+        mixture.responsibilities(ours.mixture, x), theirs.predict_proba(x.astype(np.float64)), atol=1e-3
+    )
+
+
+def test_each_update_raises_the_likelihood_until_it_settles():
+    x = overlapping(500) + np.random.default_rng(0).random((500, 12), np.float32)
+    steps = [maximize(some_mixture(x), x, iterations=n).mean_log_likelihood for n in range(5)]
+    assert (np.diff(steps) > 0.01).all()
+    settled = maximize(some_mixture(x), x)
+    assert settled.converged
+    assert 5 < settled.iterations < 100
+    further = maximize(settled.mixture, x, iterations=1)
+    assert abs(further.mean_log_likelihood - settled.mean_log_likelihood) < 2e-3
+
+
+def test_start_is_the_clusters_of_k_means():
+    x = relu_clusters(300)
+    model = clustering.KMeans(jnp.asarray(x[:3]))
+    start = mixture.initial_mixture(model, mixture.hard_sums(model, x))
+    labels = np.array([reference.nearest(x[:3], one) for one in x])
+    members = [x[labels == k].astype(np.float64) for k in range(3)]
+    assert_close(start.weights[None], np.bincount(labels)[None] / 300, rtol=1e-6)
+    np.testing.assert_allclose(start.means, [part.mean(0) for part in members], rtol=1e-4, atol=1e-4)
+    floor = 1e-6 * x.astype(np.float64).var(0).mean()
+    expected = np.maximum([part.var(0) for part in members], floor)
+    np.testing.assert_allclose(start.variances, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_well_separated_clusters_are_recovered():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=3000) * rng.integers(2, size=3000)
+    deviation = np.array([0.5, 1.0, 2.0])[labels]
+    x = (np.array([0.0, 40.0, -40.0])[labels] + deviation * rng.normal(size=(6, 3000))).T.astype(np.float32)
+    fitted = fit_gaussian_mixture(KEY, x, components=3)
+    assert fitted.converged
+    order = np.argsort(np.asarray(fitted.mixture.means)[:, 0])
+    for place, label in zip(order, (2, 0, 1), strict=True):
+        members = x[labels == label].astype(np.float64)
+        np.testing.assert_allclose(fitted.mixture.weights[place], len(members) / 3000, rtol=1e-4)
+        np.testing.assert_allclose(fitted.mixture.means[place], members.mean(0), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(fitted.mixture.variances[place], members.var(0), rtol=1e-4)
+
+
+def test_a_stream_in_any_order_equals_one_pass():
+    x = overlapping(2400)
+    model = some_mixture(x)
+    parts = [mixture_sums(model, part) for part in np.split(x, [20, 40, 1300])]
+    whole = mixture_sums(model, x)
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
+        together = functools.reduce(clustering.merge, [parts[i] for i in order])
+        assert_close(together, whole, rtol=1e-5)
+        assert_close(mixture.mixture_update(model, together), mixture.mixture_update(model, whole), rtol=1e-5)
+    density = [reference.log_likelihood(*as_float64(model), one) for one in x.astype(np.float64)]
+    np.testing.assert_allclose(mixture.mean_log_likelihood(model, whole), np.mean(density), rtol=1e-5)
+
+
+def test_psum_over_two_devices_equals_one():
+    if jax.device_count() < 2:
+        pytest.skip("one device only: XLA_FLAGS was set before the tests")
+    x = overlapping(6000)  # Several blocks on each device.
+    model = some_mixture(x)
+    centers = clustering.KMeans(model.means)
+    mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
+
+    def share(part):
+        sums = mixture.mixture_sums(model, part), mixture.hard_sums(centers, part)
+        return tuple(clustering.psum(each, "data") for each in sums)
+
+    sharded = jax.jit(jax.shard_map(share, mesh=mesh, in_specs=PartitionSpec("data"), out_specs=PartitionSpec()))
+    soft, hard = sharded(x)
+    assert_close(soft, mixture_sums(model, x), rtol=1e-5)
+    assert_close(hard, mixture.hard_sums(centers, x), rtol=1e-5)
+
+
+def test_what_is_not_valid_has_no_influence():
+    x = relu_clusters(200)
+    valid = np.random.default_rng(0).random(200) < 0.5
+    expected = fit_gaussian_mixture(KEY, x, valid, components=3)
+    for garbage in (np.nan, np.inf, 1e30):
+        found = fit_gaussian_mixture(KEY, np.where(valid[:, None], x, np.float32(garbage)), valid, components=3)
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+    start = some_mixture(x)
+    among = maximize(start, np.where(valid[:, None], x, np.nan), valid, iterations=3)
+    assert_close(among.mixture, maximize(start, x[valid], iterations=3).mixture)
+
+
+def test_no_valid_descriptor_changes_nothing():
+    x = relu_clusters(20)
+    model = some_mixture(x)
+    none = np.zeros(20, bool)
+    sums = mixture_sums(model, np.full((20, 12), np.nan, np.float32), none)
+    jax.tree.map(lambda part: np.testing.assert_array_equal(part, 0), sums)
+    updated = maximize(model, np.full((20, 12), np.nan, np.float32), none)
+    np.testing.assert_array_equal(updated.mixture.weights, model.weights)
+    np.testing.assert_array_equal(updated.mixture.means, model.means)
+    fitted = fit_gaussian_mixture(KEY, x, none, components=4)
+    assert all(np.isfinite(part).all() for part in jax.tree.leaves(fitted))
+
+
+def test_a_channel_that_never_fires_gets_the_floor():
+    x = relu_clusters(300)
+    x[:, 4] = 0
+    fitted = fit_gaussian_mixture(KEY, x, components=3)
+    spread = x.astype(np.float64).var(0).mean()
+    np.testing.assert_allclose(fitted.mixture.variances[:, 4], 1e-6 * spread, rtol=1e-4)
+    assert (np.asarray(fitted.mixture.variances) >= 0.999e-6 * spread).all()
+    raised = mixture.mixture_update(fitted.mixture, mixture_sums(fitted.mixture, x), variance_floor=0.5)
+    np.testing.assert_allclose(np.min(raised.variances), 0.5 * spread, rtol=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("distinct", [1, 2])
+def test_fewer_distinct_descriptors_than_components(distinct, offset):
+    x = np.repeat(relu_clusters(distinct), 20 // distinct, 0) + np.float32(offset)
+    fitted = fit_gaussian_mixture(KEY, x, np.ones(20, bool), components=4)
+    assert all(np.isfinite(part).all() for part in jax.tree.leaves(fitted))
+    assert (np.asarray(fitted.mixture.variances) > 0).all()
+    np.testing.assert_allclose(fitted.mixture.weights.sum(), 1, rtol=1e-6)
+    assert np.isfinite(mixture.responsibilities(fitted.mixture, relu_clusters(5, seed=8) + offset)).all()
+
+
+def test_a_component_without_descriptors_keeps_its_shape():
+    x = relu_clusters(100)
+    start = some_mixture(x)
+    start = start._replace(means=start.means.at[2].set(1e4))
+    updated = mixture.mixture_update(start, mixture_sums(start, x))
+    assert updated.weights[2] == 0
+    np.testing.assert_array_equal(updated.means[2], start.means[2])
+    np.testing.assert_array_equal(updated.variances[2], start.variances[2])
+    assert np.isfinite(maximize(updated, x).mean_log_likelihood)
+
+
+def test_jit_equals_eager_and_vmap_equals_a_loop():
+    x = overlapping(240).reshape(3, 80, 12) + np.random.default_rng(0).random((3, 80, 12), np.float32)
+    keys = jax.random.split(KEY, 3)
+    batch = jax.jit(jax.vmap(functools.partial(mixture.fit_gaussian_mixture, components=2)))(keys, x)
+    assert len(set(np.asarray(batch.iterations).tolist())) > 1, "the elements should stop at different times"
+    for index in range(3):
+        one = jax.tree.map(lambda part, i=index: part[i], batch)
+        found = fit_gaussian_mixture(keys[index], x[index], components=2)
+        assert_close(one.mixture, found.mixture)
+        np.testing.assert_allclose(one.mean_log_likelihood, found.mean_log_likelihood, rtol=1e-4)
+    assert_close(mixture.mixture_sums(found.mixture, x[2]), mixture_sums(found.mixture, x[2]))
+
+
+def test_wrong_arguments_are_refused():
+    x = relu_clusters(8)
+    model = some_mixture(x)
+    sums = mixture_sums(model, x)
+    with pytest.raises(ValueError, match="at least one axis before d"):
+        mixture.mixture_sums(model, x[0])
+    with pytest.raises(ValueError, match="one flag per descriptor"):
+        mixture.mixture_sums(model, x, np.ones(3, bool))
+    with pytest.raises(ValueError, match="5 channels, the model was fitted on 12"):
+        mixture.log_likelihood(model, x[:, :5])
+    with pytest.raises(ValueError, match=r"variance_floor must be positive, got 0"):
+        mixture.mixture_update(model, sums, variance_floor=0)
+    with pytest.raises(ValueError, match=r"GaussianMixtureSums \(3, 12\) and KMeansSums \(3, 12\)"):
+        clustering.merge(sums, clustering.kmeans_sums(clustering.KMeans(model.means), x))
+    batch = jax.vmap(lambda part: mixture.mixture_sums(model, part))(x[:, None])
+    for call in (
+        lambda: mixture.mixture_update(model, batch),
+        lambda: mixture.mean_log_likelihood(model, batch),
+        lambda: mixture.responsibilities(model._replace(means=model.means[None]), x),
+    ):
+        with pytest.raises(ValueError, match=r"jax\.vmap"):
+            call()
