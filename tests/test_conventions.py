@@ -12,6 +12,7 @@ import jaxloc
 import weights_convert
 
 ONE_IMAGE = ("boxes", "components", "grids", "pooling", "scda", "ddt", "moments", "clustering", "mixture", "encoding")
+ONE_IMAGE += ("attributes",)
 
 
 def public(module) -> dict[str, object]:
@@ -61,17 +62,18 @@ def test_methods_do_not_jit_themselves_nor_assert(name):
 
 
 def test_results_are_pytrees():
-    from jaxloc import clustering, ddt, localization, mixture, models, moments
+    from jaxloc import attributes, clustering, ddt, localization, mixture, models, moments
 
     kinds = (moments.Moments, ddt.Model, localization.Localization, models.FeatureMap)
     kinds += (clustering.KMeans, clustering.KMeansSums, clustering.KMeansFit)
     kinds += (mixture.GaussianMixture, mixture.GaussianMixtureSums, mixture.GaussianMixtureFit)
+    kinds += (attributes.Extremes,)
     for kind in kinds:
         example = kind(*[np.zeros(2)] * len(kind._fields))
         assert len(jax.tree.leaves(example)) == len(kind._fields)
         assert isinstance(jax.jit(lambda x: x)(example), kind)
 
 
-@pytest.mark.parametrize("name", ["scda", "ddt"])
+@pytest.mark.parametrize("name", ["attributes", "scda", "ddt"])
 def test_methods_cite_their_paper(name):
     assert any(year in importlib.import_module(f"jaxloc.{name}").__doc__ for year in ("2017", "2019"))

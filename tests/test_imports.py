@@ -12,7 +12,7 @@ import jaxloc
 ROOT = Path(jaxloc.__file__).parent
 SHARED = {"_checks", "_descriptors", "boxes", "clustering", "components", "encoding", "errors", "grids", "localization"}
 SHARED |= {"metrics", "mixture", "moments", "pooling"}
-METHODS = {"scda", "ddt"}
+METHODS = {"attributes", "scda", "ddt"}
 ROOMS = ("data", "models", "run", "report")
 
 

@@ -1,4 +1,4 @@
-"""The page in a real browser, where there is one."""
+"""The pages in a real browser, where there is one."""
 
 import re
 import shutil
@@ -7,7 +7,9 @@ import subprocess
 import pytest
 
 from jaxloc.report.html import render_page
+from jaxloc.report.search_page import render_search
 from tests.report.examples import HOSTILE, ddt, noisy, picture
+from tests.report.examples_search import query, searched, without_object
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -55,3 +57,37 @@ def test_controls_follow_what_the_findings_have(folder):
     assert 'data-toggle="heat"' not in body
     assert 'value="noise down"' not in body
     assert re.search(r'class="choose-set" hidden=""', body)
+
+
+def test_queries_results_and_dimensions_are_drawn_and_names_stay_text(folder):
+    queries = [*(query(name) for name in HOSTILE), without_object("none.jpg")]
+    document = opened(folder, render_search(searched(queries=queries)), "#query-2-result-2")
+    body = document.split("<script", 1)[0]
+    assert body.count('<li class="query"') == len(queries) + 1  # and the template
+    assert body.count('<li class="dimension"') == 1 + 1
+    assert body.count('<li class="card relevant"') == body.count('<li class="card irrelevant"') == len(HOSTILE)
+    assert body.count('<span class="hidden">relevant</span>✓') == len(HOSTILE)
+    assert "No object was found in this picture" in body
+    assert ">−2.00<" in body  # the low end of the dimension
+    assert "<title>flowers" in document
+    assert re.search(r'<dialog[^>]* open=""', body)
+    assert re.search(r'<h2 id="large-name"[^>]*>gallery/2.jpg</h2>', body)
+    assert "<dt>Relevant</dt><dd>✗ no</dd>" in body
+    assert "Query: cat/\"quoted\" &amp; 'single' &lt;img src=x" in body
+    assert 'class="place">Result 2 of 2<' in body
+
+
+def test_search_controls_follow_what_there_is(folder):
+    bare = query("a.jpg", None, mask=None, box=None, average_precision=None, results=[])
+    body = opened(folder, render_search(searched(queries=[bare], strips=[]))).split("<script", 1)[0]
+    assert "No results." in body
+    for part in ('data-toggle="mask"', 'data-toggle="box"', 'value="precision up"', '<li class="dimension"><h3>'):
+        assert part not in body
+    assert re.search(r'class="choose-label" hidden=""', body)
+
+
+def test_page_of_dimensions_alone_hides_the_queries(folder):
+    body = opened(folder, render_search(searched(queries=[])), "#dimension-0-low-1").split("<script", 1)[0]
+    assert re.search(r'<section id="queries"[^>]* hidden=""', body)
+    assert 'class="place">Low end, 1 of 1<' in body
+    assert "<dt>Value</dt><dd>−2.00</dd>" in body

@@ -1,0 +1,210 @@
+"""What a search found as one HTML page: each query beside its ranked results, and dimensions shown by example."""
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxloc.report import elements
+from jaxloc.report.search_records import Example, Query, Result, Searched, Strip
+from jaxloc.report.text import displayable
+
+
+def render_search(searched: Searched, *, limit: int = 200, results_file: str | None = None) -> str:
+    """The page's text: figures and settings, then each query with its results, to sort, filter and enlarge.
+
+    Args:
+        searched: what was searched for and found.
+        limit: queries to show, those with a thumbnail first; the figures are of all.
+        results_file: name of a file beside the page that holds every result, to point the reader to.
+
+    Raises:
+        ValueError: ``limit`` is negative.
+    """
+    shown = elements.choose(searched.queries, limit)
+    rest = f"; {elements.escape(results_file)} holds all." if results_file else "."
+    labels = sorted({query.label for query in searched.queries if query.label is not None})
+    return elements.page(
+        "search",
+        title=searched.title,
+        lead=_lead(searched),
+        warnings=searched.warnings,
+        tiles=_tiles(searched),
+        tables=_label_table(searched.queries, labels) + "\n" + elements.settings(searched.settings),
+        noscript="The pictures below need JavaScript."
+        + (f" {results_file}, beside this page, holds every result." if results_file else ""),
+        limit_note=elements.limit_note(len(shown), len(searched.queries), "query", rest),
+        toggles=elements.toggle("mask", "Mask", key="m", checked=True, kind="of-mask")
+        + elements.toggle("box", "Box", key="b", kind="of-box"),
+        jumps=_jumps(searched),
+        dimensions=_dimensions(searched.strips),
+        skipped=elements.skipped(
+            searched.skipped, sorted({item.category for item in searched.skipped}), limit=limit, rest=rest
+        ),
+        reading=_reading(searched),
+        data=_data(shown, labels, searched.strips),
+    )
+
+
+def _failed(query: Query) -> bool:
+    """Whether there is no object or no result, or the best result is known to be wrong."""
+    if not query.found or not query.results:
+        return True
+    best = query.results[0].relevant
+    return best is not None and not best
+
+
+def _lead(searched: Searched) -> str:
+    gallery = elements.counted(searched.gallery_size, "picture")
+    return f"{elements.counted(len(searched.queries), 'query')} searched in a gallery of {gallery}."
+
+
+def _tiles(searched: Searched) -> dict[str, str]:
+    without = sum(not query.found for query in searched.queries)
+    return {
+        "Queries": f"{len(searched.queries):,}",
+        "Gallery": f"{searched.gallery_size:,}",
+        **searched.summary,
+        **({"Without object": f"{without:,}"} if without else {}),
+        "Skipped": f"{len(searched.skipped):,}",
+    }
+
+
+def _label_table(queries: list[Query], labels: list[str]) -> str:
+    """How the queries of each label fared; nothing if there is only one."""
+    if len(labels) < 2:
+        return ""
+    by_label: dict[str | None, list[Query]] = {label: [] for label in labels}
+    for query in queries:
+        by_label.setdefault(query.label, []).append(query)
+    rows = []
+    for index, label in enumerate(labels):
+        precisions = [q.average_precision for q in by_label[label] if q.average_precision is not None]
+        mean = f"{statistics.fmean(precisions):.3f}" if precisions else "–"
+        failures = sum(map(_failed, by_label[label]))
+        rows.append(elements.group_row(index, label, (f"{len(by_label[label]):,}", f"{failures:,}", mean)))
+    return elements.details("Labels", "groups", ["Label", "Queries", "Failures", "Mean AP"], rows)
+
+
+def _jumps(searched: Searched) -> str:
+    """Links to the page's parts, if there are several."""
+    parts = {"queries": bool(searched.queries), "dimensions": bool(searched.strips), "skipped": bool(searched.skipped)}
+    links = [f'<a href="#{name}">{name.capitalize()}</a>' for name, there in parts.items() if there]
+    return f'<nav aria-label="Parts of the page">{" ".join(links)}</nav>' if len(links) > 1 else ""
+
+
+def _dimensions(strips: list[Strip]) -> str:
+    if not strips:
+        return ""
+    return (
+        '<section id="dimensions" aria-labelledby="dimensions-title"><h2 id="dimensions-title">Dimensions '
+        f'<span class="number">{len(strips):,}</span></h2><p class="note">The pictures of the gallery with the highest '
+        'and the lowest values in one dimension of their vectors.</p><ul class="strips"></ul></section>'
+    )
+
+
+def _reading(searched: Searched) -> list[str]:
+    judged = any(result.relevant is not None for query in searched.queries for result in query.results)
+    items = ["<b>Score</b>: how alike the vectors of query and result are; 1 is the most."]
+    if judged:
+        items.append(
+            '<b class="right">✓</b> and a green frame: relevant, it has the label of the query; '
+            '<b class="wrong">✗</b> and a red frame: it is not.'
+        )
+    if any(query.average_precision is not None for query in searched.queries):
+        items.append(
+            "<b>AP</b>: average precision of one query, from 0 to 1; 1 where every relevant picture comes first."
+        )
+    items.append(
+        "<b>Failures</b>: "
+        + ("the best result is not relevant, " if judged else "")
+        + "no object was found to search with, or no result."
+    )
+    if any(query.mask is not None for query in searched.queries):
+        items.append("<b>Mask</b>: the cells that the query was searched with; the rest of the picture is darkened.")
+    if searched.strips:
+        items.append("<b>Dimensions</b>: which end is the high one is chance, and a dimension need not mean anything.")
+    return items
+
+
+class _Table:
+    """Values by number, each once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Any, int] = {}
+
+    def number(self, value: Any) -> int:
+        return self._numbers.setdefault(value, len(self._numbers))
+
+    def values(self, encode: Callable[[Any], Any]) -> list[Any]:
+        return [encode(value) for value in self._numbers]
+
+
+def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
+    """What search.js shows: pictures and thumbnails are numbered, so that each is there once."""
+    thumbnails, pictures = _Table(), _Table()
+
+    def picture(item: Query | Result | Example) -> int:
+        size = (None, None, None) if isinstance(item, Example) else (item.width, item.height, item.box)
+        label = None if item.label is None else displayable(item.label)
+        thumbnail = None if item.thumbnail is None else thumbnails.number(item.thumbnail)
+        return pictures.number((displayable(item.name), label, thumbnail, *size))
+
+    numbers = {label: index for index, label in enumerate(labels)}
+    shown_queries = [
+        {
+            "picture": picture(query),
+            "label": None if query.label is None else numbers[query.label],
+            "mask": _mask(query),
+            "found": bool(query.found),
+            "failed": _failed(query),
+            "precision": None if query.average_precision is None else elements.number(query.average_precision),
+            "results": [
+                [
+                    picture(result),
+                    elements.number(result.score),
+                    None if result.relevant is None else bool(result.relevant),
+                ]
+                for result in query.results
+            ],
+        }
+        for query in queries
+    ]
+    shown_strips = [
+        {
+            "dimension": int(strip.dimension),
+            "share": None if strip.share is None else elements.number(strip.share),
+            "high": [[picture(example), elements.number(example.value)] for example in strip.high],
+            "low": [[picture(example), elements.number(example.value)] for example in strip.low],
+        }
+        for strip in strips
+    ]
+    return elements.safe_json(
+        labels=map(displayable, labels),
+        queries=shown_queries,
+        strips=shown_strips,
+        pictures=pictures.values(_picture),
+        thumbnails=thumbnails.values(elements.base64_text),
+    )
+
+
+def _picture(parts: tuple[Any, ...]) -> dict[str, Any]:
+    name, label, thumbnail, width, height, box = parts
+    return {
+        "name": name,
+        "label": label,
+        "thumbnail": thumbnail,
+        "width": width,
+        "height": height,
+        "box": elements.edges(box),
+    }
+
+
+def _mask(query: Query) -> dict[str, Any] | None:
+    """The mask as bits, a row after the other, the first in the highest bit."""
+    if query.mask is None or not query.mask.any():
+        return None
+    rows, columns = query.mask.shape
+    cells = elements.base64_text(np.packbits(query.mask.astype(bool)).tobytes())
+    return {"rows": rows, "columns": columns, "cells": cells}

@@ -1,0 +1,121 @@
+"""What a search found, as plain records: the one input of its page."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from jaxloc.report.records import Skipped
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """One picture at an end of a dimension.
+
+    Attributes:
+        name: path relative to what the user pointed at, with forward slashes.
+        label: what is in it, ``None`` if unknown.
+        value: of its vector in that dimension.
+        thumbnail: a small JPEG of the picture, or ``None`` if not kept.
+    """
+
+    name: str
+    label: str | None
+    value: float
+    thumbnail: bytes | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """One picture of the gallery that a query found.
+
+    Attributes:
+        name: path relative to the gallery, with forward slashes.
+        label: what is in it, ``None`` if unknown.
+        score: its similarity to the query, larger is more alike.
+        relevant: whether it shows what the query shows, ``None`` if unknown.
+        thumbnail: a small JPEG of the picture, or ``None`` if not kept.
+        box: of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` if not known.
+        width: of the original picture as displayed (EXIF orientation applied), in pixels.
+        height: likewise.
+    """
+
+    name: str
+    label: str | None
+    score: float
+    relevant: bool | None
+    thumbnail: bytes | None
+    box: tuple[float, float, float, float] | None
+    width: int
+    height: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Query:
+    """One picture that was searched for, and what was found.
+
+    Attributes:
+        name: path relative to what the user pointed at, with forward slashes.
+        label: what is in it, ``None`` if unknown.
+        width: of the original picture as displayed (EXIF orientation applied), in pixels.
+        height: likewise.
+        box: of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` where there is none.
+        mask: bool ``[h, w]``, True for the cells of the object at feature resolution; ``None`` if not kept.
+        found: whether there is an object to search with.
+        thumbnail: a small JPEG of the picture, or ``None`` if not kept.
+        results: best first.
+        average_precision: in [0, 1], ``None`` where relevance is unknown.
+    """
+
+    name: str
+    label: str | None
+    width: int
+    height: int
+    box: tuple[float, float, float, float] | None
+    mask: np.ndarray | None
+    found: bool
+    thumbnail: bytes | None
+    results: list[Result]
+    average_precision: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Strip:
+    """The pictures at both ends of one dimension of the vectors.
+
+    Attributes:
+        dimension: counted from 0.
+        share: of the variance that the dimension explains, in [0, 1]; ``None`` if unknown.
+        high: highest value first.
+        low: lowest value first.
+    """
+
+    dimension: int
+    share: float | None
+    high: list[Example]
+    low: list[Example]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Searched:
+    """Everything one search found.
+
+    Attributes:
+        title: what was searched, for a heading.
+        settings: what the result depends on, printable, in a fixed order.
+        gallery_size: pictures that could be found.
+        queries: in order of name.
+        skipped: pictures that could not be used, of queries and gallery.
+        strips: dimensions to show by example.
+        warnings: what the user should know.
+        summary: figures of all queries, such as a mean average precision; name and printable value.
+    """
+
+    title: str
+    settings: Mapping[str, str]
+    gallery_size: int
+    queries: list[Query]
+    skipped: list[Skipped] = dataclasses.field(default_factory=list)
+    strips: list[Strip] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    summary: Mapping[str, str] = dataclasses.field(default_factory=dict)
