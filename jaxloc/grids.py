@@ -37,13 +37,21 @@ def map_size(size: ArrayLike | None, shape: tuple[int, int]) -> jax.Array:
     return jnp.asarray(shape if size is None else size, jnp.int32)
 
 
-def upsample_nearest(values: ArrayLike, shape: tuple[int, int], *, size: ArrayLike | None = None) -> jax.Array:
-    """Enlarge one map to an image's pixels by nearest neighbour at half-pixel centres.
+def upsample_nearest(
+    values: ArrayLike,
+    shape: tuple[int, int],
+    *,
+    size: ArrayLike | None = None,
+    target_size: ArrayLike | None = None,
+) -> jax.Array:
+    """Enlarge one map to an image's pixels, or to a finer map, by nearest neighbour at half-pixel centres.
 
     Args:
         values: ``[h, w]``, a mask or any other map of one image.
-        shape: the image's rows and columns (static).
+        shape: rows and columns of the result (static).
         size: int ``[2]``, the valid rows and columns of ``values``; ``None`` means all.
+        target_size: int ``[2]``, the valid rows and columns of the result, over which the valid ``values`` are
+            spread; beyond them the result is zero (False). ``None`` means all of ``shape``.
 
     Returns:
         ``[rows, columns]`` of the same dtype.
@@ -53,7 +61,33 @@ def upsample_nearest(values: ArrayLike, shape: tuple[int, int], *, size: ArrayLi
     """
     values = jnp.asarray(values)
     check_rank("values", values, 2, "[h, w]")
-    rows, columns = map_size(size, (values.shape[0], values.shape[1]))
-    y = (2 * jnp.arange(shape[0]) + 1) * rows // (2 * shape[0])
-    x = (2 * jnp.arange(shape[1]) + 1) * columns // (2 * shape[1])
-    return values[y[:, None], x[None, :]]
+    cells = map_size(size, (values.shape[0], values.shape[1]))
+    target = jnp.maximum(map_size(target_size, shape), 1)
+    y, x = (
+        jnp.minimum((2 * jnp.arange(length) + 1) * cells[axis] // (2 * target[axis]), values.shape[axis] - 1)
+        for axis, length in enumerate(shape)
+    )
+    enlarged = values[y[:, None], x[None, :]]
+    return jnp.where(valid_cells(target_size, shape), enlarged, jnp.zeros_like(enlarged))
+
+
+def flip_columns(values: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
+    """Mirror one map or image left to right inside its valid cells; its padding stays at the right and bottom.
+
+    Args:
+        values: ``[h, w]`` or ``[h, w, channels]``, of one image.
+        size: int ``[2]``, valid rows and columns of ``values``; ``None`` means all.
+
+    Returns:
+        the same shape and dtype; zero (False) outside the valid cells.
+
+    Raises:
+        ValueError: ``values`` is neither one map nor one image.
+    """
+    values = jnp.asarray(values)
+    if values.ndim != 2:
+        check_rank("values", values, 3, "[h, w] or [h, w, channels]")
+    shape = (values.shape[0], values.shape[1])
+    source = jnp.maximum(map_size(size, shape)[1] - 1 - jnp.arange(shape[1]), 0)
+    valid = valid_cells(size, shape).reshape(shape + (1,) * (values.ndim - 2))
+    return jnp.where(valid, values[:, source], jnp.zeros_like(values))

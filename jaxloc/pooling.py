@@ -1,7 +1,8 @@
 """Pooling of the selected descriptors of one feature map into one vector.
 
 Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section
-III-C. An empty mask gives zeros, never NaN.
+III-C; Radenović, Tolias & Chum, "Fine-tuning CNN image retrieval with no human annotation", TPAMI 2019
+(generalized mean). An empty mask gives zeros, never NaN.
 """
 
 import jax
@@ -38,7 +39,7 @@ def average_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
 
 
 def max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
-    """Largest value of each channel over the selected descriptors.
+    """Largest value of each channel over the selected descriptors: MAC, where all valid cells are selected.
 
     Args:
         features: ``[h, w, d]``.
@@ -52,6 +53,38 @@ def max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
     """
     features, mask = _check(features, mask)
     return jnp.where(mask.any(), jnp.where(mask, features, -jnp.inf).max((0, 1), initial=-jnp.inf), 0)
+
+
+def generalized_mean_pool(
+    features: ArrayLike, mask: ArrayLike, *, power: ArrayLike = 3.0, epsilon: float = 1e-6
+) -> jax.Array:
+    """Generalized mean (GeM) of each channel over the selected descriptors, ``(mean x^p)^(1/p)``.
+
+    Values are divided by the channel's largest first, so that no power overflows: ``power`` 1 is the average, and
+    as it grows the result tends to ``max_pool``.
+
+    Args:
+        features: ``[h, w, d]``.
+        mask: bool ``[h, w]``, True = selected.
+        power: ``p``, above zero; one number, or one for each channel ``[d]``. 3 is where the paper's training begins.
+        epsilon: smaller values are raised to it (1e-6, the released code).
+
+    Returns:
+        float32 ``[d]``, not normalised; zeros for an empty mask.
+
+    Raises:
+        ValueError: not one map, the mask is of another size, or ``power`` or ``epsilon`` is a number not above zero.
+    """
+    for name, number in (("power", power), ("epsilon", epsilon)):
+        if isinstance(number, int | float) and not number > 0:
+            raise ValueError(f"{name} must be above zero, got {number}")
+    features, mask = _check(features, mask)
+    features = jnp.where(mask, jnp.maximum(features, epsilon), epsilon)
+    largest = features.max((0, 1), initial=epsilon)
+    power = jnp.asarray(power, jnp.float32)
+    powered = jnp.where(mask, (features / largest) ** power, 0).sum((0, 1))
+    mean = powered / jnp.maximum(mask.sum(), 1)
+    return jnp.where(mask.any(), largest * mean ** (1 / power), 0)
 
 
 def average_max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:

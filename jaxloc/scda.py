@@ -3,7 +3,8 @@
 Wei, Luo, Wu & Zhou, "Selective convolutional descriptor aggregation for fine-grained image retrieval", IEEE TIP
 2017. Every function takes one image; ``jax.vmap`` makes it a batch. Settled as in the authors' released code where
 the paper is silent: the largest component is 8-connected at feature resolution, the comparison with the mean is
-strict, and the average and max blocks of the descriptor are ℓ2-normalised separately.
+strict, and the average and max blocks of the descriptor are ℓ2-normalised separately. The paper ℓ2-normalises
+SCDA+ once more; as in the released code, its blocks keep their lengths and the concatenation is left as it is.
 """
 
 import jax
@@ -12,7 +13,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import boxes, components, pooling
 from jaxloc._checks import check_rank
-from jaxloc.grids import valid_cells
+from jaxloc.grids import upsample_nearest, valid_cells
 from jaxloc.localization import Localization
 
 
@@ -94,6 +95,90 @@ def descriptor(features: ArrayLike, mask: ArrayLike) -> jax.Array:
         ValueError: not one map, or the mask is of another size.
     """
     return pooling.average_max_pool(features, mask)
+
+
+def lower_mask(
+    mask: ArrayLike,
+    aggregation_lower: ArrayLike,
+    *,
+    size: ArrayLike | None = None,
+    size_lower: ArrayLike | None = None,
+) -> jax.Array:
+    """Cells of a lower layer that lie in the object and exceed their own mean (section 3.3, relu5_2 under pool5).
+
+    The object mask is spread over the lower map, whatever the ratio of their sizes; no component is taken after.
+
+    Args:
+        mask: bool ``[h, w]``, the upper layer's object mask ``M̃``, from ``object_mask``.
+        aggregation_lower: ``[h', w']``, the lower layer's aggregation map.
+        size: int ``[2]``, valid rows and columns of ``mask``; ``None`` means all.
+        size_lower: int ``[2]``, valid rows and columns of ``aggregation_lower``; ``None`` means all.
+
+    Returns:
+        bool ``[h', w']``.
+
+    Raises:
+        ValueError: an argument is not one map, or ``mask`` is not bool.
+    """
+    mask, aggregation_lower = jnp.asarray(mask), jnp.asarray(aggregation_lower)
+    if mask.dtype != jnp.bool_:
+        raise ValueError(f"mask must be bool, got {mask.dtype}")
+    selected = mean_mask(aggregation_lower, size=size_lower)
+    shape = (aggregation_lower.shape[0], aggregation_lower.shape[1])
+    return selected & upsample_nearest(mask, shape, size=size, target_size=size_lower)
+
+
+def descriptor_plus(
+    features: ArrayLike,
+    mask: ArrayLike,
+    features_lower: ArrayLike,
+    mask_lower: ArrayLike,
+    *,
+    weight: ArrayLike = 0.5,
+) -> jax.Array:
+    """SCDA+: the descriptors of two layers side by side, ``[SCDA, α · SCDA_lower]`` (equation 3).
+
+    The four blocks are ℓ2-normalised one by one and the concatenation is not normalised again.
+
+    Args:
+        features: ``[h, w, d]``, of the upper layer (pool5).
+        mask: bool ``[h, w]``, from ``object_mask``.
+        features_lower: ``[h', w', d']``, of the lower layer (relu5_2).
+        mask_lower: bool ``[h', w']``, from ``lower_mask``.
+        weight: ``α``: 0.5 for retrieval, 1 for classification.
+
+    Returns:
+        float32 ``[2 d + 2 d']`` (2048 for VGG).
+
+    Raises:
+        ValueError: an argument is not one map, or a mask is of another size than its features.
+    """
+    lower = descriptor(features_lower, mask_lower)
+    return jnp.concatenate([descriptor(features, mask), jnp.asarray(weight, jnp.float32) * lower])
+
+
+def descriptor_flip_plus(plus: ArrayLike, plus_of_flip: ArrayLike) -> jax.Array:
+    """SCDA_flip+: an image's SCDA+ followed by that of its mirror image (section 3.3).
+
+    The mirrored image goes through the network and its own selection; flipping features is not the same. Both parts
+    keep their lengths.
+
+    Args:
+        plus: ``[n]``, the image's vector, from ``descriptor_plus``.
+        plus_of_flip: ``[n]``, the vector of the image mirrored by ``grids.flip_columns``.
+
+    Returns:
+        float32 ``[2 n]`` (4096 for VGG).
+
+    Raises:
+        ValueError: an argument is not one vector, or the two differ in length.
+    """
+    parts = [jnp.asarray(part, jnp.float32) for part in (plus, plus_of_flip)]
+    for name, part in zip(("plus", "plus_of_flip"), parts, strict=True):
+        check_rank(name, part, 1, "[n]")
+    if parts[0].shape != parts[1].shape:
+        raise ValueError(f"plus and plus_of_flip differ in length: {parts[0].shape[0]} and {parts[1].shape[0]}")
+    return jnp.concatenate(parts)
 
 
 def localize(

@@ -12,7 +12,7 @@ import jaxloc
 import weights_convert
 
 ONE_IMAGE = ("boxes", "components", "grids", "pooling", "scda", "ddt", "moments", "clustering", "mixture", "encoding")
-ONE_IMAGE += ("attributes",)
+ONE_IMAGE += ("attributes", "crops", "crow", "rmac", "spoc")
 
 
 def public(module) -> dict[str, object]:
@@ -49,7 +49,7 @@ def test_options_are_keyword_only_and_arrays_come_first(name):
         parameters = list(inspect.signature(function).parameters.values())
         options = [p.name for p in parameters if p.name in ("connectivity", "backend", "size", "sign", "threshold")]
         by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        allowed = {"valid_cells": {"size"}, "map_size": {"size"}, "label_stack": {"connectivity"}}
+        allowed = {"valid_cells": {"size"}, "map_size": {"size"}, "label_stack": {"connectivity"}, "regions": {"size"}}
         allowed["largest_stack"] = {"connectivity"}
         assert not (set(options) & set(by_position)) - allowed.get(symbol, set()), f"{name}.{symbol}"
 
@@ -74,6 +74,6 @@ def test_results_are_pytrees():
         assert isinstance(jax.jit(lambda x: x)(example), kind)
 
 
-@pytest.mark.parametrize("name", ["attributes", "scda", "ddt"])
+@pytest.mark.parametrize("name", ["attributes", "crow", "ddt", "rmac", "scda", "spoc"])
 def test_methods_cite_their_paper(name):
-    assert any(year in importlib.import_module(f"jaxloc.{name}").__doc__ for year in ("2017", "2019"))
+    assert any(year in importlib.import_module(f"jaxloc.{name}").__doc__ for year in ("2015", "2016", "2017", "2019"))

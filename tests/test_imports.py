@@ -11,8 +11,8 @@ import jaxloc
 
 ROOT = Path(jaxloc.__file__).parent
 SHARED = {"_checks", "_descriptors", "boxes", "clustering", "components", "encoding", "errors", "grids", "localization"}
-SHARED |= {"metrics", "mixture", "moments", "pooling"}
-METHODS = {"attributes", "scda", "ddt"}
+SHARED |= {"crops", "metrics", "mixture", "moments", "pooling"}
+METHODS = {"attributes", "crow", "ddt", "rmac", "scda", "spoc"}
 ROOMS = ("data", "models", "run", "report")
 
 

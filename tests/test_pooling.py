@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from jaxloc import pooling
+from tests.reference import descriptors
 from tests.reference import scda_ddt as reference
+
+POOLS = [pooling.average_pool, pooling.max_pool, pooling.average_max_pool, pooling.generalized_mean_pool]
 
 
 @pytest.fixture
@@ -36,18 +39,18 @@ def test_max_of_negative_features_is_not_zero(mask):
     np.testing.assert_array_equal(pooling.max_pool(features, mask), [-1, -1, -1])
 
 
-@pytest.mark.parametrize("pool", [pooling.average_pool, pooling.max_pool, pooling.average_max_pool])
+@pytest.mark.parametrize("pool", POOLS)
 def test_empty_mask_gives_zeros_never_nan(features, pool):
     np.testing.assert_array_equal(pool(features, np.zeros((6, 7), bool)), 0)
 
 
-@pytest.mark.parametrize("pool", [pooling.average_pool, pooling.max_pool, pooling.average_max_pool])
+@pytest.mark.parametrize("pool", POOLS)
 def test_padding_does_not_leak_in(features, mask, pool):
     padded = np.pad(features, ((0, 3), (0, 2), (0, 0)), constant_values=99)
     np.testing.assert_allclose(pool(padded, np.pad(mask, ((0, 3), (0, 2)))), pool(features, mask), rtol=1e-6)
 
 
-@pytest.mark.parametrize("pool", [pooling.average_pool, pooling.max_pool, pooling.average_max_pool])
+@pytest.mark.parametrize("pool", POOLS)
 def test_vmap_of_jit_equals_a_loop(pool):
     rng = np.random.default_rng(2)
     features, masks = rng.random((5, 4, 6, 8)).astype(np.float32), rng.random((5, 4, 6)) < 0.5
@@ -60,6 +63,53 @@ def test_normalisation_survives_any_scale(scale):
     vector = np.array([3.0, 4.0], np.float32) * np.float32(scale)
     np.testing.assert_allclose(pooling.l2_normalize(vector), [0.6, 0.8], rtol=1e-6)
     np.testing.assert_array_equal(pooling.l2_normalize(np.zeros((2, 3))), 0)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 3.0, 30.0, 1000.0])
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e30])
+def test_generalized_mean_equals_numpy_at_any_power_and_scale(features, mask, power, scale):
+    features = features * np.float32(scale)
+    pooled = pooling.generalized_mean_pool(features, mask, power=power)
+    np.testing.assert_allclose(pooled, descriptors.generalized_mean(features, mask, power), rtol=2e-5)
+
+
+def test_generalized_mean_lies_between_average_and_maximum(features, mask):
+    features = features + 0.1
+    average = pooling.generalized_mean_pool(features, mask, power=1)
+    np.testing.assert_allclose(average, pooling.average_pool(features, mask), rtol=1e-5)
+    cubic = pooling.generalized_mean_pool(features, mask)
+    largest = pooling.max_pool(features, mask)
+    assert (average < cubic).all()
+    assert (cubic < largest).all()
+    np.testing.assert_allclose(pooling.generalized_mean_pool(features, mask, power=1e5), largest, rtol=1e-4)
+
+
+def test_generalized_mean_takes_a_power_for_each_channel(features, mask):
+    powers = np.linspace(1, 8, 16).astype(np.float32)
+    expected = [descriptors.generalized_mean(features, mask, power)[i] for i, power in enumerate(powers)]
+    np.testing.assert_allclose(pooling.generalized_mean_pool(features, mask, power=powers), expected, rtol=1e-5)
+
+
+def test_generalized_mean_of_a_dead_channel_is_epsilon(mask):
+    pooled = pooling.generalized_mean_pool(np.zeros((6, 7, 2), np.float32), mask, epsilon=1e-3)
+    np.testing.assert_allclose(pooled, 1e-3, rtol=1e-6)
+
+
+def test_generalized_mean_has_finite_gradients(features, mask):
+    features[:, :, 0] = 0
+    padded = np.where(mask[..., None], features, np.nan)
+
+    def total(x, power):
+        return pooling.generalized_mean_pool(x, mask, power=power).sum()
+
+    for gradient in jax.grad(total, (0, 1))(padded, 3.0):
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(("name", "value"), [("power", 0), ("power", -1.0), ("power", float("nan")), ("epsilon", 0.0)])
+def test_generalized_mean_refuses_what_is_not_above_zero(features, mask, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be above zero"):
+        pooling.generalized_mean_pool(features, mask, **{name: value})
 
 
 def test_wrong_shapes_are_refused(features, mask):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxloc import models, scda
+from jaxloc import grids, models, scda
+from tests.reference import descriptors
 from tests.reference import scda_ddt as reference
 
 
@@ -113,3 +114,120 @@ def test_a_batch_is_refused_with_the_cure():
             function(np.zeros((2, 4, 5)))
     with pytest.raises(ValueError, match="connectivity"):
         scda.object_mask(np.zeros((4, 5)), connectivity=5)
+
+
+def two_layers(shape=(7, 9, 16), shape_lower=(15, 18, 24), seed=3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of an upper and a lower layer, and the upper's object mask."""
+    rng = np.random.default_rng(seed)
+    features = np.maximum(rng.normal(size=shape), 0).astype(np.float32)
+    lower = np.maximum(rng.normal(size=shape_lower), 0).astype(np.float32)
+    return features, lower, reference.scda_mask(features)
+
+
+def lower_mask(mask, lower):
+    return scda.lower_mask(mask, scda.aggregation_map(lower))
+
+
+@pytest.mark.parametrize("shape_lower", [(14, 18, 24), (15, 19, 24), (20, 23, 24), (3, 2, 24)])
+def test_lower_mask_and_plus_equal_numpy_whatever_the_ratio_of_sizes(shape_lower):
+    features, lower, mask = two_layers(shape_lower=shape_lower)
+    mask_lower = jax.jit(lower_mask)(mask, lower)
+    expected = descriptors.lower_mask(mask, lower)
+    np.testing.assert_array_equal(mask_lower, expected)
+    blocks = [reference.scda_descriptor(features, mask), reference.scda_descriptor(lower, expected)]
+    plus = jax.jit(scda.descriptor_plus)
+    np.testing.assert_allclose(
+        plus(features, mask, lower, mask_lower), np.concatenate([blocks[0], blocks[1] / 2]), rtol=1e-5, atol=1e-7
+    )
+    np.testing.assert_allclose(
+        plus(features, mask, lower, mask_lower, weight=1), np.concatenate(blocks), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_no_component_is_taken_of_the_lower_mask():
+    aggregation = np.zeros((4, 8), np.float32)
+    aggregation[0, 0] = aggregation[3, 7] = 1
+    np.testing.assert_array_equal(scda.lower_mask(np.ones((2, 4), bool), aggregation), aggregation > 0)
+
+
+def test_the_blocks_of_plus_keep_their_lengths():
+    features, lower, mask = two_layers()
+    mask_lower = lower_mask(mask, lower)
+    plus = np.asarray(scda.descriptor_plus(features, mask, lower, mask_lower))
+    lengths = [np.linalg.norm(block) for block in np.split(plus, [16, 32, 56])]
+    np.testing.assert_allclose(lengths, [1, 1, 0.5, 0.5], rtol=1e-6)
+    both = np.asarray(scda.descriptor_flip_plus(plus, plus[::-1]))
+    np.testing.assert_array_equal(both, np.concatenate([plus, plus[::-1]]))
+
+
+def test_an_empty_upper_mask_leaves_nothing_below():
+    features, lower, mask = two_layers()
+    mask_lower = lower_mask(np.zeros_like(mask), lower)
+    assert not mask_lower.any()
+    np.testing.assert_array_equal(scda.descriptor_plus(features, np.zeros_like(mask), lower, mask_lower), 0)
+
+
+def test_plus_of_a_batch_of_mixed_sizes_equals_each_image_alone():
+    sizes = np.array([[7, 9], [5, 9], [7, 4], [3, 3]])
+    sizes_lower = np.array([[15, 18], [10, 18], [15, 8], [7, 6]])
+    uppers, lowers, masks, expected, masks_expected = [], [], [], [], []
+    for seed, (size, size_lower) in enumerate(zip(sizes, sizes_lower, strict=True)):
+        features, lower, mask = two_layers((*size, 16), (*size_lower, 24), seed)
+        mask_lower = jax.jit(lower_mask)(mask, lower)
+        expected.append(jax.jit(scda.descriptor_plus)(features, mask, lower, mask_lower))
+        masks_expected.append(np.pad(mask_lower, [(0, 15 - size_lower[0]), (0, 18 - size_lower[1])]))
+        for padded, value, full in ((uppers, features, (7, 9)), (lowers, lower, (15, 18))):
+            widths = [(0, full[0] - value.shape[0]), (0, full[1] - value.shape[1]), (0, 0)]
+            padded.append(np.pad(value, widths, constant_values=np.nan))
+        masks.append(np.pad(mask, [(0, 7 - size[0]), (0, 9 - size[1])]))
+
+    def plus(features, mask, lower, size, size_lower):
+        mask_lower = scda.lower_mask(mask, scda.aggregation_map(lower), size=size, size_lower=size_lower)
+        return scda.descriptor_plus(features, mask, lower, mask_lower), mask_lower
+
+    arguments = [np.stack(part) for part in (uppers, masks, lowers)]
+    vectors, masks_lower = jax.jit(jax.vmap(plus))(*arguments, sizes, sizes_lower)
+    np.testing.assert_array_equal(masks_lower, masks_expected)
+    np.testing.assert_allclose(vectors, np.stack(expected), rtol=1e-5, atol=1e-7)
+
+
+def test_flip_plus_of_the_cat(cat, vgg16):
+    image = jnp.asarray(cat[::2, ::2])
+
+    @jax.jit
+    def maps(params, image):
+        found = models.extract_features(params, image, network=vgg16.network, layers=["relu5_2", "pool5"])
+        return found["pool5"].features, found["relu5_2"].features
+
+    plus, expected = [], []
+    for picture in (image, grids.flip_columns(image)):
+        upper, lower = maps(vgg16.params, picture)
+        mask = scda.object_mask(scda.aggregation_map(upper))
+        mask_lower = lower_mask(mask, lower)
+        plus.append(scda.descriptor_plus(upper, mask, lower, mask_lower))
+        upper, lower = np.asarray(upper), np.asarray(lower)
+        mask = reference.scda_mask(upper)
+        mask_lower = descriptors.lower_mask(mask, lower)
+        assert 0 < mask_lower.sum() < reference.upsample(mask, mask_lower.shape).sum()
+        expected.append(reference.scda_descriptor(upper, mask))
+        expected.append(reference.scda_descriptor(lower, mask_lower) / 2)
+    both = scda.descriptor_flip_plus(*plus)
+    assert both.shape == (4096,)
+    np.testing.assert_allclose(both, np.concatenate(expected), rtol=1e-4, atol=1e-6)
+    assert 0.7 < plus[0] @ plus[1] / 2.5 < 1
+
+
+def test_plus_refuses_wrong_arguments():
+    features, lower, mask = two_layers()
+    with pytest.raises(ValueError, match="mask must be bool, got float32"):
+        scda.lower_mask(mask.astype(np.float32), lower.sum(-1))
+    with pytest.raises(ValueError, match=r"aggregation must be \[h, w\].*jax\.vmap"):
+        scda.lower_mask(mask, lower)
+    with pytest.raises(ValueError, match=r"values must be \[h, w\].*jax\.vmap"):
+        scda.lower_mask(mask[None], lower.sum(-1))
+    with pytest.raises(ValueError, match=r"mask must be bool \(15, 18\)"):
+        scda.descriptor_plus(features, mask, lower, mask)
+    with pytest.raises(ValueError, match=r"plus_of_flip must be \[n\].*jax\.vmap"):
+        scda.descriptor_flip_plus(np.zeros(3), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="differ in length: 3 and 4"):
+        scda.descriptor_flip_plus(np.zeros(3), np.zeros(4))

@@ -1,0 +1,88 @@
+"""CroW: sum-pooled descriptors, weighted by place and by how rarely each channel fires.
+
+Kalantidis, Mellina & Osindero, "Cross-dimensional weighting for aggregated deep convolutional features", ECCV
+workshops 2016. As in the released code, a channel that never fires has weight 0. The paper follows with
+ℓ2-normalisation, PCA whitening and ℓ2-normalisation; whitening is fitted on a gallery and so left to the caller.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxloc._checks import check_rank
+from jaxloc.grids import valid_cells
+from jaxloc.pooling import l2_normalize
+
+
+def spatial_weights(
+    aggregation: ArrayLike, *, size: ArrayLike | None = None, order: float = 2.0, root: float = 2.0
+) -> jax.Array:
+    """Weight of every cell, ``(S / (Σ S^a)^(1/a))^(1/b)`` (equation 2).
+
+    Args:
+        aggregation: ``[h, w]``, ``S``: the sum of the activations over channels, or any other non-negative map;
+            negative values count as zero.
+        size: int ``[2]``, valid rows and columns of ``aggregation``; ``None`` means all.
+        order: ``a``, of the norm that the map is divided by (2 in the paper).
+        root: ``b``, the root taken of the result (2 in the paper); more flattens the weights.
+
+    Returns:
+        float32 ``[h, w]`` in [0, 1]; zero outside the valid cells, and everywhere for a map without activity.
+
+    Raises:
+        ValueError: ``aggregation`` is not one map.
+    """
+    aggregation = jnp.asarray(aggregation)
+    check_rank("aggregation", aggregation, 2, "[h, w]")
+    valid = valid_cells(size, (aggregation.shape[0], aggregation.shape[1]))
+    activity = jnp.where(valid, jnp.maximum(aggregation.astype(jnp.float32), 0), 0)
+    largest = activity.max(initial=0)
+    activity = activity / jnp.where(largest > 0, largest, 1)
+    norm = (activity**order).sum() ** (1 / order)
+    return (activity / jnp.where(norm > 0, norm, 1)) ** (1 / root)
+
+
+def sparsity_weights(features: ArrayLike, *, size: ArrayLike | None = None, epsilon: float = 0.0) -> jax.Array:
+    """Weight of every channel, ``log(Σ_j (Q_j + ε) / (Q_i + ε))``, ``Q`` the share of cells that fire (equation 6).
+
+    Args:
+        features: ``[h, w, d]``, non-negative (after a ReLU); a cell fires where its value exceeds zero.
+        size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
+        epsilon: ``ε``, 0 for CroW. Above zero, channels that never fire weigh most (Siméoni et al. 2019).
+
+    Returns:
+        float32 ``[d]``; with ``ε = 0`` a channel that never fires has weight 0.
+
+    Raises:
+        ValueError: ``features`` is not one map.
+    """
+    features = jnp.asarray(features)
+    check_rank("features", features, 3, "[h, w, d]")
+    valid = valid_cells(size, (features.shape[0], features.shape[1]))[..., None]
+    share = (valid & (features > 0)).sum((0, 1)) / jnp.maximum(valid.sum(), 1) + epsilon
+    return jnp.where(share > 0, jnp.log(share.sum() / jnp.where(share > 0, share, 1)), 0)
+
+
+def descriptor(
+    features: ArrayLike, *, size: ArrayLike | None = None, order: float = 2.0, root: float = 2.0
+) -> jax.Array:
+    """Descriptors summed with spatial weights, times the channels' sparsity weights, of unit length (algorithm 1).
+
+    Args:
+        features: ``[h, w, d]``, non-negative (after a ReLU).
+        size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
+        order: of ``spatial_weights``.
+        root: of ``spatial_weights``.
+
+    Returns:
+        float32 ``[d]``; zeros where nothing fires.
+
+    Raises:
+        ValueError: ``features`` is not one map.
+    """
+    features = jnp.asarray(features)
+    check_rank("features", features, 3, "[h, w, d]")
+    valid = valid_cells(size, (features.shape[0], features.shape[1]))[..., None]
+    selected = jnp.where(valid, features.astype(jnp.float32), 0)
+    places = spatial_weights(selected.sum(-1), size=size, order=order, root=root)
+    return l2_normalize((selected * places[..., None]).sum((0, 1)) * sparsity_weights(selected, size=size))
