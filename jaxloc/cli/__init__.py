@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxloc import __version__
-from jaxloc.cli import evaluation, localization, weights
+from jaxloc.cli import evaluation, galleries, localization, retrieval, weights
 from jaxloc.cli.messages import say
 
 app = typer.Typer(
@@ -22,6 +22,12 @@ for command in (
     localization.colocalize,
     localization.localize,
     localization.apply,
+    retrieval.index,
+    retrieval.search,
+    retrieval.compare,
+    galleries.attributes,
+    galleries.remove,
+    galleries.approximate,
     evaluation.evaluate,
     localization.demo,
 ):

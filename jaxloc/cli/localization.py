@@ -1,6 +1,5 @@
 """The commands that localise, and the comparison with ground truth."""
 
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,8 +31,8 @@ from jaxloc.cli.options import (
     Strict,
     WeightsName,
     Workers,
+    bytes_of,
 )
-from jaxloc.errors import UsageError
 
 if TYPE_CHECKING:
     from jaxloc.run import Options
@@ -85,7 +84,7 @@ def colocalize(
         connectivity=connectivity,
         backend=components.value,
         dtype=dtype.value,
-        feature_cache=_bytes(feature_cache),
+        feature_cache=bytes_of(feature_cache),
         workers=workers,
         report_limit=report_limit,
         overlays=overlays,
@@ -212,12 +211,6 @@ def _options(**values: Any) -> "Options":
     from jaxloc.run import Options
 
     return Options(**values)
-
-
-def _bytes(gigabytes: float) -> int:
-    if not 0 <= gigabytes < math.inf:
-        raise UsageError(f"the feature cache must be a size in GB, 0 or more, not {gigabytes}")
-    return int(gigabytes * 1e9)
 
 
 def _finish(findings: Any, out: Path, start: float, strict: bool) -> None:

@@ -1,10 +1,13 @@
 """The options that several commands share, each with its help, written once."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from jaxloc.errors import UsageError
 
 
 class Method(StrEnum):
@@ -41,6 +44,7 @@ class Backend(StrEnum):
 Paths = Annotated[
     list[Path], typer.Argument(help="Folders (searched recursively), pictures, or text files with one path a line.")
 ]
+GalleryFolder = Annotated[Path, typer.Argument(help="A folder that `jaxloc index` made.", metavar="GALLERY")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", file_okay=False)]
 PerFolder = Annotated[bool, typer.Option("--per-folder", help="Each sub-folder is its own image set.")]
 Category = Annotated[str | None, typer.Option("--category", help="Name of the set. [default: the folder's name]")]
@@ -71,3 +75,10 @@ Workers = Annotated[
 ReportLimit = Annotated[int, typer.Option("--report-limit", help="Pictures shown in report.html at most.")]
 Overlays = Annotated[bool, typer.Option("--overlays", help="Also write overlays/NAME.png with box and heat map.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 3 if any picture had to be skipped.")]
+
+
+def bytes_of(gigabytes: float) -> int:
+    """A size in GB as a number of bytes; raises ``UsageError`` for what is no size."""
+    if not 0 <= gigabytes < math.inf:
+        raise UsageError(f"the feature cache must be a size in GB, 0 or more, not {gigabytes}")
+    return int(gigabytes * 1e9)

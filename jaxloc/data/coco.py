@@ -19,12 +19,14 @@ class Annotated:
         category: name of its own category, where the file gives images one; else ``None``.
         boxes: for each category name, ``(x0, y0, x1, y1, score)`` of its annotations (score 1 where there is none).
         noise_score: if the file holds one.
+        split: the part of a data set it belongs to (``"train"``, ``"test"``, …), if the file says so.
     """
 
     name: str
     category: str | None
     boxes: Mapping[str, list[tuple[float, float, float, float, float]]]
     noise_score: float | None
+    split: str | None = None
 
     @property
     def categories(self) -> list[str]:
@@ -85,6 +87,7 @@ def _read(coco: dict[str, Any], path: str) -> dict[str, Annotated]:
             None if own is None else categories[own],
             boxes.get(entry["id"], {}),
             _noise_score(entry, path),
+            None if entry.get("split") is None else str(entry["split"]),
         )
     return images
 

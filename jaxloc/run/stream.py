@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,32 +56,45 @@ class SetStream:
     sizes: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     thumbnails: dict[int, bytes] = dataclasses.field(default_factory=dict)
 
-    def batches(self, purpose: str, *, leave_out: Collection[int] = ()) -> Iterator[Batch]:
+    def batches(
+        self,
+        purpose: str,
+        *,
+        leave_out: Collection[int] = (),
+        only: Iterable[int] | None = None,
+        bar: tqdm | None = None,
+    ) -> Iterator[Batch]:
         """Decode ahead in threads, and yield padded batches, pictures of one bucket after another.
 
         Args:
             purpose: a word for the progress bar.
             leave_out: numbers of pictures not to read; those already skipped are left out as well.
+            only: numbers of the pictures to read; ``None`` means all.
+            bar: a progress bar to move on instead of showing one.
         """
-        numbers = [i for i in range(len(self.images.sources)) if i not in leave_out and i not in self.skipped]
+        wanted = range(len(self.images.sources)) if only is None else only
+        numbers = [i for i in wanted if i not in leave_out and i not in self.skipped]
         numbers.sort(key=lambda i: (*self.bucket((int(self.sizes_ahead[i, 0]), int(self.sizes_ahead[i, 1]))), i))
-        items = self._items(numbers, purpose)
+        items = self._items(numbers, purpose, bar)
         yield from make_batches(items, bucket=self.bucket, batch=self.engine.batch, pixels=self.engine.pixels)
 
-    def _items(self, numbers: list[int], purpose: str) -> Iterator[Item]:
+    def _items(self, numbers: list[int], purpose: str, bar: tqdm | None) -> Iterator[Item]:
         workers = _workers(self.options)
         reads = read_ahead(self._read, numbers, workers=workers, ahead=2 * workers + self.engine.batch)
-        bar = tqdm(
-            reads,
-            desc=f"{self.images.name}: {purpose}",
-            total=len(numbers),
-            unit="picture",
-            disable=None,
-            leave=False,
-            dynamic_ncols=True,
-        )
-        for read in bar:
+        if bar is None:
+            reads = tqdm(
+                reads,
+                desc=f"{self.images.name}: {purpose}",
+                total=len(numbers),
+                unit="picture",
+                disable=None,
+                leave=False,
+                dynamic_ncols=True,
+            )
+        for read in reads:
             _interrupts.check()
+            if bar is not None:
+                bar.update()
             if read.item is None:
                 self.skipped[read.number] = read.reason
                 continue
@@ -118,25 +132,44 @@ def open_streams(sets: Sequence[ImageSet], engine: Engine, options: Reading) -> 
         engine: says how many buckets there may be.
         options: the job's.
     """
-    counts: dict[tuple[int, int], int] = {}
-    ahead = [np.zeros((len(images.sources), 2), np.int32) for images in sets]
-
-    def look(source: Source) -> tuple[int, int] | None:
-        return read_size(source.path, shorter_side=options.max_side or None)
-
-    with tqdm(total=sum(map(len, ahead)), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
-        for images, sizes in zip(sets, ahead, strict=True):
-            workers = _workers(options)
-            for number, size in enumerate(read_ahead(look, images.sources, workers=workers, ahead=64 * workers)):
-                _interrupts.check()
-                bar.update()
-                if size is not None and min(size) >= engine.minimum_side:
-                    sizes[number] = size
-                    counts[size] = counts.get(size, 0) + 1
-    bucket = choose_buckets(counts, limit=engine.buckets, step=engine.step)
+    number = sum(len(images.sources) for images in sets)
+    with tqdm(total=number, desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
+        ahead = [look_at_sizes(images.sources, engine, options, bar) for images in sets]
+    bucket = choose_buckets(count_sizes(ahead), limit=engine.buckets, step=engine.step)
     thumbnails_left = options.report_limit
-    side = _LARGE if min(options.report_limit, sum(map(len, ahead))) <= _FEW else _SMALL
+    side = _LARGE if min(options.report_limit, number) <= _FEW else _SMALL
     for images, sizes in zip(sets, ahead, strict=True):
         stream = SetStream(images, options, engine, sizes, bucket, thumbnails_left, side)
         yield stream
         thumbnails_left -= len(stream.thumbnails)
+
+
+def look_at_sizes(sources: Sequence[Source], engine: Engine, options: Reading, bar: tqdm) -> np.ndarray:
+    """Rows and columns of each picture as its header says, int32 ``[n, 2]``; 0 if unreadable or too small.
+
+    Args:
+        sources: the pictures.
+        engine: says which are too small.
+        options: the job's.
+        bar: a progress bar to move on.
+    """
+    sizes = np.zeros((len(sources), 2), np.int32)
+
+    def look(source: Source) -> tuple[int, int] | None:
+        return read_size(source.path, shorter_side=options.max_side or None)
+
+    workers = _workers(options)
+    for number, size in enumerate(read_ahead(look, sources, workers=workers, ahead=64 * workers)):
+        _interrupts.check()
+        bar.update()
+        if size is not None and min(size) >= engine.minimum_side:
+            sizes[number] = size
+    return sizes
+
+
+def count_sizes(sizes: Iterable[np.ndarray]) -> dict[tuple[int, int], int]:
+    """How many pictures there are of each size, without those of no size."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for some in sizes:
+        counts.update((int(rows), int(columns)) for rows, columns in some if rows)
+    return dict(counts)

@@ -1,0 +1,143 @@
+"""Approximate search with FAISS, for galleries too large for exact search; how much it misses is measured.
+
+Johnson, Douze & Jégou, "Billion-scale similarity search with GPUs", 2019. The exact search needs none of this and is
+the default: an approximate index pays from about a million pictures on.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxloc import _interrupts
+from jaxloc._files import atomic_path, write_text
+from jaxloc.errors import UsageError
+from jaxloc.run.retrieval.exact import Ranked, nearest
+from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.vectors import SearchedVectors
+
+KINDS = ("hnsw", "ivf-pq")
+_SAMPLE = 1000
+_TRAINING = 1 << 18
+
+
+@dataclasses.dataclass(frozen=True)
+class Approximation:
+    """What was built, and how good it is.
+
+    Attributes:
+        kind: ``"hnsw"`` or ``"ivf-pq"``.
+        vectors: in it.
+        bytes: of the file.
+        recall: share of the exact first k that are among the approximate first k, for vectors of the gallery.
+        k: that k.
+        queries: vectors it was measured with.
+    """
+
+    kind: str
+    vectors: int
+    bytes: int
+    recall: float
+    k: int
+    queries: int
+
+
+def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hnsw", *, seed: int = 0) -> Approximation:
+    """Build an approximate index over a gallery's vectors, keep it beside them, and measure what it misses.
+
+    Args:
+        gallery: a folder that ``index`` made.
+        kind: ``"hnsw"`` (a graph: more memory, better recall) or ``"ivf-pq"`` (compressed lists: least memory).
+        seed: decides the sample it is trained and measured on.
+
+    Raises:
+        UsageError: FAISS is not installed, the gallery is too small for the kind, or there is none.
+    """
+    faiss = _faiss()
+    opened = Gallery.open(gallery)
+    vectors = SearchedVectors(opened)
+    dimension = vectors.gather(np.zeros(1, np.int64)).shape[1]
+    generator = np.random.default_rng(seed)
+    index = _make(faiss, kind, len(vectors), dimension)
+    if not index.is_trained:
+        chosen = np.sort(generator.permutation(len(vectors))[:_TRAINING])
+        index.train(vectors.gather(chosen))
+    with tqdm(total=len(vectors), desc=f"building {kind}", unit="vector", disable=None, leave=False) as bar:
+        for _, part in vectors.parts():
+            _interrupts.check()
+            index.add(part)
+            bar.update(len(part))
+    path = _path(opened)
+    with atomic_path(path) as temporary:
+        faiss.write_index(index, str(temporary))
+    write_text(path.with_suffix(".digest"), f"{kind} {vectors.digest()}\n")
+    chosen = np.sort(generator.permutation(len(vectors))[:_SAMPLE])
+    queries, k = vectors.gather(chosen), min(10, len(vectors))
+    exact = nearest(queries, vectors, k).rows
+    _, found = index.search(queries, k)
+    recall = float(np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found, strict=True)]))
+    return Approximation(kind, len(vectors), path.stat().st_size, recall, k, len(queries))
+
+
+def nearest_approximate(queries: np.ndarray, vectors: SearchedVectors, k: int) -> Ranked:
+    """The first k rows by the approximate index; scores are exact cosines, ordered by them.
+
+    Raises:
+        UsageError: there is no index, it is of other vectors, or FAISS is not installed.
+    """
+    faiss = _faiss()
+    gallery = vectors.gallery
+    path = _path(gallery)
+    cure = f"build it with `jaxloc approximate {gallery.folder}`"
+    try:
+        digest = path.with_suffix(".digest").read_text(encoding="utf-8").split()[1]
+    except (OSError, IndexError) as error:
+        raise UsageError(f"{gallery.folder}: no approximate index here: {cure}") from error
+    if digest != vectors.digest():
+        raise UsageError(f"{path}: made before the gallery was changed: {cure}")
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise UsageError(f"{path}: damaged ({str(error).splitlines()[0]}): {cure}") from error
+    if hasattr(index, "hnsw"):
+        index.hnsw.efSearch = max(64, 2 * k)
+    _, rows = index.search(np.ascontiguousarray(queries, np.float32), k)
+    scores = np.einsum("qkd,qd->qk", vectors.gather(rows), queries)
+    scores[rows < 0] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return Ranked(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+
+
+def _make(faiss: Any, kind: str, number: int, dimension: int) -> Any:
+    if kind == "hnsw":
+        index = faiss.IndexHNSWFlat(dimension, 32, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = 80
+        index.hnsw.efSearch = 64
+        return index
+    if kind != "ivf-pq":
+        raise UsageError(f"unknown kind {kind!r}; choose one of {', '.join(KINDS)}")
+    lists = max(1, int(4 * number**0.5))
+    if number < max(40 * lists, 40 * 256):
+        raise UsageError(
+            f"ivf-pq needs at least {max(40 * lists, 40 * 256):,} vectors to be trained on, the gallery has "
+            f"{number:,}: use hnsw, or the exact search"
+        )
+    codes = next(size for size in (64, 48, 32, 16, 8, 4, 2, 1) if dimension % size == 0)
+    index = faiss.index_factory(dimension, f"OPQ{codes},IVF{lists},PQ{codes}", faiss.METRIC_INNER_PRODUCT)
+    faiss.extract_index_ivf(index).nprobe = max(1, lists // 16)
+    return index
+
+
+def _path(gallery: Gallery) -> Path:
+    return gallery.folder / "approximate.faiss"
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise UsageError("approximate search needs FAISS: pip install 'jaxloc[faiss]'") from error
+    return faiss

@@ -1,0 +1,189 @@
+"""What VLAD, Fisher vectors and whitened regions must know first: fitted on a sample of descriptors, and kept."""
+
+import hashlib
+import heapq
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+
+from jaxloc import moments, rmac, whitening
+from jaxloc._files import write_safetensors
+from jaxloc.clustering import KMeans, fit_kmeans
+from jaxloc.errors import UsageError
+from jaxloc.mixture import GaussianMixture, fit_gaussian_mixture
+from jaxloc.models import FeatureMap
+from jaxloc.run.retrieval.describing import object_masks
+from jaxloc.run.retrieval.descriptors import Codebooks, Needs
+from jaxloc.run.retrieval.options import Describing
+
+PICTURES = 1000
+"""Codebooks are fitted on so many pictures at most: two clusters do not need more."""
+
+_SAMPLE = 1 << 16
+_FORMAT = "jaxloc-codebooks-1"
+
+
+def choose_pictures(names: Collection[str], *, seed: int, limit: int = PICTURES) -> set[str]:
+    """Pictures to fit codebooks on: pseudo-random, the same whatever order they come in.
+
+    Args:
+        names: of all pictures.
+        seed: decides which.
+        limit: how many at most.
+    """
+    return set(heapq.nsmallest(limit, names, key=lambda name: _digest(seed, name)))
+
+
+def _digest(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}\0".encode() + os.fsencode(name)).digest()
+
+
+class CodebookFitter:
+    """Takes feature maps batch by batch, and fits.
+
+    Of all selected descriptors a uniform sample is kept, by a number drawn from the picture's name and the seed, so
+    neither the order of the pictures nor the batches they come in change it.
+
+    Args:
+        needs: which codebooks to fit.
+        options: the job's.
+    """
+
+    def __init__(self, needs: Collection[Needs], options: Describing) -> None:
+        self._needs = set(needs)
+        self._options = options
+        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        self._regions: moments.Moments | None = None
+
+    def add(self, names: Iterable[str | None], feature_map: FeatureMap) -> None:
+        """Take one batch.
+
+        Args:
+            names: of each picture; ``None`` for entries that only fill the batch.
+            feature_map: of the layer whose descriptors are selected.
+        """
+        names = list(names)
+        if "regions" in self._needs:
+            self._add_regions([name is not None for name in names], feature_map)
+        if self._needs <= {"regions"}:
+            return
+        options = self._options
+        masks = np.asarray(object_masks(feature_map, connectivity=options.connectivity, backend=options.backend))
+        features = np.asarray(feature_map.features)
+        for name, mask, values in zip(names, masks, features, strict=True):
+            if name is not None:
+                generator = np.random.default_rng(list(_digest(options.seed, name)))
+                self._keep(generator.random(int(mask.sum())), values[mask])
+
+    def _keep(self, numbers: np.ndarray, descriptors: np.ndarray) -> None:
+        self._waiting.append((numbers, descriptors.astype(np.float32)))
+        if sum(len(some) for some, _ in self._waiting) >= 2 * _SAMPLE:
+            self._waiting = [self._smallest()]
+
+    def _smallest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of what waits, the descriptors with the smallest numbers, in their order."""
+        numbers = np.concatenate([some for some, _ in self._waiting])
+        order = np.argsort(numbers, kind="stable")[:_SAMPLE]
+        return numbers[order], np.concatenate([some for _, some in self._waiting])[order]
+
+    def _add_regions(self, real: list[bool], feature_map: FeatureMap) -> None:
+        options = self._options
+        found = _region_moments(
+            feature_map, np.array(real), levels=options.levels, include_global=options.region_global
+        )
+        self._regions = found if self._regions is None else moments.merge(self._regions, found)
+
+    def fit(self) -> Codebooks:
+        """Fit on what was taken.
+
+        Raises:
+            UsageError: there is too little to fit on.
+        """
+        kmeans: KMeans | None = None
+        mixture: GaussianMixture | None = None
+        key = jax.random.key(self._options.seed)
+        clusters = self._options.clusters
+        if self._needs & {"kmeans", "mixture"}:
+            sample = jnp.asarray(self._smallest()[1]) if self._waiting else jnp.zeros((0, 1))
+            if len(sample) < clusters:
+                raise UsageError(
+                    f"{len(sample)} descriptors were selected in all pictures, too few for {clusters} clusters: "
+                    "give more pictures, or fewer --clusters"
+                )
+            if "kmeans" in self._needs:
+                kmeans = jax.jit(fit_kmeans, static_argnames="clusters")(key, sample, clusters=clusters).model
+            if "mixture" in self._needs:
+                fit = jax.jit(fit_gaussian_mixture, static_argnames="components")
+                mixture = fit(key, sample, components=clusters).mixture
+        return Codebooks(kmeans, mixture, self._fit_regions() if "regions" in self._needs else None)
+
+    def _fit_regions(self) -> tuple[jax.Array, jax.Array]:
+        if self._regions is None:
+            raise UsageError("no readable picture to fit the whitening of regions on")
+        try:
+            found = whitening.fit(
+                whitening.spectrum(self._regions, centred=True), dimension=self._options.region_whiten
+            )
+        except ValueError as error:
+            raise UsageError(f"whitening of R-MAC's regions: {error}") from error
+        return found.mean, found.projection.T
+
+
+@jax.jit
+def _moments(vectors: jax.Array, valid: jax.Array) -> moments.Moments:
+    return moments.of(vectors, valid)
+
+
+def _region_moments(feature_map: FeatureMap, real: np.ndarray, *, levels: int, include_global: bool) -> moments.Moments:
+    vectors, valid = _region_vectors(feature_map, levels=levels, include_global=include_global)
+    return _moments(vectors, valid & real[:, None])
+
+
+def _region_vectors_of_batch(feature_map: FeatureMap, *, levels: int, include_global: bool) -> rmac.RegionVectors:
+    def one(features: jax.Array, size: jax.Array) -> rmac.RegionVectors:
+        return rmac.region_vectors(features, size=size, levels=levels, include_global=include_global)
+
+    return jax.vmap(one)(*feature_map)
+
+
+_region_vectors = jax.jit(_region_vectors_of_batch, static_argnames=("levels", "include_global"))
+
+
+def save(path: Path, codebooks: Codebooks) -> None:
+    """Write codebooks, in one step; the same give the same bytes."""
+    arrays: dict[str, np.ndarray] = {}
+    if codebooks.kmeans is not None:
+        arrays["kmeans/centers"] = np.asarray(codebooks.kmeans.centers)
+    if codebooks.mixture is not None:
+        arrays |= {f"mixture/{name}": np.asarray(value) for name, value in codebooks.mixture._asdict().items()}
+    if codebooks.regions is not None:
+        mean, projection = codebooks.regions
+        arrays |= {"regions/mean": np.asarray(mean), "regions/projection": np.ascontiguousarray(projection)}
+    write_safetensors(path, arrays, {"format": _FORMAT})
+
+
+def load(path: Path) -> Codebooks:
+    """Read what ``save`` wrote.
+
+    Raises:
+        UsageError: missing or damaged.
+    """
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            if (file.metadata() or {}).get("format") != _FORMAT:
+                raise ValueError("not codebooks of jaxloc")
+            arrays = {name: jnp.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        return Codebooks(
+            KMeans(arrays["kmeans/centers"]) if "kmeans/centers" in arrays else None,
+            GaussianMixture(*(arrays[f"mixture/{name}"] for name in GaussianMixture._fields))
+            if "mixture/means" in arrays
+            else None,
+            (arrays["regions/mean"], arrays["regions/projection"]) if "regions/mean" in arrays else None,
+        )
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UsageError(f"{path}: codebooks damaged or missing ({error}): make the gallery again") from error

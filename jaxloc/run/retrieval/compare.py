@@ -1,0 +1,251 @@
+"""Every descriptor and whitening on one set of pictures, from one pass of features: the paper's tables for it."""
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxloc.data import Batch, ImageSet, choose_buckets
+from jaxloc.errors import UsageError
+from jaxloc.models import Weights
+from jaxloc.run.engine import load_weights
+from jaxloc.run.feature_cache import FeatureCache
+from jaxloc.run.fit import feature_batches
+from jaxloc.run.retrieval import post
+from jaxloc.run.retrieval.codebooks import CodebookFitter
+from jaxloc.run.retrieval.describing import Describer
+from jaxloc.run.retrieval.descriptors import KINDS, needed_codebook
+from jaxloc.run.retrieval.options import Describing, WhitenSpec
+from jaxloc.run.retrieval.pictures import Labelled, Paths, check_labels, find_pictures
+from jaxloc.run.retrieval.scoring import Scored, score
+from jaxloc.run.stream import SetStream, count_sizes, look_at_sizes
+
+WHITENINGS = ("none", "pca-256:0", "svd-256:0", "pca-256", "svd-256")
+"""Those of the paper's table 4, and PCA+whitening, which it leaves out of the table as much worse."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One row of the table.
+
+    Attributes:
+        descriptor: its name.
+        whitening: as it is written on the command line.
+        dimension: of the vectors compared; 0 if they could not be made.
+        scored: the measures, or ``None``.
+        reason: why there are none.
+    """
+
+    descriptor: str
+    whitening: str
+    dimension: int
+    scored: Scored | None
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The table, and what it was made on.
+
+    Attributes:
+        lines: in the order of the descriptors, then of the whitenings.
+        queries: pictures asked for.
+        gallery: pictures searched.
+        leave_one_out: each picture was a query against the rest.
+        skipped: reasons by name.
+    """
+
+    lines: list[Line]
+    queries: int
+    gallery: int
+    leave_one_out: bool
+    skipped: dict[str, str]
+
+
+def compare(
+    paths: Paths,
+    options: Describing | None = None,
+    *,
+    descriptors: Sequence[str] = (),
+    whitenings: Sequence[str] = WHITENINGS,
+    labels: str | os.PathLike[str] | None = None,
+    queries: Sequence[str | os.PathLike[str]] = (),
+    query_splits: Sequence[str] = (),
+    when_done: Callable[[Line], None] | None = None,
+) -> Comparison:
+    """Compare descriptors and whitenings on one set of labelled pictures.
+
+    The network sees every picture once (and its mirror image, if SCDA_flip+ is asked for). Whitenings are fitted on the
+    gallery. Without queries of their own, each picture in turn is a query against the rest.
+
+    Args:
+        paths: folders, pictures, or text files of paths: the gallery.
+        options: what vectors depend on.
+        descriptors: names; by default all, with the reason where one cannot be made.
+        whitenings: as ``--whiten`` takes them.
+        labels: a COCO file of labels; by default each picture's sub-folder is its label.
+        queries: pictures that are queries and not searched.
+        query_splits: pictures under ``paths`` that are queries and not searched, by their ``split`` in ``labels``.
+        when_done: called with each row as it is ready.
+
+    Raises:
+        JaxlocError: nothing could be done; the message says why and names the cure.
+    """
+    options = options or Describing()
+    specs = {text: WhitenSpec.parse(text) for text in whitenings}
+    for name in descriptors:
+        if name not in KINDS:
+            raise UsageError(f"unknown descriptor {name!r}; choose among {', '.join(KINDS)}")
+    pictures = _choose(paths, labels, queries, query_splits)
+    check_labels([one.picture.label for one in pictures], "pictures")
+    weights = load_weights(options, ["fc8" if any(KINDS[name].top for name in descriptors) else options.layer])
+    reasons = {} if descriptors else _impossible(weights, pictures)
+    names = [name for name in descriptors or KINDS if name not in reasons]
+    described = _describe([one.picture for one in pictures], Describer(options, names, weights), options, names)
+    read = [number for number in range(len(pictures)) if number not in described.skipped]
+    asked = np.array([row for row, number in enumerate(read) if pictures[number].is_query], int)
+    searched = np.array([row for row, number in enumerate(read) if not pictures[number].is_query], int)
+    alone = not any(one.is_query for one in pictures)
+    asked = searched if alone else asked
+    if not len(asked) or not len(searched):
+        raise UsageError(
+            f"{len(asked)} readable queries and {len(searched)} readable pictures to search: give some of both"
+        )
+    kinds = np.array([pictures[number].picture.label for number in read], object)
+    lines = []
+    for name in descriptors or KINDS:
+        for text, spec in specs.items():
+            if name in reasons:
+                line = Line(name, text, 0, None, reasons[name])
+            else:
+                line = _line(name, text, spec, described.vectors[name], kinds, searched, asked, alone)
+            lines.append(line)
+            if when_done is not None:
+                when_done(line)
+    skipped = {pictures[number].picture.source.name: reason for number, reason in described.skipped.items()}
+    return Comparison(lines, len(asked), len(searched), alone, skipped)
+
+
+class _Chosen(NamedTuple):
+    picture: Labelled
+    is_query: bool
+
+
+def _choose(
+    paths: Paths, labels: str | os.PathLike[str] | None, queries: Paths, query_splits: Sequence[str]
+) -> list[_Chosen]:
+    pictures = find_pictures(paths, labels=labels)
+    asked: set[str] = set()
+    if queries:
+        asked |= {picture.key for picture in find_pictures(queries)}
+        more = find_pictures([*paths, *queries], labels=labels)
+        pictures = [picture for picture in more if picture.key in asked | {other.key for other in pictures}]
+    if query_splits:
+        asked |= {picture.key for picture in find_pictures(paths, labels=labels, splits=query_splits)}
+    return [_Chosen(picture, picture.key in asked) for picture in pictures]
+
+
+def _impossible(weights: Weights, pictures: Sequence[_Chosen]) -> dict[str, str]:
+    """Descriptors that cannot be made here, and why."""
+    if "fc8" not in weights.params:
+        reason = "the weights hold convolutions only: convert a full network with `jaxloc weights convert`"
+        return {name: reason for name, kind in KINDS.items() if kind.top}
+    without = sum(not one.picture.boxes for one in pictures)
+    return {"fc8_truth": f"{without} pictures have no true box"} if without else {}
+
+
+class _Vectors(NamedTuple):
+    vectors: dict[str, np.ndarray]
+    skipped: dict[int, str]
+
+
+def _describe(pictures: list[Labelled], describer: Describer, options: Describing, names: Sequence[str]) -> _Vectors:
+    """One pass of the network; features are kept on disk for the descriptors that need a codebook first."""
+    needs = {name: need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}
+    direct = [name for name in names if name not in needs and not KINDS[name].top]
+    sources = [picture.source for picture in pictures]
+    with tqdm(total=len(sources), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
+        sizes = look_at_sizes(sources, describer, options, bar)
+    bucket = choose_buckets(count_sizes([sizes]), limit=describer.buckets, step=describer.step)
+    stream = SetStream(ImageSet("pictures", sources), options, describer, sizes, bucket)
+    fitter = CodebookFitter(set(needs.values()), options)
+    found: dict[str, dict[int, np.ndarray]] = {name: {} for name in names}
+
+    def keep(name: str, indices: np.ndarray, vectors: np.ndarray) -> None:
+        found[name].update((number, vectors[place]) for place, number in enumerate(indices.tolist()) if number >= 0)
+
+    with tempfile.TemporaryDirectory() as folder, FeatureCache(folder, options.feature_cache) as cache:
+        for batch in stream.batches("describing"):
+            maps, mirrored = describer.both_features(batch)
+            result = describer.describe(maps, mirrored, batch.original_sizes, direct)
+            for name in direct:
+                keep(name, batch.indices, result.vectors[name])
+            for name in names:
+                if KINDS[name].top:
+                    boxes = _boxes(name, batch, pictures, result.boxes)
+                    keep(name, batch.indices, describer.classify(batch, boxes))
+            if needs:
+                top = {options.layer: maps[options.layer]}
+                fitter.add([sources[n].name if n >= 0 else None for n in batch.indices.tolist()], top[options.layer])
+                cache.put(batch, top)
+        if needs and stream.sizes:
+            codebooks = fitter.fit()
+            for indices, original_sizes, maps in feature_batches(stream, describer, "encoding", cache):
+                result = describer.describe(maps, None, original_sizes, list(needs), codebooks)
+                for name in needs:
+                    keep(name, indices, result.vectors[name])
+    vectors = {name: np.stack([some[number] for number in sorted(some)]) for name, some in found.items() if some}
+    return _Vectors(vectors, dict(stream.skipped))
+
+
+def _boxes(name: str, batch: Batch, pictures: list[Labelled], predicted: np.ndarray) -> np.ndarray:
+    """What the classifier looks at; NaN is the whole picture."""
+    if name == "fc8_box":
+        return predicted
+    boxes = np.full_like(predicted, np.nan)
+    if name == "fc8_truth":
+        for place, number in enumerate(batch.indices.tolist()):
+            if number >= 0 and pictures[number].boxes:
+                boxes[place] = max(pictures[number].boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    return boxes
+
+
+def _line(
+    name: str,
+    text: str,
+    spec: WhitenSpec | None,
+    vectors: np.ndarray,
+    kinds: np.ndarray,
+    searched: np.ndarray,
+    asked: np.ndarray,
+    alone: bool,
+) -> Line:
+    if spec is not None:
+        try:
+            fitted = post.fit(spec, lambda: iter([vectors[searched]]), kinds[searched])
+        except UsageError as error:
+            return Line(name, text, 0, None, str(error))
+        vectors = post.apply(fitted, vectors)
+    same = np.arange(len(searched)) if alone else None
+    scored = score(vectors[asked], kinds[asked], vectors[searched], kinds[searched], same=same)
+    return Line(name, text, vectors.shape[1], scored)
+
+
+def to_plain(result: Comparison) -> dict[str, object]:
+    """A comparison as plain values for JSON."""
+
+    def line(one: Line) -> dict[str, object]:
+        values = {"descriptor": one.descriptor, "whitening": one.whitening, "dimension": one.dimension}
+        return values | ({"reason": one.reason} if one.scored is None else dataclasses.asdict(one.scored.mean))
+
+    return {
+        "queries": result.queries,
+        "gallery": result.gallery,
+        "leave_one_out": result.leave_one_out,
+        "lines": [line(one) for one in result.lines],
+        "skipped": result.skipped,
+    }

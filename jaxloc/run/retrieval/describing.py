@@ -1,0 +1,176 @@
+"""The compiled steps from pictures to vectors: the network, the selection, the descriptors asked for."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxloc import scda
+from jaxloc.components import Backend
+from jaxloc.crops import crop_resize
+from jaxloc.data import Batch
+from jaxloc.models import FeatureMap, Network, Weights, compiler_options, extract_features, stride
+from jaxloc.run.engine import Engine, Maps, load_weights
+from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, describe, select
+from jaxloc.run.retrieval.options import Describing
+
+_SIDE = 224
+"""Pixels a side of what the classifier sees."""
+
+
+class Described(NamedTuple):
+    """A batch's vectors and objects, on the host.
+
+    Attributes:
+        vectors: float32 ``[n, d]`` by descriptor.
+        boxes: float32 ``[n, 4]`` in pixels of the original pictures; NaN where nothing was found.
+        found: bool ``[n]``.
+        masks: bool ``[n, h, w]``, padded.
+        sizes: int32 ``[n, 2]``, valid rows and columns of the masks.
+    """
+
+    vectors: dict[str, np.ndarray]
+    boxes: np.ndarray
+    found: np.ndarray
+    masks: np.ndarray
+    sizes: np.ndarray
+
+
+class Describer(Engine):
+    """The network, and the step from its features to vectors.
+
+    Args:
+        options: the job's.
+        names: every descriptor that will be asked for.
+        weights: if they are loaded already.
+    """
+
+    def __init__(self, options: Describing, names: Sequence[str], weights: Weights | None = None) -> None:
+        kinds = [KINDS[name] for name in names]
+        if weights is None:
+            weights = load_weights(options, ["fc8" if any(kind.top for kind in kinds) else options.layer])
+        architecture = weights.network.architecture
+        self.options = options
+        self.lower = options.lower(architecture) if any(kind.lower for kind in kinds) else None
+        lower = () if self.lower is None or self.lower == options.layer else (self.lower,)
+        layers = sorted((options.layer, *lower), key=lambda layer: -stride(layer))
+        super().__init__(options, weights, layers)
+        self._flip = any(kind.flip for kind in kinds)
+
+    def both_features(self, batch: Batch) -> tuple[Maps, Maps | None]:
+        """Features of a batch and, where a descriptor needs them, of its mirror images."""
+        return self.features(batch), self.features(mirror(batch)) if self._flip else None
+
+    def describe(
+        self,
+        maps: Maps,
+        mirrored: Maps | None,
+        original_sizes: np.ndarray,
+        names: Sequence[str],
+        codebooks: Codebooks | None = None,
+    ) -> Described:
+        """Vectors by name, for descriptors that need features only."""
+        options = self.options
+        step = _compiled_describe(
+            options.layer,
+            self.lower,
+            tuple(names),
+            options.power,
+            options.levels,
+            options.region_global,
+            options.connectivity,
+            options.backend,
+        )
+        mirrored = mirrored if any(KINDS[name].flip for name in names) else None
+        return Described(
+            *jax.device_get(step(maps, mirrored, original_sizes, codebooks or Codebooks(), options.weight))
+        )
+
+    def describe_one_kind(self, batch: Batch, name: str, codebooks: Codebooks) -> Described:
+        """Vectors of one kind, from pictures."""
+        maps, mirrored = self.both_features(batch)
+        if not KINDS[name].top:
+            return self.describe(maps, mirrored, batch.original_sizes, [name], codebooks)
+        described = self.describe(maps, None, batch.original_sizes, [])
+        boxes = described.boxes if name == "fc8_box" else np.full_like(described.boxes, np.nan)
+        return described._replace(vectors={name: self.classify(batch, boxes)})
+
+    def classify(self, batch: Batch, boxes: np.ndarray) -> np.ndarray:
+        """Outputs of the classifier, float32 ``[n, classes]``, for one box of each picture; NaN is the whole picture.
+
+        Args:
+            batch: the pictures.
+            boxes: ``[n, 4]`` in pixels of the original pictures.
+        """
+        scale = batch.sizes[:, ::-1] / batch.original_sizes[:, ::-1]
+        inside = (boxes * np.tile(scale, 2)).astype(np.float32)
+        step = _compiled_classify(self.weights.network, self.options.dtype)
+        return np.asarray(step(self.weights.params, batch.images, batch.sizes, inside))
+
+
+def mirror(batch: Batch) -> Batch:
+    """The batch's pictures left to right; their padding stays at the right."""
+    images = np.zeros_like(batch.images)
+    for picture, image, (rows, columns) in zip(images, batch.images, batch.sizes, strict=True):
+        picture[:rows, :columns] = image[:rows, :columns][:, ::-1]
+    return batch._replace(images=images)
+
+
+@functools.cache
+def _compiled_describe(
+    layer: str,
+    lower: str | None,
+    names: tuple[str, ...],
+    power: float,
+    levels: int,
+    region_global: bool,
+    connectivity: int,
+    backend: Backend,
+) -> Callable[..., tuple[Any, ...]]:
+    lower = lower if any(KINDS[name].lower for name in names) else None
+
+    def one(
+        maps: Maps, mirrored: Maps | None, original_size: jax.Array, codebooks: Codebooks, weight: jax.Array
+    ) -> tuple[Any, ...]:
+        top = maps[layer]
+        object_ = scda.localize(top.features, original_size, size=top.size, connectivity=connectivity, backend=backend)
+        picture = select(top, object_.mask, maps[lower] if lower else None)
+        other = None
+        if mirrored is not None:
+            aggregation = scda.aggregation_map(mirrored[layer].features)
+            mask = scda.object_mask(aggregation, size=mirrored[layer].size, connectivity=connectivity, backend=backend)
+            other = select(mirrored[layer], mask, mirrored[lower] if lower else None)
+        describe_one = functools.partial(
+            describe, weight=weight, power=power, levels=levels, region_global=region_global
+        )
+        vectors = {name: describe_one(name, picture, other, codebooks) for name in names}
+        return vectors, object_.box, object_.found, object_.mask, top.size
+
+    return jax.jit(jax.vmap(one, in_axes=(0, 0, 0, None, None)))
+
+
+@functools.cache
+def _compiled_classify(network: Network, dtype: str) -> Callable[..., jax.Array]:
+    def step(params: Any, images: jax.Array, sizes: jax.Array, boxes: jax.Array) -> jax.Array:
+        pixels = images.astype(jnp.float32) / 255
+        crops = jax.vmap(lambda image, size, box: crop_resize(image, box, (_SIDE, _SIDE), size=size))(
+            pixels, sizes, boxes
+        )
+        found = extract_features(params, crops, network=network, layers=("fc8",), dtype=jnp.dtype(dtype))
+        return found["fc8"].features[:, 0, 0].astype(jnp.float32)
+
+    return jax.jit(step, compiler_options=compiler_options())
+
+
+@functools.partial(jax.jit, static_argnames=("connectivity", "backend"))
+def object_masks(feature_map: FeatureMap, *, connectivity: int, backend: Backend) -> jax.Array:
+    """SCDA's object masks of a batch, bool ``[n, h, w]``."""
+
+    def one(features: jax.Array, size: jax.Array) -> jax.Array:
+        aggregation = scda.aggregation_map(features)
+        return scda.object_mask(aggregation, size=size, connectivity=connectivity, backend=backend)
+
+    return jax.vmap(one)(*feature_map)

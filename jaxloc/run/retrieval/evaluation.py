@@ -1,0 +1,116 @@
+"""How well a gallery is searched, where labels are known."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxloc.errors import UsageError
+from jaxloc.run.options import Reading
+from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.pictures import Paths, check_labels, find_pictures
+from jaxloc.run.retrieval.queries import describe_queries
+from jaxloc.run.retrieval.scoring import Scored, score
+from jaxloc.run.retrieval.vectors import SearchedVectors
+
+
+@dataclasses.dataclass(frozen=True)
+class RetrievalEvaluation:
+    """Measures of a gallery.
+
+    Attributes:
+        scored: over all queries and for each kind.
+        gallery: pictures searched.
+        dimension: of the vectors compared.
+        leave_one_out: each picture of the gallery was a query against the rest.
+        skipped: queries that could not be read, with reasons.
+        warnings: what the user should know.
+    """
+
+    scored: Scored
+    gallery: int
+    dimension: int
+    leave_one_out: bool
+    skipped: dict[str, str]
+    warnings: list[str]
+
+
+def evaluate_retrieval(
+    gallery: str | os.PathLike[str],
+    queries: Paths = (),
+    options: Reading | None = None,
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    splits: Sequence[str] = (),
+) -> RetrievalEvaluation:
+    """Rank the gallery for every query and measure: the SCDA paper's top-1 and top-5 mAP, full AP, R@k.
+
+    Args:
+        gallery: a folder that ``index`` made.
+        queries: pictures, folders, lists of paths, or one other gallery; without any, each picture of the gallery
+            in turn is a query against the rest.
+        options: weights and how to read, for queries that are pictures.
+        labels: a COCO file of the queries' labels; by default each picture's sub-folder is its label.
+        splits: only queries of these parts of the data set, as the COCO file tells.
+
+    Raises:
+        JaxlocError: labels are missing, the galleries do not go together, or nothing could be read.
+    """
+    opened = Gallery.open(gallery)
+    vectors = SearchedVectors(opened)
+    searched, kinds = vectors.all(), opened.whole_table().labels
+    check_labels(list(kinds), "pictures of the gallery")
+    skipped: dict[str, str] = {}
+    same = None
+    if not queries:
+        asked, wanted, same = searched, kinds, np.arange(len(searched))
+    elif len(queries) == 1 and Gallery.is_one(queries[0]):
+        asked, wanted = _of_gallery(Gallery.open(queries[0]), opened, vectors)
+    else:
+        found = find_pictures(queries, labels=labels, splits=splits)
+        check_labels([picture.label for picture in found], "queries")
+        described = describe_queries(opened, found, options or Reading())
+        asked = vectors.prepare(described.vectors)
+        wanted = np.array([one.picture.label for one in described.asked], object)
+        skipped = described.skipped
+    if not set(wanted) & set(kinds):
+        raise UsageError(
+            f"no label in common: queries have {_some(wanted)}, the gallery has {_some(kinds)}; "
+            "name the same COCO file, or the same folders"
+        )
+    scored = score(asked, wanted, searched, kinds, same=same)
+    return RetrievalEvaluation(scored, len(searched), searched.shape[1], same is not None, skipped, vectors.warnings)
+
+
+def _of_gallery(queries: Gallery, gallery: Gallery, vectors: SearchedVectors) -> tuple[np.ndarray, np.ndarray]:
+    difference = gallery.description.difference(queries.description)
+    if difference:
+        raise UsageError(
+            f"{queries.folder} and {gallery.folder} cannot be compared: they differ in {difference}; "
+            "index the queries again as the gallery was"
+        )
+    kinds = queries.whole_table().labels
+    if not len(kinds):
+        raise UsageError(f"{queries.folder}: the gallery is empty: add pictures with `jaxloc index`")
+    check_labels(list(kinds), "queries")
+    parts = [part for number in queries.shards if len(part := queries.vectors(number))]
+    return vectors.prepare(np.concatenate(parts)), kinds
+
+
+def _some(labels: np.ndarray) -> str:
+    names = sorted(set(labels))
+    return ", ".join(map(str, names[:3])) + (" …" if len(names) > 3 else "")
+
+
+def to_plain(result: RetrievalEvaluation) -> dict[str, object]:
+    """An evaluation as plain values for JSON."""
+    return {
+        "mean": dataclasses.asdict(result.scored.mean),
+        "classes": {label: dataclasses.asdict(scores) for label, scores in result.scored.classes.items()},
+        "gallery": result.gallery,
+        "dimension": result.dimension,
+        "leave_one_out": result.leave_one_out,
+        "skipped": result.skipped,
+        "warnings": result.warnings,
+    }

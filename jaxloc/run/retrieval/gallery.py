@@ -1,0 +1,344 @@
+"""A gallery on disk: vectors in shards, a table of what they are of, and what they were made with.
+
+::
+
+    gallery.json                  descriptor, options, weights: written first, and changed only by a new whitening
+    codebooks.safetensors         for VLAD, Fisher vectors and whitened regions
+    vectors/00000000.safetensors  float32 [n, d], one shard; its metadata names its table and both checksums
+    table/00000000-1f0c….parquet  the shard's rows: path, label, size, box, checksum
+    whitening.safetensors         fitted on the vectors
+    whitened/00000000.safetensors the vectors after it
+
+A shard is there once its vectors file is: the table is written before it, and both in one step, so a kill leaves
+finished shards only. The same pictures, options and weights give the same bytes.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from jaxloc import __version__
+from jaxloc._files import write_bytes, write_safetensors, write_text
+from jaxloc.errors import UsageError
+from jaxloc.run.retrieval import tables
+from jaxloc.run.retrieval.tables import Row, Table
+
+FORMAT = "jaxloc-gallery-1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What every vector of a gallery was made with.
+
+    Attributes:
+        descriptor: its name.
+        settings: the options that vectors depend on.
+        architecture: the network's.
+        weights_checksum: of its parameters.
+        shard_size: pictures looked at for each shard.
+        whiten: the post-processing asked for, or ``"none"``.
+        version: of jaxloc.
+    """
+
+    descriptor: str
+    settings: Mapping[str, Any]
+    architecture: str
+    weights_checksum: str
+    shard_size: int
+    whiten: str
+    version: str = __version__
+
+    def difference(self, other: "Description") -> str:
+        """In words, why vectors of the two cannot be compared; empty if they can."""
+        mine = {"descriptor": self.descriptor, **self.settings}
+        theirs = {"descriptor": other.descriptor, **other.settings}
+        different = [name for name in mine if mine[name] != theirs.get(name)]
+        if different:
+            return "; ".join(f"{name.replace('_', ' ')} {mine[name]} and {theirs.get(name)}" for name in different)
+        if self.weights_checksum != other.weights_checksum:
+            return (
+                f"weights {self.architecture} {self.weights_checksum[:12]}… and "
+                f"{other.architecture} {other.weights_checksum[:12]}…"
+            )
+        return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Skip:
+    """A picture that could not be described: its path, its size in bytes, and why."""
+
+    path: str
+    name: str
+    bytes: int
+    reason: str
+
+
+class Gallery:
+    """A gallery that exists, at its last finished shard.
+
+    Attributes:
+        folder: where it is.
+        description: what it was made with.
+    """
+
+    def __init__(self, folder: Path, description: Description) -> None:
+        self.folder = folder
+        self.description = description
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike[str], description: Description) -> "Gallery":
+        """Begin a gallery in an empty or new folder.
+
+        Raises:
+            UsageError: the folder holds something else.
+        """
+        folder = Path(folder)
+        strangers = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+        if strangers:
+            raise UsageError(f"{folder}: holds other files ({strangers[0]}): choose a new folder for the gallery")
+        gallery = cls(folder, description)
+        gallery._describe()
+        return gallery
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> "Gallery":
+        """Open a gallery.
+
+        Raises:
+            UsageError: there is none, or its description is damaged.
+        """
+        path = Path(folder) / "gallery.json"
+        if not path.is_file():
+            raise UsageError(f"{folder}: no gallery here; make one with `jaxloc index PHOTOS --out {folder}`")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values.pop("format") != FORMAT:
+                raise UsageError(f"{path}: not a gallery of this version of jaxloc ({FORMAT}): index again")
+            return cls(Path(folder), Description(**values))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{path}: damaged ({error}): make the gallery again with `jaxloc index`") from error
+
+    @staticmethod
+    def is_one(folder: str | os.PathLike[str]) -> bool:
+        """Whether there is a gallery in the folder."""
+        return (Path(folder) / "gallery.json").is_file()
+
+    def _describe(self) -> None:
+        values = {"format": FORMAT, **dataclasses.asdict(self.description)}
+        write_text(self.folder / "gallery.json", json.dumps(values, indent=1, sort_keys=True) + "\n")
+
+    def ask_for_whitening(self, whiten: str) -> None:
+        """Change the post-processing; what was fitted before is dropped."""
+        self.drop_whitening()
+        self.description = dataclasses.replace(self.description, whiten=whiten)
+        self._describe()
+
+    @property
+    def shards(self) -> list[int]:
+        """Numbers of the finished shards, in order."""
+        files = self.folder.glob("vectors/[0-9]*.safetensors")
+        return sorted(int(path.stem) for path in files if path.stem.isdigit())
+
+    # Shards.
+
+    def write_shard(self, number: int, vectors: np.ndarray, rows: Sequence[Row], skipped: Sequence[Skip]) -> None:
+        """Write a shard, or put another in its place; once this returns, it is there for good.
+
+        Args:
+            number: of the shard.
+            vectors: float32 ``[n, d]``.
+            rows: what they are of, ``n``.
+            skipped: pictures looked at that gave no vector.
+        """
+        table = tables.to_bytes(rows)
+        checksum = hashlib.sha256(table).hexdigest()
+        name = f"{number:08d}-{checksum[:16]}.parquet"
+        write_bytes(self.folder / "table" / name, table)
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        metadata = {
+            "format": FORMAT,
+            "table": name,
+            "table_checksum": checksum,
+            "vectors_checksum": _checksum(vectors),
+            "skipped": json.dumps([dataclasses.asdict(skip) for skip in skipped]),
+        }
+        write_safetensors(self._vectors_path(number), {"vectors": vectors}, metadata)
+
+    def vectors(self, number: int) -> np.ndarray:
+        """A shard's vectors, float32 ``[n, d]``.
+
+        Raises:
+            UsageError: damaged.
+        """
+        path = self._vectors_path(number)
+        values, metadata = _read(path)
+        if _checksum(values) != metadata.get("vectors_checksum"):
+            raise _damaged(path, "its checksum is wrong")
+        return values
+
+    def length(self, number: int) -> int:
+        """How many vectors a shard holds, by its header."""
+        path = self._vectors_path(number)
+        try:
+            with safetensors.safe_open(path, "np") as file:
+                return int(file.get_slice("vectors").get_shape()[0])
+        except (safetensors.SafetensorError, OSError, ValueError) as error:
+            raise _damaged(path, str(error)) from error
+
+    def vectors_checksum(self, number: int) -> str:
+        """The checksum of a shard's vectors, as its metadata gives it."""
+        return self._metadata(number)["vectors_checksum"]
+
+    def table(self, number: int) -> Table:
+        """A shard's rows.
+
+        Raises:
+            UsageError: damaged or missing.
+        """
+        metadata = self._metadata(number)
+        path = self.folder / "table" / metadata["table"]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise _damaged(self._vectors_path(number), f"its table {path.name} cannot be read") from error
+        if hashlib.sha256(data).hexdigest() != metadata["table_checksum"]:
+            raise _damaged(path, "its checksum is wrong", self._vectors_path(number))
+        return tables.from_bytes(data)
+
+    def whole_table(self) -> Table:
+        """The rows of every shard, in the order of the vectors."""
+        return tables.join(self.table(number) for number in self.shards)
+
+    def skipped(self) -> list[Skip]:
+        """Pictures that gave no vector, of every shard."""
+        return [Skip(**skip) for number in self.shards for skip in json.loads(self._metadata(number)["skipped"])]
+
+    def remove(self, paths: Iterable[str]) -> int:
+        """Take pictures out, shard by shard; returns how many were there, vectors and skipped pictures alike.
+
+        Args:
+            paths: as they stand in the table.
+        """
+        unwanted, removed = set(paths), 0
+        for number in self.shards:
+            table, metadata = self.table(number), self._metadata(number)
+            skipped = [Skip(**skip) for skip in json.loads(metadata["skipped"])]
+            keep = np.array([path not in unwanted for path in table.paths], bool)
+            kept_skips = [skip for skip in skipped if skip.path not in unwanted]
+            gone = int((~keep).sum()) + len(skipped) - len(kept_skips)
+            if not gone:
+                continue
+            removed += gone
+            rows = [row for row, kept in zip(table.rows(), keep, strict=True) if kept]
+            if rows or kept_skips:
+                self.write_shard(number, self.vectors(number)[keep], rows, kept_skips)
+            else:
+                self._vectors_path(number).unlink()
+        self.clean()
+        return removed
+
+    def clean(self) -> None:
+        """Remove what a kill left: half-written files, tables and whitened vectors of no shard."""
+        numbers = self.shards
+        known = {self._metadata(number)["table"] for number in numbers}
+        for path in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:
+            path.unlink(missing_ok=True)
+        for path in self.folder.glob("table/*.parquet"):
+            if path.name not in known:
+                path.unlink(missing_ok=True)
+        for path in self.folder.glob("whitened/*.safetensors"):
+            if not path.stem.isdigit() or int(path.stem) not in numbers:
+                path.unlink(missing_ok=True)
+
+    # Whitened vectors.
+
+    @property
+    def whitening_path(self) -> Path:
+        """Where the fitted whitening is, if there is one."""
+        return self.folder / "whitening.safetensors"
+
+    def drop_whitening(self) -> None:
+        """Forget a fitted whitening and what it made."""
+        self.whitening_path.unlink(missing_ok=True)
+        for path in self.folder.glob("whitened/*.safetensors"):
+            path.unlink(missing_ok=True)
+
+    def write_whitened(self, number: int, vectors: np.ndarray, whitening_checksum: str) -> None:
+        """Write a shard's vectors after the whitening, in one step."""
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        metadata = {
+            "format": FORMAT,
+            "source_checksum": self.vectors_checksum(number),
+            "whitening_checksum": whitening_checksum,
+            "vectors_checksum": _checksum(vectors),
+        }
+        write_safetensors(self._whitened_path(number), {"vectors": vectors}, metadata)
+
+    def whitened(self, number: int, whitening_checksum: str) -> np.ndarray | None:
+        """A shard's vectors after the whitening; ``None`` if they have to be made (again)."""
+        path = self._whitened_path(number)
+        if not path.is_file():
+            return None
+        values, metadata = _read(path)
+        expected = (self.vectors_checksum(number), whitening_checksum)
+        if (metadata.get("source_checksum"), metadata.get("whitening_checksum")) != expected:
+            return None
+        if _checksum(values) != metadata.get("vectors_checksum"):
+            raise _damaged(path, "its checksum is wrong")
+        return values
+
+    def has_whitened(self, number: int, whitening_checksum: str) -> bool:
+        """Whether a shard's whitened vectors are there and of this whitening, by their header."""
+        path = self._whitened_path(number)
+        if not path.is_file():
+            return False
+        metadata = _read_metadata(path)
+        expected = (self.vectors_checksum(number), whitening_checksum)
+        return (metadata.get("source_checksum"), metadata.get("whitening_checksum")) == expected
+
+    def _metadata(self, number: int) -> dict[str, str]:
+        path = self._vectors_path(number)
+        metadata = _read_metadata(path)
+        if not {"table", "table_checksum", "vectors_checksum", "skipped"} <= metadata.keys():
+            raise _damaged(path, "not a shard of a gallery")
+        return metadata
+
+    def _vectors_path(self, number: int) -> Path:
+        return self.folder / "vectors" / f"{number:08d}.safetensors"
+
+    def _whitened_path(self, number: int) -> Path:
+        return self.folder / "whitened" / f"{number:08d}.safetensors"
+
+
+def _read(path: Path) -> tuple[np.ndarray, dict[str, str]]:
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            return file.get_tensor("vectors"), file.metadata() or {}
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _read_metadata(path: Path) -> dict[str, str]:
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _checksum(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def _damaged(path: Path, why: str, shard: Path | None = None) -> UsageError:
+    return UsageError(
+        f"{path}: damaged ({why}): delete {shard or path} and run the same `jaxloc index` again; "
+        "the other shards stay as they are"
+    )

@@ -1,0 +1,127 @@
+"""Pictures asked for: described as the gallery's were."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxloc.data import ImageSet, choose_buckets
+from jaxloc.errors import UsageError
+from jaxloc.run.options import Reading
+from jaxloc.run.retrieval import codebooks as codebook_files
+from jaxloc.run.retrieval.describing import Describer
+from jaxloc.run.retrieval.descriptors import Codebooks, needed_codebook
+from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.options import Describing
+from jaxloc.run.retrieval.pictures import Labelled
+from jaxloc.run.stream import SetStream, count_sizes, look_at_sizes
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """One query that could be read.
+
+    Attributes:
+        picture: the file and its label.
+        size: rows and columns of the original picture.
+        found: whether anything was selected in it.
+        box: of the object, ``x0, y0, x1, y1`` in pixels of the original, or ``None``.
+        mask: bool ``[h, w]``, the cells selected.
+        thumbnail: a small JPEG, or ``None``.
+    """
+
+    picture: Labelled
+    size: tuple[int, int]
+    found: bool
+    box: tuple[float, float, float, float] | None
+    mask: np.ndarray
+    thumbnail: bytes | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Queries:
+    """Queries with their vectors.
+
+    Attributes:
+        asked: those that could be read.
+        vectors: float32 ``[q, d]``, before any whitening.
+        skipped: reasons, by name, of those that could not.
+    """
+
+    asked: list[Asked]
+    vectors: np.ndarray
+    skipped: dict[str, str]
+
+
+def describe_queries(
+    gallery: Gallery, pictures: Sequence[Labelled], options: Reading, *, thumbnails: bool = False
+) -> Queries:
+    """Describe pictures with a gallery's descriptor, options and codebooks.
+
+    Args:
+        gallery: to be compared with.
+        pictures: the queries.
+        options: weights and how to read; what vectors depend on is the gallery's.
+        thumbnails: keep a small JPEG of each.
+
+    Raises:
+        UsageError: the weights are not the gallery's, or no query can be read.
+    """
+    name = gallery.description.descriptor
+    describing = _as_indexed(options, gallery)
+    describer = Describer(describing, [name])
+    check_weights(gallery, describer)
+    need = needed_codebook(name, region_whiten=describing.region_whiten)
+    codebooks = codebook_files.load(gallery.folder / "codebooks.safetensors") if need else Codebooks()
+    sources = [picture.source for picture in pictures]
+    with tqdm(total=len(sources), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
+        sizes = look_at_sizes(sources, describer, describing, bar)
+    bucket = choose_buckets(count_sizes([sizes]), limit=describer.buckets, step=describer.step)
+    limit = len(sources) if thumbnails else 0
+    stream = SetStream(ImageSet("queries", sources), describing, describer, sizes, bucket, limit)
+    vectors: dict[int, np.ndarray] = {}
+    asked: dict[int, Asked] = {}
+    for batch in stream.batches("describing"):
+        described = describer.describe_one_kind(batch, name, codebooks)
+        for place, number in enumerate(batch.indices.tolist()):
+            if number < 0:
+                continue
+            rows, columns = described.sizes[place]
+            found = bool(described.found[place])
+            x0, y0, x1, y1 = map(float, described.boxes[place])
+            vectors[number] = described.vectors[name][place]
+            asked[number] = Asked(
+                pictures[number],
+                stream.sizes[number],
+                found,
+                (x0, y0, x1, y1) if found else None,
+                described.masks[place, :rows, :columns],
+                stream.thumbnails.get(number),
+            )
+    skipped = {sources[number].name: reason for number, reason in sorted(stream.skipped.items())}
+    if not asked:
+        raise UsageError("no query can be read: " + "; ".join(f"{query}: {why}" for query, why in skipped.items()))
+    order = sorted(asked)
+    return Queries([asked[number] for number in order], np.stack([vectors[number] for number in order]), skipped)
+
+
+def check_weights(gallery: Gallery, describer: Describer) -> None:
+    """Raise ``UsageError`` unless the weights are those the gallery was made with."""
+    made, given = gallery.description, describer.weights
+    if made.weights_checksum != given.checksum:
+        raise UsageError(
+            f"{gallery.folder}: made with other weights ({made.architecture}, {made.weights_checksum[:12]}…; given "
+            f"{given.network.architecture}, {given.checksum[:12]}…): pass those with --weights, or index again"
+        )
+
+
+def _as_indexed(options: Reading, gallery: Gallery) -> Describing:
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(Reading)}
+    try:
+        return Describing(**(values | dict(gallery.description.settings)))
+    except TypeError as error:
+        raise UsageError(
+            f"{os.fspath(gallery.folder)}: made with options this version of jaxloc does not know ({error})"
+        ) from error

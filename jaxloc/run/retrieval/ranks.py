@@ -1,0 +1,125 @@
+"""Rank a gallery for each query: exact cosine, then expansion and re-ranking where they are asked for."""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxloc import ranking
+from jaxloc.errors import UsageError
+from jaxloc.run.retrieval.approximate import nearest_approximate
+from jaxloc.run.retrieval.exact import Ranked, nearest
+from jaxloc.run.retrieval.vectors import SearchedVectors
+
+RERANK = ("none", "reciprocal", "diffusion")
+
+_NEIGHBORS, _ENTRIES = 50, 10
+"""Of each vector in the graph, and gallery vectors by which a query enters it: as in Iscen et al."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """How results are ranked.
+
+    Attributes:
+        top: results for each query.
+        expand: α-query expansion with so many of the first results; 0 does not.
+        alpha: the power of the cosine that weighs them.
+        rerank: ``"none"``, ``"reciprocal"`` (k-reciprocal neighbours) or ``"diffusion"`` (on the gallery's graph).
+        candidates: first results that k-reciprocal re-ranking looks at.
+        approximate: take the first results from the FAISS index that ``approximate.build`` made.
+    """
+
+    top: int = 10
+    expand: int = 0
+    alpha: float = 3.0
+    rerank: Literal["none", "reciprocal", "diffusion"] = "none"
+    candidates: int = 100
+    approximate: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("top", self.top, 1),
+            ("expand", self.expand, 0),
+            ("candidates", self.candidates, 1),
+        ):
+            if value < least:
+                raise UsageError(f"{name} must be at least {least}, not {value}")
+        if not 0 <= self.alpha < float("inf"):
+            raise UsageError(f"alpha must be 0 or more, not {self.alpha}")
+        if self.rerank not in RERANK:
+            raise UsageError(f"rerank must be one of {', '.join(RERANK)}, not {self.rerank!r}")
+
+
+def rank(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
+    """The first results of each query.
+
+    Args:
+        queries: float32 ``[q, d]``, as ``SearchedVectors.prepare`` gives them.
+        vectors: the gallery's.
+        how: how many, and what is done beyond the cosine.
+
+    Raises:
+        UsageError: more results asked for than there are pictures.
+    """
+    if how.top > len(vectors):
+        raise UsageError(f"--top {how.top} is more than the gallery's {len(vectors)} pictures: ask for fewer")
+    if how.expand:
+        queries = _expand(queries, vectors, min(how.expand, len(vectors)), how)
+    if how.rerank == "reciprocal":
+        return _reciprocal(queries, vectors, how)
+    if how.rerank == "diffusion":
+        return _diffuse(queries, vectors, how)
+    return _first(queries, vectors, how.top, how)
+
+
+def _first(queries: np.ndarray, vectors: SearchedVectors, k: int, how: Ranking) -> Ranked:
+    """The first k rows by cosine, exactly or by the index that is there."""
+    return nearest_approximate(queries, vectors, k) if how.approximate else nearest(queries, vectors, k)
+
+
+def _expand(queries: np.ndarray, vectors: SearchedVectors, number: int, how: Ranking) -> np.ndarray:
+    found = _first(queries, vectors, number, how)
+    return np.asarray(_expand_all(queries, vectors.gather(found.rows), exponent=how.alpha))
+
+
+@functools.partial(jax.jit, static_argnames="exponent")
+def _expand_all(queries: jax.Array, neighbors: jax.Array, *, exponent: float) -> jax.Array:
+    return jax.vmap(functools.partial(ranking.expand, exponent=exponent))(queries, neighbors)
+
+
+def _reciprocal(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
+    """Re-rank the first candidates; those in which nothing was selected stay last."""
+    number = min(max(how.candidates, how.top), len(vectors))
+    first = _first(queries, vectors, number, how)
+    rows, scores = np.empty_like(first.rows), np.empty_like(first.scores)
+    for place in range(len(queries)):
+        there = np.isfinite(first.scores[place])
+        distances = _distances(queries[place], vectors.gather(first.rows[place]), there)
+        order = np.argsort(distances, kind="stable")
+        rows[place], scores[place] = first.rows[place][order], 1 - np.asarray(distances)[order]
+    return Ranked(rows[:, : how.top], scores[:, : how.top])
+
+
+@jax.jit
+def _distances(query: jax.Array, candidates: jax.Array, valid: jax.Array) -> jax.Array:
+    return ranking.reciprocal_distances(query, candidates, valid=valid)
+
+
+def _diffuse(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
+    """Diffusion on the graph of the whole gallery, whose vectors are held in memory for it."""
+    graph = _graph(vectors.all(), k=min(_NEIGHBORS, max(len(vectors) - 1, 1)))
+    length = min(max(how.top, _ENTRIES), len(vectors))
+    first = _first(queries, vectors, length, how)
+    found = ranking.TopK(*map(jnp.asarray, (first.scores, first.rows.astype(np.int32), first.rows >= 0)))
+    result, converged = jax.device_get(_diffuse_all(found, graph, neighbors=min(_ENTRIES, length)))
+    if not converged.all():
+        raise UsageError(f"diffusion did not converge for {int((~converged).sum())} queries: use another --rerank")
+    return Ranked(result.indices[:, : how.top].astype(np.int64), result.scores[:, : how.top])
+
+
+_graph = jax.jit(ranking.neighbor_graph, static_argnames="k")
+_diffuse_all = jax.jit(ranking.diffuse, static_argnames="neighbors")

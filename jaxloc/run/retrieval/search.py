@@ -1,0 +1,178 @@
+"""Search a gallery with pictures: describe them as the gallery was, rank, and gather what there is to show."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxloc import __version__
+from jaxloc.data import read_picture
+from jaxloc.data.ahead import read_ahead
+from jaxloc.errors import ImageError
+from jaxloc.report.overlays import make_thumbnail
+from jaxloc.report.records import Skipped
+from jaxloc.report.search_records import Query, Result, Searched, Strip
+from jaxloc.run.options import Reading
+from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.pictures import Paths, find_pictures
+from jaxloc.run.retrieval.queries import Asked, Queries, describe_queries
+from jaxloc.run.retrieval.ranks import Ranked, Ranking, rank
+from jaxloc.run.retrieval.tables import Row
+from jaxloc.run.retrieval.vectors import SearchedVectors
+
+_THUMBNAIL = 256
+
+
+def search(
+    gallery: str | os.PathLike[str],
+    queries: Paths,
+    options: Reading | None = None,
+    ranking: Ranking | None = None,
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    splits: Sequence[str] = (),
+    pictures: bool = False,
+    strips: Sequence[Strip] = (),
+) -> Searched:
+    """Find the pictures of a gallery that are most like each query.
+
+    Args:
+        gallery: a folder that ``index`` made.
+        queries: folders, pictures, or text files of paths.
+        options: weights and how to read; what vectors depend on is the gallery's.
+        ranking: how many results, and what is done beyond the cosine.
+        labels: a COCO file of the queries' labels; by default each picture's sub-folder is its label.
+        splits: only queries of these parts of the data set, as the COCO file tells.
+        pictures: keep thumbnails of queries and results, for a page.
+        strips: shown with them.
+
+    Raises:
+        JaxlocError: nothing could be done; the message says why and names the cure.
+    """
+    options, ranking = options or Reading(), ranking or Ranking()
+    opened = Gallery.open(gallery)
+    vectors = SearchedVectors(opened)
+    found = find_pictures(queries, labels=labels, splits=splits)
+    described = describe_queries(opened, found, options, thumbnails=pictures)
+    ranked = rank(vectors.prepare(described.vectors), vectors, ranking)
+    table = opened.whole_table()
+    rows = {int(number): table.row(int(number)) for number in np.unique(ranked.rows) if number >= 0}
+    thumbnails = read_thumbnails([row.path for row in rows.values()]) if pictures else {}
+    known = set(table.labels)
+    return Searched(
+        title=opened.folder.resolve().name,
+        settings=_settings(opened, ranking),
+        gallery_size=len(vectors),
+        queries=[
+            _query(asked, ranked, number, rows, thumbnails, known) for number, asked in enumerate(described.asked)
+        ],
+        skipped=[Skipped(name, "queries", reason) for name, reason in described.skipped.items()],
+        strips=list(strips),
+        warnings=[*vectors.warnings, *_doubts(described, table.not_found)],
+        summary={},
+    )
+
+
+def read_thumbnails(paths: Sequence[str]) -> dict[str, bytes]:
+    """Small JPEGs of pictures, by path; those that cannot be read (any more) are left out."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            return make_thumbnail(read_picture(path, shorter_side=2 * _THUMBNAIL).pixels, _THUMBNAIL)
+        except (ImageError, ValueError):
+            return None
+
+    unique = list(dict.fromkeys(paths))
+    made = read_ahead(read, unique, workers=os.cpu_count() or 1, ahead=64)
+    return {path: thumbnail for path, thumbnail in zip(unique, made, strict=True) if thumbnail is not None}
+
+
+def _query(
+    asked: Asked,
+    ranked: Ranked,
+    number: int,
+    rows: dict[int, Row],
+    thumbnails: dict[str, bytes],
+    known: set[str | None],
+) -> Query:
+    # Labels that the gallery does not know (the name of some folder of queries) say nothing about relevance.
+    label = asked.picture.label if asked.picture.label in known else None
+    results = []
+    for place, score in zip(ranked.rows[number].tolist(), ranked.scores[number].tolist(), strict=True):
+        if place < 0:  # an approximate index may find fewer
+            continue
+        row = rows[place]
+        results.append(
+            Result(
+                name=row.name,
+                label=row.label,
+                score=score,
+                relevant=None if label is None or row.label is None else row.label == label,
+                thumbnail=thumbnails.get(row.path),
+                box=row.box,
+                width=row.width,
+                height=row.height,
+            )
+        )
+    height, width = asked.size
+    return Query(
+        name=asked.picture.source.name,
+        label=label,
+        width=width,
+        height=height,
+        box=asked.box,
+        mask=asked.mask,
+        found=asked.found,
+        thumbnail=asked.thumbnail,
+        results=results,
+        average_precision=None,
+    )
+
+
+def _doubts(queries: Queries, not_found: int) -> list[str]:
+    doubts = []
+    empty = [asked.picture.source.name for asked in queries.asked if not asked.found]
+    if empty:
+        doubts.append(
+            f"nothing was selected in {len(empty)} of the queries (such as {empty[0]}): a descriptor of selected cells "
+            "is zero there, and the order of its results means nothing"
+        )
+    if not_found:
+        doubts.append(f"in {not_found} pictures of the gallery nothing was selected: they rank last")
+    return doubts
+
+
+def _settings(gallery: Gallery, ranking: Ranking) -> dict[str, str]:
+    made = gallery.description
+    settings = {
+        "descriptor": made.descriptor,
+        "layer": str(made.settings["layer"]),
+        "whitening": made.whiten,
+        "weights": made.architecture,
+        "weights checksum": made.weights_checksum,
+        "shorter side at most": f"{made.settings['max_side']} pixels" if made.settings["max_side"] else "unlimited",
+        "expansion": f"{ranking.expand} results, α = {ranking.alpha:g}" if ranking.expand else "none",
+        "re-ranking": ranking.rerank,
+    }
+    return settings | {"jaxloc": __version__}
+
+
+def to_plain(searched: Searched) -> dict[str, object]:
+    """What a search found, as plain values for JSON: no pictures."""
+
+    def result(one: Result) -> dict[str, object]:
+        values = {name: getattr(one, name) for name in ("name", "label", "score", "relevant", "box")}
+        return values | {"width": one.width, "height": one.height}
+
+    return {
+        "gallery": searched.title,
+        "settings": dict(searched.settings),
+        "queries": [
+            {"name": one.name, "label": one.label, "found": one.found, "box": one.box}
+            | {"results": [result(some) for some in one.results]}
+            for one in searched.queries
+        ],
+        "skipped": [dataclasses.asdict(skip) for skip in searched.skipped],
+        "warnings": searched.warnings,
+    }

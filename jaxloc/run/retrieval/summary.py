@@ -1,0 +1,111 @@
+"""What retrieval jobs found, as text a person can read."""
+
+import math
+
+from jaxloc.report.search_records import Searched
+from jaxloc.run.retrieval.compare import Comparison, Line
+from jaxloc.run.retrieval.descriptors import KINDS
+from jaxloc.run.retrieval.evaluation import RetrievalEvaluation
+from jaxloc.run.retrieval.index import Indexed
+from jaxloc.run.retrieval.options import WhitenSpec
+from jaxloc.run.retrieval.scoring import RECALLS, Scores
+from jaxloc.run.summary import table
+
+_SHOWN = 10
+_MEASURES = ("top1", "top5", "AP step", "AP trapez.", *(f"R@{k}" for k in RECALLS))
+_LEGEND = (
+    "In per cent. top1, top5: mAP of the first 1 and 5 results as Wei et al. define it (so top1 is R@1). AP: of the "
+    "whole ranking,\nin its step form and by trapezoids. R@k: queries with one of their kind among the first k."
+)
+
+
+def index_text(done: Indexed, seconds: float) -> str:
+    """What ``index`` did."""
+    parts = [
+        f"{done.folder}: {done.total:,} vectors of {done.dimension:,} dimensions; {done.added:,} added in "
+        f"{seconds:.1f} s, {done.present:,} were there."
+    ]
+    if done.not_found:
+        parts.append(f"In {done.not_found:,} pictures nothing was selected: they rank last, and the table says so.")
+    if done.skipped:
+        lines = [f"  {skip.name}: {skip.reason}" for skip in done.skipped[:_SHOWN]]
+        if len(done.skipped) > _SHOWN:
+            lines.append(f"  … and {len(done.skipped) - _SHOWN:,} more")
+        parts.append("Skipped:\n" + "\n".join(lines))
+    parts.append(f"Now: jaxloc search {done.folder} QUERY.jpg")
+    return "\n".join(parts)
+
+
+def search_text(searched: Searched) -> str:
+    """The results of each query as a table, with what the user should know."""
+    parts = []
+    for query in searched.queries:
+        heading = query.name + ("" if query.found else " (nothing was selected in it)")
+        rows = []
+        for number, result in enumerate(query.results, 1):
+            sign = {None: "", True: "✓", False: "✗"}[result.relevant]
+            score = f"{result.score:.4f}" if math.isfinite(result.score) else "–"
+            rows.append([number, score, result.name, result.label or "", sign])
+        parts.append(heading + "\n" + table(["#", "score", "name", "label", ""], rows))
+    parts += [f"Warning: {warning}" for warning in searched.warnings]
+    if searched.skipped:
+        lines = [f"  {skip.name}: {skip.reason}" for skip in searched.skipped[:_SHOWN]]
+        parts.append("Skipped:\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _cells(scores: Scores) -> list[str]:
+    values = (scores.top1, scores.top5, scores.ap_step, scores.ap_trapezoid, *scores.recalls)
+    return ["–" if math.isnan(value) else f"{value:.2f}" for value in values]
+
+
+def retrieval_table(result: RetrievalEvaluation) -> str:
+    """Measures for each kind and over all queries."""
+    scored = result.scored
+    rows = [[label, scores.queries, *_cells(scores)] for label, scores in scored.classes.items()]
+    rows.append(["all", scored.mean.queries, *_cells(scored.mean)])
+    against = "against the rest" if result.leave_one_out else "against the gallery"
+    lines = [
+        table(["label", "queries", *_MEASURES], rows),
+        f"{scored.mean.queries:,} queries {against} of {result.gallery:,} pictures, {result.dimension:,} dimensions.",
+        _LEGEND,
+    ]
+    if scored.mean.without:
+        lines.append(f"{scored.mean.without:,} queries have no picture of their kind in the gallery and do not count.")
+    if result.skipped:
+        lines.append(f"Skipped: {', '.join(f'{name} ({why})' for name, why in list(result.skipped.items())[:_SHOWN])}.")
+    return "\n".join([*lines, *(f"Warning: {warning}" for warning in result.warnings)])
+
+
+def _whitening_title(text: str) -> str:
+    spec = WhitenSpec.parse(text)
+    return "–" if spec is None else spec.title
+
+
+def line_text(line: Line) -> str:
+    """One row of a comparison while it is at work."""
+    measured = line.reason if line.scored is None else f"top1 {line.scored.mean.top1:.2f}"
+    return f"{KINDS[line.descriptor].title}, {_whitening_title(line.whitening)}: {measured}"
+
+
+def comparison_table(result: Comparison) -> str:
+    """Every descriptor and whitening, and why some are missing."""
+    rows = [
+        [KINDS[line.descriptor].title, _whitening_title(line.whitening), line.dimension, *_cells(line.scored.mean)]
+        for line in result.lines
+        if line.scored is not None
+    ]
+    against = "each against the rest" if result.leave_one_out else f"against {result.gallery:,} pictures"
+    parts = [
+        table(["descriptor", "post-processing", "dim.", *_MEASURES], rows),
+        f"{result.queries:,} queries {against}.\n{_LEGEND}",
+    ]
+    missing: dict[str, list[str]] = {}
+    for line in result.lines:
+        if line.scored is None:
+            missing.setdefault(line.reason, []).append(f"{KINDS[line.descriptor].title} {line.whitening}")
+    parts += [f"Not made, because {reason}:\n  {', '.join(names)}" for reason, names in missing.items()]
+    if result.skipped:
+        lines = [f"  {name}: {why}" for name, why in list(result.skipped.items())[:_SHOWN]]
+        parts.append("Skipped:\n" + "\n".join(lines))
+    return "\n\n".join(parts)

@@ -1,0 +1,97 @@
+"""The vectors of a gallery that are searched: after the whitening where there is one, of unit length, part by part."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxloc.errors import UsageError
+from jaxloc.run.retrieval import post
+from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.scoring import unit
+from jaxloc.whitening import Whitening
+
+PART = 1 << 16
+"""Vectors brought into memory at once, at least."""
+
+
+class SearchedVectors:
+    """A gallery's vectors as they are searched.
+
+    Args:
+        gallery: to read them from.
+
+    Attributes:
+        gallery: where they come from.
+        whitening: applied to queries too; ``None`` where there is none.
+        warnings: what the user should know.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.gallery = gallery
+        self._shards = gallery.shards
+        self._lengths = [gallery.length(number) for number in self._shards]
+        if not sum(self._lengths):
+            raise UsageError(f"{gallery.folder}: the gallery is empty: add pictures with `jaxloc index`")
+        self.whitening: Whitening | None = None
+        self.warnings: list[str] = []
+        self._checksum = ""
+        wanted = gallery.description.whiten
+        if gallery.whitening_path.exists():
+            self.whitening, _, self._checksum = post.load(gallery.whitening_path)
+        elif wanted != "none":
+            self.warnings.append(
+                f"the gallery is not finished: {wanted} is not fitted yet, so the vectors are compared as they are; "
+                "run the same `jaxloc index` again"
+            )
+
+    def __len__(self) -> int:
+        return sum(self._lengths)
+
+    def prepare(self, vectors: np.ndarray) -> np.ndarray:
+        """Queries as they are compared: after the whitening, of unit length; zeros stay zeros."""
+        return unit(vectors if self.whitening is None else post.apply(self.whitening, vectors))
+
+    def digest(self) -> str:
+        """A checksum over all that the vectors come from: it changes when they do."""
+        text = "\n".join([self._checksum, *(self.gallery.vectors_checksum(number) for number in self._shards)])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def parts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the row that a part begins with, and its vectors ``[n, d]``, in order."""
+        start, waiting = 0, []
+        for number, length in zip(self._shards, self._lengths, strict=True):
+            if not length:
+                continue
+            waiting.append(self._shard(number))
+            if sum(map(len, waiting)) >= PART:
+                yield start, np.concatenate(waiting)
+                start, waiting = start + sum(map(len, waiting)), []
+        if waiting:
+            yield start, np.concatenate(waiting)
+
+    def all(self) -> np.ndarray:
+        """Every vector, ``[n, d]``."""
+        return np.concatenate([part for _, part in self.parts()])
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors of some rows, reading only the shards they are in, ``[*rows.shape, d]``; row -1 is zeros."""
+        ends = np.cumsum(self._lengths)
+        homes = np.searchsorted(ends, rows, side="right")
+        found: np.ndarray | None = None
+        for home in np.unique(homes[rows >= 0]):
+            vectors = self._shard(self._shards[home])
+            if found is None:
+                found = np.zeros((*rows.shape, vectors.shape[1]), np.float32)
+            here = (homes == home) & (rows >= 0)
+            found[here] = vectors[rows[here] - (ends[home] - self._lengths[home])]
+        if found is None:
+            raise ValueError("no row to gather")
+        return found
+
+    def _shard(self, number: int) -> np.ndarray:
+        if self.whitening is not None:
+            vectors = self.gallery.whitened(number, self._checksum)
+            if vectors is not None:
+                return vectors
+        return self.prepare(self.gallery.vectors(number))
