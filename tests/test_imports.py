@@ -11,7 +11,7 @@ import jaxloc
 
 ROOT = Path(jaxloc.__file__).parent
 SHARED = {"_checks", "_descriptors", "boxes", "clustering", "components", "encoding", "errors", "grids", "localization"}
-SHARED |= {"crops", "metrics", "mixture", "moments", "pooling"}
+SHARED |= {"crops", "graphs", "metrics", "mixture", "moments", "pooling", "whitening"}
 METHODS = {"attributes", "crow", "ddt", "rmac", "scda", "spoc"}
 ROOMS = ("data", "models", "run", "report")
 
