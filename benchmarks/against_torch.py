@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from peers import run
+from peers import link_photos, run
 
 from jaxloc import metrics, models
 
@@ -34,11 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        photos = sorted(arguments.photos.rglob("*.jpg"))
-        photos = photos[:: max(1, len(photos) // arguments.limit)][: arguments.limit] if arguments.limit else photos
-        (folder / "photos").mkdir()
-        for number, photo in enumerate(photos):
-            (folder / "photos" / f"{number:05d}.jpg").symlink_to(photo.resolve())
+        photos = link_photos(arguments.photos, folder / "photos", arguments.limit)
         weights = folder / "vgg16.safetensors"
         models.save(weights, models.load("vgg16"))
         torch = [sys.executable, str(HERE / "plain_torch_ddt.py"), str(folder / "photos"), "--weights", str(weights)]

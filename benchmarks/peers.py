@@ -1,9 +1,13 @@
-"""Run commands as whole processes: seconds, processor seconds and peak memory as the operating system counts them."""
+"""What both sides of a benchmark share: the photographs, and commands run as whole processes.
+
+Seconds, processor seconds and peak memory are as the operating system counts them.
+"""
 
 import os
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -30,3 +34,15 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> Run:
     if status:
         raise SystemExit(f"{' '.join(command)} failed:\n{text[-2000:]}")
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+
+
+def link_photos(photos: Path, folder: Path, limit: int | None = None) -> list[Path]:
+    """Fill a new folder with numbered links to the JPEGs below another, or to so many of them, evenly chosen."""
+    found = sorted(photos.rglob("*.jpg"))
+    if not found:
+        raise SystemExit(f"{photos}: no .jpg here")
+    chosen = found[:: max(1, len(found) // limit)][:limit] if limit else found
+    folder.mkdir()
+    for number, photo in enumerate(chosen):
+        (folder / f"{number:05d}.jpg").symlink_to(photo.resolve())
+    return chosen
