@@ -1,8 +1,9 @@
 """jaxloc: find the objects in pictures without boxes, with nothing but a pre-trained network, in JAX.
 
-Methods are pure functions of arrays: ``scda`` (one image), ``ddt`` (an image set), over ``boxes``, ``components``,
-``grids``, ``moments``, ``pooling`` and ``metrics``. ``jaxloc.models`` turns images into features. ``jaxloc.run``
-holds the jobs behind the ``jaxloc`` command.
+Methods are pure functions of arrays: ``scda`` (one image), ``ddt`` (an image set), ``spoc``, ``crow``, ``rmac`` and
+``encoding`` (other descriptors), ``ranking`` (search), over ``boxes``, ``components``, ``grids``, ``moments``,
+``pooling``, ``clustering``, ``whitening`` and ``metrics``. ``jaxloc.models`` turns images into features.
+``jaxloc.run`` holds the jobs behind the ``jaxloc`` command.
 """
 
 import importlib.metadata

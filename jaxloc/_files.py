@@ -54,7 +54,9 @@ def write_safetensors(
         arrays: by name.
         metadata: text by name.
     """
-    data = memoryview(safetensors.numpy.save(dict(sorted(arrays.items())), dict(metadata)))
+    # The library writes an array's buffer as it lies, so one that is not in C order would be scrambled.
+    ordered = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    data = memoryview(safetensors.numpy.save(ordered, dict(metadata)))
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(bytes(data[8:end])), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)

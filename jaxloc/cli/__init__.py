@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxloc import __version__
-from jaxloc.cli import evaluation, galleries, localization, retrieval, weights
+from jaxloc.cli import evaluation, galleries, localization, recognition, retrieval, weights
 from jaxloc.cli.messages import say
 
 app = typer.Typer(
@@ -15,8 +15,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Find the object in pictures without boxes, with nothing but a pre-trained network.\n\n"
-    "Start with `jaxloc demo`, then point `jaxloc colocalize` at a folder of photographs that share an object.",
+    help="Find the object in pictures without boxes, and find it again, with nothing but a pre-trained network.\n\n"
+    "Start with `jaxloc demo`, then point `jaxloc colocalize` at a folder of photographs that share an object, or "
+    "`jaxloc index` at a gallery to search.",
 )
 for command in (
     localization.colocalize,
@@ -28,6 +29,8 @@ for command in (
     galleries.attributes,
     galleries.remove,
     galleries.approximate,
+    recognition.classify,
+    recognition.finetune,
     evaluation.evaluate,
     localization.demo,
 ):
