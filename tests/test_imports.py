@@ -12,7 +12,7 @@ import jaxloc
 ROOT = Path(jaxloc.__file__).parent
 SHARED = {"_checks", "_descriptors", "boxes", "clustering", "components", "encoding", "errors", "grids", "localization"}
 SHARED |= {"crops", "graphs", "metrics", "mixture", "moments", "pooling", "whitening"}
-METHODS = {"attributes", "crow", "ddt", "rmac", "scda", "spoc"}
+METHODS = {"attributes", "crow", "ddt", "rmac", "scda", "spoc", "svm"}
 ROOMS = ("data", "models", "run", "report")
 
 
@@ -43,6 +43,11 @@ def test_methods_know_neither_rooms_nor_each_other(name):
 @pytest.mark.parametrize("name", sorted(SHARED))
 def test_shared_operations_know_only_shared_operations(name):
     assert rooms(imported(ROOT / f"{name}.py")) <= SHARED
+
+
+def test_ranking_knows_only_itself_and_shared_operations():
+    for path in modules("ranking"):
+        assert rooms(imported(path)) <= SHARED | {"ranking"}, path
 
 
 def test_nothing_walks_back():

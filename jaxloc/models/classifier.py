@@ -1,0 +1,241 @@
+"""A classifier on a network's features, and the step that fine-tunes both on image labels.
+
+Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section 4.3,
+fine-tunes VGG-16 on image labels before it describes the images. The paper keeps the fully connected layers and so
+images of one size; here a linear head reads the average of the last layer's cells, so images keep their own size and
+shape, and weights that hold convolutions only will do. Exact under padding: cells outside an image enter neither the
+average nor the loss, nor any gradient.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxloc import pooling
+from jaxloc.errors import UsageError
+from jaxloc.grids import valid_cells
+from jaxloc.models import architectures
+from jaxloc.models.extract import Network, Params, extract_features
+
+HEAD = "head"
+"""The head's name among the parameters, beside ``conv1_1`` and the like."""
+
+Optimizer = Literal["sgd", "adamw"]
+OPTIMIZERS = ("sgd", "adamw")
+
+
+class TrainState(NamedTuple):
+    """Everything that a step changes.
+
+    Attributes:
+        step: int32, steps taken.
+        trained: the parameters that are learnt, the head's among them.
+        optimizer: the optimiser's own state.
+    """
+
+    step: jax.Array
+    trained: Params
+    optimizer: Any
+
+
+class Tally(NamedTuple):
+    """What a batch came to: sums, so that batches add up.
+
+    Attributes:
+        loss: float32, summed over the images.
+        correct: int32, images whose own class had the highest score.
+        total: int32, images.
+        finite: bool, whether the loss and every gradient were numbers; a step that is not is not taken.
+    """
+
+    loss: jax.Array
+    correct: jax.Array
+    total: jax.Array
+    finite: jax.Array
+
+
+def split_params(
+    params: Params, classes: int, *, network: Network, layer: str = "pool5", frozen_blocks: int = 0
+) -> tuple[Params, Params]:
+    """Set out the parameters that are learnt, with a new head of zeros, and those that stay as they are.
+
+    Args:
+        params: the network's.
+        classes: their number.
+        network: what ``params`` are.
+        layer: the layer the head reads; convolutions above it stay, and fully connected layers, which would no longer
+            fit what lies below them, are left out.
+        frozen_blocks: the first so many of the five blocks stay; with all that lie below ``layer`` frozen, only the
+            head is learnt.
+
+    Returns:
+        learnt and fixed parameters, each ``{"conv5_3": {"kernel", "bias"}, …}``, the first with ``"head"``.
+
+    Raises:
+        UsageError: an unknown or fully connected layer, or a wrong number of blocks.
+    """
+    architectures.check_layers(network.architecture, [layer])
+    if layer in architectures.FULLY_CONNECTED:
+        raise UsageError(f"the head reads a convolution's layer, such as pool5, not {layer!r}")
+    blocks = len(architectures.WIDTHS)
+    if not 0 <= frozen_blocks <= blocks:
+        raise UsageError(f"the frozen blocks are from 0 (none) to {blocks} (all), not {frozen_blocks}")
+    side = architectures.minimum_side(layer)
+    image = jax.ShapeDtypeStruct((side, side, 3), jnp.float32)
+    features = jax.eval_shape(lambda x: extract_features(params, x, network=network, layers=[layer]), image)
+    width = features[layer].features.shape[-1]
+    learnt: Params = {HEAD: {"kernel": jnp.zeros((width, classes)), "bias": jnp.zeros(classes)}}
+    fixed: Params = {}
+    known = architectures.layer_names(network.architecture)
+    for number, relu in enumerate(known):
+        if relu.startswith("relu"):
+            name = relu.replace("relu", "conv")
+            used = number <= known.index(layer) and int(name[len("conv")]) > frozen_blocks
+            (learnt if used else fixed)[name] = params[name]
+    return learnt, fixed
+
+
+def logits(
+    params: Params,
+    images: ArrayLike,
+    sizes: ArrayLike | None = None,
+    *,
+    network: Network,
+    layer: str = "pool5",
+    dtype: DTypeLike = jnp.float32,
+) -> jax.Array:
+    """Scores of each class for a padded batch of images of mixed sizes.
+
+    Args:
+        params: the network's and the head's.
+        images: RGB ``[n, h, w, 3]``, uint8 or float in [0, 1].
+        sizes: int ``[n, 2]``, valid rows and columns; ``None`` means all.
+        network: what ``params`` are (static).
+        layer: the layer the head reads (static).
+        dtype: what the network computes in (static); the head computes in float32.
+
+    Returns:
+        float32 ``[n, classes]``; an image without valid cells gets the head's bias.
+    """
+    features, size = extract_features(params, images, sizes, network=network, layers=[layer], dtype=dtype)[layer]
+    inside = valid_cells(size, (features.shape[1], features.shape[2]))
+    pooled = jax.vmap(pooling.average_pool)(features, inside)
+    return pooled @ params[HEAD]["kernel"] + params[HEAD]["bias"]
+
+
+def tally(scores: ArrayLike, targets: ArrayLike, counted: ArrayLike, *, label_smoothing: float = 0.0) -> Tally:
+    """Cross entropy and hits of a batch of scores.
+
+    Args:
+        scores: ``[n, classes]``, from ``logits``.
+        targets: int ``[n]``.
+        counted: bool ``[n]``, False for entries that only fill the batch.
+        label_smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
+
+    Raises:
+        ValueError: shapes that do not fit each other.
+    """
+    scores, targets, counted = jnp.asarray(scores, jnp.float32), jnp.asarray(targets), jnp.asarray(counted, bool)
+    if scores.ndim != 2 or targets.shape != scores.shape[:1] or counted.shape != scores.shape[:1]:
+        raise ValueError(
+            f"scores must be [n, classes], targets and counted [n], "
+            f"got {scores.shape}, {targets.shape} and {counted.shape}"
+        )
+    wanted = optax.smooth_labels(jax.nn.one_hot(targets, scores.shape[1]), label_smoothing)
+    loss = jnp.where(counted, optax.softmax_cross_entropy(scores, wanted), 0).sum()
+    correct = (counted & (scores.argmax(1) == targets)).sum(dtype=jnp.int32)
+    return Tally(loss, correct, counted.sum(dtype=jnp.int32), jnp.isfinite(loss))
+
+
+def make_optimizer(
+    steps: int,
+    *,
+    name: Optimizer = "sgd",
+    learning_rate: float = 1e-3,
+    head_factor: float = 10.0,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    warmup: float = 0.05,
+) -> optax.GradientTransformation:
+    """Gradient descent whose rate rises, then falls along a cosine to nothing; biases do not decay.
+
+    Args:
+        steps: of the whole training.
+        name: ``"sgd"`` (with momentum, decay added to the gradient) or ``"adamw"`` (decay apart from it).
+        learning_rate: the highest, of the network's layers.
+        head_factor: the head, which starts from nothing, learns so many times faster.
+        momentum: of SGD.
+        weight_decay: of kernels.
+        warmup: share of the steps over which the rate rises.
+    """
+    rising = min(int(warmup * steps), steps - 1)
+
+    def make(peak: float) -> optax.GradientTransformation:
+        rate = optax.warmup_cosine_decay_schedule(peak / (rising + 1), peak, rising, steps)
+        if name == "adamw":
+            return optax.adamw(rate, weight_decay=weight_decay, mask=_kernels)
+        return optax.chain(optax.add_decayed_weights(weight_decay, _kernels), optax.sgd(rate, momentum))
+
+    def groups(learnt: Params) -> dict[str, str]:
+        return {layer: "head" if layer == HEAD else "network" for layer in learnt}
+
+    return optax.partition({"head": make(head_factor * learning_rate), "network": make(learning_rate)}, groups)
+
+
+def start(learnt: Params, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step; the parameters are copied, so that steps may overwrite them."""
+    learnt = jax.tree.map(jnp.array, learnt)
+    return TrainState(jnp.int32(0), learnt, optimizer.init(learnt))
+
+
+def train_step(
+    state: TrainState,
+    fixed: Params,
+    images: ArrayLike,
+    sizes: ArrayLike,
+    targets: ArrayLike,
+    counted: ArrayLike,
+    *,
+    optimizer: optax.GradientTransformation,
+    network: Network,
+    layer: str = "pool5",
+    dtype: DTypeLike = jnp.float32,
+    label_smoothing: float = 0.0,
+) -> tuple[TrainState, Tally]:
+    """One step down the mean loss of a batch; pure, to be jitted with the options fixed.
+
+    Args:
+        state: before the step.
+        fixed: the parameters that are not learnt; nothing is differentiated below the lowest one that is.
+        images: ``[n, h, w, 3]``, padded.
+        sizes: int ``[n, 2]``, valid rows and columns.
+        targets: int ``[n]``.
+        counted: bool ``[n]``, False for entries that only fill the batch.
+        optimizer: from ``make_optimizer`` (static).
+        network: what the parameters are (static).
+        layer: the layer the head reads (static).
+        dtype: what the network computes in (static).
+        label_smoothing: as for ``tally`` (static).
+
+    Returns:
+        the state after the step, and the batch's tally before it. If loss or gradients are not finite the
+        parameters stay as they were.
+    """
+
+    def mean_loss(learnt: Params) -> tuple[jax.Array, Tally]:
+        scores = logits(fixed | learnt, images, sizes, network=network, layer=layer, dtype=dtype)
+        result = tally(scores, targets, counted, label_smoothing=label_smoothing)
+        return result.loss / jnp.maximum(result.total, 1), result
+
+    gradients, result = jax.grad(mean_loss, has_aux=True)(state.trained)
+    finite = result.finite & jnp.isfinite(optax.tree.norm(gradients))
+    updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.trained)
+    after = TrainState(state.step + 1, optax.apply_updates(state.trained, updates), optimizer_state)
+    return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), result._replace(finite=finite)
+
+
+def _kernels(learnt: Params) -> Any:
+    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", learnt)

@@ -1,0 +1,155 @@
+"""Training state on disk, written by Orbax so that a kill at any moment loses no more than since the last checkpoint.
+
+Orbax is an extra: ``pip install 'jaxloc[train]'``. A checkpoint becomes visible only when it is whole; half of one is
+swept away at the next start.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxloc.errors import UsageError
+
+_KEPT = 2
+"""The newest so many are kept, beside the best."""
+
+_log = logging.getLogger(__name__)
+
+
+class Restored(NamedTuple):
+    """A checkpoint that was read: its number, the arrays, and what stands beside them."""
+
+    number: int
+    state: Any
+    notes: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder of their own; a context manager.
+
+    Attributes:
+        folder: where they are.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Open a folder, which is made if it does not exist.
+
+        Raises:
+            UsageError: Orbax is not installed, or the folder cannot be used.
+        """
+        try:
+            import orbax.checkpoint as ocp
+            from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
+        except ImportError as error:
+            raise UsageError("fine-tuning keeps its checkpoints with Orbax: pip install 'jaxloc[train]'") from error
+        self.folder = Path(os.path.abspath(folder))
+        self._args = ocp.args
+        best = policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(_KEPT), best]),
+            enable_async_checkpointing=False,
+        )
+        try:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{folder}: cannot hold checkpoints ({_line(error)}): choose another --out") from error
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._manager.close()
+
+    def save(
+        self, number: int, state: Any, notes: Mapping[str, Any], metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """Write one checkpoint, whole or not at all, and drop those that are no longer needed.
+
+        Args:
+            number: greater than that of the state the training went on from; one that is there is written anew.
+            state: a tree of arrays.
+            notes: anything that JSON can hold.
+            metrics: ``accuracy`` and ``loss`` on the validation set, and the ``epoch``; the checkpoint with the highest
+                accuracy (of equals, the lowest loss, then the first) is kept.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        items = self._args.Composite(state=self._args.StandardSave(state), notes=self._args.JsonSave(dict(notes)))
+        try:
+            if number in self._manager.all_steps():
+                self._manager.delete(number)
+            self._manager.save(number, args=items, metrics=None if metrics is None else dict(metrics))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{self.folder}: the checkpoint cannot be written ({_line(error)}): free some space, then start the "
+                "same command again to go on"
+            ) from error
+
+    def read_notes(self) -> dict[str, Any] | None:
+        """The notes of the newest checkpoint that can be read; ``None`` if there is no checkpoint.
+
+        Raises:
+            UsageError: there are checkpoints, but none can be read.
+        """
+        restored = self._newest_readable(None)
+        return None if restored is None else restored.notes
+
+    def restore(self, like: Any) -> Restored | None:
+        """Read the newest checkpoint, or an older one if that is damaged; ``None`` if there is none.
+
+        Args:
+            like: a tree of arrays of the shapes to be read.
+
+        Raises:
+            UsageError: there are checkpoints, but none can be read.
+        """
+        return self._newest_readable(like)
+
+    def read(self, number: int, like: Any) -> Restored:
+        """Read one checkpoint.
+
+        Args:
+            number: which.
+            like: a tree of arrays of the shapes to be read.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        try:
+            return self._read(number, like)
+        except Exception as error:
+            raise self._damaged(error) from error
+
+    def _newest_readable(self, like: Any) -> Restored | None:
+        error: Exception | None = None
+        for number in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                return self._read(number, like)
+            except Exception as reason:  # a damaged file can raise anything in a decoder
+                error = reason
+                _log.warning("checkpoint %d cannot be read (%s); trying an older one", number, _line(reason))
+        if error is not None:
+            raise self._damaged(error) from error
+        return None
+
+    def _read(self, number: int, like: Any) -> Restored:
+        items = {"notes": self._args.JsonRestore()}
+        if like is not None:
+            items["state"] = self._args.StandardRestore(like)
+        read = self._manager.restore(number, args=self._args.Composite(**items))
+        return Restored(number, read.get("state"), read["notes"])
+
+    def _damaged(self, error: Exception) -> UsageError:
+        return UsageError(f"{self.folder}: no checkpoint can be read ({_line(error)}): remove the folder to start anew")
+
+
+def _rank(metrics: Mapping[str, float]) -> tuple[float, float, float]:
+    return metrics["accuracy"], -metrics["loss"], -metrics["epoch"]
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

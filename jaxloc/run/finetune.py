@@ -1,0 +1,136 @@
+"""Fine-tune a network on image labels: what SCDA's section 4.3 does before it describes and classifies pictures.
+
+Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017. Each picture
+is mirrored with probability ½ each time it is seen. Order and flips follow from the seed, the epoch and the picture's
+number, and every checkpoint holds all that the next step needs. So a training that was killed goes on, when the same
+call is made again, to the same weights as an unbroken one: bit for bit on a CPU, and on a GPU whose compiler is told
+to keep to one order of summation (``XLA_FLAGS=--xla_gpu_deterministic_ops=true``).
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxloc._files import write_text
+from jaxloc.errors import UsageError
+from jaxloc.models import Weights, load, minimum_side, save, weights_file
+from jaxloc.models.classifier import HEAD
+from jaxloc.models.extract import Params
+from jaxloc.run import classify, outputs
+from jaxloc.run.checkpoints import Checkpoints
+from jaxloc.run.classify import LinearClassifier
+from jaxloc.run.labelled import LabelledPictures
+from jaxloc.run.training import Epoch, Training, TrainingOptions
+
+TUNED, CLASSIFIER, LOG, CHECKPOINTS = "tuned.safetensors", "classifier.safetensors", "training.json", "checkpoints"
+"""What a training leaves in its folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuned:
+    """A finished training.
+
+    Attributes:
+        weights: the file with the tuned network, for ``load`` and ``--weights``.
+        classifier: the file with the head and the names of its classes.
+        classes: their names.
+        epochs: in order.
+        best: number of the epoch, from 0, whose weights were kept.
+        resumed: whether it went on from a checkpoint.
+        skipped: reasons, by name of the picture.
+    """
+
+    weights: Path
+    classifier: Path
+    classes: tuple[str, ...]
+    epochs: list[Epoch]
+    best: int
+    resumed: bool
+    skipped: dict[str, str]
+
+
+def finetune(
+    paths: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    options: TrainingOptions | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> FineTuned:
+    """Learn to tell classes of pictures apart, and write the tuned network; goes on where a training was broken off.
+
+    Ctrl-C (within ``_interrupts.remembered``, as the command runs it) ends the step, writes a checkpoint and raises
+    ``KeyboardInterrupt``.
+
+    Args:
+        paths: folders with one sub-folder for each class, or with ``labels`` any folders, pictures, or lists.
+        out: folder for ``tuned.safetensors``, ``classifier.safetensors``, ``training.json`` and ``checkpoints/``.
+        options: how; ``TrainingOptions()`` by default.
+        labels: class by the picture's name relative to the folder given; ``None`` takes the sub-folder's name.
+
+    Raises:
+        UsageError: nothing could be learnt, the loss is not finite, or ``out`` holds a training with other settings.
+        WeightsError: there are no such weights.
+    """
+    options = options or TrainingOptions()
+    folder = outputs.prepare(out)
+    pictures = LabelledPictures(
+        paths,
+        labels,
+        minimum_side=minimum_side(options.layer),
+        max_side=options.max_side,
+        workers=options.workers,
+        exclude=outputs.places(out),
+    )
+    weights = load(options.weights, allow_download=options.allow_download)
+    with Checkpoints(folder / CHECKPOINTS) as checkpoints:
+        training = Training(pictures, weights, options, checkpoints)
+        training.resume()
+        training.run()
+        parameters = training.best_parameters()
+    try:
+        _write(folder, training, parameters, weights)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(
+            f"{out}: cannot be written ({reason}): free some space, then start the same command again; "
+            "it goes on from the last checkpoint"
+        ) from error
+    return FineTuned(
+        folder / TUNED,
+        folder / CLASSIFIER,
+        pictures.classes,
+        training.history,
+        training.best,
+        training.resumed,
+        dict(sorted(pictures.skipped.items())),
+    )
+
+
+def _write(folder: Path, training: Training, parameters: Params, weights: Weights) -> None:
+    head = parameters[HEAD]
+    flat = {
+        f"{layer}/{name}": np.asarray(array)
+        for layer, arrays in parameters.items()
+        if layer != HEAD
+        for name, array in arrays.items()
+    }
+    classes = training.pictures.classes
+    seen = f"{len(training.pictures.sources)} pictures of {len(classes)} classes"
+    source = f"{weights.source}, fine-tuned by jaxloc on {seen}"
+    tuned = weights_file.make_weights(flat, weights.network, source, TUNED)
+    save(folder / TUNED, tuned)
+    settings = {
+        "kind": "softmax",
+        "vectors": f"average of {training.options.layer}",
+        "max_side": str(training.options.max_side),
+        "weights_checksum": tuned.checksum,
+    }
+    kernel, bias = np.asarray(head["kernel"]).T, np.asarray(head["bias"])
+    classify.save(folder / CLASSIFIER, LinearClassifier(classes, kernel, bias, settings))
+    epochs = [dataclasses.asdict(epoch) for epoch in training.history]
+    log = {"settings": training.settings, "best": training.best, "epochs": epochs}
+    write_text(folder / LOG, json.dumps(log, indent=1))

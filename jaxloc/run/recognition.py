@@ -1,0 +1,191 @@
+"""Recognise kinds of pictures: fine-tune, describe with SCDA_flip+, and separate with a linear SVM.
+
+Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section 4.3.
+The vectors are kept in two galleries, so a run that is broken off goes on where it was.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jaxloc._files import write_text
+from jaxloc.errors import UsageError
+from jaxloc.run import classify, outputs
+from jaxloc.run.classify import Classified
+from jaxloc.run.finetune import FineTuned, finetune
+from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.index import index_pictures
+from jaxloc.run.retrieval.options import IndexOptions
+from jaxloc.run.retrieval.pictures import Labelled, Paths, check_labels, find_pictures
+from jaxloc.run.training import TrainingOptions
+
+TUNES = ("none", "head", "last", "whole")
+_FROZEN = {"head": 5, "last": 4, "whole": 0}
+_FLIP_PLUS = IndexOptions(descriptor="scda_flip+", weight=1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecognitionOptions:
+    """What ``recognize`` can be told.
+
+    Attributes:
+        tune: fine-tune nothing, the new head alone (which leaves the features as they are), the last block of
+            convolutions, or the whole network.
+        training: how to fine-tune; the weights to begin with are its.
+        describing: what vectors are made of: SCDA_flip+ with α = 1 in the paper.
+        test_share: share of each kind that is tested on, where no test pictures are given.
+        regularization: the SVM's C; ``None`` chooses it by validation.
+        seed: decides what is tested on and the parts of the validation.
+    """
+
+    tune: Literal["none", "head", "last", "whole"] = "none"
+    training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
+    describing: IndexOptions = _FLIP_PLUS
+    test_share: float = 0.25
+    regularization: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tune not in TUNES:
+            raise UsageError(f"tune must be one of {', '.join(TUNES)}, not {self.tune!r}")
+        if not 0 < self.test_share < 1:
+            raise UsageError(f"the share to test on must be above 0 and below 1, not {self.test_share}")
+        if self.regularization is not None and not 0 < self.regularization < float("inf"):
+            raise UsageError(f"C must be above 0, not {self.regularization}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recognized:
+    """What was learnt, and what it is worth.
+
+    Attributes:
+        classified: the SVM and its accuracy on the test pictures.
+        tuned: the fine-tuning, or ``None``.
+        train: pictures learnt from.
+        test: pictures tested on.
+        classifier: the SVM's file.
+        skipped: reasons, by name of the picture.
+    """
+
+    classified: Classified
+    tuned: FineTuned | None
+    train: int
+    test: int
+    classifier: Path
+    skipped: dict[str, str]
+
+
+def recognize(
+    paths: Paths,
+    out: str | os.PathLike[str],
+    options: RecognitionOptions | None = None,
+    *,
+    test: Paths = (),
+    labels: str | os.PathLike[str] | None = None,
+) -> Recognized:
+    """Learn kinds of pictures and measure how well new ones are recognised.
+
+    Args:
+        paths: folders, pictures, or text files of paths to learn from.
+        out: folder for ``classifier.safetensors``, ``evaluation.json``, the galleries ``train/`` and ``test/``, and
+            ``tuning/`` (the tuned network and its checkpoints).
+        options: what to do.
+        test: pictures to test on; without any a share of each kind is held out.
+        labels: a COCO file of labels; by default each picture's sub-folder is its label.
+
+    Raises:
+        JaxlocError: nothing could be done; the message says why and names the cure.
+    """
+    options = options or RecognitionOptions()
+    train_set, test_set = _split(paths, test, labels, out, options)
+    folder = outputs.prepare(out)
+    tuned = None
+    describing = dataclasses.replace(options.describing, weights=options.training.weights)
+    if options.tune != "none":
+        training = dataclasses.replace(options.training, frozen_blocks=_FROZEN[options.tune], seed=options.seed)
+        files, kinds = _as_files(train_set)
+        tuned = finetune(files, folder / "tuning", training, labels=kinds)
+        describing = dataclasses.replace(describing, weights=tuned.weights)
+    skipped: dict[str, str] = {}
+    vectors, names = _vectors(train_set, folder / "train", describing, skipped)
+    test_vectors, test_names = _vectors(test_set, folder / "test", describing, skipped)
+    settings = {"descriptor": describing.descriptor, "weight": f"{describing.weight:g}", "tune": options.tune}
+    classified = classify.classify(
+        vectors,
+        names,
+        test_vectors,
+        test_names,
+        regularization=options.regularization,
+        seed=options.seed,
+        settings=settings | {"weights_checksum": Gallery.open(folder / "train").description.weights_checksum},
+    )
+    path = folder / "classifier.safetensors"
+    classify.save(path, classified.classifier)
+    evaluation = dataclasses.asdict(classified.evaluation) | {"regularization": classified.regularization}
+    write_text(folder / "evaluation.json", json.dumps(evaluation, indent=1) + "\n")
+    return Recognized(classified, tuned, len(names), len(test_names), path, skipped)
+
+
+def _split(
+    paths: Paths,
+    test: Paths,
+    labels: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    options: RecognitionOptions,
+) -> tuple[list[Labelled], list[Labelled]]:
+    pictures = find_pictures(paths, labels=labels, exclude=[out])
+    check_labels([picture.label for picture in pictures], "pictures")
+    if test:
+        tested = find_pictures(test, labels=labels, exclude=[out])
+        check_labels([picture.label for picture in tested], "test pictures")
+        keys = {picture.key for picture in tested}
+        return [picture for picture in pictures if picture.key not in keys], tested
+    _, numbers = np.unique([str(picture.label) for picture in pictures], return_inverse=True)
+    held_out = classify.hold_out_share(numbers, options.test_share, options.seed)
+    if not held_out.any():
+        raise UsageError("every kind has a single picture, so there is nothing to test on: give pictures with --test")
+    return (
+        [picture for picture, held in zip(pictures, held_out, strict=True) if not held],
+        [picture for picture, held in zip(pictures, held_out, strict=True) if held],
+    )
+
+
+def _as_files(pictures: Sequence[Labelled]) -> tuple[list[Path], dict[str, str]]:
+    """The files, and each one's label by its name relative to what they have in common."""
+    files = [picture.source.path for picture in pictures]
+    base = os.path.commonpath([path.parent for path in files])
+    names = [Path(os.path.relpath(path, base)).as_posix() for path in files]
+    return files, {name: str(picture.label) for name, picture in zip(names, pictures, strict=True)}
+
+
+def _vectors(
+    pictures: list[Labelled], folder: Path, options: IndexOptions, skipped: dict[str, str]
+) -> tuple[np.ndarray, list[str]]:
+    """The vectors of these pictures, from a gallery of exactly them."""
+    wanted = {picture.key for picture in pictures}
+    if Gallery.is_one(folder):
+        known = Gallery.open(folder)
+        known.remove(path for path in known.whole_table().paths if path not in wanted)
+    done = index_pictures(pictures, folder, options, relabel=True)
+    skipped |= {skip.name: skip.reason for skip in done.skipped}
+    gallery = Gallery.open(folder)
+    parts = [part for number in gallery.shards if len(part := gallery.vectors(number))]
+    return np.concatenate(parts), [str(label) for label in gallery.whole_table().labels]
+
+
+def to_plain(done: Recognized) -> dict[str, object]:
+    """What was learnt, as plain values for JSON."""
+    evaluation = dataclasses.asdict(done.classified.evaluation)
+    del evaluation["predicted"]
+    return {
+        **evaluation,
+        "regularization": done.classified.regularization,
+        "train": done.train,
+        "test": done.test,
+        "skipped": done.skipped,
+    }

@@ -1,0 +1,350 @@
+"""The loop of fine-tuning: steps, validation, checkpoints, and going on where it was broken off."""
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+from jaxloc import _interrupts
+from jaxloc.errors import UsageError
+from jaxloc.models import Network, Weights, classifier, compiler_options
+from jaxloc.models.classifier import OPTIMIZERS, Optimizer, Tally, TrainState
+from jaxloc.models.extract import Params
+from jaxloc.run.checkpoints import Checkpoints
+from jaxloc.run.classify import hold_out_share
+from jaxloc.run.labelled import LabelledPictures
+
+_ORDER, _FLIPS = 0, 1
+_NOT_LEARNT_FROM = ("weights", "checkpoint_steps", "workers", "allow_download")
+"""Options that do not change what is learnt (weights are told by their checksum), so they may change on the way."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """How to fine-tune.
+
+    Attributes:
+        weights: a name (``"vgg16"``) or a file.
+        layer: the layer whose average the head reads.
+        frozen_blocks: the first so many of the five blocks of convolutions stay as they are: 0 tunes the whole
+            network, 5 learns the head only.
+        epochs: times that every picture is seen.
+        batch: pictures in a step.
+        optimizer: ``"sgd"`` or ``"adamw"``.
+        learning_rate: the highest, of the network's layers; it rises first and falls along a cosine.
+        head_factor: the head learns so many times faster.
+        momentum: of SGD.
+        weight_decay: of kernels; biases do not decay.
+        warmup: share of the steps over which the rate rises.
+        label_smoothing: share of each label that is spread over all classes.
+        validation_share: share of each class held out to choose the best epoch; 0 takes the last.
+        max_side: pictures whose shorter side exceeds this many pixels are shrunk to it; 0 never shrinks.
+        seed: decides what is held out, the order and the flips.
+        dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``; parameters are float32.
+        checkpoint_steps: also write a checkpoint every so many steps; 0 writes one after each epoch only.
+        workers: threads that decode pictures; ``None`` chooses.
+        allow_download: let weights be fetched from the Hugging Face hub.
+    """
+
+    weights: str | os.PathLike[str] = "vgg16"
+    layer: str = "pool5"
+    frozen_blocks: int = 0
+    epochs: int = 10
+    batch: int = 16
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 1e-3
+    head_factor: float = 10.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup: float = 0.05
+    label_smoothing: float = 0.0
+    validation_share: float = 0.1
+    max_side: int = 224
+    seed: int = 0
+    dtype: str = "float32"
+    checkpoint_steps: int = 0
+    workers: int | None = None
+    allow_download: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (("optimizer", OPTIMIZERS), ("dtype", ("float32", "bfloat16"))):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        for name, least in (("epochs", 1), ("batch", 1), ("max_side", 0), ("checkpoint_steps", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        for name in ("learning_rate", "head_factor"):
+            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
+                raise UsageError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("momentum", "warmup", "label_smoothing", "validation_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} must be from 0 to below 1, not {getattr(self, name)}")
+        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
+            raise UsageError(f"weight_decay must be at least 0, not {self.weight_decay}")
+
+
+@dataclasses.dataclass
+class Score:
+    """Loss and hits summed over pictures."""
+
+    loss: float = 0.0
+    correct: int = 0
+    count: int = 0
+
+    def add(self, tally: Tally) -> None:
+        """Add a batch."""
+        self.loss += float(tally.loss)
+        self.correct += int(tally.correct)
+        self.count += int(tally.total)
+
+    def means(self) -> tuple[float, float]:
+        """Mean loss, and accuracy; zeros without pictures."""
+        return self.loss / max(self.count, 1), self.correct / max(self.count, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to: means over the pictures as they were seen, and over those held out at its end.
+
+    Attributes:
+        loss: cross entropy.
+        accuracy: share recognised.
+        validation_loss: ``None`` if nothing is held out.
+        validation_accuracy: ``None`` if nothing is held out.
+    """
+
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+
+
+class Training:
+    """One training: its state, and how far it has come.
+
+    Attributes:
+        pictures: labelled.
+        settings: all that decides the outcome; a checkpoint with other settings is refused.
+        history: of the epochs done.
+        resumed: whether it went on from a checkpoint.
+    """
+
+    def __init__(
+        self, pictures: LabelledPictures, weights: Weights, options: TrainingOptions, checkpoints: Checkpoints
+    ) -> None:
+        """Set everything out; nothing is computed yet.
+
+        Raises:
+            UsageError: the layer is not a convolution's.
+        """
+        self.pictures = pictures
+        self.options = options
+        self.history: list[Epoch] = []
+        self.resumed = False
+        self._checkpoints = checkpoints
+        self._batch = 0
+        self._score = Score()
+        self._saved = -1
+        held_out = hold_out_share(pictures.targets, options.validation_share, options.seed)
+        self._seen, self._held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        self._per_epoch = len(pictures.plan(self._seen, options.batch))
+        learnt, self._fixed = classifier.split_params(
+            weights.params,
+            len(pictures.classes),
+            network=weights.network,
+            layer=options.layer,
+            frozen_blocks=options.frozen_blocks,
+        )
+        optimizer = _optimizer(
+            options.epochs * self._per_epoch,
+            name=options.optimizer,
+            learning_rate=options.learning_rate,
+            head_factor=options.head_factor,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+            warmup=options.warmup,
+        )
+        self._state = classifier.start(learnt, optimizer)
+        network = (weights.network, options.layer, options.dtype)
+        self._step = _compiled_step(optimizer, options.label_smoothing, *network)
+        self._measure = _compiled_measure(*network)
+        self.settings: dict[str, Any] = {
+            **{k: v for k, v in dataclasses.asdict(options).items() if k not in _NOT_LEARNT_FROM},
+            "network": weights.checksum,
+            "classes": list(pictures.classes),
+            "pictures": pictures.fingerprint(),
+        }
+
+    @property
+    def best(self) -> int:
+        """The epoch with the highest validation accuracy (of equals, the lowest loss, then the first); or the last."""
+
+        def rank(number: int) -> tuple[float, float, int]:
+            epoch = self.history[number]
+            return epoch.validation_accuracy or 0, -(epoch.validation_loss or 0), -number
+
+        return max(range(len(self.history)), key=rank) if len(self._held_out) else len(self.history) - 1
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one.
+
+        Raises:
+            UsageError: it is of a training with other settings.
+        """
+        notes = self._checkpoints.read_notes()
+        if notes is None:
+            return
+        self._check_settings(notes["settings"])
+        restored = self._checkpoints.restore(self._state)
+        if restored is None:
+            return
+        self._state, notes = restored.state, restored.notes
+        self._saved, self._batch, self.resumed = restored.number, notes["batch"], True
+        self._score = Score(**notes["score"])
+        self.history = [Epoch(**epoch) for epoch in notes["history"]]
+        self.pictures.skipped.update(notes["skipped"])
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises:
+            UsageError: the loss is not finite, or a checkpoint cannot be written.
+            KeyboardInterrupt: Ctrl-C was pressed; a checkpoint was written.
+        """
+        done = len(self.history) * self._per_epoch + self._batch
+        total = self.options.epochs * self._per_epoch
+        with tqdm(total=total, initial=done, unit="step", disable=None, leave=False, dynamic_ncols=True) as bar:
+            while len(self.history) < self.options.epochs:
+                self._run_epoch(bar)
+
+    def best_parameters(self) -> Params:
+        """The parameters after the best epoch, head and fixed ones included.
+
+        Raises:
+            UsageError: their checkpoint cannot be read.
+        """
+        state = self._state
+        if self.best < len(self.history) - 1:
+            state = self._checkpoints.read((self.best + 1) * (self._per_epoch + 1), state).state
+        return self._fixed | state.trained
+
+    def _run_epoch(self, bar: tqdm) -> None:
+        options, epoch = self.options, len(self.history)
+        bar.set_description(f"fine-tuning, epoch {epoch + 1} of {options.epochs}")
+        order = np.random.default_rng([options.seed, _ORDER, epoch]).permutation(self._seen)
+        plan = self.pictures.plan(order, options.batch)
+
+        def flipped(number: int) -> bool:
+            return bool(np.random.default_rng([options.seed, _FLIPS, epoch, number]).integers(2))
+
+        for batch in self.pictures.batches(plan[self._batch :], options.batch, flipped=flipped):
+            self._state, tally = self._step(self._state, self._fixed, *batch)
+            if not tally.finite:
+                raise self._diverged(epoch)
+            self._score.add(tally)
+            self._batch += 1
+            loss, accuracy = self._score.means()
+            bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.1f} %", refresh=False)
+            bar.update()
+            self._stop_if_asked()
+            if options.checkpoint_steps and self._batch % options.checkpoint_steps == 0:
+                self._save()
+        validation = self._validate()
+        self.history.append(Epoch(*self._score.means(), *(validation.means() if validation else (None, None))))
+        self._batch, self._score = 0, Score()
+        self._save(validation)
+        self._stop_if_asked()
+
+    def _validate(self) -> Score | None:
+        if not len(self._held_out):
+            return None
+        score = Score()
+        plan = self.pictures.plan(self._held_out, self.options.batch)
+        parameters = self._fixed | self._state.trained
+        for batch in self.pictures.batches(plan, self.options.batch):
+            score.add(self._measure(parameters, *batch))
+            self._stop_if_asked()
+        return score
+
+    def _stop_if_asked(self) -> None:
+        try:
+            _interrupts.check()
+        except KeyboardInterrupt:
+            self._save()
+            raise
+
+    def _save(self, validation: Score | None = None) -> None:
+        # An epoch's end counts one more than its last step, so that both can be kept.
+        number = len(self.history) * (self._per_epoch + 1) + self._batch
+        if number == self._saved:
+            return
+        notes = {
+            "settings": self.settings,
+            "batch": self._batch,
+            "score": dataclasses.asdict(self._score),
+            "history": [dataclasses.asdict(epoch) for epoch in self.history],
+            "skipped": self.pictures.skipped,
+        }
+        metrics = None
+        if validation is not None:
+            loss, accuracy = validation.means()
+            metrics = {"loss": loss, "accuracy": accuracy, "epoch": len(self.history)}
+        self._checkpoints.save(number, self._state, notes, metrics)
+        self._saved = number
+
+    def _check_settings(self, before: dict[str, Any]) -> None:
+        differing = [name for name, value in self.settings.items() if before.get(name) != value]
+        if not differing:
+            return
+        long = ("network", "classes", "pictures")
+        told = [
+            f"other {name}" if name in long else f"{name} {before.get(name)}, not {self.settings[name]}"
+            for name in differing
+        ]
+        raise UsageError(
+            f"{self._checkpoints.folder}: a training was begun there with {'; '.join(told)}: "
+            "ask for the same to go on with it, choose another --out, or remove the folder"
+        )
+
+    def _diverged(self, epoch: int) -> UsageError:
+        return UsageError(
+            f"the loss is not finite in step {self._batch + 1} of epoch {epoch + 1}: lower the learning rate "
+            f"(now {self.options.learning_rate:g}) and choose another --out; {self._checkpoints.folder} keeps the last "
+            "checkpoint"
+        )
+
+
+_optimizer = functools.cache(classifier.make_optimizer)
+
+
+@functools.cache
+def _compiled_step(
+    optimizer: optax.GradientTransformation, label_smoothing: float, network: Network, layer: str, dtype: str
+) -> Callable[..., tuple[TrainState, Tally]]:
+    """The step, shared by every training of the process that asks for the same."""
+    step = functools.partial(
+        classifier.train_step,
+        optimizer=optimizer,
+        network=network,
+        layer=layer,
+        dtype=jnp.dtype(dtype),
+        label_smoothing=label_smoothing,
+    )
+    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
+
+
+@functools.cache
+def _compiled_measure(network: Network, layer: str, dtype: str) -> Callable[..., Tally]:
+    def measure(params: Params, images: jax.Array, sizes: jax.Array, targets: jax.Array, counted: jax.Array) -> Tally:
+        scores = classifier.logits(params, images, sizes, network=network, layer=layer, dtype=jnp.dtype(dtype))
+        return classifier.tally(scores, targets, counted)
+
+    return jax.jit(measure, compiler_options=compiler_options())

@@ -1,0 +1,162 @@
+"""Choosing C, fitting and measuring a linear classifier on vectors."""
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from sklearn.metrics import confusion_matrix
+from sklearn.svm import LinearSVC
+
+from jaxloc.errors import UsageError
+from jaxloc.run import classify
+from jaxloc.run.classify import LinearClassifier
+
+NAMES = ("ant", "bee", "cow")
+
+
+def vectors_of(labels, *, spread: float = 0.8, seed: int = 0) -> np.ndarray:
+    centres = {name: np.eye(6)[number] for number, name in enumerate(NAMES)}
+    rng = np.random.default_rng(seed)
+    return np.array([centres[name] + spread * rng.normal(size=6) for name in labels], np.float32)
+
+
+LABELS = [NAMES[number % 3] for number in range(60)]
+TRAIN, TEST = vectors_of(LABELS), vectors_of(LABELS, seed=1)
+
+
+def test_accuracies_are_those_of_scikit_learn():
+    done = classify.classify(TRAIN, LABELS, TEST, LABELS, regularization=1.0)
+    expected = LinearSVC(dual=False, tol=1e-9).fit(TRAIN.astype(np.float64), LABELS).predict(TEST)
+    assert done.evaluation.predicted == list(expected)
+    assert done.evaluation.accuracy == pytest.approx(np.mean(expected == LABELS))
+    assert done.choice is None
+    assert done.converged
+    counts = confusion_matrix(LABELS, expected, labels=NAMES)
+    assert [score.correct for score in done.evaluation.classes] == list(np.diag(counts))
+    assert [score.count for score in done.evaluation.classes] == list(counts.sum(1))
+    assert done.evaluation.mean_class_accuracy == pytest.approx((np.diag(counts) / counts.sum(1)).mean())
+    found = {(pair.name, pair.predicted): pair.count for pair in done.evaluation.confusions}
+    assert found == {(NAMES[i], NAMES[j]): counts[i, j] for i in range(3) for j in range(3) if i != j and counts[i, j]}
+    most = [pair.count for pair in done.evaluation.confusions]
+    assert most == sorted(most, reverse=True)
+    assert len(most) > 1
+
+
+def test_c_is_the_best_on_vectors_held_out_and_of_equals_the_smallest():
+    targets = np.searchsorted(NAMES, LABELS)
+    candidates = (10.0, 0.001, 1.0)
+    choice = classify.choose_c(TRAIN, targets, classes=3, candidates=candidates, folds=4, seed=5)
+    part = classify.assign_folds(targets, 4, 5)
+    for value in candidates:
+        hits = 0
+        for number in range(4):
+            machine = LinearSVC(dual=False, C=value, tol=1e-9).fit(TRAIN[part != number], targets[part != number])
+            hits += (machine.predict(TRAIN[part == number]) == targets[part == number]).sum()
+        assert choice.accuracies[value] == pytest.approx(hits / 60)
+    best = max(choice.accuracies.values())
+    assert choice.regularization == min(value for value in candidates if choice.accuracies[value] == best)
+    assert classify.choose_c(TRAIN, targets, classes=3, candidates=candidates, folds=4, seed=5) == choice
+    easy = classify.choose_c(vectors_of(LABELS, spread=0.01), targets, classes=3, candidates=(100.0, 10.0))
+    assert easy.regularization == 10
+
+
+def test_one_part_may_be_held_out_instead():
+    targets = np.searchsorted(NAMES, LABELS)
+    choice = classify.choose_c(TRAIN, targets, classes=3, candidates=(1.0,), hold_out=0.25, seed=2)
+    test = classify.hold_out_share(targets, 0.25, 2)
+    machine = LinearSVC(dual=False, tol=1e-9).fit(TRAIN[~test], targets[~test])
+    assert choice.accuracies == {1.0: pytest.approx((machine.predict(TRAIN[test]) == targets[test]).mean())}
+
+
+def test_the_chosen_c_is_used_on_all_training_vectors():
+    done = classify.classify(TRAIN, LABELS, TEST, LABELS, candidates=(0.01, 1.0), folds=2)
+    assert done.regularization == done.choice.regularization
+    again = classify.classify(TRAIN, LABELS, TEST, LABELS, regularization=done.regularization)
+    np.testing.assert_array_equal(again.classifier.weights, done.classifier.weights)
+
+
+def test_folds_spread_every_class_evenly():
+    targets = np.array([0] * 10 + [1] * 5 + [2])
+    part = classify.assign_folds(targets, 3, 0)
+    for target, most in ((0, 4), (1, 2), (2, 1)):
+        counts = np.bincount(part[targets == target], minlength=3)
+        assert counts.max() == most
+        assert counts.max() - counts.min() <= 1
+    assert np.bincount(part).max() - np.bincount(part).min() <= 1
+    assert (classify.assign_folds(targets, 3, 1) != part).any()
+
+
+def test_a_share_is_held_out_of_each_class_but_never_all_of_it():
+    targets = np.array([0] * 10 + [1] * 2 + [2])
+    held_out = classify.hold_out_share(targets, 0.3, 0)
+    assert [int(held_out[targets == target].sum()) for target in range(3)] == [3, 1, 0]
+    assert not classify.hold_out_share(targets, 0.0, 0).any()
+    assert [int(classify.hold_out_share(targets, 0.99, 0)[targets == t].sum()) for t in range(3)] == [9, 1, 0]
+
+
+def test_a_class_that_was_not_trained_counts_as_wrong():
+    done = classify.classify(TRAIN, LABELS, TEST[:4], ["ant", "bee", "cow", "dog"], regularization=1.0)
+    assert [score.name for score in done.evaluation.classes] == ["ant", "bee", "cow", "dog"]
+    assert done.evaluation.classes[-1].correct == 0
+    assert done.evaluation.classes[-1].accuracy == 0
+    assert done.evaluation.accuracy <= 0.75
+
+
+def test_a_classifier_comes_back_from_its_file_the_same(tmp_path):
+    settings = {"vectors": "scda_flip+"}
+    done = classify.classify(TRAIN, LABELS, TEST, LABELS, regularization=1.0, settings=settings)
+    for name in ("a", "b"):
+        classify.save(tmp_path / name, done.classifier)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    loaded = classify.load(tmp_path / "a")
+    assert loaded.classes == NAMES
+    assert loaded.settings == {"vectors": "scda_flip+", "kind": "linear SVM"}
+    np.testing.assert_array_equal(loaded.scores(TEST), done.classifier.scores(TEST))
+    assert loaded.predict(TEST) == done.evaluation.predicted
+
+
+def test_weights_come_back_in_order_however_they_lie_in_memory(tmp_path):
+    weights = np.asfortranarray(np.arange(12, dtype=np.float32).reshape(3, 4))
+    classify.save(tmp_path / "file", LinearClassifier(NAMES, weights, np.zeros(3, np.float32)))
+    np.testing.assert_array_equal(classify.load(tmp_path / "file").weights, weights)
+
+
+def test_a_file_that_is_no_classifier_is_refused(tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(UsageError, match="no such classifier file"):
+        classify.load(path)
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(UsageError, match="damaged classifier file"):
+        classify.load(path)
+    safetensors.numpy.save_file({"weights": np.ones((2, 3))}, path)
+    with pytest.raises(UsageError, match="not a classifier that jaxloc wrote"):
+        classify.load(path)
+    classify.save(path, LinearClassifier(("a", "b", "c"), np.ones((2, 3)), np.ones(2)))
+    with pytest.raises(UsageError, match=r"damaged classifier file.*3 classes"):
+        classify.load(path)
+
+
+def test_what_cannot_be_classified_is_refused():
+    def run(vectors=TRAIN, labels=LABELS, test=TEST, test_labels=LABELS, **options):
+        return classify.classify(vectors, labels, test, test_labels, **options)
+
+    with pytest.raises(UsageError, match="all training pictures are of one class, 'ant'"):
+        run(labels=["ant"] * 60)
+    with pytest.raises(UsageError, match="60 vectors, but 59 labels"):
+        run(labels=LABELS[:59])
+    with pytest.raises(UsageError, match="no pictures to train or test on"):
+        run(test=TEST[:0], test_labels=[])
+    with pytest.raises(UsageError, match="1 of 60 vectors hold values that are not numbers"):
+        run(vectors=np.where(np.arange(60)[:, None] == 3, np.nan, TRAIN))
+    with pytest.raises(UsageError, match="6 dimensions, not 5"):
+        run(test=TEST[:, :5], regularization=1.0)
+    with pytest.raises(UsageError, match=r"\[n, d\]"):
+        run(vectors=TRAIN[0])
+    targets = np.searchsorted(NAMES, LABELS)
+    with pytest.raises(UsageError, match="C must be above 0"):
+        classify.choose_c(TRAIN, targets, classes=3, candidates=(0.0, 1.0))
+    with pytest.raises(UsageError, match="at least 2 parts"):
+        classify.choose_c(TRAIN, targets, classes=3, folds=1)
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        classify.choose_c(TRAIN, targets, classes=3, hold_out=1.0)
+    with pytest.raises(UsageError, match="3 pictures are too few"):
+        classify.choose_c(TRAIN[:3], targets[:3], classes=3, hold_out=0.5)
