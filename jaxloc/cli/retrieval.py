@@ -172,9 +172,8 @@ def search(
     gallery: GalleryFolder,
     queries: Paths,
     top: Annotated[int, typer.Option("--top", "-k", help="Results for each query.")] = 10,
-    expand: Annotated[
-        int, typer.Option("--expand", help="α-query expansion with so many of the first results; 0 does not.")
-    ] = 0,
+    expand: Annotated[bool, typer.Option("--expand", help="α-query expansion with the first results.")] = False,
+    expand_with: Annotated[int, typer.Option("--expand-with", help="How many of them.")] = 10,
     alpha: Annotated[float, typer.Option("--alpha", help="Power of the cosine that weighs them.")] = 3.0,
     rerank: Annotated[
         Rerank, typer.Option("--rerank", help="By k-reciprocal neighbours, or by diffusion on the gallery's graph.")
@@ -205,7 +204,7 @@ def search(
     Examples:
     - `jaxloc search gallery query.jpg`
 
-    - `jaxloc search gallery queries --top 20 --expand 5 --html found.html`
+    - `jaxloc search gallery queries --top 20 --expand --html found.html`
     """
     from jaxloc._files import write_text
     from jaxloc.report.search_page import render_search
@@ -215,10 +214,19 @@ def search(
     from jaxloc.run.retrieval.search import search, to_plain
     from jaxloc.run.retrieval.summary import search_text
 
+    if dimensions < 0:
+        raise UsageError(f"--attributes must be at least 0, not {dimensions}")
     if dimensions and html is None:
         raise UsageError("--attributes are shown on the page: name it with --html")
+    if expand_with < 1:
+        raise UsageError(f"--expand-with must be at least 1, not {expand_with}")
     ranking = Ranking(
-        top=top, expand=expand, alpha=alpha, rerank=rerank.value, candidates=candidates, approximate=approximate
+        top=top,
+        expand=expand_with if expand else 0,
+        alpha=alpha,
+        rerank=rerank.value,
+        candidates=candidates,
+        approximate=approximate,
     )
     found = search(
         gallery,

@@ -19,14 +19,14 @@ class Annotated:
         category: name of its own category, where the file gives images one; else ``None``.
         boxes: for each category name, ``(x0, y0, x1, y1, score)`` of its annotations (score 1 where there is none).
         noise_score: if the file holds one.
-        split: the part of a data set it belongs to (``"train"``, ``"test"``, …), if the file says so.
+        splits: the parts of a data set it belongs to (``"train"``, ``"test"``, …), if the file says so.
     """
 
     name: str
     category: str | None
     boxes: Mapping[str, list[tuple[float, float, float, float, float]]]
     noise_score: float | None
-    split: str | None = None
+    splits: tuple[str, ...] = ()
 
     @property
     def categories(self) -> list[str]:
@@ -41,8 +41,8 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
         images by file name.
 
     Raises:
-        UsageError: unreadable, not COCO, or inconsistent (an annotation of no image, an image listed twice, a box
-            without area), naming the file and the entry.
+        UsageError: unreadable, not COCO, or inconsistent (an annotation of no image, an image listed twice in one
+            split, a box without area), naming the file and the entry.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -79,17 +79,25 @@ def _read(coco: dict[str, Any], path: str) -> dict[str, Annotated]:
     images: dict[str, Annotated] = {}
     for entry in coco["images"]:
         name = str(entry["file_name"])
-        if name in images:
-            raise UsageError(f"{path}: lists {name} twice")
         own = entry.get("category_id")
-        images[name] = Annotated(
+        image = Annotated(
             name,
             None if own is None else categories[own],
             boxes.get(entry["id"], {}),
             _noise_score(entry, path),
-            None if entry.get("split") is None else str(entry["split"]),
+            () if entry.get("split") is None else (str(entry["split"]),),
         )
+        images[name] = _in_another_split(images[name], image, path) if name in images else image
     return images
+
+
+def _in_another_split(listed: Annotated, again: Annotated, path: str) -> Annotated:
+    """An image may be listed once for each split it belongs to; with the same category, and its boxes at either."""
+    if not again.splits or again.splits[0] in listed.splits or not listed.splits:
+        raise UsageError(f"{path}: lists {again.name} twice")
+    if again.category != listed.category or (listed.boxes and again.boxes and listed.boxes != again.boxes):
+        raise UsageError(f"{path}: lists {again.name} twice, with different contents")
+    return dataclasses.replace(listed, boxes=listed.boxes or again.boxes, splits=listed.splits + again.splits)
 
 
 def _noise_score(entry: dict[str, Any], path: str) -> float | None:

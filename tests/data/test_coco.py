@@ -159,6 +159,24 @@ def test_an_image_listed_twice_is_named(coco, write):
         read_coco(write(coco))
 
 
+def test_an_image_may_be_listed_once_for_each_split(coco, write):
+    coco["images"][0]["split"] = "train"
+    coco["images"].append(dict(coco["images"][0], id=3, split="test"))
+    image = read_coco(write(coco))["dogs/a.jpg"]
+    assert image.splits == ("train", "test")
+    assert image.boxes
+    coco["images"].append(dict(coco["images"][0], id=4, split="test"))
+    with pytest.raises(UsageError, match=r"lists dogs/a\.jpg twice"):
+        read_coco(write(coco))
+
+
+def test_an_image_listed_with_different_contents_is_refused(coco, write):
+    coco["images"][0]["split"] = "train"
+    coco["images"].append(dict(coco["images"][0], id=3, split="test", category_id=None))
+    with pytest.raises(UsageError, match=r"dogs/a\.jpg twice, with different contents"):
+        read_coco(write(coco))
+
+
 def test_two_images_of_one_number_are_refused_because_they_would_share_their_boxes(coco, write):
     coco["images"].append({"id": 1, "file_name": "dogs/c.jpg"})
     with pytest.raises(UsageError, match=r"coco\.json: .*\b1\b"):

@@ -1,6 +1,8 @@
 """The pictures of a retrieval job and their labels, from folders or from a COCO file."""
 
+import contextlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,19 +20,28 @@ class Labelled(NamedTuple):
     Attributes:
         source: the file and its name.
         label: its kind, or ``None`` if unknown.
-        split: the part of the data set it belongs to, if a COCO file says so.
+        splits: the parts of the data set it belongs to, if a COCO file says so.
         boxes: its true boxes ``(x0, y0, x1, y1)`` of its own category, from a COCO file.
     """
 
     source: Source
     label: str | None
-    split: str | None = None
+    splits: tuple[str, ...] = ()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
 
     @property
     def key(self) -> str:
         """The absolute path as text that can be written in any file: what identifies a picture in a gallery."""
         return os.fsencode(self.source.path).decode("utf-8", "backslashreplace")
+
+
+def path_of(key: str) -> Path:
+    """The file that a key was made of."""
+    path = Path(key)
+    if "\\x" not in key or path.exists():
+        return path
+    data = re.sub(rb"\\x([89a-f][0-9a-f])", lambda found: bytes.fromhex(found[1].decode()), key.encode())
+    return Path(os.fsdecode(data))
 
 
 def find_pictures(
@@ -45,8 +56,8 @@ def find_pictures(
     Args:
         paths: folders, pictures, or text files of paths.
         labels: a COCO file that says each image's category (``category_id``, or that of its boxes); file names are
-            relative to it. Without one, a picture's label is the sub-folder it lies in.
-        splits: only pictures whose ``split`` in the COCO file is one of these.
+            relative to it. Without one, a picture's label is the sub-folder it lies in, of whichever path it is under.
+        splits: only pictures that are in one of these splits of the COCO file.
         exclude: folders in which no picture is looked for.
 
     Raises:
@@ -55,7 +66,10 @@ def find_pictures(
     if splits and labels is None:
         raise UsageError("a split needs --labels with a COCO file whose images have one")
     sets = find_sets(paths, per_folder=True, exclude=exclude)
-    pictures = [Labelled(source, images.name) for images in sets for source in images.sources]
+    pictures = [Labelled(source, _as_text(images.name)) for images in sets for source in images.sources]
+    if len(paths) > 1 and labels is None:
+        folders = _folders(paths, exclude)
+        pictures = [picture._replace(label=folders[picture.source.path]) for picture in pictures]
     if labels is not None:
         truth = read_coco(labels)
         base = Path(os.path.abspath(labels)).parent
@@ -66,24 +80,40 @@ def find_pictures(
                 f"{next(iter(truth), 'nothing')!r}, relative to its own folder"
             )
     if splits:
-        known = sorted({picture.split for picture in pictures if picture.split is not None})
+        known = sorted({split for picture in pictures for split in picture.splits})
         missing = [split for split in splits if split not in known]
         if missing:
             raise UsageError(
                 f"{labels}: no picture has the split {missing[0]!r}; there are {', '.join(known) or 'none'}"
             )
-        pictures = [picture for picture in pictures if picture.split in splits]
+        pictures = [picture for picture in pictures if set(picture.splits) & set(splits)]
     return sorted(pictures, key=lambda picture: (picture.source.name, str(picture.source.path)))
+
+
+def _folders(paths: Paths, exclude: Paths) -> dict[Path, str]:
+    """The sub-folder of each picture below the path it was given by: the same one under each path is one label."""
+    found: dict[Path, str] = {}
+    for path in paths:
+        with contextlib.suppress(UsageError):  # one of several may hold no picture
+            for images in find_sets([path], per_folder=True, exclude=exclude):
+                for source in images.sources:
+                    found.setdefault(source.path, _as_text(images.name))
+    return found
+
+
+def _as_text(name: str) -> str:
+    """A name that can be written in any file, whatever its bytes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _with_truth(picture: Labelled, truth: dict[str, Annotated], base: Path) -> Labelled:
     relative = Path(os.path.relpath(picture.source.path, base)).as_posix()
     known = truth.get(relative) or truth.get(picture.source.name)
     if known is None or len(known.categories) != 1:
-        return Labelled(picture.source, None, None if known is None else known.split)
-    label = known.categories[0]
-    boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1, _ in known.boxes.get(label, []))
-    return Labelled(picture.source, label, known.split, boxes)
+        return Labelled(picture.source, None, () if known is None else known.splits)
+    label = _as_text(known.categories[0])
+    boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1, _ in known.boxes.get(known.categories[0], []))
+    return Labelled(picture.source, label, known.splits, boxes)
 
 
 def check_labels(pictures: Sequence[str | None], what: str) -> None:
