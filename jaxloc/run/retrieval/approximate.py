@@ -5,6 +5,7 @@ the default: an approximate index pays from about a million pictures on.
 """
 
 import dataclasses
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,8 @@ from jaxloc.run.retrieval.vectors import SearchedVectors
 KINDS = ("hnsw", "ivf-pq")
 _SAMPLE = 1000
 _TRAINING = 1 << 18
+_EACH, _CODEWORDS = 40, 256
+"""Vectors that each centre of a list or codeword is trained on at least, and codewords of a product quantiser."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +57,20 @@ def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hn
         seed: decides the sample it is trained and measured on.
 
     Raises:
-        UsageError: FAISS is not installed, the gallery is too small for the kind, or there is none.
+        UsageError: FAISS is not installed, the gallery is too small for the kind, there is none, or the index cannot
+            be written.
     """
     faiss = _faiss()
+    if seed < 0:
+        raise UsageError(f"seed must be at least 0, not {seed}")
     opened = Gallery.open(gallery)
     vectors = SearchedVectors(opened)
-    dimension = vectors.gather(np.zeros(1, np.int64)).shape[1]
     generator = np.random.default_rng(seed)
-    index = _make(faiss, kind, len(vectors), dimension)
+    queries = vectors.gather(np.sort(generator.permutation(len(vectors))[:_SAMPLE]))
+    queries = queries[queries.any(1)]  # a picture in which nothing was selected is near to none
+    if not len(queries):
+        raise UsageError(f"{opened.folder}: in no picture of the gallery was anything selected")
+    index = _make(faiss, kind, len(vectors), queries.shape[1])
     if not index.is_trained:
         chosen = np.sort(generator.permutation(len(vectors))[:_TRAINING])
         index.train(vectors.gather(chosen))
@@ -71,11 +80,14 @@ def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hn
             index.add(part)
             bar.update(len(part))
     path = _path(opened)
-    with atomic_path(path) as temporary:
-        faiss.write_index(index, str(temporary))
-    write_text(path.with_suffix(".digest"), f"{kind} {vectors.digest()}\n")
-    chosen = np.sort(generator.permutation(len(vectors))[:_SAMPLE])
-    queries, k = vectors.gather(chosen), min(10, len(vectors))
+    try:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+        write_text(path.with_suffix(".digest"), f"{kind} {vectors.digest()} {_checksum(path)}\n")
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{path}: cannot be written ({reason}): free some space and run the same again") from error
+    k = min(10, len(vectors))
     exact = nearest(queries, vectors, k).rows
     _, found = index.search(queries, k)
     recall = float(np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found, strict=True)]))
@@ -93,20 +105,22 @@ def nearest_approximate(queries: np.ndarray, vectors: SearchedVectors, k: int) -
     path = _path(gallery)
     cure = f"build it with `jaxloc approximate {gallery.folder}`"
     try:
-        digest = path.with_suffix(".digest").read_text(encoding="utf-8").split()[1]
-    except (OSError, IndexError) as error:
+        _, digest, checksum = path.with_suffix(".digest").read_text(encoding="utf-8").split()
+        found = _checksum(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{gallery.folder}: no approximate index here: {cure}") from error
     if digest != vectors.digest():
         raise UsageError(f"{path}: made before the gallery was changed: {cure}")
-    try:
-        index = faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise UsageError(f"{path}: damaged ({str(error).splitlines()[0]}): {cure}") from error
+    if found != checksum:
+        raise UsageError(f"{path}: damaged (its checksum is wrong): {cure}")
+    with path.open("rb") as file:
+        index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
     if hasattr(index, "hnsw"):
         index.hnsw.efSearch = max(64, 2 * k)
     _, rows = index.search(np.ascontiguousarray(queries, np.float32), k)
-    scores = np.einsum("qkd,qd->qk", vectors.gather(rows), queries)
-    scores[rows < 0] = -np.inf
+    neighbors = vectors.gather(np.maximum(rows, 0))
+    scores = np.einsum("qkd,qd->qk", neighbors, queries)
+    scores[(rows < 0) | ~neighbors.any(-1)] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")
     return Ranked(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
 
@@ -119,16 +133,22 @@ def _make(faiss: Any, kind: str, number: int, dimension: int) -> Any:
         return index
     if kind != "ivf-pq":
         raise UsageError(f"unknown kind {kind!r}; choose one of {', '.join(KINDS)}")
-    lists = max(1, int(4 * number**0.5))
-    if number < max(40 * lists, 40 * 256):
+    if number < _EACH * _CODEWORDS:
         raise UsageError(
-            f"ivf-pq needs at least {max(40 * lists, 40 * 256):,} vectors to be trained on, the gallery has "
-            f"{number:,}: use hnsw, or the exact search"
+            f"ivf-pq needs at least {_EACH * _CODEWORDS:,} vectors to be trained on, the gallery has {number:,}: "
+            "use hnsw, or the exact search"
         )
+    lists = min(int(4 * number**0.5), number // _EACH)
     codes = next(size for size in (64, 48, 32, 16, 8, 4, 2, 1) if dimension % size == 0)
     index = faiss.index_factory(dimension, f"OPQ{codes},IVF{lists},PQ{codes}", faiss.METRIC_INNER_PRODUCT)
     faiss.extract_index_ivf(index).nprobe = max(1, lists // 16)
     return index
+
+
+def _checksum(path: Path) -> str:
+    """Of the file: FAISS believes what it reads, and would follow a damaged link of the graph anywhere."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _path(gallery: Gallery) -> Path:

@@ -17,6 +17,7 @@ from jaxloc.clustering import KMeans, fit_kmeans
 from jaxloc.errors import UsageError
 from jaxloc.mixture import GaussianMixture, fit_gaussian_mixture
 from jaxloc.models import FeatureMap
+from jaxloc.run.retrieval import checksums
 from jaxloc.run.retrieval.describing import object_masks
 from jaxloc.run.retrieval.descriptors import Codebooks, Needs
 from jaxloc.run.retrieval.options import Describing
@@ -163,8 +164,8 @@ def save(path: Path, codebooks: Codebooks) -> None:
         arrays |= {f"mixture/{name}": np.asarray(value) for name, value in codebooks.mixture._asdict().items()}
     if codebooks.regions is not None:
         mean, projection = codebooks.regions
-        arrays |= {"regions/mean": np.asarray(mean), "regions/projection": np.ascontiguousarray(projection)}
-    write_safetensors(path, arrays, {"format": _FORMAT})
+        arrays |= {"regions/mean": np.asarray(mean), "regions/projection": np.asarray(projection)}
+    write_safetensors(path, arrays, {"format": _FORMAT, "arrays_checksum": checksums.of_arrays(arrays)})
 
 
 def load(path: Path) -> Codebooks:
@@ -175,9 +176,13 @@ def load(path: Path) -> Codebooks:
     """
     try:
         with safetensors.safe_open(path, "np") as file:
-            if (file.metadata() or {}).get("format") != _FORMAT:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != _FORMAT:
                 raise ValueError("not codebooks of jaxloc")
-            arrays = {name: jnp.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if checksums.of_arrays(stored) != metadata.get("arrays_checksum"):
+            raise ValueError("its checksum is wrong")
+        arrays = {name: jnp.asarray(array) for name, array in stored.items()}
         return Codebooks(
             KMeans(arrays["kmeans/centers"]) if "kmeans/centers" in arrays else None,
             GaussianMixture(*(arrays[f"mixture/{name}"] for name in GaussianMixture._fields))

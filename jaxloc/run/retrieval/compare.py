@@ -24,8 +24,9 @@ from jaxloc.run.retrieval.pictures import Labelled, Paths, check_labels, find_pi
 from jaxloc.run.retrieval.scoring import Scored, score
 from jaxloc.run.stream import SetStream, count_sizes, look_at_sizes
 
-WHITENINGS = ("none", "pca-256:0", "svd-256:0", "pca-256", "svd-256")
-"""Those of the paper's table 4, and PCA+whitening, which it leaves out of the table as much worse."""
+WHITENINGS = ("none", "pca-256:0", "svd-256:0", "pca-256", "svd-256", "svd-16", "svd-64:0.5")
+"""Those of the paper's table 4, PCA+whitening, which it leaves out of the table as much worse, and two for sets of a few
+hundred pictures, which do not carry 256 whitened dimensions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +104,13 @@ def compare(
     pictures = _choose(paths, labels, queries, query_splits)
     check_labels([one.picture.label for one in pictures], "pictures")
     weights = load_weights(options, ["fc8" if any(KINDS[name].top for name in descriptors) else options.layer])
-    reasons = {} if descriptors else _impossible(weights, pictures)
+    reasons = _impossible(weights, pictures)
+    for name in descriptors:
+        if name in reasons:
+            raise UsageError(f"{name} cannot be made: {reasons[name]}")
     names = [name for name in descriptors or KINDS if name not in reasons]
     described = _describe([one.picture for one in pictures], Describer(options, names, weights), options, names)
+    reasons |= described.reasons
     read = [number for number in range(len(pictures)) if number not in described.skipped]
     asked = np.array([row for row, number in enumerate(read) if pictures[number].is_query], int)
     searched = np.array([row for row, number in enumerate(read) if not pictures[number].is_query], int)
@@ -161,6 +166,7 @@ def _impossible(weights: Weights, pictures: Sequence[_Chosen]) -> dict[str, str]
 class _Vectors(NamedTuple):
     vectors: dict[str, np.ndarray]
     skipped: dict[int, str]
+    reasons: dict[str, str]
 
 
 def _describe(pictures: list[Labelled], describer: Describer, options: Describing, names: Sequence[str]) -> _Vectors:
@@ -174,6 +180,7 @@ def _describe(pictures: list[Labelled], describer: Describer, options: Describin
     stream = SetStream(ImageSet("pictures", sources), options, describer, sizes, bucket)
     fitter = CodebookFitter(set(needs.values()), options)
     found: dict[str, dict[int, np.ndarray]] = {name: {} for name in names}
+    reasons: dict[str, str] = {}
 
     def keep(name: str, indices: np.ndarray, vectors: np.ndarray) -> None:
         found[name].update((number, vectors[place]) for place, number in enumerate(indices.tolist()) if number >= 0)
@@ -193,13 +200,16 @@ def _describe(pictures: list[Labelled], describer: Describer, options: Describin
                 fitter.add([sources[n].name if n >= 0 else None for n in batch.indices.tolist()], top[options.layer])
                 cache.put(batch, top)
         if needs and stream.sizes:
-            codebooks = fitter.fit()
-            for indices, original_sizes, maps in feature_batches(stream, describer, "encoding", cache):
+            try:
+                codebooks = fitter.fit()
+            except UsageError as error:
+                reasons, needs = dict.fromkeys(needs, str(error)), {}
+            for indices, original_sizes, maps in feature_batches(stream, describer, "encoding", cache) if needs else ():
                 result = describer.describe(maps, None, original_sizes, list(needs), codebooks)
                 for name in needs:
                     keep(name, indices, result.vectors[name])
     vectors = {name: np.stack([some[number] for number in sorted(some)]) for name, some in found.items() if some}
-    return _Vectors(vectors, dict(stream.skipped))
+    return _Vectors(vectors, dict(stream.skipped), reasons)
 
 
 def _boxes(name: str, batch: Batch, pictures: list[Labelled], predicted: np.ndarray) -> np.ndarray:
@@ -240,7 +250,7 @@ def to_plain(result: Comparison) -> dict[str, object]:
 
     def line(one: Line) -> dict[str, object]:
         values = {"descriptor": one.descriptor, "whitening": one.whitening, "dimension": one.dimension}
-        return values | ({"reason": one.reason} if one.scored is None else dataclasses.asdict(one.scored.mean))
+        return values | ({"reason": one.reason} if one.scored is None else one.scored.mean.to_plain())
 
     return {
         "queries": result.queries,

@@ -22,6 +22,7 @@ class Kind:
 
     Attributes:
         title: as a table calls it.
+        selects: whether it is made of the selected cells only, and zero where there are none.
         lower: whether it needs the lower layer.
         flip: whether it needs the mirrored picture.
         top: whether it needs a classifier's output (fc8).
@@ -30,6 +31,7 @@ class Kind:
 
     title: str
     explanation: str
+    selects: bool = False
     lower: bool = False
     flip: bool = False
     top: bool = False
@@ -40,19 +42,21 @@ KINDS: dict[str, Kind] = {
     "fc8_box": Kind("fc8_predBBox", "the classifier's output for SCDA's box", top=True),
     "fc8_truth": Kind("fc8_gtBBox", "the classifier's output for the true box", top=True),
     "pool5": Kind("Pool5", "average and max of all cells, without selection"),
-    "fv": Kind("selectFV", "Fisher vector of the selected cells"),
-    "vlad": Kind("selectVLAD", "VLAD of the selected cells"),
+    "fv": Kind("selectFV", "Fisher vector of the selected cells", selects=True),
+    "vlad": Kind("selectVLAD", "VLAD of the selected cells", selects=True),
     "spoc": Kind("SPoC (w/o cen.)", "sum of all cells"),
     "spoc_center": Kind("SPoC (with cen.)", "sum of all cells, those near the centre counting more"),
     "crow": Kind("CroW", "sum of all cells, weighted over cells and channels"),
     "mac": Kind("MAC", "max of all cells"),
     "rmac": Kind("R-MAC", "max of regions at several scales, summed"),
     "gem": Kind("GeM", "generalized mean of all cells"),
-    "avg": Kind("avgPool", "average of the selected cells"),
-    "max": Kind("maxPool", "max of the selected cells"),
-    "scda": Kind("SCDA", "average and max of the selected cells"),
-    "scda+": Kind("SCDA+", "SCDA of two layers", lower=True),
-    "scda_flip+": Kind("SCDA_flip+", "SCDA+ of the picture and of its mirror image", lower=True, flip=True),
+    "avg": Kind("avgPool", "average of the selected cells", selects=True),
+    "max": Kind("maxPool", "max of the selected cells", selects=True),
+    "scda": Kind("SCDA", "average and max of the selected cells", selects=True),
+    "scda+": Kind("SCDA+", "SCDA of two layers", selects=True, lower=True),
+    "scda_flip+": Kind(
+        "SCDA_flip+", "SCDA+ of the picture and of its mirror image", selects=True, lower=True, flip=True
+    ),
 }
 """In the order of the paper's table 3."""
 

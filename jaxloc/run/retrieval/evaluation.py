@@ -49,7 +49,7 @@ def evaluate_retrieval(
     Args:
         gallery: a folder that ``index`` made.
         queries: pictures, folders, lists of paths, or one other gallery; without any, each picture of the gallery
-            in turn is a query against the rest.
+            in turn is a query against the rest. A query that is in the gallery itself is left out of its own ranking.
         options: weights and how to read, for queries that are pictures.
         labels: a COCO file of the queries' labels; by default each picture's sub-folder is its label.
         splits: only queries of these parts of the data set, as the COCO file tells.
@@ -57,45 +57,60 @@ def evaluate_retrieval(
     Raises:
         JaxlocError: labels are missing, the galleries do not go together, or nothing could be read.
     """
+    from_gallery = len(queries) == 1 and Gallery.is_one(queries[0])
+    if (labels is not None or splits) and (from_gallery or not queries):
+        raise UsageError(
+            "labels and splits are those of pictures to search with, and there are none: name them with --queries, or "
+            "index the gallery again with --labels"
+        )
     opened = Gallery.open(gallery)
     vectors = SearchedVectors(opened)
-    searched, kinds = vectors.all(), opened.whole_table().labels
+    table = opened.whole_table()
+    searched, kinds = vectors.all(), table.labels
     check_labels(list(kinds), "pictures of the gallery")
     skipped: dict[str, str] = {}
-    same = None
     if not queries:
-        asked, wanted, same = searched, kinds, np.arange(len(searched))
-    elif len(queries) == 1 and Gallery.is_one(queries[0]):
-        asked, wanted = _of_gallery(Gallery.open(queries[0]), opened, vectors)
+        asked, wanted, paths = searched, kinds, table.paths
+    elif from_gallery:
+        asked, wanted, paths = _of_gallery(Gallery.open(queries[0]), opened, vectors)
     else:
         found = find_pictures(queries, labels=labels, splits=splits)
         check_labels([picture.label for picture in found], "queries")
         described = describe_queries(opened, found, options or Reading())
         asked = vectors.prepare(described.vectors)
         wanted = np.array([one.picture.label for one in described.asked], object)
+        paths = [one.picture.key for one in described.asked]
         skipped = described.skipped
     if not set(wanted) & set(kinds):
         raise UsageError(
             f"no label in common: queries have {_some(wanted)}, the gallery has {_some(kinds)}; "
             "name the same COCO file, or the same folders"
         )
+    places = {path: place for place, path in enumerate(table.paths)}
+    same = np.array([places.get(path, -1) for path in paths])
     scored = score(asked, wanted, searched, kinds, same=same)
-    return RetrievalEvaluation(scored, len(searched), searched.shape[1], same is not None, skipped, vectors.warnings)
+    warnings, both = list(vectors.warnings), int((same >= 0).sum())
+    if queries and both:
+        warnings.append(f"{both} queries are in the gallery themselves: each is left out of its own ranking")
+    return RetrievalEvaluation(scored, len(searched), searched.shape[1], not queries, skipped, warnings)
 
 
-def _of_gallery(queries: Gallery, gallery: Gallery, vectors: SearchedVectors) -> tuple[np.ndarray, np.ndarray]:
+def _of_gallery(
+    queries: Gallery, gallery: Gallery, vectors: SearchedVectors
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     difference = gallery.description.difference(queries.description)
     if difference:
         raise UsageError(
             f"{queries.folder} and {gallery.folder} cannot be compared: they differ in {difference}; "
             "index the queries again as the gallery was"
         )
-    kinds = queries.whole_table().labels
+    table = queries.whole_table()
+    kinds = table.labels
     if not len(kinds):
         raise UsageError(f"{queries.folder}: the gallery is empty: add pictures with `jaxloc index`")
     check_labels(list(kinds), "queries")
     parts = [part for number in queries.shards if len(part := queries.vectors(number))]
-    return vectors.prepare(np.concatenate(parts)), kinds
+    return vectors.prepare(np.concatenate(parts)), kinds, table.paths
 
 
 def _some(labels: np.ndarray) -> str:
@@ -106,8 +121,8 @@ def _some(labels: np.ndarray) -> str:
 def to_plain(result: RetrievalEvaluation) -> dict[str, object]:
     """An evaluation as plain values for JSON."""
     return {
-        "mean": dataclasses.asdict(result.scored.mean),
-        "classes": {label: dataclasses.asdict(scores) for label, scores in result.scored.classes.items()},
+        "mean": result.scored.mean.to_plain(),
+        "classes": {label: scores.to_plain() for label, scores in result.scored.classes.items()},
         "gallery": result.gallery,
         "dimension": result.dimension,
         "leave_one_out": result.leave_one_out,

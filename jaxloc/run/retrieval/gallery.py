@@ -27,7 +27,9 @@ import safetensors
 from jaxloc import __version__
 from jaxloc._files import write_bytes, write_safetensors, write_text
 from jaxloc.errors import UsageError
-from jaxloc.run.retrieval import tables
+from jaxloc.run.retrieval import checksums, tables
+from jaxloc.run.retrieval.descriptors import check_descriptor
+from jaxloc.run.retrieval.options import Describing, WhitenSpec
 from jaxloc.run.retrieval.tables import Row, Table
 
 FORMAT = "jaxloc-gallery-1"
@@ -120,8 +122,8 @@ class Gallery:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values.pop("format") != FORMAT:
-                raise UsageError(f"{path}: not a gallery of this version of jaxloc ({FORMAT}): index again")
-            return cls(Path(folder), Description(**values))
+                raise ValueError(f"not written by this version of jaxloc, {FORMAT}")
+            return cls(Path(folder), _checked(Description(**values)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: damaged ({error}): make the gallery again with `jaxloc index`") from error
 
@@ -166,7 +168,7 @@ class Gallery:
             "format": FORMAT,
             "table": name,
             "table_checksum": checksum,
-            "vectors_checksum": _checksum(vectors),
+            "vectors_checksum": checksums.of_array(vectors),
             "skipped": json.dumps([dataclasses.asdict(skip) for skip in skipped]),
         }
         write_safetensors(self._vectors_path(number), {"vectors": vectors}, metadata)
@@ -179,7 +181,7 @@ class Gallery:
         """
         path = self._vectors_path(number)
         values, metadata = _read(path)
-        if _checksum(values) != metadata.get("vectors_checksum"):
+        if checksums.of_array(values) != metadata.get("vectors_checksum"):
             raise _damaged(path, "its checksum is wrong")
         return values
 
@@ -218,7 +220,25 @@ class Gallery:
 
     def skipped(self) -> list[Skip]:
         """Pictures that gave no vector, of every shard."""
-        return [Skip(**skip) for number in self.shards for skip in json.loads(self._metadata(number)["skipped"])]
+        return [skip for number in self.shards for skip in self._skipped(number)]
+
+    def _skipped(self, number: int) -> list[Skip]:
+        try:
+            return [Skip(**skip) for skip in json.loads(self._metadata(number)["skipped"])]
+        except (ValueError, TypeError) as error:
+            raise _damaged(self._vectors_path(number), f"its list of skipped pictures: {error}") from error
+
+    def relabel(self, labels: Mapping[str, str | None]) -> None:
+        """Give pictures their labels, shard by shard; the vectors stay as they are.
+
+        Args:
+            labels: by path, as it stands in the table; those of other pictures stay.
+        """
+        for number in self.shards:
+            rows = self.table(number).rows()
+            changed = [row._replace(label=labels.get(row.path, row.label)) for row in rows]
+            if changed != rows:
+                self.write_shard(number, self.vectors(number), changed, self._skipped(number))
 
     def remove(self, paths: Iterable[str]) -> int:
         """Take pictures out, shard by shard; returns how many were there, vectors and skipped pictures alike.
@@ -228,8 +248,7 @@ class Gallery:
         """
         unwanted, removed = set(paths), 0
         for number in self.shards:
-            table, metadata = self.table(number), self._metadata(number)
-            skipped = [Skip(**skip) for skip in json.loads(metadata["skipped"])]
+            table, skipped = self.table(number), self._skipped(number)
             keep = np.array([path not in unwanted for path in table.paths], bool)
             kept_skips = [skip for skip in skipped if skip.path not in unwanted]
             gone = int((~keep).sum()) + len(skipped) - len(kept_skips)
@@ -277,7 +296,7 @@ class Gallery:
             "format": FORMAT,
             "source_checksum": self.vectors_checksum(number),
             "whitening_checksum": whitening_checksum,
-            "vectors_checksum": _checksum(vectors),
+            "vectors_checksum": checksums.of_array(vectors),
         }
         write_safetensors(self._whitened_path(number), {"vectors": vectors}, metadata)
 
@@ -290,7 +309,7 @@ class Gallery:
         expected = (self.vectors_checksum(number), whitening_checksum)
         if (metadata.get("source_checksum"), metadata.get("whitening_checksum")) != expected:
             return None
-        if _checksum(values) != metadata.get("vectors_checksum"):
+        if checksums.of_array(values) != metadata.get("vectors_checksum"):
             raise _damaged(path, "its checksum is wrong")
         return values
 
@@ -317,6 +336,18 @@ class Gallery:
         return self.folder / "whitened" / f"{number:08d}.safetensors"
 
 
+def _checked(made: Description) -> Description:
+    """Raise ``ValueError`` unless a description can be one that was written."""
+    check_descriptor(made.descriptor)
+    WhitenSpec.parse(made.whiten)
+    texts = (made.architecture, made.weights_checksum)
+    if not (all(isinstance(text, str) for text in texts) and isinstance(made.shard_size, int) and made.shard_size > 0):
+        raise ValueError("a value of the wrong kind")
+    if Describing().fingerprint().keys() - dict(made.settings).keys():
+        raise ValueError("settings are missing")
+    return made
+
+
 def _read(path: Path) -> tuple[np.ndarray, dict[str, str]]:
     try:
         with safetensors.safe_open(path, "np") as file:
@@ -331,10 +362,6 @@ def _read_metadata(path: Path) -> dict[str, str]:
             return file.metadata() or {}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
-
-
-def _checksum(values: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def _damaged(path: Path, why: str, shard: Path | None = None) -> UsageError:

@@ -20,11 +20,12 @@ from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval import post
 from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_pictures
 from jaxloc.run.retrieval.describing import Describer
-from jaxloc.run.retrieval.descriptors import Codebooks, needed_codebook
+from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Description, Gallery, Skip
 from jaxloc.run.retrieval.options import IndexOptions, WhitenSpec
 from jaxloc.run.retrieval.pictures import Labelled, Paths, find_pictures
 from jaxloc.run.retrieval.tables import Row
+from jaxloc.run.retrieval.vectors import SearchedVectors
 from jaxloc.run.stream import SetStream, count_sizes, look_at_sizes
 
 _JOURNAL = "job.json"
@@ -42,6 +43,7 @@ class Indexed:
         dimension: of the vectors that are searched.
         not_found: pictures of the gallery in which nothing was selected: they rank last.
         skipped: pictures that could not be described.
+        warnings: what the user should know.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Indexed:
     dimension: int
     not_found: int
     skipped: list[Skip]
+    warnings: list[str]
 
 
 def index(
@@ -69,16 +72,37 @@ def index(
     Args:
         paths: folders, pictures, or text files of paths.
         out: the gallery's folder.
-        options: what to do; those that vectors depend on must be the gallery's.
-        labels: a COCO file of labels; by default each picture's sub-folder is its label.
+        options: what to do; those that vectors depend on must be the gallery's. By default all are.
+        labels: a COCO file of labels, for pictures that are there already too; by default the label of a new picture
+            is its sub-folder.
         splits: only pictures of these parts of the data set, as the COCO file tells.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    options = options or IndexOptions()
-    exists = Gallery.is_one(out)
     pictures = find_pictures(paths, labels=labels, splits=splits, exclude=[out])
+    return index_pictures(pictures, out, options, relabel=labels is not None)
+
+
+def index_pictures(
+    pictures: list[Labelled],
+    out: str | os.PathLike[str],
+    options: IndexOptions | None = None,
+    *,
+    relabel: bool = False,
+) -> Indexed:
+    """``index`` for pictures that are listed already.
+
+    Args:
+        pictures: in order of name.
+        out: the gallery's folder.
+        options: as of ``index``.
+        relabel: give pictures that are there already these labels too.
+
+    Raises:
+        JaxlocError: as ``index``.
+    """
+    options = options or default_options(out)
     folder = outputs.prepare(out)
     describer = Describer(options, [options.descriptor])
     architecture = describer.weights.network.architecture
@@ -91,12 +115,14 @@ def index(
         whiten=options.whiten,
     )
     with _locked(folder):
-        if exists:
+        if Gallery.is_one(folder):
             gallery = Gallery.open(folder)
             check_same(gallery, description)
         else:
             gallery = Gallery.create(folder, description)
         with _disk_errors(folder):
+            if relabel:
+                gallery.relabel({picture.key: picture.label for picture in pictures})
             return _extend(gallery, describer, options, pictures)
 
 
@@ -130,7 +156,7 @@ def remove(gallery: str | os.PathLike[str], pictures: Sequence[str]) -> int:
                 raise UsageError(f"{gallery}: holds no picture {picture}; its table has name and path of each")
             paths |= found
         number = opened.remove(paths)
-        if any(len(opened.table(shard)) for shard in opened.shards):
+        if opened.whitening_path.exists() and any(len(opened.table(shard)) for shard in opened.shards):
             _whiten(opened)
         return number
 
@@ -170,8 +196,9 @@ def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, pictu
         present=len(pictures) - len(pending),
         total=len(table),
         dimension=dimension,
-        not_found=table.not_found,
+        not_found=table.not_found if KINDS[options.descriptor].selects else 0,
         skipped=skipped,
+        warnings=SearchedVectors(gallery).warnings,
     )
 
 
@@ -264,19 +291,26 @@ def _describe(
         for position, number in enumerate(batch.indices.tolist()):
             if number >= 0:
                 found[number] = result.vectors[name][position], bool(result.found[position]), result.boxes[position]
-    order = sorted(found)
-    paths = [pending[number].source.path for number in order]
-    checksums = read_ahead(_checksum, paths, workers=os.cpu_count() or 1, ahead=64)
+    paths = [pending[number].source.path for number in sorted(found)]
+    made = read_ahead(_checksum, paths, workers=os.cpu_count() or 1, ahead=64)
+    checksums = dict(zip(sorted(found), made, strict=True))
+    order = [number for number, checksum in checksums.items() if checksum is not None]
+    stream.skipped |= dict.fromkeys(found.keys() - set(order), "it vanished while it was described")
     rows = [
         _row(pending[number], stream.sizes[number], found[number][1], found[number][2], checksum)
-        for number, checksum in zip(order, checksums, strict=True)
+        for number, checksum in checksums.items()
+        if checksum is not None
     ]
     return np.stack([found[number][0] for number in order]) if order else np.zeros((0, 0)), rows
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checksum(path: Path) -> str | None:
+    """Of a file; ``None`` if it cannot be read any more."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _row(picture: Labelled, size: tuple[int, int], found: bool, box: np.ndarray, checksum: str) -> Row:

@@ -12,6 +12,7 @@ import safetensors
 from jaxloc import moments, whitening
 from jaxloc._files import write_safetensors
 from jaxloc.errors import UsageError
+from jaxloc.run.retrieval import checksums
 from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.run.retrieval.pictures import check_labels
 from jaxloc.whitening import Whitening
@@ -87,7 +88,8 @@ def apply(fitted: Whitening, vectors: np.ndarray) -> np.ndarray:
 def save(path: Path, fitted: Whitening, spec: str) -> None:
     """Write a fitted post-processing, in one step; the same gives the same bytes."""
     arrays = {name: np.ascontiguousarray(value) for name, value in fitted._asdict().items()}
-    write_safetensors(path, arrays, {"format": _FORMAT, "whiten": spec})
+    metadata = {"format": _FORMAT, "whiten": spec, "arrays_checksum": checksums.of_arrays(arrays)}
+    write_safetensors(path, arrays, metadata)
 
 
 def load(path: Path) -> tuple[Whitening, str, str]:
@@ -102,7 +104,9 @@ def load(path: Path) -> tuple[Whitening, str, str]:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise ValueError("not a whitening of jaxloc")
-            fitted = Whitening(*(jnp.asarray(file.get_tensor(name)) for name in Whitening._fields))
-        return fitted, metadata["whiten"], checksum
+            arrays = {name: file.get_tensor(name) for name in Whitening._fields}
+        if checksums.of_arrays(arrays) != metadata["arrays_checksum"]:
+            raise ValueError("its checksum is wrong")
+        return Whitening(**{name: jnp.asarray(array) for name, array in arrays.items()}), metadata["whiten"], checksum
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
         raise UsageError(f"{path}: damaged ({error}): delete it and run `jaxloc index` again") from error

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from jaxloc import metrics
 
 RECALLS = (1, 2, 4, 8)
+_MEASURES = ("top1", "top5", "ap_step", "ap_trapezoid")
 _BLOCK = 1 << 24
 
 
@@ -32,6 +33,11 @@ class Scores:
     ap_step: float
     ap_trapezoid: float
     recalls: tuple[float, ...]
+
+    def to_plain(self) -> dict[str, object]:
+        """As plain values for JSON: null where there is no query to count."""
+        values = dataclasses.asdict(self) | {"recalls": list(self.recalls)}
+        return values if self.queries else values | dict.fromkeys(_MEASURES) | {"recalls": [None] * len(RECALLS)}
 
 
 @dataclasses.dataclass(frozen=True)

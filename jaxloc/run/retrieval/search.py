@@ -1,6 +1,7 @@
 """Search a gallery with pictures: describe them as the gallery was, rank, and gather what there is to show."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 
@@ -14,8 +15,9 @@ from jaxloc.report.overlays import make_thumbnail
 from jaxloc.report.records import Skipped
 from jaxloc.report.search_records import Query, Result, Searched, Strip
 from jaxloc.run.options import Reading
+from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
-from jaxloc.run.retrieval.pictures import Paths, find_pictures
+from jaxloc.run.retrieval.pictures import Paths, find_pictures, path_of
 from jaxloc.run.retrieval.queries import Asked, Queries, describe_queries
 from jaxloc.run.retrieval.ranks import Ranked, Ranking, rank
 from jaxloc.run.retrieval.tables import Row
@@ -69,7 +71,7 @@ def search(
         ],
         skipped=[Skipped(name, "queries", reason) for name, reason in described.skipped.items()],
         strips=list(strips),
-        warnings=[*vectors.warnings, *_doubts(described, table.not_found)],
+        warnings=[*vectors.warnings, *_doubts(described, table.not_found, opened.description.descriptor)],
         summary={},
     )
 
@@ -79,7 +81,7 @@ def read_thumbnails(paths: Sequence[str]) -> dict[str, bytes]:
 
     def read(path: str) -> bytes | None:
         try:
-            return make_thumbnail(read_picture(path, shorter_side=2 * _THUMBNAIL).pixels, _THUMBNAIL)
+            return make_thumbnail(read_picture(path_of(path), shorter_side=2 * _THUMBNAIL).pixels, _THUMBNAIL)
         except (ImageError, ValueError):
             return None
 
@@ -130,15 +132,15 @@ def _query(
     )
 
 
-def _doubts(queries: Queries, not_found: int) -> list[str]:
-    doubts = []
+def _doubts(queries: Queries, not_found: int, descriptor: str) -> list[str]:
+    doubts, selects = [], KINDS[descriptor].selects
     empty = [asked.picture.source.name for asked in queries.asked if not asked.found]
-    if empty:
+    if empty and selects:
         doubts.append(
-            f"nothing was selected in {len(empty)} of the queries (such as {empty[0]}): a descriptor of selected cells "
-            "is zero there, and the order of its results means nothing"
+            f"nothing was selected in {len(empty)} of the queries (such as {empty[0]}): the vector is zero there, and "
+            "the order of its results means nothing"
         )
-    if not_found:
+    if not_found and selects:
         doubts.append(f"in {not_found} pictures of the gallery nothing was selected: they rank last")
     return doubts
 
@@ -163,7 +165,8 @@ def to_plain(searched: Searched) -> dict[str, object]:
 
     def result(one: Result) -> dict[str, object]:
         values = {name: getattr(one, name) for name in ("name", "label", "score", "relevant", "box")}
-        return values | {"width": one.width, "height": one.height}
+        score = one.score if math.isfinite(one.score) else None
+        return values | {"score": score, "width": one.width, "height": one.height}
 
     return {
         "gallery": searched.title,

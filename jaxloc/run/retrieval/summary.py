@@ -32,6 +32,7 @@ def index_text(done: Indexed, seconds: float) -> str:
         if len(done.skipped) > _SHOWN:
             lines.append(f"  … and {len(done.skipped) - _SHOWN:,} more")
         parts.append("Skipped:\n" + "\n".join(lines))
+    parts += [f"Warning: {warning}" for warning in done.warnings]
     parts.append(f"Now: jaxloc search {done.folder} QUERY.jpg")
     return "\n".join(parts)
 
@@ -100,6 +101,8 @@ def comparison_table(result: Comparison) -> str:
         table(["descriptor", "post-processing", "dim.", *_MEASURES], rows),
         f"{result.queries:,} queries {against}.\n{_LEGEND}",
     ]
+    specs = [WhitenSpec.parse(text) for text in dict.fromkeys(line.whitening for line in result.lines)]
+    parts += [f"Warning: {doubt}" for spec in specs if spec is not None and (doubt := spec.doubt(result.gallery))]
     missing: dict[str, list[str]] = {}
     for line in result.lines:
         if line.scored is None:

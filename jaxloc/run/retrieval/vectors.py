@@ -8,6 +8,7 @@ import numpy as np
 from jaxloc.errors import UsageError
 from jaxloc.run.retrieval import post
 from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.run.retrieval.scoring import unit
 from jaxloc.whitening import Whitening
 
@@ -39,6 +40,9 @@ class SearchedVectors:
         wanted = gallery.description.whiten
         if gallery.whitening_path.exists():
             self.whitening, _, self._checksum = post.load(gallery.whitening_path)
+            spec = WhitenSpec.parse(wanted)
+            doubt = spec.doubt(len(self)) if spec is not None else ""
+            self.warnings += [doubt] if doubt else []
         elif wanted != "none":
             self.warnings.append(
                 f"the gallery is not finished: {wanted} is not fitted yet, so the vectors are compared as they are; "

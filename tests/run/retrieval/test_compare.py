@@ -1,0 +1,209 @@
+"""Many descriptors and whitenings from one pass of the network: the same numbers as one gallery each."""
+
+import dataclasses
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxloc.errors import UsageError, WeightsError
+from jaxloc.run.engine import Engine
+from jaxloc.run.retrieval import compare as compare_module
+from jaxloc.run.retrieval.compare import compare, to_plain
+from jaxloc.run.retrieval.describing import Describer
+from jaxloc.run.retrieval.descriptors import KINDS
+from jaxloc.run.retrieval.evaluation import evaluate_retrieval
+from jaxloc.run.retrieval.index import index
+from jaxloc.run.retrieval.options import Describing
+from jaxloc.run.retrieval.summary import comparison_table
+from tests.run.retrieval import small
+
+
+def describing(weights, **options) -> Describing:
+    return Describing(**({"weights": weights, "workers": 1} | options))
+
+
+def lines(result):
+    return {(line.descriptor, line.whitening): line for line in result.lines}
+
+
+def nearly(a, b):
+    for one, other in zip(dataclasses.astuple(a), dataclasses.astuple(b), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def compared(weights, pictures):
+    """Everything that needs no classifier, and the pictures that went through the network."""
+    seen: list[int] = []
+    features = Engine.features
+    with small.narrow(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch))
+        whitenings = ["none", "svd-5", "svd-19"]
+        return compare([pictures], describing(weights), whitenings=whitenings), Counter(seen)
+
+
+def test_the_network_sees_every_picture_once_and_its_mirror_image_once(compared):
+    assert compared[1] == dict.fromkeys(range(16), 2)
+
+
+def test_every_descriptor_has_a_line_for_every_whitening(compared, pictures):
+    result, _ = compared
+    assert [(line.descriptor, line.whitening) for line in result.lines] == [
+        (name, text) for name in KINDS for text in ("none", "svd-5", "svd-19")
+    ]
+    assert (result.queries, result.gallery, result.leave_one_out, result.skipped) == (16, 16, True, {})
+    for line in result.lines:
+        if KINDS[line.descriptor].top:
+            assert "the weights hold convolutions only: convert a full network with" in line.reason
+        elif line.whitening == "svd-19":
+            assert line.reason.startswith("svd-19: dimension ")
+        else:
+            assert line.scored.mean.queries == 16
+            assert line.reason == ""
+    text = comparison_table(result)
+    assert "Not made, because svd-19: dimension 19 is above the rank 15" in text
+    assert json.loads(json.dumps(to_plain(result), allow_nan=False))["lines"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "whiten"),
+    [("scda", "none"), ("scda", "svd-5"), ("vlad", "svd-5"), ("vlad", "none"), ("scda_flip+", "none"), ("fv", "none")],
+)
+def test_numbers_are_those_of_a_gallery_of_its_own(compared, made, name, whiten):
+    line = lines(compared[0])[name, whiten]
+    alone = evaluate_retrieval(made(descriptor=name, whiten=whiten))
+    nearly(line.scored.mean, alone.scored.mean)
+    for label, scores in alone.scored.classes.items():
+        nearly(line.scored.classes[label], scores)
+    assert line.dimension == alone.dimension
+
+
+def test_only_what_is_asked_for_is_made_and_told_when_it_is_ready(compared, weights, pictures):
+    told = []
+    result = compare(
+        [pictures], describing(weights), descriptors=["vlad", "scda"], whitenings=["svd-5"], when_done=told.append
+    )
+    assert told == result.lines
+    for line in result.lines:
+        nearly(line.scored.mean, lines(compared[0])[line.descriptor, "svd-5"].scored.mean)
+
+
+@pytest.mark.parametrize("cache", [0, 2000])
+def test_features_that_are_not_kept_are_computed_again(compared, weights, pictures, cache):
+    result = compare([pictures], describing(weights, feature_cache=cache), descriptors=["vlad"], whitenings=["none"])
+    nearly(result.lines[0].scored.mean, lines(compared[0])["vlad", "none"].scored.mean)
+
+
+@pytest.mark.parametrize("how", ["folder", "split"])
+def test_queries_of_their_own_are_not_searched(weights, pictures, queries, tmp_path, how):
+    options = describing(weights)
+    if how == "folder":
+        result = compare([pictures], options, descriptors=["scda"], whitenings=["none", "svd-5"], queries=[queries])
+        searched, asked, given = pictures, [queries], {}
+    else:
+        searched = shutil.copytree(pictures, tmp_path / "photos")
+        labels = small.write_coco(tmp_path / "labels.json", searched, splits={"0": "iconic", "4": "iconic"})
+        result = compare(
+            [searched],
+            options,
+            descriptors=["scda"],
+            whitenings=["none", "svd-5"],
+            labels=labels,
+            query_splits=["iconic"],
+        )
+        asked, given = [searched], {"labels": labels}
+    assert not result.leave_one_out
+    assert (result.queries, result.gallery) == ((6, 16) if how == "folder" else (6, 10))
+    for line in result.lines:
+        folder = tmp_path / line.whitening
+        own = given | ({"splits": ["train"]} if given else {})
+        index([searched], folder, small.index_options(weights, whiten=line.whitening), **own)
+        own = given | ({"splits": ["iconic"]} if given else {})
+        nearly(line.scored.mean, evaluate_retrieval(folder, asked, options, **own).scored.mean)
+
+
+def test_pictures_that_cannot_be_read_are_told_and_change_nothing(compared, weights, pictures, tmp_path):
+    photos = shutil.copytree(pictures, tmp_path / "photos")
+    (photos / "cat" / "00.png").write_bytes(b"no picture")
+    (photos / "face" / "9.png").write_bytes(b"")
+    result = compare([photos], describing(weights), descriptors=["scda", "vlad"], whitenings=["none"])
+    assert result.skipped == {
+        "cat/00.png": "not a picture, or of a kind that Pillow does not know",
+        "face/9.png": "empty file (0 bytes)",
+    }
+    assert (result.queries, result.gallery) == (16, 16)
+    for line in result.lines:
+        nearly(line.scored.mean, lines(compared[0])[line.descriptor, "none"].scored.mean)
+
+
+def test_the_classifier_sees_the_picture_the_box_found_and_the_true_box(weights, pictures, tmp_path, monkeypatch):
+    photos = shutil.copytree(pictures, tmp_path / "photos")
+    labels = small.write_coco(tmp_path / "labels.json", photos)
+    seen = []
+
+    def classify(describer, batch, boxes):
+        seen.append((int(batch.indices[0]), *boxes[0].tolist()))
+        return np.concatenate([batch.indices[:, None] + 1, np.nan_to_num(boxes, nan=-1)], 1).astype(np.float32)
+
+    load = compare_module.load_weights
+    monkeypatch.setattr(Describer, "classify", classify)
+    monkeypatch.setattr(
+        compare_module,
+        "load_weights",
+        lambda options, layers: (w := load(options, ["pool5"]))._replace(params=dict(w.params, fc8={})),
+    )
+    names = ["fc8", "fc8_box", "fc8_truth"]
+    result = compare([photos], describing(weights), descriptors=names, whitenings=["none"], labels=labels)
+    assert [line.dimension for line in result.lines] == [5, 5, 5]
+    assert [line.scored.mean.queries for line in result.lines] == [16, 16, 16]
+    first = [boxes for number, *boxes in seen if number == 0]
+    assert np.isnan(first[0]).all()
+    assert np.isfinite(first[1]).all()
+    assert first[2] == [2, 3, 32, 23]
+    everything = compare([photos], describing(weights), whitenings=["none"])
+    reasons = {line.descriptor: line.reason for line in everything.lines if line.reason}
+    assert reasons == {"fc8_truth": "16 pictures have no true box"}
+    with pytest.raises(UsageError, match="fc8_truth cannot be made: 16 pictures have no true box"):
+        compare([photos], describing(weights), descriptors=["fc8_truth"])
+
+
+def test_what_cannot_be_fitted_is_a_reason_and_the_rest_is_measured(weights, tmp_path):
+    for kind in ("a", "b"):
+        (tmp_path / "in" / kind).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (40, 40), (90 * number, 120, 30)).save(tmp_path / "in" / kind / f"{number}.png")
+    names = ["scda", "pool5", "vlad", "fv"]
+    result = compare([tmp_path / "in"], describing(weights), descriptors=names, whitenings=["none", "svd-2"])
+    found = {key: line.reason for key, line in lines(result).items()}
+    few = "0 descriptors were selected in all pictures, too few for 2 clusters: give more pictures, or fewer --clusters"
+    assert found == {(name, text): few for name in ("vlad", "fv") for text in ("none", "svd-2")} | {
+        ("scda", "none"): "",
+        ("scda", "svd-2"): "no vector to fit svd-2 on: in no picture of the gallery was anything selected",
+        ("pool5", "none"): "",
+        ("pool5", "svd-2"): "",
+    }
+
+
+def test_what_cannot_be_compared_is_told(weights, pictures, tmp_path):
+    options = describing(weights)
+    with pytest.raises(UsageError, match="unknown descriptor 'sift'; choose among fc8, "):
+        compare([pictures], options, descriptors=["sift"])
+    with pytest.raises(UsageError, match="cannot read the whitening 'svd'"):
+        compare([pictures], options, whitenings=["svd"])
+    with pytest.raises(WeightsError, match="convolutions only; convert a file with fully connected layers"):
+        compare([pictures], options, descriptors=["fc8"])
+    labels = small.write_coco(pictures.parent / "few.json", pictures, leave_out=["cat/1.png"])
+    with pytest.raises(UsageError, match="1 of 16 pictures have no label: put pictures of one kind"):
+        compare([pictures], options, labels=labels)
+    with pytest.raises(UsageError, match="a split needs --labels"):
+        compare([pictures], options, query_splits=["test"])
+    with pytest.raises(UsageError, match="5 readable queries and 0 readable pictures to search: give some of both"):
+        compare([pictures / "cat"], options, descriptors=["scda"], queries=[pictures / "cat"])
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(UsageError, match="0 readable queries and 0 readable pictures to search"):
+        compare([tmp_path / "in"], options)
