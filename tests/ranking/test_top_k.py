@@ -107,6 +107,17 @@ def test_negative_zero_ties_with_zero():
     gallery = np.array([[-0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]], np.float32)
     found = search(np.array([[0.0, 0.0], [-0.0, 0.0]], np.float32), gallery, k=4)
     np.testing.assert_array_equal(found.indices, np.tile(np.arange(4), (2, 1)))
+    # One product without a sum keeps its sign: −0 in the first row, 0 in the second.
+    np.testing.assert_array_equal(search(np.zeros((1, 1)), np.array([[-1.0], [1.0]]), k=1).indices, [[0]])
+
+
+def test_a_row_that_is_not_a_number_does_not_hide_its_neighbours():
+    gallery = unit(900)
+    gallery[[6, 8, 500], 2] = np.nan
+    gallery[9] = 0
+    found = search(gallery[[5, 7, 10, 501, 700]], gallery, k=2, chunk=300)
+    np.testing.assert_array_equal(found.indices[:, 0], [5, 7, 10, 501, 700])
+    assert (found.scores > 0).all()
 
 
 def test_rows_that_are_not_valid_never_appear_whatever_they_hold():

@@ -25,7 +25,7 @@ from jaxloc.run.retrieval.scoring import Scored, score
 from jaxloc.run.stream import SetStream, count_sizes, look_at_sizes
 
 WHITENINGS = ("none", "pca-256:0", "svd-256:0", "pca-256", "svd-256", "svd-16", "svd-64:0.5")
-"""Those of the paper's table 4, PCA+whitening, which it leaves out of the table as much worse, and two for sets of a few
+"""Those of the paper's table 4, PCA+whitening, which it leaves out as much worse, and two for sets of a few
 hundred pictures, which do not carry 256 whitened dimensions."""
 
 

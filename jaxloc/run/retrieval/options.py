@@ -132,7 +132,7 @@ class WhitenSpec:
         """
         if self.kind == "supervised" or pictures >= _PICTURES_EACH * self.power * self.dimension:
             return ""
-        fewer = max(8, 1 << (pictures // (2 * _PICTURES_EACH)).bit_length())
+        fewer = max(8, 1 << max(0, (pictures // (2 * _PICTURES_EACH)).bit_length() - 1))
         return (
             f"{self} is fitted on {pictures:,} pictures only: most of what it raises is noise; compare with "
             f"{self.kind}-{self.dimension}:0, which does not whiten, or with fewer dimensions, such as "
