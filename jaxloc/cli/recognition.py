@@ -77,7 +77,7 @@ def classify(
     same command goes on where it was. Fine-tuning needs the extra: pip install 'jaxloc[train]'.
 
     Examples:
-    - `jaxloc classify flowers --out result` (each sub-folder is a kind; a quarter of each is tested on)
+    - `jaxloc classify flowers --out result` (each folder is a kind; a quarter of each is tested on)
 
     - `jaxloc classify train --test test --tune whole --out result`
     """
@@ -159,7 +159,7 @@ def finetune(
     strict: Strict = False,
     download: Download = False,
 ) -> None:
-    """Fine-tune the network on kinds of pictures (each sub-folder is one); broken off, it goes on where it was.
+    """Fine-tune the network on kinds of pictures (each folder is one); broken off, it goes on where it was.
 
     Writes tuned.safetensors, for --weights of any other command. Needs the extra: pip install 'jaxloc[train]'.
 

@@ -58,7 +58,7 @@ class Rerank(StrEnum):
 
 Labels = Annotated[
     Path | None,
-    typer.Option("--labels", help="COCO file of labels. [default: the sub-folder a picture lies in]", dir_okay=False),
+    typer.Option("--labels", help="COCO file of labels. [default: the folder a picture lies in]", dir_okay=False),
 ]
 Splits = Annotated[
     list[str] | None, typer.Option("--split", help="Only pictures of this split in the --labels file; repeatable.")
@@ -171,12 +171,18 @@ def index(
 def search(
     gallery: GalleryFolder,
     queries: Paths,
-    top: Annotated[int, typer.Option("--top", "-k", help="Results for each query.")] = 10,
+    top: Annotated[
+        int | None, typer.Option("--top", "-k", help="Results for each query. [default: 10, or all there are]")
+    ] = None,
     expand: Annotated[bool, typer.Option("--expand", help="α-query expansion with the first results.")] = False,
     expand_with: Annotated[int, typer.Option("--expand-with", help="How many of them.")] = 10,
     alpha: Annotated[float, typer.Option("--alpha", help="Power of the cosine that weighs them.")] = 3.0,
     rerank: Annotated[
-        Rerank, typer.Option("--rerank", help="By k-reciprocal neighbours, or by diffusion on the gallery's graph.")
+        Rerank,
+        typer.Option(
+            "--rerank",
+            help="By k-reciprocal neighbours, or by diffusion on the gallery's graph, which is made in memory.",
+        ),
     ] = Rerank.none,
     candidates: Annotated[int, typer.Option("--candidates", help="First results that are re-ranked.")] = 100,
     approximate: Annotated[
@@ -298,7 +304,7 @@ def compare(
     Each picture in turn is a query against the rest, unless queries are named.
 
     Examples:
-    - `jaxloc compare flowers` (each sub-folder is a kind)
+    - `jaxloc compare flowers` (each folder is a kind)
 
     - `jaxloc compare products --labels products/annotations.json --query-split iconic`
     """

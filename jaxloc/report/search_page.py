@@ -10,6 +10,13 @@ from jaxloc.report import elements
 from jaxloc.report.search_records import Example, Query, Result, Searched, Strip
 from jaxloc.report.text import displayable
 
+# What a score means, by the way of ranking.
+_SCORES = {
+    "none": "<b>Score</b>: cosine of the vectors of query and result; 1 is the most.",
+    "reciprocal": "<b>Score</b>: one minus the distance after re-ranking by k-reciprocal neighbours; 1 is the most.",
+    "diffusion": "<b>Score</b>: what diffusion from the query brings to the result; more is more alike.",
+}
+
 
 def render_search(searched: Searched, *, limit: int = 200, results_file: str | None = None) -> str:
     """The page's text: figures and settings, then each query with its results, to sort, filter and enlarge.
@@ -106,7 +113,7 @@ def _dimensions(strips: list[Strip]) -> str:
 
 def _reading(searched: Searched) -> list[str]:
     judged = any(result.relevant is not None for query in searched.queries for result in query.results)
-    items = ["<b>Score</b>: how alike the vectors of query and result are; 1 is the most."]
+    items = [_SCORES.get(searched.settings.get("re-ranking", ""), "<b>Score</b>: how alike query and result are.")]
     if judged:
         items.append(
             '<b class="right">✓</b> and a green frame: relevant, it has the label of the query; '
@@ -114,7 +121,8 @@ def _reading(searched: Searched) -> list[str]:
         )
     if any(query.average_precision is not None for query in searched.queries):
         items.append(
-            "<b>AP</b>: average precision of one query, from 0 to 1; 1 where every relevant picture comes first."
+            "<b>AP</b>: of the results shown for one query, the mean precision at the relevant ones, from 0 to 1; "
+            "1 where they come first, 0 where there is none."
         )
     items.append(
         "<b>Failures</b>: "

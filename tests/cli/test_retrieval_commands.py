@@ -64,7 +64,8 @@ def test_help_names_every_option_with_what_it_does(command):
 def test_index_tells_what_it_made_and_what_to_do_next(made, weights, pictures):
     assert re.search(
         r"gallery: 16 vectors of 5 dimensions; 16 added in [\d.]+ s, 0 were there\.\nIn 1 pictures nothing was "
-        r"selected: they rank last, and the table says so\.\nNow: jaxloc search \S+gallery QUERY\.jpg\n$",
+        r"selected: they rank last, and the table says so\.\nWarning: svd-5 is fitted on 16 pictures only: .*, which "
+        r"does not whiten\nNow: jaxloc search \S+gallery QUERY\.jpg\n$",
         made[1],
     )
 

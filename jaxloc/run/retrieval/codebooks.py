@@ -191,4 +191,4 @@ def load(path: Path) -> Codebooks:
             (arrays["regions/mean"], arrays["regions/projection"]) if "regions/mean" in arrays else None,
         )
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UsageError(f"{path}: codebooks damaged or missing ({error}): make the gallery again") from error
+        raise UsageError(f"{path}: damaged or missing ({error}): index again into a new folder") from error

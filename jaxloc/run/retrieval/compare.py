@@ -88,7 +88,7 @@ def compare(
         options: what vectors depend on.
         descriptors: names; by default all, with the reason where one cannot be made.
         whitenings: as ``--whiten`` takes them.
-        labels: a COCO file of labels; by default each picture's sub-folder is its label.
+        labels: a COCO file of labels; by default the folder a picture lies in.
         queries: pictures that are queries and not searched.
         query_splits: pictures under ``paths`` that are queries and not searched, by their ``split`` in ``labels``.
         when_done: called with each row as it is ready.
@@ -147,8 +147,9 @@ def _choose(
     asked: set[str] = set()
     if queries:
         asked |= {picture.key for picture in find_pictures(queries)}
+        searched = {picture.key for picture in pictures}
         more = find_pictures([*paths, *queries], labels=labels)
-        pictures = [picture for picture in more if picture.key in asked | {other.key for other in pictures}]
+        pictures = [picture for picture in more if picture.key in asked | searched]
     if query_splits:
         asked |= {picture.key for picture in find_pictures(paths, labels=labels, splits=query_splits)}
     return [_Chosen(picture, picture.key in asked) for picture in pictures]

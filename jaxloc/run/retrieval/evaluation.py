@@ -51,7 +51,7 @@ def evaluate_retrieval(
         queries: pictures, folders, lists of paths, or one other gallery; without any, each picture of the gallery
             in turn is a query against the rest. A query that is in the gallery itself is left out of its own ranking.
         options: weights and how to read, for queries that are pictures.
-        labels: a COCO file of the queries' labels; by default each picture's sub-folder is its label.
+        labels: a COCO file of the queries' labels; by default the folder a picture lies in.
         splits: only queries of these parts of the data set, as the COCO file tells.
 
     Raises:
@@ -75,7 +75,7 @@ def evaluate_retrieval(
         asked, wanted, paths = _of_gallery(Gallery.open(queries[0]), opened, vectors)
     else:
         found = find_pictures(queries, labels=labels, splits=splits)
-        check_labels([picture.label for picture in found], "queries")
+        check_labels([picture.label for picture in found], "queries", several=False)
         described = describe_queries(opened, found, options or Reading())
         asked = vectors.prepare(described.vectors)
         wanted = np.array([one.picture.label for one in described.asked], object)
@@ -99,6 +99,8 @@ def _of_gallery(
     queries: Gallery, gallery: Gallery, vectors: SearchedVectors
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     difference = gallery.description.difference(queries.description)
+    if not difference and gallery.codebooks_checksum() != queries.codebooks_checksum():
+        difference = "the codebook, which each fitted on its own pictures: search with the pictures instead"
     if difference:
         raise UsageError(
             f"{queries.folder} and {gallery.folder} cannot be compared: they differ in {difference}; "
@@ -108,7 +110,7 @@ def _of_gallery(
     kinds = table.labels
     if not len(kinds):
         raise UsageError(f"{queries.folder}: the gallery is empty: add pictures with `jaxloc index`")
-    check_labels(list(kinds), "queries")
+    check_labels(list(kinds), "queries", several=False)
     parts = [part for number in queries.shards if len(part := queries.vectors(number))]
     return vectors.prepare(np.concatenate(parts)), kinds, table.paths
 

@@ -125,7 +125,7 @@ class Gallery:
                 raise ValueError(f"not written by this version of jaxloc, {FORMAT}")
             return cls(Path(folder), _checked(Description(**values)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{path}: damaged ({error}): make the gallery again with `jaxloc index`") from error
+            raise UsageError(f"{path}: damaged ({error}): index again into a new folder") from error
 
     @staticmethod
     def is_one(folder: str | os.PathLike[str]) -> bool:
@@ -141,6 +141,16 @@ class Gallery:
         self.drop_whitening()
         self.description = dataclasses.replace(self.description, whiten=whiten)
         self._describe()
+
+    @property
+    def codebooks_path(self) -> Path:
+        """Where the codebooks are, for descriptors that need them."""
+        return self.folder / "codebooks.safetensors"
+
+    def codebooks_checksum(self) -> str:
+        """Of the codebooks' file; empty where the descriptor needs none."""
+        path = self.codebooks_path
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
     @property
     def shards(self) -> list[int]:
@@ -266,14 +276,14 @@ class Gallery:
     def clean(self) -> None:
         """Remove what a kill left: half-written files, tables and whitened vectors of no shard."""
         numbers = self.shards
-        known = {self._metadata(number)["table"] for number in numbers}
+        known, known_numbers = {self._metadata(number)["table"] for number in numbers}, set(numbers)
         for path in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:
             path.unlink(missing_ok=True)
         for path in self.folder.glob("table/*.parquet"):
             if path.name not in known:
                 path.unlink(missing_ok=True)
         for path in self.folder.glob("whitened/*.safetensors"):
-            if not path.stem.isdigit() or int(path.stem) not in numbers:
+            if not path.stem.isdigit() or int(path.stem) not in known_numbers:
                 path.unlink(missing_ok=True)
 
     # Whitened vectors.

@@ -74,7 +74,7 @@ def index(
         out: the gallery's folder.
         options: what to do; those that vectors depend on must be the gallery's. By default all are.
         labels: a COCO file of labels, for pictures that are there already too; by default the label of a new picture
-            is its sub-folder.
+            is the folder it lies in.
         splits: only pictures of these parts of the data set, as the COCO file tells.
 
     Raises:
@@ -181,8 +181,10 @@ def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, pictu
     if changed:
         gallery.remove(changed)
     if pending:
+        _check_rank(gallery, len(pending))
         codebooks = _codebooks(gallery, describer, options, pictures)
-        _write_shards(gallery, describer, options, pending, codebooks)
+        job = hashlib.sha256("\n".join(picture.key for picture in pictures).encode()).hexdigest()
+        _write_shards(gallery, describer, options, pending, codebooks, job)
     (gallery.folder / _JOURNAL).unlink(missing_ok=True)
     table, skipped = gallery.whole_table(), gallery.skipped()
     if not len(table):
@@ -200,6 +202,17 @@ def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, pictu
         skipped=skipped,
         warnings=SearchedVectors(gallery).warnings,
     )
+
+
+def _check_rank(gallery: Gallery, pending: int) -> None:
+    """Refuse a whitening that no number of vectors as small as this can have, before hours of work."""
+    spec = WhitenSpec.parse(gallery.description.whiten)
+    number = pending + sum(map(gallery.length, gallery.shards))
+    if spec is not None and not gallery.whitening_path.exists() and number < spec.dimension:
+        raise UsageError(
+            f"{spec} needs at least {spec.dimension:,} pictures, and there are {number:,}: ask for fewer dimensions, "
+            f"such as --whiten {spec.kind}-{max(1, number // 4)}, or for --whiten none"
+        )
 
 
 def _pending(gallery: Gallery, pictures: list[Labelled]) -> tuple[list[Labelled], list[str]]:
@@ -221,12 +234,14 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, pi
     need = needed_codebook(options.descriptor, region_whiten=options.region_whiten)
     if need is None:
         return Codebooks()
-    path = gallery.folder / "codebooks.safetensors"
+    path = gallery.codebooks_path
     if not path.exists():
+        if gallery.shards:
+            raise UsageError(f"{path}: missing, and the vectors that are there were made with it: use a new folder")
         chosen = choose_pictures([picture.source.name for picture in pictures], seed=options.seed)
         some = [picture for picture in pictures if picture.source.name in chosen]
         fitter = CodebookFitter([need], options)
-        stream = _open_stream(describer, options, some, None)
+        stream = _open_stream(describer, options, some)
         for batch in stream.batches("fitting the codebook"):
             names = [some[number].source.name if number >= 0 else None for number in batch.indices]
             fitter.add(names, describer.features(batch)[options.layer])
@@ -235,7 +250,11 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, pi
 
 
 def _open_stream(
-    describer: Describer, options: IndexOptions, pictures: list[Labelled], journal: Path | None
+    describer: Describer,
+    options: IndexOptions,
+    pictures: list[Labelled],
+    journal: Path | None = None,
+    job: str = "",
 ) -> SetStream:
     """The pictures as a stream. Padded shapes are chosen once for a job, and a job that goes on keeps them."""
     sources = [picture.source for picture in pictures]
@@ -243,24 +262,31 @@ def _open_stream(
         sizes = look_at_sizes(sources, describer, options, bar)
     counts = count_sizes([sizes])
     if journal is not None:
-        counts = _kept_counts(journal) or counts
-        write_text(journal, json.dumps({"sizes": [[*size, count] for size, count in sorted(counts.items())]}))
+        counts = _kept_counts(journal, job) or counts
+        kept = [[*size, count] for size, count in sorted(counts.items())]
+        write_text(journal, json.dumps({"job": job, "sizes": kept}))
     bucket = choose_buckets(counts, limit=describer.buckets, step=describer.step)
     return SetStream(ImageSet("pictures", sources), options, describer, sizes, bucket)
 
 
-def _kept_counts(journal: Path) -> dict[tuple[int, int], int]:
+def _kept_counts(journal: Path, job: str) -> dict[tuple[int, int], int]:
     try:
-        sizes = json.loads(journal.read_text(encoding="utf-8"))["sizes"]
+        kept = json.loads(journal.read_text(encoding="utf-8"))
+        sizes = kept["sizes"] if kept["job"] == job else []
         return {(int(rows), int(columns)): int(count) for rows, columns, count in sizes}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 def _write_shards(
-    gallery: Gallery, describer: Describer, options: IndexOptions, pending: list[Labelled], codebooks: Codebooks
+    gallery: Gallery,
+    describer: Describer,
+    options: IndexOptions,
+    pending: list[Labelled],
+    codebooks: Codebooks,
+    job: str,
 ) -> None:
-    stream = _open_stream(describer, options, pending, gallery.folder / _JOURNAL)
+    stream = _open_stream(describer, options, pending, gallery.folder / _JOURNAL, job)
     following = max(gallery.shards, default=-1) + 1
     size = gallery.description.shard_size
     with tqdm(total=len(pending), desc="indexing", unit="picture", disable=None, dynamic_ncols=True) as bar:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from jaxloc.errors import UsageError
@@ -62,10 +61,6 @@ class Describing(Reading):
     def fingerprint(self) -> dict[str, Any]:
         """What vectors depend on, as plain values."""
         return {name: getattr(self, name) for name in _FINGERPRINT}
-
-    def with_fingerprint(self, values: Mapping[str, Any]) -> "Describing":
-        """These options with what vectors depend on taken from a gallery."""
-        return dataclasses.replace(self, **values)
 
 
 _FINGERPRINT = (
@@ -133,10 +128,10 @@ class WhitenSpec:
         if self.kind == "supervised" or pictures >= _PICTURES_EACH * self.power * self.dimension:
             return ""
         fewer = max(8, 1 << max(0, (pictures // (2 * _PICTURES_EACH)).bit_length() - 1))
+        other = f", or with fewer dimensions, such as {self.kind}-{fewer}" if fewer < self.dimension else ""
         return (
             f"{self} is fitted on {pictures:,} pictures only: most of what it raises is noise; compare with "
-            f"{self.kind}-{self.dimension}:0, which does not whiten, or with fewer dimensions, such as "
-            f"{self.kind}-{min(fewer, self.dimension)}"
+            f"{self.kind}-{self.dimension}:0, which does not whiten{other}"
         )
 
     @property

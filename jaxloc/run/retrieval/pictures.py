@@ -1,6 +1,5 @@
 """The pictures of a retrieval job and their labels, from folders or from a COCO file."""
 
-import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -56,7 +55,7 @@ def find_pictures(
     Args:
         paths: folders, pictures, or text files of paths.
         labels: a COCO file that says each image's category (``category_id``, or that of its boxes); file names are
-            relative to it. Without one, a picture's label is the sub-folder it lies in, of whichever path it is under.
+            relative to it. Without one, a picture's label is the folder it lies in.
         splits: only pictures that are in one of these splits of the COCO file.
         exclude: folders in which no picture is looked for.
 
@@ -65,11 +64,8 @@ def find_pictures(
     """
     if splits and labels is None:
         raise UsageError("a split needs --labels with a COCO file whose images have one")
-    sets = find_sets(paths, per_folder=True, exclude=exclude)
-    pictures = [Labelled(source, _as_text(images.name)) for images in sets for source in images.sources]
-    if len(paths) > 1 and labels is None:
-        folders = _folders(paths, exclude)
-        pictures = [picture._replace(label=folders[picture.source.path]) for picture in pictures]
+    sets = find_sets(paths, exclude=exclude)
+    pictures = [Labelled(source, _as_text(source.path.parent.name)) for images in sets for source in images.sources]
     if labels is not None:
         truth = read_coco(labels)
         base = Path(os.path.abspath(labels)).parent
@@ -90,17 +86,6 @@ def find_pictures(
     return sorted(pictures, key=lambda picture: (picture.source.name, str(picture.source.path)))
 
 
-def _folders(paths: Paths, exclude: Paths) -> dict[Path, str]:
-    """The sub-folder of each picture below the path it was given by: the same one under each path is one label."""
-    found: dict[Path, str] = {}
-    for path in paths:
-        with contextlib.suppress(UsageError):  # one of several may hold no picture
-            for images in find_sets([path], per_folder=True, exclude=exclude):
-                for source in images.sources:
-                    found.setdefault(source.path, _as_text(images.name))
-    return found
-
-
 def _as_text(name: str) -> str:
     """A name that can be written in any file, whatever its bytes."""
     return name.encode("utf-8", "backslashreplace").decode()
@@ -116,16 +101,17 @@ def _with_truth(picture: Labelled, truth: dict[str, Annotated], base: Path) -> L
     return Labelled(picture.source, label, known.splits, boxes)
 
 
-def check_labels(pictures: Sequence[str | None], what: str) -> None:
-    """Raise ``UsageError`` unless every picture has a label.
+def check_labels(labels: Sequence[str | None], what: str, *, several: bool = True) -> None:
+    """Raise ``UsageError`` unless every picture has a label, and they are not all the same.
 
     Args:
-        pictures: their labels.
+        labels: of the pictures.
         what: which pictures they are, for the message.
+        several: whether all may not be of one kind.
     """
-    missing = sum(label is None for label in pictures)
+    cure = "put pictures of one kind into a folder of their own, or name a COCO file that lists them with --labels"
+    missing = sum(label is None for label in labels)
     if missing:
-        raise UsageError(
-            f"{missing} of {len(pictures)} {what} have no label: put pictures of one kind into a folder of their own, "
-            "or name a COCO file that lists them with --labels"
-        )
+        raise UsageError(f"{missing} of {len(labels)} {what} have no label: {cure}")
+    if several and len(set(labels)) == 1 and len(labels) > 1:
+        raise UsageError(f"all {len(labels)} {what} have the same label, {labels[0]!r}, so any result is right: {cure}")

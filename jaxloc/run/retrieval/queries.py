@@ -74,7 +74,7 @@ def describe_queries(
     describer = Describer(describing, [name])
     check_weights(gallery, describer)
     need = needed_codebook(name, region_whiten=describing.region_whiten)
-    codebooks = codebook_files.load(gallery.folder / "codebooks.safetensors") if need else Codebooks()
+    codebooks = codebook_files.load(gallery.codebooks_path) if need else Codebooks()
     sources = [picture.source for picture in pictures]
     with tqdm(total=len(sources), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
         sizes = look_at_sizes(sources, describer, describing, bar)

@@ -16,6 +16,7 @@ from jaxloc.run.retrieval.vectors import SearchedVectors
 
 RERANK = ("none", "reciprocal", "diffusion")
 
+_TOP, _BLOCK = 10, 256
 _NEIGHBORS, _ENTRIES = 50, 10
 """Of each vector in the graph, and gallery vectors by which a query enters it: as in Iscen et al."""
 
@@ -25,7 +26,7 @@ class Ranking:
     """How results are ranked.
 
     Attributes:
-        top: results for each query.
+        top: results for each query; ``None`` is 10, or as many as there are.
         expand: α-query expansion with so many of the first results; 0 does not.
         alpha: the power of the cosine that weighs them.
         rerank: ``"none"``, ``"reciprocal"`` (k-reciprocal neighbours) or ``"diffusion"`` (on the gallery's graph).
@@ -33,7 +34,7 @@ class Ranking:
         approximate: take the first results from the FAISS index that ``approximate.build`` made.
     """
 
-    top: int = 10
+    top: int | None = None
     expand: int = 0
     alpha: float = 3.0
     rerank: Literal["none", "reciprocal", "diffusion"] = "none"
@@ -42,7 +43,7 @@ class Ranking:
 
     def __post_init__(self) -> None:
         for name, value, least in (
-            ("top", self.top, 1),
+            ("top", 1 if self.top is None else self.top, 1),
             ("expand", self.expand, 0),
             ("candidates", self.candidates, 1),
         ):
@@ -65,15 +66,16 @@ def rank(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
     Raises:
         UsageError: more results asked for than there are pictures.
     """
-    if how.top > len(vectors):
-        raise UsageError(f"--top {how.top} is more than the gallery's {len(vectors)} pictures: ask for fewer")
+    top = min(_TOP, len(vectors)) if how.top is None else how.top
+    if top > len(vectors):
+        raise UsageError(f"--top {top} is more than the gallery's {len(vectors)} pictures: ask for fewer")
     if how.expand:
         queries = _expand(queries, vectors, min(how.expand, len(vectors)), how)
     if how.rerank == "reciprocal":
-        return _reciprocal(queries, vectors, how)
+        return _reciprocal(queries, vectors, top, how)
     if how.rerank == "diffusion":
-        return _diffuse(queries, vectors, how)
-    return _first(queries, vectors, how.top, how)
+        return _diffuse(queries, vectors, top, how)
+    return _first(queries, vectors, top, how)
 
 
 def _first(queries: np.ndarray, vectors: SearchedVectors, k: int, how: Ranking) -> Ranked:
@@ -83,7 +85,10 @@ def _first(queries: np.ndarray, vectors: SearchedVectors, k: int, how: Ranking) 
 
 def _expand(queries: np.ndarray, vectors: SearchedVectors, number: int, how: Ranking) -> np.ndarray:
     found = _first(queries, vectors, number, how)
-    return np.asarray(_expand_all(queries, vectors.gather(found.rows), exponent=how.alpha))
+    blocks = [slice(first, first + _BLOCK) for first in range(0, len(queries), _BLOCK)]
+    return np.concatenate(
+        [_expand_all(queries[some], vectors.gather(found.rows[some]), exponent=how.alpha) for some in blocks]
+    )
 
 
 @functools.partial(jax.jit, static_argnames="exponent")
@@ -91,9 +96,9 @@ def _expand_all(queries: jax.Array, neighbors: jax.Array, *, exponent: float) ->
     return jax.vmap(functools.partial(ranking.expand, exponent=exponent))(queries, neighbors)
 
 
-def _reciprocal(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
+def _reciprocal(queries: np.ndarray, vectors: SearchedVectors, top: int, how: Ranking) -> Ranked:
     """Re-rank the first candidates; those in which nothing was selected stay last."""
-    number = min(max(how.candidates, how.top), len(vectors))
+    number = min(max(how.candidates, top), len(vectors))
     first = _first(queries, vectors, number, how)
     rows, scores = np.empty_like(first.rows), np.empty_like(first.scores)
     for place in range(len(queries)):
@@ -101,7 +106,7 @@ def _reciprocal(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> 
         distances = _distances(queries[place], vectors.gather(first.rows[place]), there)
         order = np.argsort(distances, kind="stable")
         rows[place], scores[place] = first.rows[place][order], 1 - np.asarray(distances)[order]
-    return Ranked(rows[:, : how.top], scores[:, : how.top])
+    return Ranked(rows[:, :top], scores[:, :top])
 
 
 @jax.jit
@@ -109,16 +114,16 @@ def _distances(query: jax.Array, candidates: jax.Array, valid: jax.Array) -> jax
     return ranking.reciprocal_distances(query, candidates, valid=valid)
 
 
-def _diffuse(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
+def _diffuse(queries: np.ndarray, vectors: SearchedVectors, top: int, how: Ranking) -> Ranked:
     """Diffusion on the graph of the whole gallery, whose vectors are held in memory for it."""
     graph = _graph(vectors.all(), k=min(_NEIGHBORS, max(len(vectors) - 1, 1)))
-    length = min(max(how.top, _ENTRIES), len(vectors))
+    length = min(max(top, _ENTRIES), len(vectors))
     first = _first(queries, vectors, length, how)
     found = ranking.TopK(*map(jnp.asarray, (first.scores, first.rows.astype(np.int32), first.rows >= 0)))
     result, converged = jax.device_get(_diffuse_all(found, graph, neighbors=min(_ENTRIES, length)))
     if not converged.all():
         raise UsageError(f"diffusion did not converge for {int((~converged).sum())} queries: use another --rerank")
-    return Ranked(result.indices[:, : how.top].astype(np.int64), result.scores[:, : how.top])
+    return Ranked(result.indices[:, :top].astype(np.int64), result.scores[:, :top])
 
 
 _graph = jax.jit(ranking.neighbor_graph, static_argnames="k")

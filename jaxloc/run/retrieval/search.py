@@ -11,6 +11,7 @@ from jaxloc import __version__
 from jaxloc.data import read_picture
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
+from jaxloc.metrics import top_k_average_precision
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.report.records import Skipped
 from jaxloc.report.search_records import Query, Result, Searched, Strip
@@ -44,7 +45,7 @@ def search(
         queries: folders, pictures, or text files of paths.
         options: weights and how to read; what vectors depend on is the gallery's.
         ranking: how many results, and what is done beyond the cosine.
-        labels: a COCO file of the queries' labels; by default each picture's sub-folder is its label.
+        labels: a COCO file of the queries' labels; by default the folder a picture lies in.
         splits: only queries of these parts of the data set, as the COCO file tells.
         pictures: keep thumbnails of queries and results, for a page.
         strips: shown with them.
@@ -61,18 +62,19 @@ def search(
     table = opened.whole_table()
     rows = {int(number): table.row(int(number)) for number in np.unique(ranked.rows) if number >= 0}
     thumbnails = read_thumbnails([row.path for row in rows.values()]) if pictures else {}
-    known = set(table.labels)
+    kinds = set(table.labels)
+    known = kinds if len(kinds) > 1 else set()  # a single kind says nothing of what is right
+    found_by = [_query(asked, ranked, number, rows, thumbnails, known) for number, asked in enumerate(described.asked)]
+    precisions = [query.average_precision for query in found_by if query.average_precision is not None]
     return Searched(
         title=opened.folder.resolve().name,
         settings=_settings(opened, ranking),
         gallery_size=len(vectors),
-        queries=[
-            _query(asked, ranked, number, rows, thumbnails, known) for number, asked in enumerate(described.asked)
-        ],
+        queries=found_by,
         skipped=[Skipped(name, "queries", reason) for name, reason in described.skipped.items()],
         strips=list(strips),
         warnings=[*vectors.warnings, *_doubts(described, table.not_found, opened.description.descriptor)],
-        summary={},
+        summary={f"mAP of the first {ranked.rows.shape[1]}": f"{np.mean(precisions):.2%}"} if precisions else {},
     )
 
 
@@ -118,6 +120,8 @@ def _query(
             )
         )
     height, width = asked.size
+    relevant = np.array([result.relevant is True for result in results], bool)
+    judged = len(results) > 0 and all(result.relevant is not None for result in results)
     return Query(
         name=asked.picture.source.name,
         label=label,
@@ -128,7 +132,7 @@ def _query(
         found=asked.found,
         thumbnail=asked.thumbnail,
         results=results,
-        average_precision=None,
+        average_precision=float(top_k_average_precision(relevant, len(results))) if judged else None,
     )
 
 

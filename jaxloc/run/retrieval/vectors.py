@@ -13,7 +13,9 @@ from jaxloc.run.retrieval.scoring import unit
 from jaxloc.whitening import Whitening
 
 PART = 1 << 16
-"""Vectors brought into memory at once, at least."""
+"""Vectors brought into memory at once, at least, unless they come to more bytes than:"""
+
+_BYTES = 1 << 28
 
 
 class SearchedVectors:
@@ -46,7 +48,7 @@ class SearchedVectors:
         elif wanted != "none":
             self.warnings.append(
                 f"the gallery is not finished: {wanted} is not fitted yet, so the vectors are compared as they are; "
-                "run the same `jaxloc index` again"
+                "run the same `jaxloc index` again, or with a smaller --whiten, or --whiten none"
             )
 
     def __len__(self) -> int:
@@ -68,7 +70,7 @@ class SearchedVectors:
             if not length:
                 continue
             waiting.append(self._shard(number))
-            if sum(map(len, waiting)) >= PART:
+            if sum(map(len, waiting)) >= PART or sum(part.nbytes for part in waiting) >= _BYTES:
                 yield start, np.concatenate(waiting)
                 start, waiting = start + sum(map(len, waiting)), []
         if waiting:

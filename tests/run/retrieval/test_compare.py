@@ -201,8 +201,10 @@ def test_what_cannot_be_compared_is_told(weights, pictures, tmp_path):
         compare([pictures], options, labels=labels)
     with pytest.raises(UsageError, match="a split needs --labels"):
         compare([pictures], options, query_splits=["test"])
-    with pytest.raises(UsageError, match="5 readable queries and 0 readable pictures to search: give some of both"):
-        compare([pictures / "cat"], options, descriptors=["scda"], queries=[pictures / "cat"])
+    with pytest.raises(UsageError, match="16 readable queries and 0 readable pictures to search: give some of both"):
+        compare([pictures], options, descriptors=["scda"], queries=[pictures])
+    with pytest.raises(UsageError, match="all 5 pictures have the same label, 'cat', so any result is right"):
+        compare([pictures / "cat"], options, descriptors=["scda"])
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"no picture")
     with pytest.raises(UsageError, match="0 readable queries and 0 readable pictures to search"):

@@ -131,7 +131,7 @@ def test_corrupt_codebooks_are_found(made, weights, query, tmp_path, damage):
     folder = small.copy(made(descriptor="vlad"), tmp_path / "g")
     damage(folder / "codebooks.safetensors")
     said = small.complaint(search, folder, query, small.reading(weights))
-    assert re.search(r"codebooks\.safetensors: codebooks damaged or missing \(.*\): make the gallery again", said)
+    assert re.search(r"codebooks\.safetensors: damaged or missing \(.*\): index again into a new folder", said)
 
 
 def rewritten(change):
@@ -171,4 +171,4 @@ def test_a_damaged_description_is_named(gallery, weights, pictures, query, damag
         small.complaint(index, [pictures], gallery, small.index_options(weights)),
         small.complaint(default_options, gallery),
     ):
-        assert re.search(r"gallery\.json: damaged \(.*\): make the gallery again with `jaxloc index`", said)
+        assert re.search(r"gallery\.json: damaged \(.*\): index again into a new folder", said)

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval, to_plain
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index, remove
+from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.run.retrieval.scoring import score
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from tests.reference import whitening as reference
@@ -46,6 +47,11 @@ def check(scored, measures, wanted):
     assert list(scored.classes) == sorted(set(wanted))
 
 
+def doubts(whiten):
+    spec = WhitenSpec.parse(whiten)
+    return [] if spec is None else [spec.doubt(16)]
+
+
 @pytest.mark.parametrize("whiten", ["none", "svd-5"])
 def test_leave_one_out_equals_the_reference(made, whiten):
     folder = made(whiten=whiten)
@@ -54,7 +60,7 @@ def test_leave_one_out_equals_the_reference(made, whiten):
     kinds = small.labels(folder)
     check(result.scored, expect(vectors, kinds, vectors, kinds, np.arange(16)), kinds)
     assert (result.gallery, result.dimension, result.leave_one_out) == (16, 20 if whiten == "none" else 5, True)
-    assert result.warnings == []
+    assert result.warnings == doubts(whiten)
     assert result.scored.mean.without == 0
     assert result.scored.mean.ap_trapezoid <= result.scored.mean.ap_step
 
@@ -69,7 +75,19 @@ def test_queries_from_a_folder_and_from_a_gallery_equal_the_reference(made, weig
     for given in ([queries], [other], sorted(queries.rglob("*.png"))):
         result = evaluate_retrieval(folder, given, small.reading(weights))
         check(result.scored, expected, wanted)
-        assert (result.gallery, result.leave_one_out, result.skipped, result.warnings) == (16, False, {}, [])
+        assert (result.gallery, result.leave_one_out, result.skipped) == (16, False, {})
+        assert result.warnings == doubts(whiten)
+
+
+def test_galleries_with_codebooks_of_their_own_are_not_compared(weights, pictures, queries, tmp_path):
+    options = small.index_options(weights, descriptor="vlad")
+    index([pictures], tmp_path / "g", options)
+    index([queries], tmp_path / "q", options)
+    said = small.complaint(evaluate_retrieval, tmp_path / "g", [tmp_path / "q"])
+    assert "they differ in the codebook, which each fitted on its own pictures: search with the pictures" in said
+    (tmp_path / "g" / "codebooks.safetensors").unlink()
+    said = small.complaint(index, [queries], tmp_path / "g", options)
+    assert "codebooks.safetensors: missing, and the vectors that are there were made with it" in said
 
 
 def test_a_query_that_is_in_the_gallery_does_not_find_itself(made, weights, pictures):

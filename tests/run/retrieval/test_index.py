@@ -99,10 +99,28 @@ def test_a_gallery_can_be_emptied_and_filled_again(made, weights, pictures, tmp_
 
 
 def test_removing_works_where_the_whitening_could_not_be_fitted(weights, pictures, tmp_path):
-    with pytest.raises(UsageError, match="svd-19"):
-        index([pictures], tmp_path / "g", small.index_options(weights, whiten="svd-19"))
+    with pytest.raises(UsageError, match="svd-16: dimension 16 is above the rank 15"):
+        index([pictures], tmp_path / "g", small.index_options(weights, whiten="svd-16"))
     assert remove(tmp_path / "g", ["cat/0.png"]) == 1
     assert len(small.names(tmp_path / "g")) == 15
+
+
+def test_a_whitening_that_so_few_pictures_cannot_have_is_refused_before_the_work(weights, pictures, tmp_path):
+    with pytest.raises(UsageError, match=r"svd-19 needs at least 19 pictures, and there are 16: .*--whiten svd-4"):
+        index([pictures], tmp_path / "g", small.index_options(weights, whiten="svd-19"))
+    assert not list((tmp_path / "g").glob("vectors/*"))
+    index([pictures], tmp_path / "g", small.index_options(weights, whiten="svd-4"))
+
+
+def test_a_journal_of_another_job_is_not_believed(weights, pictures, tmp_path):
+    gallery = index([pictures], tmp_path / "alone", small.index_options(weights)).folder
+    (tmp_path / "after").mkdir()
+    options = small.index_options(weights)
+    index([pictures / "cat"], tmp_path / "after", options)
+    (tmp_path / "after" / "job.json").write_text('{"job": "another", "sizes": [[640, 64, 1]]}')
+    index([pictures], tmp_path / "after", options)
+    assert len(small.names(tmp_path / "after")) == len(small.names(gallery))
+    assert not (tmp_path / "after" / "job.json").exists()
 
 
 def test_unreadable_pictures_are_told_once_and_stay_out(weights, pictures, tmp_path):
