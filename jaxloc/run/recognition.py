@@ -7,6 +7,7 @@ The vectors are kept in two galleries, so a run that is broken off goes on where
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from jaxloc.errors import UsageError
 from jaxloc.run import classify, outputs
 from jaxloc.run.classify import Classified
 from jaxloc.run.finetune import FineTuned, finetune
+from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index_pictures
 from jaxloc.run.retrieval.options import IndexOptions
@@ -36,8 +38,8 @@ class RecognitionOptions:
     Attributes:
         tune: fine-tune nothing, the new head alone (which leaves the features as they are), the last block of
             convolutions, or the whole network.
-        training: how to fine-tune; the weights to begin with are its.
-        describing: what vectors are made of: SCDA_flip+ with α = 1 in the paper.
+        training: how to fine-tune; the weights to begin with are its, what is frozen and the seed follow from here.
+        describing: what vectors are made of: SCDA_flip+ with α = 1 in the paper. Its weights do not count.
         test_share: share of each kind that is tested on, where no test pictures are given.
         regularization: the SVM's C; ``None`` chooses it by validation.
         seed: decides what is tested on and the parts of the validation.
@@ -55,6 +57,11 @@ class RecognitionOptions:
             raise UsageError(f"tune must be one of {', '.join(TUNES)}, not {self.tune!r}")
         if not 0 < self.test_share < 1:
             raise UsageError(f"the share to test on must be above 0 and below 1, not {self.test_share}")
+        if self.describing.whiten != "none":
+            whiten = self.describing.whiten
+            raise UsageError(f"the SVM reads vectors as they are described: leave out the whitening {whiten}")
+        if self.seed < 0:
+            raise UsageError(f"seed must be at least 0, not {self.seed}")
         if self.regularization is not None and not 0 < self.regularization < float("inf"):
             raise UsageError(f"C must be above 0, not {self.regularization}")
 
@@ -90,13 +97,16 @@ def recognize(
 ) -> Recognized:
     """Learn kinds of pictures and measure how well new ones are recognised.
 
+    The outcome is that of these pictures and options, whatever an earlier call left in ``out``: its vectors are used
+    again where they are still right, and made again where they are not.
+
     Args:
         paths: folders, pictures, or text files of paths to learn from.
         out: folder for ``classifier.safetensors``, ``evaluation.json``, the galleries ``train/`` and ``test/``, and
             ``tuning/`` (the tuned network and its checkpoints).
         options: what to do.
         test: pictures to test on; without any a share of each kind is held out.
-        labels: a COCO file of labels; by default each picture's sub-folder is its label.
+        labels: a COCO file of labels; by default the folder a picture lies in.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
@@ -112,23 +122,27 @@ def recognize(
         tuned = finetune(files, folder / "tuning", training, labels=kinds)
         describing = dataclasses.replace(describing, weights=tuned.weights)
     skipped: dict[str, str] = {}
-    vectors, names = _vectors(train_set, folder / "train", describing, skipped)
-    test_vectors, test_names = _vectors(test_set, folder / "test", describing, skipped)
+    vectors, known = _vectors(train_set, folder / "train", describing, skipped)
+    test_vectors, asked = _vectors(test_set, folder / "test", describing, skipped)
     settings = {"descriptor": describing.descriptor, "weight": f"{describing.weight:g}", "tune": options.tune}
     classified = classify.classify(
         vectors,
-        names,
+        [str(picture.label) for picture in known],
         test_vectors,
-        test_names,
+        [str(picture.label) for picture in asked],
         regularization=options.regularization,
         seed=options.seed,
         settings=settings | {"weights_checksum": Gallery.open(folder / "train").description.weights_checksum},
     )
     path = folder / "classifier.safetensors"
     classify.save(path, classified.classifier)
-    evaluation = dataclasses.asdict(classified.evaluation) | {"regularization": classified.regularization}
-    write_text(folder / "evaluation.json", json.dumps(evaluation, indent=1) + "\n")
-    return Recognized(classified, tuned, len(names), len(test_names), path, skipped)
+    done = Recognized(classified, tuned, len(known), len(asked), path, skipped)
+    pictures = [
+        {"name": picture.source.name, "label": picture.label, "predicted": predicted}
+        for picture, predicted in zip(asked, classified.evaluation.predicted, strict=True)
+    ]
+    write_text(folder / "evaluation.json", json.dumps(to_plain(done) | {"pictures": pictures}, indent=1) + "\n")
+    return done
 
 
 def _split(
@@ -139,12 +153,23 @@ def _split(
     options: RecognitionOptions,
 ) -> tuple[list[Labelled], list[Labelled]]:
     pictures = find_pictures(paths, labels=labels, exclude=[out])
-    check_labels([picture.label for picture in pictures], "pictures")
+    check_labels([picture.label for picture in pictures], "pictures", several=False)
+    tested: list[Labelled] = []
     if test:
         tested = find_pictures(test, labels=labels, exclude=[out])
-        check_labels([picture.label for picture in tested], "test pictures")
+        check_labels([picture.label for picture in tested], "test pictures", several=False)
         keys = {picture.key for picture in tested}
-        return [picture for picture in pictures if picture.key not in keys], tested
+        pictures = [picture for picture in pictures if picture.key not in keys]
+        if not pictures:
+            raise UsageError("every picture is one to test on, so there is none to learn from: name others with --test")
+    kinds = {picture.label for picture in pictures}
+    if len(kinds) < 2:
+        raise UsageError(
+            f"all pictures to learn from are of one kind, {kinds.pop()!r}, and telling kinds apart needs two: "
+            "pass a folder with one sub-folder for each"
+        )
+    if test:
+        return pictures, tested
     _, numbers = np.unique([str(picture.label) for picture in pictures], return_inverse=True)
     held_out = classify.hold_out_share(numbers, options.test_share, options.seed)
     if not held_out.any():
@@ -165,17 +190,44 @@ def _as_files(pictures: Sequence[Labelled]) -> tuple[list[Path], dict[str, str]]
 
 def _vectors(
     pictures: list[Labelled], folder: Path, options: IndexOptions, skipped: dict[str, str]
-) -> tuple[np.ndarray, list[str]]:
-    """The vectors of these pictures, from a gallery of exactly them."""
+) -> tuple[np.ndarray, list[Labelled]]:
+    """The vectors of these pictures, and those of them that have one, in their order."""
     wanted = {picture.key for picture in pictures}
+    _drop_other(folder, options)
     if Gallery.is_one(folder):
         known = Gallery.open(folder)
-        known.remove(path for path in known.whole_table().paths if path not in wanted)
+        there = [*known.whole_table().paths, *(skip.path for skip in known.skipped())]
+        known.remove(path for path in there if path not in wanted)
     done = index_pictures(pictures, folder, options, relabel=True)
     skipped |= {skip.name: skip.reason for skip in done.skipped}
     gallery = Gallery.open(folder)
+    # A gallery keeps the order in which pictures came to it; the outcome shall not depend on that.
+    rows = {path: row for row, path in enumerate(gallery.whole_table().paths)}
+    found = [picture for picture in pictures if picture.key in rows]
     parts = [part for number in gallery.shards if len(part := gallery.vectors(number))]
-    return np.concatenate(parts), [str(label) for label in gallery.whole_table().labels]
+    return np.concatenate(parts)[[rows[picture.key] for picture in found]], found
+
+
+def _drop_other(folder: Path, options: IndexOptions) -> None:
+    """Remove a gallery made with other options or weights: here it is a by-product, and is made again."""
+    if not Gallery.is_one(folder):
+        return
+    made = Gallery.open(folder).description
+    weights = Describer(options, [options.descriptor]).weights
+    wanted = dataclasses.replace(
+        made,
+        descriptor=options.descriptor,
+        settings=options.fingerprint() | {"lower_layer": options.lower(weights.network.architecture)},
+        weights_checksum=weights.checksum,
+    )
+    if not made.difference(wanted):
+        return
+    for path in folder.iterdir():  # the description goes last: a kill leaves a gallery that is removed again
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "gallery.json":
+            path.unlink()
+    shutil.rmtree(folder)
 
 
 def to_plain(done: Recognized) -> dict[str, object]:
@@ -185,6 +237,7 @@ def to_plain(done: Recognized) -> dict[str, object]:
     return {
         **evaluation,
         "regularization": done.classified.regularization,
+        "tuned": None if done.tuned is None else dataclasses.asdict(done.tuned.epochs[done.tuned.best]),
         "train": done.train,
         "test": done.test,
         "skipped": done.skipped,

@@ -133,6 +133,8 @@ def recognition_text(done: "Recognized", seconds: float) -> str:
         parts.append("Warning: the SVM's solver ran out of iterations; choose a smaller C with --svm-c.")
     if done.skipped:
         lines = [f"  {name}: {reason}" for name, reason in list(done.skipped.items())[:_SHOWN]]
+        if len(done.skipped) > _SHOWN:
+            lines.append(f"  … and {len(done.skipped) - _SHOWN} more, listed in evaluation.json")
         parts.append("Skipped:\n" + "\n".join(lines))
     return "\n\n".join(parts)
 

@@ -1,0 +1,34 @@
+"""Galleries of made-up vectors: no network, no pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxloc.run.retrieval.gallery import Description, Gallery
+from jaxloc.run.retrieval.options import Describing
+from jaxloc.run.retrieval.tables import Row
+
+
+def write(folder: Path, shards: Sequence[np.ndarray], *, pictures: Path = Path("/no/such/folder")) -> Path:
+    """A gallery of these vectors, shard by shard; picture ``n`` is named ``n.png`` and lies in ``pictures``."""
+    description = Description("scda", Describing().fingerprint(), "vgg16", "0" * 64, 128, "none")
+    gallery = Gallery.create(folder, description)
+    first = 0
+    for number, vectors in enumerate(shards):
+        rows = [
+            Row(str(pictures / f"{n}.png"), f"{n}.png", None, 9, 9, bool(vector.any()), None, n, "")
+            for n, vector in enumerate(vectors, first)
+        ]
+        gallery.write_shard(number, vectors, rows, [])
+        first += len(vectors)
+    return folder
+
+
+def vectors(count: int, dimension: int, *, seed: int = 0, centres: int = 0) -> np.ndarray:
+    """Random vectors, around so many centres if any are asked for; float32 ``[n, d]``."""
+    rng = np.random.default_rng(seed)
+    found = rng.normal(size=(count, dimension))
+    if centres:
+        found = rng.normal(size=(centres, dimension))[rng.integers(centres, size=count)] + 0.4 * found
+    return found.astype(np.float32)

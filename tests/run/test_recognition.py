@@ -1,0 +1,400 @@
+"""Recognition from labelled pictures: what the SVM is given, what it leaves, and that no earlier run shows through."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxloc import models
+from jaxloc.errors import UsageError
+from jaxloc.run import classify, recognition
+from jaxloc.run.recognition import RecognitionOptions, recognize
+from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.index import index
+from jaxloc.run.retrieval.options import IndexOptions
+from jaxloc.run.training import TrainingOptions
+from tests.run import helpers
+from tests.run.retrieval import small
+
+EACH = 4
+
+
+@pytest.fixture(autouse=True)
+def narrow():
+    with small.narrow():
+        yield
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    with small.narrow():
+        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+
+
+@pytest.fixture(scope="module")
+def options(weights) -> RecognitionOptions:
+    """A given C, little training, several shards."""
+    return RecognitionOptions(
+        training=TrainingOptions(weights=weights, epochs=1, batch=4, max_side=64, validation_share=0.0, workers=1),
+        describing=IndexOptions(descriptor="scda_flip+", weight=1.0, shard_size=4, workers=1),
+        regularization=1.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """Four pictures of each of three kinds, each in its folder; nothing may be written here."""
+    return small.write_pictures(tmp_path_factory.mktemp("pictures") / "photos", range(EACH), empty=False)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory) -> Path:
+    """Other pictures of the same kinds."""
+    return small.write_pictures(tmp_path_factory.mktemp("asked") / "asked", range(7, 9), empty=False)
+
+
+@pytest.fixture(scope="module")
+def expected(pictures, asked, options, weights, tmp_path_factory) -> dict[str, np.ndarray]:
+    """Every picture's vector, by path, from galleries made for nothing else."""
+    found = {}
+    with small.narrow():
+        for number, photos in enumerate((pictures, asked)):
+            folder = tmp_path_factory.mktemp("expected") / str(number)
+            index([photos], folder, dataclasses.replace(options.describing, weights=weights))
+            found |= zip(Gallery.open(folder).whole_table().paths, small.stored(folder), strict=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def done(pictures, options, tmp_path_factory) -> tuple[Path, recognition.Recognized]:
+    """A finished run: its folder, to be copied before anything is written there, and what it returned."""
+    folder = tmp_path_factory.mktemp("done") / "out"
+    with small.narrow():
+        return folder, recognize([pictures], folder, options)
+
+
+@pytest.fixture
+def given(monkeypatch) -> list[tuple]:
+    """What the classifier was given, run by run: vectors, labels, test vectors, test labels."""
+    calls: list[tuple] = []
+    original = classify.classify
+
+    def spy(*arguments, **values):
+        calls.append(arguments)
+        return original(*arguments, **values)
+
+    monkeypatch.setattr(classify, "classify", spy)
+    return calls
+
+
+def names_of(vectors: np.ndarray, expected: dict[str, np.ndarray]) -> Iterator[str]:
+    """The one picture that each vector is of."""
+    for vector in vectors:
+        (path,) = (path for path, value in expected.items() if np.allclose(vector, value, atol=1e-5))
+        yield path
+
+
+def kind_of(path: str) -> str:
+    return Path(path).parent.name
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in ("classifier.safetensors", "evaluation.json")}
+
+
+def evaluation(folder: Path) -> dict:
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def test_a_share_of_each_kind_is_tested_on_with_the_vectors_of_these_pictures(
+    pictures, options, expected, given, tmp_path
+):
+    done = recognize([pictures], tmp_path, options)
+    ((vectors, labels, test_vectors, test_labels),) = given
+    train, test = list(names_of(vectors, expected)), list(names_of(test_vectors, expected))
+    assert list(map(kind_of, train)) == labels
+    assert list(map(kind_of, test)) == test_labels == sorted(small.KINDS)
+    assert sorted(train + test) == sorted(str(path) for path in pictures.rglob("*.png"))
+    assert (done.train, done.test, done.skipped, done.tuned) == (9, 3, {}, None)
+    wider = recognize([pictures], tmp_path / "half", dataclasses.replace(options, test_share=0.5))
+    assert (wider.train, wider.test) == (6, 6)
+
+
+def test_the_classifier_that_is_written_is_the_one_that_was_measured(done, expected):
+    folder, recognized = done
+    classifier = classify.load(folder / "classifier.safetensors")
+    assert classifier.classes == tuple(sorted(small.KINDS))
+    assert classifier.settings["descriptor"] == "scda_flip+"
+    assert (classifier.settings["tune"], classifier.settings["weight"]) == ("none", "1")
+    told = evaluation(folder)
+    right = 0
+    for picture in told["pictures"]:
+        (path,) = (path for path in expected if path.endswith(f"photos/{picture['name']}"))
+        assert picture["label"] == kind_of(path)
+        assert classifier.predict(expected[path][None]) == [picture["predicted"]]
+        right += picture["predicted"] == picture["label"]
+    assert told["accuracy"] == recognized.classified.evaluation.accuracy == right / 3
+    assert (told["train"], told["test"], told["regularization"]) == (9, 3, 1.0)
+
+
+def test_the_seed_decides_what_is_tested_on(pictures, options, done):
+    def tested(seed):
+        _, test = recognition._split([pictures], (), None, "out", dataclasses.replace(options, seed=seed))
+        return {picture.source.name for picture in test}
+
+    assert tested(0) == {picture["name"] for picture in evaluation(done[0])["pictures"]}
+    assert len({frozenset(tested(seed)) for seed in range(5)}) > 1
+
+
+def test_pictures_to_test_on_are_not_learnt_from(pictures, asked, options, expected, given, tmp_path):
+    also = pictures / "cat" / "1.png"
+    done = recognize([pictures], tmp_path, options, test=[also, asked])
+    ((vectors, labels, test_vectors, test_labels),) = given
+    train, test = list(names_of(vectors, expected)), list(names_of(test_vectors, expected))
+    assert set(train) == {str(path) for path in pictures.rglob("*.png") if path != also}
+    assert set(test) == {str(also), *(str(path) for path in asked.rglob("*.png"))}
+    assert list(map(kind_of, train)) == labels
+    assert (done.train, done.test) == (11, 7)
+    assert len(test_labels) == 7
+
+
+def write_coco(path: Path, labels: dict[str, str]) -> Path:
+    """A COCO file of image labels, without boxes."""
+    kinds = sorted(set(labels.values()))
+    images = [
+        {"id": number, "file_name": name, "category_id": kinds.index(label)}
+        for number, (name, label) in enumerate(labels.items())
+    ]
+    categories = [{"id": number, "name": kind} for number, kind in enumerate(kinds)]
+    path.write_text(json.dumps({"images": images, "annotations": [], "categories": categories}))
+    return path
+
+
+def test_labels_may_come_from_a_coco_file_and_change(pictures, options, given, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    labels = {}
+    for path in sorted(pictures.rglob("*.png")):
+        name = f"{path.stem}_{path.parent.name}.png"
+        shutil.copy(path, flat / name)
+        labels[f"flat/{name}"] = "cup" if path.parent.name == "coffee" else "animal"
+    coco = write_coco(tmp_path / "labels.json", labels)
+    with pytest.raises(UsageError, match="all pictures to learn from are of one kind, 'flat', and telling"):
+        recognize([flat], tmp_path / "out", options)
+    done = recognize([flat], tmp_path / "out", options, labels=coco)
+    assert done.classified.classifier.classes == ("animal", "cup")
+    assert (done.train, done.test) == (9, 3)
+    told = evaluation(tmp_path / "out")["pictures"]
+    assert all(picture["label"] == labels[f"flat/{picture['name']}"] for picture in told)
+
+    labels = {name: "early" if name.startswith(("flat/0", "flat/1")) else "late" for name in labels}
+    write_coco(coco, labels)
+    recognize([flat], tmp_path / "out", options, labels=coco)
+    recognize([flat], tmp_path / "fresh", options, labels=coco)
+    (_, before, *_), (vectors, after, *_), (fresh_vectors, fresh, *_) = given
+    assert sorted(set(before)) == ["animal", "cup"]
+    assert sorted(set(after)) == ["early", "late"]
+    assert after == fresh
+    np.testing.assert_allclose(vectors, fresh_vectors, atol=1e-5)
+
+    del labels["flat/0_cat.png"]
+    write_coco(coco, labels)
+    with pytest.raises(UsageError, match=r"1 of 12 pictures have no label: .*--labels"):
+        recognize([flat], tmp_path / "out", options, labels=coco)
+
+
+def test_the_same_call_again_changes_nothing(pictures, options, done, tmp_path):
+    folder = small.copy(done[0], tmp_path / "out")
+    before = helpers.every_file(folder)
+    again = recognize([pictures], folder, options)
+    assert helpers.every_file(folder) == before
+    assert (again.train, again.test) == (done[1].train, done[1].test)
+
+
+def test_broken_off_it_goes_on_to_the_same_result(pictures, options, done, tmp_path, monkeypatch):
+    write_shard = Gallery.write_shard
+    written = []
+
+    def broken(self, number, *arguments):
+        write_shard(self, number, *arguments)
+        written.append(self.folder.name)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Gallery, "write_shard", broken)
+        with pytest.raises(KeyboardInterrupt):
+            recognize([pictures], tmp_path / "out", options)
+    assert written == ["train", "train"]
+    recognize([pictures], tmp_path / "out", options)
+    assert helpers.every_file(tmp_path / "out") == helpers.every_file(done[0])
+
+
+def test_pictures_that_went_came_or_changed_leave_no_trace(pictures, options, given, tmp_path):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    shutil.copytree(pictures, photos)
+    steps = [
+        lambda: (photos / "cat" / "2.png").unlink(),
+        lambda: small.crop("face", 9).save(photos / "face" / "0_before_the_others.png"),
+        lambda: small.crop("coffee", 11).save(photos / "coffee" / "1.png"),
+        lambda: (shutil.rmtree(photos / "cat"), small.crop("face", 8).save(photos / "face" / "4.png")),
+    ]
+    recognize([photos], out, options)
+    for number, step in enumerate(steps):
+        step()
+        recognize([photos], out, options)
+        recognize([photos], tmp_path / f"fresh{number}", options)
+        (vectors, labels, tests, test_labels), (fresh, *_) = given[-2:]
+        assert (labels, test_labels) == (given[-1][1], given[-1][3])
+        np.testing.assert_allclose(vectors, fresh, atol=1e-5)
+        np.testing.assert_allclose(tests, given[-1][2], atol=1e-5)
+        assert evaluation(out) == evaluation(tmp_path / f"fresh{number}")
+
+
+@pytest.mark.parametrize("change", ["max_side", "lower_layer", "descriptor", "weights"])
+def test_with_other_options_or_weights_the_vectors_are_made_anew(pictures, options, done, tmp_path, change):
+    folder = small.copy(done[0], tmp_path / "out")
+    if change == "weights":
+        other = small.write_weights(tmp_path / "other.safetensors", seed=1)
+        changed = dataclasses.replace(options, training=dataclasses.replace(options.training, weights=other))
+    else:
+        value = {"max_side": 64, "lower_layer": "relu4_3", "descriptor": "scda"}[change]
+        changed = dataclasses.replace(options, describing=dataclasses.replace(options.describing, **{change: value}))
+    recognize([pictures], folder, changed)
+    recognize([pictures], tmp_path / "fresh", changed)
+    assert helpers.every_file(folder) == helpers.every_file(tmp_path / "fresh")
+    assert results(folder) != results(done[0])
+
+
+def test_killed_while_old_vectors_are_removed_it_still_goes_on(pictures, options, done, tmp_path, monkeypatch):
+    folder = small.copy(done[0], tmp_path / "out")
+    changed = dataclasses.replace(options, describing=dataclasses.replace(options.describing, max_side=64))
+    rmtree = shutil.rmtree
+
+    def broken(path):
+        rmtree(path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", broken)
+        with pytest.raises(KeyboardInterrupt):
+            recognize([pictures], folder, changed)
+    recognize([pictures], folder, changed)
+    recognize([pictures], tmp_path / "fresh", changed)
+    assert helpers.every_file(folder) == helpers.every_file(tmp_path / "fresh")
+
+
+def test_tuning_the_head_leaves_the_vectors_and_tuning_more_does_not(pictures, options, done, tmp_path):
+    folder = small.copy(done[0], tmp_path / "out")
+    before = helpers.every_file(folder / "train")
+    tuned = recognize([pictures], folder, dataclasses.replace(options, tune="head")).tuned
+    assert tuned.classes == tuple(sorted(small.KINDS))
+    assert helpers.every_file(folder / "train") == before
+    assert (folder / "tuning" / "tuned.safetensors").is_file()
+    assert evaluation(folder)["tuned"] == dataclasses.asdict(tuned.epochs[0])
+    assert classify.load(folder / "classifier.safetensors").settings["tune"] == "head"
+
+    shutil.rmtree(folder / "tuning")
+    whole = recognize([pictures], folder, dataclasses.replace(options, tune="whole"))
+    assert whole.tuned.epochs[0].accuracy >= 0
+    checksum = models.load(whole.tuned.weights).checksum
+    assert Gallery.open(folder / "train").description.weights_checksum == checksum
+    assert Gallery.open(folder / "test").description.weights_checksum == checksum
+    assert checksum != models.load(options.training.weights).checksum
+    assert helpers.every_file(folder / "train") != before
+    after = helpers.every_file(folder)
+    recognize([pictures], folder, dataclasses.replace(options, tune="whole"))
+    assert helpers.every_file(folder) == after
+
+
+def test_the_network_is_tuned_on_what_is_learnt_from_only(pictures, options, tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(paths, out, training, labels):
+        seen.update(paths=paths, out=out, training=training, labels=labels)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr(recognition, "finetune", stop)
+    wanted = dataclasses.replace(options, tune="last", seed=3)
+    with pytest.raises(UsageError, match="far enough"):
+        recognize([pictures], tmp_path / "out", wanted)
+    train, _ = recognition._split([pictures], (), None, tmp_path / "out", wanted)
+    assert seen["paths"] == [picture.source.path for picture in train]
+    assert seen["labels"] == {f"{kind_of(path)}/{path.name}": kind_of(path) for path in seen["paths"]}
+    assert (seen["out"], seen["training"].frozen_blocks, seen["training"].seed) == (tmp_path / "out" / "tuning", 4, 3)
+
+
+def test_kinds_with_a_single_picture_are_learnt_but_not_tested(pictures, options, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(pictures / "cat", photos / "cat")
+    helpers.plant(photos / "face", [pictures / "face" / "0.png"])
+    done = recognize([photos], tmp_path / "out", options)
+    assert (done.train, done.test) == (4, 1)
+    assert done.classified.classifier.classes == ("cat", "face")
+    assert [one.name for one in done.classified.evaluation.classes] == ["cat"]
+    shutil.rmtree(photos / "cat")
+    helpers.plant(photos / "cat", [pictures / "cat" / "0.png"])
+    with pytest.raises(UsageError, match=r"every kind has a single picture, so there is nothing to test on: .*--test"):
+        recognize([photos], tmp_path / "out", options)
+
+
+def test_a_kind_that_was_not_learnt_counts_as_wrong(pictures, asked, options, tmp_path):
+    done = recognize([pictures / "cat", pictures / "face"], tmp_path / "out", options, test=[asked])
+    scores = {one.name: one for one in done.classified.evaluation.classes}
+    assert done.classified.classifier.classes == ("cat", "face")
+    assert (scores["coffee"].correct, scores["coffee"].count) == (0, 2)
+    assert done.classified.evaluation.accuracy <= 4 / 6
+
+
+def test_pictures_that_cannot_be_read_are_told_until_they_are_gone(pictures, asked, options, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(pictures, photos)
+    (photos / "cat" / "text.png").write_text("no picture")
+    whole = (photos / "face" / "0.png").read_bytes()
+    (photos / "face" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    done = recognize([photos], tmp_path / "out", options, test=[asked])
+    assert (done.train, done.test) == (12, 6)
+    assert set(done.skipped) == {"cat/text.png", "face/cut.png"}
+    assert evaluation(tmp_path / "out")["skipped"] == done.skipped
+    (photos / "cat" / "text.png").unlink()
+    done = recognize([photos], tmp_path / "out", options, test=[asked])
+    assert set(done.skipped) == {"face/cut.png"}
+    small.crop("face", 3).save(photos / "face" / "cut.png")
+    assert recognize([photos], tmp_path / "out", options, test=[asked]).train == 13
+
+
+def test_where_nothing_can_be_tested_or_learnt_from_the_cure_is_named(pictures, options, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match=r"every picture is one to test on, so there is none to learn from: .*--test"):
+        recognize([pictures], out, options, test=[pictures])
+    with pytest.raises(UsageError, match="all pictures to learn from are of one kind, 'cat', and telling kinds apart"):
+        recognize([pictures / "cat"], out, options)
+    with pytest.raises(UsageError, match="all pictures to learn from are of one kind, 'cat'"):
+        recognize([pictures], out, options, test=[pictures / "coffee", pictures / "face"])
+    broken = tmp_path / "broken" / "cat"
+    broken.mkdir(parents=True)
+    (broken / "a.png").write_text("no picture")
+    assert not out.exists()
+    with pytest.raises(UsageError, match=r"no readable picture among 1 \(.*a\.png: not a picture"):
+        recognize([pictures], out, options, test=[broken.parent])
+    assert not (out / "classifier.safetensors").exists()
+
+
+def test_what_is_written_beside_the_pictures_is_not_taken_for_pictures(pictures, options, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(pictures, photos)
+    first = recognize([photos], photos / "out", options)
+    (photos / "out" / "stray.png").write_bytes((pictures / "cat" / "0.png").read_bytes())
+    again = recognize([photos], photos / "out", options)
+    assert (again.train, again.test) == (first.train, first.test) == (9, 3)
+
+
+def test_c_is_chosen_by_validation_where_none_is_given(pictures, options, tmp_path):
+    done = recognize([pictures], tmp_path, dataclasses.replace(options, regularization=None))
+    assert done.classified.regularization == done.classified.choice.regularization
+    assert set(done.classified.choice.accuracies) == set(classify.CANDIDATES)
+    assert evaluation(tmp_path)["regularization"] == done.classified.regularization

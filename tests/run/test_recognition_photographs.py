@@ -1,0 +1,18 @@
+"""Recognition of photographs people took."""
+
+import pytest
+
+from jaxloc.run.recognition import RecognitionOptions, recognize
+from jaxloc.run.retrieval.options import IndexOptions
+from tests.run import helpers
+
+
+@pytest.mark.photos
+def test_flowers_are_recognised(photos_folder, tmp_path):
+    for name in ("daisy", "pansy", "sunflower"):
+        helpers.plant(tmp_path / "in" / name, sorted((photos_folder / "flowers17_small" / name).iterdir())[:8])
+    describing = IndexOptions(descriptor="scda_flip+", weight=1.0, max_side=128)
+    done = recognize([tmp_path / "in"], tmp_path / "out", RecognitionOptions(describing=describing, test_share=0.5))
+    assert (done.train, done.test, done.skipped) == (12, 12, {})
+    assert done.classified.evaluation.accuracy >= 8 / 12
+    assert done.classified.converged
