@@ -1,6 +1,5 @@
 """Describe pictures and keep their vectors: build a gallery, extend it, go on after a kill."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -26,6 +25,7 @@ from jaxloc.run.retrieval.options import IndexOptions, WhitenSpec
 from jaxloc.run.retrieval.pictures import Labelled, Paths, find_pictures
 from jaxloc.run.retrieval.tables import Row
 from jaxloc.run.retrieval.vectors import SearchedVectors
+from jaxloc.run.retrieval.writing import disk_errors, locked
 from jaxloc.run.stream import SetStream, count_sizes, look_at_sizes
 
 _JOURNAL = "job.json"
@@ -114,13 +114,13 @@ def index_pictures(
         shard_size=options.shard_size,
         whiten=options.whiten,
     )
-    with _locked(folder):
+    with locked(folder):
         if Gallery.is_one(folder):
             gallery = Gallery.open(folder)
             check_same(gallery, description)
         else:
             gallery = Gallery.create(folder, description)
-        with _disk_errors(folder):
+        with disk_errors(folder):
             if relabel:
                 gallery.relabel({picture.key: picture.label for picture in pictures})
             return _extend(gallery, describer, options, pictures)
@@ -146,7 +146,7 @@ def remove(gallery: str | os.PathLike[str], pictures: Sequence[str]) -> int:
         UsageError: one of them is not in the gallery, or there is none.
     """
     opened = Gallery.open(gallery)
-    with _locked(opened.folder), _disk_errors(opened.folder):
+    with locked(opened.folder), disk_errors(opened.folder):
         known = [(row.name, row.path) for row in opened.whole_table().rows()]
         known += [(skip.name, skip.path) for skip in opened.skipped()]
         paths: set[str] = set()
@@ -378,34 +378,3 @@ def _whiten(gallery: Gallery) -> int:
             whitened = post.apply(fitted, vectors) if len(vectors) else np.zeros((0, spec.dimension))
             gallery.write_whitened(number, whitened, checksum)
     return spec.dimension
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second ``index`` out of the folder; the lock ends with the process, however that ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on this system
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"{folder}: another process is writing to this gallery: wait until it is done") from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(
-            f"{error.filename or folder}: cannot be written ({reason}): free some space and run the same command "
-            "again; the finished shards stay"
-        ) from error

@@ -1,0 +1,40 @@
+"""What holds while a gallery is written to: one writer at a time, and a clear word when the disk refuses."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from jaxloc.errors import UsageError
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a second ``index`` out of the folder; the lock ends with the process, however that ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on this system
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"{folder}: another process is writing to this gallery: wait until it is done") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what the system says of a file into one line with the cure."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(
+            f"{error.filename or folder}: cannot be written ({reason}): free some space and run the same command "
+            "again; the finished shards stay"
+        ) from error
