@@ -51,7 +51,7 @@ def evaluate(
         if queries or labels or split:
             raise UsageError("--queries, --labels and --split go with --retrieval GALLERY")
         if predictions is None or ground_truth is None:
-            raise UsageError("give a file of predictions and one of true boxes, or --retrieval GALLERY")
+            raise UsageError("give a file of predictions and one of true boxes, or --retrieval GALLERY: see --help")
         _boxes(predictions, ground_truth, iou, as_json)
         return
     if predictions is not None or ground_truth is not None:

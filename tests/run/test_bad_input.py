@@ -8,7 +8,7 @@ from PIL import Image
 
 from jaxloc.errors import ImageError, UsageError, WeightsError
 from jaxloc.run import Options, colocalize, localize, stream
-from jaxloc.run.engine import Engine
+from jaxloc.run.localizer import Localizer
 from tests.run import helpers
 
 
@@ -69,7 +69,7 @@ def test_a_folder_for_results_that_cannot_be_made_is_named_before_anything_is_co
     photos, tmp_path, monkeypatch, out
 ):
     (tmp_path / "a file").write_bytes(b"kept")
-    monkeypatch.setattr(Engine, "__init__", None)
+    monkeypatch.setattr(Localizer, "__init__", None)
     with pytest.raises(UsageError, match=rf"{out}: cannot be written \(.*\): choose another folder with --out"):
         colocalize([photos], tmp_path / out)
     assert (tmp_path / "a file").read_bytes() == b"kept"
@@ -125,7 +125,7 @@ def test_the_report_shows_no_more_pictures_than_asked_for(paths, tmp_path, limit
 
 def test_ctrl_c_in_the_middle_leaves_nothing_behind(photos, tmp_path, monkeypatch):
     calls = []
-    localize_batch = Engine.localize
+    localize_batch = Localizer.localize
 
     def interrupted(*arguments):
         calls.append(1)
@@ -133,7 +133,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind(photos, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return localize_batch(*arguments)
 
-    monkeypatch.setattr(Engine, "localize", interrupted)
+    monkeypatch.setattr(Localizer, "localize", interrupted)
     with pytest.raises(KeyboardInterrupt):
         colocalize([photos], tmp_path / "out")
     assert helpers.every_file(tmp_path / "out") == {}
