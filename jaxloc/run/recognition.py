@@ -18,10 +18,10 @@ from jaxloc._files import write_text
 from jaxloc.errors import UsageError
 from jaxloc.run import classify, outputs
 from jaxloc.run.classify import Classified
+from jaxloc.run.engine import load_weights
 from jaxloc.run.finetune import FineTuned, finetune
-from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.gallery import Gallery
-from jaxloc.run.retrieval.index import index_pictures
+from jaxloc.run.retrieval.index import describe_gallery, index_pictures
 from jaxloc.run.retrieval.options import IndexOptions
 from jaxloc.run.retrieval.pictures import Labelled, Paths, check_labels, find_pictures
 from jaxloc.run.training import TrainingOptions
@@ -204,8 +204,7 @@ def _vectors(
     # A gallery keeps the order in which pictures came to it; the outcome shall not depend on that.
     rows = {path: row for row, path in enumerate(gallery.whole_table().paths)}
     found = [picture for picture in pictures if picture.key in rows]
-    parts = [part for number in gallery.shards if len(part := gallery.vectors(number))]
-    return np.concatenate(parts)[[rows[picture.key] for picture in found]], found
+    return gallery.all_vectors()[[rows[picture.key] for picture in found]], found
 
 
 def _drop_other(folder: Path, options: IndexOptions) -> None:
@@ -213,13 +212,7 @@ def _drop_other(folder: Path, options: IndexOptions) -> None:
     if not Gallery.is_one(folder):
         return
     made = Gallery.open(folder).description
-    weights = Describer(options, [options.descriptor]).weights
-    wanted = dataclasses.replace(
-        made,
-        descriptor=options.descriptor,
-        settings=options.fingerprint() | {"lower_layer": options.lower(weights.network.architecture)},
-        weights_checksum=weights.checksum,
-    )
+    wanted = describe_gallery(options, load_weights(options, [options.layer]))
     if not made.difference(wanted):
         return
     for path in folder.iterdir():  # the description goes last: a kill leaves a gallery that is removed again

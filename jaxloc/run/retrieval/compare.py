@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
-from jaxloc.data import Batch, ImageSet, choose_buckets
+from jaxloc.data import Batch, ImageSet
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.run.engine import load_weights
@@ -22,7 +21,7 @@ from jaxloc.run.retrieval.descriptors import KINDS, needed_codebook
 from jaxloc.run.retrieval.options import Describing, WhitenSpec
 from jaxloc.run.retrieval.pictures import Labelled, Paths, check_labels, find_pictures
 from jaxloc.run.retrieval.scoring import Scored, score
-from jaxloc.run.stream import SetStream, count_sizes, look_at_sizes
+from jaxloc.run.stream import open_streams
 
 WHITENINGS = ("none", "pca-256:0", "svd-256:0", "pca-256", "svd-256", "svd-16", "svd-64:0.5")
 """Those of the paper's table 4, PCA+whitening, which it leaves out as much worse, and two for sets of a few
@@ -175,10 +174,8 @@ def _describe(pictures: list[Labelled], describer: Describer, options: Describin
     needs = {name: need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}
     direct = [name for name in names if name not in needs and not KINDS[name].top]
     sources = [picture.source for picture in pictures]
-    with tqdm(total=len(sources), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
-        sizes = look_at_sizes(sources, describer, options, bar)
-    bucket = choose_buckets(count_sizes([sizes]), limit=describer.buckets, step=describer.step)
-    stream = SetStream(ImageSet("pictures", sources), options, describer, sizes, bucket)
+    without_thumbnails = dataclasses.replace(options, report_limit=0)
+    (stream,) = open_streams([ImageSet("pictures", sources)], describer, without_thumbnails)
     fitter = CodebookFitter(set(needs.values()), options)
     found: dict[str, dict[int, np.ndarray]] = {name: {} for name in names}
     reasons: dict[str, str] = {}

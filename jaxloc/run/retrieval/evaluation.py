@@ -111,8 +111,7 @@ def _of_gallery(
     if not len(kinds):
         raise UsageError(f"{queries.folder}: the gallery is empty: add pictures with `jaxloc index`")
     check_labels(list(kinds), "queries", several=False)
-    parts = [part for number in queries.shards if len(part := queries.vectors(number))]
-    return vectors.prepare(np.concatenate(parts)), kinds, table.paths
+    return vectors.prepare(queries.all_vectors()), kinds, table.paths
 
 
 def _some(labels: np.ndarray) -> str:

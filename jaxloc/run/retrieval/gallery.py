@@ -195,6 +195,10 @@ class Gallery:
             raise _damaged(path, "its checksum is wrong")
         return values
 
+    def all_vectors(self) -> np.ndarray:
+        """The vectors of every shard, in the order of the table; raises ``ValueError`` for an empty gallery."""
+        return np.concatenate([part for number in self.shards if len(part := self.vectors(number))])
+
     def length(self, number: int) -> int:
         """How many vectors a shard holds, by its header."""
         path = self._vectors_path(number)

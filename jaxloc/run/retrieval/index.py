@@ -14,6 +14,7 @@ from jaxloc._files import write_text
 from jaxloc.data import ImageSet, choose_buckets
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import UsageError
+from jaxloc.models import Weights
 from jaxloc.run import outputs
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval import post
@@ -105,15 +106,7 @@ def index_pictures(
     options = options or default_options(out)
     folder = outputs.prepare(out)
     describer = Describer(options, [options.descriptor])
-    architecture = describer.weights.network.architecture
-    description = Description(
-        descriptor=options.descriptor,
-        settings=options.fingerprint() | {"lower_layer": options.lower(architecture)},
-        architecture=architecture,
-        weights_checksum=describer.weights.checksum,
-        shard_size=options.shard_size,
-        whiten=options.whiten,
-    )
+    description = describe_gallery(options, describer.weights)
     with locked(folder):
         if Gallery.is_one(folder):
             gallery = Gallery.open(folder)
@@ -124,6 +117,19 @@ def index_pictures(
             if relabel:
                 gallery.relabel({picture.key: picture.label for picture in pictures})
             return _extend(gallery, describer, options, pictures)
+
+
+def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
+    """What the vectors of a gallery with these options and weights are made with."""
+    architecture = weights.network.architecture
+    return Description(
+        descriptor=options.descriptor,
+        settings=options.fingerprint() | {"lower_layer": options.lower(architecture)},
+        architecture=architecture,
+        weights_checksum=weights.checksum,
+        shard_size=options.shard_size,
+        whiten=options.whiten,
+    )
 
 
 def default_options(out: str | os.PathLike[str]) -> IndexOptions:
