@@ -4,8 +4,11 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -41,25 +44,47 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def write_parts(path: str | os.PathLike[str], parts: Iterable[str]) -> None:
+    """Write texts one after another as UTF-8 to ``path`` in one step; only one part is held at a time."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(parts)
+
+
 def write_safetensors(
     path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
     """Write a safetensors file in one step, the same bytes for the same content.
-
-    The library leaves the order of metadata to chance; offsets count from the end of the header, so the header can
-    be put in order afterwards.
 
     Args:
         path: the file to write or replace.
         arrays: by name.
         metadata: text by name.
     """
-    # The library writes an array's buffer as it lies, so one that is not in C order would be scrambled.
-    ordered = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-    data = memoryview(safetensors.numpy.save(ordered, dict(metadata)))
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(bytes(data[8:end])), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        file.write(data[end:])
+    write_safetensors_in_parts(path, [arrays], metadata)
+
+
+def write_safetensors_in_parts(
+    path: str | os.PathLike[str], parts: Iterable[Mapping[str, np.ndarray]], metadata: Mapping[str, str]
+) -> None:
+    """``write_safetensors`` of arrays that come in several mappings; only one of them is held at a time.
+
+    The library leaves the order of metadata to chance; offsets count from the end of the header, so the header can
+    be put in order afterwards.
+    """
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
+    with atomic_path(path) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as body:
+        for arrays in parts:
+            # The library writes an array's buffer as it lies, so one that is not in C order would be scrambled.
+            ordered = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
+            data = memoryview(safetensors.numpy.save(ordered))
+            end = 8 + int.from_bytes(data[:8], "little")
+            start = body.tell()
+            for name, entry in json.loads(bytes(data[8:end])).items():
+                entries[name] = entry | {"data_offsets": [start + offset for offset in entry["data_offsets"]]}
+            body.write(data[end:])
+        header = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
+        header += b" " * (-len(header) % 8)
+        body.seek(0)
+        with temporary.open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            shutil.copyfileobj(body, file, 1 << 20)

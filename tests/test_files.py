@@ -1,11 +1,15 @@
 """Files are written whole or not at all, and the same content gives the same bytes."""
 
 import contextlib
+import weakref
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
-from jaxloc._files import atomic_path, write_safetensors
+from jaxloc._files import atomic_path, write_parts, write_safetensors, write_safetensors_in_parts
+
+KINDS = {"b": np.float32, "a": np.float64, "long/name": np.int8, "c": np.int64}
 
 
 def test_arrays_that_lie_otherwise_in_memory_are_written_as_they_read(tmp_path):
@@ -24,6 +28,42 @@ def test_the_order_of_arrays_and_metadata_does_not_change_the_bytes(tmp_path):
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
+def test_arrays_that_come_in_several_mappings_are_read_as_if_in_one(tmp_path):
+    arrays = {name: np.random.default_rng(0).random((len(name), 3)).astype(kind) for name, kind in KINDS.items()}
+    write_safetensors(tmp_path / "whole", arrays, {"one": "1"})
+    parts = ({name: array} for name, array in arrays.items())
+    write_safetensors_in_parts(tmp_path / "parts", parts, {"one": "1"})
+    for name in ("whole", "parts"):
+        with safetensors.safe_open(tmp_path / name, "np") as file:
+            assert file.metadata() == {"one": "1"}
+        read = safetensors.numpy.load_file(tmp_path / name)
+        assert set(read) == set(arrays)
+        for key, array in arrays.items():
+            assert read[key].dtype == array.dtype
+            np.testing.assert_array_equal(read[key], array)
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "parts"}
+
+
+def test_of_several_mappings_only_one_is_held_at_a_time(tmp_path):
+    held = []
+
+    def parts():
+        for number in range(5):
+            array = np.full(1000, number)
+            held.append(weakref.ref(array))
+            assert sum(one() is not None for one in held) <= 2  # the one that was written last goes when this is read
+            yield {str(number): array}
+            del array
+
+    write_safetensors_in_parts(tmp_path / "file", parts(), {})
+    assert len(safetensors.numpy.load_file(tmp_path / "file")) == 5
+
+
+def test_no_mappings_at_all_are_a_file_without_arrays(tmp_path):
+    write_safetensors_in_parts(tmp_path / "file", [], {"one": "1"})
+    assert safetensors.numpy.load_file(tmp_path / "file") == {}
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
@@ -32,3 +72,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path):
         raise RuntimeError("halfway")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_parts_are_written_one_after_another_as_they_are(tmp_path):
+    write_parts(tmp_path / "file", (f"é{number}\n" for number in range(3)))
+    assert (tmp_path / "file").read_bytes() == "é0\né1\né2\n".encode()
+
+
+def test_parts_that_fail_halfway_leave_the_old_file(tmp_path):
+    def parts():
+        yield "new"
+        raise RuntimeError("halfway")
+
+    write_parts(tmp_path / "file", ["old"])
+    with contextlib.suppress(RuntimeError):
+        write_parts(tmp_path / "file", parts())
+    assert (tmp_path / "file").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]

@@ -1,12 +1,12 @@
 """What a job found as one HTML page: no network, no other file, the same bytes for the same findings."""
 
-import math
-import statistics
+import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxloc.report import elements
+from jaxloc.report import elements, figures
+from jaxloc.report.figures import Figures
 from jaxloc.report.records import Finding, Findings
 from jaxloc.report.text import displayable
 
@@ -23,6 +23,8 @@ _SCORES = {
     "scda": "at 0.5, the object's mean activation is twice that of the whole picture",
 }
 _REST = "; annotations.json holds all."
+_SETS = 1000
+"""Rows of the table of sets at most."""
 
 
 def render_page(findings: Findings, *, limit: int = 2000) -> str:
@@ -35,101 +37,102 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
     Raises:
         ValueError: ``limit`` is negative.
     """
-    shown = elements.choose(findings.pictures, limit)
-    with_noise = any(finding.noise_score is not None for finding in findings.pictures)
+    shown, with_heat = _choose(findings.pictures, limit)
+    sets = figures.of_sets(findings)
+    categories = list(sets)
+    with_noise = any(one.with_noise for one in sets.values())
+    counts = sum((one.statuses for one in sets.values()), Counter())
+    statuses = _statuses(counts, with_noise)
     return elements.page(
         "page",
         title=findings.title,
-        lead=_lead(findings),
+        lead=_lead(findings, len(sets)),
         warnings=findings.warnings,
-        tiles=_counts(_statuses(findings.pictures), findings.pictures, len(findings.skipped)),
-        tables=_set_table(findings, with_noise) + "\n" + elements.settings(findings.settings),
+        tiles=_counts(statuses, counts, len(findings.skipped)),
+        tables=_set_table(sets, statuses, with_noise) + "\n" + elements.settings(findings.settings),
         noscript="The pictures below need JavaScript. annotations.json, beside this page, holds every box and score.",
         limit_note=elements.limit_note(len(shown), len(findings.pictures), "picture", _REST),
         toggles=elements.toggle("box", "Box", key="b", checked=True)
         + elements.toggle("heat", "Heat map", key="h", checked=True, kind="of-heat")
         + elements.toggle("smooth", "Smooth", key="s", kind="of-heat"),
-        absent_note=elements.escape(_absent_note(findings.pictures)),
-        skipped=elements.skipped(findings.skipped, findings.categories, limit=limit, rest=_REST),
-        reading=_reading(findings, with_noise),
-        data=_data(findings.categories, shown),
+        absent_note=elements.escape(_absent_note(counts)),
+        skipped=elements.skipped(findings.skipped, categories, limit=limit, rest=_REST),
+        reading=_reading(findings.method, with_noise, with_heat),
+        data=_data(categories, shown),
     )
 
 
-def _status(finding: Finding) -> str:
-    """``"found"``, ``"noisy"`` or ``"nothing found"``: exactly one holds."""
-    if finding.noisy:
-        return "noisy"
-    return "found" if finding.found else "nothing found"
+def _choose(pictures: Sequence[Finding], limit: int) -> tuple[list[Finding], bool]:
+    """The pictures to show, and whether any picture at all has a heat map; reads no further than it must."""
+    candidates: list[Finding] = []
+    number = {True: 0, False: 0}
+    with_heat = False
+    for finding in pictures:
+        if number[True] >= limit and with_heat:
+            break
+        with_heat = with_heat or finding.heat is not None
+        pictured = finding.thumbnail is not None
+        if number[pictured] < limit:
+            number[pictured] += 1
+            candidates.append(finding)
+    return elements.choose(candidates, limit), with_heat
 
 
-def _lead(findings: Findings) -> str:
+def _lead(findings: Findings, sets: int) -> str:
     pictures = elements.counted(len(findings.pictures), "picture")
-    sets = elements.counted(len(findings.categories), "set")
-    return f"{_METHODS.get(findings.method, findings.method)} of {pictures} in {sets}."
+    return f"{_METHODS.get(findings.method, findings.method)} of {pictures} in {elements.counted(sets, 'set')}."
 
 
-def _statuses(pictures: list[Finding]) -> list[str]:
+def _statuses(counts: Mapping[str, int], with_noise: bool) -> list[str]:
     """The statuses worth a count: noisy and nothing found are different things, but a job may not have both."""
     statuses = ["found"]
-    if any(finding.noise_score is not None or finding.noisy for finding in pictures):
+    if with_noise or counts["noisy"]:
         statuses.append("noisy")
-    if len(statuses) == 1 or any(_status(finding) == "nothing found" for finding in pictures):
+    if len(statuses) == 1 or counts["nothing found"]:
         statuses.append("nothing found")
     return statuses
 
 
-def _counts(statuses: list[str], pictures: list[Finding], skipped: int) -> dict[str, str]:
+def _counts(statuses: list[str], counts: Counter[str], skipped: int) -> dict[str, str]:
     """Headings and counts, of the whole page or of one set."""
-    counter = Counter(map(_status, pictures))
     return {
-        "Pictures": f"{len(pictures):,}",
-        **{status.capitalize(): f"{counter[status]:,}" for status in statuses},
+        "Pictures": f"{counts.total():,}",
+        **{status.capitalize(): f"{counts[status]:,}" for status in statuses},
         "Skipped": f"{skipped:,}",
     }
 
 
-def _set_table(findings: Findings, with_noise: bool) -> str:
-    statuses = _statuses(findings.pictures)
-    pictures: dict[str, list[Finding]] = {category: [] for category in findings.categories}
-    for finding in findings.pictures:
-        pictures[finding.category].append(finding)
-    skipped = Counter(item.category for item in findings.skipped)
+def _set_table(sets: Mapping[str, Figures], statuses: list[str], with_noise: bool) -> str:
     headings, rows = ["Set"], []
-    for number, (category, some) in enumerate(pictures.items()):
-        cells = _counts(statuses, some, skipped[category])
-        cells["Median score"] = _median(finding.score for finding in some if _status(finding) == "found")
+    for number, (category, one) in enumerate(itertools.islice(sets.items(), _SETS)):
+        cells = _counts(statuses, one.statuses, one.skipped)
+        cells["Median score"] = figures.median(one.scores)
         if with_noise:
-            cells["Median noise score"] = _median(f.noise_score for f in some if f.noise_score is not None)
+            cells["Median noise score"] = figures.median(one.noise_scores)
         headings = ["Set", *cells]
         rows.append(elements.group_row(number, category, cells.values()))
-    return elements.details("Sets", "groups", headings, rows, opened=True)
+    summary = "Sets" if len(sets) <= _SETS else f"Sets: the first {_SETS:,} of {len(sets):,} by name"
+    return elements.details(summary, "groups", headings, rows, opened=True)
 
 
-def _median(values: Iterable[float]) -> str:
-    finite = [value for value in values if math.isfinite(value)]
-    return f"{statistics.median(finite):.2f}" if finite else "–"
-
-
-def _absent_note(pictures: list[Finding]) -> str:
-    statuses = {_status(finding) for finding in pictures}
+def _absent_note(counts: Mapping[str, int]) -> str:
     reasons = []
-    if "noisy" in statuses:
+    if counts["noisy"]:
         reasons.append("Noisy: so small a share of the picture responds that the object is taken to be absent.")
-    if "nothing found" in statuses:
+    if counts["nothing found"]:
         reasons.append("Nothing found: no cell of the picture was kept as object.")
     return " ".join(reasons)
 
 
-def _reading(findings: Findings, with_noise: bool) -> list[str]:
-    scale = _SCORES.get(findings.method)
+def _reading(method: str, with_noise: bool, with_heat: bool) -> list[str]:
+    scale = _SCORES.get(method)
     items = ["<b>Score</b>, from 0 to 1: how far the object stands out" + (f"; {scale}." if scale else ".")]
     if with_noise:
         items.append(
             "<b>Noise score</b>: share of the picture's cells with a positive indicator; "
             "small where the object is absent."
         )
-    if any(finding.heat is not None for finding in findings.pictures):
+    if with_heat:
         items.append(
             '<b>Heat map</b>: cells above the threshold, <span class="ramp"></span> from weak to strong, scaled to '
             "each picture on its own; the large view also shows cells below it in blue."
@@ -161,7 +164,7 @@ def _picture(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
         "box": elements.edges(finding.box),
         "score": elements.number(finding.score),
         "noise": None if finding.noise_score is None else elements.number(finding.noise_score),
-        "status": _status(finding),
+        "status": figures.status(finding),
         "heat": heat,
         "thumbnail": None if finding.thumbnail is None else elements.base64_text(finding.thumbnail),
     }

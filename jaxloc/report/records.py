@@ -1,7 +1,8 @@
 """What a job found, as plain records: the one input of every export, overlay and page."""
 
 import dataclasses
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ class Finding:
 
     Attributes:
         name: path relative to what the user pointed at, with forward slashes.
-        path: the file.
+        path: the file, or as text the place of a picture inside an archive or on another machine.
         category: the image set it belongs to.
         width: of the original picture as displayed (EXIF orientation applied), in pixels.
         height: likewise.
@@ -31,7 +32,7 @@ class Finding:
     """
 
     name: str
-    path: Path
+    path: Path | str
     category: str
     width: int
     height: int
@@ -53,6 +54,18 @@ class Skipped:
     reason: str
 
 
+class StoredPictures(Sequence[Finding]):
+    """Pictures that are kept elsewhere than in memory, and read each time they are asked for."""
+
+    @abstractmethod
+    def light(self) -> Iterator[Finding]:
+        """Each picture in order; heat maps and thumbnails are not read and ``None``."""
+
+    @abstractmethod
+    def categories(self) -> set[str]:
+        """The names of the image sets; nothing else is read."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Findings:
     """Everything one job found.
@@ -61,22 +74,32 @@ class Findings:
         title: what was looked at, for a heading.
         method: ``"ddt"``, ``"ddt+"`` or ``"scda"``.
         settings: what the result depends on, printable, in a fixed order.
-        pictures: in order of name within each category.
+        pictures: in order of name within each category; a list, or ``StoredPictures`` if they may not fit in memory.
         skipped: pictures that could not be used.
         warnings: what the user should know of each category, such as a doubtful sign.
+        finished_before: an earlier call had done all of it.
     """
 
     title: str
     method: str
     settings: Mapping[str, str]
-    pictures: list[Finding]
-    skipped: list[Skipped]
+    pictures: Sequence[Finding]
+    skipped: Sequence[Skipped]
     warnings: list[str] = dataclasses.field(default_factory=list)
+    finished_before: bool = False
 
     @property
     def categories(self) -> list[str]:
-        """Names of the image sets, sorted."""
-        return sorted({item.category for item in self.pictures} | {item.category for item in self.skipped})
+        """Names of the image sets, sorted; all pictures are looked at each time."""
+        if isinstance(self.pictures, StoredPictures):
+            found = self.pictures.categories()
+        else:
+            found = {item.category for item in self.pictures}
+        return sorted(found | {item.category for item in self.skipped})
+
+    def light(self) -> Iterator[Finding]:
+        """Each picture in order, for counting: of stored ones, heat maps and thumbnails are not read and ``None``."""
+        return self.pictures.light() if isinstance(self.pictures, StoredPictures) else iter(self.pictures)
 
     @property
     def version(self) -> str:

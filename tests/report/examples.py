@@ -1,9 +1,11 @@
 """Findings to render."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
+from jaxloc.report import parquet
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.report.records import Finding, Findings, Skipped
 
@@ -60,3 +62,12 @@ def scda() -> Findings:
         picture("cat/2.jpg", noise_score=None, box=None, score=0.0, found=False),
     ]
     return Findings("cat", "scda", {"layer": "relu5_3"}, pictures, [])
+
+
+def stored(findings: Findings, folder, per_shard: int = 3) -> Findings:
+    """The same findings, read from shards."""
+    files = []
+    for start in range(0, max(1, len(findings.pictures)), per_shard):
+        files.append(folder / f"shard-{start:05}.parquet")
+        parquet.write(files[-1], findings.pictures[start : start + per_shard], [] if start else list(findings.skipped))
+    return dataclasses.replace(findings, pictures=parquet.Pictures(files), skipped=parquet.SkippedPictures(files))

@@ -8,9 +8,10 @@ import re
 import numpy as np
 import pytest
 
+from jaxloc.report import parquet
 from jaxloc.report.html import render_page
 from jaxloc.report.records import Findings, Skipped
-from tests.report.examples import HOSTILE, ddt, noisy, picture, scda
+from tests.report.examples import HOSTILE, ddt, noisy, picture, scda, stored
 from tests.report.parsed import Page
 
 
@@ -96,6 +97,37 @@ def test_hostile_set_names_stay_text():
 
 def test_same_findings_give_the_same_page():
     assert render_page(ddt()) == render_page(ddt())
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 2000])
+def test_stored_findings_give_the_same_page(tmp_path, limit):
+    late = [picture("1.jpg", thumbnail=None, heat=None), noisy("2.jpg"), *(picture(name) for name in HOSTILE)]
+    for findings in (ddt(), scda(), ddt(pictures=late), Findings("nothing", "ddt", {}, [], [])):
+        expected = render_page(findings, limit=limit)
+        assert render_page(stored(findings, tmp_path), limit=limit) == expected
+
+
+def test_thumbnails_are_read_no_further_than_needed(tmp_path, monkeypatch):
+    findings = stored(ddt(pictures=[picture(f"{number}.jpg") for number in range(9)]), tmp_path)
+    expected = render_page(findings, limit=2)
+    read = []
+    whole = parquet.Pictures._read
+    monkeypatch.setattr(parquet.Pictures, "_read", lambda self, file: read.append(file.name) or whole(self, file))
+    assert render_page(findings, limit=2) == expected
+    assert read == ["shard-00000.parquet"]
+
+
+def test_of_thousands_of_sets_the_first_are_listed_and_the_rest_counted():
+    def page(number: int) -> Page:
+        pictures = [picture(f"{index}.jpg", f"set {index:04}", heat=None, thumbnail=None) for index in range(number)]
+        return Page(render_page(ddt(pictures=pictures, skipped=[]), limit=10))
+
+    few, many = page(1000), page(1203)
+    for one in (few, many):
+        assert [row[0] for row in one.rows if row[0].startswith("set ")] == [f"set {n:04}" for n in range(1000)]
+    assert "Sets: the first" not in few.text
+    assert "Sets: the first 1,000 of 1,203 by name" in many.text
+    assert "of 1,203 pictures in 1,203 sets." in many.text
 
 
 def test_scda_has_no_noise_score():

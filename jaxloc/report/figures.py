@@ -1,0 +1,61 @@
+"""Counts and scores of what a job found, of each set and of all, in one pass over any number of pictures."""
+
+import math
+from array import array
+from collections import Counter
+
+import numpy as np
+
+from jaxloc.report.records import Finding, Findings
+
+
+def status(finding: Finding) -> str:
+    """``"found"``, ``"noisy"`` or ``"nothing found"``: exactly one holds."""
+    if finding.noisy:
+        return "noisy"
+    return "found" if finding.found else "nothing found"
+
+
+class Figures:
+    """The figures of one set.
+
+    Attributes:
+        statuses: number of pictures by status.
+        skipped: number of skipped pictures.
+        scores: finite scores of the pictures where the object was found.
+        noise_scores: finite noise scores of all pictures.
+        with_noise: whether a picture has a noise score, finite or not.
+    """
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.skipped = 0
+        self.scores = array("d")
+        self.noise_scores = array("d")
+        self.with_noise = False
+
+    def add(self, finding: Finding) -> None:
+        """Count a picture."""
+        which = status(finding)
+        self.statuses[which] += 1
+        if which == "found" and math.isfinite(finding.score):
+            self.scores.append(finding.score)
+        if finding.noise_score is not None:
+            self.with_noise = True
+            if math.isfinite(finding.noise_score):
+                self.noise_scores.append(finding.noise_score)
+
+
+def median(values: array) -> str:
+    """The median with two decimals, a dash of none."""
+    return f"{np.median(values):.2f}" if values else "–"
+
+
+def of_sets(findings: Findings) -> dict[str, Figures]:
+    """The figures of each set, by its name and in order of it; of each score eight bytes are kept."""
+    figures = {category: Figures() for category in findings.categories}
+    for finding in findings.light():
+        figures[finding.category].add(finding)
+    for item in findings.skipped:
+        figures[item.category].skipped += 1
+    return figures

@@ -1,0 +1,304 @@
+"""What a job found as Parquet files, one for each shard, and many of them as one sequence that is read as it is used.
+
+A file has a row for each picture, and after these a row for each skipped picture. Any reader of Parquet can open it.
+``name``, ``path``, ``category`` and ``reason`` show U+FFFD where a name has bytes that are not text; in such a row
+``undecodable`` holds the four as they are (UTF-8, lone surrogates as WTF-8 writes them).
+"""
+
+import bisect
+import contextlib
+import itertools
+import os
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxloc._files import atomic_path
+from jaxloc.errors import UsageError
+from jaxloc.report.records import Finding, Skipped, StoredPictures
+from jaxloc.report.text import displayable
+
+SCHEMA = pa.schema(
+    [
+        pa.field("name", pa.string()),
+        pa.field("path", pa.string()),
+        pa.field("local", pa.bool_()),
+        pa.field("category", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("x0", pa.float64()),
+        pa.field("y0", pa.float64()),
+        pa.field("x1", pa.float64()),
+        pa.field("y1", pa.float64()),
+        pa.field("score", pa.float64()),
+        pa.field("found", pa.bool_()),
+        pa.field("noise_score", pa.float64()),
+        pa.field("noisy", pa.bool_()),
+        pa.field("reason", pa.string()),
+        pa.field("undecodable", pa.list_(pa.binary())),
+        pa.field("heat", pa.binary()),
+        pa.field("heat_rows", pa.int32()),
+        pa.field("heat_columns", pa.int32()),
+        pa.field("thumbnail", pa.binary()),
+    ],
+    metadata={"format": "jaxloc-findings-1"},
+)
+"""The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null where there is none, ``local``
+says whether ``path`` is a file's, ``reason`` is null unless the picture was skipped. A file's metadata also has
+``pictures``, the number of rows before those of skipped pictures."""
+
+_TEXTS = ("name", "path", "category", "reason")
+_HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
+_LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
+_SKIPPED = ("name", "category", "reason", "undecodable")
+_ROWS = 1024
+"""Rows that are written and read at once."""
+
+_Record = TypeVar("_Record", Finding, Skipped)
+
+
+def write(path: str | os.PathLike[str], findings: Sequence[Finding], skipped: Sequence[Skipped]) -> None:
+    """Write one shard in one step: readers see the old file or the new one, the same bytes for the same content.
+
+    Args:
+        path: the file to write or replace.
+        findings: of the shard's pictures, in order.
+        skipped: the shard's pictures that could not be used, in order.
+    """
+    schema = SCHEMA.with_metadata({**SCHEMA.metadata, "pictures": str(len(findings))})
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as file,
+        pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=["category", "reason"],
+            write_statistics=list(_LIGHT),
+            write_page_checksum=True,
+        ) as writer,
+    ):
+        for rows in (map(_picture_row, findings), map(_skipped_row, skipped)):
+            while some := list(itertools.islice(rows, _ROWS)):
+                writer.write_table(pa.Table.from_pylist(some, schema=schema))
+
+
+def read(path: str | os.PathLike[str]) -> tuple[list[Finding], list[Skipped]]:
+    """Read one shard whole.
+
+    Raises:
+        UsageError: it is missing, damaged or something else.
+    """
+    return list(_pictures(path, SCHEMA.names)), list(_skipped(path))
+
+
+def _picture_row(finding: Finding) -> dict[str, Any]:
+    row = {
+        **_texts(finding.name, str(finding.path), finding.category, None),
+        "local": isinstance(finding.path, Path),
+        "width": finding.width,
+        "height": finding.height,
+        "score": finding.score,
+        "found": finding.found,
+        "noise_score": finding.noise_score,
+        "noisy": finding.noisy,
+        "thumbnail": finding.thumbnail,
+    }
+    if finding.box is not None:
+        row |= zip(("x0", "y0", "x1", "y1"), finding.box, strict=True)
+    if finding.heat is not None:
+        rows, columns = finding.heat.shape
+        row |= {"heat": finding.heat.astype(np.int8).tobytes(), "heat_rows": rows, "heat_columns": columns}
+    return row
+
+
+def _skipped_row(item: Skipped) -> dict[str, Any]:
+    return _texts(item.name, None, item.category, item.reason)
+
+
+def _texts(*texts: str | None) -> dict[str, Any]:
+    """The cells of the text columns, and of ``undecodable`` if they cannot hold all of the texts."""
+    shown = tuple(None if text is None else displayable(text) for text in texts)
+    exact = [None if text is None else text.encode("utf-8", "surrogatepass") for text in texts]
+    return {**dict(zip(_TEXTS, shown, strict=True)), "undecodable": None if shown == texts else exact}
+
+
+def _exact(undecodable: list[bytes | None]) -> Iterator[Any]:
+    return (None if text is None else text.decode("utf-8", "surrogatepass") for text in undecodable)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[pq.ParquetFile, list[int], list[int]]]:
+    """Open a shard; yield it with the numbers of the row groups of its pictures, and of its skipped pictures.
+
+    Raises:
+        UsageError: it is missing, damaged or something else, which may also turn out within the block.
+    """
+    try:
+        with open(path, "rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as shard:
+            metadata = shard.metadata.metadata or {}
+            if metadata.get(b"format") != SCHEMA.metadata[b"format"] or not shard.schema_arrow.equals(SCHEMA):
+                raise ValueError("its columns are not those of findings")
+            pictures = int(metadata[b"pictures"])
+            groups = range(shard.num_row_groups)
+            starts = [0, *itertools.accumulate(_count(shard, [group]) for group in groups)]
+            if pictures not in starts:
+                raise ValueError("its counts do not agree")
+            border = starts.index(pictures)
+            yield shard, list(groups[:border]), list(groups[border:])
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file: run the same command again") from error
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            reason = error.strerror
+            raise UsageError(f"{path}: cannot be read ({reason}): mend that and run the same command again") from error
+        reason = str(error).partition("\n")[0].rstrip(".")
+        cure = "delete it and run the same command again"
+        raise UsageError(f"{path}: not readable as findings ({reason}): {cure}") from error
+
+
+def _pictures(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[Finding]:
+    with _opened(path) as (shard, groups, _):
+        for cells in _rows(shard, groups, columns, SCHEMA.names):
+            name, place, local, category, width, height, x0, y0, x1, y1, score, found, noise_score, noisy = cells[:14]
+            _, undecodable, heat, heat_rows, heat_columns, thumbnail = cells[14:]
+            if undecodable is not None:
+                name, place, category, _ = _exact(undecodable)
+            yield Finding(
+                name=name,
+                path=Path(place) if local else place,
+                category=category,
+                width=width,
+                height=height,
+                box=None if x0 is None else (x0, y0, x1, y1),
+                score=score,
+                found=found,
+                noise_score=noise_score,
+                noisy=noisy,
+                heat=None if heat is None else np.frombuffer(heat, np.int8).reshape(heat_rows, heat_columns),
+                thumbnail=thumbnail,
+            )
+
+
+def _skipped(path: str | os.PathLike[str]) -> Iterator[Skipped]:
+    with _opened(path) as (shard, _, groups):
+        for name, category, reason, undecodable in _rows(shard, groups, _SKIPPED, _SKIPPED):
+            if undecodable is not None:
+                name, _, category, reason = _exact(undecodable)
+            yield Skipped(name, category, reason)
+
+
+def _rows(
+    shard: pq.ParquetFile, groups: list[int], read: Sequence[str], wanted: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """The cells of the ``wanted`` columns, row by row, with ``None`` for those that are not ``read``."""
+    missing = _count(shard, groups)
+    for batch in shard.iter_batches(_ROWS, row_groups=groups, columns=read):
+        cells = {name: batch.column(name).to_pylist() for name in read}
+        yield from zip(*(cells.get(name, itertools.repeat(None)) for name in wanted), strict=False)
+        missing -= len(batch)
+    if missing:
+        raise ValueError("rows are missing")
+
+
+def _count(shard: pq.ParquetFile, groups: Iterable[int]) -> int:
+    return sum(shard.metadata.row_group(group).num_rows for group in groups)
+
+
+class _Sharded(Sequence[_Record]):
+    """Records of many shards as one sequence.
+
+    The number of records is read when it is made; iterating keeps nothing; what an index or a slice asks for is read
+    with its whole shard, of which the last is kept.
+    """
+
+    def __init__(self, files: Sequence[str | os.PathLike[str]]) -> None:
+        self._files = list(files)
+        self._starts = [0, *itertools.accumulate(map(self._count, self._files))]
+        self._kept: tuple[int, list[_Record]] | None = None
+
+    @abstractmethod
+    def _count(self, path: str | os.PathLike[str]) -> int: ...
+
+    @abstractmethod
+    def _read(self, path: str | os.PathLike[str]) -> Iterator[_Record]: ...
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __iter__(self) -> Iterator[_Record]:
+        return itertools.chain.from_iterable(map(self._read, self._files))
+
+    @overload
+    def __getitem__(self, index: int) -> _Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[_Record]: ...
+
+    def __getitem__(self, index: int | slice) -> _Record | list[_Record]:
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return [self._at(place) for place in places]
+        return self._at(places)
+
+    def _at(self, place: int) -> _Record:
+        number = bisect.bisect_right(self._starts, place) - 1
+        if self._kept is None or self._kept[0] != number:
+            self._kept = (number, list(self._read(self._files[number])))
+        return self._kept[1][place - self._starts[number]]
+
+
+class Pictures(_Sharded[Finding], StoredPictures):
+    """The pictures of many shards, in their order, as ``Findings`` takes them.
+
+    Args:
+        files: the shards, in order.
+
+    Raises:
+        UsageError: a shard is missing, damaged or something else, which may also turn out when it is read.
+    """
+
+    def light(self) -> Iterator[Finding]:
+        """Each picture in order; heat maps and thumbnails are not read and ``None``."""
+        return itertools.chain.from_iterable(_pictures(path, _LIGHT) for path in self._files)
+
+    def categories(self) -> set[str]:
+        """The names of the image sets; nothing else is read."""
+        found: set[str] = set()
+        for path in self._files:
+            with _opened(path) as (shard, groups, _):
+                for batch in shard.iter_batches(_ROWS, row_groups=groups, columns=["category", "undecodable"]):
+                    found.update(batch.filter(batch["undecodable"].is_null())["category"].unique().to_pylist())
+                    for _, _, category, _ in map(_exact, batch["undecodable"].drop_null().to_pylist()):
+                        found.add(category)
+        return found
+
+    def _count(self, path: str | os.PathLike[str]) -> int:
+        with _opened(path) as (shard, groups, _):
+            return _count(shard, groups)
+
+    def _read(self, path: str | os.PathLike[str]) -> Iterator[Finding]:
+        return _pictures(path, SCHEMA.names)
+
+
+class SkippedPictures(_Sharded[Skipped]):
+    """The skipped pictures of many shards, in their order, as ``Findings`` takes them.
+
+    Args:
+        files: the shards, in order.
+
+    Raises:
+        UsageError: a shard is missing, damaged or something else, which may also turn out when it is read.
+    """
+
+    def _count(self, path: str | os.PathLike[str]) -> int:
+        with _opened(path) as (shard, _, groups):
+            return _count(shard, groups)
+
+    def _read(self, path: str | os.PathLike[str]) -> Iterator[Skipped]:
+        return _skipped(path)

@@ -1,0 +1,56 @@
+"""Results of many pictures are written in memory that does not grow with their number."""
+
+import dataclasses
+import json
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from jaxloc.report import coco, parquet
+from jaxloc.report.html import render_page
+from jaxloc.report.records import Findings
+from tests.report.examples import picture
+
+SHARDS, EACH = 50, 400
+MEGABYTE = 2**20
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory) -> Findings:
+    """20,000 pictures in 50 shards, each with a heat map and a thumbnail of 2,000 bytes."""
+    folder = tmp_path_factory.mktemp("shards")
+    heat = np.zeros((14, 14), np.int8)
+    files = [folder / f"{number:02}.parquet" for number in range(SHARDS)]
+    for number, file in enumerate(files):
+        category = f"set {number // 2}"
+        one = picture("", category, heat=heat, thumbnail=bytes(2000))
+        parquet.write(file, [dataclasses.replace(one, name=f"{category}/{i}.jpg") for i in range(EACH)], [])
+    return Findings("many", "ddt", {}, parquet.Pictures(files), parquet.SkippedPictures(files))
+
+
+def peak(work: Callable[[], object]) -> float:
+    """Megabytes that ``work`` needs at most, Python's and those of pyarrow."""
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        work()
+        return (tracemalloc.get_traced_memory()[1] + pool.max_memory()) / MEGABYTE
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(before)
+
+
+def test_coco_and_page_need_a_fraction_of_what_all_pictures_need(findings, tmp_path):
+    def write() -> None:
+        coco.write(tmp_path / "coco.json", findings)
+        render_page(findings, limit=100)
+
+    # 3 to 6 MB were measured; with all pictures in a list, 64 MB.
+    assert peak(write) < 20
+    images = json.loads((tmp_path / "coco.json").read_text())["images"]
+    assert len(images) == len(findings.pictures) == SHARDS * EACH

@@ -1,0 +1,220 @@
+"""Shards of results: what is written is read back to the bit, and many shards are one sequence."""
+
+import dataclasses
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jaxloc.errors import UsageError
+from jaxloc.report import parquet
+from jaxloc.report.records import Finding, Skipped
+from tests.report.examples import HOSTILE, noisy, picture
+
+PICTURES = [
+    *(picture(name, category=name) for name in HOSTILE),
+    noisy("cat/none.jpg"),
+    picture("cat/bare.jpg", heat=None, thumbnail=None, noise_score=None),
+    picture("cat/empty.jpg", heat=np.zeros((0, 2), np.int8), thumbnail=b""),
+    picture("cat/odd.jpg", score=math.nan, noise_score=math.inf, box=(0.1, -0.0, math.nan, 1e-310)),
+    picture("", category="", path="memory://bucket//a.jpg"),
+    picture("in an archive", path="photos.tar#dogs//a.jpg"),
+    picture("a file", path=Path("photos#1.jpg")),
+    picture("undecodable", path=Path("photos\udcff.jpg")),
+]
+SKIPPED = [Skipped("cat/9.jpg", "cat", "not a picture"), *(Skipped(name, name, name) for name in HOSTILE)]
+
+
+def exact(finding: Finding) -> tuple:
+    """Every field in a form that is equal only if all bits are."""
+    values = dataclasses.asdict(finding)
+    heat = values.pop("heat")
+    numbers = [*(values.pop("box") or ()), values.pop("score"), values.pop("noise_score")]
+    bits = [None if number is None else struct.pack("d", number) for number in numbers]
+    return values, bits, None if heat is None else (heat.dtype, heat.shape, heat.tobytes())
+
+
+def same(some, others) -> bool:
+    return list(map(exact, some)) == list(map(exact, others))
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Three shards, of which the second is empty, and what is in all of them."""
+    pictures = [picture(f"{number}.jpg", "cat" if number < 5 else "dog\udc80", width=number) for number in range(9)]
+    skipped = [Skipped(f"skipped {number}", "bird", "cut") for number in range(3)]
+    parts = [(pictures[:4], skipped[:1]), ([], []), (pictures[4:], skipped[1:])]
+    files = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for file, part in zip(files, parts, strict=True):
+        parquet.write(file, *part)
+    return files, pictures, skipped
+
+
+@pytest.mark.parametrize(
+    ("pictures", "skipped"), [(PICTURES, SKIPPED), (PICTURES, []), ([], SKIPPED), ([], []), (PICTURES[:1] * 2500, [])]
+)
+def test_what_is_written_is_read_back_to_the_bit(tmp_path, pictures, skipped):
+    parquet.write(tmp_path / "shard", pictures, skipped)
+    read, also_skipped = parquet.read(tmp_path / "shard")
+    assert same(read, pictures)
+    assert also_skipped == skipped
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(st.characters(exclude_categories=())),
+    st.floats(),
+    st.floats(width=32),
+    st.integers(1, 2**31 - 1),
+)
+def test_any_text_and_number_is_read_back_to_the_bit(tmp_path, text, double, single, side):
+    finding = picture(text, text, width=side, score=double, noise_score=np.float32(single), box=(single,) * 4)
+    skipped = Skipped(text, text, text)
+    parquet.write(tmp_path / "shard", [finding], [skipped])
+    read, also_skipped = parquet.read(tmp_path / "shard")
+    assert same(read, [finding])
+    assert also_skipped == [skipped]
+
+
+def test_same_content_gives_the_same_bytes(tmp_path):
+    parquet.write(tmp_path / "first", PICTURES, SKIPPED)
+    parquet.write(tmp_path / "second", *parquet.read(tmp_path / "first"))
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def test_columns_can_be_read_by_anyone(tmp_path):
+    parquet.write(tmp_path / "shard", [picture("cat/1.jpg"), noisy("cat/\udc80.jpg")], SKIPPED[:1])
+    table = pq.read_table(tmp_path / "shard")
+    assert table.schema.metadata[b"format"] == b"jaxloc-findings-1"
+    assert "undecodable" in table.column_names
+    columns = table.to_pydict()
+    assert columns["name"] == ["cat/1.jpg", "cat/\ufffd.jpg", "cat/9.jpg"]
+    assert columns["path"] == ["elsewhere/a.jpg", "elsewhere/a.jpg", None]
+    assert columns["x1"] == [320.0, None, None]
+    assert columns["noisy"] == [False, True, None]
+    assert columns["reason"] == [None, None, "not a picture"]
+    assert (columns["heat_rows"][0], columns["heat_columns"][0], len(columns["heat"][0])) == (2, 3, 6)
+    assert columns["thumbnail"][0][:2] == b"\xff\xd8"
+
+
+def test_a_failure_leaves_the_old_shard(tmp_path):
+    parquet.write(tmp_path / "shard", PICTURES, SKIPPED)
+    before = (tmp_path / "shard").read_bytes()
+    with pytest.raises(AttributeError):
+        parquet.write(tmp_path / "shard", [*PICTURES[:1] * 1500, None], [])
+    assert (tmp_path / "shard").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "shard"]
+
+
+def test_a_changed_byte_is_an_error_or_changes_nothing(tmp_path):
+    path = tmp_path / "shard"
+    parquet.write(path, PICTURES, SKIPPED)
+    data = path.read_bytes()
+    refused = 0
+    for place in range(0, len(data), 17):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        try:
+            pictures, skipped = parquet.read(path)
+        except UsageError:
+            refused += 1
+        else:
+            assert same(pictures, PICTURES)
+            assert skipped == SKIPPED
+    assert refused > len(data) / 17 / 2
+
+
+@pytest.mark.parametrize("length", [0, 5, -400, -1])
+def test_a_truncated_shard_is_named_with_the_cure(shards, length):
+    file = shards[0][0]
+    file.write_bytes(file.read_bytes()[:length])
+    message = r"0\.parquet: not readable as findings \(.*\): delete it and run the same command again"
+    for action in (parquet.read, lambda file: parquet.Pictures([file]), lambda file: parquet.SkippedPictures([file])):
+        with pytest.raises(UsageError, match=message):
+            action(file)
+
+
+def test_other_parquet_files_are_refused(shards):
+    file = shards[0][0]
+    pq.write_table(pq.read_table(file).drop_columns("score"), file)
+    with pytest.raises(UsageError, match=r"0\.parquet: .*its columns are not those of findings"):
+        parquet.read(file)
+    pq.write_table(pq.read_table(shards[0][2]).replace_schema_metadata({"format": "jaxloc-findings-9"}), file)
+    with pytest.raises(UsageError, match=r"0\.parquet: .*its columns are not those of findings"):
+        parquet.read(file)
+
+
+def test_a_shard_whose_counts_do_not_agree_is_refused(shards):
+    file = shards[0][0]
+    table = pq.read_table(file)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, "pictures": "3"}), file)
+    with pytest.raises(UsageError, match="its counts do not agree"):
+        parquet.read(file)
+
+
+def test_a_missing_shard_and_one_that_cannot_be_opened_are_told_apart(tmp_path):
+    with pytest.raises(UsageError, match=r"gone: no such file: run the same command again"):
+        parquet.Pictures([tmp_path / "gone"])
+    with pytest.raises(UsageError, match=r"cannot be read \(Is a directory\): mend that and run the same command"):
+        parquet.read(tmp_path)
+
+
+def test_shards_are_one_sequence_in_their_order(shards):
+    files, pictures, skipped = shards
+    for stored, expected in (
+        (parquet.Pictures(files), pictures),
+        (parquet.SkippedPictures(files), skipped),
+        (parquet.Pictures([]), []),
+    ):
+        for _ in range(2):
+            assert [item.name for item in stored] == [item.name for item in expected]
+        assert len(stored) == len(expected)
+        numbers = range(-len(expected), len(expected))
+        assert [stored[number].name for number in numbers] == [expected[number].name for number in numbers]
+        for part in (slice(None), slice(2, 6), slice(3, None, -2), slice(-2, 99), slice(9, 2)):
+            assert [item.name for item in stored[part]] == [item.name for item in expected[part]]
+        with pytest.raises(IndexError):
+            stored[len(expected)]
+        with pytest.raises(IndexError):
+            stored[-len(expected) - 1]
+
+
+def test_records_of_a_sequence_are_whole(shards):
+    files, pictures, skipped = shards
+    assert same(parquet.Pictures(files), pictures)
+    assert same([parquet.Pictures(files)[5]], pictures[5:6])
+    assert list(parquet.SkippedPictures(files)) == skipped
+
+
+def test_light_iteration_leaves_out_heat_maps_and_thumbnails_and_nothing_else(shards):
+    files, pictures, _ = shards
+    expected = [dataclasses.replace(finding, heat=None, thumbnail=None) for finding in pictures]
+    assert same(parquet.Pictures(files).light(), expected)
+
+
+def test_categories_are_those_of_the_pictures(shards):
+    assert parquet.Pictures(shards[0]).categories() == {"cat", "dog\udc80"}
+
+
+def test_len_light_iteration_and_categories_do_not_need_heat_and_thumbnails(tmp_path):
+    pictures = [picture(f"{number}", thumbnail=bytes(range(256)) * 4) for number in range(100)]
+    parquet.write(tmp_path / "shard", pictures, [])
+    data = (tmp_path / "shard").read_bytes()
+    (tmp_path / "shard").write_bytes(data.replace(bytes(range(256)), bytes(256)))
+    stored = parquet.Pictures([tmp_path / "shard"])
+    assert (len(stored), len(list(stored.light())), stored.categories()) == (100, 100, {"cat"})
+    with pytest.raises(UsageError, match="shard: not readable as findings"):
+        list(stored)
+
+
+def test_a_shard_lost_later_is_named_when_it_is_read(shards):
+    files, pictures, _ = shards
+    stored = parquet.Pictures(files)
+    files[2].unlink()
+    assert stored[0].name == pictures[0].name
+    with pytest.raises(UsageError, match=r"2\.parquet: no such file"):
+        list(stored)
