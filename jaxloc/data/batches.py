@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+_WORTH_FILLING = 0.75
+"""A batch less full than this is slower than its pictures one by one."""
+
 
 class Batch(NamedTuple):
     """Pictures of one bucket, zero-padded to its shape.
@@ -34,19 +37,19 @@ def make_batches(
     items: Iterable[Item],
     *,
     bucket: Callable[[tuple[int, int]], tuple[int, int]],
-    batch: int = 8,
-    pixels: int = 1 << 24,
+    capacity: Callable[[tuple[int, int]], int],
+    singles: bool = False,
 ) -> Iterator[Batch]:
     """Group pictures by bucket as they come, and yield each bucket when it is full; the rest at the end.
 
-    Batch sizes are powers of two, so few programs are compiled.
+    Few programs are compiled: every batch of a bucket has its capacity, filled up with invalid entries at the end, or
+    holds a single picture.
 
     Args:
         items: pictures, in any order; sorted by bucket, few wait.
         bucket: from a picture's rows and columns to its padded shape, as ``choose_buckets`` makes it.
-        batch: pictures in a batch, at most.
-        pixels: a batch holds no more than this many padded pixels (but at least one picture), which bounds the
-            network's memory.
+        capacity: pictures in a batch of a padded shape.
+        singles: yield the rest of a bucket one by one where that computes less than filling up a batch.
 
     Yields:
         ``Batch``.
@@ -56,19 +59,51 @@ def make_batches(
         shape = bucket((item.pixels.shape[0], item.pixels.shape[1]))
         together = waiting.setdefault(shape, [])
         together.append(item)
-        if len(together) >= _capacity(shape[0] * shape[1], batch, pixels):
-            yield _pad(waiting.pop(shape), shape)
+        if len(together) >= capacity(shape):
+            yield _pad(waiting.pop(shape), shape, capacity(shape))
     for shape, together in sorted(waiting.items()):
-        yield _pad(together, shape)
+        full = capacity(shape)
+        if singles and len(together) <= _WORTH_FILLING * full:
+            for item in together:
+                yield _pad([item], shape, 1)
+        else:
+            yield _pad(together, shape, full)
 
 
-def _capacity(area: int, batch: int, pixels: int) -> int:
-    fitting = min(batch, max(1, pixels // area))
-    return 1 << (fitting.bit_length() - 1)
+def side_by_side(batches: Iterable[Batch], number: int) -> Iterator[Batch]:
+    """Join consecutive batches of one shape, so that each of ``number`` devices gets one of them.
+
+    A join that is not full is filled up with invalid batches, which change nothing. What is in a device's batch does
+    not depend on the number of devices.
+    """
+    together: list[Batch] = []
+    for batch in batches:
+        if together and batch.images.shape != together[0].images.shape:
+            yield _join(together, number)
+            together = []
+        together.append(batch)
+        if len(together) == number:
+            yield _join(together, number)
+            together = []
+    if together:
+        yield _join(together, number)
 
 
-def _pad(items: Sequence[Item], shape: tuple[int, int]) -> Batch:
-    count = 1 << (len(items) - 1).bit_length()
+def _join(batches: Sequence[Batch], number: int) -> Batch:
+    if number == 1:
+        return batches[0]
+    first = batches[0]
+    invalid = Batch(
+        np.zeros_like(first.images),
+        np.zeros_like(first.sizes),
+        np.ones_like(first.original_sizes),
+        np.full_like(first.indices, -1),
+    )
+    filled = [*batches, *[invalid] * (number - len(batches))]
+    return Batch(*(np.concatenate(parts) for parts in zip(*filled, strict=True)))
+
+
+def _pad(items: Sequence[Item], shape: tuple[int, int], count: int) -> Batch:
     images = np.zeros((count, *shape, 3), np.uint8)
     sizes = np.zeros((count, 2), np.int32)
     original_sizes = np.ones((count, 2), np.int32)

@@ -1,27 +1,51 @@
 """Few padded shapes for pictures of many sizes: each shape costs a compilation, each padded pixel a little time."""
 
+import dataclasses
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 Size = tuple[int, int]
 
 _CANDIDATES = 128
 
 
-def choose_buckets(counts: Mapping[Size, int], *, limit: int, step: int) -> Callable[[Size], Size]:
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+    """Padded shapes, and how many of the counted pictures each is for.
+
+    Attributes:
+        counts: pictures by shape.
+        step: a picture that no shape holds gets its own size, rounded up to a multiple of this.
+        padding: share of the padded pixels of the counted pictures that are padding.
+    """
+
+    counts: Mapping[Size, int]
+    step: int
+    padding: float = 0.0
+
+    def __call__(self, size: Size) -> Size:
+        """The smallest shape that holds a picture of this size, or the picture's own multiple of ``step``."""
+        holding = (shape for shape in self._by_area if shape[0] >= size[0] and shape[1] >= size[1])
+        return next(holding, _round_up(size, self.step))
+
+    @functools.cached_property
+    def _by_area(self) -> list[Size]:
+        return sorted(self.counts, key=math.prod)
+
+
+def choose_buckets(counts: Mapping[Size, int], *, limit: int, step: int, compilation: int = 0) -> Buckets:
     """Choose padded shapes for the sizes at hand, at most so many, with little padding.
 
-    Sizes are rounded up to multiples of ``step``; then, while there are too many shapes, the two are merged into the
-    one that covers both at the least added padding.
+    Sizes are rounded up to multiples of ``step``; then, while there are too many shapes, or compiling for one takes
+    longer than computing the padding without it, the two are merged into the one that covers both at the least added
+    padding.
 
     Args:
         counts: how many pictures there are of each size, rows and columns.
         limit: shapes at most.
         step: shapes are multiples of this.
-
-    Returns:
-        A function from a picture's size to its bucket. A size that was not counted gets the smallest bucket that
-        holds it, or its own multiple of ``step``.
+        compilation: pixels that the network computes in the time in which it is compiled for a shape.
     """
     shapes: dict[Size, int] = {}
     step_used = step
@@ -33,23 +57,21 @@ def choose_buckets(counts: Mapping[Size, int], *, limit: int, step: int) -> Call
         if not shapes:
             break
         step_used *= 2
-    while len(shapes) > limit:
-        _, first, second = min(
+    while len(shapes) > 1:
+        added, first, second = min(
             (_added(a, count_a, b, count_b), a, b)
             for a, count_a in shapes.items()
             for b, count_b in shapes.items()
             if a < b
         )
+        if len(shapes) <= limit and added >= compilation:
+            break
         count = shapes.pop(first) + shapes.pop(second)
         merged = _cover(first, second)
         shapes[merged] = shapes.get(merged, 0) + count
-    by_area = sorted(shapes, key=math.prod)
-
-    def bucket(size: Size) -> Size:
-        holding = (shape for shape in by_area if shape[0] >= size[0] and shape[1] >= size[1])
-        return next(holding, _round_up(size, step))
-
-    return bucket
+    padded = sum(math.prod(shape) * count for shape, count in shapes.items())
+    filled = sum(math.prod(size) * count for size, count in counts.items())
+    return Buckets(shapes, step, 1 - filled / padded if padded else 0.0)
 
 
 def _round_up(size: Size, step: int) -> Size:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from jaxloc.data import remote
 from jaxloc.errors import UsageError
 
 
@@ -45,8 +46,7 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
             split, a box without area), naming the file and the entry.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            coco = json.load(file)
+        coco = json.loads(remote.read(os.fspath(path)))
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:

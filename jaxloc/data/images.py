@@ -1,5 +1,7 @@
 """Read one picture, whatever its file holds, as upright RGB; or say in one line why not."""
 
+import contextlib
+import io
 import os
 import stat
 from typing import NamedTuple
@@ -7,11 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from jaxloc.data.sources import Record
 from jaxloc.errors import ImageError
 
 _ORIENTATION = 0x0112
 _REDUCING_GAP = 2
 """A JPEG is decoded at a fraction of its size as long as it stays this many times the size wanted."""
+
+_HEADER = 1 << 16
+"""Bytes in which a JPEG's header nearly always ends."""
 
 
 class Picture(NamedTuple):
@@ -26,22 +32,21 @@ class Picture(NamedTuple):
     original_size: tuple[int, int]
 
 
-def read_picture(path: str | os.PathLike[str], *, shorter_side: int | None = None) -> Picture:
+def read_picture(path: str | os.PathLike[str] | Record, *, shorter_side: int | None = None) -> Picture:
     """Decode a picture to upright RGB.
 
     Grey, palette, 16-bit (scaled), CMYK, and alpha (dropped) become RGB; EXIF orientation is applied; of an
     animation the first frame is taken.
 
     Args:
-        path: the file.
+        path: the file, or the record of an archive or a remote place.
         shorter_side: shrink (anti-aliased bilinear) until the shorter side is at most this; never enlarge.
 
     Raises:
         ImageError: saying why the picture cannot be used.
     """
     try:
-        _check_file(path)
-        with Image.open(path) as image:
+        with Image.open(_content(path)) as image:
             return _to_picture(image, shorter_side)
     except ImageError:
         raise
@@ -59,20 +64,58 @@ def read_picture(path: str | os.PathLike[str], *, shorter_side: int | None = Non
         raise ImageError(f"damaged: {type(error).__name__}: {error}") from error
 
 
-def read_size(path: str | os.PathLike[str], *, shorter_side: int | None = None) -> tuple[int, int] | None:
+def read_size(path: str | os.PathLike[str] | Record, *, shorter_side: int | None = None) -> tuple[int, int] | None:
     """Rows and columns that ``read_picture`` would return, from the file's header alone; ``None`` if unreadable.
 
+    Of a record's JPEG the first 64 KiB are read, where the place allows that; pictures of other kinds are read whole.
+
     Args:
-        path: the file.
+        path: the file, or the record of an archive or a remote place.
         shorter_side: as for ``read_picture``.
     """
     try:
-        _check_file(path)
-        with Image.open(path) as image:
-            size = _limited(_upright(image), shorter_side)
+        size = _size_from_start(path) if isinstance(path, Record) else None
+        if size is None:
+            with Image.open(_content(path)) as image:
+                size = _upright(image)
     except Exception:  # whatever is wrong with it, reading it will say
         return None
-    return size[1], size[0]
+    columns, rows = _limited(size, shorter_side)
+    return rows, columns
+
+
+def is_encoded(data: bytes) -> bool:
+    """Whether the bytes begin like a picture of a kind that Pillow knows."""
+    try:
+        with Image.open(io.BytesIO(data)):
+            return True
+    except Exception:  # damaged bytes can raise anything
+        return False
+
+
+def _size_from_start(record: Record) -> tuple[int, int] | None:
+    start = io.BytesIO(record.read_start(_HEADER))
+    with contextlib.suppress(Exception), Image.open(start) as image:  # whatever it lacks, the whole picture has
+        if image.format == "JPEG":  # other kinds may say more at their end
+            return _upright(image)
+    return None
+
+
+def _content(path: str | os.PathLike[str] | Record) -> str | os.PathLike[str] | io.BytesIO:
+    """What Pillow opens: a file that is one, or a record's bytes."""
+    if not isinstance(path, Record):
+        _check_file(path)
+        return path
+    try:
+        data = path.read()
+    except (ImageError, OSError, MemoryError):
+        raise
+    except Exception as error:  # each kind of archive and remote place has errors of its own
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ImageError(f"cannot be read: {reason}") from error
+    if not data:
+        raise ImageError("empty (0 bytes)")
+    return io.BytesIO(data)
 
 
 def _check_file(path: str | os.PathLike[str]) -> None:
@@ -102,8 +145,11 @@ def _to_picture(image: Image.Image, shorter_side: int | None) -> Picture:
     if shorter_side:
         wanted = [_REDUCING_GAP * side for side in _limited(image.size, shorter_side)]
         image.draft(None, (wanted[0], wanted[1]))
+    image.load()
     upright = _to_rgb(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image)
-    upright = upright.resize(_limited((columns, rows), shorter_side), Image.Resampling.BILINEAR)
+    size = _limited((columns, rows), shorter_side)
+    if size != upright.size:
+        upright = upright.resize(size, Image.Resampling.BILINEAR)
     return Picture(np.asarray(upright), (rows, columns))
 
 
@@ -119,7 +165,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:

@@ -1,132 +1,157 @@
-"""From what a person points at (folders, files, lists of paths) to named image sets."""
+"""From what a person points at (folders, files, patterns, lists, archives, data sets) to named image sets."""
 
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from PIL import Image
+import numpy as np
 
+from jaxloc.data.archives import open_archives
+from jaxloc.data.expansion import Given, expand
+from jaxloc.data.kinds import common_folder, title
+from jaxloc.data.remote import RemoteFiles, is_remote
+from jaxloc.data.sources import Files, ImageSet, Labels, Part, Sources
 from jaxloc.errors import UsageError
-
-_LISTS = (".txt", ".lst", ".list")
-
-
-class Source(NamedTuple):
-    """One picture to read.
-
-    Attributes:
-        path: the file.
-        name: its path relative to what the user pointed at, with forward slashes.
-    """
-
-    path: Path
-    name: str
-
-
-class ImageSet(NamedTuple):
-    """Pictures that share an object.
-
-    Attributes:
-        name: the category, from the folder's name.
-        sources: in order of name.
-    """
-
-    name: str
-    sources: list[Source]
 
 
 def find_sets(
     paths: Sequence[str | os.PathLike[str]],
     *,
     per_folder: bool = False,
+    per_label: bool = False,
     name: str | None = None,
     exclude: Sequence[str | os.PathLike[str]] = (),
 ) -> list[ImageSet]:
-    """List the pictures under folders, given as files, or named in text files (one path a line).
+    """List pictures, wherever they are, without reading them.
 
-    In a folder, files are taken by their extension, or if they have none; hidden files and folders are left out.
-    Names are relative to the folder given; where several paths are given, to their common parent.
+    In a folder, files are taken by their extension, or if they have none; hidden files and folders are left out. A
+    folder without a single picture file may hold archives. Names are relative to the folder or archive given; where
+    several paths are given, to their common parent.
 
     Args:
-        paths: folders, picture files, and text files (``.txt``, ``.lst``, ``.list``) whose paths are relative to
-            the text file's own folder; blank lines and lines starting with ``#`` are skipped.
-        per_folder: make each sub-folder of a given folder its own set, named after it.
-        name: the category of a single set; by default the folder's name.
+        paths: any of these, on this machine or at an address that fsspec knows (``gs://bucket/photos``):
+
+            - folders and picture files;
+            - patterns such as ``photos/**/*.jpg``;
+            - text files (``.txt``, ``.lst``, ``.list``) whose paths are relative to the text file's own folder; blank
+              lines and lines starting with ``#`` are skipped;
+            - COCO files (``.json``): the images they list, relative to their own folder; an image's category, or that
+              of its boxes if they are all of one, is its label;
+            - archives: tar files, plain or in WebDataset's layout (``.tar``), Parquet with a column of encoded pictures
+              (``.parquet``), ArrayRecord (``.array_record``);
+            - ``tfds:NAME[/config][:split]``: a set that tensorflow-datasets has prepared.
+        per_folder: make each sub-folder of a given folder its own set, named after it; pictures inside archives are
+            parted by the folders in there, or else by archive.
+        per_label: make the pictures of each label a set. Where only the records hold the labels (ArrayRecord, tfds),
+            all of them are read for this.
+        name: the category of a single set; by default the folder's or archive's name.
         exclude: folders left out of the search (where results are written), but for those given in ``paths``.
 
     Raises:
-        UsageError: a path does not exist, a list cannot be read, or there is nothing to look at.
+        UsageError: a path does not exist, cannot be read or needs a package; an archive is truncated; pictures have no
+            label though ``per_label`` needs one; or there is nothing to look at.
     """
     if not paths:
         raise UsageError("no picture given: pass a folder, files, or a text file of paths")
-    left_out = {Path(os.path.abspath(folder)) for folder in exclude}
-    given = [_expand(Path(path), left_out) for path in paths]
-    base = Path(os.path.commonpath([root for root, _ in given]))
-    found: dict[Path, str] = {}
-    for root, pictures in given:
-        for path in pictures:
-            folder = _set_name(path, root, base) if per_folder else (name or base.name or "object")
-            found.setdefault(path, folder)
-    if not found:
+    if per_folder and per_label:
+        raise UsageError("sets are made either per folder or per label: choose one of them")
+    given = [found for path in paths for found in expand(os.fspath(path), exclude)]
+    base = common_folder([found.root for found in given])
+    parts = [*_files(given), *_archives(given)]
+    if not parts:
         raise UsageError(f"no picture found in {', '.join(map(str, paths))}: pass a folder that holds photographs")
-    sets: dict[str, list[Source]] = {}
-    for path, folder in found.items():
-        sets.setdefault(folder, []).append(Source(path, Path(os.path.relpath(path, base)).as_posix()))
-    return [
-        ImageSet(folder, sorted(sources, key=lambda source: source.name)) for folder, sources in sorted(sets.items())
-    ]
+    sources = Sources([(_prefix(part.place, base), part) for part in parts])
+    if per_label:
+        return _parted(sources, parts, _labels)
+    if per_folder:
+        owners = _owners(given, base)
+        return _parted(sources, parts, lambda part: _folders(part, owners, base))
+    return [ImageSet(name or title(base) or "object", sources)]
 
 
-def _expand(path: Path, exclude: set[Path]) -> tuple[Path, list[Path]]:
-    """The folder that names are relative to, and the pictures."""
-    if not path.exists():
-        raise UsageError(f"{path}: no such file or folder")
-    absolute = Path(os.path.abspath(path))
-    if path.is_dir():
-        return absolute, list(_walk(absolute, exclude))
-    if path.suffix.lower() not in _LISTS:
-        return absolute.parent, [absolute]
-    listed = list(_read_list(absolute))
-    inside = all(picture.is_relative_to(absolute.parent) for picture in listed)
-    return (absolute.parent if inside else Path(os.path.commonpath([p.parent for p in listed]))), listed
+def _files(given: Iterable[Given]) -> list[Part]:
+    """Single files, each once: the local ones together, and those of each kind of remote place."""
+    found: dict[str, int | None] = {}
+    labels: dict[str, str] = {}
+    roots: dict[str, list[str]] = {}
+    for some in given:
+        if some.files:
+            roots.setdefault(_protocol(some.root), []).append(some.root)
+        found |= some.files
+        labels = some.labels | labels
+    parts: list[Part] = []
+    for protocol in sorted(roots):
+        places = sorted(place for place in found if _protocol(place) == protocol)
+        folder = common_folder(roots[protocol])
+        names = (place[len(folder) + 1 :] for place in places)
+        told = Labels(labels.get(place) for place in places) if labels else None
+        if protocol:
+            parts.append(RemoteFiles(folder, names, (found[place] for place in places), told))
+        else:
+            parts.append(Files(folder, names, told))
+    return parts
 
 
-def _set_name(path: Path, root: Path, base: Path) -> str:
-    inside = path.relative_to(root).parts
-    folder = root / inside[0] if len(inside) > 1 else root
-    return base.name if folder == base else Path(os.path.relpath(folder, base)).as_posix()
+def _archives(given: Iterable[Given]) -> list[Part]:
+    places = sorted({place for some in given for place in some.archives})
+    opened = {part.place: part for some in given for part in some.parts}
+    return [*open_archives(places), *(opened[place] for place in sorted(opened))]
 
 
-def _walk(folder: Path, exclude: set[Path]) -> Iterable[Path]:
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    seen = {os.path.realpath(folder)}
-
-    def unreadable(error: OSError) -> None:
-        raise UsageError(f"{error.filename}: cannot be listed ({error.strerror})") from error
-
-    def enter(path: Path) -> bool:
-        """Links are followed, each folder once, so a loop of links ends."""
-        real = os.path.realpath(path)
-        if path.name[0] == "." or path in exclude or real in seen:
-            return False
-        seen.add(real)
-        return True
-
-    for here, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
-        folders[:] = [name for name in sorted(folders) if enter(Path(here, name))]
-        for name in sorted(files):
-            suffix = Path(name).suffix.lower()
-            if name[0] != "." and (suffix in known or not suffix):
-                yield Path(here, name)
+def _protocol(place: str) -> str:
+    return place.partition("://")[0] if is_remote(place) else ""
 
 
-def _read_list(path: Path) -> Iterable[Path]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a readable list of paths, one a line ({error})") from error
-    for line in lines:
-        entry = line.strip()
-        if entry and not entry.startswith("#"):
-            yield Path(os.path.normpath(path.parent / entry))
+def _prefix(place: str, base: str) -> str:
+    """What the names of a part begin with."""
+    if place == base:
+        return ""
+    inside = place[len(base) + 1 :] if place.startswith(f"{base}/") else place.replace("://", "/")
+    return f"{inside}/"
+
+
+def _owners(given: Iterable[Given], base: str) -> Mapping[str, str]:
+    """The set that each single file belongs to."""
+    owners: dict[str, str] = {}
+    for some in given:
+        for place in some.files:
+            inside = place[len(some.root) + 1 :].split("/")
+            folder = f"{some.root}/{inside[0]}" if len(inside) > 1 else some.root
+            owners.setdefault(place, title(base) if folder == base else _prefix(folder, base).rstrip("/"))
+    return owners
+
+
+def _folders(part: Part, owners: Mapping[str, str], base: str) -> Labels:
+    names = (part.name(number) for number in range(len(part)))
+    if isinstance(part, Files | RemoteFiles):
+        return Labels(owners[f"{part.place}/{name}"] or "object" for name in names)
+    folders = (name.partition("/") for name in names)
+    return Labels(first if slash else title(part.place) for first, slash, _ in folders)
+
+
+def _labels(part: Part) -> Labels:
+    labels = part.find_labels()
+    place = part.place or "the pictures"
+    if labels is None or not labels.classes:
+        raise UsageError(
+            f"{place}: no labels there: point at a COCO file, or at archives whose records have labels; "
+            "for pictures in one folder per class, make the sets per folder"
+        )
+    missing = np.flatnonzero(labels.codes < 0)
+    if len(missing):
+        example = part.name(int(missing[0]))
+        raise UsageError(
+            f"{place}: {len(missing)} of {len(part)} pictures have no label, or several, such as {example}: "
+            "label them or leave them out"
+        )
+    return labels
+
+
+def _parted(sources: Sources, parts: Sequence[Part], find: Callable[[Part], Labels]) -> list[ImageSet]:
+    """One set for each label that ``find`` gives the pictures of any part, in order of name."""
+    members: dict[str, list[np.ndarray]] = {}
+    start = 0
+    for part in parts:
+        for name, numbers in find(part).members().items():
+            members.setdefault(name, []).append(numbers + start)
+        start += len(part)
+    return [ImageSet(name, sources.take(np.concatenate(numbers))) for name, numbers in sorted(members.items())]

@@ -95,7 +95,7 @@ class LabelledPictures:
     def fingerprint(self) -> str:
         """SHA-256 over names, classes and file sizes: whether a training goes on with the pictures it began with."""
         listed = [
-            (source.name, self.classes[target], source.path.stat().st_size)
+            (source.name, self.classes[target], source.file.stat().st_size)
             for source, target in zip(self.sources, self.targets, strict=True)
         ]
         return hashlib.sha256(json.dumps(listed).encode()).hexdigest()

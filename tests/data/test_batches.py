@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from jaxloc.data import Batch, Item, make_batches
+from jaxloc.data import Batch, Item, make_batches, side_by_side
 
 
 def multiples(step: int) -> Callable[[tuple[int, int]], tuple[int, int]]:
@@ -48,41 +48,56 @@ def check(batches: list[Batch], items: list[Item]) -> None:
     assert not by_number
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, 8, 32])
-@pytest.mark.parametrize("pixels", [1, 2000, 1 << 20])
-def test_every_picture_is_in_one_batch_with_zeros_around_it(batch, pixels):
+def several(count: int) -> Callable[[tuple[int, int]], int]:
+    """So many pictures in a batch, whatever its shape."""
+    return lambda shape: count
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 3, 8, 32])
+@pytest.mark.parametrize("singles", [False, True])
+def test_every_picture_is_in_one_batch_with_zeros_around_it(capacity, singles):
     items = items_of(random_sizes(53))
-    check(list(make_batches(items, batch=batch, bucket=multiples(8), pixels=pixels)), items)
+    check(list(make_batches(items, bucket=multiples(8), capacity=several(capacity), singles=singles)), items)
 
 
 def test_a_picture_is_padded_to_its_bucket():
-    for batch in make_batches(items_of(random_sizes(40)), bucket=lambda size: (40, 56), batch=4, pixels=1 << 20):
+    for batch in make_batches(items_of(random_sizes(40)), bucket=lambda size: (40, 56), capacity=several(4)):
         assert batch.images.shape[1:] == (40, 56, 3)
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, 5, 8, 100])
-def test_batches_hold_powers_of_two_and_no_more_than_asked_for(batch):
-    batches = make_batches(items_of([(8, 8)] * 13), batch=batch, bucket=multiples(8), pixels=1 << 20)
-    counts = {len(found.indices) for found in batches}
-    assert all(count & (count - 1) == 0 for count in counts)
-    assert max(counts) <= batch
+@pytest.mark.parametrize("capacity", [1, 2, 4, 8, 128])
+def test_every_batch_holds_its_capacity_so_that_one_program_serves_them_all(capacity):
+    batches = make_batches(items_of([(8, 8)] * 13), bucket=multiples(8), capacity=several(capacity))
+    assert {len(found.indices) for found in batches} == {capacity}
 
 
-def test_the_last_batch_is_filled_to_a_power_of_two_with_entries_marked_as_such():
-    first, last = make_batches(items_of([(8, 8)] * 7), batch=4, bucket=multiples(8), pixels=1 << 20)
+def test_the_last_batch_is_filled_up_with_entries_marked_as_such():
+    first, last = make_batches(items_of([(8, 8)] * 6), bucket=multiples(8), capacity=several(4))
     assert first.indices.tolist() == [0, 1, 2, 3]
-    assert last.indices.tolist() == [4, 5, 6, -1]
+    assert last.indices.tolist() == [4, 5, -1, -1]
 
 
-@pytest.mark.parametrize(("pixels", "expected"), [(64 * 8, 8), (64 * 4, 4), (64 * 4 - 1, 2), (64, 1), (1, 1)])
-def test_a_batch_holds_no_more_pixels_than_allowed_but_at_least_one_picture(pixels, expected):
-    batches = list(make_batches(items_of([(8, 8)] * 16), batch=8, bucket=multiples(8), pixels=pixels))
-    assert [len(batch.indices) for batch in batches] == [expected] * (16 // expected)
+@pytest.mark.parametrize(("left", "counts"), [(1, [1]), (2, [1, 1]), (3, [1, 1, 1]), (4, [4])])
+def test_what_is_left_goes_one_by_one_where_a_full_batch_would_compute_more(left, counts):
+    full, *rest = make_batches(items_of([(8, 8)] * (4 + left)), bucket=multiples(8), capacity=several(4), singles=True)
+    assert len(full.indices) == 4
+    assert [len(batch.indices) for batch in rest] == counts
+    assert [number for batch in rest for number in batch.indices.tolist()] == list(range(4, 4 + left))
 
 
-def test_padding_counts_towards_the_pixels_allowed():
-    batches = list(make_batches(items_of([(9, 9)] * 4), batch=4, bucket=multiples(8), pixels=16 * 16 * 2))
-    assert [len(batch.indices) for batch in batches] == [2, 2]
+@pytest.mark.parametrize(("left", "counts"), [(6, [1] * 6), (7, [8])])
+def test_a_batch_that_is_nearly_full_is_filled_up(left, counts):
+    batches = list(make_batches(items_of([(8, 8)] * left), bucket=multiples(8), capacity=several(8), singles=True))
+    assert [len(batch.indices) for batch in batches] == counts
+
+
+def test_the_padded_shape_decides_how_many_pictures_are_in_a_batch():
+    batches = make_batches(
+        items_of([(9, 9)] * 4 + [(8, 8)] * 4),
+        bucket=multiples(8),
+        capacity=lambda shape: 512 // (shape[0] * shape[1]),
+    )
+    assert [batch.indices.tolist() for batch in batches] == [[0, 1], [2, 3], [4, 5, 6, 7, -1, -1, -1, -1]]
 
 
 def test_a_bucket_is_handed_out_as_soon_as_it_is_full():
@@ -93,7 +108,7 @@ def test_a_bucket_is_handed_out_as_soon_as_it_is_full():
             taken.append(item.number)
             yield item
 
-    batches = make_batches(source(), batch=2, bucket=multiples(8), pixels=1 << 20)
+    batches = make_batches(source(), bucket=multiples(8), capacity=several(2), singles=True)
     assert next(batches).indices.tolist() == [0, 2]
     assert taken == [0, 1, 2]
     assert next(batches).indices.tolist() == [1, 3]
@@ -102,15 +117,45 @@ def test_a_bucket_is_handed_out_as_soon_as_it_is_full():
 
 
 def test_rows_and_columns_are_not_confused():
-    wide, tall = make_batches(items_of([(8, 24), (24, 8)]), batch=2, bucket=multiples(8), pixels=1 << 20)
-    assert {wide.images.shape, tall.images.shape} == {(1, 8, 24, 3), (1, 24, 8, 3)}
+    wide, tall = make_batches(
+        items_of([(8, 24), (24, 8)]), bucket=multiples(8), capacity=lambda shape: 1 if shape == (8, 24) else 2
+    )
+    assert (wide.images.shape, tall.images.shape) == ((1, 8, 24, 3), (2, 24, 8, 3))
 
 
 def test_the_same_pictures_give_the_same_batches():
     items = items_of(random_sizes(30))
-    once, twice = (list(make_batches(items, batch=4, bucket=multiples(8), pixels=1 << 20)) for _ in range(2))
+    once, twice = (list(make_batches(items, bucket=multiples(8), capacity=several(4))) for _ in range(2))
     assert [batch.indices.tolist() for batch in once] == [batch.indices.tolist() for batch in twice]
 
 
 def test_no_pictures_give_no_batches():
-    assert list(make_batches([], batch=4, bucket=multiples(8), pixels=1 << 20)) == []
+    assert list(make_batches([], bucket=multiples(8), capacity=several(4))) == []
+    assert list(side_by_side([], 8)) == []
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 8])
+@pytest.mark.parametrize("singles", [False, True])
+def test_side_by_side_every_device_gets_the_batches_that_one_alone_would_get(devices, singles):
+    items = items_of(random_sizes(53))
+    alone = list(make_batches(items, bucket=multiples(16), capacity=several(4), singles=singles))
+    together = list(side_by_side(alone, devices))
+    check(together, items)
+    parts = []
+    for batch in together:
+        assert len(batch.indices) % devices == 0
+        for values in zip(*(np.split(array, devices) for array in batch), strict=True):
+            part = Batch(*values)
+            if (part.indices >= 0).any():
+                parts.append(part)
+    assert len(parts) == len(alone)
+    for part, batch in zip(parts, alone, strict=True):
+        for found, expected in zip(part, batch, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_devices_that_no_batch_is_left_for_get_one_that_changes_nothing():
+    (batch,) = side_by_side(make_batches(items_of([(8, 8)] * 3), bucket=multiples(8), capacity=several(2)), 4)
+    assert batch.indices.tolist() == [0, 1, 2, -1, -1, -1, -1, -1]
+    assert not batch.images[3:].any()
+    assert not batch.sizes[3:].any()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxloc.data import choose_buckets
+from jaxloc.data import Buckets, choose_buckets
 
 
 def photographs(count: int, seed: int = 0) -> dict[tuple[int, int], int]:
@@ -83,3 +83,33 @@ def test_the_order_in_which_sizes_were_counted_changes_nothing():
     shuffled = dict(sorted(sizes.items(), reverse=True))
     one, other = (choose_buckets(counts, limit=6, step=8) for counts in (sizes, shuffled))
     assert [one(size) for size in sizes] == [other(size) for size in sizes]
+    assert one.counts == other.counts
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+@pytest.mark.parametrize("limit", [1, 6, 24])
+def test_every_picture_is_counted_with_a_shape_that_holds_it(count, limit):
+    sizes = photographs(count)
+    buckets = choose_buckets(sizes, limit=limit, step=8)
+    assert sum(buckets.counts.values()) == sum(sizes.values())
+    assert len(buckets.counts) <= limit
+
+
+def test_the_pictures_of_merged_shapes_are_counted_together():
+    buckets = choose_buckets({(100, 100): 10, (104, 100): 7, (400, 400): 1}, limit=2, step=4)
+    assert buckets == Buckets({(104, 100): 17, (400, 400): 1}, 4)
+
+
+def test_padding_is_the_share_of_padded_pixels_that_no_picture_fills():
+    buckets = Buckets({(100, 100): 1}, 8)
+    assert buckets.padding({(100, 100): 3}) == 0
+    assert buckets.padding({(50, 100): 1, (100, 100): 1}) == pytest.approx(1 / 4)
+    assert buckets.padding({(96, 200): 1}) == 0  # it gets its own shape
+    assert buckets.padding({}) == 0
+
+
+@pytest.mark.parametrize("limit", [1, 6, 24])
+def test_padding_is_what_the_shapes_add_to_the_sizes(limit):
+    sizes = photographs(100)
+    buckets = choose_buckets(sizes, limit=limit, step=8)
+    assert 1 / (1 - buckets.padding(sizes)) == pytest.approx(padding(sizes, buckets))

@@ -1,12 +1,15 @@
 """What a person may point at, and the sets, names and order that come of it."""
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from jaxloc.data import ImageSet, find_sets
+from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
+from tests.data.encoded import names_of
 
 
 def plant(folder: Path, *names: str) -> Path:
@@ -16,10 +19,6 @@ def plant(folder: Path, *names: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     return folder
-
-
-def names_of(sets: list[ImageSet]) -> dict[str, list[str]]:
-    return {images.name: [source.name for source in images.sources] for images in sets}
 
 
 def test_a_folder_is_searched_recursively_and_named_after_itself(tmp_path):
@@ -121,12 +120,6 @@ def test_a_picture_reached_twice_is_read_once(tmp_path, monkeypatch, per_folder)
 def test_the_category_can_be_named(tmp_path):
     plant(tmp_path / "dogs", "a.jpg")
     assert names_of(find_sets([tmp_path / "dogs"], name="hound")) == {"hound": ["a.jpg"]}
-
-
-def test_the_root_of_a_file_system_has_a_category_all_the_same(tmp_path, monkeypatch):
-    plant(tmp_path, "a/x.jpg")
-    monkeypatch.setattr(os.path, "commonpath", lambda paths: "/")
-    assert [images.name for images in find_sets([tmp_path / "a"])] == ["object"]
 
 
 def test_per_folder_makes_a_set_of_each_subfolder_with_all_below_it(tmp_path):
@@ -253,3 +246,112 @@ def test_links_to_folders_are_followed_once(tmp_path):
 def test_kinds_that_can_only_be_written_are_no_pictures(tmp_path):
     plant(tmp_path / "dogs", "a.jpg", "paper.pdf", "notes.txt", "labels.json")
     assert names_of(find_sets([tmp_path / "dogs"])) == {"dogs": ["a.jpg"]}
+
+
+def test_a_pattern_stands_for_what_it_matches(tmp_path, monkeypatch):
+    plant(tmp_path / "pets", "dogs/a.jpg", "dogs/big/b.jpg", "dogs/c.png", "cats/d.jpg", "dogs/notes.md")
+    assert names_of(find_sets([tmp_path / "pets/**/*.jpg"])) == {"pets": ["cats/d.jpg", "dogs/a.jpg", "dogs/big/b.jpg"]}
+    assert names_of(find_sets([tmp_path / "pets/dogs/*"])) == {"dogs": ["a.jpg", "big/b.jpg", "c.png"]}
+    monkeypatch.chdir(tmp_path)
+    assert names_of(find_sets(["pets/[cd]*/?.jpg"])) == {"pets": ["cats/d.jpg", "dogs/a.jpg"]}
+
+
+def test_a_pattern_of_folders_makes_their_sets(tmp_path):
+    plant(tmp_path / "pets", "dogs/a.jpg", "dachshunds/b.jpg", "cats/c.jpg")
+    assert names_of(find_sets([tmp_path / "pets/d*"], per_folder=True)) == {
+        "dachshunds": ["dachshunds/b.jpg"],
+        "dogs": ["dogs/a.jpg"],
+    }
+
+
+def test_a_pattern_that_names_an_extension_takes_it_whatever_it_is(tmp_path):
+    plant(tmp_path / "dogs", "a.dat", "b.jpg")
+    assert names_of(find_sets([tmp_path / "dogs/*.dat"])) == {"dogs": ["a.dat"]}
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):
+    plant(tmp_path / "dogs", "a[1].jpg", "a1.jpg")
+    assert names_of(find_sets([tmp_path / "dogs/a[1].jpg"])) == {"dogs": ["a[1].jpg"]}
+    plant(tmp_path / "my [dogs]", "a[1].jpg")
+    assert names_of(find_sets([tmp_path / "my ?dogs?"])) == {"my [dogs]": ["a[1].jpg"]}
+
+
+def test_a_pattern_matches_folders_whatever_their_names_and_no_other_files(tmp_path):
+    plant(tmp_path / "pets", "dogs.v2/a.jpg", "b.jpg", "notes.md", "list.txt", ".hidden/c.jpg")
+    assert names_of(find_sets([tmp_path / "pets/*"])) == {"pets": ["b.jpg", "dogs.v2/a.jpg"]}
+
+
+def test_a_pattern_does_not_find_the_results_below_it(tmp_path, monkeypatch):
+    plant(tmp_path / "pets", "a.jpg", "out/overlays/a.jpg", "out.jpg")
+    for pattern in ("**/*.jpg", "*"):
+        assert names_of(find_sets([tmp_path / "pets" / pattern], exclude=[tmp_path / "pets/out"])) == {
+            "pets": ["a.jpg", "out.jpg"]
+        }
+    monkeypatch.chdir(tmp_path / "pets")
+    assert names_of(find_sets(["*.jpg"], exclude=["../pets", "out"])) == {"pets": ["a.jpg", "out.jpg"]}
+
+
+def test_a_pattern_without_match_is_named(tmp_path):
+    plant(tmp_path / "dogs", "a.jpg", "notes.md")
+    for pattern in ("*.jgp", "no*"):
+        with pytest.raises(UsageError, match=r"dogs/.*\*.*: matches no picture, folder or archive: check the pattern"):
+            find_sets([tmp_path / "dogs" / pattern])
+
+
+def write_coco(path: Path, images: list[dict], annotations: Sequence[dict] = ()) -> Path:
+    categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]
+    path.write_text(json.dumps({"images": images, "annotations": list(annotations), "categories": categories}))
+    return path
+
+
+def test_a_coco_file_gives_its_images_and_their_labels(tmp_path):
+    plant(tmp_path / "pets", "a.jpg", "sub/b.jpg", "c.jpg", "unlisted.jpg")
+    images = [
+        {"id": 1, "file_name": "sub/b.jpg", "category_id": 1},
+        {"id": 2, "file_name": "a.jpg"},
+        {"id": 3, "file_name": "c.jpg"},
+    ]
+    boxes = [(2, 2), (3, 1), (3, 2)]
+    annotations = [{"id": i, "image_id": a, "category_id": b, "bbox": [0, 0, 1, 1]} for i, (a, b) in enumerate(boxes)]
+    [found] = find_sets([write_coco(tmp_path / "pets/coco.json", images, annotations)])
+    assert found.name == "pets"
+    assert [(source.name, source.label) for source in found.sources] == [
+        ("a.jpg", "cat"),
+        ("c.jpg", None),
+        ("sub/b.jpg", "dog"),
+    ]
+    assert found.sources[0].path == tmp_path / "pets/a.jpg"
+
+
+def test_per_label_makes_a_set_of_each_label(tmp_path):
+    images = [{"id": i, "file_name": f"{i}.jpg", "category_id": 1 + i % 2} for i in range(5)]
+    path = write_coco(tmp_path / "coco.json", images)
+    assert names_of(find_sets([path], per_label=True)) == {
+        "cat": ["1.jpg", "3.jpg"],
+        "dog": ["0.jpg", "2.jpg", "4.jpg"],
+    }
+
+
+def test_a_coco_file_beside_its_folder_labels_the_pictures_there(tmp_path):
+    plant(tmp_path / "pets", "0.jpg", "1.jpg")
+    path = write_coco(tmp_path / "pets/coco.json", [{"id": 0, "file_name": "0.jpg", "category_id": 2}])
+    [found] = find_sets([tmp_path / "pets", path])
+    assert [(source.name, source.label) for source in found.sources] == [("0.jpg", "cat"), ("1.jpg", None)]
+
+
+def test_a_json_file_that_is_not_coco_is_named(tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"a\.json: not a COCO annotation file"):
+        find_sets([tmp_path / "a.json"])
+
+
+def test_folders_have_no_labels(tmp_path):
+    plant(tmp_path / "pets", "dogs/a.jpg")
+    with pytest.raises(UsageError, match=r"pets: no labels there: .*make the sets per folder"):
+        find_sets([tmp_path / "pets"], per_label=True)
+
+
+def test_sets_are_made_in_one_way(tmp_path):
+    plant(tmp_path / "pets", "dogs/a.jpg")
+    with pytest.raises(UsageError, match="either per folder or per label: choose one of them"):
+        find_sets([tmp_path / "pets"], per_label=True, per_folder=True)

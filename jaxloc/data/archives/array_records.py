@@ -1,0 +1,155 @@
+"""ArrayRecord files of encoded pictures, or of ``tf.train.Example`` messages that hold one."""
+
+import dataclasses
+import functools
+import os
+from typing import Any
+
+from jaxloc.data import remote
+from jaxloc.data.images import is_encoded
+from jaxloc.data.sources import Labels, Part, Record
+from jaxloc.errors import ImageError, UsageError
+
+_PICTURES = ("image/encoded", "image", "image_raw", "encoded", "jpeg", "jpg", "png")
+_LABELS = ("image/class/text", "label", "image/class/label", "class")
+_OPTIONS = "readahead_buffer_size:0"
+_READERS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayRecordEntry(Record):
+    """The picture of one record.
+
+    Attributes:
+        file: the ArrayRecord file.
+        number: of the record.
+        is_example: whether it is a ``tf.train.Example`` that holds the picture, not the picture itself.
+    """
+
+    file: str
+    number: int
+    is_example: bool
+
+    def __str__(self) -> str:
+        return f"{self.file}#{self.number:08}"
+
+    def read(self) -> bytes:
+        """The picture."""
+        [data] = _reader(self.file).read([self.number])
+        if not self.is_example:
+            return data
+        found = _find(_features(data), _PICTURES)
+        if not isinstance(found, bytes):
+            raise ImageError("its record holds no picture")
+        return found
+
+
+class ArrayRecords(Part):
+    """The records of one file, by their numbers; the first one shows what they are.
+
+    Args:
+        place: the file, on a local disk.
+
+    Raises:
+        UsageError: it is remote, truncated or damaged, holds nothing or no pictures, or a package is missing.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        if remote.is_remote(place):
+            raise UsageError(
+                f"{place}: ArrayRecord files are read from a local disk only: copy it, or mount the bucket"
+            )
+        self._count = count_records(place)
+        if not self._count:
+            raise UsageError(f"{place}: holds no picture: it has no records")
+        [first] = _reader(place).read([0])
+        self._is_example = not is_encoded(first)
+        if self._is_example:
+            _check_example(place, first)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def name(self, number: int) -> str:
+        """The record's number."""
+        return f"{number:08}"
+
+    def path(self, number: int) -> ArrayRecordEntry:
+        """Where the record lies."""
+        return ArrayRecordEntry(self.place, number, self._is_example)
+
+    def find_labels(self) -> Labels | None:
+        """The labels inside the examples: all records are read for them."""
+        if self._is_example and self.labels is None:
+            reader = _reader(self.place)
+            self.labels = Labels(_label(reader.read([number])[0]) for number in range(self._count))
+        return self.labels
+
+
+def count_records(place: str) -> int:
+    """How many records a file holds.
+
+    Raises:
+        UsageError: it is missing, truncated or damaged, or the package that reads it is not installed.
+    """
+    remote.open_file(place).close()
+    reader = _reader(place)
+    if not reader.ok():
+        raise UsageError(f"{place}: truncated, or no ArrayRecord file: copy or write it again")
+    return reader.num_records()
+
+
+def _reader(place: str) -> Any:
+    """The file opened to be read from any thread; opened again if it has been written since."""
+    return _open(place, os.stat(place).st_mtime_ns)
+
+
+@functools.lru_cache(_READERS)
+def _open(place: str, written: int) -> Any:
+    try:
+        from array_record.python import array_record_module
+    except ImportError as error:
+        raise UsageError(f"{place}: reading it needs array_record: pip install 'jaxloc[tfds]'") from error
+    return array_record_module.ArrayRecordReader(place, options=_OPTIONS, file_reader_buffer_size=1 << 15)
+
+
+def _features(data: bytes) -> Any:
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    return tf_example_pb2.Example.FromString(data).features.feature
+
+
+def _check_example(place: str, data: bytes) -> None:
+    try:
+        features = _features(data)
+    except ImportError as error:
+        raise UsageError(
+            f"{place}: its records are no pictures; if they are tf.train.Example messages, "
+            "reading them needs tensorflow-datasets: pip install 'jaxloc[tfds]'"
+        ) from error
+    except Exception as error:  # the protobuf package's own error, which is not known here by name
+        raise UsageError(
+            f"{place}: holds no picture: neither encoded pictures nor tf.train.Example messages"
+        ) from error
+    if not isinstance(_find(features, _PICTURES), bytes):
+        keys = ", ".join(sorted(features)) or "none"
+        raise UsageError(f"{place}: no feature of encoded pictures: name it image or image/encoded; it has: {keys}")
+
+
+def _find(features: Any, names: tuple[str, ...]) -> bytes | int | None:
+    """The first value of the first of these features that there is."""
+    for name in names:
+        if name in features:
+            kind = features[name].WhichOneof("kind")
+            if kind in ("bytes_list", "int64_list") and getattr(features[name], kind).value:
+                return getattr(features[name], kind).value[0]
+    return None
+
+
+def _label(data: bytes) -> str | None:
+    try:
+        value = _find(_features(data), _LABELS)
+    except Exception:  # a damaged record, in the protobuf package's own error
+        return None
+    return value.decode() if isinstance(value, bytes) else None if value is None else str(value)

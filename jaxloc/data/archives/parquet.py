@@ -1,0 +1,198 @@
+"""Parquet files with a column of encoded pictures, as Hugging Face writes them; read by row group.
+
+Records are cheapest in the order they are stored: one row group is read at a time, and a few stay in memory.
+"""
+
+import collections
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from jaxloc.data import remote
+from jaxloc.data.sources import Labels, Part, Record, Texts
+from jaxloc.errors import ImageError, UsageError
+
+_PICTURES = ("image.bytes", "image", "bytes", "img.bytes", "img")
+_NAMES = ("name", "path", "file_name", "image.path", "img.path")
+_LABEL = "label"
+_MEMORY = 1 << 28
+"""Bytes of row groups that stay in memory; at least one does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ParquetRow(Record):
+    """The picture of one row.
+
+    Attributes:
+        file: the Parquet file's place.
+        column: of the encoded pictures.
+        group: the row group.
+        row: within the group.
+        number: within the file.
+    """
+
+    file: str
+    column: str
+    group: int
+    row: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.file}#{self.number:08}"
+
+    def read(self) -> bytes:
+        """The picture; its row group is read, unless it was just now."""
+        value = _row_groups.get(self.file, self.group, self.column)[self.row].as_py()
+        if value is None:
+            raise ImageError("its row holds no picture")
+        return value
+
+
+class Parquet(Part):
+    """The rows of one file. Only the names and labels are read to index it.
+
+    Names come from a column ``name``, ``path``, ``file_name`` or ``image.path`` if each row has one of its own there;
+    else rows are named by their number. Labels come from a column ``label``.
+
+    Args:
+        place: the file.
+
+    Raises:
+        UsageError: it is truncated or damaged, has no column of pictures, or no rows.
+    """
+
+    def __init__(self, place: str) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.place = place
+        _row_groups.forget(place)
+        with remote.open_file(place) as handle:
+            try:
+                with pq.ParquetFile(handle) as file:
+                    schema = file.schema_arrow
+                    self._column = _find_pictures(place, schema)
+                    counts = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+                    self._names = _find_names(file)
+                    self.labels = _find_labels(file)
+            except (pa.ArrowException, OSError) as error:
+                reason = " ".join(str(error).split())
+                raise UsageError(
+                    f"{place}: truncated, or no Parquet file ({reason}): copy or write it again"
+                ) from error
+        self._starts = np.cumsum([0, *counts])
+        if not len(self):
+            raise UsageError(f"{place}: holds no picture: it has no rows")
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def name(self, number: int) -> str:
+        """The row's name, or its number."""
+        return self._names[number] if self._names else f"{number:08}"
+
+    def path(self, number: int) -> ParquetRow:
+        """Where the row lies."""
+        group = int(np.searchsorted(self._starts, number, side="right")) - 1
+        return ParquetRow(self.place, self._column, group, number - int(self._starts[group]), number)
+
+
+def _leaves(schema: Any) -> dict[str, Any]:
+    """Types of the columns, those inside a struct by their dotted names."""
+    import pyarrow as pa
+
+    found = {}
+    for field in schema:
+        found[field.name] = field.type
+        if pa.types.is_struct(field.type):
+            found |= {f"{field.name}.{inner.name}": inner.type for inner in field.type}
+    return found
+
+
+def _find_pictures(place: str, schema: Any) -> str:
+    import pyarrow as pa
+
+    leaves = _leaves(schema)
+    binary = [name for name, kind in leaves.items() if pa.types.is_binary(kind) or pa.types.is_large_binary(kind)]
+    named = next((name for name in _PICTURES if name in binary), None)
+    if named is None:
+        columns = ", ".join(schema.names) or "none"
+        raise UsageError(
+            f"{place}: no column of encoded pictures: name it image, bytes or image.bytes; its columns: {columns}"
+        )
+    return named
+
+
+def _find_names(file: Any) -> Texts | None:
+    import pyarrow as pa
+
+    leaves = _leaves(file.schema_arrow)
+    column = next((name for name in _NAMES if name in leaves and pa.types.is_string(leaves[name])), None)
+    if column is None:
+        return None
+    names: dict[str, None] = {}
+    for value in _values(file, column):
+        relative = "/".join(part for part in (value or "").split("/") if part not in ("", ".", ".."))
+        if not relative or relative in names:
+            return None
+        names[relative] = None
+    return Texts(names)
+
+
+def _find_labels(file: Any) -> Labels | None:
+    if _LABEL not in file.schema_arrow.names:
+        return None
+    about = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+    classes = about.get("info", {}).get("features", {}).get(_LABEL, {}).get("names")
+
+    def text(value: Any) -> str | None:
+        if value is None or (classes and value < 0):
+            return None
+        return classes[value] if classes else str(value)
+
+    return Labels(text(value) for value in _values(file, _LABEL))
+
+
+def _values(file: Any, column: str) -> Iterator[Any]:
+    for group in range(file.metadata.num_row_groups):
+        yield from _flat(file.read_row_group(group, columns=[column]), column).to_pylist()
+
+
+def _flat(table: Any, column: str) -> Any:
+    import pyarrow.compute as pc
+
+    name, *inner = column.split(".")
+    return pc.struct_field(table[name], inner) if inner else table[name]
+
+
+class _RowGroups:
+    """The row groups read last, shared by all threads: each is read once, however many threads want it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: collections.OrderedDict[tuple[str, int, str], Any] = collections.OrderedDict()
+
+    def forget(self, place: str) -> None:
+        """Of a file that may have been written again."""
+        with self._lock:
+            self._known = collections.OrderedDict((key, kept) for key, kept in self._known.items() if key[0] != place)
+
+    def get(self, place: str, group: int, column: str) -> Any:
+        import pyarrow.parquet as pq
+
+        key = (place, group, column)
+        with self._lock:
+            if key not in self._known:
+                with remote.open_file(place) as handle, pq.ParquetFile(handle) as file:
+                    self._known[key] = _flat(file.read_row_group(group, columns=[column]), column)
+                while len(self._known) > 1 and sum(values.nbytes for values in self._known.values()) > _MEMORY:
+                    self._known.popitem(last=False)
+            self._known.move_to_end(key)
+            return self._known[key]
+
+
+_row_groups = _RowGroups()

@@ -1,0 +1,165 @@
+"""Data sets that tensorflow-datasets prepared, read without tensorflow: ``tfds:NAME[/config][:split]``."""
+
+import dataclasses
+import functools
+import re
+from typing import Any
+
+from jaxloc.data.archives.array_records import count_records
+from jaxloc.data.sources import Labels, Part, Record
+from jaxloc.errors import UsageError
+
+_SPEC = re.compile(r"tfds:(?P<name>\w[^:\[\]]*(:[\d*]+\.[\d*]+\.[\d*]+)?)(:(?P<split>.+))?$")
+_DATA_SETS = 16
+
+
+def is_tfds(path: str) -> bool:
+    """Whether this names a data set of tensorflow-datasets."""
+    return path.startswith("tfds:")
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsExample(Record):
+    """The picture of one example.
+
+    Attributes:
+        data_set: name, with config and version where the user gave them.
+        split: such as ``train`` or ``train[:10%]``.
+        feature: that holds the picture.
+        number: within the split.
+    """
+
+    data_set: str
+    split: str
+    feature: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"tfds:{self.data_set}:{self.split}#{self.number:08}"
+
+    def read(self) -> bytes:
+        """The picture as it is stored, not decoded."""
+        return _source(self.data_set, self.split)[self.number][self.feature]
+
+
+class TfdsSplit(Part):
+    """The examples of one split, by their numbers.
+
+    Args:
+        data_set: name, with config and version where wanted.
+        split: as tensorflow-datasets writes it, slices included.
+
+    Raises:
+        UsageError: there is no such split, it has no pictures, or one of its files is missing or truncated.
+    """
+
+    def __init__(self, data_set: str, split: str) -> None:
+        builder = _builder(data_set)
+        self.place = f"tfds://{data_set}/{split}"
+        self._data_set, self._split = data_set, split
+        self._feature = _find_pictures(data_set, builder.info.features)
+        try:
+            files = builder.info.splits[split].file_instructions
+            self._count = len(_source(data_set, split))
+        except (KeyError, ValueError) as error:
+            known = ", ".join(builder.info.splits)
+            raise UsageError(f"tfds:{data_set}:{split}: no such split; there are {known}") from error
+        except NotImplementedError as error:
+            raise UsageError(
+                f"tfds:{data_set}: is prepared in a format without random access: {_cure(data_set)}"
+            ) from error
+        for file in files:
+            if (
+                builder.info.file_format.value == "array_record"
+                and count_records(file.filename) != file.examples_in_shard
+            ):
+                raise UsageError(
+                    f"{file.filename}: does not hold {file.examples_in_shard} examples: prepare the set again"
+                )
+        if not self._count:
+            raise UsageError(f"tfds:{data_set}:{split}: holds no picture: choose another split")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def name(self, number: int) -> str:
+        """The example's number."""
+        return f"{number:08}"
+
+    def path(self, number: int) -> TfdsExample:
+        """Where the example lies."""
+        return TfdsExample(self._data_set, self._split, self._feature, number)
+
+    def find_labels(self) -> Labels | None:
+        """The classes by name: all examples are read for them."""
+        import tensorflow_datasets as tfds
+
+        features = _builder(self._data_set).info.features
+        classes = [name for name, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
+        if self.labels is None and (len(classes) == 1 or "label" in classes):
+            name = "label" if "label" in classes else classes[0]
+            source = _source(self._data_set, self._split)
+            codes = (int(source[number][name]) for number in range(self._count))
+            self.labels = Labels(None if code < 0 else features[name].int2str(code) for code in codes)
+        return self.labels
+
+
+def open_tfds(path: str) -> list[TfdsSplit]:
+    """The split that ``tfds:NAME[/config][:split]`` names; without a split all of them, in order of name.
+
+    The set is looked for where tensorflow-datasets does (``TFDS_DATA_DIR``, ``~/tensorflow_datasets``).
+
+    Raises:
+        UsageError: tensorflow-datasets is not installed, knows no such set, or has not prepared it.
+    """
+    found = _SPEC.match(path)
+    if not found:
+        raise UsageError(
+            f"{path}: write tfds:NAME, tfds:NAME/config or tfds:NAME:split, such as tfds:cars196:train[:10%]"
+        )
+    builder = _builder(found["name"])
+    splits = [found["split"]] if found["split"] else sorted(builder.info.splits)
+    return [TfdsSplit(found["name"], split) for split in splits]
+
+
+@functools.lru_cache(_DATA_SETS)
+def _builder(data_set: str) -> Any:
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise UsageError(f"tfds:{data_set}: needs tensorflow-datasets: pip install 'jaxloc[tfds]'") from error
+    try:
+        builder = tfds.builder(data_set)
+    except tfds.core.DatasetNotFoundError as error:
+        raise UsageError(
+            f"tfds:{data_set}: tensorflow-datasets knows no such set: see tensorflow.org/datasets"
+        ) from error
+    except Exception as error:  # a set's own code runs here
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"tfds:{data_set}: cannot be opened ({reason}): {_cure(data_set)}") from error
+    if not builder.info.splits:
+        raise UsageError(f"tfds:{data_set}: is not prepared in {builder.data_dir}: {_cure(data_set)}")
+    return builder
+
+
+def _cure(data_set: str) -> str:
+    name = data_set.split(":")[0]
+    return f"run 'tfds build {name} --file_format=array_record' (preparing a set needs tensorflow; reading it does not)"
+
+
+@functools.lru_cache(_DATA_SETS)
+def _source(data_set: str, split: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    builder = _builder(data_set)
+    pictures = (name for name, kind in builder.info.features.items() if isinstance(kind, tfds.features.Image))
+    return builder.as_data_source(split, decoders={name: tfds.decode.SkipDecoding() for name in pictures})
+
+
+def _find_pictures(data_set: str, features: Any) -> str:
+    import tensorflow_datasets as tfds
+
+    pictures = [name for name, kind in features.items() if isinstance(kind, tfds.features.Image)]
+    if not pictures:
+        raise UsageError(f"tfds:{data_set}: has no feature of pictures; its features: {', '.join(features)}")
+    return "image" if "image" in pictures else pictures[0]

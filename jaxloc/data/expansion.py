@@ -1,0 +1,174 @@
+"""What one path given by a person stands for."""
+
+import dataclasses
+import glob
+import itertools
+import os
+import posixpath
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from jaxloc.data import remote
+from jaxloc.data.archives import is_tfds, open_tfds
+from jaxloc.data.coco import read_coco
+from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_picture, missing_shard, suffix
+from jaxloc.data.remote import Entry
+from jaxloc.data.sources import Part
+from jaxloc.errors import UsageError
+
+
+@dataclasses.dataclass
+class Given:
+    """What was found at one path; places are absolute, with forward slashes.
+
+    Attributes:
+        root: the folder or archive that names are relative to.
+        files: places of single pictures, with their bytes where a listing said them.
+        archives: places of archives.
+        parts: archives that are open already.
+        labels: of single pictures, by place.
+    """
+
+    root: str
+    files: dict[str, int | None] = dataclasses.field(default_factory=dict)
+    archives: list[str] = dataclasses.field(default_factory=list)
+    parts: Sequence[Part] = ()
+    labels: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Given]:
+    """Find what a path stands for; of a pattern, each of its matches is expanded as if it had been given.
+
+    Args:
+        path: a folder, file, pattern, list, COCO file, archive, or ``tfds:`` set, local or remote.
+        exclude: local folders in which nothing is looked for.
+
+    Raises:
+        UsageError: there is nothing, or it cannot be read.
+    """
+    if is_tfds(path):
+        parts = open_tfds(path)
+        root = parts[0].place if len(parts) == 1 else posixpath.dirname(parts[0].place)
+        return [Given(root, parts=parts)]
+    left_out = {os.path.abspath(folder) for folder in exclude}
+    return [_expand_entry(entry, left_out) for entry in _find(path, left_out)]
+
+
+def _find(path: str, left_out: set[str]) -> list[Entry]:
+    """What is at a path, or what a pattern matches; a file of the pattern's own name comes first."""
+    if remote.is_remote(path):
+        return _pictures_of(path, remote.match(path)) if "*" in path else [remote.stat(path)]
+    if os.path.exists(path):
+        return [_entry(path)]
+    if not glob.has_magic(path):
+        raise UsageError(f"{path}: no such file or folder")
+    plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
+    start = Path(os.path.abspath(os.path.join("", *plain)))
+    below = [folder for folder in map(Path, left_out) if start in folder.parents]
+    found = sorted(map(_entry, glob.glob(path, recursive=True)))
+    return _pictures_of(path, [entry for entry in found if not _is_below(entry.place, below)])
+
+
+def _is_below(place: str, folders: Iterable[Path]) -> bool:
+    return any(Path(place).is_relative_to(folder) for folder in folders)
+
+
+def _pictures_of(pattern: str, found: Iterable[Entry]) -> list[Entry]:
+    """The matches to look at: what a folder's search would take, or anything if the pattern names its extension."""
+    extension = suffix(pattern)
+    anything = extension and not glob.has_magic(extension)
+    wanted = [
+        entry for entry in found if anything or entry.is_folder or is_picture(entry.place) or archive_kind(entry.place)
+    ]
+    if not wanted:
+        raise UsageError(f"{pattern}: matches no picture, folder or archive: check the pattern")
+    return wanted
+
+
+def _entry(path: str) -> Entry:
+    return Entry(_absolute(path), os.path.isdir(path), None)
+
+
+def _expand_entry(entry: Entry, left_out: set[str]) -> Given:
+    if not entry.is_folder:
+        return _expand_file(entry.place, entry.size)
+    if remote.is_remote(entry.place):
+        return _expand_folder(entry.place, remote.walk(entry.place))
+    return _expand_folder(entry.place.rstrip("/"), dict.fromkeys(_walk(entry.place, left_out)))
+
+
+def _expand_folder(root: str, files: dict[str, int | None]) -> Given:
+    """Its pictures; or if no file has the extension of one, its archives; or else the files without extension."""
+    pictures = {place: size for place, size in files.items() if is_picture(place)}
+    archives = sorted(place for place in files if archive_kind(place))
+    if archives and not any(suffix(place) for place in pictures):
+        missing = missing_shard(archives)
+        if missing:
+            raise UsageError(f"{missing}: this shard is missing: fetch it, or name those to use by a pattern in quotes")
+        return Given(root, archives=archives)
+    return Given(root, files=pictures)
+
+
+def _expand_file(place: str, size: int | None) -> Given:
+    folder = posixpath.dirname(place)
+    if archive_kind(place):
+        return Given(place, archives=[place])
+    if suffix(place) == ".json":
+        listed = read_coco(place)
+        labels = {
+            _join(folder, name): image.categories[0] for name, image in listed.items() if len(image.categories) == 1
+        }
+        return _listed(folder, (_join(folder, name) for name in listed), labels)
+    if suffix(place) in LISTS:
+        return _listed(folder, (_join(folder, entry) for entry in _read_list(place)), {})
+    return Given(folder, {place: size})
+
+
+def _listed(folder: str, places: Iterable[str], labels: dict[str, str]) -> Given:
+    """Pictures named in a file; names are relative to its folder, unless some of them lie elsewhere."""
+    files: dict[str, int | None] = dict.fromkeys(places)
+    if all(place.startswith(f"{folder}/") for place in files):
+        return Given(folder, files, labels=labels)
+    return Given(common_folder(posixpath.dirname(place) for place in files), files, labels=labels)
+
+
+def _join(folder: str, entry: str) -> str:
+    if remote.is_remote(folder) or remote.is_remote(entry):
+        return remote.join(folder, entry)
+    return _absolute(os.path.join(folder, entry))
+
+
+def _absolute(path: str) -> str:
+    return Path(os.path.abspath(path)).as_posix()
+
+
+def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
+    seen = {os.path.realpath(folder)}
+
+    def unreadable(error: OSError) -> None:
+        raise UsageError(f"{error.filename}: cannot be listed ({error.strerror})") from error
+
+    def enter(path: str) -> bool:
+        """Links are followed, each folder once, so a loop of links ends."""
+        real = os.path.realpath(path)
+        if os.path.basename(path)[0] == "." or path in exclude or real in seen:
+            return False
+        seen.add(real)
+        return True
+
+    for here, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if enter(os.path.join(here, name))]
+        for name in sorted(files):
+            if name[0] != "." and (is_picture(name) or archive_kind(name)):
+                yield Path(here, name).as_posix()
+
+
+def _read_list(place: str) -> Iterable[str]:
+    try:
+        lines = remote.read(place).decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{place}: not a readable list of paths, one a line ({error})") from error
+    for line in lines:
+        entry = line.strip()
+        if entry and not entry.startswith("#"):
+            yield entry

@@ -1,0 +1,73 @@
+"""What a file is, by its name alone."""
+
+import functools
+import itertools
+import re
+from collections.abc import Iterable
+
+from PIL import Image
+
+LISTS = (".txt", ".lst", ".list")
+"""Text files of paths."""
+
+_SHARD = re.compile(r"-(\d+)-of-(\d+)(?=(\.[^/]*)?$)")
+_ARCHIVE = re.compile(r"(?<=.)\.(tar|parquet|array_?record)(-\d+-of-\d+)?$", re.IGNORECASE)
+_COMPRESSED = re.compile(r"(?<=.)\.(tar\.[a-z0-9]+|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
+
+
+def suffix(name: str) -> str:
+    """The extension in lower case, with its dot; empty where there is none."""
+    stem, dot, extension = name.rpartition("/")[2].rpartition(".")
+    return f".{extension.lower()}" if dot and stem else ""
+
+
+def is_picture(name: str) -> bool:
+    """Whether the extension is that of a picture, or there is none."""
+    return suffix(name) in _picture_suffixes() or not suffix(name)
+
+
+def archive_kind(name: str) -> str | None:
+    """``tar``, ``parquet``, ``arrayrecord``, ``compressed`` (a tar file that has to be unpacked), or ``None``."""
+    if _COMPRESSED.search(name):
+        return "compressed"
+    found = _ARCHIVE.search(name)
+    return found[1].lower().replace("_", "") if found else None
+
+
+def missing_shard(places: Iterable[str]) -> str | None:
+    """Of archives numbered like ``train-00002-of-00005.tar``, the first that is not there."""
+    there: dict[tuple[str, str, str], set[int]] = {}
+    for place in places:
+        if found := _SHARD.search(place):
+            series = (place[: found.start()], found[2], place[found.end() :])
+            there.setdefault(series, set()).add(int(found[1]))
+    for (before, total, after), numbers in sorted(there.items()):
+        missing = next((number for number in range(int(total)) if number not in numbers), None)
+        if missing is not None:
+            return f"{before}-{missing:0{len(total)}}-of-{total}{after}"
+    return None
+
+
+def title(place: str) -> str:
+    """What a set made of this place is called: its last part without an archive's extension, or a data set's name."""
+    if place.startswith("tfds://"):
+        return re.split("[/:]", place.removeprefix("tfds://"))[0]
+    last = place.rstrip("/").rpartition("/")[2]
+    return _ARCHIVE.sub("", last)
+
+
+def common_folder(places: Iterable[str]) -> str:
+    """The deepest place that holds all of these; empty where that is nothing but the root."""
+    together: list[str] | None = None
+    for place in places:
+        parts = place.split("/")
+        if together is None:
+            together = parts
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(together, parts, strict=False))
+        together = [part for part, _ in same]
+    return "/".join(together or [])
+
+
+@functools.cache
+def _picture_suffixes() -> frozenset[str]:
+    return frozenset(extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN)

@@ -1,0 +1,39 @@
+"""Small encoded pictures, and archives of them, for the tests of sources."""
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jaxloc.data import ImageSet, read_picture
+
+
+def picture(shade: int, *, rows: int = 6, columns: int = 9, kind: str = "PNG") -> bytes:
+    """An encoded picture of one shade."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((rows, columns, 3), shade, np.uint8)).save(file, kind)
+    return file.getvalue()
+
+
+def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
+    """Write members in their order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            tar.addfile(header, io.BytesIO(data))
+    return path
+
+
+def names_of(sets: list[ImageSet]) -> dict[str, list[str]]:
+    """Names of the pictures by set."""
+    return {images.name: [source.name for source in images.sources] for images in sets}
+
+
+def shades_of(images: ImageSet) -> list[int]:
+    """The shade of each picture, decoded."""
+    return [int(read_picture(source.path).pixels[0, 0, 0]) for source in images.sources]

@@ -1,0 +1,149 @@
+"""Parquet files of encoded pictures: columns, row groups, labels, and what is refused."""
+
+import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jaxloc.data import find_sets, read_picture
+from jaxloc.data.archives import parquet
+from jaxloc.errors import ImageError, UsageError
+from tests.data.encoded import names_of, picture, shades_of
+
+
+def write(path, columns, *, group=3, metadata=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path, row_group_size=group)
+    return path
+
+
+def pictures(count: int) -> pa.Array:
+    return pa.array([picture(i) for i in range(count)])
+
+
+@pytest.mark.parametrize("column", ["image", "bytes", "img"])
+def test_rows_are_named_by_number_and_read_in_any_order(tmp_path, column):
+    path = write(tmp_path / "dogs.parquet", {"id": range(8), column: pictures(8)})
+    [images] = find_sets([path])
+    assert names_of([images]) == {"dogs": [f"{i:08}" for i in range(8)]}
+    assert shades_of(images) == list(range(8))
+    assert [read_picture(images.sources[i].path).pixels[0, 0, 0] for i in (7, 0, 4, 3)] == [7, 0, 4, 3]
+
+
+def test_the_layout_of_hugging_face_is_read_with_its_class_names(tmp_path):
+    images = pa.array([{"bytes": picture(i), "path": f"{i}.png"} for i in range(5)])
+    about = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    columns = {"image": images, "label": [0, 1, 1, 0, 1]}
+    path = write(tmp_path / "train-00000-of-00001.parquet", columns, metadata={"huggingface": json.dumps(about)})
+    sets = find_sets([path], per_label=True)
+    assert names_of(sets) == {"cat": ["0.png", "3.png"], "dog": ["1.png", "2.png", "4.png"]}
+    assert [shades_of(found) for found in sets] == [[0, 3], [1, 2, 4]]
+
+
+def test_labels_without_class_names_are_kept_as_they_are(tmp_path):
+    path = write(tmp_path / "a.parquet", {"image": pictures(3), "label": ["x", None, "y"]})
+    assert [source.label for source in find_sets([path])[0].sources] == ["x", None, "y"]
+    path = write(tmp_path / "b.parquet", {"image": pictures(2), "label": [3, 4]})
+    assert [source.label for source in find_sets([path])[0].sources] == ["3", "4"]
+
+
+@pytest.mark.parametrize("column", ["name", "path", "file_name"])
+def test_names_come_from_their_column(tmp_path, column):
+    path = write(tmp_path / "a.parquet", {"image": pictures(3), column: ["z/a.png", "../b.png", "/c.png"]})
+    assert names_of(find_sets([path])) == {"a": ["z/a.png", "b.png", "c.png"]}
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a", None], ["a", ""]])
+def test_names_that_tell_no_rows_apart_are_not_used(tmp_path, names):
+    path = write(tmp_path / "a.parquet", {"image": pictures(2), "name": names})
+    assert names_of(find_sets([path])) == {"a": ["00000000", "00000001"]}
+
+
+def test_a_record_says_where_it_lies_and_goes_to_another_process(tmp_path):
+    path = write(tmp_path / "a.parquet", {"image": pictures(5)})
+    record = find_sets([path])[0].sources[4].path
+    assert str(record) == f"{path}#00000004"
+    assert record.size_in_bytes is None
+    assert pickle.loads(pickle.dumps(record)).read() == picture(4)
+
+
+@pytest.fixture
+def groups_read(monkeypatch):
+    """The row groups of pictures read from here on."""
+    read = []
+    read_row_group = pq.ParquetFile.read_row_group
+
+    def watched(self, group, columns):
+        read.append(group)
+        return read_row_group(self, group, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", watched)
+    return read
+
+
+def test_only_the_row_group_asked_for_is_read_and_once_for_all_threads(tmp_path, groups_read):
+    path = write(tmp_path / "a.parquet", {"image": pictures(30)}, group=10)
+    [images] = find_sets([path])
+    assert groups_read == []
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda source: source.path.read(), images.sources[10:20]))
+    assert groups_read == [1]
+
+
+def test_row_groups_leave_memory_when_there_are_too_many(tmp_path, groups_read, monkeypatch):
+    monkeypatch.setattr(parquet, "_MEMORY", 2 * 10 * len(picture(0)) + 500)
+    [images] = find_sets([write(tmp_path / "a.parquet", {"image": pictures(40)}, group=10)])
+    for number in (0, 10, 1, 20, 2, 11):
+        images.sources[number].path.read()
+    assert groups_read == [0, 1, 2, 1]
+
+
+def test_an_empty_row_is_an_image_error_and_the_others_are_read(tmp_path):
+    path = write(tmp_path / "a.parquet", {"image": [picture(1), None, b"text"]})
+    sources = find_sets([path])[0].sources
+    assert read_picture(sources[0].path).pixels[0, 0, 0] == 1
+    with pytest.raises(ImageError, match="its row holds no picture"):
+        read_picture(sources[1].path)
+    with pytest.raises(ImageError, match="not a picture"):
+        read_picture(sources[2].path)
+
+
+def test_a_file_without_a_column_of_pictures_names_its_columns(tmp_path):
+    path = write(tmp_path / "a.parquet", {"x": [1], "image": ["photo.jpg"], "vector": [b"abc"]})
+    message = (
+        r"a\.parquet: no column of encoded pictures: name it image, bytes or image\.bytes; its columns: x, image, v"
+    )
+    with pytest.raises(UsageError, match=message):
+        find_sets([path])
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path, keep):
+    path = write(tmp_path / "a.parquet", {"image": pictures(8)})
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    with pytest.raises(UsageError, match=r"a\.parquet: truncated, or no Parquet file \(.*\): copy or write it again"):
+        find_sets([path])
+
+
+def test_a_file_without_rows_is_named(tmp_path):
+    path = write(tmp_path / "a.parquet", {"image": pa.array([], pa.binary())})
+    with pytest.raises(UsageError, match=r"a\.parquet: holds no picture: it has no rows"):
+        find_sets([path])
+
+
+def test_per_label_says_which_shard_has_none(tmp_path):
+    write(tmp_path / "s/1.parquet", {"image": pictures(2), "label": [0, 1]})
+    write(tmp_path / "s/2.parquet", {"image": pictures(2)})
+    with pytest.raises(UsageError, match=r"2\.parquet: no labels there"):
+        find_sets([tmp_path / "s"], per_label=True)
+
+
+def test_a_file_that_is_written_again_is_not_read_from_memory(tmp_path):
+    path = write(tmp_path / "a.parquet", {"image": [picture(1)]})
+    assert shades_of(find_sets([path])[0]) == [1]
+    write(path, {"image": [picture(2), picture(3)]})
+    assert shades_of(find_sets([path])[0]) == [2, 3]
