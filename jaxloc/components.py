@@ -5,6 +5,10 @@ call: the masks are stacked with an empty row between them and labelled as one p
 packed eight cells to a byte, because large callback arguments can deadlock the CPU client; pass masks at
 feature-map size, never images. A program with a callback cannot be exported nor kept in the persistent
 compile cache; the device backend (neighbour minima and pointer jumping) has neither limit and gives the same result.
+
+A batch divided among devices belongs inside ``jax.shard_map``, with either backend: each device then labels its own
+masks. Under plain ``jax.jit`` the host backend gathers all masks to one device, and the loop of the device backend
+asks all devices at every turn whether it is done.
 """
 
 from typing import Literal
@@ -39,7 +43,7 @@ def label(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "host") 
         return _call_host(_number_stack, mask, jnp.int32, connectivity)
     roots = _roots(mask, connectivity)
     is_root = roots.ravel() == jnp.arange(mask.size)
-    return jnp.where(mask, jnp.append(jnp.cumsum(is_root), 0)[roots], 0).astype(jnp.int32)
+    return jnp.where(mask, jnp.pad(jnp.cumsum(is_root), (0, 1))[roots], 0).astype(jnp.int32)
 
 
 def largest_component(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "host") -> jax.Array:

@@ -39,9 +39,9 @@ def crop_resize(
     height, width = image.shape[:2]
     valid = valid_cells(size, (height, width))[..., None]
     pixels = jnp.where(valid, image.astype(jnp.float32), 0)
-    rows, columns = map_size(size, (height, width)).astype(jnp.float32)
-    whole = jnp.stack([jnp.zeros_like(columns), jnp.zeros_like(rows), columns, rows])
-    x0, y0, x1, y1 = jnp.where(jnp.isnan(box).any(), whole, jnp.clip(box, 0, whole[jnp.array([2, 3, 2, 3])]))
+    edges = jnp.tile(map_size(size, (height, width))[::-1].astype(jnp.float32), 2)
+    whole = edges * jnp.array([0.0, 0.0, 1.0, 1.0])
+    x0, y0, x1, y1 = jnp.where(jnp.isnan(box).any(), whole, jnp.clip(box, 0, edges))
     down = _weights(y0, y1, height, shape[0])
     across = _weights(x0, x1, width, shape[1])
     highest = jax.lax.Precision.HIGHEST

@@ -233,7 +233,13 @@ def expectation_maximization(
         return after, done + 1, likelihood, jnp.abs(likelihood - previous) < tolerance
 
     mixture = GaussianMixture(*(jnp.asarray(part, jnp.float32) for part in mixture))
-    start = (mixture, jnp.int32(0), jnp.float32(-jnp.inf), jnp.bool_(False))
+    # Numbers like the descriptors, not constants: inside shard_map the loop asks for one type throughout.
+    start = (
+        mixture,
+        jnp.int32(0),
+        jnp.full_like(x, -jnp.inf, shape=(), dtype=jnp.float32),
+        jnp.zeros_like(x, shape=(), dtype=bool),
+    )
     mixture, done, _, converged = jax.lax.while_loop(lambda state: (state[1] < iterations) & ~state[3], step, start)
     return GaussianMixtureFit(mixture, mean_log_likelihood(mixture, mixture_sums(mixture, x, keep)), done, converged)
 

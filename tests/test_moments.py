@@ -86,6 +86,95 @@ def test_vmap_gives_one_set_for_each_leading_index():
         assert_moments_of(one, part)
 
 
+def of_set(found: moments.Moments, index: int) -> moments.Moments:
+    return jax.tree.map(lambda value: value[index], found)
+
+
+def test_segments_give_each_set_its_own_moments():
+    x = descriptors(8 * 15).reshape(8, 3, 5, 12) + 100 * np.arange(8, dtype=np.float32)[:, None, None, None]
+    valid = np.random.default_rng(0).random((8, 3, 5)) < 0.6
+    segments = np.array([2, 0, -1, 2, 5, 0, 3, 2], np.int32)
+    broken = np.where(valid[..., None], x, np.nan)
+    broken[[2, 4]] = np.inf  # Pictures of no set.
+    for transform in (lambda f: f, jax.jit):
+        found = transform(lambda *arrays: moments.of_segments(*arrays[:2], 5, arrays[2]))(broken, segments, valid)
+        assert found.scatter.shape == (5, 12, 12)
+        for index in (0, 2, 3):
+            assert_moments_of(of_set(found, index), x[segments == index][valid[segments == index]])
+        for index in (1, 4):
+            jax.tree.map(np.testing.assert_array_equal, of_set(found, index), moments.empty(12))
+
+
+def test_one_segment_is_the_whole_batch():
+    x = descriptors(60).reshape(6, 10, 12)
+    found = moments.of_segments(x, np.zeros(6, int), 1)
+    assert_moments_of(of_set(found, 0), x)
+
+
+def test_segments_of_successive_batches_merge_under_vmap():
+    x, segments = descriptors(120).reshape(12, 10, 12), np.arange(12) % 3
+    halves = [moments.of_segments(x[part], segments[part], 3) for part in (slice(0, 5), slice(5, 12))]
+    merged = jax.vmap(moments.merge)(*halves)
+    for index in range(3):
+        assert_moments_of(of_set(merged, index), x[segments == index])
+
+
+def test_accumulator_equals_float64_in_any_grouping():
+    x = descriptors(500)
+    parts = np.split(x, [0, 3, 130, 131, 400])
+    one, left, right = (moments.Accumulator(12) for _ in range(3))
+    for index, part in enumerate(parts):
+        found = moments.of(part)
+        one.add(jax.device_get(found))
+        (left if index % 2 else right).add(found)
+    left.merge(right)
+    for accumulator in (one, left):
+        assert accumulator.count == 500
+        assert_moments_of(accumulator.moments(), x, rtol=1e-6)
+        assert accumulator.moments().scatter.dtype == jnp.float32
+    np.testing.assert_allclose(one.state()["scatter"], left.state()["scatter"], rtol=1e-12)
+
+
+def test_accumulator_of_one_set_gives_it_back_exactly():
+    found = moments.of(descriptors(50))
+    accumulator = moments.Accumulator(12)
+    jax.tree.map(np.testing.assert_array_equal, accumulator.moments(), moments.empty(12))
+    accumulator.add(found)
+    accumulator.merge(moments.Accumulator(12))
+    jax.tree.map(np.testing.assert_array_equal, accumulator.moments(), found)
+
+
+def test_accumulator_keeps_small_scatter_of_many_descriptors_with_a_distant_mean():
+    found = moments.of(descriptors(1000))
+    distant = found._replace(mean=found.mean + 10_000)
+    accumulator = moments.Accumulator(12)
+    for _ in range(10_000):
+        accumulator.add(distant)
+    assert accumulator.count == 10_000_000
+    np.testing.assert_allclose(accumulator.moments().scatter / 10_000, found.scatter, rtol=1e-6)
+
+
+def test_accumulator_state_goes_through_a_file(tmp_path):
+    accumulator = moments.Accumulator(12)
+    accumulator.add(moments.of(descriptors(70)))
+    np.savez(tmp_path / "state.npz", **accumulator.state())
+    with np.load(tmp_path / "state.npz") as state:
+        again = moments.Accumulator.from_state(state)
+    before = accumulator.state()
+    again.add(moments.of(descriptors(30, seed=1)))
+    jax.tree.map(np.testing.assert_array_equal, accumulator.state(), before)
+    accumulator.add(moments.of(descriptors(30, seed=1)))
+    jax.tree.map(np.testing.assert_array_equal, accumulator.state(), again.state())
+
+
+def test_accumulator_counts_past_float32():
+    many = moments.Moments(np.array([2**24, 2**20 - 1], np.int32), np.ones(2), np.zeros((2, 2)))
+    accumulator = moments.Accumulator(2)
+    accumulator.add(many)
+    accumulator.add(moments.of(np.ones((1, 2), np.float32)))
+    assert accumulator.count == moments.count(accumulator.moments()) == (2**24 << 20) + 2**20
+
+
 def test_count_stays_exact_past_float32():
     single = moments.of(np.ones((1, 2), np.float32))
     many = moments.Moments(jnp.array([2**24, 2**20 - 1]), jnp.ones(2), jnp.zeros((2, 2)))
@@ -134,3 +223,16 @@ def test_wrong_arguments_are_refused():
     batch = jax.vmap(moments.of)(x[:, None])
     with pytest.raises(ValueError, match=r"jax\.vmap"):
         moments.merge(batch, batch)
+    with pytest.raises(ValueError, match="one set for each picture"):
+        moments.of_segments(x, np.zeros(3, int), 1)
+    with pytest.raises(ValueError, match="one flag per descriptor"):
+        moments.of_segments(x, np.zeros(8, int), 1, np.ones(3, bool))
+    accumulator = moments.Accumulator(3)
+    with pytest.raises(ValueError, match="different dimension: 3 and 12"):
+        accumulator.add(moments.of(x))
+    with pytest.raises(ValueError, match="different dimension: 3 and 12"):
+        accumulator.merge(moments.Accumulator(12))
+    with pytest.raises(ValueError, match=r"\[d\] and \[d, d\], got \(3,\) and \(2, 2\)"):
+        moments.Accumulator.from_state({"count": 1, "mean": np.zeros(3), "scatter": np.zeros((2, 2))})
+    with pytest.raises(ValueError, match=r"jax\.vmap"):
+        moments.Accumulator(12).add(batch)
