@@ -3,6 +3,7 @@
 from jaxloc.models.architectures import layer_names, map_side, minimum_side, stride
 from jaxloc.models.compiling import compiler_options
 from jaxloc.models.extract import Network, extract_features
+from jaxloc.models.preparing import Method, prepare
 from jaxloc.models.preprocessing import CAFFE_BGR, CAFFE_RGB, TORCHVISION, Preprocessing
 from jaxloc.models.vgg import VGG, FeatureMap
 from jaxloc.models.weights import cache_folder, load
@@ -14,6 +15,7 @@ __all__ = [
     "TORCHVISION",
     "VGG",
     "FeatureMap",
+    "Method",
     "Network",
     "Preprocessing",
     "Weights",
@@ -25,6 +27,7 @@ __all__ = [
     "load",
     "map_side",
     "minimum_side",
+    "prepare",
     "save",
     "stride",
 ]

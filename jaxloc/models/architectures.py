@@ -50,6 +50,13 @@ def stride(layer: str) -> int:
     return 2 ** _pools_before(layer)
 
 
+def dimension(layer: str) -> int:
+    """Channels of a layer: the dimension of its descriptors."""
+    if layer.startswith("fc"):
+        return 1000 if layer == "fc8" else 4096
+    return WIDTHS[int(layer.removeprefix("relu").removeprefix("pool").split("_")[0]) - 1]
+
+
 def minimum_side(layer: str) -> int:
     """The smallest image side in pixels for which the layer has at least one cell."""
     return 224 if layer.startswith("fc") else stride(layer)

@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxloc.grids import valid_cells
 from jaxloc.models import architectures
-from jaxloc.models.convolution import Convolution, direct
+from jaxloc.models.convolution import Layer, chained, convolve, direct, inside, pool
+from jaxloc.models.preparing import check_kernel
 
 
 class FeatureMap(NamedTuple):
@@ -35,22 +35,24 @@ class FeatureMap(NamedTuple):
     size: jax.Array
 
 
-class ConvBias(nn.Module):
-    """A convolution with bias; computes in ``dtype``, keeps its parameters in float32."""
+class Parameters(nn.Module):
+    """The parameters of one convolution: kept in float32, used in ``dtype``."""
 
+    kernel_size: int
+    channels: int
     width: int
-    kernel_size: tuple[int, int]
-    padding: str
     dtype: DTypeLike
-    convolution: Convolution
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Map ``[n, h, w, c]`` to ``[n, h', w', width]``."""
-        shape = (*self.kernel_size, x.shape[-1], self.width)
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
+    def __call__(self) -> Layer:
+        """Kernel, plain or prepared, and bias."""
+        shape = (self.kernel_size, self.kernel_size, self.channels, self.width)
+        if self.is_initializing():
+            self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
+        kernel = self.get_variable("params", "kernel")  # if it is prepared, its shape is not the one above
+        check_kernel(kernel, shape, self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)
-        return self.convolution(x, kernel.astype(self.dtype), padding=self.padding) + bias.astype(self.dtype)
+        return Layer(kernel.astype(self.dtype), bias.astype(self.dtype))
 
 
 class VGG(nn.Module):
@@ -60,13 +62,11 @@ class VGG(nn.Module):
         architecture: ``"vgg16"`` or ``"vgg19"``.
         layers: names of the activations to return; ``fc6`` and ``fc7`` are after their ReLU, ``fc8`` are logits.
         dtype: what convolutions compute in; float32, or bfloat16 for speed (0.6 % error).
-        convolution: the function every convolution goes through.
     """
 
     architecture: str = "vgg16"
     layers: tuple[str, ...] = ("relu5_3",)
     dtype: DTypeLike = jnp.float32
-    convolution: Convolution = direct
 
     @nn.compact
     def __call__(self, x: jax.Array, sizes: jax.Array | None = None) -> dict[str, FeatureMap]:
@@ -80,43 +80,49 @@ class VGG(nn.Module):
             ``{layer: FeatureMap}`` in the order asked for.
         """
         wanted = architectures.check_layers(self.architecture, self.layers)
-        whole = sizes is None
-        size = (
-            jnp.tile(jnp.array(x.shape[1:3], jnp.int32), (x.shape[0], 1)) if sizes is None else sizes.astype(jnp.int32)
-        )
+        known = architectures.layer_names(self.architecture)
+        needed = known[: max(map(known.index, wanted)) + 1]
+        size = jnp.broadcast_to(jnp.asarray(x.shape[1:3] if sizes is None else sizes, jnp.int32), (x.shape[0], 2))
         found: dict[str, FeatureMap] = {}
 
-        def masked(x: jax.Array) -> jax.Array:
-            if whole:
-                return x
-            return jnp.where(valid_cells(size, (x.shape[1], x.shape[2]))[..., None], x, 0)
+        def valid() -> jax.Array | None:
+            return None if sizes is None else size
 
-        def done(name: str, x: jax.Array) -> bool:
+        def keep(name: str, x: jax.Array) -> None:
             if name in wanted:
                 found[name] = FeatureMap(x, size)
-            return len(found) == len(set(wanted))
 
-        def conv(name: str, x: jax.Array, width: int, kernel: int = 3, padding: str = "SAME") -> jax.Array:
-            return ConvBias(width, (kernel, kernel), padding, self.dtype, self.convolution, name=name)(x)
+        def parameters(name: str, kernel_size: int, channels: int, width: int) -> Layer:
+            return Parameters(kernel_size, channels, width, self.dtype, name=name)()
 
-        x = masked(x.astype(self.dtype))
-        for block, (width, convolutions) in enumerate(
-            zip(architectures.WIDTHS, architectures.BLOCKS[self.architecture], strict=True), 1
-        ):
-            for i in range(1, convolutions + 1):
-                x = masked(nn.relu(conv(f"conv{block}_{i}", x, width)))
-                if done(f"relu{block}_{i}", x):
-                    return {name: found[name] for name in wanted}
-            x = nn.max_pool(x, (2, 2), (2, 2), "VALID")
-            size = size // 2
-            x = masked(x)
-            if done(f"pool{block}", x):
-                return {name: found[name] for name in wanted}
-        x = conv("fc6", x, 4096, kernel=7, padding="VALID")
-        size = jnp.maximum(size - 6, 0)
-        x = masked(nn.relu(x))
-        if not done("fc6", x):
-            x = masked(nn.relu(conv("fc7", x, 4096, kernel=1)))
-            if not done("fc7", x):
-                done("fc8", masked(conv("fc8", x, 1000, kernel=1)))
+        x = inside(x.astype(self.dtype), valid())
+        channels = x.shape[-1]
+        for block, width in enumerate(architectures.WIDTHS, 1):
+            names = [name for name in needed if name.startswith(f"relu{block}_")]
+            layers: list[Layer] = []
+            for name in names:
+                layers.append(parameters(name.replace("relu", "conv"), 3, channels, width))
+                channels = width
+            begin = 0
+            for end, name in enumerate(names, 1):
+                if end < len(names) and name not in wanted and chained(layers[end - 1], layers[end]):
+                    continue
+                pooled = end == len(names) and name not in wanted
+                x = convolve(x, layers[begin:end], valid(), pooled=pooled)
+                keep(name, x)
+                begin = end
+            if f"pool{block}" in needed:
+                x = x if pooled else pool(x, valid())
+                size = size // 2
+                keep(f"pool{block}", x)
+        if "fc6" in needed:
+            x = direct(x, parameters("fc6", 7, channels, 4096), padding="VALID")
+            size = jnp.maximum(size - 6, 0)
+            x = inside(nn.relu(x), valid())
+            keep("fc6", x)
+        if "fc7" in needed:
+            x = inside(nn.relu(direct(x, parameters("fc7", 1, 4096, 4096), padding="VALID")), valid())
+            keep("fc7", x)
+        if "fc8" in needed:
+            keep("fc8", inside(direct(x, parameters("fc8", 1, 4096, 1000), padding="VALID"), valid()))
         return {name: found[name] for name in wanted}

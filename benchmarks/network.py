@@ -1,0 +1,127 @@
+"""The network alone: VGG-16 to relu5_3 in float32 by jaxloc, torch and OpenVINO, on two processor cores.
+
+    pip install torch openvino        # each peer is timed if it is there
+    python benchmarks/network.py [--cases 224x1 448x8 mixed …] [--sides …] [--repeats R]
+
+Each side is a process of its own on the same two cores, and they are asked in turn, so that a busy machine slows all
+alike. A figure is the median over the rounds; a ratio is the median of the rounds' ratios. "mixed" is eight sizes of
+photographs: jaxloc pads them to one batch, the peers, which would let padding leak into the features, take them one by
+one, OpenVINO with a model compiled for each size. jaxloc's time includes scaling and normalising the pixels; the peers
+get theirs ready. Every side's features are compared with those of jaxloc's direct convolution.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from network_sides import SIDES
+
+CASES = {
+    "224x1": [(224, 224)],
+    "350x498x1": [(350, 498)],
+    "448x1": [(448, 448)],
+    "224x8": [(224, 224)] * 8,
+    "350x498x8": [(350, 498)] * 8,
+    "448x8": [(448, 448)] * 8,
+    "mixed": [(375, 500), (333, 500), (375, 500), (350, 498), (364, 500), (333, 499), (375, 500), (356, 493)],
+}
+PEERS = ("torch channels-last", "OpenVINO")
+
+
+class Worker:
+    """One side in a process of its own."""
+
+    def __init__(self, side: str, sizes: list[tuple[int, int]], features: Path, cores: str) -> None:
+        script = str(Path(__file__).with_name("network_sides.py"))
+        command = [sys.executable, script, side, json.dumps(sizes), str(features), cores]
+        environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+        self.side = side
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self.answer()
+
+    def ask(self) -> float:
+        """Let the side run once; its seconds."""
+        self.process.stdin.write("run\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def answer(self) -> float:
+        """The number on the next line."""
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.side}: the process ended")
+        return float(line)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Timing(NamedTuple):
+    """One side of one case: seconds by round, and the largest difference of a feature over the largest feature."""
+
+    seconds: list[float]
+    difference: float
+
+
+def measure(sizes: list[tuple[int, int]], sides: list[str], repeats: int, cores: str) -> dict[str, Timing]:
+    """Time the sides in turn."""
+    with tempfile.TemporaryDirectory() as scratch:
+        files = {side: Path(scratch, f"{number}.npy") for number, side in enumerate(sides)}
+        workers = [Worker(side, sizes, files[side], cores) for side in sides]
+        rounds = [{worker.side: worker.ask() for worker in workers} for _ in range(repeats)]
+        for worker in workers:
+            worker.close()
+        features = {side: np.load(file) for side, file in files.items()}
+    reference = features.get("jaxloc direct", features[sides[0]])
+    return {
+        side: Timing([r[side] for r in rounds], np.abs(features[side] - reference).max() / reference.max())
+        for side in sides
+    }
+
+
+def ratio(timings: dict[str, Timing], side: str, peer: str) -> str:
+    """The median of the rounds' ratios."""
+    if peer not in timings:
+        return "–"
+    return f"{statistics.median(a / b for a, b in zip(timings[side].seconds, timings[peer].seconds, strict=True)):.2f}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--cores", default="0,1", help="processor cores that every side may use")
+    arguments = parser.parse_args()
+    sides = [side for side in arguments.sides if importlib.util.find_spec(SIDES[side])]
+    for side in set(arguments.sides) - set(sides):
+        print(f"{side}: {SIDES[side]} is not installed, so it is left out")
+    print("| case | side | ms | " + " | ".join(f"/ {peer}" for peer in PEERS) + " | difference | load |")
+    print("|" + "---|" * (5 + len(PEERS)))
+    for case in arguments.cases:
+        timings = measure(CASES[case], sides, arguments.repeats, arguments.cores)
+        load = os.getloadavg()[0]
+        for side, timing in timings.items():
+            ratios = " | ".join(ratio(timings, side, peer) for peer in PEERS)
+            milliseconds = 1000 * statistics.median(timing.seconds)
+            print(
+                f"| {case} | {side} | {milliseconds:.0f} | {ratios} | {timing.difference:.0e} | {load:.1f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The sides of ``network.py``: VGG-16 to relu5_3 in several libraries, each in a process of its own.
+
+Run by ``network.py``. A process loads its network, writes the features of the first picture to a file, prints 0, and
+from then on answers each line it reads with the seconds of one run.
+"""
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import skimage.data
+from PIL import Image
+
+SIDES = {
+    "jaxloc": "jaxloc",
+    "jaxloc direct": "jaxloc",
+    "torch channels-last": "torch",
+    "torch": "torch",
+    "OpenVINO": "openvino",
+}
+"""Each side, and the package it needs."""
+BLOCKS = (2, 2, 3, 3, 3)
+
+Run = Callable[[], list[np.ndarray]]
+"""Features of each picture, ``[h, w, 512]``."""
+
+
+def pictures(sizes: list[tuple[int, int]]) -> list[np.ndarray]:
+    """scikit-image's photographs in the sizes asked for, uint8."""
+    photographs = (skimage.data.chelsea, skimage.data.astronaut, skimage.data.coffee, skimage.data.rocket)
+    return [
+        np.asarray(Image.fromarray(photographs[number % 4]()).resize((columns, rows)))
+        for number, (rows, columns) in enumerate(sizes)
+    ]
+
+
+def batches(images: list[np.ndarray]) -> list[np.ndarray]:
+    """One batch if all have the same size, otherwise one of each: normalised float32, ``[n, 3, h, w]``."""
+    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    ready = [((np.float32(image) / 255 - mean) / std).transpose(2, 0, 1)[None] for image in images]
+    return [np.concatenate(ready)] if len({image.shape for image in images}) == 1 else ready
+
+
+def load_jaxloc(images: list[np.ndarray], conv: str) -> Run:
+    """jaxloc; pictures of several sizes are padded to one batch."""
+    import jax
+
+    from jaxloc import models
+
+    weights = models.load("vgg16")
+    params = models.prepare(weights.params, conv=conv)
+    sizes = np.array([image.shape[:2] for image in images])
+    rows, columns = -(-sizes.max(0) // 8) * 8 if (sizes != sizes[0]).any() else sizes[0]
+    batch = np.zeros((len(images), rows, columns, 3), np.uint8)
+    for slot, image in zip(batch, images, strict=True):
+        slot[: image.shape[0], : image.shape[1]] = image
+    step = functools.partial(models.extract_features, network=weights.network)
+    jitted = jax.jit(step, compiler_options=models.compiler_options())
+    mixed = (sizes != sizes[0]).any()
+
+    def run() -> list[np.ndarray]:
+        maps = jitted(params, batch, sizes)["relu5_3"] if mixed else jitted(params, batch)["relu5_3"]
+        features = np.asarray(maps.features)
+        return [one[: h // 16, : w // 16] for one, (h, w) in zip(features, sizes, strict=True)]
+
+    return run
+
+
+def weights_in_order() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Kernels ``[out, in, 3, 3]`` and biases from the first convolution to the last."""
+    from jaxloc import models
+
+    params = models.load("vgg16").params
+    names = [f"conv{block}_{i}" for block, count in enumerate(BLOCKS, 1) for i in range(1, count + 1)]
+    return [
+        (np.asarray(params[name]["kernel"]).transpose(3, 2, 0, 1).copy(), np.array(params[name]["bias"]))
+        for name in names
+    ]
+
+
+def load_torch(images: list[np.ndarray], *, channels_last: bool) -> Run:
+    """Torch in its default memory layout, or in the one that is faster on processors."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    layers: list[torch.nn.Module] = []
+    kernels = iter(weights_in_order())
+    for block, count in enumerate(BLOCKS):
+        layers += [torch.nn.MaxPool2d(2)] * (block > 0)
+        for _ in range(count):
+            kernel, bias = map(torch.from_numpy, next(kernels))
+            convolution = torch.nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
+            convolution.load_state_dict({"weight": kernel, "bias": bias})
+            layers += [convolution, torch.nn.ReLU(inplace=True)]
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network = torch.nn.Sequential(*layers).eval().to(memory_format=layout)
+    inputs = [torch.from_numpy(batch).contiguous(memory_format=layout) for batch in batches(images)]
+
+    @torch.inference_mode()
+    def run() -> list[np.ndarray]:
+        return [one for x in inputs for one in network(x).permute(0, 2, 3, 1).numpy()]
+
+    return run
+
+
+def load_openvino(images: list[np.ndarray]) -> Run:
+    """OpenVINO in float32 with its latency settings, a model compiled for each size."""
+    import openvino
+    from openvino import opset13 as ops
+
+    kernels = weights_in_order()
+    settings = {
+        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+
+    @functools.cache
+    def request(shape: tuple[int, ...]) -> openvino.InferRequest:
+        image = x = ops.parameter(shape, np.float32)
+        following = iter(kernels)
+        for block, count in enumerate(BLOCKS):
+            if block:
+                x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
+            for _ in range(count):
+                kernel, bias = next(following)
+                x = ops.convolution(x, ops.constant(kernel), [1, 1], [1, 1], [1, 1], [1, 1])
+                x = ops.relu(ops.add(x, ops.constant(bias[None, :, None, None])))
+        return openvino.Core().compile_model(openvino.Model([x], [image]), "CPU", settings).create_infer_request()
+
+    inputs = batches(images)
+
+    def run() -> list[np.ndarray]:
+        found = [request(x.shape).infer([x])[0].copy() for x in inputs]
+        return [one.transpose(1, 2, 0) for features in found for one in features]
+
+    return run
+
+
+def load(side: str, images: list[np.ndarray]) -> Run:
+    """The side of that name."""
+    if side == "OpenVINO":
+        return load_openvino(images)
+    if side.startswith("torch"):
+        return load_torch(images, channels_last=side == "torch channels-last")
+    return load_jaxloc(images, "direct" if side == "jaxloc direct" else "auto")
+
+
+def main() -> None:
+    """Serve one side until the input ends."""
+    side, sizes, features, cores = sys.argv[1:]
+    os.sched_setaffinity(0, map(int, cores.split(",")))
+    run = load(side, pictures(json.loads(sizes)))
+    np.save(features, run()[0])
+    run()
+    print(0, flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run()
+        print(time.perf_counter() - start, flush=True)
+
+
+if __name__ == "__main__":
+    main()
