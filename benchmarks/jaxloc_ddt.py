@@ -36,10 +36,10 @@ def timed(seconds: dict[str, float], stage: str, function: Callable) -> Callable
 def by_stage(photos: Path, options: run.Options) -> dict[str, float]:
     """Seconds of each stage in a pass of its own."""
     seconds: dict[str, float] = {}
-    stream.SetStream._read = timed(seconds, "decode", stream.SetStream._read)
+    stream.Stream._read = timed(seconds, "decode", stream.Stream._read)
     engine.Engine.features = timed(seconds, "network", engine.Engine.features)
-    fit.add_moments = timed(seconds, "moments", fit.add_moments)
-    fit.ddt.fit = timed(seconds, "eigenvectors", fit.ddt.fit)
+    localizer.Localizer.moments = timed(seconds, "moments", localizer.Localizer.moments)
+    fit.fit_layer = timed(seconds, "eigenvectors", fit.fit_layer)
     fit.FeatureCache.put = timed(seconds, "keep features", fit.FeatureCache.put)
     localizer.Localizer.localize = timed(seconds, "boxes", localizer.Localizer.localize)
     outputs.write = timed(seconds, "write", outputs.write)

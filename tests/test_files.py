@@ -4,12 +4,26 @@ import contextlib
 import weakref
 
 import numpy as np
+import pytest
 import safetensors
 import safetensors.numpy
 
-from jaxloc._files import atomic_path, write_parts, write_safetensors, write_safetensors_in_parts
+from jaxloc._files import atomic_path, write_parts, write_safetensors, write_safetensors_in_parts, write_text
+from tests.run import helpers
 
 KINDS = {"b": np.float32, "a": np.float64, "long/name": np.int8, "c": np.int64}
+
+
+def write_in_parts_of_text(path):
+    write_parts(path, ["some text\n"] * 10)
+
+
+def write_bytes_of_text(path):
+    write_text(path, "some text\n" * 10)
+
+
+def write_arrays(path):
+    write_safetensors(path, {"array": np.zeros(10)}, {})
 
 
 def test_arrays_that_lie_otherwise_in_memory_are_written_as_they_read(tmp_path):
@@ -72,6 +86,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path):
         raise RuntimeError("halfway")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", [write_in_parts_of_text, write_bytes_of_text, write_arrays])
+def test_what_fails_to_be_written_is_named_and_not_the_temporary_file(tmp_path, write):
+    with helpers.file_size_limit(50), pytest.raises(OSError, match="File too large") as caught:
+        write(tmp_path / "file")
+    assert caught.value.filename == str(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_on_the_way_is_named_itself(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "file"):
+        (tmp_path / "gone").read_bytes()
+    assert caught.value.filename == str(tmp_path / "gone")
 
 
 def test_parts_are_written_one_after_another_as_they_are(tmp_path):

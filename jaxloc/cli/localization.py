@@ -12,20 +12,31 @@ from jaxloc.cli.options import (
     BatchSize,
     CacheSize,
     Category,
+    CompileCache,
     ComponentBackend,
     ComputeDtype,
     Connectivity,
+    Conv,
+    ConvChoice,
+    Devices,
+    Distributed,
     Download,
     Dtype,
     Layer,
     MaxSide,
     Method,
+    MomentsMemory,
     NoiseThreshold,
     Out,
     Overlays,
+    Overwrite,
     Paths,
     PerFolder,
+    PerLabel,
+    Profile,
     ReportLimit,
+    ShardSize,
+    ShardWeights,
     Sign,
     SignRule,
     Strict,
@@ -46,19 +57,29 @@ def colocalize(
     weights: WeightsName = "vgg16",
     layer: Layer = "relu5_3",
     per_folder: PerFolder = False,
+    per_label: PerLabel = False,
     category: Category = None,
     noise_threshold: NoiseThreshold = 0.0,
     sign: SignRule = Sign.aggregation,
     max_side: MaxSide = 800,
     batch: BatchSize = None,
+    devices: Devices = None,
+    shard_weights: ShardWeights = False,
     connectivity: Connectivity = 8,
-    components: ComponentBackend = Backend.host,
+    components: ComponentBackend = Backend.auto,
     dtype: ComputeDtype = Dtype.float32,
+    conv: ConvChoice = Conv.auto,
     feature_cache: CacheSize = 4.0,
+    moments_memory: MomentsMemory = 1.0,
     update: Annotated[Path | None, typer.Option("--update", help="Add the pictures to this fitted model.")] = None,
     workers: Workers = None,
     report_limit: ReportLimit = 1000,
     overlays: Overlays = False,
+    shard_size: ShardSize = None,
+    overwrite: Overwrite = False,
+    distributed: Distributed = False,
+    compile_cache: CompileCache = None,
+    profile: Profile = None,
     strict: Strict = False,
     download: Download = False,
 ) -> None:
@@ -72,6 +93,7 @@ def colocalize(
     - `jaxloc colocalize classes --per-folder --method ddt+ --out result` (each sub-folder is a set)
     """
     from jaxloc import run
+    from jaxloc.run.machine import set_up
 
     options = _options(
         method=method.value,
@@ -84,14 +106,29 @@ def colocalize(
         connectivity=connectivity,
         backend=components.value,
         dtype=dtype.value,
+        conv=conv.value,
+        devices=devices,
+        shard_weights=shard_weights,
+        shard_size=shard_size,
         feature_cache=bytes_of(feature_cache),
+        moments_memory=bytes_of(moments_memory, "the memory for moments"),
         workers=workers,
         report_limit=report_limit,
         overlays=overlays,
         allow_download=download or None,
     )
     start = time.perf_counter()
-    findings = run.colocalize(paths, out, options, per_folder=per_folder, name=category, update=update)
+    with set_up(distributed=distributed, cache=compile_cache, profile=profile):
+        findings = run.colocalize(
+            paths,
+            out,
+            options,
+            per_folder=per_folder,
+            name=category,
+            update=update,
+            per_label=per_label,
+            overwrite=overwrite,
+        )
     _finish(findings, out, start, strict)
 
 
@@ -102,15 +139,24 @@ def localize(
     weights: WeightsName = "vgg16",
     layer: Layer = "relu5_3",
     per_folder: PerFolder = False,
+    per_label: PerLabel = False,
     category: Category = None,
     max_side: MaxSide = 800,
     batch: BatchSize = None,
+    devices: Devices = None,
+    shard_weights: ShardWeights = False,
     connectivity: Connectivity = 8,
-    components: ComponentBackend = Backend.host,
+    components: ComponentBackend = Backend.auto,
     dtype: ComputeDtype = Dtype.float32,
+    conv: ConvChoice = Conv.auto,
     workers: Workers = None,
     report_limit: ReportLimit = 1000,
     overlays: Overlays = False,
+    shard_size: ShardSize = None,
+    overwrite: Overwrite = False,
+    distributed: Distributed = False,
+    compile_cache: CompileCache = None,
+    profile: Profile = None,
     strict: Strict = False,
     download: Download = False,
 ) -> None:
@@ -121,6 +167,7 @@ def localize(
     Example: `jaxloc localize photos --out result --overlays`
     """
     from jaxloc import run
+    from jaxloc.run.machine import set_up
 
     options = _options(
         method="scda",
@@ -131,13 +178,20 @@ def localize(
         connectivity=connectivity,
         backend=components.value,
         dtype=dtype.value,
+        conv=conv.value,
+        devices=devices,
+        shard_weights=shard_weights,
+        shard_size=shard_size,
         workers=workers,
         report_limit=report_limit,
         overlays=overlays,
         allow_download=download or None,
     )
     start = time.perf_counter()
-    findings = run.localize(paths, out, options, per_folder=per_folder, name=category)
+    with set_up(distributed=distributed, cache=compile_cache, profile=profile):
+        findings = run.localize(
+            paths, out, options, per_folder=per_folder, name=category, per_label=per_label, overwrite=overwrite
+        )
     _finish(findings, out, start, strict)
 
 
@@ -148,15 +202,24 @@ def apply(
     out: Out,
     weights: WeightsName = "vgg16",
     per_folder: PerFolder = False,
+    per_label: PerLabel = False,
     category: Annotated[str | None, typer.Option("--category", help="Which of the model's sets to look for.")] = None,
     noise_threshold: NoiseThreshold = 0.0,
     batch: BatchSize = None,
+    devices: Devices = None,
+    shard_weights: ShardWeights = False,
     connectivity: Connectivity = 8,
-    components: ComponentBackend = Backend.host,
+    components: ComponentBackend = Backend.auto,
     dtype: ComputeDtype = Dtype.float32,
+    conv: ConvChoice = Conv.auto,
     workers: Workers = None,
     report_limit: ReportLimit = 1000,
     overlays: Overlays = False,
+    shard_size: ShardSize = None,
+    overwrite: Overwrite = False,
+    distributed: Distributed = False,
+    compile_cache: CompileCache = None,
+    profile: Profile = None,
     strict: Strict = False,
     download: Download = False,
 ) -> None:
@@ -165,6 +228,7 @@ def apply(
     Example: `jaxloc apply result/model.safetensors new-photos --out result2`
     """
     from jaxloc import run
+    from jaxloc.run.machine import set_up
 
     options = _options(
         weights=weights,
@@ -173,13 +237,27 @@ def apply(
         connectivity=connectivity,
         backend=components.value,
         dtype=dtype.value,
+        conv=conv.value,
+        devices=devices,
+        shard_weights=shard_weights,
+        shard_size=shard_size,
         workers=workers,
         report_limit=report_limit,
         overlays=overlays,
         allow_download=download or None,
     )
     start = time.perf_counter()
-    findings = run.apply(model, paths, out, options, category=category, per_folder=per_folder)
+    with set_up(distributed=distributed, cache=compile_cache, profile=profile):
+        findings = run.apply(
+            model,
+            paths,
+            out,
+            options,
+            category=category,
+            per_folder=per_folder,
+            per_label=per_label,
+            overwrite=overwrite,
+        )
     _finish(findings, out, start, strict)
 
 
@@ -214,8 +292,10 @@ def _options(**values: Any) -> "Options":
 
 
 def _finish(findings: Any, out: Path, start: float, strict: bool) -> None:
+    from jaxloc.run import hosts
     from jaxloc.run.summary import summary
 
-    say(summary(findings, out, time.perf_counter() - start))
+    if hosts.is_first():
+        say(summary(findings, out, time.perf_counter() - start))
     if strict and findings.skipped:
         raise typer.Exit(3)

@@ -3,6 +3,8 @@
 import functools
 import json
 import math
+import os
+import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -16,7 +18,7 @@ P = ParamSpec("P")
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Print an error the user can mend as one line and exit with 2 (130 for Ctrl-C) instead of a traceback."""
+    """Print an error the user can mend as one line and exit with 2; with 130 after Ctrl-C, 143 after SIGTERM."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -28,7 +30,9 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:
             _complain(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
         except KeyboardInterrupt:
-            _complain("interrupted; nothing half-written is left", 130)
+            _complain("interrupted; what is done is kept, and the same command goes on from there", 130)
+        except _interrupts.Terminated:
+            _complain("asked to end; what is done is kept, and the same command goes on from there", 143)
 
     return wrapped
 
@@ -40,7 +44,17 @@ def say(text: str, *, err: bool = False) -> None:
 
 def _complain(message: str, code: int) -> None:
     say(f"jaxloc: {message}", err=True)
+    if _is_one_of_several():
+        # An orderly end would wait for the other hosts, which wait for this one; now they notice and end as well.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     raise typer.Exit(code)
+
+
+def _is_one_of_several() -> bool:
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized()
 
 
 def say_json(values: Any) -> None:

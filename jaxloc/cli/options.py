@@ -37,16 +37,35 @@ class Dtype(StrEnum):
 class Backend(StrEnum):
     """Where connected components are labelled."""
 
+    auto = "auto"
     host = "host"
     device = "device"
 
 
+_SPEED = "Speed and scale"
+_RUN = "The run"
+
+
+class Conv(StrEnum):
+    """How the network convolves."""
+
+    auto = "auto"
+    direct = "direct"
+    winograd = "winograd"
+    winograd2x2 = "winograd2x2"
+
+
 Paths = Annotated[
-    list[Path], typer.Argument(help="Folders (searched recursively), pictures, or text files with one path a line.")
+    list[str],
+    typer.Argument(
+        help="Folders (searched recursively), pictures, quoted globs, text files with one path a line, COCO files, "
+        "archives (.tar, .parquet, .array_record), remote places (gs://…), or tfds:NAME[/CONFIG][:SPLIT]."
+    ),
 ]
 GalleryFolder = Annotated[Path, typer.Argument(help="A folder that `jaxloc index` made.", metavar="GALLERY")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", file_okay=False)]
 PerFolder = Annotated[bool, typer.Option("--per-folder", help="Each sub-folder is its own image set.")]
+PerLabel = Annotated[bool, typer.Option("--per-label", help="The pictures of each label are an image set.")]
 Category = Annotated[str | None, typer.Option("--category", help="Name of the set. [default: the folder's name]")]
 WeightsName = Annotated[str, typer.Option("--weights", "-w", help="A name (vgg16, vgg19) or a weights file.")]
 Layer = Annotated[str, typer.Option("--layer", help="Layer whose descriptors are used, such as relu5_3 or pool5.")]
@@ -58,27 +77,102 @@ NoiseThreshold = Annotated[
 MaxSide = Annotated[
     int, typer.Option("--max-side", help="Shrink pictures whose shorter side is longer, in pixels; 0 never shrinks.")
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures in a batch at most. [default: by the device]")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch", help="Pictures in a batch at most. [default: by the device]", rich_help_panel=_SPEED),
+]
 Connectivity = Annotated[int, typer.Option("--connectivity", help="Neighbours that connect cells: 8 or 4.")]
-ComponentBackend = Annotated[Backend, typer.Option("--components", help="Where components are labelled.")]
-ComputeDtype = Annotated[Dtype, typer.Option("--dtype", help="What the network computes in.")]
+ComponentBackend = Annotated[
+    Backend, typer.Option("--components", help="Where components are labelled.", rich_help_panel=_SPEED)
+]
+ComputeDtype = Annotated[Dtype, typer.Option("--dtype", help="What the network computes in.", rich_help_panel=_SPEED)]
 CacheSize = Annotated[
     float,
     typer.Option(
-        "--feature-cache", help="GB of disk that may hold features between the passes; 0 computes them twice."
+        "--feature-cache",
+        help="GB of disk that may hold features between the passes; 0 computes them twice.",
+        rich_help_panel=_SPEED,
     ),
 ]
-Download = Annotated[bool, typer.Option("--download", help="Let weights be fetched from the Hugging Face hub.")]
+ConvChoice = Annotated[
+    Conv,
+    typer.Option(
+        "--conv", help="How the network convolves; auto is the fastest for the device.", rich_help_panel=_SPEED
+    ),
+]
+Devices = Annotated[
+    int | None,
+    typer.Option("--devices", help="How many of this host's devices work. [default: all]", rich_help_panel=_SPEED),
+]
+ShardWeights = Annotated[
+    bool,
+    typer.Option(
+        "--shard-weights",
+        help="Keep a part of the network on each device instead of all on every one.",
+        rich_help_panel=_SPEED,
+    ),
+]
+ShardSize = Annotated[
+    int | None,
+    typer.Option(
+        "--shard-size",
+        help="Pictures that are done, and written, together. [default: by their number]",
+        rich_help_panel=_RUN,
+    ),
+]
+MomentsMemory = Annotated[
+    float,
+    typer.Option(
+        "--moments-memory",
+        help="GB that the moments of sets fitted together may take; others wait.",
+        rich_help_panel=_SPEED,
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Start over where --out holds another run.", rich_help_panel=_RUN)
+]
+Distributed = Annotated[
+    bool,
+    typer.Option(
+        "--distributed",
+        help="This process is one of several hosts; start the same command on each. Clusters that JAX knows need no "
+        "more; elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.",
+        rich_help_panel=_SPEED,
+    ),
+]
+CompileCache = Annotated[
+    str | None,
+    typer.Option(
+        "--compile-cache",
+        help="Folder that keeps compiled programs for the next run, or none. [default: xla in jaxloc's cache folder]",
+        rich_help_panel=_SPEED,
+    ),
+]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        help="Write a trace for TensorBoard, XProf or Perfetto to this folder.",
+        file_okay=False,
+        rich_help_panel=_SPEED,
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Let weights be fetched from the Hugging Face hub.", rich_help_panel=_RUN)
+]
 Workers = Annotated[
-    int | None, typer.Option("--workers", help="Threads that decode pictures. [default: by the machine]")
+    int | None,
+    typer.Option("--workers", help="Threads that decode pictures. [default: by the machine]", rich_help_panel=_SPEED),
 ]
 ReportLimit = Annotated[int, typer.Option("--report-limit", help="Pictures shown in report.html at most.")]
 Overlays = Annotated[bool, typer.Option("--overlays", help="Also write overlays/NAME.png with box and heat map.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit with 3 if any picture had to be skipped.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 3 if any picture had to be skipped.", rich_help_panel=_RUN)
+]
 
 
-def bytes_of(gigabytes: float) -> int:
+def bytes_of(gigabytes: float, what: str = "the feature cache") -> int:
     """A size in GB as a number of bytes; raises ``UsageError`` for what is no size."""
     if not 0 <= gigabytes < math.inf:
-        raise UsageError(f"the feature cache must be a size in GB, 0 or more, not {gigabytes}")
+        raise UsageError(f"{what} must be a size in GB, 0 or more, not {gigabytes}")
     return int(gigabytes * 1e9)

@@ -13,12 +13,19 @@ from jaxloc.cli.options import (
     Backend,
     BatchSize,
     CacheSize,
+    CompileCache,
     ComponentBackend,
     ComputeDtype,
+    Conv,
+    ConvChoice,
+    Devices,
+    Distributed,
     Download,
     Dtype,
     GalleryFolder,
     Paths,
+    Profile,
+    ShardWeights,
     Strict,
     WeightsName,
     Workers,
@@ -118,10 +125,16 @@ def index(
         int | None, typer.Option("--shard-size", help="Pictures in a shard: what a kill can cost. [default: 128]")
     ] = None,
     batch: BatchSize = None,
-    components: ComponentBackend = Backend.host,
+    devices: Devices = None,
+    shard_weights: ShardWeights = False,
+    components: ComponentBackend = Backend.auto,
     dtype: Annotated[Dtype | None, typer.Option("--dtype", help="What the network computes in.")] = None,
+    conv: ConvChoice = Conv.auto,
     workers: Workers = None,
     strict: Strict = False,
+    distributed: Distributed = False,
+    compile_cache: CompileCache = None,
+    profile: Profile = None,
     download: Download = False,
 ) -> None:
     """Describe pictures and keep their vectors in a gallery, to be searched.
@@ -135,6 +148,8 @@ def index(
 
     - `jaxloc index birds --out gallery --descriptor scda_flip+ --whiten svd-256` (best in the paper)
     """
+    from jaxloc.run import hosts
+    from jaxloc.run.machine import set_up
     from jaxloc.run.retrieval.index import default_options, index
     from jaxloc.run.retrieval.summary import index_text
 
@@ -159,10 +174,15 @@ def index(
         default_options(out),
         **{name: value for name, value in given.items() if value is not None},
         **_reading(weights, batch, components, workers, download),
+        devices=devices,
+        shard_weights=shard_weights,
+        conv=conv.value,
         refit=refit,
     )
-    done = index(paths, out, options, labels=labels, splits=split or ())
-    say(index_text(done, time.perf_counter() - start))
+    with set_up(distributed=distributed, cache=compile_cache, profile=profile):
+        done = index(paths, out, options, labels=labels, splits=split or ())
+    if hosts.is_first():
+        say(index_text(done, time.perf_counter() - start))
     if strict and done.skipped:
         raise typer.Exit(3)
 
@@ -200,7 +220,7 @@ def search(
     split: Splits = None,
     weights: WeightsName = "vgg16",
     batch: BatchSize = None,
-    components: ComponentBackend = Backend.host,
+    components: ComponentBackend = Backend.auto,
     workers: Workers = None,
     strict: Strict = False,
     download: Download = False,
@@ -294,7 +314,7 @@ def compare(
     max_side: MaxSide = None,
     feature_cache: CacheSize = 4.0,
     batch: BatchSize = None,
-    components: ComponentBackend = Backend.host,
+    components: ComponentBackend = Backend.auto,
     dtype: ComputeDtype = Dtype.float32,
     workers: Workers = None,
     download: Download = False,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections import Counter
 from collections.abc import Mapping
 
 Size = tuple[int, int]
@@ -31,7 +32,7 @@ class Buckets:
 
     @functools.cached_property
     def _by_area(self) -> list[Size]:
-        return sorted(self.counts, key=math.prod)
+        return sorted(self.counts, key=lambda shape: (math.prod(shape), shape))
 
 
 def choose_buckets(counts: Mapping[Size, int], *, limit: int, step: int, compilation: int = 0) -> Buckets:
@@ -69,9 +70,13 @@ def choose_buckets(counts: Mapping[Size, int], *, limit: int, step: int, compila
         count = shapes.pop(first) + shapes.pop(second)
         merged = _cover(first, second)
         shapes[merged] = shapes.get(merged, 0) + count
-    padded = sum(math.prod(shape) * count for shape, count in shapes.items())
+    chosen = Buckets(shapes, step)
+    used: Counter[Size] = Counter()  # a shape may hold pictures of others that were merged past it
+    for size, count in counts.items():
+        used[chosen(size)] += count
+    padded = sum(math.prod(shape) * count for shape, count in used.items())
     filled = sum(math.prod(size) * count for size, count in counts.items())
-    return Buckets(shapes, step, 1 - filled / padded if padded else 0.0)
+    return Buckets(dict(used), step, 1 - filled / padded if padded else 0.0)
 
 
 def _round_up(size: Size, step: int) -> Size:

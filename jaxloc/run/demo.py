@@ -49,7 +49,7 @@ def demo(out: str | os.PathLike[str], options: Options | None = None, *, seed: i
     truth = folder / "ground_truth.json"
     write_text(truth, json.dumps(_ground_truth(pictures), indent=1))
     options = dataclasses.replace(options or Options(), overlays=True)
-    findings = colocalize([folder / "photos"], folder, options, name=CATEGORY)
+    findings = colocalize([folder / "photos"], folder, options, name=CATEGORY, overwrite=True)
     score = evaluate(folder / "annotations.json", truth).classes[0]
     return DemoResult(findings, score, [picture.name for picture in pictures if picture.box is None])
 

@@ -1,58 +1,180 @@
-"""Pictures to features: the network on the device, compiled once for each bucket."""
+"""Pictures to features: the network on every local device, compiled once for each padded shape."""
 
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
 
-from jaxloc.data import Batch
-from jaxloc.models import FeatureMap, Network, Weights, compiler_options, extract_features, load, minimum_side
-from jaxloc.models.architectures import FULLY_CONNECTED, check_layers
+from jaxloc import _interrupts
+from jaxloc.components import Backend
+from jaxloc.data import Batch, Buckets
+from jaxloc.data.ahead import read_ahead
+from jaxloc.errors import UsageError
+from jaxloc.models import FeatureMap, Network, Weights, compiler_options, extract_features, load, minimum_side, prepare
+from jaxloc.models.architectures import FULLY_CONNECTED, check_layers, dimension
 from jaxloc.run import memory
 from jaxloc.run.options import Reading
 
 Maps = dict[str, FeatureMap]
+Shape = tuple[int, int]
 
-_CPU_STEP, _CPU_BATCH, _CPU_PIXELS = 8, 1, 1 << 20
-_ACCELERATOR_STEP, _ACCELERATOR_BATCH, _ACCELERATOR_PIXELS = 32, 32, 1 << 24
+DATA = "data"
+"""The mesh axis over which pictures are divided."""
+WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(DATA)
+
+_CPU_STEP, _CPU_BATCH, _CPU_PIXELS, _CPU_COMPILATION = 8, 8, 1 << 21, 1 << 20
+_ACCELERATOR_STEP, _ACCELERATOR_BATCH, _ACCELERATOR_PIXELS, _ACCELERATOR_COMPILATION = 32, 32, 1 << 24, 1 << 32
 _BUCKETS = 12
 _MAP_STEP = 8
+_WORTH_COMPILING = 4
+"""Full batches of a shape from which on a program for them pays on the CPU, beside the one for single pictures."""
+
+
+def local_mesh(devices: int | None = None) -> Mesh:
+    """A mesh over this host's devices, or the first so many of them."""
+    found = jax.local_devices()
+    if devices is not None and devices > len(found):
+        raise UsageError(f"{devices} devices asked for, and this host has {len(found)}")
+    return Mesh(np.array(found[:devices]), (DATA,))
+
+
+def component_backend(options: Reading, mesh: Mesh) -> Backend:
+    """Where components are labelled: callbacks to the host serve one CPU device, and would hold up others."""
+    if options.backend != "auto":
+        return options.backend
+    return "host" if jax.default_backend() == "cpu" and mesh.size == 1 else "device"
 
 
 class Engine:
-    """Weights on the device and the network's step.
+    """Weights on the devices and the network's step.
 
     Attributes:
         weights: the network's.
+        params: the network's parameters as its step takes them, on every device.
         layers: the layers whose features are extracted, deepest first.
-        batch: pictures in a batch at most.
+        dimensions: of each layer's descriptors.
+        mesh: the devices; each batch is divided over them.
+        batch: pictures in a device's batch at most.
         buckets: padded shapes at most; each costs a compilation, and memory as long as the process lives.
+        backend: where components are labelled.
         step: bucket sides are multiples of this many pixels.
-        pixels: padded pixels in a batch at most.
+        pixels: padded pixels in a device's batch at most.
+        compilation: pixels that are computed in the time in which the network is compiled for a shape.
         minimum_side: pictures with a shorter side are too small for the layers.
     """
 
     def __init__(self, options: Reading, weights: Weights, layers: Sequence[str]) -> None:
         self.weights = weights
         self.layers = check_layers(weights.network.architecture, layers)
-        on_cpu = jax.default_backend() == "cpu"
+        self.dimensions = tuple(map(dimension, self.layers))
+        self.mesh = local_mesh(options.devices)
+        self.on_cpu = jax.default_backend() == "cpu"
         self.buckets = _BUCKETS
-        self.step = _CPU_STEP if on_cpu else _ACCELERATOR_STEP
-        self.batch = options.batch or (_CPU_BATCH if on_cpu else _ACCELERATOR_BATCH)
-        self.pixels = (_CPU_PIXELS if on_cpu else _ACCELERATOR_PIXELS) * max(1, options.batch or 1)
+        self.step = _CPU_STEP if self.on_cpu else _ACCELERATOR_STEP
+        self.batch = options.batch or (_CPU_BATCH if self.on_cpu else _ACCELERATOR_BATCH)
+        self.pixels = (_CPU_PIXELS if self.on_cpu else _ACCELERATOR_PIXELS) * max(1, options.batch or 1)
+        self.compilation = _CPU_COMPILATION if self.on_cpu else _ACCELERATOR_COMPILATION
         self.minimum_side = max(map(minimum_side, self.layers))
-        self._features = _compiled_features(weights.network, self.layers, options.dtype)
+        self.backend = component_backend(options, self.mesh)
+        prepared = _prepared(weights, options)
+        specs = jax.tree.map(self._kept if options.shard_weights else lambda _: WHOLE, prepared)
+        self.params = jax.tree.map(
+            lambda values, spec: jax.device_put(values, NamedSharding(self.mesh, spec)), prepared, specs
+        )
+        form = tuple((leaf.shape, leaf.sharding.spec) for leaf in jax.tree.leaves(self.params))
+        self._step = _compiled_features(weights.network, self.layers, options.dtype, self.mesh, form)
         self._seen: set[tuple[int, ...]] = set()
+        self._halved = False
+
+    @property
+    def devices(self) -> int:
+        """Devices that work on a batch together."""
+        return self.mesh.size
+
+    def _kept(self, values: jax.Array) -> PartitionSpec:
+        """How parameters lie on the devices that share them: by output channel, where these can be divided."""
+        even = values.shape[-1] % self.devices == 0
+        return PartitionSpec(*[None] * (values.ndim - 1), DATA) if even else WHOLE
+
+    def capacity(self, buckets: Buckets, shape: Shape) -> int:
+        """Pictures in one device's batch of a padded shape: a power of two."""
+        fitting = max(1, min(self.batch, self.pixels // (shape[0] * shape[1])))
+        capacity = 1 << (fitting.bit_length() - 1)
+        if self.on_cpu and buckets.counts.get(shape, 0) < _WORTH_COMPILING * capacity:
+            return 1
+        return capacity
+
+    def compile(self, buckets: Buckets) -> None:
+        """Compile the network for every padded shape, with progress shown; what is compiled already is not again."""
+        sizes = {(self.capacity(buckets, shape), shape) for shape in buckets.counts}
+        sizes |= {(1, shape) for _, shape in sizes if self.on_cpu}  # the rest of a bucket goes one by one
+        shapes = [(self.devices * number, *shape, 3) for number, shape in sorted(sizes)]
+        pending = [shape for shape in shapes if shape not in self._step.programs]
+        purpose = f"compiling, {100 * buckets.padding:.1f} % padding"
+        workers = min(len(pending), os.cpu_count() or 1) or 1
+        done = read_ahead(functools.partial(self._step.compile, self.params), pending, workers=workers, ahead=workers)
+        for _ in tqdm(done, desc=purpose, total=len(pending), unit="shape", disable=None, leave=False):
+            _interrupts.check()
+
+    def put(self, values: Any) -> Any:
+        """Arrays on the devices, divided along their first axis."""
+        return jax.device_put(values, NamedSharding(self.mesh, DIVIDED))
 
     def features(self, batch: Batch) -> Maps:
-        """Features of a batch, by layer."""
-        maps = self._features(self.weights.params, batch.images, batch.sizes)
+        """Features of a batch that divides over the devices, by layer.
+
+        Raises:
+            UsageError: they do not fit into the devices' memory, not even for half a batch.
+        """
+        if self._halved:
+            return self._in_halves(batch)
+        try:
+            return self._run(batch)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            if len(batch.indices) <= self.devices:
+                raise _too_large(batch) from error
+        tqdm.write("The device's memory is too small for this batch size; going on with half of it.")
+        self._halved = True
+        return self._in_halves(batch)
+
+    def _run(self, batch: Batch) -> Maps:
+        program = self._step.compile(self.params, batch.images.shape)
+        maps = program(self.params, *self.put((batch.images, batch.sizes)))
         if batch.images.shape not in self._seen:
+            jax.block_until_ready(maps)  # a shape that does not fit says so the first time
             self._seen.add(batch.images.shape)
             memory.give_back()
         return maps
+
+    def _in_halves(self, batch: Batch) -> Maps:
+        each = len(batch.indices) // self.devices
+        if each == 1:
+            return self._run(batch)
+        rows = np.arange(len(batch.indices)).reshape(self.devices, each)
+        parts = (rows[:, : each // 2].ravel(), rows[:, each // 2 :].ravel())
+        try:
+            first, second = (self._run(Batch(*(values[part] for values in batch))) for part in parts)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise _too_large(batch) from error
+            raise
+        return _compiled_join(self.mesh)(first, second)
+
+
+def _too_large(batch: Batch) -> UsageError:
+    rows, columns = batch.images.shape[1:3]
+    return UsageError(
+        f"the device's memory is too small for pictures of {columns}×{rows} pixels: use a smaller --batch or a smaller "
+        "--max-side"
+    )
 
 
 def load_weights(options: Reading, layers: Sequence[str]) -> Weights:
@@ -63,11 +185,89 @@ def load_weights(options: Reading, layers: Sequence[str]) -> Weights:
     return weights
 
 
+_last_prepared: dict[tuple[str, str, str], Any] = {}
+
+
+def _prepared(weights: Weights, options: Reading) -> Any:
+    """``models.prepare``, whose last result is kept: jobs of one process mostly use the same weights."""
+    key = weights.checksum, options.conv, options.dtype
+    if key not in _last_prepared:
+        _last_prepared.clear()
+        _last_prepared[key] = prepare(weights.params, conv=options.conv, dtype=jnp.dtype(options.dtype))
+    return _last_prepared[key]
+
+
+def divided(function: Callable[..., Any], mesh: Mesh, whole: Iterable[int] = ()) -> Callable[..., Any]:
+    """A function of batches that each device computes for its own part of them, jitted.
+
+    Args:
+        function: of arrays, or trees of them, whose leading axis is the batch.
+        mesh: the devices.
+        whole: which arguments every device gets whole.
+    """
+    whole = frozenset(whole)
+
+    def call(*arguments: Any) -> Any:
+        specs = tuple(WHOLE if number in whole else DIVIDED for number in range(len(arguments)))
+        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=DIVIDED, check_vma=False)(*arguments)
+
+    return call
+
+
+class _Step:
+    """The network's step and its programs, one for each shape of a batch."""
+
+    def __init__(self, step: Callable[..., Maps], mesh: Mesh) -> None:
+        self.programs: dict[tuple[int, ...], Callable[..., Maps]] = {}
+        self._step = step
+        self._mesh = mesh
+        self._divided = NamedSharding(mesh, DIVIDED)
+
+    def compile(self, params: Any, shape: tuple[int, ...]) -> Callable[..., Maps]:
+        """The program for images of a shape, compiled the first time it is asked for."""
+        if shape not in self.programs:
+            images = jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=self._divided)
+            sizes = jax.ShapeDtypeStruct((shape[0], 2), jnp.int32, sharding=self._divided)
+            specs = jax.tree.map(lambda values: values.sharding.spec, params)
+            self.programs[shape] = self._jit(specs).lower(params, images, sizes).compile()
+        return self.programs[shape]
+
+    def _jit(self, specs: Any) -> Any:
+        """The step, each device of which gathers the parameters that it does not keep."""
+
+        def step(params: Any, images: jax.Array, sizes: jax.Array) -> Maps:
+            whole = jax.tree.map(
+                lambda values, spec: values if spec == WHOLE else jax.lax.all_gather(values, DATA, axis=-1, tiled=True),
+                params,
+                specs,
+            )
+            return self._step(whole, images, sizes)
+
+        sharded = jax.shard_map(
+            step, mesh=self._mesh, in_specs=(specs, DIVIDED, DIVIDED), out_specs=DIVIDED, check_vma=False
+        )
+        return jax.jit(sharded, compiler_options=compiler_options())
+
+
 @functools.cache
-def _compiled_features(network: Network, layers: tuple[str, ...], dtype: str) -> Callable[..., Maps]:
-    """The network's step, shared by every engine of the process, so that a second job compiles nothing."""
+def _compiled_features(
+    network: Network, layers: tuple[str, ...], dtype: str, mesh: Mesh, form: tuple[Any, ...]
+) -> _Step:
+    """The network's step, shared by every engine of the process, so that a second job compiles nothing.
+
+    Programs take parameters of one ``form``: their shapes, which depend on how convolutions are computed, and how
+    they lie on the devices.
+    """
     step = functools.partial(_padded_features, network=network, layers=layers, dtype=jnp.dtype(dtype))
-    return jax.jit(step, compiler_options=compiler_options())
+    return _Step(step, mesh)
+
+
+@functools.cache
+def _compiled_join(mesh: Mesh) -> Callable[[Maps, Maps], Maps]:
+    def join(first: Maps, second: Maps) -> Maps:
+        return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
+
+    return jax.jit(divided(join, mesh))
 
 
 def _padded_features(params: Any, images: jax.Array, sizes: jax.Array, **static: Any) -> Maps:

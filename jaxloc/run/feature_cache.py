@@ -4,20 +4,21 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
+from jaxloc import _interrupts
 from jaxloc.data import Batch
 from jaxloc.models import FeatureMap
-from jaxloc.run.engine import Maps
+from jaxloc.run.engine import Engine, Maps
+from jaxloc.run.stream import Stream
 
 
 class _Stored(NamedTuple):
     indices: np.ndarray
     original_sizes: np.ndarray
-    arrays: dict[str, tuple[int, tuple[int, ...], np.dtype, np.ndarray]]
+    arrays: dict[str, tuple[int, tuple[int, ...], np.dtype, Any]]
 
 
 class FeatureCache:
@@ -32,7 +33,7 @@ class FeatureCache:
         self._limit = limit
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0) if limit > 0 else None  # noqa: SIM115 - __exit__ closes it
         self._size = 0
-        self._batches: list[_Stored] = []
+        self._batches: dict[int, list[_Stored]] = {}
 
     def __enter__(self) -> "FeatureCache":
         return self
@@ -41,13 +42,14 @@ class FeatureCache:
         if self._file is not None:
             self._file.close()
 
-    @property
-    def indices(self) -> set[int]:
-        """Numbers of the pictures whose features are kept."""
-        return {int(index) for stored in self._batches for index in stored.indices}
+    def put(self, batch: Batch, maps: Maps, part: int = 0) -> bool:
+        """Keep a batch's features, if they fit; a full disk only means that they are computed again.
 
-    def put(self, batch: Batch, maps: Maps) -> bool:
-        """Keep a batch's features, if they fit; a full disk only means that they are computed again."""
+        Args:
+            batch: the pictures.
+            maps: their features.
+            part: the part of the job they belong to.
+        """
         needed = sum(feature_map.features.nbytes for feature_map in maps.values())
         if self._file is None or self._size + needed > self._limit:
             return False
@@ -64,14 +66,31 @@ class FeatureCache:
             self._limit = 0
             return False
         self._size += needed
-        self._batches.append(_Stored(batch.indices, batch.original_sizes, arrays))
+        self._batches.setdefault(part, []).append(_Stored(batch.indices, batch.original_sizes, arrays))
         return True
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
-        """Yield indices, original sizes and feature maps of each batch kept."""
-        for stored in self._batches:
+    def forget(self, part: int) -> None:
+        """Drop the features of a part that was kept last; its room is used again."""
+        for stored in self._batches.pop(part, []):
+            self._size = min(self._size, *(offset for offset, *_ in stored.arrays.values()))
+
+    def clear(self) -> None:
+        """Drop everything; the room is used again."""
+        self._batches.clear()
+        self._size = 0
+
+    def __contains__(self, part: int) -> bool:
+        return part in self._batches
+
+    def indices(self, part: int = 0) -> set[int]:
+        """Numbers of the pictures of a part whose features are kept."""
+        return {int(index) for stored in self._batches.get(part, []) for index in stored.indices}
+
+    def batches(self, part: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
+        """Yield indices, original sizes and feature maps of each batch kept of a part, on the host."""
+        for stored in self._batches.get(part, []):
             maps = {
-                layer: FeatureMap(self._read(offset, shape, dtype), jax.device_put(size))
+                layer: FeatureMap(self._read(offset, shape, dtype), size)
                 for layer, (offset, shape, dtype, size) in stored.arrays.items()
             }
             yield stored.indices, stored.original_sizes, maps
@@ -86,7 +105,7 @@ class FeatureCache:
             written += self._file.write(data[written:])
         return written
 
-    def _read(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> jax.Array:
+    def _read(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         if self._file is None:
             raise RuntimeError("nothing is kept")
         self._file.seek(offset)
@@ -95,4 +114,25 @@ class FeatureCache:
         read = 0
         while read < len(data):
             read += self._file.readinto(data[read:])
-        return jax.device_put(values)
+        return values
+
+
+def feature_batches(
+    stream: Stream, engine: Engine, purpose: str, cache: FeatureCache | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
+    """Indices, original sizes and features of every batch: those kept on disk, then the rest through the network.
+
+    Args:
+        stream: the pictures.
+        engine: the compiled steps.
+        purpose: a word for the progress bar.
+        cache: features kept by an earlier pass.
+    """
+    kept: set[int] = set()
+    if cache is not None:
+        for indices, original_sizes, maps in cache.batches():
+            _interrupts.check()
+            yield indices, original_sizes, engine.put(maps)
+        kept = cache.indices()
+    for batch in stream.batches(purpose, leave_out=kept):
+        yield batch.indices, batch.original_sizes, engine.features(batch)

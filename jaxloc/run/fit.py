@@ -1,80 +1,204 @@
-"""The first pass over an image set: the moments of its descriptors, and DDT from them."""
+"""The first pass over image sets: the moments of their descriptors, and DDT from them."""
 
-from collections.abc import Iterator
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import jax
 import numpy as np
 
-from jaxloc import _interrupts, ddt, moments
-from jaxloc.ddt import Model
-from jaxloc.run.engine import Engine, Maps
+from jaxloc import ddt
+from jaxloc.data import Batch
+from jaxloc.moments import Accumulator
+from jaxloc.run import hosts, model_file, sums
 from jaxloc.run.feature_cache import FeatureCache
-from jaxloc.run.localizer import add_moments, positive_counts
-from jaxloc.run.model_file import FittedSet
-from jaxloc.run.stream import SetStream
+from jaxloc.run.localizer import Localizer, Models
+from jaxloc.run.localizer import fit as fit_layer
+from jaxloc.run.model_file import FittedSet, ModelFile
+from jaxloc.run.parts import Parts, partial
+from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
+from jaxloc.run.plan import Pictures, Shard, Window
+from jaxloc.run.progress import Progress
+from jaxloc.run.stream import Stream
+from jaxloc.run.sums import Sums
 
 MINIMUM_SET = 2
 """Pictures that a set must have for anything to be shared."""
 
 
-def fit_set(
-    stream: SetStream, engine: Engine, sign: str, cache: FeatureCache, start: FittedSet | None = None
-) -> FittedSet | None:
-    """Fit DDT to a set in one pass, keeping features for the second where they fit.
+@dataclasses.dataclass
+class Fitter:
+    """Fits DDT to a run's sets, window by window.
 
-    Args:
-        stream: the set's pictures.
+    Attributes:
+        pictures: of the run.
+        stream: reads them.
         engine: the compiled steps.
         sign: one of the rules in ``Options.sign``; ``"minority"`` takes a further pass over the features.
-        cache: where features are kept.
-        start: an earlier fit whose moments are added to.
-
-    Returns:
-        The fit, or ``None`` if there are fewer than two pictures to fit to.
+        parts: where what is done is kept.
+        cache: where features are kept for the next pass.
+        start: earlier fits by set, whose moments are added to.
+        as_file: makes a model file of fits by set.
     """
-    sums = dict(start.moments) if start else None
-    for batch in stream.batches("fitting"):
-        maps = engine.features(batch)
-        if sums is None:
-            sums = {layer: moments.empty(features.shape[-1]) for layer, (features, _) in maps.items()}
-        sums = add_moments(sums, maps)
-        cache.put(batch, maps)
-    if sums is None or (start is None and len(stream.sizes) < MINIMUM_SET):
-        return None
-    rule: ddt.Sign = "loading" if sign == "loading" else "none" if sign == "none" else "aggregation"
-    models = {layer: ddt.fit(sums[layer], sign=rule) for layer in engine.layers}
-    if sign == "minority":
-        models = _orient_by_minority(stream, engine, cache, models)
-    return FittedSet(models, sums)
+
+    pictures: Pictures
+    stream: Stream
+    engine: Localizer
+    sign: str
+    parts: Parts
+    cache: FeatureCache
+    start: Mapping[str, FittedSet]
+    as_file: Callable[[Mapping[str, FittedSet]], ModelFile]
+
+    def fit_window(self, window: Window, shown: Progress) -> dict[int, Models]:
+        """Fit every set of a window, or read the fits where that is done.
+
+        Returns:
+            models by the set's number, on the host; sets of fewer than two pictures have none.
+        """
+        path = self.parts.fitted(window.number)
+        numbers = {self.pictures.sets[which].name: which for which in window.sets}
+        if path.exists():
+            kept = model_file.load(path)
+            return {numbers[name]: jax.device_get(kept.sets[name].models) for name in kept.sets}
+        for shard in hosts.share(window.shards):
+            self._add_shard(shard, shown)
+        hosts.wait(f"moments of window {window.number}")
+        fitted = dict(self._fit_sets(window))
+        if self.sign == "minority":
+            fitted = self._orient_by_minority(window, fitted, shown)
+        hosts.agree("a model", _digest(fitted))
+        if hosts.is_first():
+            model_file.save(path, self.as_file(fitted))
+            for shard in window.shards:
+                self.parts.sums(shard.number).unlink(missing_ok=True)
+        return {numbers[name]: jax.device_get(fit.models) for name, fit in fitted.items()}
+
+    def _add_shard(self, shard: Shard, shown: Progress) -> None:
+        """Sum the moments of a shard, and write them, unless that is done."""
+        path = self.parts.sums(shard.number)
+        if path.exists():
+            shown.update(len(shard.pictures))
+            return
+        kept = sums.load(partial(path)) if partial(path).exists() else Sums(self.engine.layers)
+        done = sum(kept.pictures.values())
+        keep = not done
+        read = 0
+
+        def launch(batch: Batch) -> tuple[Any, ...]:
+            nonlocal read
+            which = owners(self.pictures, batch.indices)
+            pictures = np.flatnonzero(which >= 0)
+            which[pictures[: max(0, done - read)]] = -1
+            read += len(pictures)
+            if (which < 0).all():
+                return batch, None, None, ()
+            maps = self.engine.features(batch)
+            moments, rows = self.engine.moments(maps, which)
+            shown.busy.sent(moments)
+            return batch, maps, moments, rows
+
+        stream = self.stream.batches("fitting", only=shard.pictures, bar=shown)
+        try:
+            for batch, maps, moments, rows in in_flight(stream, launch):
+                if maps is None:
+                    continue
+                several = sums.split(moments, [row for row, _, _ in rows])
+                for (_, which, pictures), one in zip(rows, several, strict=True):
+                    kept.add(which, pictures, one)
+                keep = keep and self.cache.put(batch, maps, shard.number)
+        except STOPS:
+            kept.save(partial(path))
+            raise
+        kept.save(path)
+        partial(path).unlink(missing_ok=True)
+        if not keep:
+            self.cache.forget(shard.number)
+            self.stream.forget(shard.pictures)
+
+    def _fit_sets(self, window: Window) -> Iterator[tuple[str, FittedSet]]:
+        """Each set's fit, from the parts of all hosts in the order of the shards."""
+        together = Sums(self.engine.layers)
+
+        def complete(before: int) -> Iterator[tuple[str, FittedSet]]:
+            """The sets that no later shard adds to."""
+            for which in [which for which in together.sets if which < before]:
+                name = self.pictures.sets[which].name
+                fit = self._fit(name, together, which)
+                together.drop(which)
+                if fit is not None:
+                    yield name, fit
+
+        for shard in window.shards:
+            some = sums.load(hosts.see(self.parts.sums(shard.number)))
+            for which in some.sets:
+                yield from complete(which)
+                together.merge(which, some)
+        yield from complete(window.sets.stop)
+
+    def _fit(self, name: str, together: Sums, which: int) -> FittedSet | None:
+        start = self.start.get(name)
+        if start is None and together.pictures[which] < MINIMUM_SET:
+            return None
+        moments = together.moments(which)
+        if start is not None:
+            for layer, values in start.moments.items():
+                whole = Accumulator(len(values.mean))
+                whole.add(values)
+                whole.add(moments[layer])
+                moments[layer] = whole.moments()
+        rule: ddt.Sign = "loading" if self.sign == "loading" else "none" if self.sign == "none" else "aggregation"
+        models = {layer: fit_layer(values, sign=rule) for layer, values in moments.items()}
+        return FittedSet(*jax.device_get((models, moments)))
+
+    def _orient_by_minority(
+        self, window: Window, fitted: Mapping[str, FittedSet], shown: Progress
+    ) -> dict[str, FittedSet]:
+        """Turn each component that is positive on most cells of its set."""
+        models = {which: fitted[images.name].models for which, images in self._named(window) if images.name in fitted}
+        for shard in hosts.share(window.shards):
+            path = self.parts.counts(shard.number)
+            if not path.exists():
+                sums.save_counts(path, self._count_positive(shard, models, shown))
+        hosts.wait(f"signs of window {window.number}")
+        totals: dict[tuple[int, str], np.ndarray] = {}
+        for shard in window.shards:
+            for key, counts in sums.load_counts(hosts.see(self.parts.counts(shard.number))).items():
+                totals[key] = totals.get(key, 0) + counts
+        oriented = {}
+        for which, some in models.items():
+            name = self.pictures.sets[which].name
+            turned = {
+                layer: ddt.orient(model, totals[which, layer][:-1] / max(int(totals[which, layer][-1]), 1))
+                for layer, model in some.items()
+            }
+            oriented[name] = FittedSet(jax.device_get(turned), fitted[name].moments)
+        return oriented
+
+    def _count_positive(
+        self, shard: Shard, models: Mapping[int, Models], shown: Progress
+    ) -> dict[tuple[int, str], np.ndarray]:
+        counts: dict[tuple[int, str], np.ndarray] = {}
+        for indices, _, maps in shard_features(self.stream, self.engine, shard, self.cache, "choosing the sign", shown):
+            each = owners(self.pictures, indices).tolist()
+            some = [models.get(which) for which in each]
+            if maps is None or not any(some):
+                continue
+            for layer, rows in self.engine.positive_counts(some, maps).items():
+                for which, row in zip(each, rows, strict=True):
+                    if which in models:
+                        counts[which, layer] = counts.get((which, layer), 0) + row.astype(np.int64)
+        return counts
+
+    def _named(self, window: Window) -> Iterator[tuple[int, Any]]:
+        return ((which, self.pictures.sets[which]) for which in window.sets)
 
 
-def _orient_by_minority(
-    stream: SetStream, engine: Engine, cache: FeatureCache, models: dict[str, Model]
-) -> dict[str, Model]:
-    totals = {layer: np.zeros(len(model.eigenvalues) + 1, np.int64) for layer, model in models.items()}
-    for _, _, maps in feature_batches(stream, engine, "choosing the sign", cache):
-        for layer, counts in positive_counts(models, maps).items():
-            totals[layer] += np.asarray(counts)
-    return {
-        layer: ddt.orient(model, totals[layer][:-1] / max(int(totals[layer][-1]), 1)) for layer, model in models.items()
-    }
-
-
-def feature_batches(
-    stream: SetStream, engine: Engine, purpose: str, cache: FeatureCache | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
-    """Indices, original sizes and features of every batch: those kept on disk, then the rest through the network.
-
-    Args:
-        stream: the set's pictures.
-        engine: the compiled steps.
-        purpose: a word for the progress bar.
-        cache: features kept by an earlier pass.
-    """
-    kept: set[int] = set()
-    if cache is not None:
-        for kept_batch in cache:
-            _interrupts.check()
-            yield kept_batch
-        kept = cache.indices
-    for batch in stream.batches(purpose, leave_out=kept):
-        yield batch.indices, batch.original_sizes, engine.features(batch)
+def _digest(fitted: Mapping[str, FittedSet]) -> bytes:
+    digest = hashlib.sha256()
+    for name in sorted(fitted):
+        digest.update(name.encode("utf-8", "surrogateescape"))
+        for value in jax.tree.leaves(fitted[name].models):
+            digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.digest()

@@ -1,11 +1,12 @@
 """The compiled steps of a localisation job: features to moments, features to boxes."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxloc import ddt, moments, scda
 from jaxloc.components import Backend
@@ -14,66 +15,108 @@ from jaxloc.grids import valid_cells
 from jaxloc.localization import Localization
 from jaxloc.models.architectures import previous_relu
 from jaxloc.moments import Moments
-from jaxloc.run.engine import Engine, Maps, load_weights
+from jaxloc.run.engine import Engine, Maps, divided, load_weights
 from jaxloc.run.options import Options
+
+Models = dict[str, Model]
 
 
 class Localizer(Engine):
-    """The network, and the step from its features to objects, each compiled once for each bucket."""
+    """The network, and the steps from its features to moments and to objects, each compiled once for each bucket."""
 
     def __init__(self, options: Options) -> None:
         weights = load_weights(options, [options.layer])
         below = (previous_relu(weights.network.architecture, options.layer),) if options.method == "ddt+" else ()
         super().__init__(options, weights, (options.layer, *below))
-        self._localize = _compiled_localize(self.layers, options.connectivity, options.backend)
+        self._localize = _compiled_localize(
+            self.layers, options.connectivity, self.backend, options.method != "scda", self.mesh
+        )
 
-    def localize(self, models: dict[str, Model], maps: Maps, original_sizes: np.ndarray) -> Localization:
-        """Each picture's object: DDT or DDT+ where models are given, SCDA where there are none."""
-        return self._localize(models, maps, original_sizes)
+    def moments(self, maps: Maps, owners: np.ndarray) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
+        """Moments of each set in each device's part of a batch.
+
+        Args:
+            maps: features of the batch.
+            owners: int ``[n]``, the set each picture belongs to; -1 for entries that only fill the batch.
+
+        Returns:
+            moments by layer with a leading axis, on the devices, and for each row of it that holds any the set it is
+            of and the number of pictures: ``(row, set, pictures)``.
+        """
+        parts = owners.reshape(self.devices, -1)
+        known = [np.unique(part[part >= 0]) for part in parts]
+        count = 1 << (max(1, *(len(sets) for sets in known)) - 1).bit_length()
+        local = np.full_like(parts, -1)
+        rows = []
+        for device, (part, sets) in enumerate(zip(parts, known, strict=True)):
+            for segment, which in enumerate(sets.tolist()):
+                local[device, part == which] = segment
+                rows.append((device * count + segment, which, int((part == which).sum())))
+        step = _compiled_moments(count, self.mesh)
+        return step(maps, self.put(local.ravel().astype(np.int32))), rows
+
+    def localize(self, models: Sequence[Models | None], maps: Maps, original_sizes: np.ndarray) -> Localization:
+        """Each picture's object: DDT or DDT+ with the models of its set, SCDA where there are none.
+
+        Args:
+            models: of each entry of the batch; ``None`` for entries that only fill it, and for SCDA.
+            maps: features of the batch.
+            original_sizes: int32 ``[n, 2]``.
+        """
+        return self._localize(self._stack(models), maps, self.put(original_sizes))
+
+    def positive_counts(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
+        """Positive cells of each component in each picture, and its valid cells last: int32 ``[n, k + 1]`` by layer."""
+        return jax.device_get(_compiled_counts(self.mesh)(self._stack(models), maps))
+
+    def _stack(self, models: Sequence[Models | None]) -> Models:
+        """Models along a leading axis, those of entries without one repeated from another."""
+        some = next((one for one in models if one), None)
+        if some is None:
+            return {}
+        each = [one or some for one in models]
+        if all(one is each[0] for one in each):
+            stacked = jax.tree.map(lambda value: np.broadcast_to(value, (len(each), *np.shape(value))), each[0])
+        else:
+            stacked = jax.tree.map(lambda *values: np.stack(values), *each)
+        return self.put(stacked)
 
 
 @functools.cache
-def _compiled_localize(layers: tuple[str, ...], connectivity: int, backend: Backend) -> Callable[..., Localization]:
-    return jax.jit(functools.partial(_localize_batch, layers=layers, connectivity=connectivity, backend=backend))
+def _compiled_moments(count: int, mesh: Mesh) -> Callable[..., dict[str, Moments]]:
+    def step(maps: Maps, owners: jax.Array) -> dict[str, Moments]:
+        return {
+            layer: moments.of_segments(features, owners, count, _valid(features, size))
+            for layer, (features, size) in maps.items()
+        }
 
-
-@jax.jit
-def add_moments(sums: dict[str, Moments], maps: Maps) -> dict[str, Moments]:
-    """Merge a batch's descriptors into the running moments of each layer."""
-    return {
-        layer: moments.merge(sums[layer], moments.of(features, _valid(features, size)))
-        for layer, (features, size) in maps.items()
-    }
+    return jax.jit(divided(step, mesh))
 
 
 def _valid(features: jax.Array, size: jax.Array) -> jax.Array:
-    return valid_cells(size, (features.shape[1], features.shape[2]))
+    return valid_cells(size, (features.shape[-3], features.shape[-2]))
 
 
-@jax.jit
-def positive_counts(models: dict[str, Model], maps: Maps) -> dict[str, jax.Array]:
-    """Positive cells of each component and layer in a batch, and all valid cells last: int32 ``[k + 1]``."""
-    counts = {}
-    for layer, (features, size) in maps.items():
-        indicators = jax.vmap(functools.partial(ddt.indicator_maps, models[layer]))(features)
-        valid = _valid(features, size)
-        positive = ((indicators > 0) & valid[:, None]).sum((0, 2, 3))
-        counts[layer] = jnp.append(positive, valid.sum())
-    return counts
+@functools.cache
+def _compiled_counts(mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
+    def one(models: Models, maps: Maps) -> dict[str, jax.Array]:
+        counts = {}
+        for layer, (features, size) in maps.items():
+            valid = _valid(features, size)
+            positive = ((ddt.indicator_maps(models[layer], features) > 0) & valid).sum((1, 2))
+            counts[layer] = jnp.append(positive, valid.sum())
+        return counts
+
+    return jax.jit(divided(jax.vmap(one), mesh))
 
 
-def _localize_batch(
-    models: dict[str, Model],
-    maps: Maps,
-    original_sizes: jax.Array,
-    *,
-    layers: tuple[str, ...],
-    connectivity: int,
-    backend: Backend,
-) -> Localization:
-    def one(maps: Maps, original_size: jax.Array) -> Localization:
+@functools.cache
+def _compiled_localize(
+    layers: tuple[str, ...], connectivity: int, backend: Backend, fitted: bool, mesh: Mesh
+) -> Callable[..., Localization]:
+    def one(models: Models, maps: Maps, original_size: jax.Array) -> Localization:
         top, size = maps[layers[0]]
-        if not models:
+        if not fitted:
             return scda.localize(top, original_size, size=size, connectivity=connectivity, backend=backend)
         plus = len(layers) > 1
         return ddt.localize(
@@ -87,4 +130,8 @@ def _localize_batch(
             backend=backend,
         )
 
-    return jax.vmap(one)(maps, original_sizes)
+    return jax.jit(divided(jax.vmap(one), mesh))
+
+
+fit = jax.jit(ddt.fit, static_argnames=("components", "sign"))
+"""``ddt.fit``, compiled."""

@@ -1,73 +1,157 @@
-"""The pass that finds the object in each picture of a set."""
+"""The pass that finds the object in each picture of a run."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from jaxloc.ddt import Model
+from jaxloc import _interrupts
+from jaxloc.data.ahead import read_ahead
 from jaxloc.localization import Localization
+from jaxloc.report import parquet
 from jaxloc.report.overlays import encode_heat
-from jaxloc.report.records import Finding
+from jaxloc.report.records import Finding, Skipped
+from jaxloc.run import outputs
 from jaxloc.run.feature_cache import FeatureCache
-from jaxloc.run.fit import feature_batches
-from jaxloc.run.localizer import Localizer
-from jaxloc.run.options import Options
-from jaxloc.run.stream import SetStream
+from jaxloc.run.fit import MINIMUM_SET
+from jaxloc.run.localizer import Localizer, Models
+from jaxloc.run.options import Options, workers_of
+from jaxloc.run.parts import Parts, partial
+from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
+from jaxloc.run.plan import Pictures, Shard
+from jaxloc.run.progress import Progress
+from jaxloc.run.stream import Stream
+
+TOO_FEW = f"its set has fewer than {MINIMUM_SET} readable pictures, and DDT needs them"
+"""Why the pictures of a small set are skipped."""
 
 
-def locate_set(
-    stream: SetStream,
-    engine: Localizer,
-    options: Options,
-    models: dict[str, Model] | None = None,
-    cache: FeatureCache | None = None,
-) -> list[Finding]:
-    """Find the object in every readable picture of a set.
+@dataclasses.dataclass
+class Locator:
+    """Finds the object in a run's pictures, shard by shard.
 
-    Args:
-        stream: the set's pictures.
+    Attributes:
+        pictures: of the run.
+        stream: reads them.
         engine: the compiled steps.
         options: the job's.
-        models: DDT by layer; ``None`` means SCDA.
+        parts: where what is done is kept.
         cache: features kept by the first pass.
-
-    Returns:
-        One finding for each picture, in order of name.
+        folder: where overlays go.
     """
-    found: dict[int, Finding] = {}
-    for indices, original_sizes, maps in feature_batches(stream, engine, "locating", cache):
-        result = jax.device_get(engine.localize(models or {}, maps, original_sizes))
-        sizes = np.asarray(maps[engine.layers[0]].size)
-        for position, index in enumerate(indices.tolist()):
-            if index >= 0:
-                rows, columns = sizes[position]
-                one = Localization(*(values[position] for values in result))
-                one = one._replace(response=one.response[:rows, :columns])
-                found[index] = _finding(stream, options, index, one)
-    return [found[index] for index in sorted(found)]
 
+    pictures: Pictures
+    stream: Stream
+    engine: Localizer
+    options: Options
+    parts: Parts
+    cache: FeatureCache
+    folder: Path
 
-def _finding(stream: SetStream, options: Options, index: int, one: Localization) -> Finding:
-    source = stream.images.sources[index]
-    rows, columns = stream.sizes[index]
-    fitted = options.method != "scda"
-    share = float(one.positive_share)
-    noisy = fitted and bool(np.float32(share) <= np.float32(options.noise_threshold))
-    found = bool(one.found) and not noisy
-    heat = None
-    if index in stream.thumbnails or options.overlays:
-        heat = encode_heat(np.asarray(one.response), 0.0 if fitted else float(one.response.mean()))
-    x0, y0, x1, y1 = map(float, one.box)
-    return Finding(
-        name=source.name,
-        path=source.path,
-        category=stream.images.name,
-        width=columns,
-        height=rows,
-        box=(x0, y0, x1, y1) if found else None,
-        score=float(one.score) if found else 0.0,
-        found=found,
-        noise_score=share if fitted else None,
-        noisy=noisy,
-        heat=heat,
-        thumbnail=stream.thumbnails.get(index),
-    )
+    def locate_shard(self, shard: Shard, models: Mapping[int, Models] | None, shown: Progress) -> None:
+        """Find the object in every readable picture of a shard, and write the findings, unless that is done.
+
+        Args:
+            shard: the pictures.
+            models: DDT by layer for each set that has any; ``None`` means SCDA.
+            shown: the progress bar.
+        """
+        path = self.parts.found(shard.number)
+        if path.exists():
+            shown.update(len(shard.pictures))
+            return
+        found: dict[int, Finding | None] = dict(self._kept(partial(path), shard))
+
+        def launch(features: tuple[np.ndarray, np.ndarray, Any]) -> tuple[Any, ...]:
+            indices, original_sizes, maps = features
+            if maps is None:
+                return indices, (), None, None
+            each = [None if models is None else models.get(which) for which in owners(self.pictures, indices).tolist()]
+            if models is not None and not any(each):
+                return indices, each, None, None
+            result = self.engine.localize(each, maps, original_sizes)
+            shown.busy.sent(result)
+            return indices, each, result, maps[self.engine.layers[0]].size
+
+        batches = shard_features(self.stream, self.engine, shard, self.cache, "locating", shown, known=frozenset(found))
+        try:
+            for indices, each, result, sizes in in_flight(batches, launch):
+                result, sizes = jax.device_get((result, sizes))
+                if not each:
+                    continue
+                for position, index in enumerate(indices.tolist()):
+                    if index < 0:
+                        continue
+                    if models is not None and each[position] is None:
+                        found[index] = None
+                        continue
+                    rows, columns = sizes[position]
+                    one = Localization(*(values[position] for values in result))
+                    found[index] = self._finding(index, one._replace(response=one.response[:rows, :columns]))
+        except STOPS:
+            self._write(partial(path), shard, found)
+            raise
+        self._draw(found)
+        self._write(path, shard, found)
+        partial(path).unlink(missing_ok=True)
+        self.stream.forget(shard.pictures)
+
+    def _kept(self, path: Path, shard: Shard) -> Mapping[int, Finding]:
+        """What was found of a shard before the run was stopped in the middle of it."""
+        if not path.exists():
+            return {}
+        numbers = {
+            (self.pictures.sets[self.pictures.set_of(number)].name, self.pictures[number].name): number
+            for number in shard.pictures
+        }
+        return {numbers[finding.category, finding.name]: finding for finding in parquet.read(path)[0]}
+
+    def _write(self, path: Path, shard: Shard, found: Mapping[int, Finding | None]) -> None:
+        reasons = {number: self.stream.skipped[number] for number in shard.pictures if number in self.stream.skipped}
+        reasons |= {number: TOO_FEW for number, finding in found.items() if finding is None}
+        skipped = [
+            Skipped(self.pictures[number].name, self.pictures.sets[self.pictures.set_of(number)].name, reason)
+            for number, reason in sorted(reasons.items())
+        ]
+        parquet.write(path, [finding for _, finding in sorted(found.items()) if finding is not None], skipped)
+
+    def _draw(self, found: Mapping[int, Finding | None]) -> None:
+        if self.options.overlays:
+            findings = [finding for _, finding in sorted(found.items()) if finding is not None]
+            sources = {finding.name: self.pictures[number] for number, finding in found.items() if finding is not None}
+            workers = workers_of(self.options)
+
+            def draw(finding: Finding) -> None:
+                outputs.write_overlay(self.folder, finding, sources[finding.name])
+
+            for _ in read_ahead(draw, findings, workers=workers, ahead=2 * workers):
+                _interrupts.check()
+
+    def _finding(self, index: int, one: Localization) -> Finding:
+        source = self.pictures[index]
+        rows, columns = self.stream.sizes[index]
+        fitted = self.options.method != "scda"
+        share = float(one.positive_share)
+        noisy = fitted and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
+        found = bool(one.found) and not noisy
+        heat = None
+        if index in self.stream.thumbnails or self.options.overlays:
+            heat = encode_heat(np.asarray(one.response), 0.0 if fitted else float(one.response.mean()))
+        x0, y0, x1, y1 = map(float, one.box)
+        return Finding(
+            name=source.name,
+            path=source.path if isinstance(source.path, Path) else str(source.path),
+            category=self.pictures.sets[self.pictures.set_of(index)].name,
+            width=columns,
+            height=rows,
+            box=(x0, y0, x1, y1) if found else None,
+            score=float(one.score) if found else 0.0,
+            found=found,
+            noise_score=share if fitted else None,
+            noisy=noisy,
+            heat=heat,
+            thumbnail=self.stream.thumbnails.get(index),
+        )

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 
 from jaxloc import __version__
-from jaxloc._files import write_safetensors
+from jaxloc._files import write_safetensors_in_parts
 from jaxloc.ddt import Model
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
@@ -65,13 +65,7 @@ class ModelFile:
 
 
 def save(path: str | os.PathLike[str], model: ModelFile) -> None:
-    """Write a model file, atomically; the same model gives the same bytes."""
-    arrays: dict[str, np.ndarray] = {}
-    for number, fitted in enumerate(model.sets.values()):
-        for layer in model.layers:
-            for part in (fitted.models[layer], fitted.moments[layer]):
-                for field, value in part._asdict().items():
-                    arrays[f"{number}/{layer}/{field}"] = np.asarray(value)
+    """Write a model file, atomically, a set at a time; the same model gives the same bytes."""
     metadata = {
         "format": FORMAT,
         "version": __version__,
@@ -83,7 +77,52 @@ def save(path: str | os.PathLike[str], model: ModelFile) -> None:
         "architecture": model.architecture,
         "weights_checksum": model.weights_checksum,
     }
-    write_safetensors(path, arrays, metadata)
+    write_safetensors_in_parts(path, (_arrays(number, name, model) for number, name in enumerate(model.sets)), metadata)
+
+
+def _arrays(number: int, name: str, model: ModelFile) -> dict[str, np.ndarray]:
+    fitted = model.sets[name]
+    return {
+        f"{number}/{layer}/{field}": np.asarray(value)
+        for layer in model.layers
+        for part in (fitted.models[layer], fitted.moments[layer])
+        for field, value in part._asdict().items()
+    }
+
+
+class JoinedSets(Mapping[str, FittedSet]):
+    """The sets of several model files as one, read when they are asked for.
+
+    Args:
+        files: model files without a set in common.
+        more: sets that no file holds.
+    """
+
+    def __init__(self, files: Sequence[Path], more: Mapping[str, FittedSet]) -> None:
+        self._more = more
+        self._where = {name: path for path in files for name in set_names(path)}
+        self._kept: tuple[Path, ModelFile] | None = None
+
+    def __getitem__(self, name: str) -> FittedSet:
+        if name not in self._where:
+            return self._more[name]
+        path = self._where[name]
+        if self._kept is None or self._kept[0] != path:
+            self._kept = path, load(path)
+        return self._kept[1].sets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name in self._more if name not in self._where)
+        yield from self._where
+
+    def __len__(self) -> int:
+        return len(self._where.keys() | self._more.keys())
+
+
+def set_names(path: str | os.PathLike[str]) -> list[str]:
+    """The names of a model file's sets; nothing else is read."""
+    with safetensors.safe_open(path, "np") as file:
+        return list(json.loads((file.metadata() or {})["sets"]))
 
 
 def load(path: str | os.PathLike[str]) -> ModelFile:

@@ -10,6 +10,8 @@ Method = Literal["ddt", "ddt+", "scda"]
 METHODS = ("ddt", "ddt+", "scda")
 SIGNS = ("aggregation", "loading", "minority", "none")
 DTYPES = ("float32", "bfloat16")
+CONVS = ("auto", "direct", "winograd", "winograd2x2")
+BACKENDS = ("auto", "host", "device")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,10 +21,15 @@ class Reading:
     Attributes:
         weights: a name (``"vgg16"``) or a file.
         max_side: pictures whose shorter side exceeds this many pixels are shrunk to it; 0 never shrinks.
-        batch: pictures in a batch at most; ``None`` chooses by the device.
+        batch: pictures in a device's batch at most; ``None`` chooses by the device.
+        devices: how many of this host's devices work; ``None`` means all.
+        shard_weights: keep a part of the network's parameters on each device, and gather them at each step, instead
+            of all on every device.
         connectivity: 8 or 4.
-        backend: where components are labelled, ``"host"`` or ``"device"``.
+        backend: where components are labelled: ``"host"``, ``"device"``, or ``"auto"``, which is the host where the
+            network runs on one CPU device.
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``.
+        conv: how it convolves: ``"auto"`` is the fastest for the device, see ``jaxloc.models.prepare``.
         feature_cache: bytes of disk used to keep features between two passes; what does not fit is computed again,
             with the same result.
         allow_download: let weights be fetched from the Hugging Face hub.
@@ -33,20 +40,24 @@ class Reading:
     weights: str | os.PathLike[str] = "vgg16"
     max_side: int = 800
     batch: int | None = None
+    devices: int | None = None
+    shard_weights: bool = False
     connectivity: int = 8
-    backend: Literal["host", "device"] = "host"
+    backend: Literal["auto", "host", "device"] = "auto"
     dtype: str = "float32"
+    conv: Literal["auto", "direct", "winograd", "winograd2x2"] = "auto"
     feature_cache: int = 4 << 30
     allow_download: bool | None = None
     workers: int | None = None
     report_limit: int = 1000
 
     def __post_init__(self) -> None:
-        self.check_choices(connectivity=(8, 4), backend=("host", "device"), dtype=DTYPES)
+        self.check_choices(connectivity=(8, 4), backend=BACKENDS, dtype=DTYPES, conv=CONVS)
         if self.max_side < 0 or 0 < self.max_side < 32:
             raise UsageError(f"max side must be 0 (never shrink) or at least 32 pixels, not {self.max_side}")
         for name, value, least in (
             ("batch", self.batch, 1),
+            ("number of devices", self.devices, 1),
             ("workers", self.workers, 1),
             ("report limit", self.report_limit, 0),
             ("feature cache", self.feature_cache, 0),
@@ -71,6 +82,8 @@ class Options(Reading):
         sign: how DDT's arbitrary sign is fixed: ``"aggregation"``, ``"loading"``, ``"minority"`` or ``"none"``.
         noise_threshold: a picture whose share of positive cells is at or below this is called noisy.
         overlays: write one picture with its box and heat map for each picture.
+        shard_size: pictures that are done, and written, together; ``None`` chooses by their number.
+        moments_memory: bytes that the moments of image sets fitted together may take; further sets wait.
     """
 
     method: Method = "ddt"
@@ -78,9 +91,19 @@ class Options(Reading):
     sign: str = "aggregation"
     noise_threshold: float = 0.0
     overlays: bool = False
+    shard_size: int | None = None
+    moments_memory: int = 10**9
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, value in (("shard size", self.shard_size), ("memory for moments", self.moments_memory)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
         self.check_choices(method=METHODS, sign=SIGNS)
         if not 0 <= self.noise_threshold < 1:
             raise UsageError(f"the noise threshold is a share of cells, from 0 to below 1, not {self.noise_threshold}")
+
+
+def workers_of(options: Reading) -> int:
+    """Threads that decode pictures."""
+    return options.workers or min(8, os.cpu_count() or 1)

@@ -182,7 +182,7 @@ def _split(
 
 def _as_files(pictures: Sequence[Labelled]) -> tuple[list[Path], dict[str, str]]:
     """The files, and each one's label by its name relative to what they have in common."""
-    files = [picture.source.path for picture in pictures]
+    files = [picture.source.file for picture in pictures]
     base = os.path.commonpath([path.parent for path in files])
     names = [Path(os.path.relpath(path, base)).as_posix() for path in files]
     return files, {name: str(picture.label) for name, picture in zip(names, pictures, strict=True)}

@@ -1,24 +1,29 @@
-"""One image set read as batches, with what is learnt of each picture on the way."""
+"""The pictures of a job read as batches, with what is learnt of each picture on the way."""
 
 import dataclasses
-import os
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
-import numpy as np
 from tqdm import tqdm
 
 from jaxloc import _interrupts
-from jaxloc.data import Batch, ImageSet, Item, Source, choose_buckets, make_batches, read_picture, read_size
+from jaxloc.data import Batch, Buckets, Item, Source, make_batches, read_picture, side_by_side
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.run.engine import Engine
-from jaxloc.run.options import Reading
+from jaxloc.run.options import Reading, workers_of
+from jaxloc.run.plan import look_at_sizes, plan_buckets
 
 _FEW, _LARGE, _SMALL = 300, 512, 256
 """Up to so many pictures, the report can afford large thumbnails."""
+
+
+class Bar(Protocol):
+    """What a stream needs of a progress bar."""
+
+    def update(self) -> object:
+        """One picture has been read."""
 
 
 class _Read(NamedTuple):
@@ -29,29 +34,27 @@ class _Read(NamedTuple):
 
 
 @dataclasses.dataclass
-class SetStream:
-    """The pictures of one set, read as often as a job passes over them.
+class Stream:
+    """The pictures of a job, read as often as it passes over them.
 
     Attributes:
-        images: the set.
+        sources: the pictures, by number.
         options: the job's.
         engine: says how batches are made.
-        sizes_ahead: int32 ``[n, 2]``, rows and columns of each picture as its header says; 0 if unreadable.
-        bucket: from a picture's size to its padded shape.
-        thumbnails_left: a thumbnail is kept of the first so many pictures.
-        thumbnail_side: its longer side at most, in pixels.
+        buckets: the padded shapes.
+        name: for the progress bar.
+        thumbnails_wanted: a thumbnail is kept of the pictures numbered below this.
         skipped: reasons, by the picture's number.
         sizes: original rows and columns of the pictures read, by number.
         thumbnails: small JPEGs, by number.
     """
 
-    images: ImageSet
+    sources: Sequence[Source]
     options: Reading
     engine: Engine
-    sizes_ahead: np.ndarray
-    bucket: Callable[[tuple[int, int]], tuple[int, int]]
-    thumbnails_left: int = 0
-    thumbnail_side: int = 256
+    buckets: Buckets
+    name: str = "pictures"
+    thumbnails_wanted: int = 0
     skipped: dict[int, str] = dataclasses.field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     thumbnails: dict[int, bytes] = dataclasses.field(default_factory=dict)
@@ -62,7 +65,7 @@ class SetStream:
         *,
         leave_out: Collection[int] = (),
         only: Iterable[int] | None = None,
-        bar: tqdm | None = None,
+        bar: Bar | None = None,
     ) -> Iterator[Batch]:
         """Decode ahead in threads, and yield padded batches, pictures of one bucket after another.
 
@@ -71,20 +74,37 @@ class SetStream:
             leave_out: numbers of pictures not to read; those already skipped are left out as well.
             only: numbers of the pictures to read; ``None`` means all.
             bar: a progress bar to move on instead of showing one.
-        """
-        wanted = range(len(self.images.sources)) if only is None else only
-        numbers = [i for i in wanted if i not in leave_out and i not in self.skipped]
-        numbers.sort(key=lambda i: (*self.bucket((int(self.sizes_ahead[i, 0]), int(self.sizes_ahead[i, 1]))), i))
-        items = self._items(numbers, purpose, bar)
-        yield from make_batches(items, bucket=self.bucket, batch=self.engine.batch, pixels=self.engine.pixels)
 
-    def _items(self, numbers: list[int], purpose: str, bar: tqdm | None) -> Iterator[Item]:
-        workers = _workers(self.options)
-        reads = read_ahead(self._read, numbers, workers=workers, ahead=2 * workers + self.engine.batch)
+        Yields:
+            batches of which each device gets an equal part; what is in a part does not depend on how many there are.
+        """
+        wanted = range(len(self.sources)) if only is None else only
+        numbers = [number for number in wanted if number not in leave_out and number not in self.skipped]
+        sizes = look_at_sizes([self.sources[number] for number in numbers], self.engine, self.options)
+        ahead = [self.buckets((int(rows), int(columns))) for rows, columns in sizes]
+        order = sorted(range(len(numbers)), key=lambda position: (ahead[position], numbers[position]))
+        batches = make_batches(
+            self._items([numbers[position] for position in order], purpose, bar),
+            bucket=self.buckets,
+            capacity=lambda shape: self.engine.capacity(self.buckets, shape),
+            singles=self.engine.on_cpu,
+        )
+        yield from side_by_side(batches, self.engine.devices)
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Drop what was learnt of pictures that are done."""
+        for number in numbers:
+            for known in (self.skipped, self.sizes, self.thumbnails):
+                known.pop(number, None)
+
+    def _items(self, numbers: list[int], purpose: str, bar: Bar | None) -> Iterator[Item]:
+        workers = workers_of(self.options)
+        ahead = 2 * workers + self.engine.batch * self.engine.devices
+        reads: Iterable[_Read] = read_ahead(self._read, numbers, workers=workers, ahead=ahead)
         if bar is None:
             reads = tqdm(
                 reads,
-                desc=f"{self.images.name}: {purpose}",
+                desc=f"{self.name}: {purpose}",
                 total=len(numbers),
                 unit="picture",
                 disable=None,
@@ -103,73 +123,36 @@ class SetStream:
                 self.thumbnails[read.number] = read.thumbnail
             yield read.item
 
-    def _read(self, index: int) -> _Read:
-        source: Source = self.images.sources[index]
+    def _read(self, number: int) -> _Read:
+        source = self.sources[number]
         try:
             picture = read_picture(source.path, shorter_side=self.options.max_side or None)
         except ImageError as error:
-            return _Read(index, None, None, str(error))
+            return _Read(number, None, None, str(error))
         rows, columns = picture.pixels.shape[:2]
         if min(rows, columns) < self.engine.minimum_side:
             reason = (
                 f"too small: {columns}×{rows} pixels, {self.engine.layers[0]} needs {self.engine.minimum_side} a side"
             )
-            return _Read(index, None, None, reason)
-        wanted = index < self.thumbnails_left and index not in self.thumbnails
-        thumbnail = make_thumbnail(picture.pixels, self.thumbnail_side) if wanted else None
-        return _Read(index, Item(index, picture.pixels, picture.original_size), thumbnail, "")
+            return _Read(number, None, None, reason)
+        wanted = number < self.thumbnails_wanted and number not in self.thumbnails
+        side = _LARGE if min(self.options.report_limit, len(self.sources)) <= _FEW else _SMALL
+        thumbnail = make_thumbnail(picture.pixels, side) if wanted else None
+        return _Read(number, Item(number, picture.pixels, picture.original_size), thumbnail, "")
 
 
-def _workers(options: Reading) -> int:
-    return options.workers or min(8, os.cpu_count() or 1)
-
-
-def open_streams(sets: Sequence[ImageSet], engine: Engine, options: Reading) -> Iterator[SetStream]:
-    """Look at every picture's header, choose the buckets of the whole job, and yield each set as a stream.
-
-    Args:
-        sets: the job's.
-        engine: says how many buckets there may be.
-        options: the job's.
-    """
-    number = sum(len(images.sources) for images in sets)
-    with tqdm(total=number, desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
-        ahead = [look_at_sizes(images.sources, engine, options, bar) for images in sets]
-    bucket = choose_buckets(count_sizes(ahead), limit=engine.buckets, step=engine.step)
-    thumbnails_left = options.report_limit
-    side = _LARGE if min(options.report_limit, number) <= _FEW else _SMALL
-    for images, sizes in zip(sets, ahead, strict=True):
-        stream = SetStream(images, options, engine, sizes, bucket, thumbnails_left, side)
-        yield stream
-        thumbnails_left -= len(stream.thumbnails)
-
-
-def look_at_sizes(sources: Sequence[Source], engine: Engine, options: Reading, bar: tqdm) -> np.ndarray:
-    """Rows and columns of each picture as its header says, int32 ``[n, 2]``; 0 if unreadable or too small.
+def open_stream(
+    sources: Sequence[Source], engine: Engine, options: Reading, *, name: str = "pictures", thumbnails: int = 0
+) -> Stream:
+    """Choose padded shapes for pictures, compile the network for them, and open the pictures as a stream.
 
     Args:
         sources: the pictures.
-        engine: says which are too small.
+        engine: says how many buckets there may be.
         options: the job's.
-        bar: a progress bar to move on.
+        name: for the progress bar.
+        thumbnails: keep one of so many pictures.
     """
-    sizes = np.zeros((len(sources), 2), np.int32)
-
-    def look(source: Source) -> tuple[int, int] | None:
-        return read_size(source.path, shorter_side=options.max_side or None)
-
-    workers = _workers(options)
-    for number, size in enumerate(read_ahead(look, sources, workers=workers, ahead=64 * workers)):
-        _interrupts.check()
-        bar.update()
-        if size is not None and min(size) >= engine.minimum_side:
-            sizes[number] = size
-    return sizes
-
-
-def count_sizes(sizes: Iterable[np.ndarray]) -> dict[tuple[int, int], int]:
-    """How many pictures there are of each size, without those of no size."""
-    counts: Counter[tuple[int, int]] = Counter()
-    for some in sizes:
-        counts.update((int(rows), int(columns)) for rows, columns in some if rows)
-    return dict(counts)
+    buckets = plan_buckets(sources, engine, options)
+    engine.compile(buckets)
+    return Stream(sources, options, engine, buckets, name, thumbnails)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from jaxloc.report import figures
 from jaxloc.report.records import Findings
 from jaxloc.run.evaluate import Evaluation
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from jaxloc.run.recognition import Recognized
 
 _SHOWN = 10
+_SETS_SHOWN = 50
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -44,21 +44,23 @@ def _is_number(text: str) -> bool:
 
 def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> str:
     """Counts for each set, what was skipped and why, warnings, and where the results are."""
-    rows = []
-    for category in findings.categories:
-        pictures = [item for item in findings.pictures if item.category == category]
-        skipped = sum(item.category == category for item in findings.skipped)
-        scores = [item.score for item in pictures if item.found]
-        row: list[object] = [category, len(pictures), sum(item.found for item in pictures)]
-        if findings.method != "scda":
-            row.append(sum(item.noisy for item in pictures))
-        rows.append([*row, skipped, f"{np.median(scores):.2f}" if scores else "–"])
-    head = ["set", "pictures", "found", *(["noisy"] if findings.method != "scda" else []), "skipped", "median score"]
-    if len(rows) > 1:
-        totals = [sum(int(str(row[column])) for row in rows) for column in range(1, len(head) - 1)]
-        rows.append(["all", *totals, "–"])
-    parts = [table(head, rows)]
-    parts += [f"Warning: {warning}" for warning in findings.warnings]
+    fitted = findings.method != "scda"
+    head = ["set", "pictures", "found", *(["noisy"] if fitted else []), "skipped", "median score"]
+    rows: list[list[object]] = []
+    totals = [0] * (len(head) - 2)
+    for category, one in figures.of_sets(findings).items():
+        counts = [one.statuses.total(), one.statuses["found"]]
+        counts += [*([one.statuses["noisy"]] if fitted else []), one.skipped]
+        totals = [total + count for total, count in zip(totals, counts, strict=True)]
+        if len(rows) < _SETS_SHOWN:
+            rows.append([category, *counts, figures.median(one.scores)])
+    sets = len(findings.categories)
+    parts = [table(head, [*rows, *([["all", *totals, "–"]] if sets > 1 else [])])]
+    if sets > len(rows):
+        parts.append(f"The first {len(rows)} of {sets:,} sets; all are in annotations.json.")
+    parts += [f"Warning: {warning}" for warning in findings.warnings[:_SHOWN]]
+    if len(findings.warnings) > _SHOWN:
+        parts.append(f"… and {len(findings.warnings) - _SHOWN} more warnings, listed in annotations.json")
     if findings.skipped:
         lines = [f"  {item.name}: {item.reason}" for item in findings.skipped[:_SHOWN]]
         if len(findings.skipped) > _SHOWN:
@@ -66,7 +68,9 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
         parts.append("Skipped:\n" + "\n".join(lines))
     number = len(findings.pictures)
     parts.append(
-        f"{number} {'picture' if number == 1 else 'pictures'} in {seconds:.1f} s. Look at {Path(out) / 'report.html'}"
+        f"{number:,} {'picture' if number == 1 else 'pictures'} in {seconds:.1f} s"
+        + (" (this run was finished before; nothing was computed again)" if findings.finished_before else "")
+        + f". Look at {Path(out) / 'report.html'}"
     )
     return "\n\n".join(parts)
 
@@ -105,7 +109,7 @@ def demo_text(result: "DemoResult") -> str:
         lines.append(
             f"Noise score, telling the {len(result.without)} pictures without it apart: AUC {score.noise_auc:.3f}"
         )
-    noisy = [item.name for item in result.findings.pictures if item.noisy]
+    noisy = [item.name for item in result.findings.light() if item.noisy]
     if result.findings.method != "scda":
         right = len(set(noisy) & set(result.without))
         lines.append(f"Called noisy: {len(noisy)} ({right} of them rightly)" + "".join(f"\n  {name}" for name in noisy))

@@ -18,12 +18,12 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 
 def start(*arguments: object, **environment: str) -> subprocess.Popen:
-    """Run the command as a process of its own."""
+    """Run the command as a process of its own, with one device."""
     return subprocess.Popen(
         [sys.executable, "-c", "from jaxloc.cli import main; main()", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | environment,
+        env=os.environ | {"XLA_FLAGS": ""} | environment,
     )
 
 

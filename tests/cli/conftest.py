@@ -8,6 +8,13 @@ from tests.cli import cli
 from tests.run import helpers
 
 
+@pytest.fixture(autouse=True, scope="package")
+def one_device():
+    """Batches for seven more devices would only cost time."""
+    with helpers.one_device():
+        yield
+
+
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
     """Three small pictures of a motorcycle; nothing may be written to the folder."""
@@ -20,7 +27,8 @@ def photos(tmp_path_factory) -> Path:
 def fitted(photos, tmp_path_factory) -> Path:
     """What ``colocalize`` left of ``photos``."""
     out = tmp_path_factory.mktemp("fitted")
-    assert cli.invoke("colocalize", photos, "--out", out)[0] == 0
+    with helpers.one_device():
+        assert cli.invoke("colocalize", photos, "--out", out)[0] == 0
     return out
 
 
@@ -28,6 +36,7 @@ def fitted(photos, tmp_path_factory) -> Path:
 def demo(tmp_path_factory) -> tuple[Path, str]:
     """The demo as it is, once: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("demo") / "out"
-    status, out, err = cli.invoke("demo", "--out", folder)
+    with helpers.one_device():
+        status, out, err = cli.invoke("demo", "--out", folder)
     assert (status, err) == (0, "")
     return folder, out

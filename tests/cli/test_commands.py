@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxloc.run import sums
 from tests.cli import cli
 from tests.run import helpers
 
@@ -168,25 +169,39 @@ def test_a_strict_process_exits_3_and_prints_names_that_are_no_text(photos, tmp_
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX signals on this system")
-@pytest.mark.parametrize("seconds", [0.2, 0.4, 0.6, 0.7, 0.8, 1.2])
-def test_ctrl_c_exits_130_with_one_line_and_leaves_nothing_half_written(photos, tmp_path, seconds):
+@pytest.mark.parametrize(
+    ("number", "seconds", "status", "word"),
+    [
+        *((signal.SIGINT, seconds, 130, "interrupted") for seconds in (0.2, 0.6, 0.8, 2, 4)),
+        *((signal.SIGTERM, seconds, 143, "asked to end") for seconds in (0.7, 3)),
+    ],
+)
+def test_ctrl_c_and_sigterm_end_with_one_line_and_leave_nothing_half_written(
+    photos, tmp_path, number, seconds, status, word
+):
     folder = tmp_path / "in"
     folder.mkdir()
     for path in photos.iterdir():
-        for number in range(100):
-            (folder / f"{number}-{path.name}").symlink_to(path)
+        for copy in range(300):
+            (folder / f"{copy}-{path.name}").symlink_to(path)
     out = tmp_path / "out"
-    process = cli.start("colocalize", folder, "--out", out, "--overlays")
+    process = cli.start("colocalize", folder, "--out", out, "--overlays", "--shard-size", 10)
     try:
         while not out.exists():
             assert process.poll() is None
             time.sleep(0.02)
         time.sleep(seconds)
-        process.send_signal(signal.SIGINT)
-        stdout, err = process.communicate(timeout=15)
+        process.send_signal(number)
+        stdout, err = process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()
-    assert cli.one_line(err) == "jaxloc: interrupted; nothing half-written is left"
-    assert (process.returncode, stdout) == (130, b"")
-    assert helpers.every_file(out) == {}
+    assert cli.one_line(err) == f"jaxloc: {word}; what is done is kept, and the same command goes on from there"
+    assert (process.returncode, stdout) == (status, b"")
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        assert path.parent == out / "parts"
+        if path.name.startswith("moments-"):
+            sums.load(path)
+        else:
+            assert path.name == "run.json"
+            assert json.loads(path.read_text())["format"] == "jaxloc-run-1"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jaxloc import __version__, run
+from jaxloc._interrupts import Terminated
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Findings, Skipped
 from jaxloc.run import Options
@@ -13,9 +14,11 @@ from tests.cli import cli
 from tests.run import helpers
 
 COMMON = "--out --weights --per-folder --category --batch --connectivity --components --dtype --workers --report-limit"
-COMMON += " --overlays --strict --download"
+COMMON += " --overlays --strict --download --per-label --devices --conv --shard-size --overwrite --distributed"
+COMMON += " --compile-cache --profile"
 OPTIONS = {
-    "colocalize": f"{COMMON} --method --layer --noise-threshold --sign --max-side --feature-cache --update",
+    "colocalize": f"{COMMON} --method --layer --noise-threshold --sign --max-side --feature-cache --update"
+    " --moments-memory",
     "localize": f"{COMMON} --layer --max-side",
     "apply": f"{COMMON} --noise-threshold",
     "evaluate": "--iou --json",
@@ -68,15 +71,24 @@ def test_without_options_a_job_gets_the_defaults(calls):
     assert cli.invoke("colocalize", "a", "b", "--out", "o")[0] == 0
     assert cli.invoke("localize", "a", "-o", "o")[0] == 0
     assert cli.invoke("apply", "m", "a", "-o", "o")[0] == 0
-    defaults = {"per_folder": False, "name": None}
+    defaults = {"per_folder": False, "per_label": False, "name": None, "overwrite": False}
     options = [arguments[-1] for _, arguments, _ in calls]
-    cache = options[0].feature_cache
+    cache, memory = options[0].feature_cache, options[0].moments_memory
     assert calls == [
-        ("colocalize", ([Path("a"), Path("b")], Path("o"), Options(feature_cache=cache)), defaults | {"update": None}),
-        ("localize", ([Path("a")], Path("o"), Options(method="scda")), defaults),
-        ("apply", (Path("m"), [Path("a")], Path("o"), Options()), {"category": None, "per_folder": False}),
+        (
+            "colocalize",
+            (["a", "b"], Path("o"), Options(feature_cache=cache, moments_memory=memory)),
+            defaults | {"update": None},
+        ),
+        ("localize", (["a"], Path("o"), Options(method="scda")), defaults),
+        (
+            "apply",
+            (Path("m"), ["a"], Path("o"), Options()),
+            {"per_folder": False, "per_label": False, "category": None, "overwrite": False},
+        ),
     ]
     assert cache == pytest.approx(Options().feature_cache, rel=0.1)
+    assert memory == pytest.approx(Options().moments_memory, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -99,13 +111,17 @@ def test_without_options_a_job_gets_the_defaults(calls):
         (["--workers", "3"], "workers", 3),
         (["--report-limit", "5"], "report_limit", 5),
         (["--overlays"], "overlays", True),
+        (["--devices", "2"], "devices", 2),
+        (["--conv", "winograd"], "conv", "winograd"),
+        (["--shard-size", "9"], "shard_size", 9),
+        (["--moments-memory", "0.25"], "moments_memory", 250_000_000),
     ],
     ids=cli.spelt,
 )
 def test_an_option_reaches_the_job(calls, given, field, value):
     assert cli.invoke("colocalize", "a", "-o", "o", *given)[0] == 0
     assert getattr(calls[0][1][2], field) == value
-    if field in ("weights", "batch", "connectivity", "backend", "dtype", "workers", "report_limit", "overlays"):
+    if f" {given[0]} " in f" {COMMON} ":
         assert cli.invoke("apply", "m", "a", "-o", "o", *given)[0] == 0
         assert cli.invoke("localize", "a", "-o", "o", *given)[0] == 0
         assert [getattr(arguments[-1], field) for _, arguments, _ in calls] == [value] * 3
@@ -116,11 +132,18 @@ def test_sets_and_models_reach_the_job(calls):
     cli.invoke("localize", "a", "-o", "o", "--category", "dogs")
     cli.invoke("apply", "m", "a", "-o", "o", "--category", "dogs")
     cli.invoke("apply", "m", "a", "-o", "o", "--per-folder")
+    cli.invoke("colocalize", "a", "-o", "o", "--per-label", "--overwrite")
+    cli.invoke("localize", "a", "-o", "o", "--per-label", "--overwrite")
+    cli.invoke("apply", "m", "a", "-o", "o", "--per-label", "--overwrite")
+    defaults = {"per_folder": False, "per_label": False, "overwrite": False}
     assert [options for _, _, options in calls] == [
-        {"per_folder": True, "name": None, "update": Path("m")},
-        {"per_folder": False, "name": "dogs"},
-        {"per_folder": False, "category": "dogs"},
-        {"per_folder": True, "category": None},
+        defaults | {"per_folder": True, "name": None, "update": Path("m")},
+        defaults | {"name": "dogs"},
+        defaults | {"category": "dogs"},
+        defaults | {"per_folder": True, "category": None},
+        {"per_folder": False, "per_label": True, "overwrite": True, "name": None, "update": None},
+        {"per_folder": False, "per_label": True, "overwrite": True, "name": None},
+        {"per_folder": False, "per_label": True, "overwrite": True, "category": None},
     ]
 
 
@@ -137,9 +160,18 @@ def test_strict_turns_skipped_pictures_into_exit_3(calls, command):
     [
         (UsageError("dogs: nothing there"), 2, "jaxloc: dogs: nothing there"),
         (OSError(5, "Input/output error", "/disk/a.jpg"), 2, "jaxloc: /disk/a.jpg: Input/output error"),
-        (KeyboardInterrupt(), 130, "jaxloc: interrupted; nothing half-written is left"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "jaxloc: interrupted; what is done is kept, and the same command goes on from there",
+        ),
+        (
+            Terminated(),
+            143,
+            "jaxloc: asked to end; what is done is kept, and the same command goes on from there",
+        ),
     ],
-    ids=["usage", "disk", "interrupt"],
+    ids=["usage", "disk", "interrupt", "end"],
 )
 def test_what_ends_a_job_is_told_in_one_line(monkeypatch, error, status, line):
     def job(*arguments, **options):
@@ -160,6 +192,10 @@ def test_what_ends_a_job_is_told_in_one_line(monkeypatch, error, status, line):
         (["--report-limit", "-1"], "report"),
         (["--feature-cache", "nan"], "feature"),
         (["--feature-cache", "-1"], "feature"),
+        (["--moments-memory", "nan"], "the memory for moments must be a size in GB, 0 or more, not nan"),
+        (["--moments-memory", "0"], "memory for moments must be at least 1, not 0"),
+        (["--devices", "0"], "number of devices must be at least 1, not 0"),
+        (["--shard-size", "0"], "shard size must be at least 1, not 0"),
         (["--layer", "relu9_9"], "unknown layer 'relu9_9'; vgg16 has relu1_1"),
         (["--weights", "resnet"], "unknown weights 'resnet'"),
         (["--weights", "gone.pth"], "gone.pth: no such weights file"),
@@ -181,6 +217,7 @@ def test_a_wrong_value_is_told_in_one_line(photos, tmp_path, given, message):
         ["colocalize", "a"],
         ["colocalize", "a", "-o", "o", "--method", "pca"],
         ["colocalize", "a", "-o", "o", "--batch", "many"],
+        ["colocalize", "a", "-o", "o", "--conv", "fft"],
         ["colocalize", "a", "-o", "o", "--no-such-option"],
         ["nothing"],
         ["evaluate", "a"],

@@ -78,6 +78,13 @@ def test_a_size_that_no_bucket_holds_gets_its_own():
     assert choose_buckets({}, limit=4, step=8)((17, 9)) == (24, 16)
 
 
+def test_of_shapes_of_one_area_the_same_is_chosen_in_whatever_order_they_are_kept():
+    shapes = {(64, 96): 1, (96, 64): 1, (48, 128): 1}
+    for some in (shapes, dict(reversed(shapes.items())), dict(sorted(shapes.items()))):
+        assert Buckets(some, 8)((40, 60)) == (48, 128)
+        assert Buckets(some, 8)((60, 60)) == (64, 96)
+
+
 def test_the_order_in_which_sizes_were_counted_changes_nothing():
     sizes = photographs(100)
     shuffled = dict(sorted(sizes.items(), reverse=True))
@@ -88,28 +95,41 @@ def test_the_order_in_which_sizes_were_counted_changes_nothing():
 
 @pytest.mark.parametrize("count", [0, 1, 300])
 @pytest.mark.parametrize("limit", [1, 6, 24])
-def test_every_picture_is_counted_with_a_shape_that_holds_it(count, limit):
+def test_every_picture_is_counted_with_the_shape_it_gets(count, limit):
     sizes = photographs(count)
     buckets = choose_buckets(sizes, limit=limit, step=8)
-    assert sum(buckets.counts.values()) == sum(sizes.values())
-    assert len(buckets.counts) <= limit
+    expected: dict[tuple[int, int], int] = {}
+    for size, number in sizes.items():
+        expected[buckets(size)] = expected.get(buckets(size), 0) + number
+    assert buckets.counts == expected
 
 
 def test_the_pictures_of_merged_shapes_are_counted_together():
     buckets = choose_buckets({(100, 100): 10, (104, 100): 7, (400, 400): 1}, limit=2, step=4)
-    assert buckets == Buckets({(104, 100): 17, (400, 400): 1}, 4)
-
-
-def test_padding_is_the_share_of_padded_pixels_that_no_picture_fills():
-    buckets = Buckets({(100, 100): 1}, 8)
-    assert buckets.padding({(100, 100): 3}) == 0
-    assert buckets.padding({(50, 100): 1, (100, 100): 1}) == pytest.approx(1 / 4)
-    assert buckets.padding({(96, 200): 1}) == 0  # it gets its own shape
-    assert buckets.padding({}) == 0
+    assert buckets.counts == {(104, 100): 17, (400, 400): 1}
 
 
 @pytest.mark.parametrize("limit", [1, 6, 24])
-def test_padding_is_what_the_shapes_add_to_the_sizes(limit):
+def test_padding_is_the_share_of_padded_pixels_that_no_picture_fills(limit):
     sizes = photographs(100)
     buckets = choose_buckets(sizes, limit=limit, step=8)
-    assert 1 / (1 - buckets.padding(sizes)) == pytest.approx(padding(sizes, buckets))
+    assert 1 / (1 - buckets.padding) == pytest.approx(padding(sizes, buckets))
+
+
+def test_pictures_that_fill_their_shapes_have_no_padding():
+    assert choose_buckets({(96, 128): 3, (128, 128): 5}, limit=2, step=8).padding == 0
+    assert choose_buckets({}, limit=2, step=8).padding == 0
+    assert choose_buckets({(96, 128): 1, (128, 128): 1}, limit=1, step=8).padding == pytest.approx(1 / 8)
+
+
+def test_shapes_are_merged_where_compiling_takes_longer_than_computing_the_padding():
+    sizes = {(96, 128): 3, (128, 128): 5, (400, 400): 2}
+    added = 3 * 32 * 128
+    for compilation, shapes in ((0, 3), (added, 3), (added + 1, 2), (1 << 40, 1)):
+        buckets = choose_buckets(sizes, limit=12, step=8, compilation=compilation)
+        assert len(buckets.counts) == shapes
+        assert all(buckets(size)[side] >= size[side] for size in sizes for side in (0, 1))
+
+
+def test_however_fast_compiling_is_there_are_no_more_shapes_than_allowed():
+    assert len(choose_buckets(photographs(100), limit=5, step=8, compilation=1).counts) == 5

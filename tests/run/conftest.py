@@ -18,6 +18,13 @@ class Job(NamedTuple):
     findings: Findings
 
 
+@pytest.fixture(autouse=True, scope="package")
+def one_device():
+    """Batches for seven more devices would only cost time."""
+    with helpers.one_device():
+        yield
+
+
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of six small pictures; the last lacks the motorcycle. Nothing may be written to it."""

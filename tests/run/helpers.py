@@ -15,7 +15,7 @@ from PIL import Image
 from jaxloc import models
 from jaxloc.data.demo import compose
 from jaxloc.models import Weights
-from jaxloc.run import model_file
+from jaxloc.run import engine, model_file
 from tests.reference import scda_ddt as reference
 
 Box = tuple[float, float, float, float]
@@ -27,6 +27,15 @@ class Expected(NamedTuple):
     box: Box | None
     share: float
     score: float
+
+
+@contextlib.contextmanager
+def one_device() -> Iterator[None]:
+    """Jobs that ask for no number of devices work on one of the virtual ones, for as long as this lasts."""
+    local_mesh = engine.local_mesh
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "local_mesh", lambda devices=None: local_mesh(devices or 1))
+        yield
 
 
 def write_photographs(folder: Path, *, with_object: int = 5, without: int = 1) -> dict[str, Box | None]:
@@ -106,6 +115,12 @@ def boxes_of(folder: Path) -> dict[str, Box | None]:
 def noise_scores(folder: Path) -> dict[str, float]:
     """Share of positive cells of each picture, by name."""
     return {image["file_name"]: image["noise_score"] for image in annotations(folder)["images"]}
+
+
+def written(*, model: bool = True) -> set[str]:
+    """Names of the files that a small job leaves, but for overlays."""
+    names = {"annotations.json", "report.html", "parts/run.json", "parts/found-00000.parquet"}
+    return names | ({"model.safetensors"} if model else set())
 
 
 def every_file(folder: Path) -> dict[str, bytes]:

@@ -77,16 +77,16 @@ def test_a_folder_for_results_that_cannot_be_made_is_named_before_anything_is_co
 
 def test_results_inside_the_folder_of_pictures_are_not_taken_for_pictures(job, paths, tmp_path):
     folder = helpers.plant(tmp_path / "motorcycle", paths)
-    for _ in range(2):
-        findings = localize([folder], folder / "out", Options(overlays=True))
-    assert len(findings.pictures) == 6
+    for overwrite in (False, False, True):
+        findings = localize([folder], folder / "out", Options(overlays=True), overwrite=overwrite)
+        assert len(findings.pictures) == 6
 
 
 def test_results_written_into_the_folder_of_pictures_itself_are_not_taken_for_pictures(paths, tmp_path):
     folder = helpers.plant(tmp_path / "motorcycle", paths[:2])
-    for _ in range(2):
-        findings = localize([folder], folder, Options(overlays=True))
-    assert [item.name for item in findings.pictures] == [path.name for path in paths[:2]]
+    for overwrite in (False, False, True):
+        findings = localize([folder], folder, Options(overlays=True), overwrite=overwrite)
+        assert [item.name for item in findings.pictures] == [path.name for path in paths[:2]]
 
 
 def test_overlays_stay_inside_the_results_wherever_the_pictures_lie(paths, tmp_path):
@@ -123,7 +123,7 @@ def test_the_report_shows_no_more_pictures_than_asked_for(paths, tmp_path, limit
     assert len(helpers.annotations(tmp_path)["images"]) == 4
 
 
-def test_ctrl_c_in_the_middle_leaves_nothing_behind(photos, tmp_path, monkeypatch):
+def test_ctrl_c_in_the_middle_leaves_what_is_done_and_no_half_results(job, photos, tmp_path, monkeypatch):
     calls = []
     localize_batch = Localizer.localize
 
@@ -135,8 +135,12 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind(photos, tmp_path, monkeypatc
 
     monkeypatch.setattr(Localizer, "localize", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        colocalize([photos], tmp_path / "out")
-    assert helpers.every_file(tmp_path / "out") == {}
+        colocalize([photos], tmp_path / "out", Options(overlays=True))
+    done = {"run.json", "fitted-00000.safetensors", "found-00000.partial.parquet"}
+    assert set(helpers.every_file(tmp_path / "out")) == {f"parts/{name}" for name in done}
+    colocalize([photos], tmp_path / "out", Options(overlays=True))
+    assert len(calls) == 2 + 1 + 4
+    assert helpers.every_file(tmp_path / "out") == helpers.every_file(job("ddt").folder)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +149,8 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind(photos, tmp_path, monkeypatc
         ({"method": "pca"}, r"method must be one of ddt, ddt\+, scda, not 'pca'"),
         ({"sign": "plus"}, "sign must be one of aggregation, loading, minority, none, not 'plus'"),
         ({"connectivity": 6}, "connectivity must be one of 8, 4, not 6"),
-        ({"backend": "gpu"}, "backend must be one of host, device, not 'gpu'"),
+        ({"backend": "gpu"}, "backend must be one of auto, host, device, not 'gpu'"),
+        ({"conv": "fft"}, "conv must be one of auto, direct, winograd, winograd2x2, not 'fft'"),
         ({"dtype": "float16"}, "dtype must be one of float32, bfloat16, not 'float16'"),
         ({"noise_threshold": 1.0}, "noise threshold is a share of cells, from 0 to below 1, not 1.0"),
         ({"noise_threshold": float("nan")}, "noise threshold is a share of cells"),
@@ -155,6 +160,9 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind(photos, tmp_path, monkeypatc
         ({"workers": -1}, "workers must be"),
         ({"report_limit": -1}, "report limit must be"),
         ({"feature_cache": -1}, "feature cache must be"),
+        ({"devices": 0}, "number of devices must be at least 1, not 0"),
+        ({"shard_size": 0}, "shard size must be at least 1, not 0"),
+        ({"moments_memory": 0}, "memory for moments must be at least 1, not 0"),
     ],
     ids=str,
 )
@@ -172,6 +180,7 @@ def test_an_option_out_of_range_says_what_it_may_be(options, message):
         ({"layer": "fc6"}, WeightsError, "no weights for vgg16 with its fully connected layers: convert a file"),
         ({"weights": "resnet"}, WeightsError, "unknown weights 'resnet': give a file, or one of vgg16, vgg19"),
         ({"weights": "nowhere/vgg16.safetensors"}, WeightsError, "no such weights file"),
+        ({"devices": 1000}, UsageError, r"1000 devices asked for, and this host has \d+$"),
     ],
     ids=str,
 )

@@ -30,8 +30,8 @@ def make(number: int, layers: tuple[str, ...] = ("relu5_3",), dtype: str = "floa
     return batch, {layer: FeatureMap(jnp.asarray(rng.random(SHAPE), dtype), jnp.asarray(sizes)) for layer in layers}
 
 
-def check(cache: FeatureCache, kept: list[tuple]) -> None:
-    found = list(cache)
+def check(cache: FeatureCache, kept: list[tuple], part: int = 0) -> None:
+    found = list(cache.batches(part))
     assert len(found) == len(kept)
     for (indices, original_sizes, maps), (batch, expected) in zip(found, kept, strict=True):
         np.testing.assert_array_equal(indices, batch.indices)
@@ -51,7 +51,7 @@ def test_features_come_back_bit_for_bit_and_as_often_as_wanted(tmp_path, layers,
     with FeatureCache(tmp_path, 1 << 20) as cache:
         for batch, maps in batches:
             assert cache.put(batch, maps)
-        assert cache.indices == set(range(8))
+        assert cache.indices() == set(range(8))
         check(cache, batches)
         check(cache, batches)
 
@@ -78,6 +78,70 @@ def test_a_batch_that_does_not_fit_leaves_room_for_a_smaller_one(tmp_path):
         assert not cache.put(*large)
         assert cache.put(*small)
         check(cache, [small])
+
+
+def test_each_part_of_a_job_has_its_own(tmp_path):
+    batches = [make(number) for number in range(4)]
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        for number, (batch, maps) in enumerate(batches):
+            assert cache.put(batch, maps, number // 2)
+        for part in (0, 1):
+            assert part in cache
+            assert cache.indices(part) == set(range(4 * part, 4 * part + 4))
+            check(cache, batches[2 * part : 2 * part + 2], part)
+        assert 2 not in cache
+        assert cache.indices(2) == set()
+        check(cache, [], 2)
+
+
+def test_the_room_of_a_part_that_is_forgotten_is_used_again(tmp_path):
+    first, second, other, small = make(0), make(1), make(2), make(3)
+    with FeatureCache(tmp_path, 2 * BYTES) as cache:
+        assert cache.put(*first, 0)
+        assert cache.put(*second, 1)
+        assert not cache.put(*other, 1)
+        cache.forget(1)
+        assert 1 not in cache
+        check(cache, [first], 0)
+        check(cache, [], 1)
+        assert cache.put(*small, 2)
+        check(cache, [first], 0)
+        check(cache, [small], 2)
+        assert not cache.put(*other, 2)
+
+
+def test_a_part_of_several_layers_and_batches_is_forgotten_whole(tmp_path):
+    layers = ("relu5_3", "relu5_2")
+    kept = make(0, layers)
+    with FeatureCache(tmp_path, 5 * 2 * BYTES) as cache:
+        cache.put(*kept, 0)
+        for _ in range(3):
+            batches = [make(number, layers) for number in range(1, 5)]
+            assert all(cache.put(*one, 1) for one in batches)
+            assert not cache.put(*kept, 1)
+            check(cache, batches, 1)
+            cache.forget(1)
+        check(cache, [kept], 0)
+
+
+def test_to_forget_what_was_never_kept_changes_nothing(tmp_path):
+    with FeatureCache(tmp_path, BYTES) as cache:
+        cache.put(*make(0))
+        cache.forget(7)
+        check(cache, [make(0)])
+        assert not cache.put(*make(1))
+
+
+def test_everything_can_be_dropped_and_the_room_used_again(tmp_path):
+    with FeatureCache(tmp_path, 2 * BYTES) as cache:
+        for start in (0, 2, 4):
+            for part in (0, 1):
+                assert cache.put(*make(start + part), part)
+            check(cache, [make(start)], 0)
+            check(cache, [make(start + 1)], 1)
+            cache.clear()
+            assert 0 not in cache
+            assert 1 not in cache
 
 
 def test_nothing_is_left_in_the_folder_while_it_is_used_or_after(tmp_path):

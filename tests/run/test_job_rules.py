@@ -67,7 +67,7 @@ def test_a_picture_whose_share_is_exactly_the_threshold_is_noisy(job, paths, tmp
     model = job("ddt").folder / "model.safetensors"
     cells = {item.name: round(item.noise_score * 48) for item in apply(model, [folder], tmp_path / "out").pictures}
     exact = sorted(cells.values())[len(cells) // 2] / 48
-    findings = apply(model, [folder], tmp_path / "out", Options(noise_threshold=exact))
+    findings = apply(model, [folder], tmp_path / "exact", Options(noise_threshold=exact))
     assert [item.noisy for item in findings.pictures] == [cells[item.name] / 48 <= exact for item in findings.pictures]
 
 

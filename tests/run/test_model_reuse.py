@@ -111,11 +111,11 @@ def test_which_set_of_a_model_to_look_for_is_asked_where_there_are_several(job, 
     assert [item.box for item in findings.pictures] == [job("ddt").findings.pictures[0].box]
     helpers.plant(tmp_path / "in" / "motorcycle", paths[:1])
     helpers.plant(tmp_path / "in" / "pair", paths[:1])
-    findings = apply(model, [tmp_path / "in"], tmp_path / "out", per_folder=True)
+    findings = apply(model, [tmp_path / "in"], tmp_path / "both", per_folder=True)
     assert [(item.category, item.name) for item in findings.pictures] == [
         ("motorcycle", f"motorcycle/{paths[0].name}"),
         ("pair", f"pair/{paths[0].name}"),
     ]
     helpers.plant(tmp_path / "in" / "boat", paths[:1])
     with pytest.raises(UsageError, match=r"was not fitted on boat; it knows motorcycle, pair"):
-        apply(model, [tmp_path / "in"], tmp_path / "out", per_folder=True)
+        apply(model, [tmp_path / "in"], tmp_path / "more", per_folder=True)

@@ -8,13 +8,12 @@ import pytest
 from PIL import Image
 
 from jaxloc import ddt, moments
+from jaxloc.data import Source
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Findings, Skipped
 from jaxloc.run import outputs
 from jaxloc.run.model_file import FittedSet, ModelFile
 from tests.run import helpers
-
-ALL = {"annotations.json", "model.safetensors", "report.html", "overlays/a.png.png", "overlays/sub/b.png.png"}
 
 
 @pytest.fixture
@@ -68,10 +67,20 @@ def test_prepare_names_a_folder_that_may_not_be_written(tmp_path):
         tmp_path.chmod(0o700)
 
 
+def write_overlays(folder, findings: Findings) -> None:
+    for finding in findings.pictures:
+        outputs.write_overlay(folder, finding, Source(finding.path, finding.name))
+
+
 def test_everything_is_written(findings, model, tmp_path):
-    outputs.write(tmp_path / "out", findings, model=model, overlays=True)
-    assert set(helpers.every_file(tmp_path / "out")) == ALL
+    outputs.write(tmp_path / "out", findings, model=model)
+    assert set(helpers.every_file(tmp_path / "out")) == {"annotations.json", "model.safetensors", "report.html"}
     assert json.loads((tmp_path / "out/annotations.json").read_text())["skipped"][0]["file_name"] == "c.png"
+
+
+def test_an_overlay_is_as_large_as_its_picture_and_named_after_it(findings, tmp_path):
+    write_overlays(tmp_path / "out", findings)
+    assert set(helpers.every_file(tmp_path / "out")) == {"overlays/a.png.png", "overlays/sub/b.png.png"}
     with Image.open(tmp_path / "out/overlays/sub/b.png.png") as overlay:
         assert overlay.size == (80, 60)
 
@@ -82,15 +91,19 @@ def test_only_what_there_is_to_write_is_written(findings, tmp_path):
 
 
 def test_files_can_be_read_by_those_who_may_read_any_new_file(findings, model, tmp_path):
-    outputs.write(tmp_path / "out", findings, model=model, overlays=True)
+    outputs.write(tmp_path / "out", findings, model=model)
+    write_overlays(tmp_path / "out", findings)
     (tmp_path / "plain").touch()
-    for name in ALL:
+    names = list(helpers.every_file(tmp_path / "out"))
+    assert len(names) == 5
+    for name in names:
         assert (tmp_path / "out" / name).stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_picture_that_is_gone_has_no_overlay_but_its_box(findings, tmp_path):
     findings.pictures[0].path.unlink()
-    outputs.write(tmp_path / "out", findings, overlays=True)
+    outputs.write(tmp_path / "out", findings)
+    write_overlays(tmp_path / "out", findings)
     assert set(helpers.every_file(tmp_path / "out")) == {"annotations.json", "report.html", "overlays/sub/b.png.png"}
     assert helpers.boxes_of(tmp_path / "out")["a.png"] == (1, 2, 30, 40)
 
@@ -107,18 +120,18 @@ def test_a_full_disk_names_the_file_and_leaves_no_half(findings, model, tmp_path
     with (
         helpers.file_size_limit(limit),
         pytest.raises(
-            UsageError, match=rf"{name}.*: cannot be written \(.+\): free some space or choose another --out"
+            UsageError, match=rf"{name}: cannot be written \(File too large\): free some space and run the same command"
         ),
     ):
-        outputs.write(tmp_path / "out", findings, model=model, overlays=True)
+        outputs.write(tmp_path / "out", findings, model=model)
     assert set(helpers.every_file(tmp_path / "out")) == written
 
 
 def test_a_full_disk_leaves_the_results_of_an_earlier_run_as_they_were(findings, model, tmp_path):
-    outputs.write(tmp_path / "out", findings, model=model, overlays=True)
+    outputs.write(tmp_path / "out", findings, model=model)
     before = helpers.every_file(tmp_path / "out")
     with helpers.file_size_limit(200), pytest.raises(UsageError, match="cannot be written"):
-        outputs.write(tmp_path / "out", findings, model=model, overlays=True)
+        outputs.write(tmp_path / "out", findings, model=model)
     assert helpers.every_file(tmp_path / "out") == before
 
 
@@ -132,9 +145,9 @@ def test_an_overlay_stopped_half_way_leaves_no_half(findings, tmp_path, monkeypa
         raise stopped_by
 
     monkeypatch.setattr(Image.Image, "save", half)
-    with pytest.raises((KeyboardInterrupt, UsageError)):
-        outputs.write(tmp_path / "out", findings, overlays=True)
-    assert set(helpers.every_file(tmp_path / "out")) == {"annotations.json", "report.html"}
+    with pytest.raises(type(stopped_by)):
+        write_overlays(tmp_path / "out", findings)
+    assert helpers.every_file(tmp_path / "out") == {}
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])

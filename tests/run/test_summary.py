@@ -85,6 +85,30 @@ def test_of_many_skipped_pictures_the_first_ten_are_shown_and_the_rest_counted()
     assert "… and 15 more, listed in annotations.json" in text
 
 
+def test_of_many_sets_the_first_fifty_are_shown_and_all_are_counted():
+    pictures = [finding(f"{number:03}/a.jpg", f"{number:03}", 0.5) for number in range(51)]
+    text = summary(Findings("many", "ddt", {}, pictures, []), "out", 1.0)
+    assert [row[0] for row in rows(text)[1:]] == [*(f"{number:03}" for number in range(50)), "all"]
+    assert rows(text)[-1][1:3] == ["51", "51"]
+    assert "The first 50 of 51 sets; all are in annotations.json." in text
+    assert "The first" not in summary(Findings("many", "ddt", {}, pictures[:50], []), "out", 1.0)
+
+
+def test_of_many_warnings_the_first_ten_are_shown_and_the_rest_counted():
+    warnings = [f"{number:03}: in doubt" for number in range(25)]
+    text = summary(Findings("dogs", "ddt", {}, [finding("a.jpg", "dogs")], [], warnings), "out", 1.0)
+    assert text.count("Warning: ") == 10
+    assert "Warning: 009: in doubt" in text
+    assert "… and 15 more warnings, listed in annotations.json" in text
+
+
+def test_a_run_that_was_done_already_says_so():
+    done = Findings("dogs", "ddt", {}, [finding("a.jpg", "dogs")], [], finished_before=True)
+    assert "1 picture in 1.0 s (this run was finished before; nothing was computed again). Look" in summary(
+        done, "out", 1
+    )
+
+
 def score(
     category: str, images: int, correct: int, missing: int = 0, noisy: int = 0, auc: float = math.nan
 ) -> ClassScore:

@@ -14,6 +14,7 @@ import safetensors
 from jaxloc import moments, rmac, whitening
 from jaxloc._files import write_safetensors
 from jaxloc.clustering import KMeans, fit_kmeans
+from jaxloc.components import Backend
 from jaxloc.errors import UsageError
 from jaxloc.mixture import GaussianMixture, fit_gaussian_mixture
 from jaxloc.models import FeatureMap
@@ -53,10 +54,12 @@ class CodebookFitter:
     Args:
         needs: which codebooks to fit.
         options: the job's.
+        backend: where components are labelled.
     """
 
-    def __init__(self, needs: Collection[Needs], options: Describing) -> None:
+    def __init__(self, needs: Collection[Needs], options: Describing, backend: Backend) -> None:
         self._needs = set(needs)
+        self._backend = backend
         self._options = options
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._regions: moments.Moments | None = None
@@ -74,7 +77,7 @@ class CodebookFitter:
         if self._needs <= {"regions"}:
             return
         options = self._options
-        masks = np.asarray(object_masks(feature_map, connectivity=options.connectivity, backend=options.backend))
+        masks = np.asarray(object_masks(feature_map, connectivity=options.connectivity, backend=self._backend))
         features = np.asarray(feature_map.features)
         for name, mask, values in zip(names, masks, features, strict=True):
             if name is not None:

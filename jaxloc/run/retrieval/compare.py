@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxloc.data import Batch, ImageSet
+from jaxloc.data import Batch
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.run.engine import load_weights
-from jaxloc.run.feature_cache import FeatureCache
-from jaxloc.run.fit import feature_batches
+from jaxloc.run.feature_cache import FeatureCache, feature_batches
 from jaxloc.run.retrieval import post
 from jaxloc.run.retrieval.codebooks import CodebookFitter
 from jaxloc.run.retrieval.describing import Describer
@@ -21,7 +20,7 @@ from jaxloc.run.retrieval.descriptors import KINDS, needed_codebook
 from jaxloc.run.retrieval.options import Describing, WhitenSpec
 from jaxloc.run.retrieval.pictures import Labelled, Paths, check_labels, find_pictures
 from jaxloc.run.retrieval.scoring import Scored, score
-from jaxloc.run.stream import open_streams
+from jaxloc.run.stream import open_stream
 
 WHITENINGS = ("none", "pca-256:0", "svd-256:0", "pca-256", "svd-256", "svd-16", "svd-64:0.5")
 """Those of the paper's table 4, PCA+whitening, which it leaves out as much worse, and two for sets of a few
@@ -174,9 +173,8 @@ def _describe(pictures: list[Labelled], describer: Describer, options: Describin
     needs = {name: need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}
     direct = [name for name in names if name not in needs and not KINDS[name].top]
     sources = [picture.source for picture in pictures]
-    without_thumbnails = dataclasses.replace(options, report_limit=0)
-    (stream,) = open_streams([ImageSet("pictures", sources)], describer, without_thumbnails)
-    fitter = CodebookFitter(set(needs.values()), options)
+    stream = open_stream(sources, describer, options)
+    fitter = CodebookFitter(set(needs.values()), options, describer.backend)
     found: dict[str, dict[int, np.ndarray]] = {name: {} for name in names}
     reasons: dict[str, str] = {}
 

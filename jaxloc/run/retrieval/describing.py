@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxloc import scda
 from jaxloc.components import Backend
 from jaxloc.crops import crop_resize
 from jaxloc.data import Batch
 from jaxloc.models import FeatureMap, Network, Weights, compiler_options, extract_features, stride
-from jaxloc.run.engine import Engine, Maps, load_weights
+from jaxloc.run.engine import Engine, Maps, divided, load_weights
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, describe, select
 from jaxloc.run.retrieval.options import Describing
 
@@ -82,11 +83,14 @@ class Describer(Engine):
             options.levels,
             options.region_global,
             options.connectivity,
-            options.backend,
+            self.backend,
+            self.mesh,
         )
         mirrored = mirrored if any(KINDS[name].flip for name in names) else None
         return Described(
-            *jax.device_get(step(maps, mirrored, original_sizes, codebooks or Codebooks(), options.weight))
+            *jax.device_get(
+                step(maps, mirrored, self.put(original_sizes), codebooks or Codebooks(), jnp.float32(options.weight))
+            )
         )
 
     def describe_one_kind(self, batch: Batch, name: str, codebooks: Codebooks) -> Described:
@@ -107,8 +111,8 @@ class Describer(Engine):
         """
         scale = batch.sizes[:, ::-1] / batch.original_sizes[:, ::-1]
         inside = (boxes * np.tile(scale, 2)).astype(np.float32)
-        step = _compiled_classify(self.weights.network, self.options.dtype)
-        return np.asarray(step(self.weights.params, batch.images, batch.sizes, inside))
+        step = _compiled_classify(self.weights.network, self.options.dtype, self.mesh)
+        return np.asarray(step(self.params, *self.put((batch.images, batch.sizes, inside))))
 
 
 def mirror(batch: Batch) -> Batch:
@@ -129,6 +133,7 @@ def _compiled_describe(
     region_global: bool,
     connectivity: int,
     backend: Backend,
+    mesh: Mesh,
 ) -> Callable[..., tuple[Any, ...]]:
     lower = lower if any(KINDS[name].lower for name in names) else None
 
@@ -149,11 +154,12 @@ def _compiled_describe(
         vectors = {name: describe_one(name, picture, other, codebooks) for name in names}
         return vectors, object_.box, object_.found, object_.mask, top.size
 
-    return jax.jit(jax.vmap(one, in_axes=(0, 0, 0, None, None)))
+    each = jax.vmap(one, in_axes=(0, 0, 0, None, None))
+    return jax.jit(divided(each, mesh, whole=[3, 4]))
 
 
 @functools.cache
-def _compiled_classify(network: Network, dtype: str) -> Callable[..., jax.Array]:
+def _compiled_classify(network: Network, dtype: str, mesh: Mesh) -> Callable[..., jax.Array]:
     def step(params: Any, images: jax.Array, sizes: jax.Array, boxes: jax.Array) -> jax.Array:
         pixels = images.astype(jnp.float32) / 255
         crops = jax.vmap(lambda image, size, box: crop_resize(image, box, (_SIDE, _SIDE), size=size))(
@@ -162,7 +168,7 @@ def _compiled_classify(network: Network, dtype: str) -> Callable[..., jax.Array]
         found = extract_features(params, crops, network=network, layers=("fc8",), dtype=jnp.dtype(dtype))
         return found["fc8"].features[:, 0, 0].astype(jnp.float32)
 
-    return jax.jit(step, compiler_options=compiler_options())
+    return jax.jit(divided(step, mesh, whole=[0]), compiler_options=compiler_options())
 
 
 @functools.partial(jax.jit, static_argnames=("connectivity", "backend"))

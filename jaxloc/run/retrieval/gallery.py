@@ -232,9 +232,9 @@ class Gallery:
         """The rows of every shard, in the order of the vectors."""
         return tables.join(self.table(number) for number in self.shards)
 
-    def skipped(self) -> list[Skip]:
-        """Pictures that gave no vector, of every shard."""
-        return [skip for number in self.shards for skip in self._skipped(number)]
+    def skipped(self, shards: Iterable[int] | None = None) -> list[Skip]:
+        """Pictures that gave no vector, of these shards or of every one."""
+        return [skip for number in (self.shards if shards is None else shards) for skip in self._skipped(number)]
 
     def _skipped(self, number: int) -> list[Skip]:
         try:

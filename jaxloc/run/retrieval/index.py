@@ -1,8 +1,8 @@
-"""Describe pictures and keep their vectors: build a gallery, extend it, go on after a kill."""
+"""Describe pictures and keep their vectors: build a gallery, extend it, go on after a kill, on one host or several."""
 
+import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,12 +10,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from jaxloc._files import write_text
-from jaxloc.data import ImageSet, choose_buckets
-from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
-from jaxloc.run import outputs
+from jaxloc.run import hosts, outputs
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval import post
 from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_pictures
@@ -24,12 +21,10 @@ from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Description, Gallery, Skip
 from jaxloc.run.retrieval.options import IndexOptions, WhitenSpec
 from jaxloc.run.retrieval.pictures import Labelled, Paths, find_pictures
-from jaxloc.run.retrieval.tables import Row
+from jaxloc.run.retrieval.shards import Job, forget_job, size_in_bytes, write_shards
 from jaxloc.run.retrieval.vectors import SearchedVectors
-from jaxloc.run.retrieval.writing import disk_errors, locked
-from jaxloc.run.stream import SetStream, count_sizes, look_at_sizes
-
-_JOURNAL = "job.json"
+from jaxloc.run.stream import open_stream
+from jaxloc.run.writing import disk_errors, locked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,16 +102,18 @@ def index_pictures(
     folder = outputs.prepare(out)
     describer = Describer(options, [options.descriptor])
     description = describe_gallery(options, describer.weights)
-    with locked(folder):
-        if Gallery.is_one(folder):
-            gallery = Gallery.open(folder)
-            check_same(gallery, description)
-        else:
-            gallery = Gallery.create(folder, description)
-        with disk_errors(folder):
+    with locked(folder) if hosts.is_first() else contextlib.nullcontext(), disk_errors(folder):
+        if hosts.is_first() and not Gallery.is_one(folder):
+            Gallery.create(folder, description)
+        hosts.agree("pictures or options", _digest(pictures, description))
+        gallery = Gallery.open(folder)
+        check_same(gallery, description)
+        if hosts.is_first():
             if relabel:
                 gallery.relabel({picture.key: picture.label for picture in pictures})
-            return _extend(gallery, describer, options, pictures)
+            _make_ready(gallery, options, pictures)
+        hosts.wait("the gallery")
+        return _extend(Gallery.open(folder), describer, options, pictures)
 
 
 def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
@@ -177,7 +174,13 @@ def check_same(gallery: Gallery, description: Description) -> None:
         )
 
 
-def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, pictures: list[Labelled]) -> Indexed:
+def _digest(pictures: list[Labelled], description: Description) -> bytes:
+    listed = [str(description), *(picture.key for picture in pictures)]
+    return hashlib.sha256("\n".join(listed).encode()).digest()
+
+
+def _make_ready(gallery: Gallery, options: IndexOptions, pictures: list[Labelled]) -> None:
+    """What the first host does before any picture is described: drop what is half written, or has changed."""
     gallery.clean()
     if options.whiten != gallery.description.whiten:
         gallery.ask_for_whitening(options.whiten)
@@ -186,27 +189,37 @@ def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, pictu
     pending, changed = _pending(gallery, pictures)
     if changed:
         gallery.remove(changed)
+        forget_job(gallery)
     if pending:
         _check_rank(gallery, len(pending))
+
+
+def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, pictures: list[Labelled]) -> Indexed:
+    pending, _ = _pending(gallery, pictures)
+    if pending:
+        job = Job.begin(gallery, describer, options, pictures)
         codebooks = _codebooks(gallery, describer, options, pictures)
-        job = hashlib.sha256("\n".join(picture.key for picture in pictures).encode()).hexdigest()
-        _write_shards(gallery, describer, options, pending, codebooks, job)
-    (gallery.folder / _JOURNAL).unlink(missing_ok=True)
+        write_shards(gallery, describer, options, job, codebooks)
+    hosts.wait("the shards")
     table, skipped = gallery.whole_table(), gallery.skipped()
     if not len(table):
         reasons = "; ".join(f"{skip.name}: {skip.reason}" for skip in skipped[:3])
         raise UsageError(f"no readable picture among {len(skipped)} ({reasons}{' …' if len(skipped) > 3 else ''})")
-    dimension = _whiten(gallery)
+    if hosts.is_first():
+        forget_job(gallery)
+        _whiten(gallery)
+    hosts.wait("the whitening")
     described = {picture.key for picture in pending} - {skip.path for skip in skipped}
+    searched = SearchedVectors(gallery)
     return Indexed(
         folder=gallery.folder,
         added=len(described),
         present=len(pictures) - len(pending),
         total=len(table),
-        dimension=dimension,
+        dimension=_dimension(gallery),
         not_found=table.not_found if KINDS[options.descriptor].selects else 0,
         skipped=skipped,
-        warnings=SearchedVectors(gallery).warnings,
+        warnings=searched.warnings,
     )
 
 
@@ -224,16 +237,8 @@ def _check_rank(gallery: Gallery, pending: int) -> None:
 def _pending(gallery: Gallery, pictures: list[Labelled]) -> tuple[list[Labelled], list[str]]:
     """Pictures to describe, in order, and the paths of those among them that the gallery knows with another size."""
     known = gallery.whole_table().sizes | {skip.path: skip.bytes for skip in gallery.skipped()}
-    pending = [picture for picture in pictures if known.get(picture.key) != _size(picture)]
+    pending = [picture for picture in pictures if known.get(picture.key) != size_in_bytes(picture)]
     return pending, [picture.key for picture in pending if picture.key in known]
-
-
-def _size(picture: Labelled) -> int:
-    """Bytes of the file; -1 if there is none."""
-    try:
-        return os.stat(picture.source.path).st_size
-    except OSError:
-        return -1
 
 
 def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, pictures: list[Labelled]) -> Codebooks:
@@ -241,132 +246,35 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, pi
     if need is None:
         return Codebooks()
     path = gallery.codebooks_path
-    if not path.exists():
+    if hosts.is_first() and not path.exists():
         if gallery.shards:
             raise UsageError(f"{path}: missing, and the vectors that are there were made with it: use a new folder")
         chosen = choose_pictures([picture.source.name for picture in pictures], seed=options.seed)
         some = [picture for picture in pictures if picture.source.name in chosen]
-        fitter = CodebookFitter([need], options)
-        stream = _open_stream(describer, options, some)
+        fitter = CodebookFitter([need], options, describer.backend)
+        stream = open_stream([picture.source for picture in some], describer, options)
         for batch in stream.batches("fitting the codebook"):
             names = [some[number].source.name if number >= 0 else None for number in batch.indices]
             fitter.add(names, describer.features(batch)[options.layer])
         codebook_files.save(path, fitter.fit())
-    return codebook_files.load(path)
+    hosts.wait("the codebook")
+    return codebook_files.load(hosts.see(path))
 
 
-def _open_stream(
-    describer: Describer,
-    options: IndexOptions,
-    pictures: list[Labelled],
-    journal: Path | None = None,
-    job: str = "",
-) -> SetStream:
-    """The pictures as a stream. Padded shapes are chosen once for a job, and a job that goes on keeps them."""
-    sources = [picture.source for picture in pictures]
-    with tqdm(total=len(sources), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
-        sizes = look_at_sizes(sources, describer, options, bar)
-    counts = count_sizes([sizes])
-    if journal is not None:
-        counts = _kept_counts(journal, job) or counts
-        kept = [[*size, count] for size, count in sorted(counts.items())]
-        write_text(journal, json.dumps({"job": job, "sizes": kept}))
-    bucket = choose_buckets(counts, limit=describer.buckets, step=describer.step)
-    return SetStream(ImageSet("pictures", sources), options, describer, sizes, bucket)
+def _dimension(gallery: Gallery) -> int:
+    """Of the vectors that are searched."""
+    spec = WhitenSpec.parse(gallery.description.whiten)
+    if spec is not None:
+        return spec.dimension
+    return next(vectors.shape[1] for number in gallery.shards if len(vectors := gallery.vectors(number)))
 
 
-def _kept_counts(journal: Path, job: str) -> dict[tuple[int, int], int]:
-    try:
-        kept = json.loads(journal.read_text(encoding="utf-8"))
-        sizes = kept["sizes"] if kept["job"] == job else []
-        return {(int(rows), int(columns)): int(count) for rows, columns, count in sizes}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _write_shards(
-    gallery: Gallery,
-    describer: Describer,
-    options: IndexOptions,
-    pending: list[Labelled],
-    codebooks: Codebooks,
-    job: str,
-) -> None:
-    stream = _open_stream(describer, options, pending, gallery.folder / _JOURNAL, job)
-    following = max(gallery.shards, default=-1) + 1
-    size = gallery.description.shard_size
-    with tqdm(total=len(pending), desc="indexing", unit="picture", disable=None, dynamic_ncols=True) as bar:
-        for shard, first in enumerate(range(0, len(pending), size), following):
-            numbers = range(first, min(first + size, len(pending)))
-            vectors, rows = _describe(stream, describer, options, pending, codebooks, numbers, bar)
-            skipped = [
-                Skip(pending[number].key, pending[number].source.name, _size(pending[number]), stream.skipped[number])
-                for number in numbers
-                if number in stream.skipped
-            ]
-            gallery.write_shard(shard, vectors, rows, skipped)
-
-
-def _describe(
-    stream: SetStream,
-    describer: Describer,
-    options: IndexOptions,
-    pending: list[Labelled],
-    codebooks: Codebooks,
-    numbers: range,
-    bar: tqdm,
-) -> tuple[np.ndarray, list[Row]]:
-    found: dict[int, tuple[np.ndarray, bool, np.ndarray]] = {}
-    name = options.descriptor
-    for batch in stream.batches("indexing", only=numbers, bar=bar):
-        result = describer.describe_one_kind(batch, name, codebooks)
-        for position, number in enumerate(batch.indices.tolist()):
-            if number >= 0:
-                found[number] = result.vectors[name][position], bool(result.found[position]), result.boxes[position]
-    paths = [pending[number].source.path for number in sorted(found)]
-    made = read_ahead(_checksum, paths, workers=os.cpu_count() or 1, ahead=64)
-    checksums = dict(zip(sorted(found), made, strict=True))
-    order = [number for number, checksum in checksums.items() if checksum is not None]
-    stream.skipped |= dict.fromkeys(found.keys() - set(order), "it vanished while it was described")
-    rows = [
-        _row(pending[number], stream.sizes[number], found[number][1], found[number][2], checksum)
-        for number, checksum in checksums.items()
-        if checksum is not None
-    ]
-    return np.stack([found[number][0] for number in order]) if order else np.zeros((0, 0)), rows
-
-
-def _checksum(path: Path) -> str | None:
-    """Of a file; ``None`` if it cannot be read any more."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
-def _row(picture: Labelled, size: tuple[int, int], found: bool, box: np.ndarray, checksum: str) -> Row:
-    rows, columns = size
-    x0, y0, x1, y1 = map(float, box)
-    return Row(
-        path=picture.key,
-        name=os.fsencode(picture.source.name).decode("utf-8", "backslashreplace"),
-        label=picture.label,
-        width=columns,
-        height=rows,
-        found=found,
-        box=(x0, y0, x1, y1) if found else None,
-        bytes=_size(picture),
-        checksum=checksum,
-    )
-
-
-def _whiten(gallery: Gallery) -> int:
-    """Fit the whitening if it is asked for and missing, apply it where it is missing; the searched dimension."""
+def _whiten(gallery: Gallery) -> None:
+    """Fit the whitening if it is asked for and missing, and apply it where it is missing."""
     spec = WhitenSpec.parse(gallery.description.whiten)
     shards = gallery.shards
     if spec is None:
-        return next(vectors.shape[1] for number in shards if len(vectors := gallery.vectors(number)))
+        return
 
     def chunks() -> Iterator[np.ndarray]:
         for number in shards:
@@ -383,4 +291,3 @@ def _whiten(gallery: Gallery) -> int:
             vectors = gallery.vectors(number)
             whitened = post.apply(fitted, vectors) if len(vectors) else np.zeros((0, spec.dimension))
             gallery.write_whitened(number, whitened, checksum)
-    return spec.dimension

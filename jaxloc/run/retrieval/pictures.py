@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxloc.data import Source, find_sets
+from jaxloc.data import Record, Source, find_sets
 from jaxloc.data.coco import Annotated, read_coco
 from jaxloc.errors import UsageError
 
@@ -31,7 +31,9 @@ class Labelled(NamedTuple):
     @property
     def key(self) -> str:
         """The absolute path as text that can be written in any file: what identifies a picture in a gallery."""
-        return os.fsencode(self.source.path).decode("utf-8", "backslashreplace")
+        path = self.source.path
+        place = str(path).encode("utf-8", "surrogateescape") if isinstance(path, Record) else os.fsencode(path)
+        return place.decode("utf-8", "backslashreplace")
 
 
 def path_of(key: str) -> Path:
@@ -65,7 +67,7 @@ def find_pictures(
     if splits and labels is None:
         raise UsageError("a split needs --labels with a COCO file whose images have one")
     sets = find_sets(paths, exclude=exclude)
-    pictures = [Labelled(source, _as_text(source.path.parent.name)) for images in sets for source in images.sources]
+    pictures = [Labelled(source, _own_label(source)) for images in sets for source in images.sources]
     if labels is not None:
         truth = read_coco(labels)
         base = Path(os.path.abspath(labels)).parent
@@ -86,13 +88,20 @@ def find_pictures(
     return sorted(pictures, key=lambda picture: (picture.source.name, str(picture.source.path)))
 
 
+def _own_label(source: Source) -> str | None:
+    """What a picture's place says of it: its label in an archive, or the folder its file lies in."""
+    label = source.label if isinstance(source.path, Record) else source.path.parent.name
+    return None if label is None else _as_text(label)
+
+
 def _as_text(name: str) -> str:
     """A name that can be written in any file, whatever its bytes."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _with_truth(picture: Labelled, truth: dict[str, Annotated], base: Path) -> Labelled:
-    relative = Path(os.path.relpath(picture.source.path, base)).as_posix()
+    path = picture.source.path
+    relative = "" if isinstance(path, Record) else Path(os.path.relpath(path, base)).as_posix()
     known = truth.get(relative) or truth.get(picture.source.name)
     if known is None or len(known.categories) != 1:
         return Labelled(picture.source, None, () if known is None else known.splits)

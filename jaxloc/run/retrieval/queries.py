@@ -5,9 +5,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
-from jaxloc.data import ImageSet, choose_buckets
 from jaxloc.errors import UsageError
 from jaxloc.run.options import Reading
 from jaxloc.run.retrieval import codebooks as codebook_files
@@ -16,7 +14,7 @@ from jaxloc.run.retrieval.descriptors import Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.options import Describing
 from jaxloc.run.retrieval.pictures import Labelled
-from jaxloc.run.stream import SetStream, count_sizes, look_at_sizes
+from jaxloc.run.stream import open_stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +74,8 @@ def describe_queries(
     need = needed_codebook(name, region_whiten=describing.region_whiten)
     codebooks = codebook_files.load(gallery.codebooks_path) if need else Codebooks()
     sources = [picture.source for picture in pictures]
-    with tqdm(total=len(sources), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
-        sizes = look_at_sizes(sources, describer, describing, bar)
-    bucket = choose_buckets(count_sizes([sizes]), limit=describer.buckets, step=describer.step)
     limit = len(sources) if thumbnails else 0
-    stream = SetStream(ImageSet("queries", sources), describing, describer, sizes, bucket, limit)
+    stream = open_stream(sources, describer, describing, name="queries", thumbnails=limit)
     vectors: dict[int, np.ndarray] = {}
     asked: dict[int, Asked] = {}
     for batch in stream.batches("describing"):

@@ -39,6 +39,7 @@ def start(asked: Mapping[str, object]) -> subprocess.Popen:
 
 def _main(asked: dict[str, Any]) -> None:
     from jaxloc.run.retrieval import codebooks, index, post
+    from tests.run import helpers
     from tests.run.retrieval import small
 
     def die(*_: object, **__: object) -> None:
@@ -63,7 +64,7 @@ def _main(asked: dict[str, Any]) -> None:
     places = {"codebook": (codebooks.CodebookFitter, "fit"), "whitening": (post, "apply"), "fitting": (post, "fit")}
     if asked["where"] in places:
         setattr(*places[asked["where"]], die)
-    with small.narrow():
+    with small.narrow(), helpers.one_device():
         options = small.index_options(Path(asked["weights"]), **asked["options"])
         index.index([asked["pictures"]], asked["out"], options)
 

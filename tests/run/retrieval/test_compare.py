@@ -149,12 +149,12 @@ def test_the_classifier_sees_the_picture_the_box_found_and_the_true_box(weights,
         seen.append((int(batch.indices[0]), *boxes[0].tolist()))
         return np.concatenate([batch.indices[:, None] + 1, np.nan_to_num(boxes, nan=-1)], 1).astype(np.float32)
 
-    load = compare_module.load_weights
+    load, fc8 = compare_module.load_weights, {"kernel": np.zeros((5, 5))}
     monkeypatch.setattr(Describer, "classify", classify)
     monkeypatch.setattr(
         compare_module,
         "load_weights",
-        lambda options, layers: (w := load(options, ["pool5"]))._replace(params=dict(w.params, fc8={})),
+        lambda options, layers: (w := load(options, ["pool5"]))._replace(params=dict(w.params, fc8=fc8)),
     )
     names = ["fc8", "fc8_box", "fc8_truth"]
     result = compare([photos], describing(weights), descriptors=names, whitenings=["none"], labels=labels)

@@ -32,7 +32,7 @@ def test_batches_and_threads_do_not_change_what_is_found(made, weights, pictures
 def test_what_is_there_is_neither_read_nor_written_again(gallery, weights, pictures, monkeypatch):
     before = helpers.every_file(gallery)
     times = {path: path.stat().st_mtime_ns for path in gallery.rglob("*") if path.is_file()}
-    monkeypatch.setattr(index_module, "_write_shards", None)
+    monkeypatch.setattr(index_module, "write_shards", None)
     done = index([pictures], gallery, small.index_options(weights))
     assert (done.added, done.present, done.total, done.not_found) == (0, 16, 16, 1)
     assert helpers.every_file(gallery) == before
@@ -192,12 +192,12 @@ def test_what_a_kill_left_is_cleaned_away(made, weights, pictures, tmp_path, fol
     (place / ".00000003.safetensors.0a1b2c3d.part").write_bytes(b"half")
     (gallery / "table" / "00000002-0123456789abcdef.parquet").write_bytes(b"of no shard")
     (gallery / "whitened" / "00000077.safetensors").write_bytes(b"of no shard")
-    (gallery / "job.json").write_text('{"sizes": [[128, 128, 8]]}')
+    (gallery / "job.json").write_text('{"shapes": [[128, 128, 8]]}')
     index([pictures], gallery, small.index_options(weights, whiten="svd-5"))
     assert helpers.every_file(gallery) == before
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"sizes": 3}', '{"sizes": [[1, 2]]}', '{"sizes": [["a", 1, 2]]}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"shapes": 3}', '{"shapes": [[1, 2]]}', '{"shapes": [["a", 1, 2]]}'])
 def test_a_journal_that_is_damaged_is_written_anew(made, weights, pictures, tmp_path, text):
     (tmp_path / "g").mkdir()
     gallery = small.copy(made(), tmp_path / "gallery")
@@ -211,14 +211,14 @@ def test_a_journal_that_is_damaged_is_written_anew(made, weights, pictures, tmp_
 
 def test_a_second_index_at_the_same_time_is_kept_out(gallery, weights, pictures, queries, monkeypatch):
     inside, go_on, failures = threading.Event(), threading.Event(), []
-    write_shards = index_module._write_shards
+    write_shards = index_module.write_shards
 
     def waiting(*arguments):
         inside.set()
         go_on.wait(120)
         write_shards(*arguments)
 
-    monkeypatch.setattr(index_module, "_write_shards", waiting)
+    monkeypatch.setattr(index_module, "write_shards", waiting)
 
     def first():
         try:
@@ -230,9 +230,9 @@ def test_a_second_index_at_the_same_time_is_kept_out(gallery, weights, pictures,
     thread.start()
     try:
         assert inside.wait(120)
-        with pytest.raises(UsageError, match=r"gallery: another process is writing to this gallery: wait until"):
+        with pytest.raises(UsageError, match=r"gallery: another process is writing to this folder: wait until"):
             index([pictures], gallery, small.index_options(weights))
-        with pytest.raises(UsageError, match=r"gallery: another process is writing to this gallery: wait until"):
+        with pytest.raises(UsageError, match=r"gallery: another process is writing to this folder: wait until"):
             remove(gallery, ["cat/0.png"])
     finally:
         go_on.set()

@@ -1,4 +1,4 @@
-"""What holds while a gallery is written to: one writer at a time, and a clear word when the disk refuses."""
+"""What holds while a folder of results is written to: one writer at a time, and a clear word when the disk refuses."""
 
 import contextlib
 import os
@@ -10,7 +10,11 @@ from jaxloc.errors import UsageError
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a second ``index`` out of the folder; the lock ends with the process, however that ends."""
+    """Keep a second writer out of the folder; the lock ends with the process, however that ends.
+
+    Raises:
+        UsageError: another process holds it.
+    """
     try:
         import fcntl
     except ImportError:  # not on this system
@@ -21,7 +25,9 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UsageError(f"{folder}: another process is writing to this gallery: wait until it is done") from error
+            raise UsageError(
+                f"{folder}: another process is writing to this folder: wait until it is done, or use another one"
+            ) from error
         yield
     finally:
         os.close(descriptor)

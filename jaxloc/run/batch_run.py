@@ -1,0 +1,294 @@
+"""One run over image sets: planned, done shard by shard on every device and host, written, and gone on with."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+
+from jaxloc import __version__
+from jaxloc.data import ImageSet
+from jaxloc.errors import UsageError
+from jaxloc.report import parquet
+from jaxloc.report.records import Findings
+from jaxloc.run import hosts, model_file, outputs, parts
+from jaxloc.run.feature_cache import FeatureCache
+from jaxloc.run.fit import MINIMUM_SET, Fitter
+from jaxloc.run.localizer import Localizer, Models
+from jaxloc.run.locate import TOO_FEW, Locator
+from jaxloc.run.model_file import FittedSet, ModelFile
+from jaxloc.run.options import Options
+from jaxloc.run.parts import Parts
+from jaxloc.run.plan import Pictures, Window, default_shard_size, make_windows, plan_buckets
+from jaxloc.run.progress import Progress, progress
+from jaxloc.run.stream import Stream
+from jaxloc.run.writing import disk_errors, locked
+
+DOUBTFUL_CORRELATION = 0.3
+"""Below this correlation with the aggregation map, which side of DDT's first component is object is in doubt."""
+
+
+class BatchRun:
+    """A run over image sets; entered, it holds its folder against other writers.
+
+    Args:
+        sets: the pictures.
+        folder: where results go; ``outputs.prepare`` has made it.
+        engine: the compiled steps.
+        options: the job's.
+        depends: what else the result depends on, by name.
+        overwrite: start over where the folder holds another run.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[ImageSet],
+        folder: Path,
+        engine: Localizer,
+        options: Options,
+        *,
+        depends: Mapping[str, str] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self._pictures = Pictures(sets)
+        self._engine = engine
+        self._options = options
+        self._folder = folder
+        self._parts = Parts(self._folder)
+        self._depends = _how(engine, options, len(self._pictures)) | dict(depends or {})
+        self._overwrite = overwrite
+        self._held = contextlib.ExitStack()
+        self._windows: list[Window] = []
+        self._shapes = ""
+        self._stream: Stream
+        self._cache: FeatureCache
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            if hosts.is_first():
+                stack.enter_context(locked(self._folder))
+            stack.enter_context(disk_errors(self._folder))
+            self._open()
+            self._cache = stack.enter_context(FeatureCache(self._folder, self._options.feature_cache))
+            self._held = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._held.__exit__(*exception)
+
+    def _open(self) -> None:
+        """Go on with the run that is there, or plan and begin a new one."""
+        described = parts.describe_pictures(self._pictures)
+        if hosts.is_first() and self._overwrite:
+            self._parts.clear()
+        hosts.wait("the folder")
+        manifest = self._parts.manifest()
+        if manifest is None:
+            buckets = plan_buckets(self._pictures, self._engine, self._options)
+            if hosts.is_first():
+                self._parts.begin(self._depends, described, buckets)
+        else:
+            parts.check_same(manifest, self._depends, described, self._folder)
+            buckets = parts.kept_buckets(manifest)
+            if hosts.is_first():
+                self._parts.clean()
+        hosts.agree("pictures or options", parts.digest(self._depends, described, buckets))
+        self._shapes = f"{len(buckets.counts)}, {100 * round(buckets.padding, 4):.1f} % of their pixels padding"
+        self._stream = Stream(
+            self._pictures,
+            self._options,
+            self._engine,
+            buckets,
+            thumbnails_wanted=self._options.report_limit,
+        )
+        self._windows = make_windows(
+            self._pictures, sets_together=self._sets_together(), shard_size=self._options.shard_size
+        )
+        if not self._is_found():
+            self._engine.compile(buckets)
+
+    def _sets_together(self) -> int:
+        """Sets whose moments fit into the memory given; all of them where nothing is fitted."""
+        if self._options.method == "scda":
+            return max(1, len(self._pictures.sets))
+        dimensions = self._engine.dimensions
+        return max(1, self._options.moments_memory // sum(8 * (d * d + d) for d in dimensions))
+
+    def _is_found(self, window: Window | None = None) -> bool:
+        windows = self._windows if window is None else [window]
+        return all(self._parts.found(shard.number).exists() for one in windows for shard in one.shards)
+
+    def colocalize(self, before: Mapping[str, FittedSet]) -> Findings:
+        """Fit each window's sets, and find the object in their pictures.
+
+        Args:
+            before: earlier fits by set, whose moments are added to.
+        """
+        fitter = Fitter(
+            self._pictures,
+            self._stream,
+            self._engine,
+            self._options.sign,
+            self._parts,
+            self._cache,
+            before,
+            self._as_file,
+        )
+        if self._finished():
+            return dataclasses.replace(self._findings(self._warnings()), finished_before=True)
+        with self._progress("fitting") as fitting, self._progress("locating") as locating:
+            for window in self._windows:
+                if self._is_found(window) and self._parts.fitted(window.number).exists():
+                    continue
+                self._locate(window, fitter.fit_window(window, fitting), locating)
+                self._cache.clear()
+        hosts.wait("what was found")
+        files = [self._parts.fitted(window.number) for window in self._windows]
+        fitted = model_file.JoinedSets(files, before)
+        if not fitted and any(item.reason == TOO_FEW for item in self._findings([]).skipped):
+            raise self._nothing(
+                f"DDT needs at least {MINIMUM_SET} readable pictures in a set, and no set has them: add pictures, "
+                "or use `jaxloc localize`"
+            )
+        names = [images.name for images in self._pictures.sets if images.name in fitted]
+        return self._finish(lambda: _doubts(self._findings([]), names, fitted), self._as_file(fitted))
+
+    def localize(self) -> Findings:
+        """Find the object of each picture on its own."""
+        return self._one_pass(None, {})
+
+    def apply(self, fitted: Mapping[int, FittedSet]) -> Findings:
+        """Find the object in pictures of sets that are fitted already, by the set's number."""
+        models = {number: jax.device_get(fit.models) for number, fit in fitted.items()}
+        return self._one_pass(models, {self._pictures.sets[number].name: fit for number, fit in fitted.items()})
+
+    def _one_pass(self, models: Mapping[int, Models] | None, fitted: Mapping[str, FittedSet]) -> Findings:
+        if self._finished():
+            return dataclasses.replace(self._findings(self._warnings()), finished_before=True)
+        with self._progress("locating") as shown:
+            for window in self._windows:
+                self._locate(window, models, shown)
+        hosts.wait("what was found")
+        return self._finish(lambda: _doubts(self._findings([]), list(fitted), fitted))
+
+    def _locate(self, window: Window, models: Mapping[int, Models] | None, shown: Progress) -> None:
+        locator = Locator(
+            self._pictures, self._stream, self._engine, self._options, self._parts, self._cache, self._folder
+        )
+        for shard in hosts.share(window.shards):
+            locator.locate_shard(shard, models, shown)
+
+    def _progress(self, purpose: str) -> contextlib.AbstractContextManager[Progress]:
+        mine = sum(len(shard.pictures) for window in self._windows for shard in hosts.share(window.shards))
+        return progress(purpose, mine)
+
+    def _finished(self) -> bool:
+        """Whether an earlier run has written everything."""
+        manifest = self._parts.manifest() or {}
+        fitted = self._options.method != "scda" and "model" not in self._depends
+        names = ["annotations.json", "report.html", *(["model.safetensors"] if fitted else [])]
+        there = all((self._folder / name).exists() for name in names)
+        return bool(manifest.get("finished")) and there and self._is_found()
+
+    def _warnings(self) -> list[str]:
+        return list((self._parts.manifest() or {}).get("warnings", []))
+
+    def _findings(self, warnings: list[str]) -> Findings:
+        files = [hosts.see(self._parts.found(shard.number)) for window in self._windows for shard in window.shards]
+        names = [images.name for images in self._pictures.sets]
+        return Findings(
+            title=", ".join(names[:3]) + (f" and {len(names) - 3} more sets" if len(names) > 3 else ""),
+            method=self._options.method,
+            settings=_settings(self._engine, self._options) | {"padded shapes": self._shapes, "jaxloc": __version__},
+            pictures=parquet.Pictures(files),
+            skipped=parquet.SkippedPictures(files),
+            warnings=warnings,
+        )
+
+    def _finish(self, doubts: Callable[[], list[str]], model: ModelFile | None = None) -> Findings:
+        """Write what there is one of from the shards of all hosts."""
+        found = self._findings([])
+        if not len(found.pictures):
+            reasons = "; ".join(f"{item.name}: {item.reason}" for item in found.skipped[:3])
+            number = len(found.skipped)
+            raise self._nothing(f"no readable picture among {number} ({reasons}{' …' if number > 3 else ''})")
+        if hosts.is_first():
+            warnings = doubts()
+            outputs.write(self._folder, self._findings(warnings), model=model, limit=self._options.report_limit)
+            self._parts.finish(warnings)
+        hosts.wait("the results")
+        return self._findings(self._warnings())
+
+    def _nothing(self, message: str) -> UsageError:
+        """The error of a run that found nothing, of which nothing is kept."""
+        if hosts.is_first():
+            self._parts.clear()
+        return UsageError(message)
+
+    def _as_file(self, fitted: Mapping[str, FittedSet]) -> ModelFile:
+        return ModelFile(
+            sets=fitted,
+            method=self._options.method,
+            layers=self._engine.layers,
+            sign=self._options.sign,
+            max_side=self._options.max_side,
+            architecture=self._engine.weights.network.architecture,
+            weights_checksum=self._engine.weights.checksum,
+        )
+
+
+def _doubts(findings: Findings, names: Sequence[str], fitted: Mapping[str, FittedSet]) -> list[str]:
+    """What should make the user doubt which side of a set's first component is object."""
+    cure = "look at the report, and compare with another --sign"
+    shares: dict[str, tuple[float, int]] = {}
+    for finding in findings.light() if names else ():
+        total, number = shares.get(finding.category, (0.0, 0))
+        shares[finding.category] = total + (finding.noise_score or 0), number + 1
+    doubts = []
+    for name in names:
+        weak = {layer: float(model.correlation[0]) for layer, model in fitted[name].models.items()}
+        weak = {layer: value for layer, value in weak.items() if abs(value) < DOUBTFUL_CORRELATION}
+        total, number = shares.get(name, (0.0, 1))
+        if weak:
+            values = ", ".join(f"{value:.2f} at {layer}" for layer, value in weak.items())
+            doubts.append(
+                f"{name}: which side of the first component is object is in doubt, it hardly correlates with the "
+                f"aggregation map ({values}); {cure}"
+            )
+        elif total / number > 0.5:
+            doubts.append(
+                f"{name}: {100 * total / number:.0f} % of all cells are positive, so what was found may be what "
+                f"surrounds the object; {cure}"
+            )
+    return doubts
+
+
+def _settings(engine: Localizer, options: Options) -> dict[str, str]:
+    """What the result depends on, for people."""
+    settings = {
+        "method": options.method,
+        "weights": f"{engine.weights.network.architecture} ({engine.weights.source})",
+        "weights checksum": engine.weights.checksum,
+        "layer": " and ".join(engine.layers),
+        "shorter side at most": f"{options.max_side} pixels" if options.max_side else "unlimited",
+        "connectivity": str(options.connectivity),
+        "computed in": options.dtype,
+    }
+    if options.method != "scda":
+        settings |= {"sign rule": options.sign, "noise threshold": f"{options.noise_threshold:g}"}
+    return settings
+
+
+def _how(engine: Localizer, options: Options, number: int) -> dict[str, str]:
+    """What the bytes of a run depend on beside its pictures."""
+    return _settings(engine, options) | {
+        "jaxloc": __version__,
+        "convolution": options.conv,
+        "batch size": str(engine.batch),
+        "shard size": str(options.shard_size or default_shard_size(number)),
+        "memory for moments": str(options.moments_memory),
+        "report limit": str(options.report_limit),
+        "overlays": "yes" if options.overlays else "no",
+    }

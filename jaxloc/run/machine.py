@@ -1,0 +1,62 @@
+"""What a process sets up before its first run: hosts, the compile cache, a profile."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from jaxloc.errors import UsageError
+from jaxloc.models import cache_folder
+from jaxloc.run import hosts
+
+
+def compile_cache(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Keep compiled programs in a folder from now on, so that a later process need not compile them again.
+
+    Whoever can write to the folder can run code in the processes that read it, so it is made for its owner alone.
+
+    Args:
+        folder: where; ``None`` means ``xla`` in jaxloc's cache folder.
+
+    Raises:
+        UsageError: it cannot be made, or others may write to it.
+    """
+    folder = cache_folder() / "xla" if folder is None else Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = folder.stat()
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot hold compiled programs ({error.strerror}): name another folder") from error
+    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
+        raise UsageError(
+            f"{folder}: others may write to this folder, and could so run code as you: make it yours alone with "
+            f"chmod 700, or name another one"
+        )
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    return folder
+
+
+@contextlib.contextmanager
+def set_up(
+    *, distributed: bool = False, cache: str | os.PathLike[str] | None = None, profile: Path | None = None
+) -> Iterator[None]:
+    """Join the other hosts, keep compiled programs, and write a trace of the block; in this order.
+
+    Args:
+        distributed: this process is one of several, see ``hosts.join``.
+        cache: folder of compiled programs; ``"none"`` keeps none, ``None`` takes the default.
+        profile: folder for a trace that TensorBoard, XProf and Perfetto show.
+    """
+    if distributed:
+        hosts.join()
+    if cache != "none":
+        try:
+            compile_cache(cache)
+        except UsageError:
+            if cache is not None:
+                raise  # asked for; the default is a convenience that a read-only home may go without
+    with jax.profiler.trace(profile) if profile is not None else contextlib.nullcontext():
+        yield

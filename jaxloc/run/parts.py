@@ -1,0 +1,154 @@
+"""The part files of a run: what is done of it, so that a run that was killed goes on, and ends with the same bytes."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxloc._files import write_text
+from jaxloc.data import Buckets
+from jaxloc.errors import UsageError
+from jaxloc.run.outputs import PARTS
+from jaxloc.run.plan import Pictures, buckets_from_json, buckets_to_json
+
+_FORMAT = "jaxloc-run-1"
+_HOLDS = {"settings", "pictures", "step", "padding", "shapes"}
+_COUNTED = 100_000
+"""Up to so many pictures, a run notices that one of them has another size in bytes than before."""
+
+
+class Parts:
+    """The folder of a run's part files, with the run's manifest.
+
+    Args:
+        out: the folder of the results.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out / PARTS
+        self._manifest_path = self.folder / "run.json"
+
+    def sums(self, shard: int) -> Path:
+        """The moments of a shard."""
+        return self.folder / f"moments-{shard:05d}.safetensors"
+
+    def fitted(self, window: int) -> Path:
+        """What was fitted to a window's sets."""
+        return self.folder / f"fitted-{window:05d}.safetensors"
+
+    def counts(self, shard: int) -> Path:
+        """Positive cells of a shard's sets."""
+        return self.folder / f"counts-{shard:05d}.safetensors"
+
+    def found(self, shard: int) -> Path:
+        """What was found in a shard."""
+        return self.folder / f"found-{shard:05d}.parquet"
+
+    def manifest(self) -> dict[str, Any] | None:
+        """What the run in this folder depends on; ``None`` if there is none.
+
+        Raises:
+            UsageError: it is damaged.
+        """
+        try:
+            kept = json.loads(self._manifest_path.read_text(encoding="utf-8"))
+            if kept["format"] != _FORMAT:
+                raise ValueError(f"of format {kept['format']}")
+            if missing := _HOLDS - kept.keys():
+                raise ValueError(f"without {', '.join(sorted(missing))}")
+            return kept
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{self._manifest_path}: not a run's manifest ({error}): start over with --overwrite"
+            ) from error
+
+    def begin(self, settings: Mapping[str, str], pictures: Mapping[str, Any], buckets: Buckets) -> None:
+        """Write the manifest of a new run."""
+        self._write({"format": _FORMAT, "settings": dict(settings), "pictures": pictures} | buckets_to_json(buckets))
+
+    def finish(self, warnings: list[str]) -> None:
+        """Note that everything is written, and drop the parts that nobody needs any more."""
+        manifest = self.manifest() or {}
+        self._write(manifest | {"warnings": warnings, "finished": True})
+        for path in self._all():
+            if not path.name.startswith("found-") or ".partial" in path.name:
+                path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Drop a run."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+    def clean(self) -> None:
+        """Drop what a kill left half written."""
+        for path in self.folder.glob(".*.part"):
+            path.unlink(missing_ok=True)
+
+    def _all(self) -> Iterator[Path]:
+        for kind in ("moments", "fitted", "counts", "found"):
+            yield from self.folder.glob(f"{kind}-*")
+
+    def _write(self, manifest: dict[str, Any]) -> None:
+        write_text(self._manifest_path, json.dumps(manifest, indent=1) + "\n")
+
+
+def partial(path: Path) -> Path:
+    """Where a part is kept that was stopped in the middle."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def describe_pictures(pictures: Pictures) -> dict[str, Any]:
+    """How many pictures there are, and a digest of their names, sets and (if they are not too many) sizes in bytes."""
+    digest = hashlib.sha256()
+    counted = len(pictures) <= _COUNTED
+    for images in pictures.sets:
+        digest.update(f"{images.name}\0{len(images.sources)}\0".encode("utf-8", "surrogateescape"))
+        for source in images.sources:
+            digest.update(
+                f"{source.name}\0{_bytes(source.path) if counted else ''}\n".encode("utf-8", "surrogateescape")
+            )
+    return {"number": len(pictures), "digest": digest.hexdigest()}
+
+
+def _bytes(path: Any) -> int:
+    """Bytes of a local file; -1 where that cannot be told."""
+    try:
+        return os.stat(path).st_size if isinstance(path, os.PathLike) else -1
+    except OSError:
+        return -1
+
+
+def check_same(
+    manifest: Mapping[str, Any], settings: Mapping[str, str], pictures: Mapping[str, Any], out: Path
+) -> None:
+    """Raise ``UsageError`` naming what differs unless a run is the one asked for."""
+    cure = "use the same, choose another --out, or start over with --overwrite"
+    made = manifest["settings"]
+    for name in [*made, *(name for name in settings if name not in made)]:
+        if made.get(name) != settings.get(name):
+            raise UsageError(
+                f"{out}: holds a run with {name} {made.get(name, 'unset')}, and {settings.get(name, 'unset')} is asked "
+                f"for: {cure}"
+            )
+    if dict(manifest["pictures"]) != dict(pictures):
+        number = manifest["pictures"]["number"]
+        raise UsageError(
+            f"{out}: holds a run on other pictures ({number:,} then, {pictures['number']:,} now, or some have "
+            f"changed): {cure}"
+        )
+
+
+def digest(settings: Mapping[str, str], pictures: Mapping[str, Any], buckets: Buckets) -> bytes:
+    """What all hosts of a run must have in common."""
+    text = json.dumps([dict(settings), dict(pictures), buckets_to_json(buckets)], sort_keys=True)
+    return hashlib.sha256(text.encode()).digest()
+
+
+def kept_buckets(manifest: Mapping[str, Any]) -> Buckets:
+    """The padded shapes of a run that goes on."""
+    return buckets_from_json(dict(manifest))

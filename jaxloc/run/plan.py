@@ -1,0 +1,174 @@
+"""What a run does in which order: windows of image sets, shards of pictures, padded shapes.
+
+A plan follows from the pictures and the options alone, not from devices, hosts or what was done before, so that
+every run of it gives the same bytes.
+"""
+
+import bisect
+import dataclasses
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxloc import _interrupts
+from jaxloc.data import Buckets, ImageSet, Source, choose_buckets, read_size
+from jaxloc.data.ahead import read_ahead
+from jaxloc.run.engine import Engine
+from jaxloc.run.options import Reading, workers_of
+
+_SAMPLE = 8192
+"""Pictures whose sizes are looked at, evenly spread, to choose the padded shapes."""
+_SHARDS, _SMALLEST, _LARGEST = 16, 64, 4096
+"""A run is cut into about so many shards, of at least and at most so many pictures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Pictures that are done, and written, together.
+
+    Attributes:
+        number: in the run, from 0.
+        pictures: their numbers in the run.
+    """
+
+    number: int
+    pictures: range
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Consecutive image sets that are fitted together.
+
+    Attributes:
+        number: in the run, from 0.
+        sets: their numbers.
+        shards: of their pictures, in order.
+    """
+
+    number: int
+    sets: range
+    shards: tuple[Shard, ...]
+
+
+class Pictures(Sequence[Source]):
+    """All pictures of a run, set after set, by number.
+
+    Args:
+        sets: in order of name.
+    """
+
+    def __init__(self, sets: Sequence[ImageSet]) -> None:
+        self.sets = sets
+        self.starts = [0, *itertools.accumulate(len(images.sources) for images in sets)]
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def __getitem__(self, number):  # type: ignore[no-untyped-def]
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(number)
+        number %= len(self)
+        which = self.set_of(number)
+        return self.sets[which].sources[number - self.starts[which]]
+
+    def set_of(self, number: int) -> int:
+        """The set a picture belongs to."""
+        return bisect.bisect_right(self.starts, number) - 1
+
+    def of_set(self, which: int) -> range:
+        """Numbers of a set's pictures."""
+        return range(self.starts[which], self.starts[which + 1])
+
+
+def make_windows(pictures: Pictures, *, sets_together: int, shard_size: int | None) -> list[Window]:
+    """Cut a run into windows of at most so many sets, and each window into shards.
+
+    Args:
+        pictures: of the run.
+        sets_together: sets whose moments may be held at once.
+        shard_size: pictures in a shard; ``None`` chooses by their number.
+    """
+    size = shard_size or default_shard_size(len(pictures))
+    windows: list[Window] = []
+    shards = 0
+    for number, first in enumerate(range(0, len(pictures.sets), sets_together)):
+        sets = range(first, min(first + sets_together, len(pictures.sets)))
+        start, stop = pictures.starts[sets.start], pictures.starts[sets.stop]
+        cut = [range(begin, min(begin + size, stop)) for begin in range(start, stop, size)]
+        windows.append(Window(number, sets, tuple(Shard(shards + i, some) for i, some in enumerate(cut))))
+        shards += len(cut)
+    return windows
+
+
+def default_shard_size(number: int) -> int:
+    """A power of two that cuts so many pictures into about 16 shards, between 64 and 4,096."""
+    wanted = max(1, -(-number // _SHARDS))
+    return min(max(1 << (wanted - 1).bit_length(), _SMALLEST), _LARGEST)
+
+
+def look_at_sizes(sources: Sequence[Source], engine: Engine, options: Reading, bar: tqdm | None = None) -> np.ndarray:
+    """Rows and columns of each picture as its header says, int32 ``[n, 2]``; 0 if unreadable or too small.
+
+    Args:
+        sources: the pictures.
+        engine: says which are too small.
+        options: the job's.
+        bar: a progress bar to move on.
+    """
+    sizes = np.zeros((len(sources), 2), np.int32)
+
+    def look(source: Source) -> tuple[int, int] | None:
+        return read_size(source.path, shorter_side=options.max_side or None)
+
+    workers = workers_of(options)
+    for number, size in enumerate(read_ahead(look, sources, workers=workers, ahead=64 * workers)):
+        _interrupts.check()
+        if bar is not None:
+            bar.update()
+        if size is not None and min(size) >= engine.minimum_side:
+            sizes[number] = size
+    return sizes
+
+
+def plan_buckets(sources: Sequence[Source], engine: Engine, options: Reading) -> Buckets:
+    """Padded shapes for pictures, chosen from the sizes of an evenly spread sample of them.
+
+    Args:
+        sources: all pictures of the job.
+        engine: says how many shapes there may be.
+        options: the job's.
+    """
+    chosen = range(0, len(sources), max(1, -(-len(sources) // _SAMPLE)))
+    sample = [sources[number] for number in chosen] if len(chosen) < len(sources) else sources
+    with tqdm(total=len(sample), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
+        sizes = look_at_sizes(sample, engine, options, bar)
+    scale = len(sources) / max(1, len(sample))
+    counts = {size: math.ceil(count * scale) for size, count in count_sizes([sizes]).items()}
+    return choose_buckets(counts, limit=engine.buckets, step=engine.step, compilation=engine.compilation)
+
+
+def count_sizes(sizes: Iterable[np.ndarray]) -> dict[tuple[int, int], int]:
+    """How many pictures there are of each size, without those of no size."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for some in sizes:
+        counts.update((int(rows), int(columns)) for rows, columns in some if rows)
+    return dict(counts)
+
+
+def buckets_to_json(buckets: Buckets) -> dict[str, Any]:
+    """Buckets as JSON holds them."""
+    shapes = [[*shape, count] for shape, count in sorted(buckets.counts.items())]
+    return {"step": buckets.step, "padding": round(buckets.padding, 4), "shapes": shapes}
+
+
+def buckets_from_json(kept: dict[str, Any]) -> Buckets:
+    """The inverse of ``buckets_to_json``."""
+    counts = {(int(rows), int(columns)): int(count) for rows, columns, count in kept["shapes"]}
+    return Buckets(counts, int(kept["step"]), float(kept["padding"]))

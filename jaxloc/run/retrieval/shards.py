@@ -1,0 +1,173 @@
+"""The shards of a gallery that an ``index`` makes: planned once, so that a run that goes on makes the same."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxloc._files import write_text
+from jaxloc.data import Buckets, Record
+from jaxloc.data.ahead import read_ahead
+from jaxloc.run import hosts
+from jaxloc.run.plan import buckets_from_json, buckets_to_json, plan_buckets
+from jaxloc.run.progress import Progress, progress
+from jaxloc.run.retrieval.describing import Describer
+from jaxloc.run.retrieval.descriptors import Codebooks
+from jaxloc.run.retrieval.gallery import Gallery, Skip
+from jaxloc.run.retrieval.options import IndexOptions
+from jaxloc.run.retrieval.pictures import Labelled
+from jaxloc.run.retrieval.tables import Row
+from jaxloc.run.stream import Stream
+
+_JOURNAL = "job.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Pictures that are described and where their shards begin.
+
+    Attributes:
+        pictures: that the gallery did not hold when the job began.
+        first: the number of the first shard.
+        buckets: the padded shapes.
+    """
+
+    pictures: Sequence[Labelled]
+    first: int
+    buckets: Buckets
+
+    @classmethod
+    def begin(
+        cls, gallery: Gallery, describer: Describer, options: IndexOptions, pictures: Sequence[Labelled]
+    ) -> "Job":
+        """Plan a job, or take up the plan of one on the same pictures that was killed."""
+        journal = gallery.folder / _JOURNAL
+        digest = hashlib.sha256("\n".join(picture.key for picture in pictures).encode()).hexdigest()
+        kept = _read(journal, digest)
+        first = max(gallery.shards, default=-1) + 1 if kept is None else kept[0]
+        before = [number for number in gallery.shards if number < first]
+        known = {path for number in before for path in gallery.table(number).paths}
+        known |= {skip.path for skip in gallery.skipped(before)}
+        pending = [picture for picture in pictures if picture.key not in known]
+        buckets = plan_buckets([picture.source for picture in pending], describer, options) if kept is None else kept[1]
+        hosts.wait("the plan")
+        if hosts.is_first():
+            write_text(journal, json.dumps({"job": digest, "first": first} | buckets_to_json(buckets)))
+        return cls(pending, first, buckets)
+
+
+def forget_job(gallery: Gallery) -> None:
+    """Drop the plan of a job: it is done, or what it had planned no longer fits."""
+    (gallery.folder / _JOURNAL).unlink(missing_ok=True)
+
+
+def _read(journal: Path, digest: str) -> tuple[int, Buckets] | None:
+    try:
+        kept = json.loads(journal.read_text(encoding="utf-8"))
+        return (int(kept["first"]), buckets_from_json(kept)) if kept["job"] == digest else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_shards(gallery: Gallery, describer: Describer, options: IndexOptions, job: Job, codebooks: Codebooks) -> None:
+    """Describe the pictures of this host's shards, and write each shard that is not there yet."""
+    pending = job.pictures
+    describer.compile(job.buckets)
+    stream = Stream([picture.source for picture in pending], options, describer, job.buckets)
+    size = gallery.description.shard_size
+    there = set(gallery.shards)
+    shards = [
+        (job.first + i, range(start, min(start + size, len(pending))))
+        for i, start in enumerate(range(0, len(pending), size))
+    ]
+    mine = hosts.share(shards)
+    total = sum(len(numbers) for _, numbers in mine)
+    with progress("indexing", total) as shown:
+        for shard, numbers in mine:
+            if shard in there:
+                shown.update(len(numbers))
+                continue
+            vectors, rows = _describe(stream, describer, options, pending, codebooks, numbers, shown)
+            skipped = [
+                Skip(
+                    pending[number].key,
+                    pending[number].source.name,
+                    size_in_bytes(pending[number]),
+                    stream.skipped[number],
+                )
+                for number in numbers
+                if number in stream.skipped
+            ]
+            gallery.write_shard(shard, vectors, rows, skipped)
+            stream.forget(numbers)
+
+
+def size_in_bytes(picture: Labelled) -> int:
+    """Bytes of the picture's file or record; -1 if there is none, or they cannot be told."""
+    path = picture.source.path
+    if isinstance(path, Record):
+        return -1 if path.size_in_bytes is None else path.size_in_bytes
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+def _describe(
+    stream: Stream,
+    describer: Describer,
+    options: IndexOptions,
+    pending: Sequence[Labelled],
+    codebooks: Codebooks,
+    numbers: range,
+    shown: Progress,
+) -> tuple[np.ndarray, list[Row]]:
+    found: dict[int, tuple[np.ndarray, bool, np.ndarray]] = {}
+    name = options.descriptor
+    for batch in stream.batches("indexing", only=numbers, bar=shown):
+        result = describer.describe_one_kind(batch, name, codebooks)
+        for position, number in enumerate(batch.indices.tolist()):
+            if number >= 0:
+                found[number] = result.vectors[name][position], bool(result.found[position]), result.boxes[position]
+    paths = [pending[number].source.path for number in sorted(found)]
+    made = read_ahead(_checksum, paths, workers=os.cpu_count() or 1, ahead=64)
+    checksums = dict(zip(sorted(found), made, strict=True))
+    order = [number for number, checksum in checksums.items() if checksum is not None]
+    stream.skipped |= dict.fromkeys(found.keys() - set(order), "it vanished while it was described")
+    rows = [
+        _row(pending[number], stream.sizes[number], found[number][1], found[number][2], checksum)
+        for number, checksum in checksums.items()
+        if checksum is not None
+    ]
+    return np.stack([found[number][0] for number in order]) if order else np.zeros((0, 0)), rows
+
+
+def _checksum(path: Path | Record) -> str | None:
+    """Of a file or record; ``None`` if it cannot be read any more."""
+    try:
+        if isinstance(path, Record):
+            return hashlib.sha256(path.read()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _row(picture: Labelled, size: tuple[int, int], found: bool, box: np.ndarray, checksum: str) -> Row:
+    rows, columns = size
+    x0, y0, x1, y1 = map(float, box)
+    return Row(
+        path=picture.key,
+        name=os.fsencode(picture.source.name).decode("utf-8", "backslashreplace"),
+        label=picture.label,
+        width=columns,
+        height=rows,
+        found=found,
+        box=(x0, y0, x1, y1) if found else None,
+        bytes=size_in_bytes(picture),
+        checksum=checksum,
+    )

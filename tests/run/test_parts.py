@@ -1,0 +1,105 @@
+"""The part files of a run and its manifest."""
+
+from pathlib import Path
+
+import pytest
+
+from jaxloc.data import Buckets, ImageSet, Source
+from jaxloc.errors import UsageError
+from jaxloc.run import parts
+from jaxloc.run.parts import Parts
+from jaxloc.run.plan import Pictures
+
+SETTINGS = {"method": "ddt", "layer": "relu5_3"}
+BUCKETS = Buckets({(64, 48): 3, (32, 32): 1}, 8)
+
+
+def pictures(folder: Path, *names: str, category: str = "cat", size: int = 5) -> Pictures:
+    for name in names:
+        (folder / name).write_bytes(b"x" * size)
+    return Pictures([ImageSet(category, [Source(folder / name, name) for name in names])])
+
+
+@pytest.fixture
+def begun(tmp_path):
+    made = Parts(tmp_path)
+    made.begin(SETTINGS, {"number": 2, "digest": "ab"}, BUCKETS)
+    return made
+
+
+def test_where_there_is_no_run_there_is_no_manifest(tmp_path):
+    assert Parts(tmp_path).manifest() is None
+
+
+def test_a_run_is_known_again(begun, tmp_path):
+    manifest = Parts(tmp_path).manifest()
+    parts.check_same(manifest, SETTINGS, {"number": 2, "digest": "ab"}, tmp_path)
+    kept = parts.kept_buckets(manifest)
+    assert (kept.counts, kept.step) == (BUCKETS.counts, BUCKETS.step)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "ddt", "layer": "relu5_2"}, "a run with layer relu5_3, and relu5_2 is asked for"),
+        ({"method": "ddt"}, "a run with layer relu5_3, and unset is asked for"),
+        (SETTINGS | {"updates": "abc"}, "a run with updates unset, and abc is asked for"),
+    ],
+)
+def test_the_setting_that_differs_is_named(begun, tmp_path, settings, message):
+    with pytest.raises(UsageError, match=f"{message}: use the same, choose another --out, or start over with --over"):
+        parts.check_same(begun.manifest(), settings, {"number": 2, "digest": "ab"}, tmp_path)
+
+
+def test_finishing_drops_the_parts_that_nobody_needs(begun):
+    kept = [begun.found(0), begun.found(1)]
+    dropped = [begun.sums(0), begun.fitted(0), begun.counts(0), *map(parts.partial, (begun.sums(1), begun.found(2)))]
+    for path in kept + dropped:
+        path.touch()
+    begun.finish(["doubtful"])
+    assert set(begun.folder.iterdir()) == {*kept, begun.folder / "run.json"}
+    assert begun.manifest()["finished"] is True
+    assert begun.manifest()["warnings"] == ["doubtful"]
+    assert begun.manifest()["settings"] == SETTINGS
+
+
+def test_cleaning_drops_what_a_kill_left_half_written_and_nothing_else(begun):
+    kept = [begun.found(0), parts.partial(begun.found(1)), begun.sums(0)]
+    for path in [*kept, begun.folder / ".found-00001.parquet.0a1b.part"]:
+        path.touch()
+    begun.clean()
+    assert set(begun.folder.iterdir()) == {*kept, begun.folder / "run.json"}
+
+
+def test_clearing_drops_the_run(begun, tmp_path):
+    begun.found(0).touch()
+    for _ in range(2):
+        begun.clear()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_are_described_by_names_sets_order_and_sizes(tmp_path):
+    described = parts.describe_pictures(pictures(tmp_path, "a", "b"))
+    assert described["number"] == 2
+    assert described == parts.describe_pictures(pictures(tmp_path, "a", "b"))
+    others = [
+        pictures(tmp_path, "b", "a"),
+        pictures(tmp_path, "a", "c"),
+        pictures(tmp_path, "a"),
+        pictures(tmp_path, "a", "b", category="dog"),
+    ]
+    for other in others:
+        assert parts.describe_pictures(other) != described
+    assert parts.describe_pictures(pictures(tmp_path, "a", "b", size=6)) != described
+
+
+def test_of_many_pictures_the_sizes_are_not_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "_COUNTED", 1)
+    described = parts.describe_pictures(pictures(tmp_path, "a", "b"))
+    assert parts.describe_pictures(pictures(tmp_path, "a", "b", size=6)) == described
+
+
+def test_a_picture_that_is_gone_is_described_all_the_same(tmp_path):
+    gone = pictures(tmp_path, "a")
+    (tmp_path / "a").unlink()
+    assert parts.describe_pictures(gone)["number"] == 1

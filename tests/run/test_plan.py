@@ -1,0 +1,108 @@
+"""Windows of sets, shards of pictures and padded shapes."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from jaxloc.data import ImageSet, Source
+from jaxloc.run import Options, plan
+from jaxloc.run.plan import Pictures, default_shard_size, make_windows, plan_buckets
+
+
+def sets_of(lengths) -> list[ImageSet]:
+    return [
+        ImageSet(f"{which:03d}", [Source(Path(f"{which}/{number}"), f"{which}/{number}") for number in range(length)])
+        for which, length in enumerate(lengths)
+    ]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=12),
+    together=st.integers(1, 14),
+    size=st.none() | st.integers(1, 30),
+)
+def test_windows_and_shards_hold_every_set_and_picture_once_and_in_order(lengths, together, size):
+    pictures = Pictures(sets_of(lengths))
+    windows = make_windows(pictures, sets_together=together, shard_size=size)
+    shards = [shard for window in windows for shard in window.shards]
+    assert [window.number for window in windows] == list(range(len(windows)))
+    assert [which for window in windows for which in window.sets] == list(range(len(lengths)))
+    assert [shard.number for shard in shards] == list(range(len(shards)))
+    assert [number for shard in shards for number in shard.pictures] == list(range(sum(lengths)))
+    assert max(len(window.sets) for window in windows) <= together
+    assert max(len(shard.pictures) for shard in shards) <= (size or default_shard_size(sum(lengths)))
+    for window in windows:
+        own = {pictures.set_of(number) for shard in window.shards for number in shard.pictures}
+        assert own == set(window.sets)
+
+
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=12))
+def test_pictures_are_those_of_the_sets_one_after_another(lengths):
+    sets = sets_of(lengths)
+    pictures = Pictures(sets)
+    assert list(pictures) == [source for images in sets for source in images.sources]
+    assert pictures[1:4] == list(pictures)[1:4]
+    assert pictures[-1] == sets[-1].sources[-1]
+    for which, images in enumerate(sets):
+        assert [pictures[number] for number in pictures.of_set(which)] == list(images.sources)
+        assert {pictures.set_of(number) for number in pictures.of_set(which)} == {which}
+    with pytest.raises(IndexError):
+        pictures[len(pictures)]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "size"), [(1, 64), (1024, 64), (1025, 128), (20_000, 2048), (65_536, 4096), (40_000_000, 4096)]
+)
+def test_a_run_is_cut_into_about_sixteen_shards_within_limits(pictures, size):
+    assert default_shard_size(pictures) == size
+
+
+@pytest.fixture
+def engine():
+    return SimpleNamespace(buckets=4, step=8, minimum_side=16, compilation=0)
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """Twelve pictures of three shapes, one that is too small and one that is none."""
+    made = []
+    for number in range(14):
+        path = tmp_path / f"{number:02d}.png"
+        Image.new("RGB", [(64, 48), (48, 64), (40, 40)][number % 3] if number != 12 else (90, 15)).save(path)
+        made.append(Source(path, path.name))
+    made[13].path.write_bytes(b"none")
+    return made
+
+
+def test_padded_shapes_are_chosen_from_the_sizes_of_all_pictures(engine, sources):
+    buckets = plan_buckets(sources, engine, Options())
+    assert dict(buckets.counts) == {(48, 64): 4, (64, 48): 4, (40, 40): 4}
+
+
+def test_of_many_pictures_a_sample_is_looked_at_and_counted_for_all(engine, sources, monkeypatch):
+    monkeypatch.setattr(plan, "_SAMPLE", 7)
+    looked = []
+    read_size = plan.read_size
+    monkeypatch.setattr(plan, "read_size", lambda path, **options: (looked.append(path), read_size(path, **options))[1])
+    buckets = plan_buckets(sources, engine, Options())
+    assert len(looked) == 7
+    assert sum(buckets.counts.values()) == 12
+    assert set(buckets.counts) == {(48, 64), (64, 48), (40, 40)}
+
+
+def test_sizes_of_pictures_that_cannot_be_used_are_zero(engine, sources):
+    sizes = plan.look_at_sizes(sources[11:], engine, Options())
+    np.testing.assert_array_equal(sizes, [[40, 40], [0, 0], [0, 0]])
+
+
+def test_shapes_come_back_from_json(engine, sources):
+    buckets = plan_buckets(sources, engine, Options())
+    again = plan.buckets_from_json(plan.buckets_to_json(buckets))
+    assert again.counts == buckets.counts
+    assert again.step == buckets.step
+    assert again((41, 40)) == buckets((41, 40)) == (48, 64)

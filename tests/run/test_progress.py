@@ -1,0 +1,78 @@
+"""How busy the device is said to be, by a clock of the test's own, and a bar that goes away however its block ends."""
+
+import threading
+
+import pytest
+
+from jaxloc.run import progress
+from jaxloc.run.progress import Busy
+
+
+@pytest.fixture
+def idle_share(monkeypatch):
+    """The idle share after steps ``(sent, there)``, in seconds; a step that is never there fails instead."""
+    moments = {"sent": 0.0, "there": 0.0}
+
+    def wait(there):
+        if there is None:
+            raise RuntimeError("the device has failed")
+        moments["there"] = there
+
+    def now():
+        return moments["sent" if threading.current_thread() is threading.main_thread() else "there"]
+
+    monkeypatch.setattr(progress.time, "perf_counter", now)
+    monkeypatch.setattr(progress.jax, "block_until_ready", wait)
+
+    def measure(*steps):
+        busy = Busy()
+        for sent, there in steps:
+            moments["sent"] = sent
+            busy.sent(there)
+        busy.close()
+        return busy.idle_share
+
+    return measure
+
+
+def test_before_anything_is_sent_nothing_is_idle(idle_share):
+    assert idle_share() == 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([(10, 12)], 0),
+        ([(10, 12), (11, 14), (13, 19)], 0),  # always one waiting
+        ([(10, 11), (14, 15)], 3 / 5),
+        ([(10, 12), (11, 14), (18, 20)], 4 / 10),
+        ([(10, 12), (12, 12), (13, 14)], 1 / 4),  # a result that is there at once
+        ([(10, 12), (13, None), (15, 16)], 3 / 6),  # whoever uses the result sees the failure
+    ],
+)
+def test_the_device_is_idle_from_a_result_to_the_next_step_sent(idle_share, steps, expected):
+    assert idle_share(*steps) == pytest.approx(expected)
+
+
+def test_closing_ends_the_thread():
+    before = threading.active_count()
+    busy = Busy()
+    busy.sent(())
+    assert threading.active_count() == before + 1
+    for _ in range(2):
+        busy.close()
+        assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_the_bar_is_closed_however_the_block_ends(monkeypatch, error):
+    closed = []
+    monkeypatch.setattr(progress.Progress, "close", lambda shown: closed.append(shown))
+    try:
+        with progress.progress("locating", 3) as shown:
+            shown.update()
+            if error:
+                raise error
+    except KeyboardInterrupt:
+        pass
+    assert closed == [shown]
