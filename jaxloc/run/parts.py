@@ -11,11 +11,12 @@ from typing import Any
 from jaxloc._files import write_text
 from jaxloc.data import Buckets
 from jaxloc.errors import UsageError
-from jaxloc.run.outputs import PARTS
+from jaxloc.run.outputs import PARTS, places
 from jaxloc.run.plan import Pictures, buckets_from_json, buckets_to_json
 
 _FORMAT = "jaxloc-run-1"
 _HOLDS = {"settings", "pictures", "step", "padding", "shapes"}
+_HALF = ".*.????????.part"
 _COUNTED = 100_000
 """Up to so many pictures, a run notices that one of them has another size in bytes than before."""
 
@@ -86,7 +87,8 @@ class Parts:
 
     def clean(self) -> None:
         """Drop what a kill left half written."""
-        for path in self.folder.glob(".*.part"):
+        results, overlays, parts = places(self.folder.parent)
+        for path in (*results.glob(_HALF), *overlays.rglob(_HALF), *parts.glob(_HALF)):
             path.unlink(missing_ok=True)
 
     def _all(self) -> Iterator[Path]:

@@ -52,18 +52,17 @@ def test_engines_of_one_kind_share_their_programs(make, monkeypatch):
 def test_engines_that_convolve_differently_work_side_by_side(make, monkeypatch):
     monkeypatch.setattr(winograd, "LEAST_CHANNELS", 1)
     one = batch_of(1, (40, 48))
-    engines = [make(conv=conv) for conv in ("direct", "winograd", "winograd2x2")]
-    found = [np.asarray(some.features(one)["relu5_3"].features) for some in engines]
-    for other in found[1:]:
-        assert not np.array_equal(other, found[0])
-        np.testing.assert_allclose(other, found[0], atol=2e-5 * np.abs(found[0]).max())
+    engines = [make(conv=conv) for conv in ("direct", "winograd")]
+    direct, transformed = (np.asarray(some.features(one)["relu5_3"].features) for some in engines)
+    assert not np.array_equal(transformed, direct)
+    np.testing.assert_allclose(transformed, direct, atol=2e-5 * np.abs(direct).max())
 
 
 def test_features_come_by_layer_with_their_valid_cells(make):
     images, sizes, *rest = batch_of(2)
     sizes = np.array([[48, 64], [33, 40]], np.int32)
     maps = make().features(Batch(images, sizes, *rest))
-    assert tuple(maps) == LAYERS
+    assert set(maps) == set(LAYERS)
     for features, size in maps.values():
         assert features.shape[-1] == small.WIDTHS[-1]
         np.testing.assert_array_equal(size, [[3, 4], [2, 2]])

@@ -65,10 +65,14 @@ def test_finishing_drops_the_parts_that_nobody_needs(begun):
 
 def test_cleaning_drops_what_a_kill_left_half_written_and_nothing_else(begun):
     kept = [begun.found(0), parts.partial(begun.found(1)), begun.sums(0)]
-    for path in [*kept, begun.folder / ".found-00001.parquet.0a1b.part"]:
+    out = begun.folder.parent
+    (out / "overlays" / "sub").mkdir(parents=True)
+    kept += [out / "report.html", out / "overlays" / "sub" / "a.png.png", out / ".mine", out / "mine.part"]
+    half = ["parts/.found-00001.parquet", ".report.html", "overlays/.b.png.png", "overlays/sub/.c.png.png"]
+    for path in [*kept, *(out / f"{name}.0a1b2c3d.part" for name in half)]:
         path.touch()
     begun.clean()
-    assert set(begun.folder.iterdir()) == {*kept, begun.folder / "run.json"}
+    assert {path for path in out.rglob("*") if path.is_file()} == {*kept, begun.folder / "run.json"}
 
 
 def test_clearing_drops_the_run(begun, tmp_path):

@@ -15,8 +15,11 @@ def test_a_batch_is_launched_before_the_result_of_the_one_before_it_is_taken():
         events.append(f"launch {batch}")
         return batch
 
-    for result in in_flight(iter("abc"), launch):
+    def take(result):
         events.append(f"take {result}")
+
+    for result in in_flight(iter("abc"), launch):
+        take(result)
     assert events == ["launch a", "launch b", "take a", "launch c", "take b", "take c"]
 
 
@@ -37,8 +40,7 @@ def test_stopped_it_yields_what_was_launched_and_then_stops(at, number):
         return batch
 
     with _interrupts.remembered(), pytest.raises(STOPS) as stop:
-        for result in in_flight(range(9), launch):
-            taken.append(result)
+        taken.extend(in_flight(range(9), launch))
     assert issubclass(stop.type, KeyboardInterrupt if number == signal.SIGINT else _interrupts.Terminated)
     assert launched == taken == list(range(at + 1))
 
@@ -52,8 +54,7 @@ def test_a_stop_that_comes_from_reading_yields_what_was_launched(stop):
 
     taken = []
     with pytest.raises(stop):
-        for result in in_flight(batches(), lambda batch: batch):
-            taken.append(result)
+        taken.extend(in_flight(batches(), lambda batch: batch))
     assert taken == [0, 1]
 
 
@@ -65,6 +66,5 @@ def test_an_error_yields_nothing_more():
 
     taken = []
     with pytest.raises(ValueError, match="no"):
-        for result in in_flight(range(9), launch):
-            taken.append(result)
+        taken.extend(in_flight(range(9), launch))
     assert taken == [0]

@@ -1,0 +1,54 @@
+"""Pictures, weights and unbroken runs that the tests of batch runs look at, made once with a small network."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.run import helpers
+from tests.run.batches import runs
+from tests.run.retrieval import small
+
+
+@pytest.fixture(autouse=True)
+def narrow():
+    """The small network for every test."""
+    with small.narrow():
+        yield
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    with small.narrow():
+        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """Six pictures in three sets, and one that cannot be read. Nothing may be written here."""
+    return runs.write_pictures(tmp_path_factory.mktemp("batches") / "pictures")
+
+
+@pytest.fixture(scope="session")
+def unbroken(weights, pictures, tmp_path_factory) -> Callable[..., dict[str, bytes]]:
+    """Every file of an unbroken run over ``pictures`` with some options, made once."""
+    done: dict[tuple[tuple[str, object], ...], dict[str, bytes]] = {}
+
+    def files(**values: object) -> dict[str, bytes]:
+        key = tuple(sorted(values.items()))
+        if key not in done:
+            folder = tmp_path_factory.mktemp("unbroken") / "out"
+            with small.narrow():
+                runs.run(pictures, folder, weights, **values)
+            done[key] = helpers.every_file(folder)
+        return done[key]
+
+    return files
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory) -> dict[str, str]:
+    """An environment whose processes share their compiled programs."""
+    folder = tmp_path_factory.mktemp("programs")
+    folder.chmod(0o700)
+    return {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAXLOC_CACHE": str(folder)}

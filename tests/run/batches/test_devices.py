@@ -1,0 +1,130 @@
+"""One device or eight, full batches or not, enough memory or not: the same result."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxloc.run import Options, engine, localizer
+from jaxloc.run.engine import Engine
+from jaxloc.run.localizer import Localizer
+from tests.run import helpers
+from tests.run.batches import runs
+from tests.run.retrieval import small
+from tests.sharding.test_collectives import COLLECTIVE
+
+pytestmark = pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices: XLA_FLAGS was set beforehand")
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory):
+    """Eight pictures in two sets: four of one shape, four of another."""
+    folder = tmp_path_factory.mktemp("more") / "pictures"
+    for kind in ("cat", "coffee"):
+        (folder / kind).mkdir(parents=True)
+        for number in range(4):
+            small.crop(kind, number).save(folder / kind / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def full_batches(monkeypatch):
+    """Full batches and a shape for every size, even for so few pictures."""
+    monkeypatch.setattr(engine, "_WORTH_COMPILING", 1)
+    monkeypatch.setattr(engine, "_CPU_COMPILATION", 0)
+
+
+@pytest.mark.usefixtures("full_batches")
+def test_any_number_of_devices_gives_the_same_bytes(more, weights, tmp_path):
+    settings = {"batch": 2, "shard_size": 8, "report_limit": 3, **runs.SETTINGS["minority"]}
+    found = {}
+    for devices in (1, 2, 8):
+        out = tmp_path / str(devices) / "out"
+        runs.run(more, out, weights, devices=devices, **settings)
+        found[devices] = helpers.every_file(out)
+    assert found[2] == found[1]
+    assert found[8] == found[1]
+
+
+@pytest.mark.parametrize("kind", ["ddt+", "scda"])
+def test_fewer_pictures_than_devices(pictures, weights, unbroken, tmp_path, kind):
+    expected = unbroken(**runs.SETTINGS[kind])
+    runs.run(pictures, tmp_path / "out", weights, devices=8, **runs.SETTINGS[kind])
+    assert helpers.every_file(tmp_path / "out") == expected
+
+
+def test_more_devices_than_there_are_is_an_error(pictures, weights, tmp_path):
+    number = jax.local_device_count()
+    message = runs.complaint(pictures, tmp_path / "out", weights, devices=number + 1)
+    assert message == f"{number + 1} devices asked for, and this host has {number}"
+
+
+@pytest.fixture
+def memory_for(monkeypatch):
+    """Devices whose memory holds so many pictures a batch; returns the numbers that were tried."""
+    run = Engine._run
+    tried = []
+
+    def limit(pictures):
+        def running(self, batch):
+            tried.append(len(batch.indices) // self.devices)
+            if tried[-1] > pictures:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+            return run(self, batch)
+
+        monkeypatch.setattr(Engine, "_run", running)
+        return tried
+
+    return limit
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.usefixtures("full_batches")
+def test_a_batch_too_large_for_the_memory_is_halved_once(more, weights, tmp_path, memory_for, capsys, devices):
+    settings = {"batch": 4, "shard_size": 8, "devices": devices}
+    runs.run(more, tmp_path / "enough" / "out", weights, **settings)
+    tried = memory_for(2)
+    runs.run(more, tmp_path / "halved" / "out", weights, **settings)
+    assert tried.count(4) == 1
+    assert "The device's memory is too small for this batch size; going on with half of it." in capsys.readouterr().out
+    one, other = (helpers.boxes_of(tmp_path / name / "out") for name in ("enough", "halved"))
+    assert one == other
+
+
+@pytest.mark.parametrize(("batch", "enough_for", "expected"), [(4, 1, [4, 2]), (1, 0, [1])])
+@pytest.mark.usefixtures("full_batches")
+def test_half_a_batch_or_one_picture_too_large_is_an_error(
+    more, weights, tmp_path, memory_for, batch, enough_for, expected
+):
+    tried = memory_for(enough_for)
+    assert runs.complaint(more, tmp_path / "out", weights, batch=batch, shard_size=8) == (
+        "the device's memory is too small for pictures of 128×96 pixels: use a smaller --batch or a smaller --max-side"
+    )
+    assert tried == expected
+
+
+def test_another_failure_of_the_device_is_not_taken_for_too_little_memory(pictures, weights, tmp_path, monkeypatch):
+    def failing(self, batch):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+    monkeypatch.setattr(Engine, "_run", failing)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL: something else"):
+        runs.run(pictures, tmp_path / "out", weights)
+
+
+def test_no_step_of_a_run_needs_a_collective(weights):
+    made = Localizer(Options(weights=weights, devices=8, method="ddt+"))
+    images, sizes = np.zeros((8, 32, 48, 3), np.uint8), np.full((8, 2), 32, np.int32)
+    program = made._step.compile(made.params, images.shape)
+    assert COLLECTIVE.findall(program.as_text()) == []
+    maps = program(made.params, *made.put((images, sizes)))
+    moments, _ = made.moments(maps, np.zeros(8, int))
+    one = {layer: localizer.fit(jax.tree.map(lambda x: x[0], values)) for layer, values in moments.items()}
+    models = made._stack([jax.device_get(one)] * 8)
+    owners = made.put(np.zeros(8, np.int32))
+    steps = [
+        (localizer._compiled_moments(1, made.mesh), (maps, owners)),
+        (localizer._compiled_counts(made.mesh), (models, maps)),
+        (made._localize, (models, maps, made.put(sizes))),
+    ]
+    for step, arguments in steps:
+        assert COLLECTIVE.findall(step.lower(*arguments).compile().as_text()) == []

@@ -1,0 +1,68 @@
+"""The command, killed and stopped as systems do it: the same command goes on, and ends with the same bytes."""
+
+import os
+import signal
+
+import pytest
+
+from tests.run import helpers
+from tests.run.batches import commanded
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="no POSIX signals on this system")
+
+
+FITTING = {3: "moments-00001.partial.safetensors"}
+LOCATING = {8: "found-00000.partial.parquet"}
+"""A batch of the run without features kept, and the part in the middle of which it is."""
+
+
+@pytest.fixture
+def command(pictures, weights, tmp_path) -> list[object]:
+    asked = ["--per-folder", "--devices", 1, "--shard-size", 3, "--workers", 1]
+    return ["colocalize", pictures, "--out", tmp_path / "out", "--weights", weights, *asked]
+
+
+def test_killed_five_times_it_ends_with_the_bytes_of_an_unbroken_run(unbroken, command, programs, tmp_path):
+    expected = unbroken()
+    moments = [
+        {"file": "moments-00001.safetensors", "where": "half"},
+        {"file": "fitted-00000.safetensors"},
+        {"batch": 2},
+        {"file": "found-00002.parquet", "where": "half"},
+        {"file": "report.html", "where": "half"},
+    ]
+    for moment in moments:
+        process = commanded.start(*command, **moment, environment=programs)
+        assert commanded.finish(process)[0] == -signal.SIGKILL, moment
+        half = [name for name in helpers.every_file(tmp_path / "out") if name.endswith(".part")]
+        assert len(half) == (moment.get("where") == "half")
+    status, _ = commanded.finish(commanded.start(*command, environment=programs))
+    assert status == 0
+    assert helpers.every_file(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "moments", "status", "message"),
+    [
+        (signal.SIGTERM, FITTING | LOCATING, 143, "asked to end"),
+        (signal.SIGINT, LOCATING, 130, "interrupted"),
+    ],
+    ids=["SIGTERM", "Ctrl-C"],
+)
+def test_stopped_in_a_shard_it_keeps_its_part_and_uses_it(
+    unbroken, command, programs, tmp_path, number, moments, status, message
+):
+    expected = unbroken()
+    kept = "what is done is kept, and the same command goes on from there"
+    done = 0
+    for batch, part in moments.items():
+        process = commanded.start(
+            *command, "--feature-cache", 0, batch=batch - done, number=number, environment=programs
+        )
+        assert commanded.finish(process) == (status, f"jaxloc: {message}; {kept}\n")
+        done = batch
+        parts = {path.name for path in (tmp_path / "out" / "parts").iterdir()}
+        assert {name for name in parts if "partial" in name} == {part}
+        assert not {"annotations.json", "report.html"} & {path.name for path in (tmp_path / "out").iterdir()}
+    assert commanded.finish(commanded.start(*command, environment=programs))[0] == 0
+    assert helpers.every_file(tmp_path / "out") == expected

@@ -1,0 +1,109 @@
+"""Many image sets in one run: as each on its own, whatever the memory, and each picture accounted for once."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxloc.run import engine, model_file
+from jaxloc.run.locate import TOO_FEW
+from tests.run import helpers
+from tests.run.batches import runs
+from tests.run.retrieval import small
+
+SETS, OF_ONE_SET = 12, 8 * (small.WIDTHS[-1] ** 2 + small.WIDTHS[-1])
+"""How many sets, and the bytes that the moments of one take."""
+SETTINGS = {"batch": 4, "shard_size": 7}
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """Twelve sets of four to six pictures; nothing may be written here."""
+    folder = tmp_path_factory.mktemp("sets") / "pictures"
+    for number in range(SETS):
+        kind = sorted(small.KINDS)[number % 3]
+        (folder / f"{number:02d}").mkdir(parents=True)
+        for picture in range(4 + number % 3):
+            small.crop(kind, 10 * number + picture).save(folder / f"{number:02d}" / f"{picture}.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def full_batches(monkeypatch):
+    monkeypatch.setattr(engine, "_WORTH_COMPILING", 1)
+
+
+def windows_of(number):
+    return {"moments_memory": number * OF_ONE_SET + 1}
+
+
+def check_close(found, expected):
+    for layer, wanted in expected.models.items():
+        # Boxes come from the first component; those after it turn freely where two are nearly as strong.
+        one = found.models[layer]
+        for values, others in ((one.mean, wanted.mean), (one.components[0], wanted.components[0])):
+            np.testing.assert_allclose(values, others, rtol=0, atol=1e-6 * np.abs(others).max())
+    for values, others in zip(jax.tree.leaves(found.moments), jax.tree.leaves(expected.moments), strict=True):
+        np.testing.assert_allclose(values, others, rtol=0, atol=1e-6 * np.abs(others).max())
+
+
+def test_sets_fitted_together_are_as_each_on_its_own(sets, weights, tmp_path):
+    with runs.counted() as seen:
+        findings = runs.run(sets, tmp_path / "out", weights, **SETTINGS, **windows_of(3))
+    total = len(list(sets.rglob("*.png")))
+    assert seen == dict.fromkeys(range(total), 1)
+    assert len(findings.pictures) == total
+    together = helpers.boxes_of(tmp_path / "out")
+    fitted = model_file.load(tmp_path / "out" / "model.safetensors")
+    assert list(fitted.sets) == sorted(folder.name for folder in sets.iterdir())
+    for folder in sorted(sets.iterdir()):
+        out = tmp_path / folder.name
+        runs.run(folder, out, weights, **SETTINGS)
+        boxes = {name.split("/")[1]: box for name, box in together.items() if name.startswith(f"{folder.name}/")}
+        assert boxes == helpers.boxes_of(out)
+        (alone,) = model_file.load(out / "model.safetensors").sets.values()
+        check_close(fitted.sets[folder.name], alone)
+
+
+def test_the_memory_for_moments_changes_nothing_but_the_number_of_shards(sets, weights, tmp_path):
+    found = {}
+    for number in (1, SETS):
+        runs.run(sets, tmp_path / str(number), weights, shard_size=100, **windows_of(number))
+        found[number] = model_file.load(tmp_path / str(number) / "model.safetensors").sets
+        shards = list((tmp_path / str(number) / "parts").glob("found-*"))
+        assert len(shards) == {1: SETS, SETS: 1}[number]
+    assert helpers.boxes_of(tmp_path / "1") == helpers.boxes_of(tmp_path / str(SETS))
+    for name in found[SETS]:
+        check_close(found[1][name], found[SETS][name])
+
+
+def test_stopped_between_windows_it_goes_on(sets, weights, tmp_path):
+    settings = SETTINGS | windows_of(4)
+    runs.run(sets, tmp_path / "unbroken", weights, **settings)
+    for at_batch in (7, 5):
+        assert runs.stopped(at_batch, sets, tmp_path / "out", weights, **settings)
+    runs.run(sets, tmp_path / "out", weights, **settings)
+    assert helpers.every_file(tmp_path / "out") == helpers.every_file(tmp_path / "unbroken")
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_set_of_one_readable_picture_is_reported_and_the_others_are_found(pictures, weights, tmp_path, together):
+    folder = tmp_path / "pictures"
+    runs.write_pictures(folder)
+    (folder / "cat" / "1.png").unlink()
+    findings = runs.run(folder, tmp_path / "out", weights, **windows_of(together))
+    reasons = {(item.category, item.name): item.reason for item in findings.skipped}
+    assert len(findings.skipped) == 2
+    assert reasons[("cat", "cat/0.png")] == TOO_FEW
+    assert "truncated" in reasons["cat", runs.CORRUPT]
+    assert {finding.category for finding in findings.pictures} == {"coffee", "face"}
+    assert list(model_file.load(tmp_path / "out" / "model.safetensors").sets) == ["coffee", "face"]
+
+
+@pytest.mark.parametrize("kind", runs.SETTINGS)
+def test_a_corrupt_picture_is_recorded_once_with_its_reason(pictures, weights, tmp_path, kind):
+    findings = runs.run(pictures, tmp_path / "out", weights, **runs.SETTINGS[kind])
+    assert [item.name for item in findings.skipped] == [runs.CORRUPT]
+    recorded = helpers.annotations(tmp_path / "out")["skipped"]
+    assert [(item["file_name"], item["reason"]) for item in recorded] == [(runs.CORRUPT, findings.skipped[0].reason)]
+    names = [finding.name for finding in findings.pictures]
+    assert len(names) == len(set(names)) == 6

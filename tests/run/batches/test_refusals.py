@@ -1,0 +1,197 @@
+"""What a run does with a folder that holds another run, a damaged one, a running one or a finished one."""
+
+import json
+import shutil
+
+import pytest
+
+from jaxloc.run import writing
+from tests.run import helpers
+from tests.run.batches import runs
+from tests.run.retrieval import small
+
+CURE = "use the same, choose another --out, or start over with --overwrite"
+
+
+@pytest.fixture
+def asked(unbroken, pictures, weights, tmp_path):
+    """A finished run, and how to ask for it again."""
+    for name, data in unbroken().items():
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return pictures, tmp_path / "out", weights
+
+
+@pytest.fixture
+def broken(pictures, weights, tmp_path):
+    """A run that was stopped in its second shard while it located, and how to ask for it again."""
+    asked = pictures, tmp_path / "out", weights
+    assert runs.stopped(10, *asked, feature_cache=0)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("values", "difference"),
+    [
+        ({"method": "ddt+"}, "method ddt, and ddt+"),
+        ({"method": "scda"}, "method ddt, and scda"),
+        ({"layer": "relu5_2"}, "layer relu5_3, and relu5_2"),
+        ({"sign": "none"}, "sign rule aggregation, and none"),
+        ({"noise_threshold": 0.25}, "noise threshold 0, and 0.25"),
+        ({"max_side": 0}, "shorter side at most 800 pixels, and unlimited"),
+        ({"connectivity": 4}, "connectivity 8, and 4"),
+        ({"dtype": "bfloat16"}, "computed in float32, and bfloat16"),
+        ({"conv": "direct"}, "convolution auto, and direct"),
+        ({"batch": 1}, "batch size 8, and 1"),
+        ({"shard_size": 4}, "shard size 3, and 4"),
+        ({"moments_memory": 5000}, "memory for moments 1000000000, and 5000"),
+        ({"report_limit": 2}, "report limit 1000, and 2"),
+        ({"overlays": True}, "overlays no, and yes"),
+    ],
+)
+def test_other_settings_are_refused_and_named(asked, values, difference):
+    _, out, _ = asked
+    before = helpers.every_file(out)
+    assert runs.complaint(*asked, **values) == f"{out}: holds a run with {difference} is asked for: {CURE}"
+    assert helpers.every_file(out) == before
+
+
+def test_other_weights_are_refused(asked, tmp_path):
+    pictures, out, _ = asked
+    message = runs.complaint(pictures, out, small.write_weights(tmp_path / "other.safetensors", seed=1))
+    assert message.startswith(f"{out}: holds a run with weights")
+    assert message.endswith(CURE)
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "renamed", "another size"])
+def test_other_pictures_are_refused(asked, tmp_path, change):
+    pictures, out, weights = asked
+    changed = tmp_path / "changed"
+    shutil.copytree(pictures, changed)
+    picture = changed / "cat" / "1.png"
+    if change == "more":
+        small.crop("cat", 7).save(changed / "cat" / "7.png")
+    elif change == "fewer":
+        picture.unlink()
+    elif change == "renamed":
+        picture.rename(changed / "cat" / "8.png")
+    else:
+        picture.write_bytes(picture.read_bytes() + b"\0")
+    number = {"more": 8, "fewer": 6}.get(change, 7)
+    assert runs.complaint(changed, out, weights) == (
+        f"{out}: holds a run on other pictures (7 then, {number} now, or some have changed): {CURE}"
+    )
+
+
+def test_the_same_pictures_elsewhere_are_the_same_pictures(asked, tmp_path):
+    pictures, out, weights = asked
+    shutil.copytree(pictures, tmp_path / "moved")
+    assert runs.run(tmp_path / "moved", out, weights).finished_before
+
+
+def test_overwrite_starts_over(asked, unbroken, pictures, weights, tmp_path):
+    expected = unbroken(**runs.SETTINGS["scda"])
+    (tmp_path / "out" / "model.safetensors").unlink()
+    findings = runs.run(*asked, overwrite=True, **runs.SETTINGS["scda"])
+    assert not findings.finished_before
+    assert helpers.every_file(tmp_path / "out") == expected
+
+
+def test_overwrite_computes_everything_again(asked, unbroken):
+    with runs.counted() as seen:
+        runs.run(*asked, overwrite=True)
+    assert len(seen) == 6
+    assert helpers.every_file(asked[1]) == unbroken()
+
+
+def test_a_finished_run_computes_nothing_again(asked):
+    before = {path: path.stat() for path in asked[1].rglob("*") if path.is_file()}
+    with runs.counted() as seen:
+        findings = runs.run(*asked)
+    assert not seen
+    assert findings.finished_before
+    assert len(findings.pictures) == 6
+    assert [item.name for item in findings.skipped] == [runs.CORRUPT]
+    after = {path: path.stat() for path in asked[1].rglob("*") if path.is_file()}
+    assert {path: stat.st_mtime_ns for path, stat in after.items()} == {
+        path: stat.st_mtime_ns for path, stat in before.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "report.html"])
+def test_a_result_that_is_missing_is_written_again_and_only_the_fit_is_computed(asked, unbroken, name):
+    (asked[1] / name).unlink()
+    with runs.counted() as seen:
+        runs.run(*asked)
+    assert seen.total() == 6
+    assert helpers.every_file(asked[1]) == unbroken()
+
+
+def test_a_part_that_is_missing_is_computed_again(asked, unbroken):
+    (asked[1] / "parts" / "found-00001.parquet").unlink()
+    runs.run(*asked)
+    assert helpers.every_file(asked[1]) == unbroken()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": "other"}', "\0\xff"])
+def test_a_damaged_manifest_is_named_with_the_cure(broken, unbroken, text):
+    _, out, _ = broken
+    (out / "parts" / "run.json").write_text(text)
+    message = runs.complaint(*broken)
+    assert message.startswith(f"{out / 'parts' / 'run.json'}: not a run's manifest (")
+    assert message.endswith("): start over with --overwrite")
+    runs.run(*broken, overwrite=True)
+    assert helpers.every_file(out) == unbroken()
+
+
+def test_a_manifest_with_parts_missing_is_named_with_the_cure(broken):
+    path = broken[1] / "parts" / "run.json"
+    whole = json.loads(path.read_text())
+    for key in ("settings", "pictures", "shapes", "step"):
+        path.write_text(json.dumps({name: value for name, value in whole.items() if name != key}))
+        message = runs.complaint(*broken)
+        assert message.startswith(f"{path}: not a run's manifest (")
+        assert message.endswith("start over with --overwrite")
+
+
+@pytest.mark.parametrize("name", ["found-00000.parquet", "found-00001.partial.parquet"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "changed"])
+def test_a_damaged_part_is_named_with_the_cure(broken, unbroken, name, damage):
+    _, out, _ = broken
+    path = out / "parts" / name
+    data = path.read_bytes()
+    middle = len(data) // 3
+    path.write_bytes(
+        {"cut": data[:-20], "empty": b"", "changed": data[:middle] + b"\xa5" * 9 + data[middle + 9 :]}[damage]
+    )
+    message = runs.complaint(*broken, feature_cache=0)
+    assert message.startswith(f"{path}: ")
+    assert "delete it and run the same command again" in message
+    path.unlink()
+    runs.run(*broken, feature_cache=0)
+    assert helpers.every_file(out) == unbroken()
+
+
+@pytest.mark.parametrize("stopped_at", [2, 5])
+def test_damaged_moments_are_named_with_the_cure(pictures, weights, unbroken, tmp_path, stopped_at):
+    asked = pictures, tmp_path / "out", weights
+    assert runs.stopped(stopped_at, *asked)
+    path = min((tmp_path / "out" / "parts").glob("moments-*"))
+    path.write_bytes(path.read_bytes()[:-8])
+    message = runs.complaint(*asked)
+    assert message.startswith(f"{path}: missing or damaged (")
+    assert message.endswith("): delete it and run the same command again")
+    path.unlink()
+    runs.run(*asked)
+    assert helpers.every_file(tmp_path / "out") == unbroken()
+
+
+def test_a_second_run_into_one_folder_is_refused(asked):
+    before = helpers.every_file(asked[1])
+    with writing.locked(asked[1]):
+        message = runs.complaint(*asked, overwrite=True)
+    assert message == (
+        f"{asked[1]}: another process is writing to this folder: wait until it is done, or use another one"
+    )
+    assert helpers.every_file(asked[1]) == before
