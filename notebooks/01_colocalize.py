@@ -195,7 +195,7 @@ example.pixels.shape, {layer: (features.shape, size.tolist()) for layer, (featur
 # %%
 counts = collections.Counter(item.pixels.shape[:2] for item in items)
 bucket = choose_buckets(counts, limit=1, step=16)
-batches = functools.partial(make_batches, items, bucket=bucket, batch=4, pixels=1 << 22)
+batches = functools.partial(make_batches, items, bucket=bucket, capacity=lambda shape: 4)
 
 batch = next(batches())
 padded = extract(weights.params, batch.images, batch.sizes)

@@ -270,7 +270,7 @@ describe_batch = jax.jit(jax.vmap(describe))
 mirror_batch = jax.jit(lambda images, sizes: jax.vmap(grids.flip_columns)(images, size=sizes))
 
 bucket = choose_buckets(collections.Counter(item.pixels.shape[:2] for item in items), limit=2, step=32)
-batches = functools.partial(make_batches, items, bucket=bucket, batch=8)
+batches = functools.partial(make_batches, items, bucket=bucket, capacity=lambda shape: 8)
 
 vectors, masks = {}, {}
 for batch in batches():

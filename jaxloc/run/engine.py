@@ -28,12 +28,12 @@ DATA = "data"
 """The mesh axis over which pictures are divided."""
 WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(DATA)
 
-_CPU_STEP, _CPU_BATCH, _CPU_PIXELS, _CPU_COMPILATION = 8, 8, 1 << 21, 1 << 20
+_CPU_STEP, _CPU_BATCH, _CPU_PIXELS, _CPU_COMPILATION = 8, 2, 1 << 21, 1 << 19
 _ACCELERATOR_STEP, _ACCELERATOR_BATCH, _ACCELERATOR_PIXELS, _ACCELERATOR_COMPILATION = 32, 32, 1 << 24, 1 << 32
 _BUCKETS = 12
 _MAP_STEP = 8
-_WORTH_COMPILING = 4
-"""Full batches of a shape from which on a program for them pays on the CPU, beside the one for single pictures."""
+_WORTH_COMPILING = 128
+"""Pictures of a shape from which on a program for full batches pays on the CPU, beside the one for single pictures."""
 
 
 def local_mesh(devices: int | None = None) -> Mesh:
@@ -78,6 +78,7 @@ class Engine:
         self.buckets = _BUCKETS
         self.step = _CPU_STEP if self.on_cpu else _ACCELERATOR_STEP
         self.batch = options.batch or (_CPU_BATCH if self.on_cpu else _ACCELERATOR_BATCH)
+        self._batch_is_given = options.batch is not None
         self.pixels = (_CPU_PIXELS if self.on_cpu else _ACCELERATOR_PIXELS) * max(1, options.batch or 1)
         self.compilation = _CPU_COMPILATION if self.on_cpu else _ACCELERATOR_COMPILATION
         self.minimum_side = max(map(minimum_side, self.layers))
@@ -106,7 +107,8 @@ class Engine:
         """Pictures in one device's batch of a padded shape: a power of two."""
         fitting = max(1, min(self.batch, self.pixels // (shape[0] * shape[1])))
         capacity = 1 << (fitting.bit_length() - 1)
-        if self.on_cpu and buckets.counts.get(shape, 0) < _WORTH_COMPILING * capacity:
+        worth = capacity if self._batch_is_given else _WORTH_COMPILING
+        if self.on_cpu and buckets.counts.get(shape, 0) < worth:
             return 1
         return capacity
 

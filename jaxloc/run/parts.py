@@ -30,7 +30,7 @@ class Parts:
 
     def __init__(self, out: Path) -> None:
         self.folder = out / PARTS
-        self._manifest_path = self.folder / "run.json"
+        self._manifest_path = self.folder / "_run.json"
 
     def sums(self, shard: int) -> Path:
         """The moments of a shard."""

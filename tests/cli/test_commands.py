@@ -203,5 +203,5 @@ def test_ctrl_c_and_sigterm_end_with_one_line_and_leave_nothing_half_written(
         if path.name.startswith("moments-"):
             sums.load(path)
         else:
-            assert path.name == "run.json"
+            assert path.name == "_run.json"
             assert json.loads(path.read_text())["format"] == "jaxloc-run-1"

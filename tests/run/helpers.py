@@ -119,7 +119,7 @@ def noise_scores(folder: Path) -> dict[str, float]:
 
 def written(*, model: bool = True) -> set[str]:
     """Names of the files that a small job leaves, but for overlays."""
-    names = {"annotations.json", "report.html", "parts/run.json", "parts/found-00000.parquet"}
+    names = {"annotations.json", "report.html", "parts/_run.json", "parts/found-00000.parquet"}
     return names | ({"model.safetensors"} if model else set())
 
 

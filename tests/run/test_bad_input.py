@@ -136,7 +136,7 @@ def test_ctrl_c_in_the_middle_leaves_what_is_done_and_no_half_results(job, photo
     monkeypatch.setattr(Localizer, "localize", interrupted)
     with pytest.raises(KeyboardInterrupt):
         colocalize([photos], tmp_path / "out", Options(overlays=True))
-    done = {"run.json", "fitted-00000.safetensors", "found-00000.partial.parquet"}
+    done = {"_run.json", "fitted-00000.safetensors", "found-00000.partial.parquet"}
     assert set(helpers.every_file(tmp_path / "out")) == {f"parts/{name}" for name in done}
     colocalize([photos], tmp_path / "out", Options(overlays=True))
     assert len(calls) == 2 + 1 + 4

@@ -160,7 +160,7 @@ def test_a_disk_too_full_for_the_results_names_the_file_and_leaves_no_half(job, 
         pytest.raises(UsageError, match=r"moments-00000\.safetensors: cannot be written \(.*free some space"),
     ):
         colocalize([photos], tmp_path, Options(overlays=True))
-    assert set(helpers.every_file(tmp_path)) == {"parts/run.json"}
+    assert set(helpers.every_file(tmp_path)) == {"parts/_run.json"}
     colocalize([photos], tmp_path, Options(overlays=True))
     assert helpers.every_file(tmp_path) == helpers.every_file(job("ddt").folder)
 

@@ -57,7 +57,7 @@ def test_finishing_drops_the_parts_that_nobody_needs(begun):
     for path in kept + dropped:
         path.touch()
     begun.finish(["doubtful"])
-    assert set(begun.folder.iterdir()) == {*kept, begun.folder / "run.json"}
+    assert set(begun.folder.iterdir()) == {*kept, begun.folder / "_run.json"}
     assert begun.manifest()["finished"] is True
     assert begun.manifest()["warnings"] == ["doubtful"]
     assert begun.manifest()["settings"] == SETTINGS
@@ -72,7 +72,7 @@ def test_cleaning_drops_what_a_kill_left_half_written_and_nothing_else(begun):
     for path in [*kept, *(out / f"{name}.0a1b2c3d.part" for name in half)]:
         path.touch()
     begun.clean()
-    assert {path for path in out.rglob("*") if path.is_file()} == {*kept, begun.folder / "run.json"}
+    assert {path for path in out.rglob("*") if path.is_file()} == {*kept, begun.folder / "_run.json"}
 
 
 def test_clearing_drops_the_run(begun, tmp_path):

@@ -137,16 +137,16 @@ def test_a_part_that_is_missing_is_computed_again(asked, unbroken):
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": "other"}', "\0\xff"])
 def test_a_damaged_manifest_is_named_with_the_cure(broken, unbroken, text):
     _, out, _ = broken
-    (out / "parts" / "run.json").write_text(text)
+    (out / "parts" / "_run.json").write_text(text)
     message = runs.complaint(*broken)
-    assert message.startswith(f"{out / 'parts' / 'run.json'}: not a run's manifest (")
+    assert message.startswith(f"{out / 'parts' / '_run.json'}: not a run's manifest (")
     assert message.endswith("): start over with --overwrite")
     runs.run(*broken, overwrite=True)
     assert helpers.every_file(out) == unbroken()
 
 
 def test_a_manifest_with_parts_missing_is_named_with_the_cure(broken):
-    path = broken[1] / "parts" / "run.json"
+    path = broken[1] / "parts" / "_run.json"
     whole = json.loads(path.read_text())
     for key in ("settings", "pictures", "shapes", "step"):
         path.write_text(json.dumps({name: value for name, value in whole.items() if name != key}))
