@@ -123,6 +123,7 @@ class Engine:
         done = read_ahead(functools.partial(self._step.compile, self.params), pending, workers=workers, ahead=workers)
         for _ in tqdm(done, desc=purpose, total=len(pending), unit="shape", disable=None, leave=False):
             _interrupts.check()
+        memory.give_back()
 
     def put(self, values: Any) -> Any:
         """Arrays on the devices, divided along their first axis."""
@@ -196,6 +197,7 @@ def _prepared(weights: Weights, options: Reading) -> Any:
     if key not in _last_prepared:
         _last_prepared.clear()
         _last_prepared[key] = prepare(weights.params, conv=options.conv, dtype=jnp.dtype(options.dtype))
+        memory.give_back(collect=True)
     return _last_prepared[key]
 
 

@@ -68,11 +68,21 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
         parts.append("Skipped:\n" + "\n".join(lines))
     number = len(findings.pictures)
     parts.append(
-        f"{number:,} {'picture' if number == 1 else 'pictures'} in {seconds:.1f} s"
-        + (" (this run was finished before; nothing was computed again)" if findings.finished_before else "")
+        f"{number:,} {'picture' if number == 1 else 'pictures'} in {seconds:.1f} s ("
+        + (
+            "this run was finished before; nothing was computed again"
+            if findings.finished_before
+            else _rate(number, seconds)
+        )
+        + ")"
         + f". Look at {Path(out) / 'report.html'}"
     )
     return "\n\n".join(parts)
+
+
+def _rate(number: int, seconds: float) -> str:
+    rate = number / max(seconds, 1e-3)
+    return f"{rate:,.1f} a second" if rate < 100 else f"{rate:,.0f} a second"
 
 
 def evaluation_table(result: Evaluation) -> str:

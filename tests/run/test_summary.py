@@ -68,7 +68,7 @@ def test_warnings_reasons_and_the_place_of_the_report_follow(findings):
     text = summary(findings, Path("some") / "out", 12.34)
     assert "Warning: dogs: the sign is in doubt" in text
     assert "  cats/e.jpg: empty file (0 bytes)" in text.splitlines()
-    assert f"4 pictures in 12.3 s. Look at {Path('some/out/report.html')}" in text
+    assert f"4 pictures in 12.3 s (0.3 a second). Look at {Path('some/out/report.html')}" in text
 
 
 def test_nothing_is_said_of_what_did_not_happen():
