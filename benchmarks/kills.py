@@ -3,7 +3,8 @@
     python benchmarks/kills.py PHOTOS [--kills 5] [--hosts 1] [--seed 0] [options of jaxloc colocalize]
 
 With ``--hosts 2`` the run is one of two processes with four virtual devices each, and one of them is killed; both are
-started again. The unbroken run is one process.
+started again. The unbroken run is one process. All get the same number of threads (``NPROC``, 8 if it is not set), on
+which the order of sums in a matrix product depends.
 """
 
 import argparse
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     arguments, options = parser.parse_known_args()
+    os.environ.setdefault("NPROC", "8")
     generator = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as scratch:
         whole, broken = Path(scratch, "whole"), Path(scratch, "broken")
