@@ -38,7 +38,7 @@ def make_batches(
     *,
     bucket: Callable[[tuple[int, int]], tuple[int, int]],
     capacity: Callable[[tuple[int, int]], int],
-    singles: bool = False,
+    singles: int = 0,
 ) -> Iterator[Batch]:
     """Group pictures by bucket as they come, and yield each bucket when it is full; the rest at the end.
 
@@ -49,7 +49,8 @@ def make_batches(
         items: pictures, in any order; sorted by bucket, few wait.
         bucket: from a picture's rows and columns to its padded shape, as ``choose_buckets`` makes it.
         capacity: pictures in a batch of a padded shape.
-        singles: yield the rest of a bucket one by one where that computes less than filling up a batch.
+        singles: the rest of a bucket of at most this capacity comes one by one where that computes less than filling
+            up a batch.
 
     Yields:
         ``Batch``.
@@ -63,7 +64,7 @@ def make_batches(
             yield _pad(waiting.pop(shape), shape, capacity(shape))
     for shape, together in sorted(waiting.items()):
         full = capacity(shape)
-        if singles and len(together) <= _WORTH_FILLING * full:
+        if full <= singles and len(together) <= _WORTH_FILLING * full:
             for item in together:
                 yield _pad([item], shape, 1)
         else:

@@ -87,7 +87,7 @@ class Stream:
             self._items([numbers[position] for position in order], purpose, bar),
             bucket=self.buckets,
             capacity=lambda shape: self.engine.capacity(self.buckets, shape),
-            singles=self.engine.on_cpu,
+            singles=self.engine.singles,
         )
         yield from side_by_side(batches, self.engine.devices)
 

@@ -54,7 +54,7 @@ def several(count: int) -> Callable[[tuple[int, int]], int]:
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3, 8, 32])
-@pytest.mark.parametrize("singles", [False, True])
+@pytest.mark.parametrize("singles", [0, 8])
 def test_every_picture_is_in_one_batch_with_zeros_around_it(capacity, singles):
     items = items_of(random_sizes(53))
     check(list(make_batches(items, bucket=multiples(8), capacity=several(capacity), singles=singles)), items)
@@ -79,7 +79,7 @@ def test_the_last_batch_is_filled_up_with_entries_marked_as_such():
 
 @pytest.mark.parametrize(("left", "counts"), [(1, [1]), (2, [1, 1]), (3, [1, 1, 1]), (4, [4])])
 def test_what_is_left_goes_one_by_one_where_a_full_batch_would_compute_more(left, counts):
-    full, *rest = make_batches(items_of([(8, 8)] * (4 + left)), bucket=multiples(8), capacity=several(4), singles=True)
+    full, *rest = make_batches(items_of([(8, 8)] * (4 + left)), bucket=multiples(8), capacity=several(4), singles=8)
     assert len(full.indices) == 4
     assert [len(batch.indices) for batch in rest] == counts
     assert [number for batch in rest for number in batch.indices.tolist()] == list(range(4, 4 + left))
@@ -87,7 +87,7 @@ def test_what_is_left_goes_one_by_one_where_a_full_batch_would_compute_more(left
 
 @pytest.mark.parametrize(("left", "counts"), [(6, [1] * 6), (7, [8])])
 def test_a_batch_that_is_nearly_full_is_filled_up(left, counts):
-    batches = list(make_batches(items_of([(8, 8)] * left), bucket=multiples(8), capacity=several(8), singles=True))
+    batches = list(make_batches(items_of([(8, 8)] * left), bucket=multiples(8), capacity=several(8), singles=8))
     assert [len(batch.indices) for batch in batches] == counts
 
 
@@ -108,7 +108,7 @@ def test_a_bucket_is_handed_out_as_soon_as_it_is_full():
             taken.append(item.number)
             yield item
 
-    batches = make_batches(source(), bucket=multiples(8), capacity=several(2), singles=True)
+    batches = make_batches(source(), bucket=multiples(8), capacity=several(2), singles=8)
     assert next(batches).indices.tolist() == [0, 2]
     assert taken == [0, 1, 2]
     assert next(batches).indices.tolist() == [1, 3]
@@ -135,7 +135,7 @@ def test_no_pictures_give_no_batches():
 
 
 @pytest.mark.parametrize("devices", [1, 2, 3, 8])
-@pytest.mark.parametrize("singles", [False, True])
+@pytest.mark.parametrize("singles", [0, 8])
 def test_side_by_side_every_device_gets_the_batches_that_one_alone_would_get(devices, singles):
     items = items_of(random_sizes(53))
     alone = list(make_batches(items, bucket=multiples(16), capacity=several(4), singles=singles))

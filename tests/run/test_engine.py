@@ -71,13 +71,15 @@ def test_features_come_by_layer_with_their_valid_cells(make):
 @pytest.mark.parametrize(
     ("values", "count", "shape", "expected"),
     [
-        ({}, 100, (128, 128), 8),
-        ({}, 31, (128, 128), 1),  # too few to compile a program for eight at once
-        ({}, 32, (128, 128), 8),
+        ({}, 1000, (128, 128), 32),
+        ({}, 127, (128, 128), 1),  # too few to compile a program for many at once
+        ({}, 128, (128, 128), 32),
+        ({}, 1000, (352, 504), 2),
+        ({}, 1000, (32, 32), 64),
         ({}, 0, (128, 128), 1),
         ({"batch": 3}, 100, (128, 128), 2),
         ({"batch": 1}, 100, (128, 128), 1),
-        ({}, 100, (1024, 512), 4),
+        ({}, 1000, (1024, 512), 1),
         ({}, 100, (4096, 4096), 1),
         ({"batch": 8}, 100, (1024, 512), 8),  # asked for, so it may be large
     ],
