@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -31,6 +32,13 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             _complain(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
         except KeyboardInterrupt:
             _complain("interrupted; what is done is kept, and the same command goes on from there", 130)
+        except typer.Exit:
+            raise
+        except Exception:
+            if not _is_one_of_several():
+                raise
+            traceback.print_exc()
+            _complain("this host has failed, see above; the same command on every host goes on from here", 1)
         except _interrupts.Terminated:
             _complain("asked to end; what is done is kept, and the same command goes on from there", 143)
 

@@ -145,7 +145,7 @@ class BatchRun:
                 self._locate(window, fitter.fit_window(window, fitting), locating)
                 self._cache.clear()
         hosts.wait("what was found")
-        files = [self._parts.fitted(window.number) for window in self._windows]
+        files = [hosts.see(self._parts.fitted(window.number)) for window in self._windows]
         fitted = model_file.JoinedSets(files, before)
         if not fitted and any(item.reason == TOO_FEW for item in self._findings([]).skipped):
             raise self._nothing(
@@ -177,11 +177,11 @@ class BatchRun:
         locator = Locator(
             self._pictures, self._stream, self._engine, self._options, self._parts, self._cache, self._folder
         )
-        for shard in hosts.share(window.shards):
+        for shard in hosts.mine(window.shards):
             locator.locate_shard(shard, models, shown)
 
     def _progress(self, purpose: str) -> contextlib.AbstractContextManager[Progress]:
-        mine = sum(len(shard.pictures) for window in self._windows for shard in hosts.share(window.shards))
+        mine = sum(len(shard.pictures) for window in self._windows for shard in hosts.mine(window.shards))
         return progress(purpose, mine)
 
     def _finished(self) -> bool:
@@ -223,6 +223,7 @@ class BatchRun:
 
     def _nothing(self, message: str) -> UsageError:
         """The error of a run that found nothing, of which nothing is kept."""
+        hosts.wait("the end")
         if hosts.is_first():
             self._parts.clear()
         return UsageError(message)

@@ -33,7 +33,7 @@ _CPU_STEP, _CPU_BATCH, _CPU_PIXELS, _CPU_COMPILATION = 8, 64, 1 << 19, 1 << 19
 _ACCELERATOR_STEP, _ACCELERATOR_BATCH, _ACCELERATOR_PIXELS, _ACCELERATOR_COMPILATION = 32, 32, 1 << 24, 1 << 32
 _BUCKETS = 12
 _SINGLES = 8
-"""On the CPU the rest of a bucket of at most this capacity goes one by one; smaller pictures compute faster together."""
+"""On the CPU the rest of a bucket of at most this capacity goes one by one; small pictures are faster together."""
 _MAP_STEP = 8
 _WORTH_COMPILING = 128
 """Pictures of a shape from which on a program for full batches pays on the CPU, beside the one for single pictures."""

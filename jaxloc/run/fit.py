@@ -1,15 +1,15 @@
 """The first pass over image sets: the moments of their descriptors, and DDT from them."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxloc import ddt
-from jaxloc.data import Batch
+from jaxloc.data import Batch, ImageSet
 from jaxloc.moments import Accumulator
 from jaxloc.run import hosts, model_file, sums
 from jaxloc.run.feature_cache import FeatureCache
@@ -19,7 +19,7 @@ from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.parts import Parts, partial
 from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
 from jaxloc.run.plan import Pictures, Shard, Window
-from jaxloc.run.progress import Progress
+from jaxloc.run.progress import Progress, progress
 from jaxloc.run.stream import Stream
 from jaxloc.run.sums import Sums
 
@@ -58,21 +58,21 @@ class Fitter:
             models by the set's number, on the host; sets of fewer than two pictures have none.
         """
         path = self.parts.fitted(window.number)
+        if not path.exists():
+            for shard in hosts.mine(window.shards):
+                self._add_shard(shard, shown)
+            hosts.wait(f"moments of window {window.number}")
+            first = self.parts.unsigned(window.number) if self.sign == "minority" else path
+            if hosts.is_first() and not first.exists():
+                model_file.save(first, self.as_file(dict(self._fit_sets(window))))
+            hosts.wait(f"fits of window {window.number}")
+            if self.sign == "minority":
+                self._orient_by_minority(window, path, model_file.load(hosts.see(first)).sets)
+            if hosts.is_first():
+                for shard in window.shards:
+                    self.parts.sums(shard.number).unlink(missing_ok=True)
         numbers = {self.pictures.sets[which].name: which for which in window.sets}
-        if path.exists():
-            kept = model_file.load(path)
-            return {numbers[name]: jax.device_get(kept.sets[name].models) for name in kept.sets}
-        for shard in hosts.share(window.shards):
-            self._add_shard(shard, shown)
-        hosts.wait(f"moments of window {window.number}")
-        fitted = dict(self._fit_sets(window))
-        if self.sign == "minority":
-            fitted = self._orient_by_minority(window, fitted, shown)
-        hosts.agree("a model", _digest(fitted))
-        if hosts.is_first():
-            model_file.save(path, self.as_file(fitted))
-            for shard in window.shards:
-                self.parts.sums(shard.number).unlink(missing_ok=True)
+        fitted = model_file.load(hosts.see(path)).sets
         return {numbers[name]: jax.device_get(fit.models) for name, fit in fitted.items()}
 
     def _add_shard(self, shard: Shard, shown: Progress) -> None:
@@ -82,16 +82,12 @@ class Fitter:
             shown.update(len(shard.pictures))
             return
         kept = sums.load(partial(path)) if partial(path).exists() else Sums(self.engine.layers)
-        done = sum(kept.pictures.values())
+        done = list(kept.summed)
         keep = not done
-        read = 0
 
         def launch(batch: Batch) -> tuple[Any, ...]:
-            nonlocal read
             which = owners(self.pictures, batch.indices)
-            pictures = np.flatnonzero(which >= 0)
-            which[pictures[: max(0, done - read)]] = -1
-            read += len(pictures)
+            which[np.isin(batch.indices, done)] = -1
             if (which < 0).all():
                 return batch, None, None, ()
             maps = self.engine.features(batch)
@@ -107,9 +103,10 @@ class Fitter:
                 several = sums.split(moments, [row for row, _, _ in rows])
                 for (_, which, pictures), one in zip(rows, several, strict=True):
                     kept.add(which, pictures, one)
+                kept.summed += [number for number in batch.indices.tolist() if number >= 0 and number not in done]
                 keep = keep and self.cache.put(batch, maps, shard.number)
         except STOPS:
-            kept.save(partial(path))
+            kept.save(partial(path), whole=False)
             raise
         kept.save(path)
         partial(path).unlink(missing_ok=True)
@@ -152,29 +149,31 @@ class Fitter:
         models = {layer: fit_layer(values, sign=rule) for layer, values in moments.items()}
         return FittedSet(*jax.device_get((models, moments)))
 
-    def _orient_by_minority(
-        self, window: Window, fitted: Mapping[str, FittedSet], shown: Progress
-    ) -> dict[str, FittedSet]:
-        """Turn each component that is positive on most cells of its set."""
+    def _orient_by_minority(self, window: Window, path: Path, fitted: Mapping[str, FittedSet]) -> None:
+        """Turn each component that is positive on most cells of its set, and write the fits."""
         models = {which: fitted[images.name].models for which, images in self._named(window) if images.name in fitted}
-        for shard in hosts.share(window.shards):
-            path = self.parts.counts(shard.number)
-            if not path.exists():
-                sums.save_counts(path, self._count_positive(shard, models, shown))
+        mine = hosts.mine(window.shards)
+        with progress("choosing the sign", sum(len(shard.pictures) for shard in mine)) as shown:
+            for shard in mine:
+                counts = self.parts.counts(shard.number)
+                if not counts.exists():
+                    sums.save_counts(counts, self._count_positive(shard, models, shown))
         hosts.wait(f"signs of window {window.number}")
+        if not hosts.is_first():
+            return
         totals: dict[tuple[int, str], np.ndarray] = {}
         for shard in window.shards:
-            for key, counts in sums.load_counts(hosts.see(self.parts.counts(shard.number))).items():
-                totals[key] = totals.get(key, 0) + counts
+            for key, some in sums.load_counts(hosts.see(self.parts.counts(shard.number))).items():
+                totals[key] = totals.get(key, 0) + some
         oriented = {}
-        for which, some in models.items():
+        for which, models_of in models.items():
             name = self.pictures.sets[which].name
             turned = {
                 layer: ddt.orient(model, totals[which, layer][:-1] / max(int(totals[which, layer][-1]), 1))
-                for layer, model in some.items()
+                for layer, model in models_of.items()
             }
             oriented[name] = FittedSet(jax.device_get(turned), fitted[name].moments)
-        return oriented
+        model_file.save(path, self.as_file(oriented))
 
     def _count_positive(
         self, shard: Shard, models: Mapping[int, Models], shown: Progress
@@ -189,16 +188,9 @@ class Fitter:
                 for which, row in zip(each, rows, strict=True):
                     if which in models:
                         counts[which, layer] = counts.get((which, layer), 0) + row.astype(np.int64)
+        if shard.number not in self.cache:
+            self.stream.forget(shard.pictures)
         return counts
 
-    def _named(self, window: Window) -> Iterator[tuple[int, Any]]:
+    def _named(self, window: Window) -> Iterator[tuple[int, ImageSet]]:
         return ((which, self.pictures.sets[which]) for which in window.sets)
-
-
-def _digest(fitted: Mapping[str, FittedSet]) -> bytes:
-    digest = hashlib.sha256()
-    for name in sorted(fitted):
-        digest.update(name.encode("utf-8", "surrogateescape"))
-        for value in jax.tree.leaves(fitted[name].models):
-            digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.digest()

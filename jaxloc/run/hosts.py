@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +17,14 @@ _LATE = 60
 """Seconds after which a file that another host has written should be visible to all."""
 
 T = TypeVar("T")
+
+
+class _Numbered(Protocol):
+    @property
+    def number(self) -> int: ...
+
+
+Numbered = TypeVar("Numbered", bound=_Numbered)
 
 _HEARTBEAT = 30
 """Seconds without a sign of life after which JAX gives a host up."""
@@ -66,6 +74,11 @@ def is_first() -> bool:
 def share(items: Sequence[T]) -> Sequence[T]:
     """This host's part of a list that all hosts have: every item is one host's."""
     return items[index() :: count()]
+
+
+def mine(shards: Sequence[Numbered]) -> list[Numbered]:
+    """The shards of a run that are this host's: every n-th of the whole run, wherever a window begins."""
+    return [shard for shard in shards if shard.number % count() == index()]
 
 
 def wait(place: str) -> None:

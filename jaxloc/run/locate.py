@@ -91,10 +91,10 @@ class Locator:
                     rows, columns = sizes[position]
                     one = Localization(*(values[position] for values in result))
                     found[index] = self._finding(index, one._replace(response=one.response[:rows, :columns]))
+            self._draw(found)
         except STOPS:
             self._write(partial(path), shard, found)
             raise
-        self._draw(found)
         self._write(path, shard, found)
         partial(path).unlink(missing_ok=True)
         self.stream.forget(shard.pictures)

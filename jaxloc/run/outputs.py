@@ -1,6 +1,7 @@
 """Write what a job found: annotations, model, report, overlays."""
 
 import os
+import secrets
 from pathlib import Path
 
 from PIL import Image
@@ -35,7 +36,7 @@ def prepare(out: str | os.PathLike[str]) -> Path:
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".jaxloc-probe-{os.getpid()}"
+        probe = folder / f".jaxloc-probe-{secrets.token_hex(4)}"
         probe.write_bytes(b"x")
         probe.unlink()
     except OSError as error:

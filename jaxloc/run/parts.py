@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxloc._files import write_text
-from jaxloc.data import Buckets
+from jaxloc.data import Buckets, Record
 from jaxloc.errors import UsageError
 from jaxloc.run.outputs import PARTS, places
 from jaxloc.run.plan import Pictures, buckets_from_json, buckets_to_json
@@ -39,6 +39,10 @@ class Parts:
     def fitted(self, window: int) -> Path:
         """What was fitted to a window's sets."""
         return self.folder / f"fitted-{window:05d}.safetensors"
+
+    def unsigned(self, window: int) -> Path:
+        """What was fitted to a window's sets, before a further pass decides the signs."""
+        return self.folder / f"unsigned-{window:05d}.safetensors"
 
     def counts(self, shard: int) -> Path:
         """Positive cells of a shard's sets."""
@@ -92,7 +96,7 @@ class Parts:
             path.unlink(missing_ok=True)
 
     def _all(self) -> Iterator[Path]:
-        for kind in ("moments", "fitted", "counts", "found"):
+        for kind in ("moments", "fitted", "unsigned", "counts", "found"):
             yield from self.folder.glob(f"{kind}-*")
 
     def _write(self, manifest: dict[str, Any]) -> None:
@@ -118,7 +122,9 @@ def describe_pictures(pictures: Pictures) -> dict[str, Any]:
 
 
 def _bytes(path: Any) -> int:
-    """Bytes of a local file; -1 where that cannot be told."""
+    """Bytes of a file or record; -1 where that cannot be told without reading it."""
+    if isinstance(path, Record):
+        return -1 if path.size_in_bytes is None else path.size_in_bytes
     try:
         return os.stat(path).st_size if isinstance(path, os.PathLike) else -1
     except OSError:

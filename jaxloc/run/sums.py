@@ -21,10 +21,16 @@ class Sums:
 
     Args:
         layers: of the network.
+
+    Attributes:
+        layers: of the network.
+        pictures: how many pictures of each set are summed, by the set's number.
+        summed: numbers of the pictures that are, while a shard is not whole.
     """
 
     def __init__(self, layers: Sequence[str]) -> None:
         self.layers = tuple(layers)
+        self.summed: list[int] = []
         self.pictures: dict[int, int] = {}
         self._sums: dict[tuple[int, str], Accumulator] = {}
 
@@ -60,8 +66,13 @@ class Sums:
         for layer in self.layers:
             del self._sums[which, layer]
 
-    def save(self, path: Path) -> None:
-        """Write the sums in one step; the same sums give the same bytes."""
+    def save(self, path: Path, *, whole: bool = True) -> None:
+        """Write the sums in one step; the same sums give the same bytes.
+
+        Args:
+            path: the file.
+            whole: everything is in it, so that nobody need know which pictures are.
+        """
         arrays = {
             f"{which}/{layer}/{field}": value
             for (which, layer), sums in self._sums.items()
@@ -71,6 +82,7 @@ class Sums:
             "format": _FORMAT,
             "layers": json.dumps(self.layers),
             "pictures": json.dumps([[which, self.pictures[which]] for which in self.sets]),
+            "summed": json.dumps([] if whole else self.summed),
         }
         write_safetensors(path, arrays, metadata)
 
@@ -88,6 +100,7 @@ def load(path: str | os.PathLike[str]) -> Sums:
                 raise KeyError("format")
             sums = Sums(json.loads(metadata["layers"]))
             sums.pictures = {int(which): int(number) for which, number in json.loads(metadata["pictures"])}
+            sums.summed = [int(number) for number in json.loads(metadata["summed"])]
             for which in sums.pictures:
                 for layer in sums.layers:
                     state = {name: file.get_tensor(f"{which}/{layer}/{name}") for name in ("count", "mean", "scatter")}
