@@ -9,6 +9,8 @@ from collections.abc import Mapping
 Size = tuple[int, int]
 
 _CANDIDATES = 128
+_COARSE = 16
+"""Pictures larger than any counted are padded to multiples of so many steps: they are few, and their sizes many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Buckets:
 
     Attributes:
         counts: pictures by shape.
-        step: a picture that no shape holds gets its own size, rounded up to a multiple of this.
+        step: shapes are multiples of this; a picture that none holds gets its own, a multiple of sixteen steps.
         padding: share of the padded pixels of the counted pictures that are padding.
     """
 
@@ -26,9 +28,9 @@ class Buckets:
     padding: float = 0.0
 
     def __call__(self, size: Size) -> Size:
-        """The smallest shape that holds a picture of this size, or the picture's own multiple of ``step``."""
+        """The smallest shape that holds a picture of this size, or the picture's own, rounded up coarsely."""
         holding = (shape for shape in self._by_area if shape[0] >= size[0] and shape[1] >= size[1])
-        return next(holding, _round_up(size, self.step))
+        return next(holding, _round_up(size, _COARSE * self.step))
 
     @functools.cached_property
     def _by_area(self) -> list[Size]:

@@ -113,7 +113,7 @@ class Engine:
         fitting = max(1, min(self.batch, self.pixels // (shape[0] * shape[1])))
         capacity = 1 << (fitting.bit_length() - 1)
         worth = capacity if self._batch_is_given else _WORTH_COMPILING
-        if self.on_cpu and buckets.counts.get(shape, 0) < worth:
+        if shape not in buckets.counts or (self.on_cpu and buckets.counts[shape] < worth):
             return 1
         return capacity
 

@@ -74,8 +74,8 @@ def test_a_size_that_was_not_counted_gets_the_smallest_bucket_that_holds_it():
 
 
 def test_a_size_that_no_bucket_holds_gets_its_own():
-    assert choose_buckets({(100, 100): 1}, limit=1, step=8)((301, 20)) == (304, 24)
-    assert choose_buckets({}, limit=4, step=8)((17, 9)) == (24, 16)
+    assert choose_buckets({(100, 100): 1}, limit=1, step=8)((301, 20)) == (384, 128)
+    assert choose_buckets({}, limit=4, step=8)((17, 9)) == (128, 128)
 
 
 def test_of_shapes_of_one_area_the_same_is_chosen_in_whatever_order_they_are_kept():

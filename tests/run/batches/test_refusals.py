@@ -43,7 +43,7 @@ def broken(pictures, weights, tmp_path):
         ({"connectivity": 4}, "connectivity 8, and 4"),
         ({"dtype": "bfloat16"}, "computed in float32, and bfloat16"),
         ({"conv": "direct"}, "convolution auto, and direct"),
-        ({"batch": 1}, "batch size 8, and 1"),
+        ({"batch": 1}, "batch size 64, and 1"),
         ({"shard_size": 4}, "shard size 3, and 4"),
         ({"moments_memory": 5000}, "memory for moments 1000000000, and 5000"),
         ({"report_limit": 2}, "report limit 1000, and 2"),
