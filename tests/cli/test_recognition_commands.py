@@ -57,8 +57,8 @@ def test_without_options_the_jobs_get_their_defaults(calls):
     assert cli.invoke("classify", "a", "b", "-o", "o") == (2, "", "jaxloc: far enough\n")
     assert cli.invoke("finetune", "a", "-o", "o") == (2, "", "jaxloc: far enough\n")
     assert calls == [
-        (([Path("a"), Path("b")], Path("o"), RecognitionOptions()), {"test": (), "labels": None}),
-        (([Path("a")], Path("o"), TrainingOptions()), {}),
+        ((["a", "b"], Path("o"), RecognitionOptions()), {"test": (), "labels": None}),
+        ((["a"], Path("o"), TrainingOptions()), {}),
     ]
 
 
@@ -75,7 +75,7 @@ def test_every_option_of_classify_reaches_the_job(calls):
     options = RecognitionOptions(
         tune="last", training=training, describing=describing, test_share=0.5, regularization=2.0, seed=5
     )
-    paths = ([Path("a")], Path("o"), options)
+    paths = (["a"], Path("o"), options)
     assert calls == [(paths, {"test": [Path("t"), Path("u")], "labels": Path("l.json")})]
 
 
@@ -98,7 +98,7 @@ def test_every_option_of_finetune_reaches_the_job(calls):
         workers=2,
         allow_download=True,
     )
-    assert calls == [(([Path("a")], Path("o"), options), {})]
+    assert calls == [((["a"], Path("o"), options), {})]
 
 
 def test_classify_prints_the_accuracy_of_each_kind_or_json_and_is_strict_if_asked(pictures, weights, tmp_path):

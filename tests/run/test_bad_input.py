@@ -6,6 +6,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from jaxloc import _interrupts
 from jaxloc.errors import ImageError, UsageError, WeightsError
 from jaxloc.run import Options, colocalize, localize, stream
 from jaxloc.run.localizer import Localizer
@@ -130,7 +131,7 @@ def test_ctrl_c_in_the_middle_leaves_what_is_done_and_no_half_results(job, photo
     def interrupted(*arguments):
         calls.append(1)
         if len(calls) == 3:
-            raise KeyboardInterrupt
+            raise _interrupts.Interrupted
         return localize_batch(*arguments)
 
     monkeypatch.setattr(Localizer, "localize", interrupted)
