@@ -13,16 +13,22 @@ _BLOCK = 1024
 Sums = TypeVar("Sums")
 
 
-def flatten(
-    descriptors: ArrayLike, valid: ArrayLike | None, centers: jax.Array | None = None
-) -> tuple[jax.Array, jax.Array]:
-    """Descriptors as ``[n, d]`` and their validity as ``[n]``, checked."""
+def flagged(descriptors: ArrayLike, valid: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
+    """Descriptors ``[..., d]`` and their validity ``[...]``, checked."""
     x = jnp.asarray(descriptors)
     if x.ndim < 2:
         raise ValueError(f"descriptors must be [..., d] with at least one axis before d, got shape {x.shape}")
     keep = jnp.ones(x.shape[:-1], bool) if valid is None else jnp.asarray(valid, bool)
     if keep.shape != x.shape[:-1]:
         raise ValueError(f"valid must be {x.shape[:-1]}, one flag per descriptor, got {keep.shape}")
+    return x, keep
+
+
+def flatten(
+    descriptors: ArrayLike, valid: ArrayLike | None, centers: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Descriptors as ``[n, d]`` and their validity as ``[n]``, checked."""
+    x, keep = flagged(descriptors, valid)
     if centers is not None:
         check_rank("the model's centres", centers, 2, "[k, d]")
         if centers.shape[1] != x.shape[-1]:

@@ -20,6 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
+from jaxloc._descriptors import flagged
 
 _WORD = 20
 _HALF_WORD = 16
@@ -59,7 +60,8 @@ def of(descriptors: ArrayLike, valid: ArrayLike | None = None) -> Moments:
     Raises:
         ValueError: ``valid`` does not fit ``descriptors``, or there are no axes beside the last.
     """
-    x, keep = _flagged(descriptors, valid)
+    x, keep = flagged(descriptors, valid)
+    x = x.astype(jnp.float32)
     x = x.reshape(-1, x.shape[-1])
     keep = keep.reshape(-1)[:, None]
     number = keep.sum(dtype=jnp.int32)
@@ -86,7 +88,8 @@ def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: 
     Raises:
         ValueError: ``valid`` or ``segments`` does not fit ``descriptors``, or there are no axes beside the last.
     """
-    x, keep = _flagged(descriptors, valid)
+    x, keep = flagged(descriptors, valid)
+    x = x.astype(jnp.float32)
     segments = jnp.asarray(segments)
     if segments.shape != x.shape[:1]:
         raise ValueError(f"segments must be {x.shape[:1]}, one set for each picture, got {segments.shape}")
@@ -241,16 +244,6 @@ class Accumulator:
         accumulator = cls(len(mean))
         accumulator._count, accumulator._mean, accumulator._scatter = int(state["count"]), mean, scatter
         return accumulator
-
-
-def _flagged(descriptors: ArrayLike, valid: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
-    x = jnp.asarray(descriptors)
-    if x.ndim < 2:
-        raise ValueError(f"descriptors must be [..., d] with at least one axis before d, got shape {x.shape}")
-    keep = jnp.ones(x.shape[:-1], bool) if valid is None else jnp.asarray(valid, bool)
-    if keep.shape != x.shape[:-1]:
-        raise ValueError(f"valid must be {x.shape[:-1]}, one flag per descriptor, got {keep.shape}")
-    return x.astype(jnp.float32), keep
 
 
 def _words(number: _Number) -> tuple[_Number, _Number]:

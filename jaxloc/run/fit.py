@@ -82,12 +82,12 @@ class Fitter:
             shown.update(len(shard.pictures))
             return
         kept = sums.load(partial(path)) if partial(path).exists() else Sums(self.engine.layers)
-        done = list(kept.summed)
+        done = set(kept.summed)
         keep = not done
 
         def launch(batch: Batch) -> tuple[Any, ...]:
             which = owners(self.pictures, batch.indices)
-            which[np.isin(batch.indices, done)] = -1
+            which[np.isin(batch.indices, list(done))] = -1
             if (which < 0).all():
                 return batch, None, None, ()
             maps = self.engine.features(batch)
