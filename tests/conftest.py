@@ -1,6 +1,7 @@
 """Set before jax starts: virtual devices, worker threads enough for host callbacks, and no programs of earlier runs."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("NPROC", "32")
@@ -10,6 +11,7 @@ os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
 
+import jax
 import numpy as np
 import pytest
 import skimage.data
@@ -44,3 +46,15 @@ def weights_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if "JAXLOC_CACHE" not in os.environ:
         os.environ["JAXLOC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     return Path(os.environ["JAXLOC_CACHE"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs() -> Iterator[None]:
+    """Drop compiled programs long before they fill the process's table of mapped memory, at which XLA crashes.
+
+    Each program on the CPU takes some ten entries of it, and Linux allows 65,530.
+    """
+    yield
+    table = Path("/proc/self/maps")
+    if table.exists() and table.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
