@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jaxloc.data import remote
+from jaxloc.data.annotations import read_coco
 from jaxloc.data.archives import is_tfds, open_tfds
-from jaxloc.data.coco import read_coco
 from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_picture, missing_shard, suffix
 from jaxloc.data.remote import Entry
 from jaxloc.data.sources import Part

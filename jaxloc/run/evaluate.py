@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from jaxloc.data.coco import Annotated, read_coco
+from jaxloc.data.annotations import Annotated, read_coco
 from jaxloc.errors import UsageError
 from jaxloc.metrics import correct_localization, roc_auc
 

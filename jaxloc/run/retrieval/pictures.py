@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxloc.data import Record, Source, find_sets
-from jaxloc.data.coco import Annotated, read_coco
+from jaxloc.data.annotations import Annotated, read_coco
 from jaxloc.errors import UsageError
 
 Paths = Sequence[str | os.PathLike[str]]

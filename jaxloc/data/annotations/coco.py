@@ -4,39 +4,15 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from jaxloc.data import remote
+from jaxloc.data.annotations.records import Annotated, Annotation
 from jaxloc.errors import UsageError
 
 
-@dataclasses.dataclass(frozen=True)
-class Annotated:
-    """One image of an annotation file.
-
-    Attributes:
-        name: its ``file_name``.
-        category: name of its own category, where the file gives images one; else ``None``.
-        boxes: for each category name, ``(x0, y0, x1, y1, score)`` of its annotations (score 1 where there is none).
-        noise_score: if the file holds one.
-        splits: the parts of a data set it belongs to (``"train"``, ``"test"``, …), if the file says so.
-    """
-
-    name: str
-    category: str | None
-    boxes: Mapping[str, list[tuple[float, float, float, float, float]]]
-    noise_score: float | None
-    splits: tuple[str, ...] = ()
-
-    @property
-    def categories(self) -> list[str]:
-        """The image's own category; without one, every category it has boxes of."""
-        return [self.category] if self.category is not None else sorted(self.boxes)
-
-
 def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
-    """Read an annotation file; crowd regions are left out.
+    """Read an annotation file.
 
     Returns:
         images by file name.
@@ -59,7 +35,7 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
 
 def _read(coco: dict[str, Any], path: str) -> dict[str, Annotated]:
     categories = {entry["id"]: str(entry["name"]) for entry in coco["categories"]}
-    boxes: dict[Any, dict[str, list[tuple[float, float, float, float, float]]]] = {}
+    found: dict[Any, list[Annotation]] = {}
     known: set[Any] = set()
     for entry in coco["images"]:
         if entry["id"] in known:
@@ -73,9 +49,13 @@ def _read(coco: dict[str, Any], path: str) -> dict[str, Annotated]:
         x, y, width, height = map(float, entry["bbox"])
         if not (width > 0 and height > 0):
             raise UsageError(f"{path}: annotation {entry.get('id')} has a box without area: {entry['bbox']}")
-        if not entry.get("iscrowd"):
-            box = (x, y, x + width, y + height, float(entry.get("score", 1)))
-            boxes.setdefault(entry["image_id"], {}).setdefault(categories[entry["category_id"]], []).append(box)
+        one = Annotation(
+            categories[entry["category_id"]],
+            (x, y, x + width, y + height),
+            score=float(entry.get("score", 1)),
+            crowd=bool(entry.get("iscrowd")),
+        )
+        found.setdefault(entry["image_id"], []).append(one)
     images: dict[str, Annotated] = {}
     for entry in coco["images"]:
         name = str(entry["file_name"])
@@ -83,9 +63,9 @@ def _read(coco: dict[str, Any], path: str) -> dict[str, Annotated]:
         image = Annotated(
             name,
             None if own is None else categories[own],
-            boxes.get(entry["id"], {}),
-            _noise_score(entry, path),
-            () if entry.get("split") is None else (str(entry["split"]),),
+            tuple(found.get(entry["id"], ())),
+            noise_score=_noise_score(entry, path),
+            splits=() if entry.get("split") is None else (str(entry["split"]),),
         )
         images[name] = _in_another_split(images[name], image, path) if name in images else image
     return images
@@ -95,9 +75,13 @@ def _in_another_split(listed: Annotated, again: Annotated, path: str) -> Annotat
     """An image may be listed once for each split it belongs to; with the same category, and its boxes at either."""
     if not again.splits or again.splits[0] in listed.splits or not listed.splits:
         raise UsageError(f"{path}: lists {again.name} twice")
-    if again.category != listed.category or (listed.boxes and again.boxes and listed.boxes != again.boxes):
+    if again.category != listed.category or (
+        listed.annotations and again.annotations and listed.annotations != again.annotations
+    ):
         raise UsageError(f"{path}: lists {again.name} twice, with different contents")
-    return dataclasses.replace(listed, boxes=listed.boxes or again.boxes, splits=listed.splits + again.splits)
+    return dataclasses.replace(
+        listed, annotations=listed.annotations or again.annotations, splits=listed.splits + again.splits
+    )
 
 
 def _noise_score(entry: dict[str, Any], path: str) -> float | None:

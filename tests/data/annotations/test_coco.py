@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jaxloc.data.coco import read_coco
+from jaxloc.data.annotations.coco import read_coco
 from jaxloc.errors import UsageError
 
 COCO: dict[str, Any] = {
