@@ -44,6 +44,7 @@ class Backend(StrEnum):
 
 _SPEED = "Speed and scale"
 _RUN = "The run"
+_WRITTEN = "What is written"
 
 
 class Conv(StrEnum):
@@ -164,8 +165,27 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Threads that decode pictures. [default: by the machine]", rich_help_panel=_SPEED),
 ]
-ReportLimit = Annotated[int, typer.Option("--report-limit", help="Pictures shown in report.html at most.")]
-Overlays = Annotated[bool, typer.Option("--overlays", help="Also write overlays/NAME.png with box and heat map.")]
+ReportLimit = Annotated[
+    int,
+    typer.Option("--report-limit", help="Pictures shown in report.html at most.", rich_help_panel=_WRITTEN),
+]
+ObjectParts = Annotated[
+    int,
+    typer.Option(
+        "--parts",
+        help="Part each object in so many parts by DDT's further components, with a box for each; 2 is the paper's "
+        "sign of the second component, 0 leaves it whole.",
+        rich_help_panel=_WRITTEN,
+    ),
+]
+Masks = Annotated[
+    bool,
+    typer.Option("--masks", help="Also write the object's pixels, as COCO run lengths.", rich_help_panel=_WRITTEN),
+]
+Overlays = Annotated[
+    bool,
+    typer.Option("--overlays", help="Also write overlays/NAME.png with box and heat map.", rich_help_panel=_WRITTEN),
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 3 if any picture had to be skipped.", rich_help_panel=_RUN)
 ]

@@ -2,28 +2,50 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from pycocotools import mask as coco_masks
+
 from jaxloc._files import write_parts
-from jaxloc.report.records import Findings
+from jaxloc.report.records import Finding, Findings
+
+Details = Callable[[Finding], Mapping[str, Any]]
+"""Further fields of a picture."""
 
 
-def write(path: str | os.PathLike[str], findings: Findings) -> None:
+def _none(finding: Finding) -> Mapping[str, Any]:
+    return {}
+
+
+def write(
+    path: str | os.PathLike[str],
+    findings: Findings,
+    *,
+    sections: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
+    image: Details = _none,
+    annotation: Details = _none,
+) -> None:
     """Write the COCO file in one step, however many pictures there are; the same bytes for the same findings.
 
     It has ``images``, ``annotations``, ``categories``, and ``skipped`` pictures with their reasons, each on a line of
     its own. Boxes are ``x, y, width, height`` in pixels of the original picture. An image also has ``category_id``
-    (its set), ``found``, ``noisy`` and ``noise_score``; an annotation also has ``score``.
+    (its set), ``found``, ``noisy`` and ``noise_score``; an annotation also has ``score``, and, where the job kept them,
+    ``segmentation`` (compressed run lengths; ``area`` is the mask's then) and ``parts`` (each with ``name``, ``bbox``).
 
     Args:
         path: the file to write or replace.
         findings: what was found.
+        sections: further lists of entries, by name.
+        image: further fields of a picture's entry in ``images``.
+        annotation: further fields of its entry in ``annotations``.
     """
-    write_parts(path, _parts(findings))
+    write_parts(path, _parts(findings, sections or {}, image, annotation))
 
 
-def _parts(findings: Findings) -> Iterator[str]:
+def _parts(
+    findings: Findings, sections: Mapping[str, Iterable[Mapping[str, Any]]], image: Details, annotation: Details
+) -> Iterator[str]:
     numbers = {category: number for number, category in enumerate(findings.categories, 1)}
     info = {
         "description": f"{findings.title}: boxes found by jaxloc without labels",
@@ -36,8 +58,10 @@ def _parts(findings: Findings) -> Iterator[str]:
         for item in findings.skipped
     )
     yield f'{{\n "info": {json.dumps(info)}'
-    yield from _section("images", _images(findings, numbers))
-    yield from _section("annotations", _annotations(findings, numbers))
+    for name, entries in sections.items():
+        yield from _section(name, entries)
+    yield from _section("images", _images(findings, numbers, image))
+    yield from _section("annotations", _annotations(findings, numbers, annotation))
     yield from _section("categories", ({"id": number, "name": category} for category, number in numbers.items()))
     yield from _section("skipped", skipped)
     yield "\n}\n"
@@ -52,7 +76,7 @@ def _section(name: str, items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     yield end
 
 
-def _images(findings: Findings, numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _images(findings: Findings, numbers: Mapping[str, int], details: Details) -> Iterator[dict[str, Any]]:
     for number, finding in enumerate(findings.light(), 1):
         yield {
             "id": number,
@@ -63,21 +87,42 @@ def _images(findings: Findings, numbers: Mapping[str, int]) -> Iterator[dict[str
             "found": finding.found,
             "noisy": finding.noisy,
             "noise_score": finding.noise_score,
+            **details(finding),
         }
 
 
-def _annotations(findings: Findings, numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _annotations(findings: Findings, numbers: Mapping[str, int], details: Details) -> Iterator[dict[str, Any]]:
     annotation = 0
     for image, finding in enumerate(findings.light(), 1):
         if finding.box is not None:
             annotation += 1
-            x0, y0, x1, y1 = finding.box
+            _, _, width, height = box = _xywh(finding.box)
             yield {
                 "id": annotation,
                 "image_id": image,
                 "category_id": numbers[finding.category],
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": (x1 - x0) * (y1 - y0),
+                "bbox": box,
+                "area": width * height,
                 "iscrowd": 0,
                 "score": finding.score,
+                **_details(finding),
+                **details(finding),
             }
+
+
+def _details(finding: Finding) -> dict[str, Any]:
+    """The object's pixels and parts, where the job kept them."""
+    details: dict[str, Any] = {}
+    if finding.mask is not None:
+        runs = {"size": [finding.height, finding.width], "counts": finding.mask}
+        details["segmentation"] = runs | {"counts": finding.mask.decode("ascii")}
+        details["area"] = int(coco_masks.area(runs))
+    if finding.parts:
+        named = ((f"part {number}", part) for number, part in enumerate(finding.parts, 1))
+        details["parts"] = [{"name": name, "bbox": _xywh(part)} for name, part in named if part is not None]
+    return details
+
+
+def _xywh(box: tuple[float, float, float, float]) -> list[float]:
+    x0, y0, x1, y1 = box
+    return [x0, y0, x1 - x0, y1 - y0]

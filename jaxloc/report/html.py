@@ -1,5 +1,6 @@
 """What a job found as one HTML page: no network, no other file, the same bytes for the same findings."""
 
+import io
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,7 @@ from typing import Any
 
 from jaxloc.report import elements, figures
 from jaxloc.report.figures import Figures
+from jaxloc.report.overlays import make_mask_picture
 from jaxloc.report.records import Finding, Findings
 from jaxloc.report.text import displayable
 
@@ -23,6 +25,8 @@ _SCORES = {
     "scda": "at 0.5, the object's mean activation is twice that of the whole picture",
 }
 _REST = "; annotations.json holds all."
+_MASK_SIDE = 192
+"""Pixels of a mask's longer side."""
 _SETS = 1000
 """Rows of the table of sets at most."""
 
@@ -38,6 +42,7 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
         ValueError: ``limit`` is negative.
     """
     shown, with_heat = _choose(findings.pictures, limit)
+    masked = any(finding.mask is not None for finding in shown)
     sets = figures.of_sets(findings)
     categories = list(sets)
     with_noise = any(one.with_noise for one in sets.values())
@@ -53,8 +58,10 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
         noscript="The pictures below need JavaScript. annotations.json, beside this page, holds every box and score.",
         limit_note=elements.limit_note(len(shown), len(findings.pictures), "picture", _REST),
         toggles=elements.toggle("box", "Box", key="b", checked=True)
-        + elements.toggle("heat", "Heat map", key="h", checked=True, kind="of-heat")
-        + elements.toggle("smooth", "Smooth", key="s", kind="of-heat"),
+        + elements.toggle("heat", "Heat map", key="h", checked=not masked, kind="of-heat")
+        + elements.toggle("smooth", "Smooth", key="s", kind="of-heat")
+        + elements.toggle("mask", "Mask", key="m", checked=True, kind="of-mask")
+        + elements.toggle("parts", "Parts", key="p", checked=True, kind="of-parts"),
         absent_note=elements.escape(_absent_note(counts)),
         skipped=elements.skipped(findings.skipped, categories, limit=limit, rest=_REST),
         reading=_reading(findings.method, with_noise, with_heat),
@@ -167,4 +174,16 @@ def _picture(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
         "status": figures.status(finding),
         "heat": heat,
         "thumbnail": None if finding.thumbnail is None else elements.base64_text(finding.thumbnail),
-    }
+    } | _details(finding)
+
+
+def _details(finding: Finding) -> dict[str, Any]:
+    """The object's parts and pixels, where the job kept them."""
+    details: dict[str, Any] = {}
+    if any(finding.parts):
+        details["parts"] = [elements.edges(part) for part in finding.parts]
+    if finding.mask is not None and finding.thumbnail is not None:
+        buffer = io.BytesIO()
+        make_mask_picture(finding.mask, finding.width, finding.height, _MASK_SIDE).save(buffer, "PNG")
+        details["mask"] = elements.base64_text(buffer.getvalue())
+    return details

@@ -5,12 +5,16 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+from pycocotools import mask as coco_masks
 
 from jaxloc.report.records import Finding
 from jaxloc.report.text import displayable
 
 _BOX = (0, 229, 255)
+PART_COLOURS = ("#ff4fd8", "#ffe14d", "#57f287", "#ff8a3d", "#b388ff", "#e8edf2")
+"""Of a part's box, in the order of the parts, and again from the first; page.js has the same."""
+_MASK = (0, 229, 255, 110)
 _INK = (16, 20, 24)
 # Of a positive cell's colour, red, green, blue and opacity, just above the threshold and at the strongest cell;
 # page.js has the same.
@@ -64,8 +68,28 @@ def make_thumbnail(pixels: np.ndarray, side: int = 256) -> bytes:
     return buffer.getvalue()
 
 
+def make_mask_picture(counts: bytes, width: int, height: int, side: int | None = None) -> Image.Image:
+    """A mask as a transparent picture in which the object is tinted.
+
+    Args:
+        counts: COCO's compressed run lengths.
+        width: of the mask, in pixels.
+        height: likewise.
+        side: the longest side of the result, in pixels; smaller masks keep their size. ``None`` keeps any.
+
+    Returns:
+        An RGBA picture.
+    """
+    inside = Image.fromarray(coco_masks.decode({"size": [height, width], "counts": counts}) * np.uint8(255))
+    if side is not None:
+        inside.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
+    picture = Image.new("RGBA", inside.size, _MASK)
+    picture.putalpha(inside.point(lambda value: _MASK[3] if value > 127 else 0))
+    return picture
+
+
 def draw_overlay(image: Image.Image, finding: Finding) -> Image.Image:
-    """The picture with the heat of its positive cells, its box, and a label of category and score.
+    """The picture with the object's pixels or the heat of its positive cells, boxes, and a label.
 
     Args:
         image: the whole picture, in any mode and at any scale; it is left as it is.
@@ -75,13 +99,20 @@ def draw_overlay(image: Image.Image, finding: Finding) -> Image.Image:
         An RGB picture of the same size.
     """
     result = image.convert("RGB")
-    if finding.heat is not None and finding.heat.size:
+    if finding.mask is not None:
+        inside = make_mask_picture(finding.mask, finding.width, finding.height).resize(result.size)
+        result.paste(inside.convert("RGB"), mask=inside.getchannel("A"))
+    elif finding.heat is not None and finding.heat.size:
         heat = Image.fromarray(_heat_colours(finding.heat)).resize(result.size, Image.Resampling.NEAREST)
         result.paste(heat.convert("RGB"), mask=heat.getchannel("A"))
     draw = ImageDraw.Draw(result)
     corner = (0, 0)
     if finding.box is not None:
         scale = np.array([result.width / finding.width, result.height / finding.height] * 2)
+        for number, part in enumerate(finding.parts):
+            if part is not None:
+                colour = ImageColor.getrgb(PART_COLOURS[number % len(PART_COLOURS)])
+                _draw_box(draw, result.size, np.array(part) * scale, colour)
         corner = _draw_box(draw, result.size, np.array(finding.box) * scale)
     _draw_label(draw, result.size, corner, finding)
     return result
@@ -94,16 +125,18 @@ def _heat_colours(heat: np.ndarray) -> np.ndarray:
     return np.where(heat[..., None] > 0, colours, 0).astype(np.uint8)
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: np.ndarray) -> tuple[int, int]:
+def _draw_box(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], box: np.ndarray, colour: tuple[int, ...] = _BOX
+) -> tuple[int, int]:
     """Draw a box, bright between two dark lines, all of it inside the box; return its upper left pixel."""
     corners = np.rint(box).astype(int)
     last = np.array(size) - 1
     x0, y0 = np.clip(corners[:2], 0, last).tolist()
     x1, y1 = np.clip(corners[2:] - 1, (x0, y0), last).tolist()
     edge = max(1, round(max(size) / 700))
-    for inset, width, colour in ((0, edge, _INK), (edge, 2 * edge, _BOX), (3 * edge, edge, _INK)):
+    for inset, width, ink in ((0, edge, _INK), (edge, 2 * edge, colour), (3 * edge, edge, _INK)):
         if x1 - x0 >= 2 * inset and y1 - y0 >= 2 * inset:
-            draw.rectangle((x0 + inset, y0 + inset, x1 - inset, y1 - inset), outline=colour, width=width)
+            draw.rectangle((x0 + inset, y0 + inset, x1 - inset, y1 - inset), outline=ink, width=width)
     return x0, y0
 
 

@@ -19,6 +19,8 @@
   const strong = [222, 24, 20, 166];
   const ramp = Array.from({ length: 128 }, (_, value) => weak.map((low, i) => low + (strong[i] - low) * value / 127));
 
+  const partColours = ["#ff4fd8", "#ffe14d", "#57f287", "#ff8a3d", "#b388ff", "#e8edf2"];
+
   function drawHeat(canvas, { rows, columns, cells }, below) {
     const bytes = atob(cells);
     const image = new ImageData(columns, rows);
@@ -36,6 +38,18 @@
   function fill(frame, picture, below) {
     if (picture.thumbnail) showImage(frame, jpeg(picture.thumbnail));
     if (picture.heat) drawHeat(one("canvas", frame), picture.heat, below);
+    if (picture.mask) {
+      one(".mask", frame).src = "data:image/png;base64," + picture.mask;
+      one(".mask", frame).hidden = false;
+    }
+    one(".parts", frame).replaceChildren(...(picture.parts ?? []).map((box, number) => {
+      const part = element("span", "", "part");
+      part.hidden = true;
+      part.title = `part ${number + 1}`;
+      part.style.borderColor = partColours[number % partColours.length];
+      placeBox(part, { box, width: picture.width, height: picture.height });
+      return part;
+    }));
     placeBox(one(".box", frame), picture);
   }
 
@@ -124,6 +138,8 @@
   one(".choose-set").hidden = sets.length < 2;
   if (!pictures.some((picture) => picture.noise !== null)) all(".of-noise").forEach((part) => part.remove());
   if (!pictures.some((picture) => picture.heat)) all(".of-heat").forEach((part) => part.remove());
+  if (!pictures.some((picture) => picture.mask)) all(".of-mask").forEach((part) => part.remove());
+  if (!pictures.some((picture) => picture.parts)) all(".of-parts").forEach((part) => part.remove());
   startFilters(sets, update);
 
   // --- The large view ------------------------------------------------------------------------------------------

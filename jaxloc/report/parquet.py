@@ -45,8 +45,10 @@ SCHEMA = pa.schema(
         pa.field("heat_rows", pa.int32()),
         pa.field("heat_columns", pa.int32()),
         pa.field("thumbnail", pa.binary()),
+        pa.field("mask", pa.binary()),
+        pa.field("parts", pa.list_(pa.list_(pa.float64(), 4))),
     ],
-    metadata={"format": "jaxloc-findings-1"},
+    metadata={"format": "jaxloc-findings-2"},
 )
 """The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null where there is none, ``local``
 says whether ``path`` is a file's, ``reason`` is null unless the picture was skipped. A file's metadata also has
@@ -108,6 +110,8 @@ def _picture_row(finding: Finding) -> dict[str, Any]:
         "noise_score": finding.noise_score,
         "noisy": finding.noisy,
         "thumbnail": finding.thumbnail,
+        "mask": finding.mask,
+        "parts": finding.parts,
     }
     if finding.box is not None:
         row |= zip(("x0", "y0", "x1", "y1"), finding.box, strict=True)
@@ -166,7 +170,7 @@ def _pictures(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[
     with _opened(path) as (shard, groups, _):
         for cells in _rows(shard, groups, columns, SCHEMA.names):
             name, place, local, category, width, height, x0, y0, x1, y1, score, found, noise_score, noisy = cells[:14]
-            _, undecodable, heat, heat_rows, heat_columns, thumbnail = cells[14:]
+            _, undecodable, heat, heat_rows, heat_columns, thumbnail, mask, parts = cells[14:]
             if undecodable is not None:
                 name, place, category, _ = _exact(undecodable)
             yield Finding(
@@ -182,6 +186,8 @@ def _pictures(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[
                 noisy=noisy,
                 heat=None if heat is None else np.frombuffer(heat, np.int8).reshape(heat_rows, heat_columns),
                 thumbnail=thumbnail,
+                mask=mask,
+                parts=tuple(part and tuple(part) for part in parts),
             )
 
 

@@ -29,6 +29,10 @@ class Finding:
         heat: int8 ``[h, w]``, the response map minus its threshold, scaled to the picture's largest magnitude
             (±127): positive cells are object. ``None`` if not kept.
         thumbnail: a small JPEG of the picture, or ``None`` if not kept.
+        mask: the object's pixels as COCO's compressed run lengths, of the original picture's size; ``None`` if not
+            asked for, or nothing was found.
+        parts: boxes of the object's parts, in the order of the set's part detectors; ``None`` for one that is not
+            there. Empty if not asked for.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Finding:
     noisy: bool = False
     heat: np.ndarray | None = None
     thumbnail: bytes | None = None
+    mask: bytes | None = None
+    parts: tuple[tuple[float, float, float, float] | None, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class Fitter:
         stream: reads them.
         engine: the compiled steps.
         sign: one of the rules in ``Options.sign``; ``"minority"`` takes a further pass over the features.
+        components: that each fit keeps.
         parts: where what is done is kept.
         cache: where features are kept for the next pass.
         start: earlier fits by set, whose moments are added to.
@@ -46,6 +47,7 @@ class Fitter:
     stream: Stream
     engine: Localizer
     sign: str
+    components: int
     parts: Parts
     cache: FeatureCache
     start: Mapping[str, FittedSet]
@@ -146,7 +148,7 @@ class Fitter:
                 whole.add(moments[layer])
                 moments[layer] = whole.moments()
         rule: ddt.Sign = "loading" if self.sign == "loading" else "none" if self.sign == "none" else "aggregation"
-        models = {layer: fit_layer(values, sign=rule) for layer, values in moments.items()}
+        models = {layer: fit_layer(values, sign=rule, components=self.components) for layer, values in moments.items()}
         return FittedSet(*jax.device_get((models, moments)))
 
     def _orient_by_minority(self, window: Window, path: Path, fitted: Mapping[str, FittedSet]) -> None:

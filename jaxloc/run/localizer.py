@@ -2,23 +2,27 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxloc import ddt, moments, scda
+from jaxloc import ddt, moments, parts, scda
 from jaxloc.components import Backend
 from jaxloc.ddt import Model
 from jaxloc.grids import valid_cells
 from jaxloc.localization import Localization
 from jaxloc.models.architectures import previous_relu
 from jaxloc.moments import Moments
+from jaxloc.parts import Parts
 from jaxloc.run.engine import Engine, Maps, divided, load_weights
 from jaxloc.run.options import Options
 
 Models = dict[str, Model]
+Located = tuple[Localization, Parts | None]
+"""An object, and its parts where they were asked for."""
 
 
 class Localizer(Engine):
@@ -29,7 +33,7 @@ class Localizer(Engine):
         below = (previous_relu(weights.network.architecture, options.layer),) if options.method == "ddt+" else ()
         super().__init__(options, weights, (options.layer, *below))
         self._localize = _compiled_localize(
-            self.layers, options.connectivity, self.backend, options.method != "scda", self.mesh
+            self.layers, options.connectivity, self.backend, options.method != "scda", options.parts, self.mesh
         )
 
     def moments(self, maps: Maps, owners: np.ndarray) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
@@ -55,8 +59,8 @@ class Localizer(Engine):
         step = _compiled_moments(count, self.mesh)
         return step(maps, self.put(local.ravel().astype(np.int32))), rows
 
-    def localize(self, models: Sequence[Models | None], maps: Maps, original_sizes: np.ndarray) -> Localization:
-        """Each picture's object: DDT or DDT+ with the models of its set, SCDA where there are none.
+    def localize(self, models: Sequence[Models | None], maps: Maps, original_sizes: np.ndarray) -> Located:
+        """Each picture's object: DDT or DDT+ with the models of its set, SCDA where there are none; and its parts.
 
         Args:
             models: of each entry of the batch; ``None`` for entries that only fill it, and for SCDA.
@@ -112,22 +116,30 @@ def _compiled_counts(mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
 
 @functools.cache
 def _compiled_localize(
-    layers: tuple[str, ...], connectivity: int, backend: Backend, fitted: bool, mesh: Mesh
-) -> Callable[..., Localization]:
-    def one(models: Models, maps: Maps, original_size: jax.Array) -> Localization:
+    layers: tuple[str, ...], connectivity: int, backend: Backend, fitted: bool, number: int, mesh: Mesh
+) -> Callable[..., Located]:
+    labelling: dict[str, Any] = {"connectivity": connectivity, "backend": backend}
+
+    def one(models: Models, maps: Maps, original_size: jax.Array) -> Located:
         top, size = maps[layers[0]]
         if not fitted:
-            return scda.localize(top, original_size, size=size, connectivity=connectivity, backend=backend)
+            return scda.localize(top, original_size, size=size, **labelling), None
         plus = len(layers) > 1
-        return ddt.localize(
-            models[layers[0]],
+        model = models[layers[0]]
+        whole = ddt.localize(
+            model,
             top,
             original_size,
             below=models[layers[1]] if plus else None,
             features_below=maps[layers[1]].features if plus else None,
             size=size,
-            connectivity=connectivity,
-            backend=backend,
+            **labelling,
+        )
+        if not number:
+            return whole, None
+        indicators = ddt.indicator_maps(model, top)
+        return whole, parts.localize(
+            indicators, model.eigenvalues, whole.mask, original_size, number=number, size=size, **labelling
         )
 
     return jax.jit(divided(jax.vmap(one), mesh))

@@ -1,6 +1,7 @@
 """The pass that finds the object in each picture of a run."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 
 from jaxloc import _interrupts
 from jaxloc.data.ahead import read_ahead
+from jaxloc.data.annotations import Rle
 from jaxloc.localization import Localization
+from jaxloc.parts import Parts as ObjectParts
 from jaxloc.report import parquet
 from jaxloc.report.overlays import encode_heat
 from jaxloc.report.records import Finding, Skipped
@@ -89,8 +92,9 @@ class Locator:
                         found[index] = None
                         continue
                     rows, columns = sizes[position]
-                    one = Localization(*(values[position] for values in result))
-                    found[index] = self._finding(index, one._replace(response=one.response[:rows, :columns]))
+                    one, divided = jax.tree.map(lambda values, place=position: values[place], result)
+                    valid = {"response": one.response[:rows, :columns], "mask": one.mask[:rows, :columns]}
+                    found[index] = self._finding(index, one._replace(**valid), divided)
             self._draw(found)
         except STOPS:
             self._write(partial(path), shard, found)
@@ -130,7 +134,7 @@ class Locator:
             for _ in read_ahead(draw, findings, workers=workers, ahead=2 * workers):
                 _interrupts.check()
 
-    def _finding(self, index: int, one: Localization) -> Finding:
+    def _finding(self, index: int, one: Localization, divided: ObjectParts | None) -> Finding:
         source = self.pictures[index]
         rows, columns = self.stream.sizes[index]
         fitted = self.options.method != "scda"
@@ -140,18 +144,33 @@ class Locator:
         heat = None
         if index in self.stream.thumbnails or self.options.overlays:
             heat = encode_heat(np.asarray(one.response), 0.0 if fitted else float(one.response.mean()))
-        x0, y0, x1, y1 = map(float, one.box)
         return Finding(
             name=source.name,
             path=source.path if isinstance(source.path, Path) else str(source.path),
             category=self.pictures.sets[self.pictures.set_of(index)].name,
             width=columns,
             height=rows,
-            box=(x0, y0, x1, y1) if found else None,
+            box=_edges(np.asarray(one.box)) if found else None,
             score=float(one.score) if found else 0.0,
             found=found,
             noise_score=share if fitted else None,
             noisy=noisy,
             heat=heat,
             thumbnail=self.stream.thumbnails.get(index),
+            mask=Rle.of(enlarge(np.asarray(one.mask), rows, columns)).counts if found and self.options.masks else None,
+            parts=() if divided is None or not found else tuple(map(_edges, np.asarray(divided.box))),
         )
+
+
+def enlarge(mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """A mask of cells at the size of its picture, as ``grids.upsample_nearest`` does it on the device."""
+    y, x = (
+        (2 * np.arange(length) + 1) * cells // (2 * length)
+        for length, cells in zip((rows, columns), mask.shape, strict=True)
+    )
+    return mask[y[:, None], x]
+
+
+def _edges(box: np.ndarray) -> tuple[float, float, float, float] | None:
+    x0, y0, x1, y1 = map(float, box)
+    return None if math.isnan(x0) else (x0, y0, x1, y1)

@@ -5,6 +5,7 @@ import os
 from typing import Literal
 
 from jaxloc.errors import UsageError
+from jaxloc.parts import components_needed
 
 Method = Literal["ddt", "ddt+", "scda"]
 METHODS = ("ddt", "ddt+", "scda")
@@ -81,6 +82,8 @@ class Options(Reading):
         layer: the layer whose descriptors are used; DDT+ also takes the convolution below it.
         sign: how DDT's arbitrary sign is fixed: ``"aggregation"``, ``"loading"``, ``"minority"`` or ``"none"``.
         noise_threshold: a picture whose share of positive cells is at or below this is called noisy.
+        parts: part the object in so many parts, each with its box; 0 leaves it whole.
+        masks: keep the object's pixels as well as its box.
         overlays: write one picture with its box and heat map for each picture.
         shard_size: pictures that are done, and written, together; ``None`` chooses by their number.
         moments_memory: bytes that the moments of image sets fitted together may take; further sets wait.
@@ -90,6 +93,8 @@ class Options(Reading):
     layer: str = "relu5_3"
     sign: str = "aggregation"
     noise_threshold: float = 0.0
+    parts: int = 0
+    masks: bool = False
     overlays: bool = False
     shard_size: int | None = None
     moments_memory: int = 10**9
@@ -102,6 +107,13 @@ class Options(Reading):
         self.check_choices(method=METHODS, sign=SIGNS)
         if not 0 <= self.noise_threshold < 1:
             raise UsageError(f"the noise threshold is a share of cells, from 0 to below 1, not {self.noise_threshold}")
+        if self.parts and (self.parts < 2 or self.method == "scda"):
+            raise UsageError(f"parts must be at least 2, and of ddt or ddt+; got {self.parts} of {self.method}")
+
+    @property
+    def components(self) -> int:
+        """Principal components that a fit keeps."""
+        return components_needed(self.parts or 2)
 
 
 def workers_of(options: Reading) -> int:

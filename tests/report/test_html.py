@@ -3,11 +3,14 @@
 import base64
 import dataclasses
 import hashlib
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from jaxloc.data.annotations import Rle
 from jaxloc.report import parquet
 from jaxloc.report.html import render_page
 from jaxloc.report.records import Findings, Skipped
@@ -202,3 +205,18 @@ def test_version_and_the_meaning_of_the_scores_are_told():
     assert "one standard deviation of its whole set" in page.text
     assert "share of the picture's cells with a positive indicator" in page.text
     assert "twice that of the whole picture" in Page(render_page(scda())).text
+
+
+def test_masks_and_parts_are_layers_of_their_own():
+    mask = np.zeros((480, 640), bool)
+    mask[100:300, 100:400] = True
+    pictures = [
+        picture("cat/1.jpg", mask=Rle.of(mask).counts, parts=((1.0, 2.0, 3.0, 4.0), None)),
+        picture("cat/2.jpg"),
+    ]
+    page = Page(render_page(ddt(pictures=pictures)))
+    first, second = page.data["pictures"]
+    assert first["parts"] == [[1.0, 2.0, 3.0, 4.0], None]
+    with Image.open(io.BytesIO(base64.b64decode(first["mask"]))) as layer:
+        assert (layer.mode, layer.size) == ("RGBA", (192, 144))
+    assert not {"mask", "parts"} & second.keys()

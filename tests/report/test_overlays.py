@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from jaxloc.report.overlays import draw_overlay, encode_heat, make_thumbnail
+from jaxloc.data.annotations import Rle
+from jaxloc.report.overlays import draw_overlay, encode_heat, make_mask_picture, make_thumbnail
 from jaxloc.report.records import Finding
 
 CYAN = (0, 229, 255)
@@ -190,3 +191,31 @@ def test_empty_heat_draws_nothing():
     image = grey(10, 4)
     one = finding(heat=np.zeros((0, 0), np.int8), box=None, width=10, height=4)
     assert not changed(draw_overlay(image, one), image).any()
+
+
+def test_a_mask_is_tinted_instead_of_the_heat():
+    mask = np.zeros((120, 200), bool)
+    mask[50:60, 70:90] = True
+    shown = finding(box=None, mask=Rle.of(mask).counts, heat=np.full((2, 2), 127, np.int8), category="")
+    drawn = np.asarray(draw_overlay(grey(), shown))
+    tinted = (drawn != 128).any(2)
+    tinted[:30] = False  # the label
+    np.testing.assert_array_equal(tinted, mask)
+
+
+def test_a_mask_becomes_a_small_transparent_picture():
+    mask = np.zeros((100, 400), bool)
+    mask[:, 200:] = True
+    small = make_mask_picture(Rle.of(mask).counts, 400, 100, 40)
+    assert (small.mode, small.size) == ("RGBA", (40, 10))
+    opacity = np.asarray(small.getchannel("A"))
+    assert not opacity[:, :20].any()
+    assert (opacity[:, 20:] > 0).all()
+
+
+def test_each_part_has_a_box_of_its_own_colour():
+    parts = ((10.0, 90.0, 30.0, 110.0), None, (160.0, 90.0, 190.0, 110.0))
+    drawn = draw_overlay(grey(), finding(box=(100.0, 60.0, 120.0, 80.0), parts=parts))
+    first, third = drawn.getpixel((12, 91)), drawn.getpixel((162, 91))
+    assert first == (0xFF, 0x4F, 0xD8)
+    assert third == (0x57, 0xF2, 0x87)

@@ -81,6 +81,14 @@ def test_any_text_and_number_is_read_back_to_the_bit(tmp_path, text, double, sin
     assert also_skipped == [skipped]
 
 
+def test_masks_and_parts_are_read_back(tmp_path):
+    parts = ((1.5, 2.0, 3.0, 4.0), None)
+    pictures = [picture("cat/1.jpg", mask=b"\x00run lengths\xff", parts=parts), picture("cat/2.jpg")]
+    parquet.write(tmp_path / "shard", pictures, [])
+    read, _ = parquet.read(tmp_path / "shard")
+    assert [(one.mask, one.parts) for one in read] == [(b"\x00run lengths\xff", parts), (None, ())]
+
+
 def test_same_content_gives_the_same_bytes(tmp_path):
     parquet.write(tmp_path / "first", PICTURES, SKIPPED)
     parquet.write(tmp_path / "second", *parquet.read(tmp_path / "first"))
@@ -90,7 +98,7 @@ def test_same_content_gives_the_same_bytes(tmp_path):
 def test_columns_can_be_read_by_anyone(tmp_path):
     parquet.write(tmp_path / "shard", [picture("cat/1.jpg"), noisy("cat/\udc80.jpg")], SKIPPED[:1])
     table = pq.read_table(tmp_path / "shard")
-    assert table.schema.metadata[b"format"] == b"jaxloc-findings-1"
+    assert table.schema.metadata[b"format"] == b"jaxloc-findings-2"
     assert "undecodable" in table.column_names
     columns = table.to_pydict()
     assert columns["name"] == ["cat/1.jpg", "cat/\ufffd.jpg", "cat/9.jpg"]

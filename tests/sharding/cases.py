@@ -19,6 +19,7 @@ from jaxloc import (
     grids,
     mixture,
     moments,
+    parts,
     pooling,
     ranking,
     rmac,
@@ -144,6 +145,10 @@ def _sized_map(e: Element) -> tuple[Any, ...]:
     return e.map(), e.size()
 
 
+def _parts(e: Element) -> tuple[Any, ...]:
+    return e.normal(3, ROWS, COLUMNS), np.array([3, 2, 1], np.float32), e.mask(), e.size()
+
+
 def _sized(e: Element) -> tuple[Any, ...]:
     return e.features(), e.size()
 
@@ -259,6 +264,13 @@ CASES = {
         lambda x, segments, keep: moments.of_segments(x, segments, 2, keep),
         lambda e: (e.features(), e.rng.integers(-1, 3, ROWS).astype(np.int32), e.mask()),
     ),
+    "parts.divide": Case(lambda x, values, mask, size: parts.divide(x, values, mask, number=3, size=size), _parts),
+    "parts.localize": Case(
+        lambda x, values, mask, size, image: parts.localize(
+            x, values, mask, image, number=3, size=size, backend="device"
+        ),
+        lambda e: (*_parts(e), e.image_size()),
+    ),
     "pooling.average_max_pool": Case(pooling.average_max_pool, _masked),
     "pooling.average_pool": Case(pooling.average_pool, _masked),
     "pooling.generalized_mean_pool": Case(pooling.generalized_mean_pool, _masked),
@@ -345,6 +357,7 @@ ELSEWHERE = {
     "moments.count": "gives a Python integer, on the host",
     "moments.empty": "takes no arrays",
     "moments.psum": "works across devices: see test_collectives",
+    "parts.components_needed": "gives a Python integer",
     "ranking.empty": "takes no arrays",
     "ranking.sharded_top_k": "takes the mesh itself: see tests/ranking",
 }

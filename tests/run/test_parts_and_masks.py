@@ -1,0 +1,89 @@
+"""Jobs that keep the object's pixels, and that part it."""
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_masks
+
+from jaxloc import ddt, parts
+from jaxloc.errors import UsageError
+from jaxloc.run import Options, apply, colocalize, localize, model_file
+from tests.reference import scda_ddt as reference
+from tests.run import helpers
+
+
+@pytest.fixture(scope="module")
+def parted(photos, tmp_path_factory):
+    with helpers.one_device():
+        out = tmp_path_factory.mktemp("parted")
+        return out, list(colocalize([photos], out, Options(parts=3, masks=True)).pictures)
+
+
+def test_parts_are_those_of_the_pure_functions(parted, maps, sizes):
+    out, found = parted
+    model = next(iter(model_file.load(out / "model.safetensors").sets.values())).models["relu5_3"]
+    assert model.components.shape[0] == 3
+    some = 0
+    for finding, features, size in zip(found, maps["relu5_3"], sizes, strict=True):
+        indicators = ddt.indicator_maps(model, features)
+        mask = ddt.object_mask(indicators[0])
+        expected = parts.localize(indicators, model.eigenvalues, mask, size, number=3)
+        if not finding.found:
+            assert finding.parts == ()
+            continue
+        boxes = [
+            tuple(box) if there else None for box, there in zip(expected.box.tolist(), expected.found, strict=True)
+        ]
+        assert list(finding.parts) == boxes
+        some += 1
+    assert some
+
+
+def test_masks_are_the_enlarged_cells(parted, maps, sizes):
+    out, found = parted
+    model = next(iter(model_file.load(out / "model.safetensors").sets.values())).models["relu5_3"]
+    for finding, features, size in zip(found, maps["relu5_3"], sizes, strict=True):
+        cells = reference.largest(np.asarray(ddt.indicator_maps(model, features)[0]) > 0)
+        if finding.found:
+            inside = coco_masks.decode({"size": list(size), "counts": finding.mask}).astype(bool)
+            np.testing.assert_array_equal(inside, reference.upsample(cells, size))
+        else:
+            assert finding.mask is None
+
+
+def test_coco_file_holds_masks_and_parts(parted):
+    out, found = parted
+    written = helpers.annotations(out)["annotations"]
+    kept = [finding for finding in found if finding.found]
+    for entry, finding in zip(written, kept, strict=True):
+        assert entry["segmentation"] == {"size": [finding.height, finding.width], "counts": finding.mask.decode()}
+        assert entry["area"] == coco_masks.area({"size": [finding.height, finding.width], "counts": finding.mask})
+        names = {f"part {number}": box for number, box in enumerate(finding.parts, 1) if box is not None}
+        written_parts = {part["name"]: part["bbox"] for part in entry["parts"]}
+        assert {name: (x, y, x + w, y + h) for name, (x, y, w, h) in written_parts.items()} == names
+
+
+def test_parts_and_masks_change_no_box(parted, job):
+    assert helpers.boxes_of(parted[0]) == helpers.boxes_of(job("ddt").folder)
+
+
+def test_what_is_kept_of_a_fit_parts_new_pictures(parted, photos, tmp_path):
+    out, found = parted
+    again = apply(out / "model.safetensors", [photos], tmp_path / "out", Options(parts=2))
+    assert [len(finding.parts) for finding in again.pictures] == [2 if one.found else 0 for one in found]
+
+
+def test_a_model_of_too_few_components_is_refused(job, photos, tmp_path):
+    model = job("ddt").folder / "model.safetensors"
+    with pytest.raises(UsageError, match=r"keeps 2 components, and 4 parts take 3: fit it again with --parts 4"):
+        apply(model, [photos], tmp_path / "out", Options(parts=4))
+
+
+def test_scda_has_masks_too(photos, tmp_path):
+    found = localize([photos], tmp_path / "out", Options(masks=True))
+    assert all(finding.mask for finding in found.pictures)
+
+
+@pytest.mark.parametrize("options", [{"parts": 1}, {"parts": -2}, {"parts": 2, "method": "scda"}])
+def test_parts_that_cannot_be_are_refused(options):
+    with pytest.raises(UsageError, match="parts must be at least 2, and of ddt"):
+        Options(**options)
