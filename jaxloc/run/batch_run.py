@@ -2,11 +2,10 @@
 
 import contextlib
 import dataclasses
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
-
-import jax
 
 from jaxloc import __version__
 from jaxloc.data import ImageSet
@@ -14,6 +13,7 @@ from jaxloc.errors import UsageError
 from jaxloc.report import parquet
 from jaxloc.report.records import Findings
 from jaxloc.run import hosts, model_file, outputs, parts
+from jaxloc.run.engine import memory_errors
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.fit import MINIMUM_SET, Fitter
 from jaxloc.run.localizer import Localizer, Models
@@ -70,6 +70,7 @@ class BatchRun:
             if hosts.is_first():
                 stack.enter_context(locked(self._folder))
             stack.enter_context(disk_errors(self._folder))
+            stack.enter_context(memory_errors())
             self._open()
             self._cache = stack.enter_context(FeatureCache(self._folder, self._options.feature_cache))
             self._held = stack.pop_all()
@@ -131,6 +132,7 @@ class BatchRun:
             self._stream,
             self._engine,
             self._options.sign,
+            self._options.components,
             self._parts,
             self._cache,
             before,
@@ -138,15 +140,17 @@ class BatchRun:
         )
         if self._finished():
             return dataclasses.replace(self._findings(self._warnings()), finished_before=True)
-        with self._progress("fitting") as fitting, self._progress("locating") as locating:
-            for window in self._windows:
-                if self._is_found(window) and self._parts.fitted(window.number).exists():
-                    continue
-                self._locate(window, fitter.fit_window(window, fitting), locating)
-                self._cache.clear()
+        if not self._is_done():
+            with self._progress("fitting") as fitting, self._progress("locating") as locating:
+                for window in self._windows:
+                    if self._is_found(window) and self._parts.fitted(window.number).exists():
+                        continue
+                    self._locate(window, fitter.fit_window(window, fitting), locating)
+                    self._cache.clear()
         hosts.wait("what was found")
-        files = [hosts.see(self._parts.fitted(window.number)) for window in self._windows]
-        fitted = model_file.JoinedSets(files, before)
+        files = [self._model] if self._is_done() else [self._parts.fitted(window.number) for window in self._windows]
+        stored = [model_file.load(hosts.see(path)).sets for path in reversed(files)]
+        fitted: Mapping[str, FittedSet] = ChainMap(*stored, before)  # type: ignore[arg-type]  # none is written to
         if not fitted and any(item.reason == TOO_FEW for item in self._findings([]).skipped):
             raise self._nothing(
                 f"DDT needs at least {MINIMUM_SET} readable pictures in a set, and no set has them: add pictures, "
@@ -159,10 +163,10 @@ class BatchRun:
         """Find the object of each picture on its own."""
         return self._one_pass(None, {})
 
-    def apply(self, fitted: Mapping[int, FittedSet]) -> Findings:
-        """Find the object in pictures of sets that are fitted already, by the set's number."""
-        models = {number: jax.device_get(fit.models) for number, fit in fitted.items()}
-        return self._one_pass(models, {self._pictures.sets[number].name: fit for number, fit in fitted.items()})
+    def apply(self, fitted: Mapping[str, FittedSet]) -> Findings:
+        """Find the object in pictures of sets that are fitted already, by name."""
+        models = {number: fitted[images.name].models for number, images in enumerate(self._pictures.sets)}
+        return self._one_pass(models, fitted)
 
     def _one_pass(self, models: Mapping[int, Models] | None, fitted: Mapping[str, FittedSet]) -> Findings:
         if self._finished():
@@ -171,7 +175,8 @@ class BatchRun:
             for window in self._windows:
                 self._locate(window, models, shown)
         hosts.wait("what was found")
-        return self._finish(lambda: _doubts(self._findings([]), list(fitted), fitted))
+        names = [images.name for images in self._pictures.sets if images.name in fitted]
+        return self._finish(lambda: _doubts(self._findings([]), names, fitted))
 
     def _locate(self, window: Window, models: Mapping[int, Models] | None, shown: Progress) -> None:
         locator = Locator(
@@ -184,13 +189,22 @@ class BatchRun:
         mine = sum(len(shard.pictures) for window in self._windows for shard in hosts.mine(window.shards))
         return progress(purpose, mine)
 
+    @property
+    def _fits(self) -> bool:
+        return self._options.method != "scda" and "model" not in self._depends
+
+    @property
+    def _model(self) -> Path:
+        return self._folder / "model.safetensors"
+
+    def _is_done(self) -> bool:
+        """Whether an earlier run has found everything, and what it fitted is there."""
+        finished = bool((self._parts.manifest() or {}).get("finished"))
+        return finished and self._is_found() and (not self._fits or self._model.exists())
+
     def _finished(self) -> bool:
         """Whether an earlier run has written everything."""
-        manifest = self._parts.manifest() or {}
-        fitted = self._options.method != "scda" and "model" not in self._depends
-        names = ["annotations.json", "report.html", *(["model.safetensors"] if fitted else [])]
-        there = all((self._folder / name).exists() for name in names)
-        return bool(manifest.get("finished")) and there and self._is_found()
+        return self._is_done() and all((self._folder / name).exists() for name in ("annotations.json", "report.html"))
 
     def _warnings(self) -> list[str]:
         return list((self._parts.manifest() or {}).get("warnings", []))
@@ -279,6 +293,8 @@ def _settings(engine: Localizer, options: Options) -> dict[str, str]:
     }
     if options.method != "scda":
         settings |= {"sign rule": options.sign, "noise threshold": f"{options.noise_threshold:g}"}
+    if options.parts:
+        settings["parts"] = str(options.parts)
     return settings
 
 
@@ -292,4 +308,5 @@ def _how(engine: Localizer, options: Options, number: int) -> dict[str, str]:
         "memory for moments": str(options.moments_memory),
         "report limit": str(options.report_limit),
         "overlays": "yes" if options.overlays else "no",
+        "masks": "yes" if options.masks else "no",
     }

@@ -1,8 +1,9 @@
 """Pictures to features: the network on every local device, compiled once for each padded shape."""
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -145,7 +146,7 @@ class Engine:
         try:
             return self._run(batch)
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
+            if not _is_full(error):
                 raise
             if len(batch.indices) <= self.devices:
                 raise _too_large(batch) from error
@@ -171,10 +172,32 @@ class Engine:
         try:
             first, second = (self._run(Batch(*(values[part] for values in batch))) for part in parts)
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" in str(error):
+            if _is_full(error):
                 raise _too_large(batch) from error
             raise
         return _compiled_join(self.mesh)(first, second)
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn a device that is out of memory, wherever in a job, into one line with the cure.
+
+    Raises:
+        UsageError: a device's memory is too small.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not _is_full(error):
+            raise
+        raise UsageError(
+            "the device's memory is too small, or others use it too: use a smaller --batch or a smaller --max-side, "
+            "and run the same command again; the finished shards stay"
+        ) from error
+
+
+def _is_full(error: jax.errors.JaxRuntimeError) -> bool:
+    return "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _too_large(batch: Batch) -> UsageError:

@@ -139,11 +139,17 @@ def apply(
     unknown = [images.name for images in sets if images.name not in fitted.sets]
     if unknown:
         raise UsageError(f"{model} was not fitted on {', '.join(unknown)}; it knows {known}")
+    kept = min(len(values.eigenvalues) for images in sets for values in fitted.sets[images.name].models.values())
+    if options.parts and kept < options.components:
+        raise UsageError(
+            f"{model}: keeps {kept} components, and {options.parts} parts take {options.components}: fit it again with "
+            f"--parts {options.parts}"
+        )
     folder = outputs.prepare(out)
     engine = Localizer(options)
     fitted.check_weights(engine.weights, model)
     with BatchRun(sets, folder, engine, options, depends={"model": _checksum(model)}, overwrite=overwrite) as run:
-        return run.apply({number: fitted.sets[images.name] for number, images in enumerate(sets)})
+        return run.apply(fitted.sets)
 
 
 def _checksum(path: str | os.PathLike[str]) -> str:

@@ -12,17 +12,21 @@ from jaxloc.models import cache_folder
 from jaxloc.run import hosts
 
 
-def compile_cache(folder: str | os.PathLike[str] | None = None) -> Path:
+def compile_cache(folder: str | os.PathLike[str] | None = None) -> None:
     """Keep compiled programs in a folder from now on, so that a later process need not compile them again.
 
     Whoever can write to the folder can run code in the processes that read it, so it is made for its owner alone.
 
     Args:
-        folder: where; ``None`` means ``xla`` in jaxloc's cache folder.
+        folder: where; ``None`` means ``xla`` in jaxloc's cache folder. At a remote address (``gs://…``), which JAX
+            opens itself, who may write is the caller's to see to.
 
     Raises:
         UsageError: it cannot be made, or others may write to it.
     """
+    if "://" in str(folder):
+        _keep_programs(str(folder))
+        return
     folder = cache_folder() / "xla" if folder is None else Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -34,9 +38,12 @@ def compile_cache(folder: str | os.PathLike[str] | None = None) -> Path:
             f"{folder}: others may write to this folder, and could so run code as you: make it yours alone with "
             f"chmod 700, or name another one"
         )
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    _keep_programs(str(folder))
+
+
+def _keep_programs(folder: str) -> None:
+    jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    return folder
 
 
 @contextlib.contextmanager

@@ -1,12 +1,14 @@
 """Fitted DDT models on disk: one safetensors file for a job's sets, with what they were fitted on."""
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 
@@ -18,6 +20,7 @@ from jaxloc.models import Weights
 from jaxloc.moments import Moments
 
 FORMAT = "jaxloc-ddt-1"
+Part = TypeVar("Part", Model, Moments)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,65 +93,70 @@ def _arrays(number: int, name: str, model: ModelFile) -> dict[str, np.ndarray]:
     }
 
 
-class JoinedSets(Mapping[str, FittedSet]):
-    """The sets of several model files as one, read when they are asked for.
+class StoredSets(Mapping[str, FittedSet]):
+    """The sets of a model file, each read when it is asked for, as arrays on the host.
 
     Args:
-        files: model files without a set in common.
-        more: sets that no file holds.
-    """
-
-    def __init__(self, files: Sequence[Path], more: Mapping[str, FittedSet]) -> None:
-        self._more = more
-        self._where = {name: path for path in files for name in set_names(path)}
-        self._kept: tuple[Path, ModelFile] | None = None
-
-    def __getitem__(self, name: str) -> FittedSet:
-        if name not in self._where:
-            return self._more[name]
-        path = self._where[name]
-        if self._kept is None or self._kept[0] != path:
-            self._kept = path, load(path)
-        return self._kept[1].sets[name]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from (name for name in self._more if name not in self._where)
-        yield from self._where
-
-    def __len__(self) -> int:
-        return len(self._where.keys() | self._more.keys())
-
-
-def set_names(path: str | os.PathLike[str]) -> list[str]:
-    """The names of a model file's sets; nothing else is read."""
-    with safetensors.safe_open(path, "np") as file:
-        return list(json.loads((file.metadata() or {})["sets"]))
-
-
-def load(path: str | os.PathLike[str]) -> ModelFile:
-    """Read a model file.
+        path: the file.
+        names: of its sets, in its order.
+        layers: of each.
 
     Raises:
-        UsageError: missing, damaged, or not a model file.
+        UsageError: when a set is read that is not whole.
     """
+
+    def __init__(self, path: str | os.PathLike[str], names: Sequence[str], layers: Sequence[str]) -> None:
+        self._path, self._layers = path, tuple(layers)
+        self._numbers = {name: number for number, name in enumerate(names)}
+
+    def __getitem__(self, name: str) -> FittedSet:
+        number = self._numbers[name]
+        with _opened(self._path) as file:
+
+            def part(kind: type[Part], layer: str) -> Part:
+                return kind(*(file.get_tensor(f"{number}/{layer}/{field}") for field in kind._fields))
+
+            return FittedSet(
+                {layer: part(Model, layer) for layer in self._layers},
+                {layer: part(Moments, layer) for layer in self._layers},
+            )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such model file; `jaxloc colocalize` writes one as model.safetensors")
     try:
         with safetensors.safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            if (file.metadata() or {}).get("format") != FORMAT:
                 raise UsageError(f"{path}: not a DDT model; `jaxloc colocalize` writes one as model.safetensors")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        layers = tuple(json.loads(metadata["layers"]))
-        sets = {
-            name: FittedSet(
-                {layer: _part(Model, arrays, f"{number}/{layer}") for layer in layers},
-                {layer: _part(Moments, arrays, f"{number}/{layer}") for layer in layers},
-            )
-            for number, name in enumerate(json.loads(metadata["sets"]))
-        }
+            yield file
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise UsageError(f"{path}: damaged model file ({error}): fit it again") from error
+
+
+def load(path: str | os.PathLike[str]) -> ModelFile:
+    """Open a model file; its sets are read when they are asked for.
+
+    Raises:
+        UsageError: missing, damaged, or not a model file.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata()
+        layers, names = tuple(json.loads(metadata["layers"])), json.loads(metadata["sets"])
+        fields = (*Model._fields, *Moments._fields)
+        there = set(file.keys())
+        for wanted in itertools.product(map(str, range(len(names))), layers, fields):
+            if "/".join(wanted) not in there:
+                raise KeyError("/".join(wanted))
         return ModelFile(
-            sets,
+            StoredSets(path, names, layers),
             metadata["method"],
             layers,
             metadata["sign"],
@@ -156,11 +164,3 @@ def load(path: str | os.PathLike[str]) -> ModelFile:
             metadata["architecture"],
             metadata["weights_checksum"],
         )
-    except UsageError:
-        raise
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UsageError(f"{path}: damaged model file ({error}): fit it again") from error
-
-
-def _part(kind, arrays, prefix):  # type: ignore[no-untyped-def]
-    return kind(**{field: jnp.asarray(arrays[f"{prefix}/{field}"]) for field in kind._fields})

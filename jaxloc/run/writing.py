@@ -1,6 +1,7 @@
 """What holds while a folder of results is written to: one writer at a time, and a clear word when the disk refuses."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,9 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        trouble = "cannot be written" if full else "cannot be read or written"
         raise UsageError(
-            f"{error.filename or folder}: cannot be written ({reason}): free some space and run the same command "
-            "again; the finished shards stay"
+            f"{error.filename or folder}: {trouble} ({reason}): {'free some space' if full else 'mend that'} and run "
+            "the same command again; the finished shards stay"
         ) from error

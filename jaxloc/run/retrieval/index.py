@@ -13,6 +13,7 @@ from tqdm import tqdm
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.run import hosts, outputs
+from jaxloc.run.engine import memory_errors
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval import post
 from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_pictures
@@ -102,7 +103,7 @@ def index_pictures(
     folder = outputs.prepare(out)
     describer = Describer(options, [options.descriptor])
     description = describe_gallery(options, describer.weights)
-    with locked(folder) if hosts.is_first() else contextlib.nullcontext(), disk_errors(folder):
+    with locked(folder) if hosts.is_first() else contextlib.nullcontext(), disk_errors(folder), memory_errors():
         if hosts.is_first() and not Gallery.is_one(folder):
             Gallery.create(folder, description)
         hosts.agree("pictures or options", _digest(pictures, description))
