@@ -169,6 +169,29 @@ ReportLimit = Annotated[
     int,
     typer.Option("--report-limit", help="Pictures shown in report.html at most.", rich_help_panel=_WRITTEN),
 ]
+
+
+class Refine(StrEnum):
+    """How cells become pixels."""
+
+    none = "none"
+    crf = "crf"
+    guided = "guided"
+    grabcut = "grabcut"
+
+
+RefineChoice = Annotated[
+    Refine,
+    typer.Option(
+        "--refine",
+        help="Fit the object's pixels to the picture, and write them: dense CRF, guided filter, or GrabCut.",
+        rich_help_panel=_WRITTEN,
+    ),
+]
+BoxFromMask = Annotated[
+    bool,
+    typer.Option("--box-from-mask", help="Draw the box around the refined pixels.", rich_help_panel=_WRITTEN),
+]
 ObjectParts = Annotated[
     int,
     typer.Option(

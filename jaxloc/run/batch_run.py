@@ -23,6 +23,7 @@ from jaxloc.run.options import Options
 from jaxloc.run.parts import Parts
 from jaxloc.run.plan import Pictures, Window, default_shard_size, make_windows, plan_buckets
 from jaxloc.run.progress import Progress, progress
+from jaxloc.run.refining import Refiner
 from jaxloc.run.stream import Stream
 from jaxloc.run.writing import disk_errors, locked
 
@@ -59,6 +60,8 @@ class BatchRun:
         self._parts = Parts(self._folder)
         self._depends = _how(engine, options, len(self._pictures)) | dict(depends or {})
         self._overwrite = overwrite
+        refine = options.refine != "none"
+        self._refiner = Refiner(options.refine, connectivity=options.connectivity) if refine else None
         self._held = contextlib.ExitStack()
         self._windows: list[Window] = []
         self._shapes = ""
@@ -180,7 +183,14 @@ class BatchRun:
 
     def _locate(self, window: Window, models: Mapping[int, Models] | None, shown: Progress) -> None:
         locator = Locator(
-            self._pictures, self._stream, self._engine, self._options, self._parts, self._cache, self._folder
+            self._pictures,
+            self._stream,
+            self._engine,
+            self._options,
+            self._parts,
+            self._cache,
+            self._folder,
+            self._refiner,
         )
         for shard in hosts.mine(window.shards):
             locator.locate_shard(shard, models, shown)
@@ -295,6 +305,8 @@ def _settings(engine: Localizer, options: Options) -> dict[str, str]:
         settings |= {"sign rule": options.sign, "noise threshold": f"{options.noise_threshold:g}"}
     if options.parts:
         settings["parts"] = str(options.parts)
+    if options.refine != "none":
+        settings["pixels"] = f"{options.refine}{', and the box around them' if options.box_from_mask else ''}"
     return settings
 
 
@@ -309,4 +321,6 @@ def _how(engine: Localizer, options: Options, number: int) -> dict[str, str]:
         "report limit": str(options.report_limit),
         "overlays": "yes" if options.overlays else "no",
         "masks": "yes" if options.masks else "no",
+        "refined by": options.refine,
+        "box from the mask": "yes" if options.box_from_mask else "no",
     }

@@ -1,8 +1,9 @@
 """The pass that finds the object in each picture of a run."""
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import jax
 import numpy as np
 
 from jaxloc import _interrupts
+from jaxloc.data import Source, read_picture
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.annotations import Rle
+from jaxloc.errors import ImageError
 from jaxloc.localization import Localization
 from jaxloc.parts import Parts as ObjectParts
 from jaxloc.report import parquet
@@ -26,6 +29,7 @@ from jaxloc.run.parts import Parts, partial
 from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
 from jaxloc.run.plan import Pictures, Shard
 from jaxloc.run.progress import Progress
+from jaxloc.run.refining import RefinedMask, Refiner
 from jaxloc.run.stream import Stream
 
 TOO_FEW = f"its set has fewer than {MINIMUM_SET} readable pictures, and DDT needs them"
@@ -44,6 +48,7 @@ class Locator:
         parts: where what is done is kept.
         cache: features kept by the first pass.
         folder: where overlays go.
+        refiner: makes masks of pixels, where that was asked for.
     """
 
     pictures: Pictures
@@ -53,6 +58,7 @@ class Locator:
     parts: Parts
     cache: FeatureCache
     folder: Path
+    refiner: Refiner | None = None
 
     def locate_shard(self, shard: Shard, models: Mapping[int, Models] | None, shown: Progress) -> None:
         """Find the object in every readable picture of a shard, and write the findings, unless that is done.
@@ -81,20 +87,8 @@ class Locator:
 
         batches = shard_features(self.stream, self.engine, shard, self.cache, "locating", shown, known=frozenset(found))
         try:
-            for indices, each, result, sizes in in_flight(batches, launch):
-                result, sizes = jax.device_get((result, sizes))
-                if not each:
-                    continue
-                for position, index in enumerate(indices.tolist()):
-                    if index < 0:
-                        continue
-                    if models is not None and each[position] is None:
-                        found[index] = None
-                        continue
-                    rows, columns = sizes[position]
-                    one, divided = jax.tree.map(lambda values, place=position: values[place], result)
-                    valid = {"response": one.response[:rows, :columns], "mask": one.mask[:rows, :columns]}
-                    found[index] = self._finding(index, one._replace(**valid), divided)
+            results = _single(in_flight(batches, launch), fitted=models is not None)
+            found.update(self._each(results))  # one by one, so that a stop keeps those before it
             self._draw(found)
         except STOPS:
             self._write(partial(path), shard, found)
@@ -102,6 +96,20 @@ class Locator:
         self._write(path, shard, found)
         partial(path).unlink(missing_ok=True)
         self.stream.forget(shard.pictures)
+
+    def _each(
+        self, results: Iterator[tuple[int, Localization | None, ObjectParts | None]]
+    ) -> Iterator[tuple[int, Finding | None]]:
+        """What was found in each picture; those that are refined are read again, in threads."""
+
+        def finish(result: tuple[int, Localization | None, ObjectParts | None]) -> tuple[int, Finding | None]:
+            index, one, divided = result
+            return index, None if one is None else self._finding(index, one, divided)
+
+        if self.refiner is None:
+            return map(finish, results)
+        workers = workers_of(self.options)
+        return read_ahead(finish, results, workers=workers, ahead=2 * workers)
 
     def _kept(self, path: Path, shard: Shard) -> Mapping[int, Finding]:
         """What was found of a shard before the run was stopped in the middle of it."""
@@ -141,6 +149,9 @@ class Locator:
         share = float(one.positive_share)
         noisy = fitted and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
         found = bool(one.found) and not noisy
+        box, mask = (_edges(np.asarray(one.box)), self._mask(source, one, rows, columns)) if found else (None, None)
+        if mask is not None and mask.refined and self.options.box_from_mask:
+            box = mask.box
         heat = None
         if index in self.stream.thumbnails or self.options.overlays:
             heat = encode_heat(np.asarray(one.response), 0.0 if fitted else float(one.response.mean()))
@@ -150,25 +161,47 @@ class Locator:
             category=self.pictures.sets[self.pictures.set_of(index)].name,
             width=columns,
             height=rows,
-            box=_edges(np.asarray(one.box)) if found else None,
+            box=box,
             score=float(one.score) if found else 0.0,
             found=found,
             noise_score=share if fitted else None,
             noisy=noisy,
             heat=heat,
             thumbnail=self.stream.thumbnails.get(index),
-            mask=Rle.of(enlarge(np.asarray(one.mask), rows, columns)).counts if found and self.options.masks else None,
+            mask=None if mask is None else Rle.of(mask.mask).counts,
             parts=() if divided is None or not found else tuple(map(_edges, np.asarray(divided.box))),
         )
 
+    def _mask(self, source: Source, one: Localization, rows: int, columns: int) -> RefinedMask | None:
+        """The object's pixels, refined where that was asked for."""
+        cells, response = np.asarray(one.mask), np.asarray(one.response)
+        if self.refiner is not None:
+            with contextlib.suppress(ImageError):  # it was read a moment ago
+                threshold = 0.0 if self.options.method != "scda" else float(response.mean())
+                pixels = read_picture(source.path).pixels
+                return self.refiner.refine(pixels, response, threshold, np.asarray(one.box), cells=cells)
+        if not self.options.masks and self.refiner is None:
+            return None
+        y, x = ((2 * np.arange(n) + 1) * k // (2 * n) for n, k in zip((rows, columns), cells.shape, strict=True))
+        return RefinedMask(cells[y[:, None], x], None, refined=False)  # as grids.upsample_nearest on the device
 
-def enlarge(mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """A mask of cells at the size of its picture, as ``grids.upsample_nearest`` does it on the device."""
-    y, x = (
-        (2 * np.arange(length) + 1) * cells // (2 * length)
-        for length, cells in zip((rows, columns), mask.shape, strict=True)
-    )
-    return mask[y[:, None], x]
+
+def _single(
+    batches: Iterator[tuple[Any, ...]], *, fitted: bool
+) -> Iterator[tuple[int, Localization | None, ObjectParts | None]]:
+    """Each picture's number, object and parts, without padding; no object where its set has no model."""
+    for indices, each, result, sizes in batches:
+        result, sizes = jax.device_get((result, sizes))
+        for position, index in enumerate(indices.tolist() if each else ()):
+            if index < 0:
+                continue
+            if fitted and each[position] is None:
+                yield index, None, None
+                continue
+            rows, columns = sizes[position]
+            one, divided = jax.tree.map(lambda values, place=position: values[place], result)
+            valid = {"response": one.response[:rows, :columns], "mask": one.mask[:rows, :columns]}
+            yield index, one._replace(**valid), divided
 
 
 def _edges(box: np.ndarray) -> tuple[float, float, float, float] | None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from jaxloc.errors import UsageError
 from jaxloc.parts import components_needed
+from jaxloc.run.refining import REFINEMENTS, Refinement
 
 Method = Literal["ddt", "ddt+", "scda"]
 METHODS = ("ddt", "ddt+", "scda")
@@ -84,6 +85,9 @@ class Options(Reading):
         noise_threshold: a picture whose share of positive cells is at or below this is called noisy.
         parts: part the object in so many parts, each with its box; 0 leaves it whole.
         masks: keep the object's pixels as well as its box.
+        refine: fit these to the picture: ``"none"`` (whole cells), ``"crf"``, ``"guided"`` or ``"grabcut"``; anything
+            but ``"none"`` keeps them.
+        box_from_mask: draw the box around the refined pixels instead of the cells.
         overlays: write one picture with its box and heat map for each picture.
         shard_size: pictures that are done, and written, together; ``None`` chooses by their number.
         moments_memory: bytes that the moments of image sets fitted together may take; further sets wait.
@@ -95,6 +99,8 @@ class Options(Reading):
     noise_threshold: float = 0.0
     parts: int = 0
     masks: bool = False
+    refine: Refinement = "none"
+    box_from_mask: bool = False
     overlays: bool = False
     shard_size: int | None = None
     moments_memory: int = 10**9
@@ -104,7 +110,9 @@ class Options(Reading):
         for name, value in (("shard size", self.shard_size), ("memory for moments", self.moments_memory)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
-        self.check_choices(method=METHODS, sign=SIGNS)
+        self.check_choices(method=METHODS, sign=SIGNS, refine=REFINEMENTS)
+        if self.box_from_mask and self.refine == "none":
+            raise UsageError("a box from the mask needs a refined mask: choose one with refine")
         if not 0 <= self.noise_threshold < 1:
             raise UsageError(f"the noise threshold is a share of cells, from 0 to below 1, not {self.noise_threshold}")
         if self.parts and (self.parts < 2 or self.method == "scda"):

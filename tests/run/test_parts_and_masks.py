@@ -83,6 +83,27 @@ def test_scda_has_masks_too(photos, tmp_path):
     assert all(finding.mask for finding in found.pictures)
 
 
+@pytest.mark.parametrize("box_from_mask", [False, True])
+def test_refined_pixels_follow_the_picture(parted, photos, tmp_path, box_from_mask):
+    options = Options(refine="guided", box_from_mask=box_from_mask)
+    refined = colocalize([photos], tmp_path / "out", options).pictures
+    for one, coarse in zip(refined, parted[1], strict=True):
+        assert one.found == coarse.found
+        if not one.found:
+            assert one.mask is None
+            continue
+        inside = coco_masks.decode({"size": [one.height, one.width], "counts": one.mask}).astype(bool)
+        assert one.mask != coarse.mask
+        rows, columns = np.nonzero(inside)
+        around = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert one.box == (around if box_from_mask else coarse.box)
+
+
+def test_a_box_from_no_refined_mask_is_refused():
+    with pytest.raises(UsageError, match="a box from the mask needs a refined mask"):
+        Options(box_from_mask=True)
+
+
 @pytest.mark.parametrize("options", [{"parts": 1}, {"parts": -2}, {"parts": 2, "method": "scda"}])
 def test_parts_that_cannot_be_are_refused(options):
     with pytest.raises(UsageError, match="parts must be at least 2, and of ddt"):

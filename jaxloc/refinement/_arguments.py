@@ -1,0 +1,31 @@
+"""What every refiner asks of its arguments."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxloc._checks import check_rank
+
+
+def check_picture(image: ArrayLike, probabilities: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """One image as float32 in 0–255 and its probabilities as float32.
+
+    Args:
+        image: RGB ``[h, w, 3]``; uint8 (0–255) or float in [0, 1].
+        probabilities: float ``[h, w]``.
+
+    Raises:
+        ValueError: not one RGB image, or a map of another size.
+    """
+    image, probabilities = jnp.asarray(image), jnp.asarray(probabilities, jnp.float32)
+    check_rank("image", image, 3, "[h, w, 3]")
+    check_rank("probabilities", probabilities, 2, "[h, w]")
+    if image.shape[2] != 3:
+        raise ValueError(f"image must be RGB [h, w, 3], got shape {image.shape}")
+    if image.shape[:2] != probabilities.shape:
+        raise ValueError(
+            f"image and probabilities must have one size, got {image.shape[:2]} and {probabilities.shape}: "
+            "make them with object_probabilities(indicator, image.shape[:2])"
+        )
+    scale = 255.0 if jnp.issubdtype(image.dtype, jnp.floating) else 1.0
+    return image.astype(jnp.float32) * scale, probabilities
