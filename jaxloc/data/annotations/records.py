@@ -166,6 +166,8 @@ class Annotated:
         splits: the parts of a data set it belongs to (``"train"``, ``"test"``, …).
         path: where the picture is read from, where known.
         mask: of all that is object, where the picture has one mask and not one for each object.
+        listed: the classes it was looked at for, each with its noise score, where a file lists it once for each of
+            several; ``category`` and ``noise_score`` are then ``None``.
     """
 
     name: str
@@ -177,6 +179,7 @@ class Annotated:
     splits: tuple[str, ...] = ()
     path: Path | Record | None = None
     mask: Mask | None = None
+    listed: tuple[tuple[str, float | None], ...] = ()
 
     @property
     def boxes(self) -> Mapping[str, Sequence[tuple[float, float, float, float, float]]]:
@@ -189,5 +192,11 @@ class Annotated:
 
     @property
     def categories(self) -> list[str]:
-        """The picture's own class; without one, every class it has objects of."""
+        """The picture's own class, or those it is listed for; without any, every class it has objects of."""
+        if self.listed:
+            return [category for category, _ in self.listed]
         return [self.category] if self.category is not None else sorted(self.boxes)
+
+    def noise_of(self, category: str) -> float | None:
+        """The noise score of a prediction of this class."""
+        return dict(self.listed).get(category) if self.listed else self.noise_score

@@ -194,3 +194,20 @@ def test_a_noise_score_that_is_no_number_is_refused(coco, write, value):
     coco["images"][0]["noise_score"] = value
     with pytest.raises(UsageError, match=r"coco\.json"):
         read_coco(write(coco))
+
+
+def test_an_image_listed_for_two_classes_is_one_image_of_both(coco, write):
+    again = {"id": 3, "file_name": "dogs/a.jpg", "width": 100, "height": 80, "category_id": 9, "noise_score": 0.5}
+    coco["images"].append(again)
+    coco["annotations"].append({"id": 9, "image_id": 3, "category_id": 9, "bbox": [5, 5, 10, 10], "score": 0.25})
+    image = read_coco(write(coco))["dogs/a.jpg"]
+    assert image.categories == ["dog", "cat"]
+    assert image.boxes["cat"] == [(5, 5, 15, 15, 0.25)]
+    assert len(image.boxes["dog"]) == 2
+    assert [image.noise_of(category) for category in ("dog", "cat", "bird")] == [0.25, 0.5, None]
+
+
+def test_an_image_listed_twice_for_one_class_is_refused(coco, write):
+    coco["images"].append({"id": 3, "file_name": "dogs/a.jpg", "width": 100, "height": 80, "category_id": 7})
+    with pytest.raises(UsageError, match=r"lists dogs/a\.jpg twice"):
+        read_coco(write(coco))

@@ -1,0 +1,201 @@
+"""Read YOLO data sets: a text file for each picture, a line for each object, in shares of the picture's sides.
+
+A line is ``class x y width height`` (the box's middle), the same with a score behind, or ``class x1 y1 x2 y2 …`` (the
+outline of a mask). The picture's size is read from the picture.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jaxloc.data.annotations import problems
+from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
+from jaxloc.data.annotations.records import Annotated, Annotation, Polygons
+from jaxloc.data.images import read_size
+from jaxloc.data.kinds import is_picture
+from jaxloc.errors import UsageError
+
+_SPLITS = ("train", "val", "test")
+
+
+def read_yolo(path: Path) -> Annotations:
+    """Read a ``data.yaml``, the folder that holds one, or a folder with ``images`` and ``labels``.
+
+    Names are relative to the deepest folder ``images``, without that of the split. Boxes that reach out of their
+    picture are clipped; lines that are not numbers, of no known class or without area are left out; pictures that
+    cannot be read are left out, and text files of no picture.
+
+    Raises:
+        UsageError: ``data.yaml`` cannot be read, or its folders do not exist.
+    """
+    file = _find_yaml(path)
+    about = _load(file) if file else {}
+    root = file.parent if file else path
+    names = _names(about.get("names"), file) if file else _listed_names(root)
+    images: dict[str, Annotated] = {}
+    found: list[Problem] = []
+    for split, folder in _folders(about, root, file):
+        labels = _labels_of(folder)
+        used = set()
+        for picture in _pictures(folder):
+            inside = picture.relative_to(folder)
+            text = labels / inside.with_suffix(".txt")
+            used.add(text)
+            image = _image(picture, inside.as_posix(), text, names, found)
+            if image is None:
+                continue
+            splits = (split,) if split else ()
+            if image.name in images:
+                listed = images[image.name]
+                if listed.path != image.path:
+                    image = dataclasses.replace(image, name=f"{split or folder.name}/{image.name}")
+                splits = (*listed.splits, *splits) if listed.path == image.path else splits
+            images[image.name] = dataclasses.replace(image, splits=splits)
+        unused = (text for text in sorted(set(labels.rglob("*.txt")) - used) if text.name != "classes.txt")
+        found += [Problem(problems.NO_PICTURE, str(text), "belongs to no picture; left out") for text in unused]
+    return Annotations(images, found)
+
+
+def is_yolo(path: Path) -> bool:
+    """Whether this is a ``data.yaml`` or a folder of a YOLO data set."""
+    return _find_yaml(path) is not None or ((path / "labels").is_dir() and (path / "images").is_dir())
+
+
+def _find_yaml(path: Path) -> Path | None:
+    if path.is_file():
+        return path if path.suffix.lower() in (".yaml", ".yml") else None
+    return next((path / name for name in ("data.yaml", "data.yml", "dataset.yaml") if (path / name).is_file()), None)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        about = yaml.safe_load(file.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(about, dict) or "names" not in about:
+        raise UsageError(f"{file}: not a YOLO data set: it has no names of classes")
+    return about
+
+
+def _names(names: Any, file: Path) -> dict[int, str]:
+    pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else None
+    try:
+        return {int(number): str(name) for number, name in pairs}  # type: ignore[union-attr]
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{file}: names is neither a list of classes nor a mapping from their numbers") from error
+
+
+def _listed_names(root: Path) -> dict[int, str] | None:
+    """The classes that ``classes.txt`` lists; ``None``, every number is a class of that name, without such a file."""
+    for file in (root / "classes.txt", root / "labels" / "classes.txt"):
+        if file.is_file():
+            return dict(enumerate(file.read_text(encoding="utf-8", errors="replace").split("\n")))
+    return None
+
+
+def _folders(about: dict[str, Any], root: Path, file: Path | None) -> Iterator[tuple[str | None, Path]]:
+    """Each split and its folder of pictures."""
+    if file is None:
+        folder = root / "images"
+        splits = sorted(place.name for place in folder.iterdir() if place.is_dir() and place.name in _SPLITS)
+        yield from ((split, folder / split) for split in splits) if splits else [(None, folder)]
+        return
+    if not any(about.get(split) for split in _SPLITS):
+        raise UsageError(f"{file}: names no folder of pictures (train, val or test)")
+    taken: dict[Path, str] = {}
+    for split in _SPLITS:
+        values = about.get(split) or ()
+        for value in (values,) if isinstance(values, str) else values:
+            places = _candidates(str(value), str(about.get("path") or ""), root)
+            there = [place for place in places if place.is_dir()]
+            if not there:
+                raise UsageError(f"{file}: {split}: no folder {value}: give folders of pictures relative to the file")
+            folder = there[0] / "images" if (there[0] / "images").is_dir() else there[0]
+            if taken.setdefault(folder.resolve(), split) == split:  # many name one folder for two, for want of a second
+                yield split, folder
+
+
+def _candidates(value: str, base: str, root: Path) -> list[Path]:
+    """Where a folder may be: below ``path``, beside the file, or where Roboflow means it, without its ``../``."""
+    inside = value
+    while inside.startswith("../"):
+        inside = inside[3:]
+    return [Path(os.path.normpath(place)) for place in (root / base / value, root / value, root / inside)]
+
+
+def _labels_of(folder: Path) -> Path:
+    """The folder of text files: ``labels`` in place of the last ``images``; without one, the pictures' own."""
+    parts = folder.parts
+    if "images" not in parts:
+        return folder
+    last = len(parts) - 1 - parts[::-1].index("images")
+    return Path(*parts[:last], "labels", *parts[last + 1 :])
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(
+        place
+        for place in folder.rglob("*")
+        if place.suffix and is_picture(place.name) and place.is_file() and not place.name.startswith(".")
+    )
+
+
+def _image(
+    picture: Path, name: str, text: Path, names: dict[int, str] | None, found: list[Problem]
+) -> Annotated | None:
+    size = read_size(picture)
+    if size is None:
+        found.append(Problem(problems.UNREADABLE, str(picture), "cannot be read as a picture; left out"))
+        return None
+    height, width = size
+    annotations = []
+    lines = text.read_text(encoding="utf-8", errors="replace").splitlines() if text.is_file() else []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            one = _annotation(line, f"line {number}", str(text), names, width, height, found)
+            if one is not None:
+                annotations.append(one)
+    return Annotated(name, None, tuple(annotations), width=width, height=height, path=picture)
+
+
+def _annotation(
+    line: str,
+    entry: str,
+    where: str,
+    names: dict[int, str] | None,
+    width: int,
+    height: int,
+    found: list[Problem],
+) -> Annotation | None:
+    try:
+        first, *values = map(float, line.split())
+    except ValueError:
+        first, values = math.nan, []
+    if not (first >= 0 and first.is_integer() and len(values) >= 4 and all(map(math.isfinite, values))):
+        found.append(Problem(problems.DAMAGED, where, f"{entry} is not a class and its box: {line!r}; left out"))
+        return None
+    category = str(int(first)) if names is None else names.get(int(first))
+    if not category:
+        found.append(Problem(problems.UNKNOWN_CLASS, where, f"{entry} has no known class ({int(first)}); left out"))
+        return None
+    mask = None
+    score = values.pop() if len(values) % 2 else 1.0
+    if len(values) == 4:
+        x, y, wide, high = values
+        corners = (x - wide / 2) * width, (y - high / 2) * height, (x + wide / 2) * width, (y + high / 2) * height
+    else:
+        xs, ys = [x * width for x in values[0::2]], [y * height for y in values[1::2]]
+        corners = min(xs), min(ys), max(xs), max(ys)
+        outline = tuple(number for point in zip(xs, ys, strict=True) for number in point)
+        mask = Polygons(height, width, (outline,))
+    box, problem = fit_box(corners, width, height, entry, where)
+    if problem is not None:
+        found.append(problem)
+    return None if box is None else Annotation(category, box, score=score, mask=mask)

@@ -1,0 +1,6 @@
+"""Pictures and their objects in the layouts of other tools, one module for each.
+
+Every ``write`` fills a folder that nobody else uses, and takes pictures whose names are safe and whose sizes are known.
+A picture lies in every split that its ``splits`` name. Returned are the pictures that were written; ``found`` takes up
+what was wrong with the others, and with masks.
+"""

@@ -1,0 +1,144 @@
+"""COCO: ``annotations.json``, or ``annotations_SPLIT.json`` for each split, beside the pictures in ``images``.
+
+Boxes keep every digit. Masks are run lengths, or outlines where they were outlines. What COCO has no field for is kept
+beside it: of an image ``category_id``, ``noise_score``, ``split`` and ``segmentation``; of an annotation ``score``,
+``difficult``, ``truncated`` and ``parts``. Pixels of a mask that nobody knows become background.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_masks
+
+from jaxloc._files import write_parts
+from jaxloc.data.annotations import Annotated, Annotation, MaskFile, Polygons, Problem, Rle
+from jaxloc.data.annotations.records import Mask
+from jaxloc.report.exports.masks import read_mask, wrong_size
+from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.text import displayable
+
+
+def write(
+    folder: Path,
+    images: Sequence[Annotated],
+    categories: Sequence[str],
+    found: list[Problem],
+    *,
+    pictures: Pictures = "link",
+) -> list[Annotated]:
+    """Write the files of all splits, and the pictures."""
+    images = [image for image in images if place(image, folder / "images" / image.name, pictures, found)]
+    splits: list[str | None] = [*sorted({split for image in images for split in image.splits})]
+    for split in splits or [None]:
+        chosen = [image for image in images if split is None or split in image.splits]
+        name = "annotations.json" if split is None else f"annotations_{split}.json"
+        write_parts(folder / name, _parts(chosen, categories, split, found))
+    return images
+
+
+def _parts(
+    images: Sequence[Annotated], categories: Sequence[str], split: str | None, found: list[Problem]
+) -> Iterator[str]:
+    numbers = {category: number for number, category in enumerate(categories, 1)}
+    points = _points(images)
+    yield "{"
+    yield from _section("images", (_image(image, i, numbers, split, found) for i, image in enumerate(images, 1)))
+    yield ","
+    yield from _section("annotations", _annotations(images, numbers, points, found))
+    yield ","
+    yield from _section("categories", (_category(name, number, points) for name, number in numbers.items()))
+    yield "\n}\n"
+
+
+def _section(name: str, items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    yield f'\n "{name}": ['
+    before = "\n  "
+    for item in items:
+        yield before + json.dumps(item)
+        before = ",\n  "
+    yield "\n ]"
+
+
+def _category(name: str, number: int, points: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": number, "name": displayable(name), "supercategory": ""}
+    return entry | ({"keypoints": list(points[name]), "skeleton": []} if name in points else {})
+
+
+def _points(images: Iterable[Annotated]) -> dict[str, list[str]]:
+    """The names of each class's key points, in the order they are met."""
+    points: dict[str, dict[str, None]] = {}
+    for image in images:
+        for one in image.annotations:
+            if one.keypoints:
+                points.setdefault(one.category, {}).update(dict.fromkeys(point.name for point in one.keypoints))
+    return {category: list(names) for category, names in points.items()}
+
+
+def _image(
+    image: Annotated, number: int, numbers: Mapping[str, int], split: str | None, found: list[Problem]
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": number, "file_name": image.name, "width": image.width, "height": image.height}
+    if image.category is not None:
+        entry["category_id"] = numbers[image.category]
+    if image.noise_score is not None:
+        entry["noise_score"] = image.noise_score
+    if split is not None:
+        entry["split"] = split
+    segmentation = _segmentation(image.mask, image, found)[0]
+    return entry | ({} if segmentation is None else {"segmentation": segmentation})
+
+
+def _annotations(
+    images: Iterable[Annotated], numbers: Mapping[str, int], points: Mapping[str, Sequence[str]], found: list[Problem]
+) -> Iterator[dict[str, Any]]:
+    count = 0
+    for number, image in enumerate(images, 1):
+        for one in image.annotations:
+            count += 1
+            x0, y0, x1, y1 = one.box
+            segmentation, area = _segmentation(one.mask, image, found)
+            yield {
+                "id": count,
+                "image_id": number,
+                "category_id": numbers[one.category],
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": (x1 - x0) * (y1 - y0) if area is None else area,
+                "iscrowd": int(one.crowd),
+                "segmentation": [] if segmentation is None else segmentation,
+                "score": one.score,
+                **_extras(one, points),
+            }
+
+
+def _extras(one: Annotation, points: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    extras: dict[str, Any] = {flag: 1 for flag in ("difficult", "truncated") if getattr(one, flag)}
+    if one.keypoints:
+        known = {point.name: point for point in one.keypoints if point.visible}
+        triples = ([known[name].x, known[name].y, 2] if name in known else [0, 0, 0] for name in points[one.category])
+        extras |= {"keypoints": [value for triple in triples for value in triple], "num_keypoints": len(known)}
+    if one.parts:
+        extras["parts"] = [
+            {"name": displayable(name), "bbox": [x0, y0, x1 - x0, y1 - y0]} for name, (x0, y0, x1, y1) in one.parts
+        ]
+    return extras
+
+
+def _segmentation(mask: Mask | None, image: Annotated, found: list[Problem]) -> tuple[Any, float | None]:
+    """A mask as COCO writes it, and its area in pixels."""
+    if isinstance(mask, Rle | Polygons) and image.width is not None:
+        size = (mask.columns, mask.rows)
+        if size != (image.width, image.height):
+            found.append(wrong_size(size, image))
+            return None, None
+    if isinstance(mask, Polygons):
+        pieces = coco_masks.frPyObjects([list(points) for points in mask.points], mask.rows, mask.columns)
+        return [list(points) for points in mask.points], float(coco_masks.area(coco_masks.merge(pieces)))
+    if isinstance(mask, MaskFile):
+        pixels = read_mask(mask, image, found)
+        mask = None if pixels is None else Rle.of(pixels.inside)
+    if mask is None:
+        return None, None
+    counts = {"size": [mask.rows, mask.columns], "counts": mask.counts}
+    return counts | {"counts": mask.counts.decode()}, float(coco_masks.area(counts))

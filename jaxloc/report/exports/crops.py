@@ -1,0 +1,98 @@
+"""Crops: one picture for each object, in a folder for each class, as classifiers are trained: ``CLASS/NAME_1.jpg``.
+
+A crop holds every pixel that its box touches. Crops of JPEGs are JPEGs of quality 95, others PNGs. With splits the
+folders are ``SPLIT/CLASS``. Crowds are left out.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from jaxloc import _interrupts
+from jaxloc.data import read_picture
+from jaxloc.data.annotations import Annotated, Problem
+from jaxloc.data.annotations.pictures import read_stored
+from jaxloc.data.annotations.records import Box
+from jaxloc.errors import ImageError
+from jaxloc.report.exports.names import safe_names, with_suffix
+from jaxloc.report.exports.pictures import to_bytes, unreadable
+
+
+def write(
+    folder: Path,
+    images: Sequence[Annotated],
+    categories: Sequence[str],
+    found: list[Problem],
+    *,
+    margin: float = 0.0,
+    square: bool = False,
+) -> list[Annotated]:
+    """Write the crops.
+
+    Args:
+        folder: where to.
+        images: what to write.
+        categories: whose folders there will be.
+        found: takes up pictures that cannot be read.
+        margin: see ``crop_box``.
+        square: see ``crop_box``.
+    """
+    folders = safe_names({name: name for name in categories}, flat=True)
+    written = []
+    for image in images:
+        _interrupts.check()
+        objects = [one for one in image.annotations if not one.crowd]
+        if not objects or image.path is None:
+            continue
+        try:
+            pixels, kind = read_picture(image.path).pixels, read_stored(image.path).kind
+        except ImageError as error:
+            found.append(unreadable(image, error))
+            continue
+        written.append(image)
+        suffix = ".jpg" if kind == "JPEG" else ".png"
+        for number, one in enumerate(objects, 1):
+            x0, y0, x1, y1 = crop_box(one.box, pixels.shape[1], pixels.shape[0], margin=margin, square=square)
+            data = to_bytes(Image.fromarray(pixels[y0:y1, x0:x1]), kind)
+            for split in image.splits or ("",):
+                target = folder / split / folders[one.category] / f"{with_suffix(image.name, '')}_{number}{suffix}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+    return written
+
+
+def crop_box(
+    box: Box, width: int, height: int, *, margin: float = 0.0, square: bool = False
+) -> tuple[int, int, int, int]:
+    """The pixels of a crop: whole numbers ``x0, y0, x1, y1``, half-open, within the picture.
+
+    Args:
+        box: around the object, in pixels.
+        width: of the picture.
+        height: likewise.
+        margin: added on every side, as a share of the box's longer side.
+        square: widen the shorter side to the longer one; moved where it would leave the picture, and as large as the
+            picture allows.
+    """
+    x0, y0, x1, y1 = box
+    extra = margin * max(x1 - x0, y1 - y0)
+    left, right = _within(x0 - extra, x1 + extra, width)
+    top, bottom = _within(y0 - extra, y1 + extra, height)
+    if square:
+        side = max(right - left, bottom - top)
+        left, right = _widened(left, right, side, width)
+        top, bottom = _widened(top, bottom, side, height)
+    return left, top, right, bottom
+
+
+def _within(start: float, stop: float, length: int) -> tuple[int, int]:
+    first = min(max(0, math.floor(start)), length - 1)
+    return first, max(first + 1, min(length, math.ceil(stop)))
+
+
+def _widened(start: int, stop: int, side: int, length: int) -> tuple[int, int]:
+    side = min(side, length)
+    first = min(max((start + stop - side) // 2, 0), length - side)
+    return first, first + side

@@ -1,0 +1,141 @@
+"""Masks as PNG files of class numbers, as semantic segmentation reads them: ``masks/NAME.png``.
+
+0 is background, 1, 2, … are the classes in the order of ``classes.txt``, 255 is what nobody knows (a trimap's border).
+The palette is that of PASCAL VOC, so that the files can be looked at. Where masks overlap, the later object is above.
+Single objects of one class are not told apart; COCO keeps those.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jaxloc._files import write_text
+from jaxloc.data.annotations import Annotated, Annotation, Pixels, Problem
+from jaxloc.data.annotations.problems import WRONG_MASK
+from jaxloc.data.annotations.records import Mask
+from jaxloc.errors import UsageError
+from jaxloc.report.exports.names import with_suffix
+from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.text import displayable
+
+UNKNOWN = 255
+_MOST = 254
+
+
+def write(
+    folder: Path,
+    images: Sequence[Annotated],
+    categories: Sequence[str],
+    found: list[Problem],
+    *,
+    pictures: Pictures = "link",
+) -> list[Annotated]:
+    """Write the masks, the pictures in ``images``, and a list of names for each split.
+
+    Raises:
+        UsageError: no picture has a mask, or there are more classes than a byte can number.
+    """
+    written = []
+    for image in images:
+        values = class_map(image, categories, found)
+        if values is None:
+            continue
+        target = folder / "masks" / with_suffix(image.name, ".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if place(image, folder / "images" / image.name, pictures, found):
+            target.write_bytes(to_png(values))
+            written.append(image)
+    if not written:
+        raise UsageError("no picture has a mask: make them with --refine, or export another format")
+    write_text(folder / "classes.txt", "".join(f"{displayable(name)}\n" for name in ("background", *categories)))
+    for split in sorted({split for image in written for split in image.splits}):
+        names = [image.name for image in written if split in image.splits]
+        write_text(folder / f"{split}.txt", "".join(f"{name}\n" for name in names))
+    return written
+
+
+def has_mask(image: Annotated) -> bool:
+    """Whether there is a mask, of the picture or of one of its objects."""
+    return image.mask is not None or any(one.mask is not None for one in image.annotations)
+
+
+def class_map(image: Annotated, categories: Sequence[str], found: list[Problem]) -> np.ndarray | None:
+    """A picture's class numbers, uint8 ``[h, w]``; ``None`` if it has no mask.
+
+    Args:
+        image: the picture; a mask of its own is of its own class, or of the only class its objects are of.
+        categories: in the order of their numbers, which begin with 1.
+        found: takes up the masks that do not fit.
+
+    Raises:
+        UsageError: there are too many classes.
+    """
+    if len(categories) > _MOST:
+        raise UsageError(f"a mask holds at most {_MOST} classes, these are {len(categories)}: export to coco")
+    layers = [(read_mask(one.mask, image, found), one.category) for one in image.annotations if not one.crowd]
+    if image.mask is not None and (own := _own_class(image)) is not None:
+        layers.insert(0, (read_mask(image.mask, image, found), own))
+    if all(pixels is None for pixels, _ in layers):
+        return None
+    values = np.zeros((image.height or 0, image.width or 0), np.uint8)
+    for pixels, category in layers:
+        if pixels is not None:
+            if pixels.known is not None:
+                values[~pixels.known] = UNKNOWN
+            values[pixels.inside] = categories.index(category) + 1
+    return values
+
+
+def read_mask(mask: Mask | None, image: Annotated, found: list[Problem]) -> Pixels | None:
+    """Read a mask that has to be as large as its picture; one that is not is told in ``found``."""
+    if mask is None:
+        return None
+    try:
+        pixels = mask.read()
+    except (UsageError, ValueError) as error:
+        found.append(Problem(WRONG_MASK, image.name, f"a mask cannot be read ({error}); left out"))
+        return None
+    rows, columns = pixels.inside.shape
+    if (columns, rows) != (image.width, image.height):
+        found.append(wrong_size((columns, rows), image))
+        return None
+    return pixels
+
+
+def wrong_size(size: tuple[int, int], image: Annotated) -> Problem:
+    """The problem of a mask of this width and height, which are not its picture's."""
+    what = f"a mask is of {size[0]} × {size[1]} pixels, the picture of {image.width} × {image.height}; left out"
+    return Problem(WRONG_MASK, image.name, what)
+
+
+def to_png(values: np.ndarray) -> bytes:
+    """Class numbers, uint8 ``[h, w]``, as a PNG with VOC's palette."""
+    picture = Image.fromarray(values)
+    picture.putpalette(_palette())
+    file = io.BytesIO()
+    picture.save(file, format="PNG")
+    return file.getvalue()
+
+
+def _own_class(image: Annotated) -> str | None:
+    classes: set[str] = {image.category} if image.category is not None else set(map(_category, image.annotations))
+    return classes.pop() if len(classes) == 1 else None
+
+
+def _category(annotation: Annotation) -> str:
+    return annotation.category
+
+
+def _palette() -> bytes:
+    """VOC's colours: the bits of a number in turn to red, green and blue, the highest bits first."""
+    numbers = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for place_of_bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((numbers >> (3 * place_of_bit + channel)) & 1) << (7 - place_of_bit)).astype(
+                np.uint8
+            )
+    return colours.tobytes()

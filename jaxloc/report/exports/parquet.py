@@ -1,0 +1,138 @@
+"""Parquet as Hugging Face ``datasets`` reads it: ``data/SPLIT-00000-of-00001.parquet``, a row for each picture.
+
+``image`` holds the encoded picture and its name, ``label`` the number of the picture's class (its own, or that of all
+its objects; null where there are several or none), ``objects`` a list for each field: ``bbox`` is
+``x, y, width, height`` in pixels as ``datasets`` has it, in 64 bits; ``category`` the class's number, from 0. ``mask``
+is there if any picture has one: a PNG of class numbers, see ``masks``. Without pictures, ``image`` is left away.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxloc.data.annotations import Annotated, Problem
+from jaxloc.report.exports.masks import class_map, has_mask, to_png
+from jaxloc.report.exports.pictures import Pictures, encode
+from jaxloc.report.text import displayable
+
+_ROWS = 100
+"""Pictures in a row group: what is read at once."""
+
+_FILE = 10_000
+"""Pictures in a file."""
+
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_FLAGS = ("difficult", "truncated", "crowd")
+
+
+def write(
+    folder: Path,
+    images: Sequence[Annotated],
+    categories: Sequence[str],
+    found: list[Problem],
+    *,
+    pictures: Pictures = "link",
+) -> list[Annotated]:
+    """Write the files; ``"link"`` and ``"copy"`` both put the pictures' bytes into the table."""
+    masked = any(map(has_mask, images))
+    schema = _schema(categories, pictures != "none", masked)
+    written: dict[str, Annotated] = {}
+    (folder / "data").mkdir()
+    for split in sorted({split for image in images for split in image.splits}) or ["train"]:
+        chosen = [image for image in images if not image.splits or split in image.splits]
+        starts = range(0, max(1, len(chosen)), _FILE)
+        for number, start in enumerate(starts):
+            path = folder / "data" / f"{split}-{number:05d}-of-{len(starts):05d}.parquet"
+            rows = _rows(chosen[start : start + _FILE], categories, schema, found, written)
+            with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+                for some in _batches(rows):
+                    writer.write_table(pa.Table.from_pylist(some, schema=schema))
+    return list(written.values())
+
+
+def _rows(
+    images: Sequence[Annotated],
+    categories: Sequence[str],
+    schema: pa.Schema,
+    found: list[Problem],
+    written: dict[str, Annotated],
+) -> Iterator[dict[str, Any]]:
+    for image in images:
+        row = _row(image, categories, schema, found)
+        if "image" in schema.names:
+            data = encode(image, found)
+            if data is None:
+                continue
+            row["image"] = {"bytes": data, "path": image.name}
+        written[image.name] = image
+        yield row
+
+
+def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while some := list(itertools.islice(rows, _ROWS)):
+        yield some
+
+
+def _row(image: Annotated, categories: Sequence[str], schema: pa.Schema, found: list[Problem]) -> dict[str, Any]:
+    objects = image.annotations
+    own = set(image.categories)
+    row: dict[str, Any] = {
+        "name": image.name,
+        "width": image.width,
+        "height": image.height,
+        "label": categories.index(own.pop()) if len(own) == 1 else None,
+        "noise_score": image.noise_score,
+        "objects": {
+            "bbox": [[x0, y0, x1 - x0, y1 - y0] for x0, y0, x1, y1 in (one.box for one in objects)],
+            "category": [categories.index(one.category) for one in objects],
+            "score": [one.score for one in objects],
+            **{flag: [getattr(one, flag) for one in objects] for flag in _FLAGS},
+        },
+    }
+    if "mask" in schema.names:
+        values = class_map(image, categories, found)
+        row["mask"] = None if values is None else {"bytes": to_png(values), "path": None}
+    return row
+
+
+def _schema(categories: Sequence[str], with_pictures: bool, with_masks: bool) -> pa.Schema:
+    objects = {
+        "bbox": pa.list_(pa.list_(pa.float64())),
+        "category": pa.list_(pa.int64()),
+        "score": pa.list_(pa.float64()),
+    }
+    objects |= {flag: pa.list_(pa.bool_()) for flag in _FLAGS}
+    columns = {"image": _IMAGE} if with_pictures else {}
+    columns |= {"name": pa.string(), "width": pa.int32(), "height": pa.int32(), "label": pa.int64()}
+    columns |= {"noise_score": pa.float64(), "objects": pa.struct(list(objects.items()))}
+    columns |= {"mask": _IMAGE} if with_masks else {}
+    classes = {"names": [displayable(name) for name in categories], "_type": "ClassLabel"}
+    features: dict[str, Any] = {name: _feature(kind) for name, kind in columns.items()}
+    features["label"] = classes
+    features["objects"] = {name: _feature(kind) for name, kind in objects.items()} | {"category": _list(classes)}
+    about = json.dumps({"info": {"features": features}})
+    return pa.schema(list(columns.items()), metadata={"huggingface": about})
+
+
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    if kind == _IMAGE:
+        return {"_type": "Image"}
+    if pa.types.is_list(kind):
+        return _list(_feature(kind.value_type))
+    names = {
+        pa.string(): "string",
+        pa.int32(): "int32",
+        pa.int64(): "int64",
+        pa.float64(): "float64",
+        pa.bool_(): "bool",
+    }
+    return {"dtype": names.get(kind, "null"), "_type": "Value"}
+
+
+def _list(feature: dict[str, Any]) -> dict[str, Any]:
+    return {"feature": feature, "_type": "Sequence"}

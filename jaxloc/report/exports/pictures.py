@@ -1,0 +1,118 @@
+"""Pictures beside their annotations: linked, copied, or as bytes in a table.
+
+Boxes are drawn on pictures as they are shown. Most tools do not look at the EXIF orientation, so a picture that is
+stored turned is never linked nor copied but written again upright: a JPEG as a JPEG of quality 95 without subsampled
+colours, any other as a PNG. All others keep their bytes.
+"""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from jaxloc import _interrupts
+from jaxloc.data import Record, read_picture
+from jaxloc.data.annotations import Annotated, Problem
+from jaxloc.data.annotations.pictures import read_stored
+from jaxloc.data.annotations.problems import UNREADABLE
+from jaxloc.errors import ImageError
+from jaxloc.report.exports.names import with_suffix
+
+Pictures = Literal["link", "copy", "none"]
+"""``link``: hard links, or copies where the file system has none; ``copy``: copies; ``none``: no pictures."""
+
+_SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",), "TIFF": (".tif", ".tiff")}
+_PLAIN = ("JPEG", "PNG")
+
+
+def with_right_suffix(image: Annotated) -> str:
+    """The picture's name with the extension of what ``place`` writes: its old one where that is right.
+
+    Raises:
+        ImageError: the picture cannot be read.
+    """
+    stored = read_stored(_path(image))
+    kind = "PNG" if stored.turned and stored.kind != "JPEG" else stored.kind
+    usual = _SUFFIXES.get(kind, (f".{kind.lower()}",))
+    return image.name if image.name.lower().endswith(usual) else with_suffix(image.name, usual[0])
+
+
+def place(image: Annotated, target: Path, how: Pictures, found: list[Problem]) -> bool:
+    """Put a picture where an export wants it.
+
+    Args:
+        image: which one.
+        target: the file to make.
+        how: a link or a copy; nothing is done for ``"none"``.
+        found: takes up a picture that cannot be read.
+
+    Returns:
+        whether it could be read.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    _interrupts.check()
+    if how == "none":
+        return True
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        stored = read_stored(_path(image))
+    except ImageError as error:
+        found.append(unreadable(image, error))
+        return False
+    if how == "link" and isinstance(image.path, Path) and not stored.turned:
+        with contextlib.suppress(OSError):  # another file system, or one without links
+            os.link(image.path.resolve(), target)
+            return True
+    data = encode(image, found)
+    if data is not None:
+        target.write_bytes(data)
+    return data is not None
+
+
+def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> bytes | None:
+    """A picture's encoded bytes, upright.
+
+    Args:
+        image: which one.
+        found: takes up a picture that cannot be read.
+        plain: whether it has to be a JPEG or PNG in colour, as the readers of some tables ask for.
+
+    Returns:
+        the bytes; ``None`` if it cannot be read.
+    """
+    _interrupts.check()
+    try:
+        path = _path(image)
+        stored = read_stored(path)
+        if not stored.turned and (not plain or (stored.kind in _PLAIN and stored.mode == "RGB")):
+            return path.read() if isinstance(path, Record) else path.read_bytes()
+        return to_bytes(Image.fromarray(read_picture(path).pixels), stored.kind)
+    except (ImageError, OSError) as error:
+        found.append(unreadable(image, error))
+        return None
+
+
+def unreadable(image: Annotated, error: Exception) -> Problem:
+    """The problem of a picture that cannot be read after all."""
+    return Problem(UNREADABLE, str(image.path or image.name), f"{error}; left out")
+
+
+def to_bytes(image: Image.Image, kind: str) -> bytes:
+    """A picture as a JPEG of quality 95 where it came from a JPEG, else as a PNG."""
+    file = io.BytesIO()
+    if kind == "JPEG":
+        image.save(file, format="JPEG", quality=95, subsampling=0)
+    else:
+        image.save(file, format="PNG")
+    return file.getvalue()
+
+
+def _path(image: Annotated) -> Path | Record:
+    if image.path is None:
+        raise ImageError("nobody knows where the picture is")
+    return image.path

@@ -1,0 +1,358 @@
+"""Export: pictures and what is known of them, into the layout of another tool.
+
+The folder is made beside its place and moved there when it is whole: a full disk, an error or Ctrl-C leaves nothing, a
+kill leaves a hidden folder that the next export to the same place removes. What was there before stays until then.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import glob
+import hashlib
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from jaxloc import __version__, _interrupts
+from jaxloc._files import write_text
+from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
+from jaxloc.data.annotations.pictures import check_picture
+from jaxloc.errors import ImageError, UsageError
+from jaxloc.report.exports import coco, crops, masks, parquet, tfds, voc, yolo
+from jaxloc.report.exports.names import safe_name, safe_names
+from jaxloc.report.exports.pictures import Pictures, unreadable, with_right_suffix
+from jaxloc.run.writing import disk_errors, locked
+
+Format = Literal["coco", "voc", "yolo", "tfds", "parquet", "masks", "crops"]
+"""The layouts that there are."""
+
+MARKER = "export.json"
+"""Tells what a folder was exported from, and that it may be replaced."""
+
+_FLAT = ("voc", "yolo")
+_WITH_PICTURES = ("tfds", "crops")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        images: folder that the pictures' names are relative to; by default they are looked for as ``read`` does.
+        pictures: ``link`` (hard links, or copies where there are none), ``copy`` or ``none``.
+        split: share of the pictures by split, such as ``{"train": 0.8, "val": 0.2}``, adding up to 1; empty keeps the
+            splits that the annotations have. Whom a picture is dealt to depends on its name and ``seed`` alone.
+        seed: other seeds deal otherwise.
+        min_score: leave out objects with a lower score.
+        found_only: leave out pictures without objects.
+        rename: new names of classes, by their old ones; two may get the same.
+        overwrite: replace what an earlier export left in the folder.
+        segments: YOLO: outlines of masks instead of boxes.
+        margin: crops: added on every side, as a share of the box's longer side.
+        square: crops: as wide as high.
+    """
+
+    images: str | os.PathLike[str] | None = None
+    pictures: Pictures = "link"
+    split: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    min_score: float | None = None
+    found_only: bool = False
+    rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    overwrite: bool = False
+    segments: bool = False
+    margin: float = 0.0
+    square: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        folder: where.
+        format: how.
+        pictures: their number.
+        objects: their number.
+        splits: pictures in each split; empty without splits.
+        categories: the classes, in the order of their numbers.
+        left_out: what was left out as the options ask: how many, by what they are.
+        problems: what was wrong, and mended or left out.
+    """
+
+    folder: Path
+    format: Format
+    pictures: int
+    objects: int
+    splits: dict[str, int]
+    categories: list[str]
+    left_out: dict[str, int]
+    problems: list[Problem]
+
+
+def export(
+    source: str | os.PathLike[str] | Annotations,
+    out: str | os.PathLike[str],
+    format: Format,
+    options: ExportOptions | None = None,
+) -> Exported:
+    """Write annotations and their pictures in the layout of another tool.
+
+    Pictures that are missing, unreadable or of another size than their annotations say are left out and told of.
+    Those that are stored turned (EXIF) are written again upright, for boxes are drawn on pictures as they are shown.
+
+    Args:
+        source: a job's folder, or anything else that ``jaxloc.data.annotations.read`` reads; or what it has read.
+        out: the folder to make. One that exists has to be empty, unless ``overwrite`` is set and it is an export.
+        format: ``coco``, ``voc``, ``yolo``, ``tfds``, ``parquet``, ``masks`` or ``crops``.
+        options: all others.
+
+    Raises:
+        UsageError: an option makes no sense, the source cannot be read, nothing is left to export, or the folder
+            cannot be written.
+    """
+    options = options or ExportOptions()
+    _check(format, options)
+    folder = Path(os.path.abspath(out))
+    _restore(folder)
+    _check_folder(folder, options.overwrite)
+    found = source if isinstance(source, Annotations) else read(source, images=options.images)
+    told = list(found.problems)
+    chosen, left_out = _choose(_with_sizes(found.images, format, options, told), options)
+    images = _split(chosen, options)
+    if not images:
+        raise _nothing_left(source, told, left_out)
+    _check_sources(folder, source, images)
+    files = safe_names(_files(images, options, told), flat=format in _FLAT)
+    ready = [dataclasses.replace(image, name=files[image.name]) for image in images if image.name in files]
+    categories = sorted({name for image in ready for name in _classes(image)})
+    with disk_errors(folder), _replacing(folder) as staging:
+        written = _write(format, staging, ready, categories, told, options)
+        if not written:
+            raise _nothing_left(source, told, left_out)
+        splits = dict(sorted(collections.Counter(split for image in written for split in image.splits).items()))
+        objects = sum(len(image.annotations) for image in written)
+        made = Exported(folder, format, len(written), objects, splits, categories, left_out, told)
+        write_text(staging / MARKER, json.dumps(_describe(made, source, options, files), indent=1) + "\n")
+    return made
+
+
+def _nothing_left(
+    source: str | os.PathLike[str] | Annotations, told: Iterable[Problem], left_out: Mapping[str, int]
+) -> UsageError:
+    reasons = [*problems.summarize(told), *(f"{count} × {what}" for what, count in left_out.items())]
+    cure = "; name the pictures' folder with --images" if any(one.kind == problems.MISSING for one in told) else ""
+    return UsageError(
+        f"{_named(source)}: nothing is left to export: {'; '.join(reasons) or 'there are no pictures'}{cure}"
+    )
+
+
+def _named(source: str | os.PathLike[str] | Annotations) -> str:
+    return "the annotations" if isinstance(source, Annotations) else os.fspath(source)
+
+
+def _check(format: str, options: ExportOptions) -> None:
+    if format not in get_args(Format):
+        raise UsageError(f"no format {format!r}: there are {', '.join(get_args(Format))}")
+    if options.pictures not in get_args(Pictures):
+        raise UsageError(f"pictures are put beside as {', '.join(get_args(Pictures))}, not {options.pictures!r}")
+    if options.pictures == "none" and format in _WITH_PICTURES:
+        raise UsageError(f"{format} is made of pictures: leave --pictures none out, or choose another format")
+    for name, share in options.split.items():
+        if not 0 < share <= 1:
+            raise UsageError(f"the share of split {name} must be above 0 and at most 1, not {share}")
+        if not name or safe_name(name) != name:
+            raise UsageError(f"a split's name becomes that of files: {name!r} cannot, use letters and digits")
+    if options.split and not math.isclose(sum(options.split.values()), 1, abs_tol=1e-6):
+        raise UsageError(f"the shares of the splits must add up to 1, not {sum(options.split.values()):g}")
+    if not (math.isfinite(options.margin) and options.margin >= 0):
+        raise UsageError(f"the margin must be 0 or more, not {options.margin}")
+    if options.min_score is not None and math.isnan(options.min_score):
+        raise UsageError("the lowest score must be a number")
+
+
+def _check_folder(folder: Path, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file: choose another folder with --out")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise UsageError(f"{folder}: is not empty: choose another folder with --out, or pass --overwrite")
+    if not (folder / MARKER).is_file():
+        raise UsageError(
+            f"{folder}: holds something else than an export ({MARKER} is not there), which --overwrite does not "
+            "replace: choose another folder with --out"
+        )
+
+
+def _check_sources(folder: Path, source: str | os.PathLike[str] | Annotations, images: Iterable[Annotated]) -> None:
+    """See that replacing the folder would not delete what is exported, nor the other way round."""
+    own = [] if isinstance(source, Annotations) else [Path(source)]
+    used = [*own, *(image.path for image in images if isinstance(image.path, Path))]
+    parents = {path.parent for path in used} | set(own)
+    inside = folder.resolve()
+    for parent in parents:
+        if inside in (parent.resolve(), *parent.resolve().parents):
+            raise UsageError(f"{folder}: holds what is exported ({parent}): choose another folder with --out")
+
+
+def _with_sizes(
+    images: Mapping[str, Annotated], format: Format, options: ExportOptions, told: list[Problem]
+) -> dict[str, Annotated]:
+    """The pictures that can be exported, with their sizes."""
+    wanted = options.pictures != "none"
+    kept: dict[str, Annotated | None] = {}
+    for name, image in images.items():
+        _interrupts.check()
+        if wanted or (image.width is None and image.path is not None):
+            kept[name] = check_picture(image, told)
+        elif image.width is not None or format == "coco":
+            kept[name] = image
+        else:
+            told.append(Problem(problems.NO_SIZE, name, f"{format} needs the picture's size; left out"))
+    if wanted:  # their sizes are known now
+        told[:] = [problem for problem in told if problem.kind != problems.NO_SIZE]
+    return {name: image for name, image in kept.items() if image is not None}
+
+
+def _choose(images: Mapping[str, Annotated], options: ExportOptions) -> tuple[list[Annotated], dict[str, int]]:
+    known = {name for image in images.values() for name in _classes(image)}
+    if unknown := sorted(options.rename.keys() - known):
+        raise UsageError(f"there is no class {unknown[0]} to rename: there are {', '.join(sorted(known)) or 'none'}")
+    left_out: collections.Counter[str] = collections.Counter()
+    chosen = []
+    for image in images.values():
+        objects = [
+            dataclasses.replace(one, category=options.rename.get(one.category, one.category))
+            for one in image.annotations
+            if options.min_score is None or one.score >= options.min_score
+        ]
+        left_out["objects below the lowest score"] += len(image.annotations) - len(objects)
+        if options.found_only and not objects:
+            left_out["pictures without objects"] += 1
+            continue
+        own = None if image.category is None else options.rename.get(image.category, image.category)
+        chosen.append(dataclasses.replace(image, category=own, annotations=tuple(objects)))
+    return chosen, {what: count for what, count in left_out.items() if count}
+
+
+def _classes(image: Annotated) -> set[str]:
+    own = set() if image.category is None else {image.category}
+    return own | {one.category for one in image.annotations}
+
+
+def _split(images: Sequence[Annotated], options: ExportOptions) -> list[Annotated]:
+    if options.split:
+        return [dataclasses.replace(image, splits=(deal(image.name, options),)) for image in images]
+    if not any(image.splits for image in images):
+        return list(images)
+    names = {image.name: tuple(map(safe_name, image.splits)) or ("unassigned",) for image in images}
+    return [dataclasses.replace(image, splits=names[image.name]) for image in images]
+
+
+def deal(name: str, options: ExportOptions) -> str:
+    """The split of a picture: of its name and the seed alone, so that it stays when others come or go."""
+    digest = hashlib.sha256(f"{options.seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    *others, last = options.split
+    for split in others:
+        place -= options.split[split]
+        if place < 0:
+            return split
+    return last
+
+
+def _files(images: Iterable[Annotated], options: ExportOptions, told: list[Problem]) -> dict[str, str]:
+    """The file that each picture should have: its name, with the extension of what will be in it."""
+    if options.pictures == "none":
+        return {image.name: image.name for image in images}
+    files = {}
+    for image in images:
+        _interrupts.check()
+        try:
+            files[image.name] = with_right_suffix(image)
+        except ImageError as error:
+            told.append(unreadable(image, error))
+    return files
+
+
+def _write(
+    format: Format,
+    folder: Path,
+    images: Sequence[Annotated],
+    categories: Sequence[str],
+    told: list[Problem],
+    options: ExportOptions,
+) -> list[Annotated]:
+    if format == "coco":
+        return coco.write(folder, images, categories, told, pictures=options.pictures)
+    if format == "voc":
+        return voc.write(folder, images, categories, told, pictures=options.pictures)
+    if format == "yolo":
+        return yolo.write(folder, images, categories, told, pictures=options.pictures, segments=options.segments)
+    if format == "tfds":
+        return tfds.write(folder, images, categories, told)
+    if format == "parquet":
+        return parquet.write(folder, images, categories, told, pictures=options.pictures)
+    if format == "masks":
+        return masks.write(folder, images, categories, told, pictures=options.pictures)
+    return crops.write(folder, images, categories, told, margin=options.margin, square=options.square)
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``folder``; it takes its place when the block ends well, and vanishes otherwise."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in _beside(folder, "part"):
+        with contextlib.suppress(UsageError), locked(left):  # not if another process is at it
+            shutil.rmtree(left, ignore_errors=True)
+    token = secrets.token_hex(4)
+    staging, before = folder.with_name(f".{folder.name}.{token}.part"), folder.with_name(f".{folder.name}.{token}.old")
+    staging.mkdir()
+    try:
+        with locked(staging):
+            yield staging
+        if folder.is_dir():
+            os.rename(folder, before)
+        os.rename(staging, folder)
+        shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        _restore(folder)
+
+
+def _restore(folder: Path) -> None:
+    """Put back what was there, where an export was stopped just before its own folder came to its place."""
+    for before in _beside(folder, "old"):
+        if folder.exists():
+            shutil.rmtree(before, ignore_errors=True)
+        else:
+            os.rename(before, folder)
+
+
+def _beside(folder: Path, suffix: str) -> list[Path]:
+    return sorted(folder.parent.glob(f".{glob.escape(folder.name)}.????????.{suffix}"))
+
+
+def _describe(
+    made: Exported, source: str | os.PathLike[str] | Annotations, options: ExportOptions, files: Mapping[str, str]
+) -> dict[str, Any]:
+    chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    return {
+        "made_by": f"jaxloc {__version__}",
+        "source": None if isinstance(source, Annotations) else os.fspath(source),
+        "format": made.format,
+        "options": chosen | {"images": None if options.images is None else os.fspath(options.images)},
+        "pictures": made.pictures,
+        "objects": made.objects,
+        "splits": made.splits,
+        "categories": made.categories,
+        "left_out": made.left_out,
+        "problems": [problem._asdict() for problem in made.problems],
+        "renamed_files": {name: file for name, file in files.items() if name != file},
+    }

@@ -1,0 +1,323 @@
+"""Export as a job: what is chosen, where it goes, and what stays when something is wrong."""
+
+import dataclasses
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tarfile
+import warnings
+
+import numpy as np
+import pytest
+
+from jaxloc.data import read_picture
+from jaxloc.data.annotations import Annotated, Annotation, Annotations, read
+from jaxloc.errors import UsageError
+from jaxloc.report import coco, parquet
+from jaxloc.report.records import Finding, Findings
+from jaxloc.run import export as job
+from jaxloc.run.export import ExportOptions, export
+from jaxloc.run.writing import locked
+from tests.data.datasets import trees
+from tests.report.exports import examples
+
+FORMATS = ["coco", "voc", "yolo", "tfds", "parquet", "masks", "crops"]
+
+
+@pytest.fixture
+def images(tmp_path) -> list[Annotated]:
+    return examples.images(tmp_path / "photos")
+
+
+@pytest.fixture
+def source(images) -> Annotations:
+    return Annotations({image.name: image for image in images})
+
+
+def names(folder) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_is_written_and_tells_what(source, tmp_path, format):
+    if format == "tfds":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pytest.importorskip("tensorflow_datasets")
+    made = export(source, tmp_path / "out", format)
+    pictures = {"masks": 1, "crops": 2}.get(format, 3)
+    assert (made.pictures, made.categories, made.splits, made.problems) == (pictures, ["cat", "dog"], {}, [])
+    about = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert (about["format"], about["pictures"], about["objects"]) == (format, pictures, made.objects)
+    assert {place.name for place in tmp_path.iterdir()} == {"photos", "out"}
+
+
+@pytest.mark.parametrize("format", ["coco", "voc", "yolo"])
+def test_one_layout_after_another_keeps_the_boxes(source, tmp_path, format):
+    export(source, tmp_path / "first", format)
+    export(tmp_path / "first", tmp_path / "second", "coco")
+    again = read(tmp_path / "second")
+    assert again.problems == []
+    flat = {name.replace("/", "_"): image for name, image in again.images.items()}
+    for image in source.images.values():
+        boxes = [one.box for one in flat[image.name.replace("/", "_")].annotations]
+        assert len(boxes) == len(image.annotations)
+        off = np.abs(np.subtract(boxes, [one.box for one in image.annotations])).max(initial=0)
+        assert off <= (0.5 if format == "voc" else 1e-6)
+
+
+def write_job(folder, findings):
+    (folder / "parts").mkdir(parents=True)
+    coco.write(folder / "annotations.json", findings)
+    parquet.write(folder / "parts" / "found-00000.parquet", findings.pictures, [])
+
+
+def test_a_jobs_folder_knows_where_its_pictures_are(tmp_path):
+    path = examples.draw(tmp_path / "far" / "away.jpg", 64, 48)
+    data = examples.draw(tmp_path / "b.jpg", 30, 20).read_bytes()
+    with tarfile.open(tmp_path / "more.tar", "w") as archive:
+        archive.add(tmp_path / "b.jpg", "in#side/b.jpg")
+    one = Finding("cats/a.jpg", path, "cats", 64, 48, (1.5, 2.5, 30.5, 40.5), 0.5, True, 0.5)
+    other = Finding("more/b.jpg", f"{tmp_path}/more.tar#in#side/b.jpg", "cats", 30, 20, None, 0.0, False, 0.01, True)
+    write_job(tmp_path / "result", Findings("cats", "ddt", {}, [one, other], []))
+    made = export(tmp_path / "result", tmp_path / "out", "coco")
+    assert (made.pictures, made.objects, made.problems) == (2, 1, [])
+    again = read(tmp_path / "out").images
+    assert again["cats/a.jpg"].annotations == (Annotation("cats", one.box, score=0.5),)
+    assert again["cats/a.jpg"].noise_score == 0.5
+    assert (tmp_path / "out/images/more/b.jpg").read_bytes() == data
+    assert os.path.samefile(path, tmp_path / "out/images/cats/a.jpg")
+    path.unlink()
+    (tmp_path / "more.tar").unlink()
+    with pytest.raises(UsageError, match=r"more\.tar: no such file"):
+        export(tmp_path / "result", tmp_path / "out2", "coco")
+
+
+def test_a_data_set_is_exported_by_its_spec(tmp_path):
+    trees.voc(tmp_path / "voc")
+    made = export(f"voc07:{tmp_path}/voc/VOCdevkit", tmp_path / "out", "yolo", ExportOptions(segments=True))
+    assert made.pictures == len(list((tmp_path / "voc/VOCdevkit/VOC2007/JPEGImages").iterdir()))
+    again = read(tmp_path / "out")
+    assert all(one.mask is not None for image in again.images.values() for one in image.annotations)
+
+
+def test_pictures_that_disagree_are_told_and_left_out(source, tmp_path):
+    (tmp_path / "photos" / "c.jpg").unlink()
+    examples.draw(tmp_path / "photos/cats/b.png", 99, 40)
+    made = export(source, tmp_path / "out", "yolo")
+    assert (made.pictures, [problem.kind for problem in made.problems]) == (
+        1,
+        ["picture of another size", "missing picture"],
+    )
+    about = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert about["problems"][1]["where"].endswith("c.jpg")
+    shutil.rmtree(tmp_path / "photos")
+    cure = r"3 × missing picture, such as .*a\.jpg: no such picture; left out; name the pictures' folder with --images"
+    with pytest.raises(UsageError, match=rf"nothing is left to export: {cure}"):
+        export(source, tmp_path / "out2", "yolo")
+    assert not (tmp_path / "out2").exists()
+
+
+def test_without_pictures_nothing_is_looked_for(source, tmp_path):
+    shutil.rmtree(tmp_path / "photos")
+    made = export(source, tmp_path / "out", "coco", ExportOptions(pictures="none"))
+    assert (made.pictures, names(tmp_path / "out")) == (3, ["annotations.json", "export.json"])
+    unsized = Annotations({"a.jpg": Annotated("a.jpg")})
+    with pytest.raises(UsageError, match=r"missing size, such as a\.jpg: voc needs the picture's size; left out"):
+        export(unsized, tmp_path / "voc", "voc", ExportOptions(pictures="none"))
+
+
+def test_turned_pictures_are_exported_upright_with_their_boxes(tmp_path):
+    path = examples.draw(tmp_path / "a.jpg", 40, 20, turned=True)
+    source = Annotations({"a.jpg": Annotated("a.jpg", None, (Annotation("cat", (1, 2, 19, 39)),), 20, 40, path=path)})
+    made = export(source, tmp_path / "out", "voc")
+    assert (made.pictures, made.problems) == (1, [])
+    again = read(tmp_path / "out", images=tmp_path / "out" / "JPEGImages").images["a.jpg"]
+    assert again.annotations[0].box == (1, 2, 19, 39)
+    assert read_picture(again.path).original_size == (40, 20)
+    lying = Annotations({"a.jpg": dataclasses.replace(source.images["a.jpg"], width=40, height=20)})
+    with pytest.raises(UsageError, match="is shown as 20 × 40 pixels, its annotations say 40 × 20"):
+        export(lying, tmp_path / "out2", "voc")
+
+
+def many(count: int) -> Annotations:
+    boxes = (Annotation("cat", (0, 0, 5, 5)),)
+    return Annotations({f"{n}.jpg": Annotated(f"{n}.jpg", None, boxes, 9, 9) for n in range(count)})
+
+
+def test_splits_have_their_shares_and_are_stable(tmp_path):
+    options = ExportOptions(split={"train": 0.7, "val": 0.2, "test": 0.1}, pictures="none")
+    made = export(many(2000), tmp_path / "out", "coco", options)
+    assert sum(made.splits.values()) == 2000
+    assert abs(made.splits["train"] - 1400) < 80
+    assert abs(made.splits["val"] - 400) < 60
+    all_of = {name: image.splits for name, image in read(tmp_path / "out").images.items()}
+    export(many(1000), tmp_path / "fewer", "coco", options)
+    assert all(all_of[name] == image.splits for name, image in read(tmp_path / "fewer").images.items())
+    other = dataclasses.replace(options, seed=1)
+    assert any(job.deal(name, other) != split[0] for name, split in all_of.items())
+
+
+def test_splits_of_the_annotations_are_kept_unless_others_are_asked_for(source, tmp_path):
+    images = {n: dataclasses.replace(i, splits=("test",) if n == "c.jpg" else ()) for n, i in source.images.items()}
+    made = export(Annotations(images), tmp_path / "out", "yolo")
+    assert made.splits == {"test": 1, "unassigned": 2}
+    made = export(Annotations(images), tmp_path / "out2", "yolo", ExportOptions(split={"all": 1}))
+    assert made.splits == {"all": 3}
+
+
+def test_scores_empty_pictures_and_names_of_classes(source, tmp_path):
+    options = ExportOptions(min_score=0.7, found_only=True, rename={"dog": "cat"})
+    made = export(source, tmp_path / "out", "coco", options)
+    assert (made.pictures, made.objects, made.categories) == (2, 2, ["cat"])
+    assert made.left_out == {"objects below the lowest score": 1, "pictures without objects": 1}
+    with pytest.raises(UsageError, match="there is no class horse to rename: there are cat, dog"):
+        export(source, tmp_path / "out2", "coco", ExportOptions(rename={"horse": "cat"}))
+    with pytest.raises(UsageError, match="nothing is left to export: 3 × objects below the lowest score"):
+        export(source, tmp_path / "out3", "coco", ExportOptions(min_score=2, found_only=True))
+
+
+def test_odd_names_become_files_and_are_told(tmp_path):
+    path = examples.draw(tmp_path / "x.png", 20, 10)
+    odd = ["../up.png", "a\udc80.png", "a/b.png", "a_b.png", "no suffix"]
+    source = Annotations({name: Annotated(name, None, (), 20, 10, path=path) for name in odd})
+    export(source, tmp_path / "out", "voc")
+    about = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert set(about["renamed_files"]) == {"../up.png", "a\udc80.png", "a/b.png", "a_b.png", "no suffix"}
+    assert len(list((tmp_path / "out/JPEGImages").iterdir())) == 5
+    assert about["renamed_files"]["no suffix"] == "no_suffix.png"
+
+
+@pytest.mark.parametrize(
+    ("format", "options", "message"),
+    [
+        ("csv", {}, "no format 'csv': there are coco, voc"),
+        ("coco", {"pictures": "move"}, "pictures are put beside as link, copy, none, not 'move'"),
+        ("crops", {"pictures": "none"}, "crops is made of pictures: leave --pictures none out"),
+        ("coco", {"split": {"a": 0.5, "b": 0.6}}, r"must add up to 1, not 1\.1"),
+        ("coco", {"split": {"a": 1.5, "b": -0.5}}, r"the share of split a must be above 0 and at most 1, not 1\.5"),
+        ("coco", {"split": {"a/b": 1}}, "a split's name becomes that of files: 'a/b' cannot"),
+        ("crops", {"margin": -1}, "the margin must be 0 or more, not -1"),
+        ("crops", {"margin": float("nan")}, "the margin must be 0 or more, not nan"),
+        ("coco", {"min_score": float("nan")}, "the lowest score must be a number"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_first(source, tmp_path, format, options, message):
+    with pytest.raises(UsageError, match=message):
+        export(source, tmp_path / "out", format, ExportOptions(**options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_something_is_refused_and_only_exports_are_replaced(source, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    export(source, out, "coco")
+    with pytest.raises(UsageError, match=r"out: is not empty: choose another folder with --out, or pass --overwrite"):
+        export(source, out, "voc")
+    export(source, out, "voc", ExportOptions(overwrite=True))
+    assert not (out / "annotations.json").exists()
+    assert (out / "Annotations").is_dir()
+    (out / "export.json").unlink()
+    with pytest.raises(UsageError, match=r"out: holds something else than an export .* which --overwrite does not"):
+        export(source, out, "coco", ExportOptions(overwrite=True))
+    with pytest.raises(UsageError, match=r"c\.jpg: is a file"):
+        export(source, tmp_path / "photos" / "c.jpg", "coco")
+
+
+def test_what_is_exported_is_never_replaced(source, tmp_path):
+    export(source, tmp_path / "out", "coco")
+    before = names(tmp_path / "out")
+    with pytest.raises(UsageError, match=r"out: holds what is exported \("):
+        export(tmp_path / "out", tmp_path / "out", "voc", ExportOptions(overwrite=True))
+    assert names(tmp_path / "out") == before
+
+
+def test_a_full_disk_leaves_what_was_there_and_nothing_else(source, tmp_path):
+    resource = pytest.importorskip("resource")
+    out = tmp_path / "out"
+    export(source, out, "coco", ExportOptions(pictures="copy"))
+    before = {name: (out / name).read_bytes() for name in names(out)}
+    for image in source.images.values():
+        noise = np.random.default_rng(0).bytes(400_000)
+        image.path.write_bytes(image.path.read_bytes() + noise)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    try:
+        with pytest.raises(UsageError, match=r"cannot be written \(File too large\)"):
+            export(source, out, "coco", ExportOptions(pictures="copy", overwrite=True))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert {name: (out / name).read_bytes() for name in names(out)} == before
+    assert {place.name for place in tmp_path.iterdir()} == {"photos", "out"}
+
+
+def test_a_kill_leaves_what_was_there_and_the_next_export_cleans_up(source, tmp_path):
+    out = tmp_path / "out"
+    export(source, out, "coco")
+    before = names(out)
+    code = f"""
+import pickle, time
+from jaxloc.run import export as job
+source = pickle.loads({pickle.dumps(source)!r})
+job.write_text = lambda *_: (print("half done", flush=True), time.sleep(600))
+job.export(source, {os.fspath(out)!r}, "voc", job.ExportOptions(overwrite=True))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "half done\n"
+    process.kill()
+    process.wait(30)
+    process.stdout.close()
+    assert names(out) == before
+    assert len(list(tmp_path.glob(".out.*.part"))) == 1
+    export(source, out, "voc", ExportOptions(overwrite=True))
+    assert list(tmp_path.glob(".out.*.part")) == []
+
+
+def test_a_kill_between_the_old_folder_and_the_new_brings_the_old_one_back(source, tmp_path):
+    out = tmp_path / "out"
+    export(source, out, "coco")
+    before = names(out)
+    out.rename(tmp_path / ".out.01234567.old")
+    with pytest.raises(UsageError, match="out: is not empty"):
+        export(source, out, "voc")
+    assert names(out) == before
+    assert {place.name for place in tmp_path.iterdir()} == {"photos", "out"}
+
+
+def test_what_another_process_is_writing_is_left_alone(source, tmp_path):
+    theirs = tmp_path / ".out.01234567.part"
+    theirs.mkdir()
+    with locked(theirs):
+        export(source, tmp_path / "out", "coco")
+    assert theirs.is_dir()
+
+
+def test_it_ends_at_ctrl_c_between_two_pictures(source, tmp_path, monkeypatch):
+    from jaxloc import _interrupts
+
+    def stop():
+        raise _interrupts.Interrupted
+
+    monkeypatch.setattr(_interrupts, "check", stop)
+    with pytest.raises(_interrupts.Interrupted):
+        export(source, tmp_path / "out", "coco")
+    assert {place.name for place in tmp_path.iterdir()} == {"photos"}
+
+
+@pytest.mark.photos
+@pytest.mark.parametrize("format", ["coco", "voc", "yolo"])
+def test_real_photographs_go_through(photos_folder, tmp_path, format):
+    truth = read(photos_folder / "voc07_left" / "annotations.json")
+    made = export(truth, tmp_path / "out", format, ExportOptions(split={"train": 0.8, "val": 0.2}, pictures="copy"))
+    assert (made.pictures, made.problems) == (len(truth.images), [])
+    again = {name.replace("/", "_"): image for name, image in read(tmp_path / "out").images.items()}
+    off = [
+        np.abs(np.subtract(before.box, after.box)).max()
+        for name, image in truth.images.items()
+        for before, after in zip(image.annotations, again[name.replace("/", "_")].annotations, strict=True)
+    ]
+    assert len(off) == made.objects
+    assert max(off) < 1e-6
