@@ -11,6 +11,7 @@ from pathlib import Path
 from jaxloc.data import remote
 from jaxloc.data.annotations import read_coco
 from jaxloc.data.archives import is_tfds, open_tfds
+from jaxloc.data.datasets import is_spec, open_dataset
 from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_picture, missing_shard, suffix
 from jaxloc.data.remote import Entry
 from jaxloc.data.sources import Part
@@ -27,6 +28,7 @@ class Given:
         archives: places of archives.
         parts: archives that are open already.
         labels: of single pictures, by place.
+        spec: of a data set, where one was named.
     """
 
     root: str
@@ -34,13 +36,14 @@ class Given:
     archives: list[str] = dataclasses.field(default_factory=list)
     parts: Sequence[Part] = ()
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
+    spec: str | None = None
 
 
 def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Given]:
     """Find what a path stands for; of a pattern, each of its matches is expanded as if it had been given.
 
     Args:
-        path: a folder, file, pattern, list, COCO file, archive, or ``tfds:`` set, local or remote.
+        path: a folder, file, pattern, list, COCO file, archive, ``tfds:`` set or ``NAME:ROOT``, local or remote.
         exclude: local folders in which nothing is looked for.
 
     Raises:
@@ -50,6 +53,9 @@ def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Gi
         parts = open_tfds(path)
         root = parts[0].place if len(parts) == 1 else posixpath.dirname(parts[0].place)
         return [Given(root, parts=parts)]
+    if is_spec(path):
+        part = open_dataset(path).part()
+        return [Given(part.place, parts=[part], spec=path)]
     left_out = {os.path.abspath(folder) for folder in exclude}
     return [_expand_entry(entry, left_out) for entry in _find(path, left_out)]
 

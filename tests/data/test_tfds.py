@@ -67,13 +67,13 @@ def data_dir(prepared, monkeypatch):
 
     def look_in(folder: Path) -> Path:
         monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(folder))
-        reading._builder.cache_clear()
-        reading._source.cache_clear()
+        reading.find_builder.cache_clear()
+        reading.find_source.cache_clear()
         return folder
 
     yield look_in
-    reading._builder.cache_clear()
-    reading._source.cache_clear()
+    reading.find_builder.cache_clear()
+    reading.find_source.cache_clear()
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_set_without_pictures_is_named(tiny):
 def test_a_missing_or_truncated_file_is_refused(tmp_path, data_dir, length, message):
     data_dir(tmp_path)
     JaxlocTiny(data_dir=tmp_path, file_format="array_record").download_and_prepare()
-    reading._builder.cache_clear()
+    reading.find_builder.cache_clear()
     [path] = tmp_path.rglob("*-train.array_record*")
     data = path.read_bytes()
     path.unlink()

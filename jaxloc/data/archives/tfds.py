@@ -39,7 +39,15 @@ class TfdsExample(Record):
 
     def read(self) -> bytes:
         """The picture as it is stored, not decoded."""
-        return _source(self.data_set, self.split)[self.number][self.feature]
+        return find_source(self.data_set, self.split)[self.number][self.feature]
+
+    def value(self, feature: str) -> Any:
+        """Another feature of the same example."""
+        return find_source(self.data_set, self.split)[self.number][feature]
+
+    def of(self, feature: str) -> "TfdsExample":
+        """Another picture of the same example, such as its mask."""
+        return dataclasses.replace(self, feature=feature)
 
 
 class TfdsSplit(Part):
@@ -54,20 +62,16 @@ class TfdsSplit(Part):
     """
 
     def __init__(self, data_set: str, split: str) -> None:
-        builder = _builder(data_set)
+        builder = find_builder(data_set)
         self.place = f"tfds://{data_set}/{split}"
         self._data_set, self._split = data_set, split
         self._feature = _find_pictures(data_set, builder.info.features)
         try:
             files = builder.info.splits[split].file_instructions
-            self._count = len(_source(data_set, split))
+            self._count = len(find_source(data_set, split))
         except (KeyError, ValueError) as error:
             known = ", ".join(builder.info.splits)
             raise UsageError(f"tfds:{data_set}:{split}: no such split; there are {known}") from error
-        except NotImplementedError as error:
-            raise UsageError(
-                f"tfds:{data_set}: is prepared in a format without random access: {_cure(data_set)}"
-            ) from error
         for file in files:
             if (
                 builder.info.file_format.value == "array_record"
@@ -94,11 +98,11 @@ class TfdsSplit(Part):
         """The classes by name: all examples are read for them."""
         import tensorflow_datasets as tfds
 
-        features = _builder(self._data_set).info.features
+        features = find_builder(self._data_set).info.features
         classes = [name for name, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
         if self.labels is None and (len(classes) == 1 or "label" in classes):
             name = "label" if "label" in classes else classes[0]
-            source = _source(self._data_set, self._split)
+            source = find_source(self._data_set, self._split)
             codes = (int(source[number][name]) for number in range(self._count))
             self.labels = Labels(None if code < 0 else features[name].int2str(code) for code in codes)
         return self.labels
@@ -117,13 +121,18 @@ def open_tfds(path: str) -> list[TfdsSplit]:
         raise UsageError(
             f"{path}: write tfds:NAME, tfds:NAME/config or tfds:NAME:split, such as tfds:cars196:train[:10%]"
         )
-    builder = _builder(found["name"])
+    builder = find_builder(found["name"])
     splits = [found["split"]] if found["split"] else sorted(builder.info.splits)
     return [TfdsSplit(found["name"], split) for split in splits]
 
 
 @functools.lru_cache(_DATA_SETS)
-def _builder(data_set: str) -> Any:
+def find_builder(data_set: str) -> Any:
+    """What tensorflow-datasets knows of a set that it has prepared.
+
+    Raises:
+        UsageError: it is not installed, knows no such set, or has not prepared it.
+    """
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -135,11 +144,25 @@ def _builder(data_set: str) -> Any:
             f"tfds:{data_set}: tensorflow-datasets knows no such set: see tensorflow.org/datasets"
         ) from error
     except Exception as error:  # a set's own code runs here
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"tfds:{data_set}: cannot be opened ({reason}): {_cure(data_set)}") from error
+        builder = _from_files(data_set)
+        if builder is None:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UsageError(f"tfds:{data_set}: cannot be opened ({reason}): {_cure(data_set)}") from error
     if not builder.info.splits:
         raise UsageError(f"tfds:{data_set}: is not prepared in {builder.data_dir}: {_cure(data_set)}")
     return builder
+
+
+def _from_files(data_set: str) -> Any:
+    """A set whose code does not run here, by what was written when it was prepared; ``None`` if it was not."""
+    import tensorflow_datasets as tfds
+
+    if ":" in data_set:
+        return None
+    try:
+        return tfds.builder(f"{data_set}:*.*.*")
+    except Exception:  # the same code may run again
+        return None
 
 
 def _cure(data_set: str) -> str:
@@ -148,10 +171,15 @@ def _cure(data_set: str) -> str:
 
 
 @functools.lru_cache(_DATA_SETS)
-def _source(data_set: str, split: str) -> Any:
+def find_source(data_set: str, split: str) -> Any:
+    """The examples of a split by number, with their pictures as they are stored.
+
+    Raises:
+        UsageError: the set is not prepared, or in a format that has to be read in order.
+    """
     import tensorflow_datasets as tfds
 
-    builder = _builder(data_set)
+    builder = find_builder(data_set)
     pictures = (name for name, kind in builder.info.features.items() if isinstance(kind, tfds.features.Image))
     return builder.as_data_source(split, decoders={name: tfds.decode.SkipDecoding() for name in pictures})
 

@@ -89,8 +89,10 @@ def find_pictures(
 
 
 def _own_label(source: Source) -> str | None:
-    """What a picture's place says of it: its label in an archive, or the folder its file lies in."""
-    label = source.label if isinstance(source.path, Record) else source.path.parent.name
+    """What a picture's place says of it: its label in an archive or data set, or the folder its file lies in."""
+    label = source.label
+    if label is None and not isinstance(source.path, Record):
+        label = source.path.parent.name
     return None if label is None else _as_text(label)
 
 

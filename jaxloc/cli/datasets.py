@@ -1,0 +1,50 @@
+"""The command about data sets."""
+
+from typing import Annotated
+
+import typer
+
+from jaxloc.cli.messages import one_line_errors, say, say_json
+
+
+@one_line_errors
+def datasets(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A data set to explain, or one on this machine to open: NAME:FOLDER, NAME/SPLIT:FOLDER or NAME:tfds.",
+            metavar="[NAME[:FOLDER]]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """List the papers' data sets, explain one, or check one that is on this machine. Nothing is downloaded.
+
+    Examples:
+    - `jaxloc datasets`
+
+    - `jaxloc datasets cub200`
+
+    - `jaxloc datasets voc07/trainval:VOCdevkit`
+    """
+    from jaxloc.data.datasets import is_spec
+    from jaxloc.run import datasets as known
+
+    if name is None:
+        if as_json:
+            say_json(known.infos_to_plain())
+        else:
+            say(known.overview())
+    elif is_spec(name):
+        described = known.describe(name)
+        if as_json:
+            say_json(known.to_plain(described))
+        else:
+            say(known.description(described))
+    else:
+        info = known.find_info(name.partition(":")[0])
+        if as_json:
+            say_json(known.infos_to_plain([info.name])[0])
+        else:
+            say(known.explanation(info))

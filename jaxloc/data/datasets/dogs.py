@@ -1,0 +1,73 @@
+"""Stanford Dogs (Khosla et al., FGVC workshop at CVPR 2011).
+
+Pictures and boxes come from ImageNet, whose corners reach from 0 to the picture's width; they are taken as they stand.
+"""
+
+import dataclasses
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from jaxloc.data.annotations.records import Annotated, Annotation
+from jaxloc.data.datasets import prepared
+from jaxloc.data.datasets.adapter import Adapter, finish
+from jaxloc.data.datasets.files import find_root, matlab
+from jaxloc.data.datasets.gathering import Gathering
+from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.xml_files import of_category, read_xml
+
+_SITE = "http://vision.stanford.edu/aditya86/ImageNetDogs"
+
+INFO = Info(
+    name="dogs",
+    title="Stanford Dogs",
+    holds="class, boxes, split",
+    size="20,580 pictures of 120 classes, 0.8 GB",
+    licence="ImageNet's terms: non-commercial research and education",
+    page=f"{_SITE}/main.html",
+    get=(
+        f"for f in images annotation lists; do curl -L {_SITE}/$f.tar | tar x; done",
+        "# or, with tensorflow installed: tfds build stanford_dogs --file_format=array_record",
+    ),
+    layout=(
+        "train_list.mat test_list.mat   # here or in lists/",
+        "Images/n02085620-Chihuahua/*.jpg",
+        "Annotation/n02085620-Chihuahua/n02085620_10074   # XML without extension",
+    ),
+    splits=("train", "test"),
+    papers=("SCDA: boxes (table 1), retrieval (tables 3 and 4)",),
+    tfds="stanford_dogs",
+    notes=("boxes are ImageNet's corners, taken without a shift",),
+)
+
+
+def read(into: Gathering) -> Dataset:
+    """Read the original layout."""
+    root = find_root(INFO.name, into.root, "Images", below=("stanford_dogs", "StanfordDogs"))
+    lists = next((folder for folder in (root, root / "lists") if (folder / "train_list.mat").exists()), root)
+    for split in INFO.splits:
+        [files] = matlab(lists / f"{split}_list.mat", "file_list")
+        for file in map(str, np.atleast_1d(files) if into.wants([split]) else ()):
+            category = file.partition("/")[0]
+            described = read_xml(into, (root / "Annotation" / file).with_suffix(""), first_pixel=0)
+            if described is not None:
+                name = f"Images/{file}"
+                image = dataclasses.replace(described, name=name, splits=(split,), path=root / name)
+                into.add(of_category(image, category), where=lists / f"{split}_list.mat")
+    return finish(INFO, into, root.as_posix())
+
+
+def read_tfds(into: Gathering) -> Dataset:
+    """Read the copy of tensorflow-datasets."""
+    for example in prepared.examples("stanford_dogs", into, {"train": ("train",), "test": ("test",)}):
+        file = PurePosixPath(prepared.text(example.values["image/filename"]))
+        category = file.parent.name
+        told = prepared.objects(example.values)
+        annotations = tuple(Annotation(category, example.box(one["bbox"])) for one in told)
+        name = f"Images/{category}/{file.name}"
+        image = Annotated(name, category, annotations, splits=example.splits, path=example.path)
+        into.add(image, where=example.path, size=example.size)
+    return finish(INFO, into, "tfds://stanford_dogs")
+
+
+ADAPTER = Adapter(INFO, read, read_tfds)

@@ -1,0 +1,71 @@
+"""The six classes of ImageNet that the ILSVRC networks never saw (Li et al., ECCV 2016; used by Wei et al., 2019).
+
+The papers name the classes and not the synsets; those below bear these names in WordNet 3.0. A folder may be called
+after the class instead, for pictures of another synset. As in the papers the pictures are those that have boxes.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from jaxloc.data.datasets.adapter import Adapter, finish
+from jaxloc.data.datasets.files import find_root, pictures
+from jaxloc.data.datasets.gathering import Gathering
+from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.xml_files import of_category, read_xml
+from jaxloc.errors import UsageError
+
+SYNSETS = {
+    "chipmunk": "n02360282",
+    "rhino": "n02391994",
+    "stoat": "n02442336",
+    "raccoon": "n02508021",
+    "rake": "n04050066",
+    "wheelchair": "n04576002",
+}
+"""ImageNet's number of each class."""
+
+INFO = Info(
+    name="imagenet-subsets",
+    title="ImageNet subsets: six classes outside ILSVRC",
+    holds="class, boxes",
+    size="771 pictures of 6 classes in the papers",
+    licence="ImageNet's terms: non-commercial research and education",
+    page="https://image-net.org/download.php",
+    get=(
+        "# with an account at image-net.org fetch the pictures of each synset and its bounding boxes:",
+        *(f"# {wnid} {name}" for name, wnid in SYNSETS.items()),
+    ),
+    layout=("n02360282/n02360282_38.JPEG   # or chipmunk/", "Annotation/n02360282/n02360282_38.xml   # or chipmunk/"),
+    papers=("DDT: CorLoc on classes that the network never saw (table 5)",),
+    notes=(
+        "only pictures with boxes count, as in the papers; the papers do not name the synsets, see the module",
+        "boxes are ImageNet's corners, taken without a shift",
+    ),
+)
+
+
+def read(into: Gathering) -> Dataset:
+    """Read folders of pictures with their XML files."""
+    root = find_root(INFO.name, into.root, "Annotation")
+    for category, wnid in SYNSETS.items():
+        found = [folder for folder in (wnid, category) if (root / "Annotation" / folder).is_dir()]
+        if not found:
+            raise UsageError(
+                f"{INFO.name}:{into.root}: no boxes of {category}: unpack them in Annotation/{wnid} or "
+                f"Annotation/{category}"
+            )
+        _add(into, root, found[0], category)
+    return finish(INFO, into, root.as_posix())
+
+
+def _add(into: Gathering, root: Path, folder: str, category: str) -> None:
+    suffixes = {name.rpartition(".")[0]: name for name in pictures(root / folder)}
+    for path in sorted((root / "Annotation" / folder).glob("*.xml")):
+        described = read_xml(into, path, first_pixel=0)
+        if described is not None:
+            name = f"{folder}/{suffixes.get(path.stem, f'{path.stem}.JPEG')}"
+            image = dataclasses.replace(described, name=name, path=root / name)
+            into.add(of_category(image, category), where=path)
+
+
+ADAPTER = Adapter(INFO, read)

@@ -1,0 +1,90 @@
+"""A data set's pictures as jobs read them."""
+
+import bisect
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jaxloc.data.annotations.records import Annotated
+from jaxloc.data.sources import Labels, Part, Record
+
+
+def set_names(image: Annotated) -> list[str]:
+    """The classes whose sets an image belongs to.
+
+    Its own class, if it has one; else every class of which it holds an object that is not difficult, truncated or a
+    crowd, as the co-localisation papers choose the pictures of PASCAL VOC (Cho et al., CVPR 2015; Wei et al., 2019).
+    """
+    if image.category is not None:
+        return [image.category]
+    plain = (one.category for one in image.annotations if not (one.difficult or one.truncated or one.crowd))
+    return sorted(set(plain))
+
+
+class DatasetPart(Part):
+    """The pictures of a data set whose annotations have been read.
+
+    Args:
+        place: what names are relative to.
+        images: by name.
+    """
+
+    def __init__(self, place: str, images: Mapping[str, Annotated]) -> None:
+        self.place = place
+        self._images = [image for image in images.values() if image.path is not None]
+        self._sets = [set_names(image) for image in self._images]
+        self.labels = Labels(names[0] if len(names) == 1 else None for names in self._sets)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, number: int) -> str:
+        """The picture's name in the data set."""
+        return self._images[number].name
+
+    def path(self, number: int) -> Path | Record:
+        """Where the picture is read from."""
+        path = self._images[number].path
+        if path is None:
+            raise ValueError(f"{self._images[number].name} has no picture")
+        return path
+
+    def members(self) -> dict[str, np.ndarray]:
+        """The numbers of the pictures of each class; a picture with two classes is in both, one with none in none."""
+        found: dict[str, list[int]] = {}
+        for number, names in enumerate(self._sets):
+            for name in names:
+                found.setdefault(name, []).append(number)
+        return {name: np.array(numbers) for name, numbers in found.items()}
+
+
+class LazyImages(Mapping[str, Annotated]):
+    """Images whose annotations are read one by one, when they are asked for.
+
+    Args:
+        part: the pictures with their classes, in order of name.
+        read: what is known of the picture of a number; raises nothing, and counts what disagrees.
+    """
+
+    def __init__(self, part: Part, read: Callable[[int], Annotated]) -> None:
+        self.part = part
+        self._read = read
+
+    def __getitem__(self, name: str) -> Annotated:
+        number = bisect.bisect_left(range(len(self.part)), name, key=self.part.name)
+        if number == len(self.part) or self.part.name(number) != name:
+            raise KeyError(name)
+        return self._read(number)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.part.name(number) for number in range(len(self.part)))
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def sets(self) -> dict[str, list[str]]:
+        """The names of the pictures of each class, without reading annotations."""
+        labels = self.part.find_labels()
+        members = labels.members() if labels else {}
+        return {name: [self.part.name(int(number)) for number in members[name]] for name in sorted(members)}

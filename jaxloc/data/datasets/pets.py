@@ -1,0 +1,106 @@
+"""Oxford-IIIT Pet (Parkhi et al., CVPR 2012).
+
+Trimaps hold 1 for the animal, 2 for background and 3 for the border that nobody decided on. The box of an animal is the
+tight box around its 1s: the boxes that are published are those of heads, in PASCAL's form.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxloc.data.annotations.records import Annotated, Annotation, Box, MaskFile
+from jaxloc.data.datasets import prepared
+from jaxloc.data.datasets.adapter import Adapter, finish
+from jaxloc.data.datasets.files import find_root, rows
+from jaxloc.data.datasets.gathering import Gathering
+from jaxloc.data.datasets.masks import read_boxes
+from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.xml_files import read_xml
+from jaxloc.data.sources import Record
+
+_SITE = "https://thor.robots.ox.ac.uk/~vgg/data/pets"
+
+INFO = Info(
+    name="pets",
+    title="Oxford-IIIT Pet",
+    holds="class, masks with an undecided border, boxes of heads (trainval) as a part, split",
+    size="7,349 pictures of 37 classes, 0.8 GB",
+    licence="CC BY-SA 4.0",
+    page="https://www.robots.ox.ac.uk/~vgg/data/pets/",
+    get=(
+        f"for f in images annotations; do curl -L {_SITE}/$f.tar.gz | tar xz; done",
+        "# or, with tensorflow installed: tfds build oxford_iiit_pet --file_format=array_record",
+    ),
+    layout=(
+        "annotations/trainval.txt annotations/test.txt",
+        "images/Abyssinian_1.jpg",
+        "annotations/trimaps/Abyssinian_1.png",
+        "annotations/xmls/Abyssinian_1.xml   # heads, of trainval alone",
+    ),
+    splits=("trainval", "test"),
+    papers=("SCDA: retrieval (tables 3 and 4)",),
+    tfds="oxford_iiit_pet",
+    notes=("an animal's box is the tight box of its mask; the border of the trimap is unknown, not object",),
+)
+
+
+class _Pet(NamedTuple):
+    """One animal: its key and split, the picture, its trimap and its head."""
+
+    key: str
+    split: str
+    path: Path | Record
+    trimap: Path | Record
+    head: Box | None
+    where: object
+
+
+def read(into: Gathering) -> Dataset:
+    """Read the original layout."""
+    root = find_root(INFO.name, into.root, "annotations/trainval.txt", below=("oxford-iiit-pet",))
+    notes = root / "annotations"
+    pets = []
+    for split in INFO.splits:
+        where = notes / f"{split}.txt"
+        for key, _ in rows(where, 2) if into.wants([split]) else ():
+            head = _head(into, notes / "xmls" / f"{key}.xml")
+            trimap = notes / "trimaps" / f"{key}.png"
+            pets.append(_Pet(key, split, root / "images" / f"{key}.jpg", trimap, head, where))
+    _add(into, pets)
+    return finish(INFO, into, root.as_posix())
+
+
+def read_tfds(into: Gathering) -> Dataset:
+    """Read the copy of tensorflow-datasets."""
+    pets = []
+    for example in prepared.examples("oxford_iiit_pet", into, {"train": ("trainval",), "test": ("test",)}):
+        key = prepared.text(example.values["file_name"]).removesuffix(".jpg")
+        relative = example.values["head_bbox"]
+        head = example.box(relative, first_pixel=1) if max(relative) > 0 else None
+        trimap = example.path.of("segmentation_mask")
+        pets.append(_Pet(key, example.splits[0], example.path, trimap, head, example.path))
+    _add(into, pets)
+    return finish(INFO, into, "tfds://oxford_iiit_pet")
+
+
+def _head(into: Gathering, path: Path) -> Box | None:
+    """The box of a head, which only some pictures have."""
+    described = read_xml(into, path, first_pixel=1) if path.is_file() else None
+    return described.annotations[0].box if described and described.annotations else None
+
+
+def _add(into: Gathering, pets: Sequence[_Pet]) -> None:
+    """Add the animals, each with the tight box of its mask; one whose mask is missing or empty has no box."""
+    masks = {pet.key: MaskFile(pet.trimap, inside=(1,), unknown=(3,)) for pet in pets}
+    there = {key: mask for key, mask in masks.items() if isinstance(mask.path, Record) or mask.path.is_file()}
+    boxes = read_boxes(into, there)
+    for pet in pets:
+        category, box = pet.key.rpartition("_")[0], boxes.get(pet.key)
+        parts = () if pet.head is None else (("head", pet.head),)
+        annotations = () if box is None else (Annotation(category, box, parts=parts),)
+        name = f"images/{pet.key}.jpg"
+        image = Annotated(name, category, annotations, splits=(pet.split,), path=pet.path, mask=masks[pet.key])
+        into.add(image, where=pet.where)
+
+
+ADAPTER = Adapter(INFO, read, read_tfds)

@@ -1,0 +1,155 @@
+"""PASCAL VOC 2007 and 2012 (Everingham et al., IJCV 2010 and 2015).
+
+The files count pixels from 1 and include both ends of a box; here boxes are half-open from 0. In ``SegmentationObject``
+an object's number is its place in the XML file; 255 is void.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from jaxloc.data.annotations import problems
+from jaxloc.data.annotations.records import Annotated, Annotation, MaskFile
+from jaxloc.data.datasets import prepared
+from jaxloc.data.datasets.adapter import Adapter, finish
+from jaxloc.data.datasets.files import find_root, lines
+from jaxloc.data.datasets.gathering import Gathering
+from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.xml_files import read_xml
+from jaxloc.errors import UsageError
+
+CLASSES = [
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+]
+"""The classes of both years."""
+
+_VOID = 255
+_TFDS_SPLITS = {"train": ("train", "trainval"), "validation": ("val", "trainval"), "test": ("test",)}
+
+
+def _info(year: int, size: str, papers: tuple[str, ...], get: tuple[str, ...]) -> Info:
+    return Info(
+        name=f"voc{year % 100:02}",
+        title=f"PASCAL VOC {year}",
+        holds="boxes of 20 classes with flags (difficult, truncated), masks of objects for some pictures, split",
+        size=size,
+        licence="Flickr pictures: Flickr's terms of use; made for research",
+        page=f"http://host.robots.ox.ac.uk/pascal/VOC/voc{year}/",
+        get=(*get, f"# or, with tensorflow installed: tfds build voc/{year} --file_format=array_record"),
+        layout=(
+            f"VOC{year}/ImageSets/Main/{{train,val,trainval,test}}.txt",
+            f"VOC{year}/JPEGImages/*.jpg",
+            f"VOC{year}/Annotations/*.xml",
+            f"VOC{year}/SegmentationObject/*.png   # optional",
+        ),
+        splits=("train", "val", "trainval", "test"),
+        papers=papers,
+        tfds=f"voc/{year}",
+        notes=(
+            "boxes count pixels from 1 in the files and are half-open from 0 here",
+            "a class's set holds the pictures with an object of it that is neither difficult nor truncated (DDT)",
+            "the copy of tensorflow-datasets has no masks",
+        ),
+    )
+
+
+_SITE = "http://host.robots.ox.ac.uk/pascal/VOC"
+INFO_07 = _info(
+    2007,
+    "9,963 pictures of 20 classes, 0.9 GB",
+    ("DDT: CorLoc on trainval (table 2)", "beam search on feature maps: detection"),
+    (
+        f"curl -LO {_SITE}/voc2007/VOCtrainval_06-Nov-2007.tar",
+        f"curl -LO {_SITE}/voc2007/VOCtest_06-Nov-2007.tar",
+        "tar xf VOCtrainval_06-Nov-2007.tar && tar xf VOCtest_06-Nov-2007.tar",
+    ),
+)
+INFO_12 = _info(
+    2012,
+    "11,540 pictures of 20 classes with boxes, 2 GB",
+    ("DDT: CorLoc on trainval (table 3)", "beam search on feature maps: point localisation, detection"),
+    (f"curl -LO {_SITE}/voc2012/VOCtrainval_11-May-2012.tar", "tar xf VOCtrainval_11-May-2012.tar"),
+)
+
+
+def read(into: Gathering, *, year: int) -> Dataset:
+    """Read the original layout."""
+    info = INFO_07 if year == 2007 else INFO_12
+    below = (f"VOC{year}", f"VOCdevkit/VOC{year}")
+    root = find_root(info.name, into.root, "ImageSets/Main", below=below)
+    if root.name != f"VOC{year}" and root.name.startswith("VOC20"):
+        raise UsageError(f"{info.name}:{into.root}: is {root.name} and not VOC{year}")
+    splits: dict[str, list[str]] = {}
+    for split in info.splits:
+        path = root / "ImageSets" / "Main" / f"{split}.txt"
+        for key in lines(path) if path.exists() else ():
+            splits.setdefault(key, []).append(split)
+    for key in sorted(splits):
+        if into.wants(splits[key]):
+            _add(into, root, key, tuple(splits[key]))
+    return finish(info, into, root.as_posix())
+
+
+def _add(into: Gathering, root: Path, key: str, splits: tuple[str, ...]) -> None:
+    path = root / "Annotations" / f"{key}.xml"
+    before = len(into.problems)
+    described = read_xml(into, path, first_pixel=1)
+    if described is None:
+        return
+    masks = root / "SegmentationObject" / f"{key}.png"
+    # An object that was left out has a number too, and those after it cannot be told apart any more.
+    masked = len(into.problems) == before and masks.exists()
+    annotations = []
+    for number, one in enumerate(described.annotations, 1):
+        if one.category not in CLASSES:
+            into.report(problems.UNKNOWN_CLASS, path, f"object {number} is of class {one.category!r}; left out")
+            continue
+        mask = MaskFile(masks, (number,), (_VOID,)) if masked else None
+        annotations.append(dataclasses.replace(one, mask=mask))
+    name = f"JPEGImages/{key}.jpg"
+    image = dataclasses.replace(described, name=name, annotations=tuple(annotations), splits=splits, path=root / name)
+    into.add(image, where=path)
+
+
+def read_tfds(into: Gathering, *, year: int) -> Dataset:
+    """Read the copy of tensorflow-datasets."""
+    data_set = f"voc/{year}"
+    for example in prepared.examples(data_set, into, _TFDS_SPLITS):
+        annotations = tuple(
+            Annotation(
+                CLASSES[int(one["label"])],
+                example.box(one["bbox"], first_pixel=1),
+                difficult=bool(one["is_difficult"]),
+                truncated=bool(one["is_truncated"]),
+            )
+            for one in prepared.objects(example.values)
+        )
+        name = f"JPEGImages/{prepared.text(example.values['image/filename'])}"
+        image = Annotated(name, annotations=annotations, splits=example.splits, path=example.path)
+        into.add(image, where=example.path, size=example.size)
+    return finish(INFO_07 if year == 2007 else INFO_12, into, f"tfds://{data_set}")
+
+
+ADAPTERS = tuple(
+    Adapter(info, functools.partial(read, year=year), functools.partial(read_tfds, year=year))
+    for info, year in ((INFO_07, 2007), (INFO_12, 2012))
+)

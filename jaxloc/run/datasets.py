@@ -1,0 +1,203 @@
+"""What data sets there are, and what one that is on this machine holds."""
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+from jaxloc.data.annotations.problems import summarize
+from jaxloc.data.annotations.records import Annotated
+from jaxloc.data.datasets import ADAPTERS, Dataset, Info, open_dataset, set_names, unknown
+from jaxloc.run.summary import table
+
+_CLASSES_SHOWN = 30
+
+
+@dataclasses.dataclass
+class Counts:
+    """What the pictures of a split, or of a class, have.
+
+    Attributes:
+        pictures: how many there are.
+        used: of a class, those that co-localisation is run on.
+        boxes: boxes in them; of a class, those of the class.
+        difficult: of these boxes, those that do not count.
+        truncated: of these boxes, those that leave the picture.
+        crowds: of these boxes, those that hold many objects.
+        masked: pictures with a mask, of their own or of an object.
+        without_box: pictures without a box of the class they belong to, or of any.
+    """
+
+    pictures: int = 0
+    used: int = 0
+    boxes: int = 0
+    difficult: int = 0
+    truncated: int = 0
+    crowds: int = 0
+    masked: int = 0
+    without_box: int = 0
+
+    def add(self, image: Annotated, category: str | None = None) -> None:
+        """Count a picture; of a class, what it has of the class."""
+        told = [one for one in image.annotations if category in (None, one.category)]
+        self.pictures += 1
+        self.used += category in set_names(image) if category else bool(set_names(image))
+        self.boxes += len(told)
+        self.difficult += sum(one.difficult for one in told)
+        self.truncated += sum(one.truncated for one in told)
+        self.crowds += sum(one.crowd for one in told)
+        self.masked += image.mask is not None or any(one.mask is not None for one in told)
+        self.without_box += not told
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """What a data set on this machine holds.
+
+    Attributes:
+        dataset: it itself.
+        whole: counts over all pictures.
+        splits: by split; a picture may be in several.
+        classes: by class; a picture may be in several.
+        keypoints: points of objects, and of them the visible ones.
+        parts: boxes of parts.
+    """
+
+    dataset: Dataset
+    whole: Counts
+    splits: dict[str, Counts]
+    classes: dict[str, Counts]
+    keypoints: tuple[int, int]
+    parts: int
+
+
+def describe(spec: str) -> Described:
+    """Open a data set and count what it holds; every annotation is read for this.
+
+    Raises:
+        UsageError: it cannot be opened.
+    """
+    dataset = open_dataset(spec)
+    whole = Counts()
+    splits: dict[str, Counts] = {}
+    classes: dict[str, Counts] = {}
+    points: Counter[bool] = Counter()
+    parts = 0
+    for image in dataset.images.values():
+        whole.add(image)
+        for split in image.splits:
+            splits.setdefault(split, Counts()).add(image)
+        for category in sorted({one.category for one in image.annotations} | set(set_names(image))):
+            classes.setdefault(category, Counts()).add(image, category)
+        for one in image.annotations:
+            points.update(point.visible for point in one.keypoints)
+            parts += len(one.parts)
+    return Described(dataset, whole, splits, dict(sorted(classes.items())), (points.total(), points[True]), parts)
+
+
+def find_info(name: str) -> Info:
+    """What is known of a data set.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    if name not in ADAPTERS:
+        raise unknown(name)
+    return ADAPTERS[name].info
+
+
+def overview() -> str:
+    """All data sets, as text."""
+    rows = [[info.name, info.holds, info.size] for info in _infos()]
+    licences = [[info.name, info.licence, info.page] for info in _infos()]
+    return (
+        f"{table(['name', 'holds', 'size'], rows)}\n\n{table(['name', 'licence', 'page'], licences)}\n\n"
+        "Nothing is downloaded: `jaxloc datasets NAME` tells how to get one and the layout it is read from.\n"
+        "Wherever a path can stand, so can NAME:FOLDER, NAME/SPLIT:FOLDER or NAME:tfds (the copy of "
+        "tensorflow-datasets)."
+    )
+
+
+def explanation(info: Info) -> str:
+    """One data set, as text."""
+    specs = [f"{info.name}:FOLDER"]
+    specs += [f"{info.name}/{info.splits[0]}:FOLDER"] if info.splits else []
+    specs += [f"{info.name}:tfds"] if info.tfds else []
+    fields = {
+        "holds": [info.holds],
+        "size": [info.size],
+        "licence": [info.licence],
+        "page": [info.page],
+        "splits": [", ".join(info.splits) or "none"],
+        "used by": info.papers or ["–"],
+        "notes": info.notes or ["–"],
+        "write": specs,
+    }
+    told = [f"{key if not number else '':9}{line}" for key, some in fields.items() for number, line in enumerate(some)]
+    lines = [f"{info.name}: {info.title}", *told, "", "To get it:", *(f"  {line}" for line in info.get)]
+    lines += ["", "Expected in FOLDER:", *(f"  {line}" for line in info.layout)]
+    return "\n".join(lines)
+
+
+def description(described: Described) -> str:
+    """What a data set on this machine holds, as text."""
+    dataset, whole = described.dataset, described.whole
+    lines = [
+        f"{dataset.info.title} in {dataset.place}: {whole.pictures:,} pictures, {len(described.classes):,} classes"
+    ]
+    lines += ["", _table("split", {**described.splits, "all": whole}, whole)]
+    shown = dict(list(described.classes.items())[:_CLASSES_SHOWN])
+    if shown:
+        lines += ["", _table("class", shown, whole)]
+    if len(shown) < len(described.classes):
+        lines.append(f"The first {len(shown)} of {len(described.classes):,} classes; --json has all of them.")
+    if described.keypoints[0]:
+        lines += ["", "{:,} points of objects, {:,} of them visible.".format(*described.keypoints)]
+    if described.parts:
+        lines += ["", f"{described.parts:,} boxes of parts."]
+    if dataset.queries:
+        judged: Counter[str] = Counter()
+        for query in dataset.queries:
+            judged.update({kind: len(names) for kind, names in query.judged.items()})
+        told = ", ".join(f"{count:,} {kind}" for kind, count in judged.items())
+        lines += ["", f"{len(dataset.queries):,} queries; judged pictures: {told}."]
+    found = summarize(dataset.problems)
+    lines += ["", "Problems:", *(f"  {line}" for line in found)] if found else ["", "No problem found."]
+    return "\n".join(lines)
+
+
+def to_plain(described: Described) -> dict[str, Any]:
+    """A description as plain values for JSON."""
+    dataset = described.dataset
+    problems: dict[str, dict[str, Any]] = {}
+    for problem in dataset.problems:
+        one = problems.setdefault(problem.kind, {"count": 0, "example": str(problem)})
+        one["count"] += 1
+    return {
+        "name": dataset.info.name,
+        "place": dataset.place,
+        "pictures": described.whole.pictures,
+        "all": dataclasses.asdict(described.whole),
+        "splits": {name: dataclasses.asdict(counts) for name, counts in described.splits.items()},
+        "classes": {name: dataclasses.asdict(counts) for name, counts in described.classes.items()},
+        "keypoints": described.keypoints[0],
+        "visible_keypoints": described.keypoints[1],
+        "parts": described.parts,
+        "queries": len(dataset.queries),
+        "problems": problems,
+    }
+
+
+def infos_to_plain(names: list[str] | None = None) -> list[dict[str, Any]]:
+    """What is known of data sets as plain values for JSON; of all where no names are given."""
+    return [dataclasses.asdict(info) for info in _infos() if names is None or info.name in names]
+
+
+def _infos() -> list[Info]:
+    return [adapter.info for adapter in ADAPTERS.values()]
+
+
+def _table(head: str, counted: dict[str, Counts], whole: Counts) -> str:
+    """Counts by name, without the columns that are 0 everywhere."""
+    columns = [field.name for field in dataclasses.fields(Counts) if getattr(whole, field.name)]
+    rows = [[name, *(f"{getattr(counts, column):,}" for column in columns)] for name, counts in counted.items()]
+    return table([head, *(column.replace("_", " ") for column in columns)], rows)
