@@ -7,7 +7,7 @@ import os
 from jaxloc._files import atomic_path, write_text
 from jaxloc.data.demo import Composed, compose
 from jaxloc.report.records import Findings
-from jaxloc.run.evaluate import ClassScore, evaluate
+from jaxloc.run.evaluation import ClassScore, evaluate_files
 from jaxloc.run.jobs import colocalize
 from jaxloc.run.options import Options
 from jaxloc.run.outputs import prepare
@@ -50,7 +50,7 @@ def demo(out: str | os.PathLike[str], options: Options | None = None, *, seed: i
     write_text(truth, json.dumps(_ground_truth(pictures), indent=1))
     options = dataclasses.replace(options or Options(), overlays=True)
     findings = colocalize([folder / "photos"], folder, options, name=CATEGORY, overwrite=True)
-    score = evaluate(folder / "annotations.json", truth).classes[0]
+    score = evaluate_files(folder / "annotations.json", truth).classes[0]
     return DemoResult(findings, score, [picture.name for picture in pictures if picture.box is None])
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from jaxloc.report import figures
 from jaxloc.report.records import Findings
-from jaxloc.run.evaluate import Evaluation
 
 if TYPE_CHECKING:
     from jaxloc.run.demo import DemoResult
@@ -83,32 +82,6 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
 def _rate(number: int, seconds: float) -> str:
     rate = number / max(seconds, 1e-3)
     return f"{rate:,.1f} a second" if rate < 100 else f"{rate:,.0f} a second"
-
-
-def evaluation_table(result: Evaluation) -> str:
-    """CorLoc for each class and the mean, with what could not be counted named below."""
-    noise = any(score.noisy_images for score in result.classes)
-    head = ["class", "images", "correct", "CorLoc", *(["noisy images", "noise AUC"] if noise else [])]
-    rows: list[list[object]] = []
-    for score in result.classes:
-        row: list[object] = [score.category, score.images, score.correct, _percent(score.corloc)]
-        if noise:
-            row += [score.noisy_images, "–" if math.isnan(score.noise_auc) else f"{score.noise_auc:.3f}"]
-        rows.append(row)
-    images, correct = (sum(getattr(score, name) for score in result.classes) for name in ("images", "correct"))
-    rows.append(["mean", images, correct, _percent(result.mean_corloc), *(["–", "–"] if noise else [])])
-    lines = [table(head, rows), f"CorLoc in per cent: IoU > {result.threshold:g} with any box of the class."]
-    missing = {score.category: score.missing for score in result.classes if score.missing}
-    if missing:
-        each = ", ".join(f"{number} of {category}" for category, number in missing.items())
-        lines.append(f"Not in the predictions, counted as wrong: {each}.")
-    if result.unknown:
-        lines.append(f"Not in the ground truth, left out: {len(result.unknown)} pictures, such as {result.unknown[0]}.")
-    return "\n".join(lines)
-
-
-def _percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
 
 
 def demo_text(result: "DemoResult") -> str:

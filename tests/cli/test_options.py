@@ -21,7 +21,8 @@ OPTIONS = {
     " --moments-memory",
     "localize": f"{COMMON} --layer --max-side",
     "apply": f"{COMMON} --noise-threshold",
-    "evaluate": "--iou --json",
+    "evaluate": "--iou --at-least --voc-inclusive --include-difficult --include-truncated --any-class --split --pcp"
+    " --top-1 --maps --masks --parts --bootstrap --seed --confidence --format --json --roc",
     "demo": "--out --method --seed",
     "weights show": "--download",
     "weights convert": "--format --architecture --preprocessing --install",

@@ -243,8 +243,8 @@ def test_remove_tells_how_many(made, pictures, tmp_path):
             ["evaluate", "a.json", "--retrieval", "GALLERY"],
             "--retrieval measures a gallery: leave the files of boxes out",
         ),
-        (["evaluate", "--queries", "PICTURES"], "--queries, --labels and --split go with --retrieval GALLERY"),
-        (["evaluate"], "give a file of predictions and one of true boxes, or --retrieval GALLERY"),
+        (["evaluate", "--queries", "PICTURES"], "--queries and --labels go with --retrieval GALLERY"),
+        (["evaluate"], "give predictions and the true boxes, or --retrieval GALLERY"),
         (
             ["evaluate", "--retrieval", "GALLERY", "--split", "test"],
             "labels and splits are those of pictures to search",

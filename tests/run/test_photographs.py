@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxloc.run import Options, colocalize, evaluate
+from jaxloc.run import Options, colocalize, evaluate_files
 from tests.run import helpers
 
 CLASSES = ("aeroplane", "bus")
@@ -29,7 +29,7 @@ def test_corloc_of_two_classes_is_that_of_the_transcription(photos_folder, vgg16
         for file in files:
             shutil.copy(source / name / file, tmp_path / "in" / name)
     colocalize([tmp_path / "in"], tmp_path / "out", Options(max_side=SIDE), per_folder=True)
-    result = evaluate(tmp_path / "out" / "annotations.json", source / "annotations.json")
+    result = evaluate_files(tmp_path / "out" / "annotations.json", source / "annotations.json")
     scores = {score.category: score.correct for score in result.classes}
 
     ids = {image["file_name"]: image["id"] for image in truth["images"]}

@@ -1,47 +1,14 @@
-"""Metrics against hand-worked cases and scikit-learn."""
+"""Retrieval measures against hand-worked cases and scikit-learn."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score
 
 from jaxloc import metrics
+from jaxloc.metrics import rankings as module
 from tests.reference import whitening as reference
-
-
-def test_iou_must_exceed_the_threshold():
-    truth = [[0, 0, 10, 10]]
-    assert not metrics.correct_localization([0, 0, 10, 5], truth)
-    assert metrics.correct_localization([0, 0, 10, 5.01], truth)
-    assert metrics.correct_localization([0, 0, 10, 5], truth, threshold=0.49)
-
-
-def test_any_box_of_the_class_will_do_and_no_box_never_does():
-    truth = [[0, 0, 10, 10], [50, 50, 60, 60]]
-    assert metrics.correct_localization([51, 50, 60, 60], truth)
-    assert not metrics.correct_localization([20, 20, 30, 30], truth)
-    assert not metrics.correct_localization([np.nan] * 4, truth)
-    with pytest.raises(ValueError, match="no ground-truth box"):
-        metrics.correct_localization([0, 0, 1, 1], [])
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
-def test_roc_auc_equals_scikit_learn_with_ties(pairs):
-    scores, positive = map(np.array, zip(*pairs, strict=True))
-    if positive.all() or not positive.any():
-        assert np.isnan(metrics.roc_auc(scores, positive))
-    else:
-        assert metrics.roc_auc(scores, positive) == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
-
-
-def test_wrong_scores_are_refused():
-    with pytest.raises(ValueError, match="one length"):
-        metrics.roc_auc([1, 2], [True])
-    with pytest.raises(ValueError, match="NaN"):
-        metrics.roc_auc([1, np.nan], [True, False])
-
 
 rankings = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4)), min_size=1, max_size=30)
 
@@ -101,7 +68,7 @@ def test_many_rankings_equal_one_at_a_time_across_blocks(monkeypatch):
     rng = np.random.default_rng(0)
     relevant, keep = rng.random((2, 5, 30)) < 0.3, rng.random((2, 5, 30)) < 0.8
     scores = -np.sort(rng.integers(0, 6, (2, 5, 30)), -1)
-    monkeypatch.setattr(metrics, "_BLOCK", 90)
+    monkeypatch.setattr(module, "_BLOCK", 90)
     for measure in (
         lambda r, k, s: metrics.top_k_average_precision(r, 4, keep=k),
         lambda r, k, s: metrics.recall_at(r, 2, keep=k),

@@ -1,51 +1,16 @@
 """CorLoc and the noise score's ROC against a plain count, and what two files may have in common or not."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from jaxloc.data.annotations import Annotation
 from jaxloc.errors import UsageError
-from jaxloc.run import evaluate
-
-CLASSES = ("boat", "bus", "horse")
-
-
-class Coco:
-    """A COCO file under construction."""
-
-    def __init__(self, path: Path, categories: tuple[str, ...] = CLASSES) -> None:
-        self.path = path
-        self.numbers = {name: 10 * number for number, name in enumerate(categories)}
-        self.images: list[dict] = []
-        self.annotations: list[dict] = []
-
-    def add(self, name: str, category: str | None = None, boxes=(), noise: float | None = None) -> "Coco":
-        """An image with boxes ``(category, x0, y0, x1, y1, score)``."""
-        image = {"id": 7 + len(self.images), "file_name": name, "width": 100, "height": 100}
-        if category is not None:
-            image["category_id"] = self.numbers[category]
-        if noise is not None:
-            image["noise_score"] = noise
-        self.images.append(image)
-        for of, x0, y0, x1, y1, score in boxes:
-            entry = {"image_id": image["id"], "category_id": self.numbers[of], "bbox": [x0, y0, x1 - x0, y1 - y0]}
-            self.annotations.append({"id": len(self.annotations), "score": score, **entry})
-        return self
-
-    def save(self) -> Path:
-        categories = [{"id": number, "name": name} for name, number in self.numbers.items()]
-        content = {"images": self.images, "annotations": self.annotations, "categories": categories}
-        self.path.write_text(json.dumps(content))
-        return self.path
-
-
-@pytest.fixture
-def coco(tmp_path):
-    return lambda name, *arguments: Coco(tmp_path / f"{name}.json", *arguments)
+from jaxloc.run.evaluation import EvaluationOptions, evaluate, evaluate_files
+from tests.run.evaluation.coco import CLASSES
+from tests.run.evaluation.made import RIGHT, WRONG, image, images
 
 
 def iou(a, b) -> float:
@@ -86,7 +51,7 @@ def random_boxes(rng: np.random.Generator) -> list[tuple]:
 def guesses(rng: np.random.Generator, boxes: list[tuple]) -> list[tuple]:
     """Some of the boxes, a little displaced, among others."""
     near = [
-        (category, *(np.array(corners) + rng.integers(-4, 5, 4)).tolist(), float(rng.integers(1, 4)) / 4)
+        (category, *(np.array(corners) + rng.integers(-4, 5, 4)).clip(0, 100).tolist(), float(rng.integers(1, 4)) / 4)
         for category, *corners, _ in boxes
         if rng.random() < 0.8
     ]
@@ -105,17 +70,17 @@ def test_equals_a_plain_count_on_random_boxes(coco, seed, threshold):
     files = []
     for name, contents in (("predicted", predicted), ("truth", truth)):
         file = coco(name)
-        for image, boxes in contents.items():
-            file.add(image, boxes=boxes)
+        for name_of, boxes in contents.items():
+            file.add(name_of, boxes=boxes)
         files.append(file.save())
-    result = evaluate(*files, threshold=threshold)
+    result = evaluate_files(*files, EvaluationOptions(thresholds=(threshold,)))
     assert [score.category for score in result.classes] == list(CLASSES)
     for score in result.classes:
         counts = plain_corloc(predicted, truth, score.category, threshold)
         assert (score.images, score.correct, score.missing) == counts
         assert score.corloc == pytest.approx(100 * counts[1] / counts[0])
     assert result.mean_corloc == pytest.approx(np.mean([score.corloc for score in result.classes]))
-    assert result.threshold == threshold
+    assert result.options.thresholds == (threshold,)
     assert 0 < result.mean_corloc < 100
 
 
@@ -127,11 +92,11 @@ def test_the_prediction_of_highest_score_counts_and_of_equal_ones_the_first(coco
     for name, boxes in orders.items():
         truth.add(name, "bus", [(*right, 1)])
         predicted.add(name, "bus", boxes)
-        alone = evaluate(
+        alone = evaluate_files(
             coco("one").add(name, "bus", boxes).save(), coco("one truth").add(name, "bus", [(*right, 1)]).save()
         )
         assert alone.classes[0].correct == (name in "bc")
-    (score,) = evaluate(predicted.save(), truth.save()).classes
+    (score,) = evaluate_files(predicted.save(), truth.save()).classes
     assert (score.images, score.correct) == (4, 2)
 
 
@@ -139,7 +104,7 @@ def test_the_prediction_of_highest_score_counts_and_of_equal_ones_the_first(coco
 def test_the_threshold_must_be_exceeded(coco, width, correct):
     truth = coco("truth").add("a", "bus", [("bus", 0, 0, 20, 10, 1)]).save()
     predicted = coco("predicted").add("a", "bus", [("bus", 0, 0, width, 10, 1)]).save()
-    assert evaluate(predicted, truth).classes[0].correct == correct
+    assert evaluate_files(predicted, truth).classes[0].correct == correct
 
 
 def test_any_box_of_the_class_will_do_but_not_one_of_another_class(coco):
@@ -147,7 +112,7 @@ def test_any_box_of_the_class_will_do_but_not_one_of_another_class(coco):
     truth = coco("truth").add("a", "bus", [("bus", 50, 50, 90, 90, 1), ("bus", *box, 1)])
     truth.add("b", "bus", [("bus", 50, 50, 90, 90, 1), ("horse", *box, 1)]).save()
     predicted = coco("predicted").add("a", "bus", [("bus", *box, 1)]).add("b", "bus", [("bus", *box, 1)]).save()
-    (score,) = evaluate(predicted, truth.path).classes
+    (score,) = evaluate_files(predicted, truth.path).classes
     assert (score.category, score.images, score.correct) == ("bus", 2, 1)
 
 
@@ -155,7 +120,7 @@ def test_categories_are_matched_by_name_whatever_their_numbers(coco):
     box = (0, 0, 20, 20, 1)
     truth = coco("truth", ("bus", "horse")).add("a", "horse", [("horse", *box)]).save()
     predicted = coco("predicted", ("horse", "x", "bus")).add("a", "horse", [("horse", *box)]).save()
-    assert evaluate(predicted, truth).mean_corloc == 100
+    assert evaluate_files(predicted, truth).mean_corloc == 100
 
 
 def test_a_picture_without_a_prediction_or_without_a_box_is_wrong(coco):
@@ -164,7 +129,7 @@ def test_a_picture_without_a_prediction_or_without_a_box_is_wrong(coco):
     for name in "abc":
         truth.add(name, "bus", [box])
     predicted = coco("predicted").add("a", "bus", [box]).add("b", "bus").save()
-    (score,) = evaluate(predicted, truth.save()).classes
+    (score,) = evaluate_files(predicted, truth.save()).classes
     assert (score.images, score.correct, score.missing) == (3, 1, 1)
     assert score.corloc == pytest.approx(100 / 3)
 
@@ -173,7 +138,7 @@ def test_pictures_the_ground_truth_does_not_list_are_named_and_left_out(coco):
     box = ("bus", 0, 0, 20, 20, 1)
     truth = coco("truth").add("a", "bus", [box]).save()
     predicted = coco("predicted").add("z", "bus", [box]).add("a", "bus", [box]).add("b", "horse", [box]).save()
-    result = evaluate(predicted, truth)
+    result = evaluate_files(predicted, truth)
     assert result.unknown == ["b", "z"]
     assert [(score.category, score.images) for score in result.classes] == [("bus", 1)]
 
@@ -186,14 +151,14 @@ def test_the_mean_is_over_classes_not_over_images(coco):
         predicted.add(f"bus {number}", "bus", [wrong])
     truth.add("horse", "horse", [("horse", 0, 0, 9, 9, 1)]).add("no horse", "horse")
     predicted.add("horse", "horse", [("horse", 0, 0, 9, 9, 1)])
-    assert evaluate(predicted.save(), truth.save()).mean_corloc == 50
+    assert evaluate_files(predicted.save(), truth.save()).mean_corloc == 50
 
 
 def test_a_class_without_any_object_has_no_corloc_and_is_left_out_of_the_mean(coco):
     box = ("bus", 0, 0, 20, 20, 1)
     truth = coco("truth").add("a", "bus", [box]).add("b", "horse").save()
     predicted = coco("predicted").add("a", "bus", [box]).add("b", "horse").save()
-    result = evaluate(predicted, truth)
+    result = evaluate_files(predicted, truth)
     assert [math.isnan(score.corloc) for score in result.classes] == [False, True]
     assert result.mean_corloc == 100
 
@@ -208,7 +173,7 @@ def test_noise_auc_equals_scikit_learns_with_and_without_ties(coco, seed, levels
     for number, (hold, score) in enumerate(zip(holds, scores, strict=True)):
         truth.add(str(number), "bus", [("bus", 0, 0, 20, 20, 1)] if hold else [])
         predicted.add(str(number), "bus", noise=float(score))
-    (score,) = evaluate(predicted.save(), truth.save()).classes
+    (score,) = evaluate_files(predicted.save(), truth.save()).classes
     assert score.noise_auc == pytest.approx(roc_auc_score(holds, scores))
     assert score.noisy_images == (~holds).sum()
     assert score.images == holds.sum()
@@ -220,12 +185,12 @@ def test_without_noise_scores_or_without_noisy_pictures_there_is_no_auc(coco):
     scored = coco("scored").add("a", "bus", [box], noise=0.2).add("b", "bus", noise=0.4).save()
     plain = coco("plain").add("a", "bus", [box]).add("b", "bus").save()
     for predicted in (scored, plain):
-        assert math.isnan(evaluate(predicted, truth).classes[0].noise_auc)
+        assert math.isnan(evaluate_files(predicted, truth).classes[0].noise_auc)
 
 
 def test_a_file_compared_with_itself_is_wholly_right(job, photos, tmp_path):
     path = job("scda").folder / "annotations.json"
-    result = evaluate(path, path)
+    result = evaluate_files(path, path)
     assert result.mean_corloc == 100
     assert result.classes[0].images == 6
     assert result.unknown == []
@@ -236,9 +201,9 @@ def test_no_picture_in_common_shows_one_of_each_and_the_cure(coco):
     predicted = coco("predicted").add("bus/a.jpg", "bus").save()
     message = r"no picture in common: .*'bus/a\.jpg'.*'voc/bus/a\.jpg'; point `jaxloc colocalize` at the folder"
     with pytest.raises(UsageError, match=message):
-        evaluate(predicted, truth)
+        evaluate_files(predicted, truth)
     with pytest.raises(UsageError, match=r"no picture in common: predictions name them like 'nothing'"):
-        evaluate(coco("empty").save(), truth)
+        evaluate_files(coco("empty").save(), truth)
 
 
 def test_no_category_in_common_shows_both_and_the_cure(coco):
@@ -247,17 +212,34 @@ def test_no_category_in_common_shows_both_and_the_cure(coco):
     with pytest.raises(
         UsageError, match=r"no category in common: predictions have horse, the ground truth bus; use --per"
     ):
-        evaluate(predicted, truth)
+        evaluate_files(predicted, truth)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1, 50, float("nan")])
-def test_a_threshold_out_of_range_is_refused(coco, threshold):
-    path = coco("truth").add("a", "bus", [("bus", 0, 0, 9, 9, 1)]).save()
+def test_a_threshold_out_of_range_is_refused(threshold):
     with pytest.raises(UsageError, match=r"IoU threshold must be from 0 to below 1, not"):
-        evaluate(path, path, threshold=threshold)
+        EvaluationOptions(thresholds=(threshold,))
 
 
 def test_a_missing_file_is_named(coco, tmp_path):
     path = coco("truth").add("a", "bus", [("bus", 0, 0, 9, 9, 1)]).save()
     with pytest.raises(UsageError, match=r"gone\.json: no such file"):
-        evaluate(path, tmp_path / "gone.json")
+        evaluate_files(path, tmp_path / "gone.json")
+
+
+def test_an_image_looked_at_for_two_classes_is_measured_in_both():
+    truth = images(image("a", Annotation("bus", RIGHT), Annotation("dog", WRONG), category=None))
+    listed = (("bus", 0.5), ("dog", 0.25))
+    found = images(image("a", Annotation("bus", RIGHT), Annotation("dog", RIGHT), category=None, listed=listed))
+    result = evaluate(found, truth)
+    assert [(score.category, score.corloc) for score in result.classes] == [("bus", 100), ("dog", 0)]
+
+
+def test_noise_scores_are_those_of_the_class():
+    truth = images(image("a", Annotation("bus", RIGHT)), image("b"))
+    found = images(
+        image("a", category=None, listed=(("dog", 0.0), ("bus", 0.5))),
+        image("b", category=None, listed=(("bus", 0.25), ("dog", 0.75))),
+    )
+    (score,) = evaluate(found, truth).classes
+    assert score.noise_auc == 1

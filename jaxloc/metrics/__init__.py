@@ -1,0 +1,65 @@
+"""Measures of localisation and retrieval, on the host in float64: they are reported to people, not differentiated.
+
+Boxes are ``x0, y0, x1, y1``; shares are in [0, 1]. What cannot be measured is NaN, never 0 or 1.
+"""
+
+from jaxloc.metrics.bootstrap import Interval, bootstrap_interval, interval_of, resamples
+from jaxloc.metrics.localization import correct_boxes, correct_localization, top_one_localization
+from jaxloc.metrics.masks import jaccard, pixel_precision
+from jaxloc.metrics.overlap import box_iou
+from jaxloc.metrics.parts import CUB_PARTS, assign_parts, correct_parts, part_boxes
+from jaxloc.metrics.rankings import (
+    Judged,
+    average_precision,
+    judge,
+    recall_at,
+    top_k_average_precision,
+    trapezoid_average_precision,
+)
+from jaxloc.metrics.roc import Roc, roc_auc, roc_curve
+from jaxloc.metrics.saliency import saliency_precision
+from jaxloc.metrics.score_maps import (
+    MAP_SIDE,
+    MAP_THRESHOLDS,
+    Overlaps,
+    box_overlaps,
+    max_box_accuracy,
+    pixel_average_precision,
+    pixel_counts,
+    score_map_boxes,
+)
+
+__all__ = [
+    "CUB_PARTS",
+    "MAP_SIDE",
+    "MAP_THRESHOLDS",
+    "Interval",
+    "Judged",
+    "Overlaps",
+    "Roc",
+    "assign_parts",
+    "average_precision",
+    "bootstrap_interval",
+    "box_iou",
+    "box_overlaps",
+    "correct_boxes",
+    "correct_localization",
+    "correct_parts",
+    "interval_of",
+    "jaccard",
+    "judge",
+    "max_box_accuracy",
+    "part_boxes",
+    "pixel_average_precision",
+    "pixel_counts",
+    "pixel_precision",
+    "recall_at",
+    "resamples",
+    "roc_auc",
+    "roc_curve",
+    "saliency_precision",
+    "score_map_boxes",
+    "top_k_average_precision",
+    "top_one_localization",
+    "trapezoid_average_precision",
+]

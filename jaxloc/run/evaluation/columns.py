@@ -1,0 +1,99 @@
+"""From what is known of each image to figures of classes, their mean, and all images, with confidence intervals."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from jaxloc.metrics import Interval, interval_of, resamples
+from jaxloc.run.evaluation.options import EvaluationOptions
+from jaxloc.run.evaluation.results import Figure
+
+
+def share(values: np.ndarray) -> float:
+    """The mean of one number for each image."""
+    return float(np.mean(values))
+
+
+def ratio(values: np.ndarray) -> float:
+    """What was found of what there is, from ``[n, 2]`` of both for each image."""
+    found, there = values.sum(0)
+    return float(found / there) if there else math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One measure, before images are summed up.
+
+    Attributes:
+        name: of the measure.
+        values: by class, ``[n, ...]`` for the images it is measured on.
+        statistic: of such values; NaN where they do not determine it.
+        scale: 100 for per cent.
+        pooled: whether the measure makes sense over images of all classes together.
+        reason: why a class without values, or whose statistic is NaN, has no figure.
+    """
+
+    name: str
+    values: Mapping[str, np.ndarray]
+    statistic: Callable[[np.ndarray], float] = share
+    scale: float = 100
+    pooled: bool = True
+    reason: str = "no image that counts"
+
+
+def sum_up(
+    column: Column, categories: Sequence[str], options: EvaluationOptions
+) -> tuple[dict[str, Figure], Figure, Figure]:
+    """Figures of each class, their mean, and that of all images.
+
+    Args:
+        column: the measure.
+        categories: all classes, in order; each has a stream of draws of its own.
+        options: how many draws, and from which seed.
+    """
+    values = {category: column.values[category] for category in categories if len(column.values.get(category, ()))}
+    draws: dict[str, list[float]] = {category: [] for category in values}
+    pooled_draws: list[float] = []
+    streams = [
+        resamples(len(values[category]), samples=options.samples, seed=options.seed, stream=categories.index(category))
+        for category in values
+    ]
+    for chosen in zip(*streams, strict=True):
+        drawn = [of_class[places] for of_class, places in zip(values.values(), chosen, strict=True)]
+        for category, some in zip(values, drawn, strict=True):
+            draws[category].append(column.scale * column.statistic(some))
+        if column.pooled:
+            pooled_draws.append(column.scale * column.statistic(np.concatenate(drawn)))
+
+    def figure(value: float, images: int, drawn: Sequence[float] | np.ndarray, reason: str) -> Figure:
+        interval = None
+        if options.samples:
+            interval = Interval(math.nan, math.nan)
+            if len(drawn) and not math.isnan(value):
+                interval = interval_of(drawn, confidence=options.confidence)
+        return Figure(value, images, interval, reason if math.isnan(value) else "")
+
+    classes = {}
+    for category in categories:
+        some = values.get(category, np.zeros(0))
+        value = column.scale * column.statistic(some) if len(some) else math.nan
+        classes[category] = figure(value, len(some), draws.get(category, ()), column.reason)
+    measured = [category for category in categories if not math.isnan(classes[category].value)]
+    images = sum(len(some) for some in values.values())
+    mean = float(np.mean([classes[category].value for category in measured])) if measured else math.nan
+    each = np.array([draws[category] for category in measured]) if measured else np.zeros((0, 0))
+    mean_draws = _mean_of_numbers(each)
+    pooled = math.nan
+    if column.pooled and values:
+        pooled = column.scale * column.statistic(np.concatenate(list(values.values())))
+    why = column.reason if column.pooled else "not measured across classes"
+    return classes, figure(mean, images, mean_draws, column.reason), figure(pooled, images, pooled_draws, why)
+
+
+def _mean_of_numbers(draws: np.ndarray) -> np.ndarray:
+    """Over classes (rows), the mean of those that are numbers; NaN where none is."""
+    numbers = ~np.isnan(draws)
+    count = numbers.sum(0)
+    return np.divide(np.where(numbers, draws, 0).sum(0), count, out=np.full(count.shape, np.nan), where=count > 0)

@@ -1,0 +1,134 @@
+"""Compare predictions with the truth."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from jaxloc.data import annotations
+from jaxloc.data.annotations import Annotated, Annotations
+from jaxloc.run.evaluation import boxes
+from jaxloc.run.evaluation.columns import Column, sum_up
+from jaxloc.run.evaluation.maps import measure_maps, read_maps
+from jaxloc.run.evaluation.masks import measure_masks
+from jaxloc.run.evaluation.matching import Case, match
+from jaxloc.run.evaluation.options import EvaluationOptions
+from jaxloc.run.evaluation.parts import measure_parts
+from jaxloc.run.evaluation.results import ClassScore, Evaluation, Figure, Note
+
+
+def evaluate(
+    predictions: Mapping[str, Annotated],
+    truth: Mapping[str, Annotated],
+    options: EvaluationOptions | None = None,
+    *,
+    maps: Mapping[str, np.ndarray] | None = None,
+) -> Evaluation:
+    """Measure predictions, class by class.
+
+    Images are matched by name and boxes by class. An image counts for its own class where the truth gives it one,
+    otherwise for every class it has objects of. Of several predictions of one class in one image, the one with the
+    highest score counts for CorLoc. Whatever does not fit is named in the result's notes.
+
+    Args:
+        predictions: by name of the image.
+        truth: likewise.
+        options: the rules and measures; ``EvaluationOptions()`` by default.
+        maps: real ``[h, w]`` score maps by name of the image, high where there is object, each spanning its whole
+            image: also MaxBoxAcc, PxAP and saliency precision.
+
+    Raises:
+        UsageError: the two have no image or no class in common, their sizes all differ, or no image is of the splits.
+    """
+    options = options or EvaluationOptions()
+    matched = match(predictions, truth, options)
+    cases, notes = matched.cases, list(matched.notes)
+    columns = boxes.corloc(cases, options)
+    if options.pcp:
+        columns += boxes.found_boxes(cases, options)
+    if options.top_one:
+        columns += boxes.with_classes(cases, options)
+    if maps is not None:
+        of_maps, more = measure_maps(cases, maps)
+        columns, notes = columns + of_maps, notes + more
+    if options.masks:
+        of_masks, more = measure_masks(cases)
+        columns, notes = columns + of_masks, notes + more
+    assigned: dict[str, str] = {}
+    if options.parts:
+        of_parts, more, assigned = measure_parts(cases, options)
+        columns, notes = columns + of_parts, notes + more
+    noise, curves, lacking = boxes.noise(cases)
+    if any(lacking.values()):
+        columns.append(noise)
+    figures, mean, overall = _figures(columns, list(cases), options)
+    nothing = tuple(category for category, some in cases.items() if not any(case.objects for case in some))
+    if nothing:
+        notes.append(Note("no positives", "Classes without an object that counts, not measured", nothing))
+    scores = [
+        _score(category, some, figures[category], lacking[category], columns[0].values[category])
+        for category, some in cases.items()
+    ]
+    return Evaluation(scores, mean, overall, options, notes, curves, assigned)
+
+
+def evaluate_files(
+    predictions: str | os.PathLike[str],
+    truth: str | os.PathLike[str],
+    options: EvaluationOptions | None = None,
+    *,
+    maps: bool = False,
+) -> Evaluation:
+    """Measure predictions, in files, against the truth.
+
+    Args:
+        predictions: anything that ``jaxloc.data.annotations.read`` takes, such as the folder a job wrote or its
+            ``annotations.json``.
+        truth: likewise.
+        options: the rules and measures; ``EvaluationOptions()`` by default.
+        maps: also measure the heat maps in the folder ``predictions``.
+
+    Raises:
+        UsageError: as for ``evaluate``; or a file is unreadable, or there are no heat maps.
+    """
+    heat = read_maps(predictions) if maps else None
+    found, true = annotations.read(predictions), annotations.read(truth)
+    result = evaluate(found.images, true.images, options, maps=heat)
+    told = _problems("predictions", found) + _problems("ground truth", true)
+    return dataclasses.replace(result, notes=[*result.notes, *told])
+
+
+def _problems(side: str, read: Annotations) -> list[Note]:
+    kinds: dict[str, list[str]] = {}
+    for problem in read.problems:
+        kinds.setdefault(problem.kind, []).append(str(problem))
+    return [
+        Note(f"{kind} in the {side}", f"In the {side}, {kind}", tuple(problems)) for kind, problems in kinds.items()
+    ]
+
+
+def _figures(
+    columns: list[Column], categories: list[str], options: EvaluationOptions
+) -> tuple[dict[str, dict[str, Figure]], dict[str, Figure], dict[str, Figure]]:
+    classes: dict[str, dict[str, Figure]] = {category: {} for category in categories}
+    mean, overall = {}, {}
+    for column in columns:
+        each, mean[column.name], overall[column.name] = sum_up(column, categories, options)
+        for category, figure in each.items():
+            classes[category][column.name] = figure
+    return classes, mean, overall
+
+
+def _score(category: str, cases: list[Case], figures: dict[str, Figure], lacking: int, right: np.ndarray) -> ClassScore:
+    holding = [case for case in cases if case.objects]
+    return ClassScore(
+        category,
+        images=len(holding),
+        correct=int(right.sum()),
+        missing=sum(case.prediction is None for case in holding),
+        empty=sum(case.prediction is not None and not case.found for case in holding),
+        excluded=sum(case.left_out for case in cases),
+        noisy_images=lacking,
+        figures=figures,
+    )

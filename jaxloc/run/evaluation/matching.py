@@ -1,0 +1,247 @@
+"""Lay predictions beside the truth, class by class and image by image, and name everything that does not fit."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from jaxloc.data.annotations import Annotated, Annotation
+from jaxloc.errors import UsageError
+from jaxloc.run.evaluation.options import EvaluationOptions
+from jaxloc.run.evaluation.results import Note
+
+_OBJECT = "object"
+_SLACK = 0.05
+"""Pixels by which a box may leave its image without being named: files round their numbers."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """One image seen as one of a class.
+
+    Attributes:
+        truth: the image as the truth has it.
+        prediction: as the predictions have it; ``None`` if they do not.
+        objects: true objects of the class that count.
+        excluded: true objects of the class that do not: flagged, or a crowd.
+        found: predicted objects of the class, highest score first, of equal ones in the file's order.
+    """
+
+    truth: Annotated
+    prediction: Annotated | None
+    objects: tuple[Annotation, ...]
+    excluded: tuple[Annotation, ...]
+    found: tuple[Annotation, ...]
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the image does not count, because none of its objects does."""
+        return bool(self.excluded) and not self.objects
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the image, where either side knows them."""
+        for image in (self.truth, self.prediction):
+            if image is not None and image.width and image.height:
+                return image.width, image.height
+        return None
+
+
+class Matched(NamedTuple):
+    """Predictions beside the truth.
+
+    Attributes:
+        cases: by class, in order of name; all images of the class in the truth's order.
+        notes: what did not fit.
+    """
+
+    cases: dict[str, list[Case]]
+    notes: list[Note]
+
+
+def match(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], options: EvaluationOptions) -> Matched:
+    """Pair images by name and boxes by class.
+
+    An image counts for its own class where the truth gives it one, otherwise for every class it has objects of.
+
+    Args:
+        predictions: by name of the image.
+        truth: likewise.
+        options: the rules.
+
+    Raises:
+        UsageError: the two have no image or no class in common, their sizes all differ, or no image is of the splits.
+    """
+    if options.any_class:
+        predictions, truth = _one_class(predictions), _one_class(truth)
+    chosen = _of_splits(truth, options.splits)
+    _check_common(predictions, chosen)
+    notes = _Notes()
+    for name in sorted(predictions.keys() - chosen.keys()):
+        if name in truth:
+            notes.add("images of other splits", "Predictions for images of other splits, left out", name)
+        else:
+            notes.add("unknown images", "Not in the ground truth, left out", name)
+    kept = {}
+    for name, image in chosen.items():
+        prediction = predictions.get(name)
+        if prediction is not None and _sizes_differ(prediction, image):
+            what = f"{name} ({_size(prediction)} predicted, {_size(image)} in the ground truth)"
+            notes.add("different sizes", "Images whose size is another in the ground truth, left out", what)
+        else:
+            kept[name] = (image, prediction)
+    if not any(prediction is not None for _, prediction in kept.values()):
+        raise UsageError(f"no image is of the size that the ground truth says: {notes.first('different sizes')}")
+    cases: dict[str, list[Case]] = {}
+    objects = {name: _by_class(image, "the ground truth", notes) for name, (image, _) in kept.items()}
+    known = {category for image, _ in kept.values() for category in image.categories}
+    known.update(category for of_image in objects.values() for category in of_image)
+    for name, (image, prediction) in kept.items():
+        found = {} if prediction is None else _by_class(prediction, "the predictions", notes)
+        own = image.category is not None or bool(image.listed)
+        categories = image.categories if own else sorted(objects[name])
+        if not categories:
+            notes.add("no class", "Images of the ground truth without class and without objects, left out", name)
+        _name_other_classes(name, prediction, found, categories, known, notes)
+        for category in categories:
+            case = _case(category, image, prediction, objects[name], found, options)
+            cases.setdefault(category, []).append(case)
+            _name_case(category, name, case, notes)
+        noise = [] if prediction is None else [prediction.noise_of(category) or 0 for category in prediction.categories]
+        if not all(map(math.isfinite, noise)):
+            notes.add("no noise score", "Images whose noise score is no number, left out of the noise AUC", name)
+    return Matched(dict(sorted(cases.items())), notes.all())
+
+
+class _Notes:
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._names: dict[str, dict[str, None]] = {}
+
+    def add(self, kind: str, text: str, name: str) -> None:
+        self._texts[kind] = text
+        self._names.setdefault(kind, {})[name] = None
+
+    def first(self, kind: str) -> str:
+        return next(iter(self._names.get(kind, {})), "")
+
+    def all(self) -> list[Note]:
+        return [Note(kind, text, tuple(self._names[kind])) for kind, text in self._texts.items()]
+
+
+def _one_class(images: Mapping[str, Annotated]) -> dict[str, Annotated]:
+    return {
+        name: dataclasses.replace(
+            image,
+            category=_OBJECT,
+            annotations=tuple(dataclasses.replace(one, category=_OBJECT) for one in image.annotations),
+        )
+        for name, image in images.items()
+    }
+
+
+def _of_splits(truth: Mapping[str, Annotated], splits: tuple[str, ...]) -> Mapping[str, Annotated]:
+    if not splits:
+        return truth
+    there = {split for image in truth.values() for split in image.splits}
+    for split in splits:
+        if split not in there:
+            has = ", ".join(sorted(there)) or "no splits"
+            raise UsageError(f"the ground truth has no images of the split {split!r}; it has {has}")
+    return {name: image for name, image in truth.items() if set(splits) & set(image.splits)}
+
+
+def _check_common(predicted: Mapping[str, Annotated], truth: Mapping[str, Annotated]) -> None:
+    if not predicted.keys() & truth.keys():
+        raise UsageError(
+            f"no picture in common: predictions name them like {next(iter(predicted), 'nothing')!r}, the ground truth "
+            f"like {next(iter(truth), 'nothing')!r}; point `jaxloc colocalize` at the folder those names start from"
+        )
+    found = {category for image in predicted.values() for category in (*image.categories, *image.boxes)}
+    wanted = {category for image in truth.values() for category in (*image.categories, *image.boxes)}
+    if not found & wanted:
+        raise UsageError(
+            f"no category in common: predictions have {_list(found)}, the ground truth {_list(wanted)}; use "
+            "--per-folder or --category when predicting, or --any-class here"
+        )
+
+
+def _list(names: set[str]) -> str:
+    some = sorted(names)
+    return (", ".join(some[:10]) or "none") + (f" and {len(some) - 10} more" if len(some) > 10 else "")
+
+
+def _sizes_differ(a: Annotated, b: Annotated) -> bool:
+    return None not in (a.width, a.height, b.width, b.height) and (a.width, a.height) != (b.width, b.height)
+
+
+def _size(image: Annotated) -> str:
+    return f"{image.width} × {image.height}"
+
+
+def _by_class(image: Annotated, side: str, notes: _Notes) -> dict[str, list[Annotation]]:
+    objects: dict[str, list[Annotation]] = {}
+    for one in image.annotations:
+        x0, y0, x1, y1 = one.box
+        if not (x1 > x0 and y1 > y0 and all(map(math.isfinite, one.box))):
+            notes.add(
+                f"no area in {side}", f"Images with boxes without area in {side}, these boxes left out", image.name
+            )
+            continue
+        if not math.isfinite(one.score):
+            notes.add("no score", "Images with predictions whose score is no number, these left out", image.name)
+            continue
+        if image.width and image.height:
+            over = max(-x0, -y0, x1 - image.width, y1 - image.height)
+            if over > _SLACK:
+                text = f"Images with boxes that reach out of them in {side}, taken as they are"
+                notes.add(f"outside in {side}", text, image.name)
+        objects.setdefault(one.category, []).append(one)
+    return objects
+
+
+def _case(
+    category: str,
+    truth: Annotated,
+    prediction: Annotated | None,
+    objects: Mapping[str, list[Annotation]],
+    found: Mapping[str, list[Annotation]],
+    options: EvaluationOptions,
+) -> Case:
+    counting: list[Annotation] = []
+    excluded: list[Annotation] = []
+    for one in objects.get(category, ()):
+        flagged = one.crowd or (one.difficult and not options.include_difficult)
+        flagged = flagged or (one.truncated and not options.include_truncated)
+        (excluded if flagged else counting).append(one)
+    ranked = sorted((one for one in found.get(category, ()) if not one.crowd), key=lambda one: -one.score)
+    return Case(truth, prediction, tuple(counting), tuple(excluded), tuple(ranked))
+
+
+def _name_other_classes(
+    name: str,
+    prediction: Annotated | None,
+    found: Mapping[str, list[Annotation]],
+    categories: list[str],
+    known: set[str],
+    notes: _Notes,
+) -> None:
+    own = [] if prediction is None or prediction.category is None else [prediction.category]
+    for category in sorted({*found, *own}):
+        if category not in known:
+            notes.add("unknown classes", "Predicted classes that the ground truth does not have, left out", category)
+        elif category not in categories and category in found:
+            notes.add("other classes", "Images with predictions of a class that they are not of, left out", name)
+
+
+def _name_case(category: str, name: str, case: Case, notes: _Notes) -> None:
+    if case.left_out:
+        text = "Images left out because all of their objects of a class are difficult, truncated or a crowd"
+        notes.add("excluded images", text, f"{name} ({category})")
+    elif case.objects and case.prediction is None:
+        notes.add("missing images", "Not in the predictions, counted as wrong", name)
+    elif case.objects and not case.found:
+        notes.add("no box", "Images without a predicted box of their class, counted as wrong", name)
+    if len(case.found) > 1:
+        text = "Images with several predicted boxes of a class, of which the highest score counts for CorLoc"
+        notes.add("several boxes", text, name)

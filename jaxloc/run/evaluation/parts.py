@@ -1,0 +1,75 @@
+"""PCP of parts, whose predicted boxes may have names of their own."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxloc.data.annotations import Annotation
+from jaxloc.metrics import assign_parts, correct_parts, part_boxes
+from jaxloc.run.evaluation.columns import Column
+from jaxloc.run.evaluation.matching import Case
+from jaxloc.run.evaluation.options import EvaluationOptions
+from jaxloc.run.evaluation.results import Note
+
+_NO_BOX = (math.nan,) * 4
+
+
+def measure_parts(
+    cases: Mapping[str, Sequence[Case]], options: EvaluationOptions
+) -> tuple[list[Column], list[Note], dict[str, str]]:
+    """PCP of each true part at the first threshold.
+
+    True part boxes are those of the truth, or stand round the visible points of CUB's head and torso. Predicted parts
+    that are called as true ones are taken for these; else they are matched to them once for all images. Images with
+    several objects of the class are left out: nobody says whose the predicted parts are.
+
+    Returns:
+        columns; notes; and by the name of a predicted part, the true part it was taken for.
+    """
+    usable: list[tuple[str, dict[str, tuple[float, ...]], dict[str, tuple[float, ...]]]] = []
+    several: dict[str, None] = {}
+    for category, some in cases.items():
+        for case in some:
+            if len(case.objects) > 1:
+                several[case.truth.name] = None
+            elif case.objects and (true := _true_parts(case.objects[0])):
+                usable.append((category, dict(case.found[0].parts) if case.found else {}, true))
+    notes = []
+    if several:
+        text = "Images with several objects of a class, left out of parts' PCP"
+        notes.append(Note("several objects", text, tuple(several)))
+    true_names = list(dict.fromkeys(name for _, _, true in usable for name in true))
+    names = list(dict.fromkeys(name for _, found, _ in usable for name in found))
+    if not true_names or not names:
+        side = "the predictions have" if true_names else "the ground truth has"
+        reason = f"{side} no parts"
+        return [Column(f"PCP {name}", {}, reason=reason) for name in true_names or ["parts"]], notes, {}
+    predicted = np.array([[found.get(name, _NO_BOX) for name in names] for _, found, _ in usable])
+    truth = np.array([[true.get(name, _NO_BOX) for name in true_names] for _, _, true in usable])
+    rules: dict[str, Any] = {
+        "threshold": options.thresholds[0],
+        "at_least": options.at_least,
+        "inclusive": options.voc_inclusive,
+    }
+    if set(names) <= set(true_names):
+        assigned = np.array([true_names.index(name) for name in names])
+    else:
+        assigned = assign_parts(predicted, truth, **rules)
+        notes.append(Note("matched parts", "Parts without true names were matched to them once for all images"))
+    right = correct_parts(predicted, truth, assigned, **rules)
+    categories = np.array([category for category, _, _ in usable], object)
+    columns = []
+    for number, name in enumerate(true_names):
+        there = ~np.isnan(right[:, number])
+        values = {category: right[there & (categories == category), number] for category in cases}
+        columns.append(Column(f"PCP {name}", values, reason="no image shows the part"))
+    taken = {name: true_names[place] for name, place in zip(names, assigned, strict=True) if place >= 0}
+    return columns, notes, taken
+
+
+def _true_parts(one: Annotation) -> dict[str, tuple[float, ...]]:
+    if one.parts:
+        return dict(one.parts)
+    return dict(part_boxes({point.name: (point.x, point.y) for point in one.keypoints if point.visible}))
