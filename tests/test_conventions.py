@@ -12,7 +12,7 @@ import jaxloc
 import weights_convert
 
 ONE_IMAGE = ("boxes", "components", "grids", "pooling", "scda", "ddt", "moments", "clustering", "mixture", "encoding")
-ONE_IMAGE += ("attributes", "crops", "crow", "parts", "graphs", "rmac", "spoc", "whitening")
+ONE_IMAGE += ("attributes", "crops", "crow", "parts", "graphs", "rmac", "spoc", "tracks", "whitening")
 
 
 def public(module) -> dict[str, object]:
@@ -62,12 +62,33 @@ def test_methods_do_not_jit_themselves_nor_assert(name):
 
 
 def test_results_are_pytrees():
-    from jaxloc import attributes, clustering, ddt, graphs, localization, mixture, models, moments, parts, ranking, whitening
+    from jaxloc import (
+        attributes,
+        clustering,
+        ddt,
+        graphs,
+        localization,
+        mixture,
+        models,
+        moments,
+        parts,
+        ranking,
+        tracks,
+        whitening,
+    )
 
     kinds = (moments.Moments, ddt.Model, localization.Localization, models.FeatureMap)
     kinds += (clustering.KMeans, clustering.KMeansSums, clustering.KMeansFit)
     kinds += (mixture.GaussianMixture, mixture.GaussianMixtureSums, mixture.GaussianMixtureFit)
-    kinds += (attributes.Extremes, whitening.Spectrum, whitening.Whitening, graphs.Graph, ranking.TopK, parts.Parts)
+    kinds += (
+        attributes.Extremes,
+        whitening.Spectrum,
+        whitening.Whitening,
+        graphs.Graph,
+        ranking.TopK,
+        parts.Parts,
+        tracks.Track,
+    )
     for kind in kinds:
         example = kind(*[np.zeros(2)] * len(kind._fields))
         assert len(jax.tree.leaves(example)) == len(kind._fields)

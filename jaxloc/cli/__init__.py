@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxloc import __version__
-from jaxloc.cli import evaluation, galleries, localization, recognition, retrieval, weights
+from jaxloc.cli import datasets, evaluation, export, galleries, localization, recognition, retrieval, weights
 from jaxloc.cli.messages import say
 
 app = typer.Typer(
@@ -32,6 +32,8 @@ for command in (
     recognition.classify,
     recognition.finetune,
     evaluation.evaluate,
+    export.export,
+    datasets.datasets,
     localization.demo,
 ):
     app.command()(command)

@@ -11,6 +11,7 @@ from jaxloc.cli.options import (
     Backend,
     BatchSize,
     BoxFromMask,
+    Bridge,
     CacheSize,
     Category,
     CompileCache,
@@ -23,6 +24,7 @@ from jaxloc.cli.options import (
     Distributed,
     Download,
     Dtype,
+    Every,
     Layer,
     Masks,
     MaxSide,
@@ -44,14 +46,18 @@ from jaxloc.cli.options import (
     ShardWeights,
     Sign,
     SignRule,
+    Smooth,
     Strict,
+    VideoChoice,
+    VideoHeat,
+    VideoKind,
     WeightsName,
     Workers,
     bytes_of,
 )
 
 if TYPE_CHECKING:
-    from jaxloc.run import Options
+    from jaxloc.run import Options, VideoOptions
 
 
 @one_line_errors
@@ -84,6 +90,11 @@ def colocalize(
     refine: RefineChoice = Refine.none,
     box_from_mask: BoxFromMask = False,
     overlays: Overlays = False,
+    every: Every = 1,
+    video: VideoChoice = VideoKind.mp4,
+    smooth: Smooth = False,
+    bridge: Bridge = 5,
+    video_heat: VideoHeat = False,
     shard_size: ShardSize = None,
     overwrite: Overwrite = False,
     distributed: Distributed = False,
@@ -141,6 +152,8 @@ def colocalize(
             update=update,
             per_label=per_label,
             overwrite=overwrite,
+            every=every,
+            video=_video(video, smooth, bridge, video_heat),
         )
     _finish(findings, out, start, strict)
 
@@ -168,6 +181,11 @@ def localize(
     refine: RefineChoice = Refine.none,
     box_from_mask: BoxFromMask = False,
     overlays: Overlays = False,
+    every: Every = 1,
+    video: VideoChoice = VideoKind.mp4,
+    smooth: Smooth = False,
+    bridge: Bridge = 5,
+    video_heat: VideoHeat = False,
     shard_size: ShardSize = None,
     overwrite: Overwrite = False,
     distributed: Distributed = False,
@@ -209,7 +227,15 @@ def localize(
     start = time.perf_counter()
     with set_up(distributed=distributed, cache=compile_cache, profile=profile):
         findings = run.localize(
-            paths, out, options, per_folder=per_folder, name=category, per_label=per_label, overwrite=overwrite
+            paths,
+            out,
+            options,
+            per_folder=per_folder,
+            name=category,
+            per_label=per_label,
+            overwrite=overwrite,
+            every=every,
+            video=_video(video, smooth, bridge, video_heat),
         )
     _finish(findings, out, start, strict)
 
@@ -238,6 +264,11 @@ def apply(
     refine: RefineChoice = Refine.none,
     box_from_mask: BoxFromMask = False,
     overlays: Overlays = False,
+    every: Every = 1,
+    video: VideoChoice = VideoKind.mp4,
+    smooth: Smooth = False,
+    bridge: Bridge = 5,
+    video_heat: VideoHeat = False,
     shard_size: ShardSize = None,
     overwrite: Overwrite = False,
     distributed: Distributed = False,
@@ -284,6 +315,8 @@ def apply(
             per_folder=per_folder,
             per_label=per_label,
             overwrite=overwrite,
+            every=every,
+            video=_video(video, smooth, bridge, video_heat),
         )
     _finish(findings, out, start, strict)
 
@@ -316,6 +349,12 @@ def _options(**values: Any) -> "Options":
     from jaxloc.run import Options
 
     return Options(**values)
+
+
+def _video(kind: VideoKind, smooth: bool, bridge: int, heat: bool) -> "VideoOptions":
+    from jaxloc.run import VideoOptions
+
+    return VideoOptions(kind=kind.value, smooth=smooth, gap=bridge, heat=heat)
 
 
 def _finish(findings: Any, out: Path, start: float, strict: bool) -> None:

@@ -205,6 +205,44 @@ Masks = Annotated[
     bool,
     typer.Option("--masks", help="Also write the object's pixels, as COCO run lengths.", rich_help_panel=_WRITTEN),
 ]
+
+
+class VideoKind(StrEnum):
+    """What is written of a video."""
+
+    mp4 = "mp4"
+    gif = "gif"
+    none = "none"
+
+
+_VIDEO = "Videos"
+Every = Annotated[
+    int, typer.Option("--every", help="Of videos, take every so many-th frame.", min=1, rich_help_panel=_VIDEO)
+]
+VideoChoice = Annotated[
+    VideoKind,
+    typer.Option("--video", help="Write each video given with the box drawn, as this.", rich_help_panel=_VIDEO),
+]
+Smooth = Annotated[
+    bool,
+    typer.Option(
+        "--smooth",
+        help="Smooth each video's boxes over time: outliers go, short gaps are bridged.",
+        rich_help_panel=_VIDEO,
+    ),
+]
+Bridge = Annotated[
+    int,
+    typer.Option("--bridge", help="Frames without a box that --smooth bridges at most.", min=0, rich_help_panel=_VIDEO),
+]
+VideoHeat = Annotated[
+    bool,
+    typer.Option(
+        "--video-heat",
+        help="Draw the heat map as well; it is kept for as many frames as --report-limit says.",
+        rich_help_panel=_VIDEO,
+    ),
+]
 Overlays = Annotated[
     bool,
     typer.Option("--overlays", help="Also write overlays/NAME.png with box and heat map.", rich_help_panel=_WRITTEN),

@@ -74,7 +74,7 @@ def read_size(path: str | os.PathLike[str] | Record, *, shorter_side: int | None
         shorter_side: as for ``read_picture``.
     """
     try:
-        size = _size_from_start(path) if isinstance(path, Record) else None
+        size = _size_of_record(path) if isinstance(path, Record) else None
         if size is None:
             with Image.open(_content(path)) as image:
                 size = _upright(image)
@@ -93,7 +93,9 @@ def is_encoded(data: bytes) -> bool:
         return False
 
 
-def _size_from_start(record: Record) -> tuple[int, int] | None:
+def _size_of_record(record: Record) -> tuple[int, int] | None:
+    if record.image_size is not None:
+        return record.image_size[::-1]
     start = io.BytesIO(record.read_start(_HEADER))
     with contextlib.suppress(Exception), Image.open(start) as image:  # whatever it lacks, the whole picture has
         if image.format == "JPEG":  # other kinds may say more at their end

@@ -10,8 +10,11 @@ from PIL import Image
 LISTS = (".txt", ".lst", ".list")
 """Text files of paths."""
 
+VIDEOS = ("mp4", "m4v", "mov", "mkv", "webm", "avi")
+"""Extensions of videos, whose frames are pictures."""
+
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?=(\.[^/]*)?$)")
-_ARCHIVE = re.compile(r"(?<=.)\.(tar|parquet|array_?record)(-\d+-of-\d+)?$", re.IGNORECASE)
+_ARCHIVE = re.compile(rf"(?<=.)\.(tar|parquet|array_?record|{'|'.join(VIDEOS)})(-\d+-of-\d+)?$", re.IGNORECASE)
 _COMPRESSED = re.compile(r"(?<=.)\.(tar\.[a-z0-9]+|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
 
 
@@ -27,11 +30,12 @@ def is_picture(name: str) -> bool:
 
 
 def archive_kind(name: str) -> str | None:
-    """``tar``, ``parquet``, ``arrayrecord``, ``compressed`` (a tar file that has to be unpacked), or ``None``."""
+    """``tar``, ``parquet``, ``arrayrecord``, ``video``, ``compressed`` (a tar file to be unpacked), or ``None``."""
     if _COMPRESSED.search(name):
         return "compressed"
     found = _ARCHIVE.search(name)
-    return found[1].lower().replace("_", "") if found else None
+    kind = found[1].lower().replace("_", "") if found else None
+    return "video" if kind in VIDEOS else kind
 
 
 def missing_shard(places: Iterable[str]) -> str | None:

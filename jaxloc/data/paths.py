@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from jaxloc.data.archives import open_archives
+from jaxloc.data.datasets import DatasetPart
 from jaxloc.data.expansion import Given, expand
 from jaxloc.data.kinds import common_folder, title
 from jaxloc.data.remote import RemoteFiles, is_remote
@@ -20,6 +21,7 @@ def find_sets(
     per_label: bool = False,
     name: str | None = None,
     exclude: Sequence[str | os.PathLike[str]] = (),
+    every: int = 1,
 ) -> list[ImageSet]:
     """List pictures, wherever they are, without reading them.
 
@@ -37,14 +39,18 @@ def find_sets(
             - COCO files (``.json``): the images they list, relative to their own folder; an image's category, or that
               of its boxes if they are all of one, is its label;
             - archives: tar files, plain or in WebDataset's layout (``.tar``), Parquet with a column of encoded pictures
-              (``.parquet``), ArrayRecord (``.array_record``);
-            - ``tfds:NAME[/config][:split]``: a set that tensorflow-datasets has prepared.
+              (``.parquet``), ArrayRecord (``.array_record``), videos (``.mp4``, ``.mov``, ``.mkv``, ``.webm``,
+              ``.avi``), whose frames are pictures named by their number;
+            - ``tfds:NAME[/config][:split]``: a set that tensorflow-datasets has prepared;
+            - ``NAME:ROOT``, ``NAME/SPLIT:ROOT`` or ``NAME:tfds``: a data set of the papers, with its own classes as
+              labels; a picture with objects of two classes is in both sets (see ``jaxloc.data.datasets``).
         per_folder: make each sub-folder of a given folder its own set, named after it; pictures inside archives are
             parted by the folders in there, or else by archive.
         per_label: make the pictures of each label a set. Where only the records hold the labels (ArrayRecord, tfds),
             all of them are read for this.
         name: the category of a single set; by default the folder's or archive's name.
         exclude: folders left out of the search (where results are written), but for those given in ``paths``.
+        every: of videos, take every so many-th frame.
 
     Raises:
         UsageError: a path does not exist, cannot be read or needs a package; an archive is truncated; pictures have no
@@ -56,15 +62,15 @@ def find_sets(
         raise UsageError("sets are made either per folder or per label: choose one of them")
     given = [found for path in paths for found in expand(os.fspath(path), exclude)]
     base = common_folder([found.root for found in given])
-    parts = [*_files(given), *_archives(given)]
+    parts = [*_files(given), *_archives(given, every)]
     if not parts:
         raise UsageError(f"no picture found in {', '.join(map(str, paths))}: pass a folder that holds photographs")
     sources = Sources([(_prefix(part.place, base), part) for part in parts])
     if per_label:
-        return _parted(sources, parts, _labels)
+        return _parted(sources, parts, _members)
     if per_folder:
         owners = _owners(given, base)
-        return _parted(sources, parts, lambda part: _folders(part, owners, base))
+        return _parted(sources, parts, lambda part: _folders(part, owners, base).members())
     return [ImageSet(name or title(base) or "object", sources)]
 
 
@@ -91,10 +97,19 @@ def _files(given: Iterable[Given]) -> list[Part]:
     return parts
 
 
-def _archives(given: Iterable[Given]) -> list[Part]:
+def _archives(given: Iterable[Given], every: int) -> list[Part]:
     places = sorted({place for some in given for place in some.archives})
-    opened = {part.place: part for some in given for part in some.parts}
-    return [*open_archives(places), *(opened[place] for place in sorted(opened))]
+    opened: dict[str, Part] = {}
+    specs: dict[str, str | None] = {}
+    for some in given:
+        for part in some.parts:
+            if part.place in opened and specs[part.place] != some.spec:
+                raise UsageError(
+                    f"{specs[part.place]} and {some.spec}: are one data set: name its splits together, such as "
+                    "NAME/train+test:ROOT"
+                )
+            opened[part.place], specs[part.place] = part, some.spec
+    return [*open_archives(places, every=every), *(opened[place] for place in sorted(opened))]
 
 
 def _protocol(place: str) -> str:
@@ -128,6 +143,11 @@ def _folders(part: Part, owners: Mapping[str, str], base: str) -> Labels:
     return Labels(first if slash else title(part.place) for first, slash, _ in folders)
 
 
+def _members(part: Part) -> Mapping[str, np.ndarray]:
+    """The numbers of the pictures of each label."""
+    return part.members() if isinstance(part, DatasetPart) else _labels(part).members()
+
+
 def _labels(part: Part) -> Labels:
     labels = part.find_labels()
     place = part.place or "the pictures"
@@ -146,12 +166,14 @@ def _labels(part: Part) -> Labels:
     return labels
 
 
-def _parted(sources: Sources, parts: Sequence[Part], find: Callable[[Part], Labels]) -> list[ImageSet]:
-    """One set for each label that ``find`` gives the pictures of any part, in order of name."""
+def _parted(
+    sources: Sources, parts: Sequence[Part], find: Callable[[Part], Mapping[str, np.ndarray]]
+) -> list[ImageSet]:
+    """One set for each name that ``find`` gives the pictures of any part, in order of name."""
     members: dict[str, list[np.ndarray]] = {}
     start = 0
     for part in parts:
-        for name, numbers in find(part).members().items():
+        for name, numbers in find(part).items():
             members.setdefault(name, []).append(numbers + start)
         start += len(part)
     return [ImageSet(name, sources.take(np.concatenate(numbers))) for name, numbers in sorted(members.items())]

@@ -25,6 +25,11 @@ class Record(abc.ABC):
         """Bytes of the encoded picture, where they are known without reading it."""
         return None
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Rows and columns of the picture, upright, where they are known without reading it."""
+        return None
+
     @abc.abstractmethod
     def read(self) -> bytes:
         """The encoded picture."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Findings
-from jaxloc.run import model_file, outputs
+from jaxloc.run import hosts, model_file, outputs
 from jaxloc.run.batch_run import BatchRun
 from jaxloc.run.localizer import Localizer
 from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.options import Options
+from jaxloc.run.video import VideoOptions, write_outputs
 
 Paths = Sequence[str | os.PathLike[str]]
 
@@ -28,6 +29,8 @@ def colocalize(
     name: str | None = None,
     update: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    every: int = 1,
+    video: VideoOptions | None = None,
 ) -> Findings:
     """Find what each image set shares, in two passes over its pictures, and write boxes, model and report.
 
@@ -37,13 +40,16 @@ def colocalize(
 
     Args:
         paths: folders, pictures, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
-        out: folder for ``annotations.json``, ``model.safetensors``, ``report.html``, ``overlays/`` and ``parts/``.
+        out: folder for ``annotations.json``, ``model.safetensors``, ``report.html``, ``overlays/`` and ``parts/``; of
+            videos also ``video/`` and ``annotations_vid.json``.
         options: what to do; ``Options()`` by default. With ``method="scda"`` this is ``localize``.
         per_folder: make each sub-folder its own set.
         per_label: make the pictures of each label their own set.
         name: the category of a single set; by default the folder's name, or that of the only set of ``update``.
         update: a model file; its sets of the same names are fitted on the pictures as well as on those before.
         overwrite: start over where ``out`` holds another run.
+        every: of videos, take every so many-th frame.
+        video: what is made of videos; ``VideoOptions()`` by default.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
@@ -52,17 +58,29 @@ def colocalize(
     if options.method == "scda":
         if update is not None:
             raise UsageError("scda fits nothing, so there is no model to update")
-        return localize(paths, out, options, per_folder=per_folder, per_label=per_label, name=name, overwrite=overwrite)
+        return localize(
+            paths,
+            out,
+            options,
+            per_folder=per_folder,
+            per_label=per_label,
+            name=name,
+            overwrite=overwrite,
+            every=every,
+            video=video,
+        )
     earlier = None if update is None else model_file.load(update)
     if earlier is not None and name is None and not (per_folder or per_label) and len(earlier.sets) == 1:
         name = next(iter(earlier.sets))
-    sets = find_sets(paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out))
+    sets = find_sets(
+        paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
+    )
     folder = outputs.prepare(out)
     engine = Localizer(options)
     before = {} if earlier is None else _sets_to_update(earlier, str(update), engine, options)
     depends = {} if update is None else {"updates": _checksum(update)}
     with BatchRun(sets, folder, engine, options, depends=depends, overwrite=overwrite) as run:
-        return run.colocalize(before)
+        return _with_videos(run.colocalize(before), folder, video)
 
 
 def localize(
@@ -74,26 +92,33 @@ def localize(
     per_label: bool = False,
     name: str | None = None,
     overwrite: bool = False,
+    every: int = 1,
+    video: VideoOptions | None = None,
 ) -> Findings:
     """Find the object of each picture on its own with SCDA, in one pass, and write boxes and report.
 
     Args:
         paths: folders, pictures, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
-        out: folder for ``annotations.json``, ``report.html``, ``overlays/`` and ``parts/``.
+        out: folder for ``annotations.json``, ``report.html``, ``overlays/`` and ``parts/``; of videos also
+            ``video/`` and ``annotations_vid.json``.
         options: what to do; the method is SCDA whatever they say.
         per_folder: name each picture's category after its sub-folder.
         per_label: name each picture's category after its label.
         name: the category of all; by default the folder's name.
         overwrite: start over where ``out`` holds another run.
+        every: of videos, take every so many-th frame.
+        video: what is made of videos; ``VideoOptions()`` by default.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = dataclasses.replace(options or Options(), method="scda")
-    sets = find_sets(paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out))
+    sets = find_sets(
+        paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
+    )
     folder = outputs.prepare(out)
     with BatchRun(sets, folder, Localizer(options), options, overwrite=overwrite) as run:
-        return run.localize()
+        return _with_videos(run.localize(), folder, video)
 
 
 def apply(
@@ -106,18 +131,23 @@ def apply(
     per_folder: bool = False,
     per_label: bool = False,
     overwrite: bool = False,
+    every: int = 1,
+    video: VideoOptions | None = None,
 ) -> Findings:
     """Find the object a fitted DDT knows in pictures it never saw, in one pass, and write boxes and report.
 
     Args:
         model: a ``model.safetensors`` that ``colocalize`` wrote.
         paths: folders, pictures, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
-        out: folder for ``annotations.json``, ``report.html``, ``overlays/`` and ``parts/``.
+        out: folder for ``annotations.json``, ``report.html``, ``overlays/`` and ``parts/``; of videos also
+            ``video/`` and ``annotations_vid.json``.
         options: weights, threshold and the like; method, layer, sign and size limit are the model's.
         category: which of the model's sets to look for; may be left out if it has only one.
         per_folder: look in each sub-folder for the set of its name.
         per_label: look in the pictures of each label for the set of its name.
         overwrite: start over where ``out`` holds another run.
+        every: of videos, take every so many-th frame.
+        video: what is made of videos; ``VideoOptions()`` by default.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
@@ -135,7 +165,9 @@ def apply(
         if len(fitted.sets) > 1:
             raise UsageError(f"{model} knows several sets ({known}): choose one with --category, or use --per-folder")
         category = next(iter(fitted.sets))
-    sets = find_sets(paths, per_folder=per_folder, per_label=per_label, name=category, exclude=outputs.places(out))
+    sets = find_sets(
+        paths, per_folder=per_folder, per_label=per_label, name=category, exclude=outputs.places(out), every=every
+    )
     unknown = [images.name for images in sets if images.name not in fitted.sets]
     if unknown:
         raise UsageError(f"{model} was not fitted on {', '.join(unknown)}; it knows {known}")
@@ -149,7 +181,13 @@ def apply(
     engine = Localizer(options)
     fitted.check_weights(engine.weights, model)
     with BatchRun(sets, folder, engine, options, depends={"model": _checksum(model)}, overwrite=overwrite) as run:
-        return run.apply(fitted.sets)
+        return _with_videos(run.apply(fitted.sets), folder, video)
+
+
+def _with_videos(findings: Findings, folder: Path, options: VideoOptions | None) -> Findings:
+    if hosts.is_first():
+        write_outputs(folder, findings, options)
+    return findings
 
 
 def _checksum(path: str | os.PathLike[str]) -> str:

@@ -18,13 +18,15 @@ from jaxloc.run.model_file import ModelFile
 from jaxloc.run.writing import disk_errors
 
 _OVERLAYS = "overlays"
+VIDEOS = "video"
+"""Folder of the videos that are written."""
 PARTS = "parts"
 """Folder of a run's part files."""
 
 
 def places(out: str | os.PathLike[str]) -> list[Path]:
     """The folders that results are written to, in which no picture is looked for."""
-    return [Path(out), Path(out, _OVERLAYS), Path(out, PARTS)]
+    return [Path(out, name) for name in ("", _OVERLAYS, PARTS, VIDEOS)]
 
 
 def prepare(out: str | os.PathLike[str]) -> Path:

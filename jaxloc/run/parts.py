@@ -91,8 +91,8 @@ class Parts:
 
     def clean(self) -> None:
         """Drop what a kill left half written."""
-        results, overlays, parts = places(self.folder.parent)
-        for path in (*results.glob(_HALF), *overlays.rglob(_HALF), *parts.glob(_HALF)):
+        results, *below = places(self.folder.parent)
+        for path in (*results.glob(_HALF), *(half for folder in below for half in folder.rglob(_HALF))):
             path.unlink(missing_ok=True)
 
     def _all(self) -> Iterator[Path]:

@@ -26,6 +26,7 @@ from jaxloc import (
     scda,
     spoc,
     svm,
+    tracks,
     whitening,
 )
 
@@ -329,6 +330,10 @@ CASES = {
         lambda x, labels: svm.fit(x, labels, classes=CLUSTERS, iterations=5), lambda e: (e.samples(), e.labels())
     ),
     "svm.predict": Case(svm.predict, lambda e: (e.hyperplanes(), e.samples())),
+    "tracks.smooth": Case(
+        tracks.smooth,
+        lambda e: (np.sort(e.normal(NUMBER, 2, 2), 1).reshape(NUMBER, 4) * 50, e.rng.random(NUMBER) < 0.7),
+    ),
     "whitening.apply": Case(
         whitening.apply,
         lambda e: (whitening.Whitening(e.normal(CHANNELS), e.normal(CHANNELS, 3)), e.samples()),

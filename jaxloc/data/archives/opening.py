@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from jaxloc.data.archives.array_records import ArrayRecords
 from jaxloc.data.archives.parquet import Parquet
 from jaxloc.data.archives.tar import Tar
+from jaxloc.data.archives.video import Video
 from jaxloc.data.kinds import archive_kind
 from jaxloc.data.sources import Part
 from jaxloc.errors import UsageError
@@ -14,8 +15,12 @@ _KINDS: dict[str, Callable[[str], Part]] = {"tar": Tar, "parquet": Parquet, "arr
 _AT_ONCE = 8
 
 
-def open_archive(place: str) -> Part:
+def open_archive(place: str, *, every: int = 1) -> Part:
     """Index the pictures of one archive, local or remote.
+
+    Args:
+        place: the archive.
+        every: of a video, take only every N-th frame.
 
     Raises:
         UsageError: it is missing, truncated, damaged, compressed as a whole, or holds no picture.
@@ -26,10 +31,10 @@ def open_archive(place: str) -> Part:
             f"{place}: a compressed tar file cannot be read from the middle: unpack it, or write it again as .tar "
             "(pictures are compressed already)"
         )
-    return _KINDS[kind](place)
+    return Video(place, every=every) if kind == "video" else _KINDS[kind](place)
 
 
-def open_archives(places: Sequence[str]) -> list[Part]:
-    """Index several archives, a few at once, for remote ones answer slowly."""
+def open_archives(places: Sequence[str], *, every: int = 1) -> list[Part]:
+    """Index several archives, a few at once, for remote ones answer slowly; ``every`` as for ``open_archive``."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="jaxloc-index") as pool:
-        return list(pool.map(open_archive, places))
+        return list(pool.map(lambda place: open_archive(place, every=every), places))

@@ -1,0 +1,205 @@
+"""What was found in videos, over time: tracks, annotations with videos in them, and videos with the box drawn."""
+
+import dataclasses
+import itertools
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import overload
+
+import jax
+import numpy as np
+from PIL import Image
+
+from jaxloc import _interrupts, tracks
+from jaxloc.data import read_picture
+from jaxloc.data.archives import Video
+from jaxloc.data.kinds import archive_kind
+from jaxloc.errors import ImageError, UsageError
+from jaxloc.report import video
+from jaxloc.report.overlays import draw_overlay
+from jaxloc.report.records import Finding, Findings, StoredPictures
+from jaxloc.report.video import FORMATS, Clip, place_of
+from jaxloc.run.outputs import VIDEOS
+from jaxloc.run.writing import disk_errors
+
+ANNOTATIONS = "annotations_vid.json"
+"""The annotation file with videos in it."""
+
+_smooth = jax.jit(tracks.smooth, static_argnames=("window", "gap", "sigma"))
+_SHORTEST = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """What is made of videos.
+
+    Attributes:
+        kind: ``"mp4"``, ``"gif"``, or ``"none"`` to write no video.
+        smooth: smooth the boxes of each video over time: outliers go, short gaps are bridged.
+        gap: frames without a box that are bridged at most.
+        sigma: standard deviation of the smoothing, in frames.
+        heat: draw the heat map as well, where the job kept it.
+    """
+
+    kind: str = "mp4"
+    smooth: bool = False
+    gap: int = 5
+    sigma: float = 2.0
+    heat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in (*FORMATS, "none"):
+            raise UsageError(f"video must be one of {', '.join(FORMATS)}, none, not {self.kind!r}")
+        if self.gap < 0:
+            raise UsageError(f"frames to bridge must be 0 or more, not {self.gap}")
+        if not 0 <= self.sigma < math.inf:
+            raise UsageError(f"smoothing must be 0 frames or more, not {self.sigma}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Followed:
+    """One video: its frames, and the object's box in each."""
+
+    clip: Clip
+    source: Video
+    boxes: np.ndarray
+    outliers: np.ndarray
+
+    def refine(self, finding: Finding, number: int) -> Finding:
+        """What was found in a frame, with the box of the track."""
+        at = int(np.searchsorted(self.clip.frames, number))
+        x0, y0, x1, y1 = self.boxes[at].tolist()
+        box = None if math.isnan(x0) else (x0, y0, x1, y1)
+        if self.outliers[at]:
+            return dataclasses.replace(finding, box=box, found=False, score=0.0, mask=None, parts=())
+        return dataclasses.replace(finding, box=box)
+
+
+def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = None) -> list[Path]:
+    """Write ``annotations_vid.json`` and a video for each whose frames were looked at; nothing where there is none.
+
+    Args:
+        out: folder of the results.
+        findings: of a finished job; pictures that are no frames of a video are passed over.
+        options: what to make.
+
+    Returns:
+        the files written.
+
+    Raises:
+        UsageError: PyAV is missing, a video is not there any more, or the folder cannot be written.
+    """
+    options = options or VideoOptions()
+    followed = _follow(findings, options)
+    if not followed:
+        return []
+    view = dataclasses.replace(findings, pictures=_Frames(findings, followed))
+    names = _file_names([one.clip.name for one in followed.values()])
+    written = [out / ANNOTATIONS]
+    with disk_errors(out):
+        video.write_annotations(written[0], view, {place: one.clip for place, one in followed.items()})
+        if options.kind != "none":
+            shown = iter(view.pictures) if options.heat else view.light()
+            for place, frames in itertools.groupby(shown, lambda finding: place_of(finding)[0]):
+                one = followed[place]
+                written.append(out / VIDEOS / f"{names[one.clip.name]}.{options.kind}")
+                video.write_video(written[-1], _drawn(one, frames, options.heat))
+    return written
+
+
+def _is_frame(finding: Finding) -> bool:
+    place, hash_sign, number = str(finding.path).rpartition("#")
+    return bool(hash_sign) and number.isdecimal() and archive_kind(place) == "video"
+
+
+def _follow(findings: Findings, options: VideoOptions) -> dict[str, _Followed]:
+    """Each video by its place; of its frames only numbers and boxes are held."""
+    followed: dict[str, _Followed] = {}
+    frames = filter(_is_frame, findings.light())
+    for place, some in itertools.groupby(frames, lambda finding: place_of(finding)[0]):
+        first, *_ = known = [(finding.name, place_of(finding)[1], finding.box) for finding in some]
+        numbers = np.array([number for _, number, _ in known], np.int64)
+        boxes = np.array([box or (np.nan,) * 4 for _, _, box in known], np.float64)
+        source = Video(place)
+        rows, columns = source.image_size
+        name = first[0].rpartition("/")[0] or place.rpartition("/")[2]
+        seconds = np.array([float(source.time(number)) for number in numbers.tolist()])
+        clip = Clip(len(followed) + 1, name, columns, rows, float(source.rate), numbers, seconds)
+        outliers = np.zeros(len(numbers), bool)
+        if options.smooth:
+            boxes, outliers = _smoothed(numbers, boxes, (columns, rows), options)
+        followed[place] = _Followed(clip, source, boxes, outliers)
+    return followed
+
+
+def _smoothed(
+    numbers: np.ndarray, boxes: np.ndarray, size: tuple[int, int], options: VideoOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """The boxes of a track, and which were outliers; frames that could not be read count as time without a box."""
+    places = (numbers - numbers[0]) // (int(np.gcd.reduce(np.diff(numbers))) or 1)
+    length = int(places[-1]) + 1
+    shape = max(_SHORTEST, 1 << (length - 1).bit_length())  # a program for each power of two, not for each video
+    every, found = np.zeros((shape, 4), np.float32), np.zeros(shape, bool)
+    every[places], found[places] = np.nan_to_num(boxes), ~np.isnan(boxes[:, 0])
+    track = _smooth(every, found, length=length, gap=options.gap, sigma=options.sigma)
+    inside = np.clip(np.asarray(track.boxes, np.float64)[places], 0, np.array([*size, *size]))
+    return inside, np.asarray(track.outliers)[places]
+
+
+class _Frames(StoredPictures):
+    """The frames of the videos among a job's pictures, with the boxes of their tracks."""
+
+    def __init__(self, findings: Findings, followed: Mapping[str, _Followed]) -> None:
+        self._findings, self._followed = findings, followed
+
+    def __len__(self) -> int:
+        return sum(len(one.boxes) for one in self._followed.values())
+
+    def __iter__(self) -> Iterator[Finding]:
+        return self._of(iter(self._findings.pictures))
+
+    def light(self) -> Iterator[Finding]:
+        """Each frame in order, without what is heavy."""
+        return self._of(self._findings.light())
+
+    def categories(self) -> set[str]:
+        """The names of the image sets that have frames."""
+        return {finding.category for finding in self.light()}
+
+    @overload
+    def __getitem__(self, index: int) -> Finding: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Finding]: ...
+    def __getitem__(self, index: int | slice) -> Finding | list[Finding]:
+        return list(self)[index]
+
+    def _of(self, findings: Iterator[Finding]) -> Iterator[Finding]:
+        for finding in filter(_is_frame, findings):
+            place, number = place_of(finding)
+            yield self._followed[place].refine(finding, number)
+
+
+def _drawn(one: _Followed, frames: Iterator[Finding], heat: bool) -> Iterator[tuple[Fraction, Image.Image]]:
+    start = one.source.time(int(one.clip.frames[0]))
+    for finding in frames:
+        _interrupts.check()
+        _, number = place_of(finding)
+        try:
+            image = Image.fromarray(read_picture(one.source.path(number)).pixels)
+        except ImageError:
+            continue  # it was read before; its box is in the annotations all the same
+        yield (
+            one.source.time(number) - start,
+            draw_overlay(image, finding if heat else dataclasses.replace(finding, heat=None)),
+        )
+
+
+def _file_names(names: Sequence[str]) -> dict[str, str]:
+    """The videos' names without their extensions; of those that would be the same, the whole name."""
+    stems = {name: os.path.splitext(name)[0] for name in names}
+    counts = Counter(stems.values())
+    return {name: stem if counts[stem] == 1 else name for name, stem in stems.items()}
