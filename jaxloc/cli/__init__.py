@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxloc import __version__
-from jaxloc.cli import datasets, evaluation, export, galleries, localization, recognition, retrieval, weights
+from jaxloc.cli import cleaning, datasets, evaluation, export, galleries, localization, recognition, retrieval, weights
 from jaxloc.cli.messages import say
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ for command in (
     recognition.finetune,
     evaluation.evaluate,
     export.export,
+    cleaning.clean,
     datasets.datasets,
     localization.demo,
 ):

@@ -1,0 +1,126 @@
+"""How well ``jaxloc clean`` finds the noise in a collection: noise mixed in at known shares, and what is kept.
+
+    python benchmarks/cleaning.py DATA [--shares 10 20 30] [--classes aeroplane] [--max-side 224] [--rounds 1 2]
+
+DATA is a folder with a sub-folder of photographs for each class and an ``annotations.json`` (COCO). To the photographs
+of a class so many of other classes are linked that they make up the share, chosen by the seed among those without a
+box of the class. For each class, share and rule: the area under the ROC curve of the noise score (which a second round
+of fitting makes depend on the rule), the threshold, which share of the kept photographs is of the class (precision),
+and which share of those of the class is kept (recall). Near-duplicates are not looked for.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxloc.metrics import roc_auc
+from jaxloc.report.decisions import Decisions
+from jaxloc.run import Options
+from jaxloc.run.cleaning import CleaningOptions, clean
+from jaxloc.run.summary import table
+
+RULES: tuple[float | str, ...] = (0.0, 0.1, "knee")
+NOISE = "noise-"
+
+
+def main() -> None:
+    """Clean a noisy collection for each share and number of rounds, and print a table of each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--shares", type=int, nargs="+", default=[10, 20, 30], help="of noise, in per cent")
+    parser.add_argument("--classes", nargs="+", help="[default: all]")
+    parser.add_argument("--max-side", type=int, default=800, help="as of the command")
+    parser.add_argument("--rounds", type=int, nargs="+", default=[1], help="as of the command")
+    parser.add_argument("--seed", type=int, default=0, help="decides which photographs are the noise")
+    arguments = parser.parse_args()
+    truth = read_truth(arguments.data)
+    classes = arguments.classes or sorted(truth)
+    with tempfile.TemporaryDirectory() as scratch:
+        for share in arguments.shares:
+            web = Path(scratch) / f"web-{share}"
+            for number, name in enumerate(sorted(truth)):
+                if name in classes:
+                    rng = np.random.default_rng([arguments.seed, share, number])
+                    link(arguments.data, truth, name, share, web / name, rng)
+            for rounds in arguments.rounds:
+                start = time.perf_counter()
+                out = Path(scratch) / f"out-{share}"
+                print(measure(web, out, classes, share, rounds, arguments.max_side))
+                print(f"{rounds} of fitting: {time.perf_counter() - start:.0f} s\n", flush=True)
+
+
+def read_truth(data: Path) -> dict[str, dict[str, set[str]]]:
+    """By class the names of its photographs, each with the classes it has boxes of."""
+    coco = json.loads((data / "annotations.json").read_text())
+    categories = {entry["id"]: entry["name"] for entry in coco["categories"]}
+    boxes: dict[int, set[str]] = {}
+    for entry in coco["annotations"]:
+        boxes.setdefault(entry["image_id"], set()).add(categories[entry["category_id"]])
+    truth: dict[str, dict[str, set[str]]] = {}
+    for image in coco["images"]:
+        truth.setdefault(image["file_name"].split("/")[0], {})[image["file_name"]] = boxes.get(image["id"], set())
+    return truth
+
+
+def link(
+    data: Path, truth: dict[str, dict[str, set[str]]], name: str, share: int, folder: Path, rng: np.random.Generator
+) -> None:
+    """Link the photographs of a class, and noise of the share, into a folder."""
+    folder.mkdir(parents=True)
+    own = sorted(truth[name])
+    others = sorted(file for other in truth if other != name for file, held in truth[other].items() if name not in held)
+    number = round(len(own) * share / (100 - share))
+    noise = [others[place] for place in sorted(rng.choice(len(others), number, replace=False))]
+    for file in (*own, *noise):
+        prefix = "" if file in truth[name] else NOISE
+        (folder / f"{prefix}{file.replace('/', '-')}").symlink_to((data / file).resolve())
+
+
+def measure(web: Path, out: Path, classes: Sequence[str], share: int, rounds: int, max_side: int) -> str:
+    """The table of one collection."""
+    cleaned = {}
+    for rule in RULES:
+        options = CleaningOptions(
+            noise=rule, duplicates=None, rounds=rounds, review_limit=0, job=Options(max_side=max_side)
+        )
+        cleaned[rule] = clean(web, out, options).decisions
+    rows: list[list[object]] = []
+    figures = []
+    for name in classes:
+        numbers = np.array([value for rule in RULES for value in measured(cleaned[rule], name)])
+        figures.append(numbers)
+        pictures = [item for item in cleaned[RULES[0]].items if item.category == name]
+        noise = sum(is_noise(item.name) for item in pictures)
+        rows.append([f"{name} {share} %", len(pictures), noise, *map("{:.3f}".format, numbers)])
+    if len(classes) > 1:
+        rows.append([f"mean {share} %", "–", "–", *map("{:.3f}".format, np.mean(figures, axis=0))])
+    heads = [text for rule in RULES for text in ("AUC", f"t({rule})", "precision", "recall")]
+    return table(["class", "photos", "noise", *heads], rows)
+
+
+def is_noise(name: str) -> bool:
+    """Whether a photograph was mixed in."""
+    return name.rpartition("/")[2].startswith(NOISE)
+
+
+def measured(decisions: Decisions, name: str) -> tuple[float, float, float, float]:
+    """Area under the noise score's ROC curve, threshold, and precision and recall of what is kept, of a class."""
+    own = [item for item in decisions.items if item.category == name]
+    holds = [not is_noise(item.name) for item in own]
+    right = sum(item.keep and held for item, held in zip(own, holds, strict=True))
+    threshold = decisions.thresholds[name].value
+    return (
+        float(roc_auc([item.noise_score for item in own], holds)),
+        float("nan") if threshold is None else threshold,
+        right / max(1, sum(item.keep for item in own)),
+        right / sum(holds),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Which pictures of a collection are kept and why: the one input of the file of decisions and of the page to review."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jaxloc._files import write_parts
+
+FORMAT = "jaxloc-decisions-1"
+"""What a file of decisions says of itself: the whole one, and the changes that the page to review hands out."""
+
+KEPT, NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW = (
+    "kept",
+    "noise",
+    "duplicate",
+    "contradiction",
+    "broken",
+    "too few",
+)
+UNUSABLE = (BROKEN, TOO_FEW)
+"""What no person can decide otherwise: there is nothing to keep, or nothing was looked for."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """One picture, and whether it is kept.
+
+    Attributes:
+        name: path relative to what the user pointed at, with forward slashes.
+        category: its class.
+        keep: whether it goes into the data set.
+        why: what the rules say: ``"kept"``, ``"noise"``, ``"duplicate"``, ``"contradiction"`` (nearly the same picture
+            stands in another class), ``"broken"`` or ``"too few"`` (of its class, to look for anything).
+        reason: the same in words.
+        by_hand: a person decided, whatever the rules say.
+        width: of the picture as displayed, in pixels; 0 where it could not be read.
+        height: likewise.
+        box: ``x0, y0, x1, y1`` in pixels, half-open; ``None`` where nothing was found.
+        score: in [0, 1), how far the object stands out.
+        noise_score: share of cells with a positive indicator; ``None`` where it was not computed.
+        other: name of the picture that it repeats or contradicts.
+        bits: in how many bits the hashes of the two differ.
+        doubt: how little would have changed the rules' mind, the least first; see ``jaxloc.run.cleaning.rules``.
+    """
+
+    name: str
+    category: str
+    keep: bool
+    why: str
+    reason: str
+    by_hand: bool = False
+    width: int = 0
+    height: int = 0
+    box: tuple[float, float, float, float] | None = None
+    score: float = 0.0
+    noise_score: float | None = None
+    other: str | None = None
+    bits: int | None = None
+    doubt: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Threshold:
+    """Where the noise of a class ends.
+
+    Attributes:
+        value: pictures whose noise score is at or below it are noise; ``None`` where no picture was looked at.
+        rule: how it was chosen, in words.
+    """
+
+    value: float | None
+    rule: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Decisions:
+    """What was decided of a whole collection.
+
+    Attributes:
+        title: what was looked at, for a heading.
+        pictures: number of the pictures, and a digest of their names, classes and sizes in bytes.
+        settings: what the decisions depend on, printable, in a fixed order.
+        thresholds: by class, in order of name.
+        items: by class, and in it in the order of the collection.
+        warnings: what the user should know first.
+    """
+
+    title: str
+    pictures: Mapping[str, Any]
+    settings: Mapping[str, str]
+    thresholds: Mapping[str, Threshold]
+    items: Sequence[Decision]
+    warnings: Sequence[str] = ()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """For each class the number of pictures, of those that each rule dropped, decided by hand, and kept."""
+        keys = ("pictures", NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW, "by hand", KEPT)
+        counts = {category: dict.fromkeys(keys, 0) for category in self.thresholds}
+        for item in self.items:
+            own = counts[item.category]
+            own["pictures"] += 1
+            own["by hand"] += item.by_hand
+            own[KEPT] += item.keep
+            if item.why != KEPT:
+                own[item.why] += 1
+        return counts
+
+
+def write(path: str | os.PathLike[str], decisions: Decisions) -> None:
+    """Write the file of decisions in one step: the same bytes for the same decisions, a line for each picture."""
+    write_parts(path, _parts(decisions))
+
+
+def _parts(decisions: Decisions) -> Iterator[str]:
+    head = {
+        "format": FORMAT,
+        "pictures": dict(decisions.pictures),
+        "settings": dict(decisions.settings),
+        "warnings": list(decisions.warnings),
+    }
+    yield json.dumps(head, indent=1).removesuffix("\n}")
+    counts = decisions.counts()
+    yield from _lines(
+        "classes",
+        (
+            {"class": name, **counts[name], "threshold": threshold.value, "rule": threshold.rule}
+            for name, threshold in decisions.thresholds.items()
+        ),
+    )
+    yield from _lines("decisions", map(_entry, decisions.items))
+    yield "\n}\n"
+
+
+def _entry(item: Decision) -> dict[str, Any]:
+    values = dataclasses.asdict(item)
+    return {"name": values.pop("name"), "class": values.pop("category"), **values}
+
+
+def _lines(name: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    before, end = "\n  ", "]"
+    yield f',\n "{name}": ['
+    for entry in entries:
+        yield before + json.dumps(entry)
+        before, end = ",\n  ", "\n ]"
+    yield end

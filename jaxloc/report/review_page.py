@@ -1,0 +1,165 @@
+"""A page on which a person looks at what was kept and dropped, decides otherwise, and takes the decisions along.
+
+One file without a network, like every page here. It shows so many pictures at most, the most doubtful first; the file
+of decisions beside it holds all. What it hands out is a file of the same format with the pictures decided by hand.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from jaxloc.report import elements
+from jaxloc.report.decisions import FORMAT, UNUSABLE, Decision, Decisions
+from jaxloc.report.records import Skipped
+from jaxloc.report.text import displayable
+
+_ROWS = 1000
+"""Rows of the table of classes, and of the unusable pictures, at most."""
+_REST = "; decisions.json holds all."
+_HEADINGS = {
+    "pictures": "Pictures",
+    "noise": "Noise",
+    "duplicate": "Duplicates",
+    "contradiction": "Contradictions",
+    "broken": "Broken",
+    "too few": "Too few",
+}
+
+
+def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:
+    """The numbers of the pictures to show, in order: the most doubtful, each with the picture it repeats.
+
+    Pictures decided by hand come first of all; those that could not be used are not shown.
+
+    Args:
+        items: all decisions.
+        limit: pictures at most.
+
+    Raises:
+        ValueError: ``limit`` is negative.
+    """
+    if limit < 0:
+        raise ValueError(f"limit must be 0 or more, got {limit}")
+    numbers = {item.name: number for number, item in enumerate(items)}
+    usable = [number for number, item in enumerate(items) if item.why not in UNUSABLE]
+    usable.sort(key=lambda number: (not items[number].by_hand, items[number].doubt or 0.0, number))
+    shown: set[int] = set()
+    for number in usable:
+        other = items[number].other
+        wanted = {number} if other is None else {number, numbers[other]}
+        if len(shown | wanted) <= limit:
+            shown |= wanted
+        elif len(shown) == limit:
+            break
+    return sorted(shown)
+
+
+def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapping[int, bytes]) -> str:
+    """The page's text: counts of each class, then a card for each picture shown, to decide by pointer or key.
+
+    Args:
+        decisions: on every picture.
+        shown: numbers of those to show, from ``choose_shown``.
+        thumbnails: JPEGs by number.
+    """
+    classes = list(decisions.thresholds)
+    counts = decisions.counts()
+    usable = [item for item in decisions.items if item.why not in UNUSABLE]
+    unusable = [Skipped(item.name, item.category, item.reason) for item in decisions.items if item.why in UNUSABLE]
+    kept = sum(item.keep for item in decisions.items)
+    headings = {key: text for key, text in _HEADINGS.items() if any(own[key] for own in counts.values())}
+    return elements.page(
+        "review",
+        title=f"Review of {decisions.title}",
+        lead=(
+            f"{elements.counted(len(decisions.items), 'picture')} in {len(classes):,} "
+            f"{'class' if len(classes) == 1 else 'classes'}. Look at the doubtful ones, decide otherwise where the "
+            "rules are wrong, and take your decisions along."
+        ),
+        warnings=decisions.warnings,
+        tiles={
+            "Kept": f"{kept:,}",
+            "Dropped": f"{len(decisions.items) - kept:,}",
+            "Changed by hand": f"{sum(item.by_hand for item in decisions.items):,}",
+        },
+        tables=_class_table(decisions, counts, headings) + "\n" + elements.settings(decisions.settings),
+        noscript="Reviewing needs JavaScript. decisions.json, beside this page, holds every picture with what was "
+        "decided and why; edit its keep values and give it to jaxloc clean --decisions.",
+        limit_note=elements.limit_note(len(shown), len(usable), "picture", f", the most doubtful{_REST}"),
+        toggles=elements.toggle("box", "Box", key="b", checked=True),
+        skipped=elements.skipped(unusable, classes, limit=_ROWS, rest=_REST),
+        reading=_reading(),
+        data=_data(decisions, classes, shown, thumbnails),
+    )
+
+
+def _class_table(decisions: Decisions, counts: Mapping[str, Mapping[str, int]], headings: Mapping[str, str]) -> str:
+    rows = []
+    for number, (name, threshold) in enumerate(list(decisions.thresholds.items())[:_ROWS]):
+        value = "–" if threshold.value is None else f"{100 * threshold.value:.1f} %"
+        cells = [f"{counts[name][key]:,}" for key in headings]
+        kept = f'<span data-kept="{number}">{counts[name]["kept"]:,}</span>'
+        rows.append(elements.group_row(number, name, [*cells, kept, f"{value} ({elements.escape(threshold.rule)})"]))
+    summary = "Classes" if len(counts) <= _ROWS else f"Classes: the first {_ROWS:,} of {len(counts):,} by name"
+    return elements.details(
+        summary, "groups", ["Class", *headings.values(), "Kept", "Noise threshold"], rows, opened=True
+    )
+
+
+def _reading() -> list[str]:
+    return [
+        "<b>Noise</b>: share of the picture's cells with a positive indicator, small where the object of the class is "
+        "absent. At or below the threshold of its class, a picture is dropped.",
+        "<b>Duplicate</b>: nearly the same as a kept picture of the class; the larger one is kept, of equally large "
+        "ones the first by name.",
+        "<b>Contradiction</b>: nearly the same picture stands in another class as well. All of them are dropped until "
+        "you keep the one whose class is right.",
+        "<b>Most doubtful</b>: least would have changed the rules' mind: the noise score lies next to the threshold, "
+        "the hashes differ in nearly too many bits, or the classes contradict each other.",
+        "<b>Keys</b>: K keeps the picture, D drops it, U takes the last decision back; arrow keys go to the next "
+        "picture, Enter enlarges it. What you decide stays in this window until you download it; then run "
+        "<code>jaxloc clean … --decisions decisions-by-hand.json</code>.",
+    ]
+
+
+def _data(decisions: Decisions, classes: Sequence[str], shown: Collection[int], thumbnails: Mapping[int, bytes]) -> str:
+    """What review.js shows, and what it needs to write a file of decisions."""
+    groups = {name: number for number, name in enumerate(classes)}
+    places = {decisions.items[number].name: place for place, number in enumerate(shown)}
+    seen = set(shown)
+    hidden = [
+        {"name": item.name, "class": item.category, "keep": item.keep}
+        for number, item in enumerate(decisions.items)
+        if item.by_hand and number not in seen
+    ]
+    return elements.safe_json(
+        file=[{"format": FORMAT, "pictures": dict(decisions.pictures)}],
+        hidden=hidden,
+        sets=map(displayable, classes),
+        names=classes,
+        thresholds=[threshold.value for threshold in decisions.thresholds.values()],
+        totals=[[own["kept"], own["pictures"] - own["kept"]] for own in decisions.counts().values()],
+        pictures=(_picture(decisions.items[number], groups, places, thumbnails.get(number)) for number in shown),
+    )
+
+
+def _picture(
+    item: Decision, groups: Mapping[str, int], places: Mapping[str, int], thumbnail: bytes | None
+) -> dict[str, Any]:
+    return {
+        "name": displayable(item.name),
+        "key": item.name,
+        "set": groups[item.category],
+        "width": item.width,
+        "height": item.height,
+        "box": elements.edges(item.box),
+        "score": elements.number(item.score),
+        "noise": None if item.noise_score is None else elements.number(item.noise_score),
+        "keep": item.keep,
+        "rule": item.why == "kept",
+        "why": item.why,
+        "reason": displayable(item.reason),
+        "other": None if item.other is None else places.get(item.other),
+        "bits": item.bits,
+        "doubt": item.doubt,
+        "thumbnail": None if thumbnail is None else elements.base64_text(thumbnail),
+    }

@@ -1,0 +1,160 @@
+"""Clean a collection: co-localise each class, decide what is kept, and write decisions, page and data set."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxloc._files import write_text
+from jaxloc.data import ImageSet, find_sets
+from jaxloc.data.annotations import Annotated, Annotation, Annotations
+from jaxloc.data.remote import is_remote
+from jaxloc.errors import UsageError
+from jaxloc.report import decisions, review_page
+from jaxloc.report.decisions import Decision, Decisions
+from jaxloc.report.records import Findings
+from jaxloc.run import outputs
+from jaxloc.run.cleaning import rounds, rules
+from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions
+from jaxloc.run.cleaning.hashing import hash_pictures
+from jaxloc.run.cleaning.options import CleaningOptions
+from jaxloc.run.cleaning.thumbnails import make_thumbnails
+from jaxloc.run.export import Exported, ExportOptions, export
+from jaxloc.run.options import workers_of
+from jaxloc.run.parts import describe_pictures
+from jaxloc.run.plan import Pictures
+from jaxloc.run.writing import disk_errors, locked
+
+WORK = "work"
+"""Folder of what a later run takes up: the co-localisation, and hashes."""
+DATASET = "dataset"
+"""Folder of the data set."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cleaned:
+    """What cleaning did.
+
+    Attributes:
+        decisions: on every picture.
+        exported: the data set that was written.
+        folder: where all the results are.
+    """
+
+    decisions: Decisions
+    exported: Exported
+    folder: Path
+
+
+def clean(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    options: CleaningOptions | None = None,
+    *,
+    per_label: bool = False,
+    by_hand: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Cleaned:
+    """Turn a collection with a folder for each class into a data set without noise and duplicates, with boxes.
+
+    A run that was killed goes on where it was when it is called again, and ends with the same bytes. Called again
+    with other thresholds or with decisions by hand, it computes nothing of the network again.
+
+    Args:
+        source: a folder, archive or data set that ``jaxloc.data.find_sets`` takes.
+        out: folder for ``decisions.json``, ``review.html``, ``dataset/`` and ``work/``.
+        options: what to do; ``CleaningOptions()`` by default.
+        per_label: classes are the labels, not the sub-folders.
+        by_hand: a file of decisions that stand above the rules.
+        overwrite: start over where ``out`` holds another run.
+
+    Raises:
+        JaxlocError: nothing could be done; the message says why and names the cure.
+    """
+    options = options or CleaningOptions()
+    _check_apart(source, out)
+    folder = outputs.prepare(out)
+    work = folder / WORK
+    sets = find_sets([source], per_folder=not per_label, per_label=per_label, exclude=outputs.places(work))
+    pictures = Pictures(sets)
+    identity = describe_pictures(pictures)
+    decided = {} if by_hand is None else read_decisions(by_hand, identity)
+    with locked(folder), disk_errors(folder):
+        hashes: list[int | None] = []
+        job = dataclasses.replace(options.job, noise_threshold=0.0, report_limit=0, overlays=False)
+        found = rounds.first(source, work, job, per_label=per_label, overwrite=overwrite)
+        if options.duplicates is not None:
+            hashes = hash_pictures(pictures, work, digest=identity["digest"], workers=workers_of(options.job))
+        result = _decide(found, sets, hashes, options)
+        for _ in range(1, options.rounds):
+            found = rounds.further(found, result.items, sets, work, job, overwrite=overwrite)
+            result = _decide(found, sets, hashes, options)
+        result = dataclasses.replace(
+            result,
+            pictures=identity,
+            items=apply_decisions(result.items, decided, str(by_hand)),
+        )
+        shown = review_page.choose_shown(result.items, options.review_limit)
+        thumbnails = make_thumbnails(pictures, shown, workers=workers_of(options.job))
+        decisions.write(folder / "decisions.json", result)
+        write_text(folder / "review.html", review_page.render_review(result, shown, thumbnails))
+        if not any(item.keep for item in result.items):
+            raise UsageError(
+                f"{source}: no picture is kept: look at {folder / 'review.html'}, and choose a lower --noise or decide "
+                "by hand"
+            )
+        exported = export(
+            _kept(result.items, pictures),
+            folder / DATASET,
+            options.format,
+            ExportOptions(overwrite=True),
+        )
+    return Cleaned(result, exported, folder)
+
+
+def _check_apart(source: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
+    """Results inside the collection would be taken for a class of it."""
+    place = os.fspath(source)
+    if not is_remote(place) and Path(place).is_dir() and Path(out).resolve().is_relative_to(Path(place).resolve()):
+        raise UsageError(f"{out}: lies inside {place}, where it would become a class: choose another --out")
+
+
+def _decide(
+    found: Findings, sets: Sequence[ImageSet], hashes: Sequence[int | None], options: CleaningOptions
+) -> Decisions:
+    """What the rules say of every picture, in the order of the collection."""
+    thresholds = rules.choose_thresholds(found.light(), [images.name for images in sets], options.noise)
+    by_picture = {
+        (item.category, item.name): rules.judge_noise(item, thresholds[item.category]) for item in found.light()
+    }
+    by_picture |= {(item.category, item.name): rules.judge_skipped(item) for item in found.skipped}
+    order = [(images.name, source.name) for images in sets for source in images.sources]
+    items: Sequence[Decision] = [by_picture[key] for key in order]
+    if options.duplicates is not None:
+        items = rules.judge_duplicates(items, dict(zip(order, hashes, strict=True)), options.duplicates)
+    settings = dict(found.settings)
+    del settings["noise threshold"]
+    settings |= {
+        "noise": str(options.noise),
+        "duplicates": "not looked for" if options.duplicates is None else f"up to {options.duplicates} bits of 64",
+        "rounds": str(options.rounds),
+    }
+    return Decisions(found.title, {}, settings, thresholds, items, found.warnings)
+
+
+def _kept(items: Sequence[Decision], pictures: Pictures) -> Annotations:
+    """The kept pictures with their boxes."""
+    images = {
+        item.name: Annotated(
+            name=item.name,
+            category=item.category,
+            annotations=() if item.box is None else (Annotation(item.category, item.box, score=item.score),),
+            width=item.width,
+            height=item.height,
+            noise_score=item.noise_score,
+            path=source.path,
+        )
+        for item, source in zip(items, pictures, strict=True)
+        if item.keep
+    }
+    return Annotations(images)

@@ -1,0 +1,76 @@
+"""The perceptual hashes of a collection, kept shard by shard, so that a kill costs no finished shard."""
+
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from jaxloc import _interrupts
+from jaxloc._files import write_safetensors
+from jaxloc.data import Source, read_picture
+from jaxloc.data.ahead import read_ahead
+from jaxloc.data.duplicates import perceptual_hash
+from jaxloc.errors import ImageError
+from jaxloc.run.plan import Pictures
+from jaxloc.run.progress import progress
+
+SHARD = 1024
+"""Pictures whose hashes are written together."""
+
+_SHORTER_SIDE = 128
+"""Pictures are decoded no larger than that, which is four times what the hash looks at."""
+
+
+def hash_pictures(pictures: Pictures, folder: Path, *, digest: str, workers: int) -> list[int | None]:
+    """The hash of each picture, by its number; ``None`` for those that cannot be read.
+
+    Args:
+        pictures: the collection.
+        folder: where shards are kept.
+        digest: says which collection it is; shards of another one are done again.
+        workers: threads that decode.
+    """
+    hashes: list[int | None] = []
+    with progress("hashing", len(pictures)) as shown:
+        for start in range(0, len(pictures), SHARD):
+            numbers = range(start, min(start + SHARD, len(pictures)))
+            path = folder / f"hashes-{start // SHARD:05d}.safetensors"
+            kept = _read(path, digest, len(numbers))
+            if kept is None:
+                kept = []
+                for one in read_ahead(_hash, map(pictures.__getitem__, numbers), workers=workers, ahead=2 * workers):
+                    _interrupts.check()
+                    kept.append(one)
+                    shown.update()
+                _write(path, digest, kept)
+            else:
+                shown.update(len(kept))
+            hashes += kept
+    return hashes
+
+
+def _hash(source: Source) -> int | None:
+    try:
+        return perceptual_hash(read_picture(source.path, shorter_side=_SHORTER_SIDE).pixels)
+    except ImageError:
+        return None
+
+
+def _write(path: Path, digest: str, hashes: list[int | None]) -> None:
+    values = np.array([one or 0 for one in hashes], np.uint64)
+    known = np.array([one is not None for one in hashes], np.uint8)
+    write_safetensors(path, {"hashes": values, "known": known}, {"pictures": digest})
+
+
+def _read(path: Path, digest: str, number: int) -> list[int | None] | None:
+    """What a shard holds; ``None`` if it is missing, damaged or of other pictures."""
+    try:
+        with safe_open(path, "numpy") as file:
+            if file.metadata() != {"pictures": digest}:
+                return None
+            hashes, known = file.get_tensor("hashes"), file.get_tensor("known")
+    except (OSError, SafetensorError):
+        return None
+    if len(hashes) != number or len(known) != number:
+        return None
+    return [one if there else None for one, there in zip(hashes.tolist(), known.tolist(), strict=True)]

@@ -1,0 +1,49 @@
+"""What cleaning is asked to do, checked once."""
+
+import dataclasses
+import math
+from typing import Literal, get_args
+
+from jaxloc.data.duplicates import MOST_BITS
+from jaxloc.errors import UsageError
+from jaxloc.run.options import Options
+
+KNEE: Literal["knee"] = "knee"
+Format = Literal["coco", "voc", "yolo", "tfds", "parquet"]
+"""What a data set can be written as; see ``jaxloc.run.export``."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CleaningOptions:
+    """Everything cleaning can be told, with its defaults.
+
+    Attributes:
+        noise: pictures of which this share of cells or less is positive are noise (the paper tells 0 and 0.1), or
+            ``"knee"`` to look for it in the scores of each class.
+        duplicates: pictures whose hashes differ in at most so many bits are the same; ``None`` looks for none.
+        format: of the data set.
+        rounds: how often DDT is fitted: each further time on what the time before has kept.
+        review_limit: pictures on the page to review at most, the most doubtful first.
+        job: how DDT is run. Its noise threshold and its report are not used.
+    """
+
+    noise: float | Literal["knee"] = 0.1
+    duplicates: int | None = 4
+    format: Format = "coco"
+    rounds: int = 1
+    review_limit: int = 2000
+    job: Options = dataclasses.field(default_factory=Options)
+
+    def __post_init__(self) -> None:
+        if self.noise != KNEE and not (math.isfinite(self.noise) and 0 <= self.noise < 1):
+            raise UsageError(f"noise must be a share of cells, from 0 to below 1, or {KNEE}, not {self.noise}")
+        if self.duplicates is not None and not 0 <= self.duplicates <= MOST_BITS:
+            raise UsageError(f"duplicates must be from 0 to {MOST_BITS} bits, or none, not {self.duplicates}")
+        if self.format not in get_args(Format):
+            raise UsageError(f"format must be one of {', '.join(get_args(Format))}, not {self.format!r}")
+        if self.rounds < 1:
+            raise UsageError(f"rounds must be at least 1, not {self.rounds}")
+        if self.review_limit < 0:
+            raise UsageError(f"the review limit must be 0 or more, not {self.review_limit}")
+        if self.job.method == "scda":
+            raise UsageError("scda looks at each picture alone and knows no noise: clean with ddt or ddt+")

@@ -1,0 +1,82 @@
+"""DDT over a collection; and again, fitted on what is kept, so that noise no longer pulls at the components."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxloc.data import ImageSet, Source
+from jaxloc.report.decisions import Decision
+from jaxloc.report.records import Findings
+from jaxloc.run import model_file, outputs
+from jaxloc.run.batch_run import BatchRun
+from jaxloc.run.fit import MINIMUM_SET
+from jaxloc.run.jobs import colocalize
+from jaxloc.run.localizer import Localizer
+from jaxloc.run.options import Options
+
+
+def first(source: str | os.PathLike[str], work: Path, job: Options, *, per_label: bool, overwrite: bool) -> Findings:
+    """Co-localise every class of the collection."""
+    return colocalize([source], work, job, per_folder=not per_label, per_label=per_label, overwrite=overwrite)
+
+
+def further(
+    before: Findings,
+    items: Sequence[Decision],
+    sets: Sequence[ImageSet],
+    work: Path,
+    job: Options,
+    *,
+    overwrite: bool,
+) -> Findings:
+    """Fit each class on its kept pictures, and look at all its pictures again.
+
+    A class of which too few are kept stays as the round before found it.
+
+    Args:
+        before: what that round found.
+        items: what was decided by it, in the order of the collection.
+        sets: the collection.
+        work: folder of rounds; what was kept names the one of this round.
+        job: how DDT is run.
+        overwrite: start over where the folder holds another run.
+    """
+    kept, whole = [], []
+    start = 0
+    for images in sets:
+        numbers = np.flatnonzero([item.keep for item in items[start : start + len(images.sources)]])
+        start += len(images.sources)
+        if len(numbers) >= MINIMUM_SET:
+            kept.append(ImageSet(images.name, _take(images.sources, numbers)))
+            whole.append(images)
+    if not kept:
+        return before
+    names = "\0".join(source.name for images in kept for source in images.sources)
+    work = work / f"kept-{hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+    engine = Localizer(job)
+    fitting, looking = outputs.prepare(work / "fit"), outputs.prepare(work / "all")
+    with BatchRun(kept, fitting, engine, job, overwrite=overwrite) as run:
+        warnings = run.colocalize({}).warnings
+    fitted = model_file.load(fitting / "model.safetensors")
+    depends = {"model": hashlib.sha256((fitting / "model.safetensors").read_bytes()).hexdigest()}
+    with BatchRun(whole, looking, engine, job, depends=depends, overwrite=overwrite) as run:
+        after = run.apply(fitted.sets)
+    done = {images.name for images in whole}
+    return dataclasses.replace(
+        after,
+        title=before.title,
+        pictures=sorted(
+            [*after.light(), *(item for item in before.light() if item.category not in done)],
+            key=lambda item: item.category,
+        ),
+        skipped=[*after.skipped, *(item for item in before.skipped if item.category not in done)],
+        warnings=warnings,
+    )
+
+
+def _take(sources: Sequence[Source], numbers: np.ndarray) -> Sequence[Source]:
+    return [sources[number] for number in numbers.tolist()]

@@ -1,0 +1,141 @@
+"""Decide which pictures of a collection are kept: by their noise, and by what they repeat or contradict.
+
+1. A picture is noise if the share of its cells with a positive indicator is at or below the class's threshold: 0 or
+   0.1 (X.-S. Wei et al., "Unsupervised object discovery and co-localization by deep descriptor transforming", Pattern
+   Recognition 2019, section 4.6.1), or where the knee of the class's scores lies. A class without a knee falls back
+   to 0.
+2. Of the pictures that are left, those that nearly repeat each other form a group around the largest of them (of
+   equally large ones the first by name). All in one class: that one is kept, the others are duplicates. In several
+   classes: at least one label is wrong and nothing here tells which, so all of the group are dropped as contradictions
+   until a person decides. A picture that is noise in one class and not in another contradicts nothing.
+
+A decision's doubt is how far the picture was from another one: the noise score from the threshold, or, of a duplicate,
+the bits to the limit as a share of all; 0 for a contradiction.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from jaxloc.data.duplicates import BITS, group_duplicates
+from jaxloc.report.decisions import BROKEN, CONTRADICTION, DUPLICATE, KEPT, NOISE, TOO_FEW, Decision, Threshold
+from jaxloc.report.records import Finding, Skipped
+from jaxloc.run import locate
+from jaxloc.run.cleaning.knee import find_knee
+from jaxloc.run.cleaning.options import KNEE
+
+
+def choose_thresholds(findings: Iterable[Finding], classes: Iterable[str], noise: float | str) -> dict[str, Threshold]:
+    """Where the noise of each class ends.
+
+    Args:
+        findings: of all pictures.
+        classes: their names.
+        noise: the threshold, or ``"knee"``.
+    """
+    scores: dict[str, list[float]] = {name: [] for name in classes}
+    for finding in findings:
+        scores[finding.category].append(finding.noise_score or 0.0)
+    return {name: _threshold(own, noise) for name, own in scores.items()}
+
+
+def _threshold(scores: Sequence[float], noise: float | str) -> Threshold:
+    if not scores:
+        return Threshold(None, "no picture was looked at")
+    if noise != KNEE:
+        return Threshold(float(noise), "given")
+    knee = find_knee(np.array(scores))
+    return Threshold(0.0, "no knee, so 0") if knee is None else Threshold(knee, "knee")
+
+
+def judge_noise(finding: Finding, threshold: Threshold) -> Decision:
+    """Kept or noise, of a picture alone."""
+    limit, score = threshold.value or 0.0, finding.noise_score or 0.0
+    noisy = bool(np.float32(score) <= np.float32(limit))
+    share, bound = f"{100 * score:.1f} %", f"{100 * limit:.1f} %"
+    reason = f"{share} of its cells are positive, " + (
+        f"at or below the threshold of {bound}" if noisy else f"above the threshold of {bound}"
+    )
+    return Decision(
+        name=finding.name,
+        category=finding.category,
+        keep=not noisy,
+        why=NOISE if noisy else KEPT,
+        reason=reason,
+        width=finding.width,
+        height=finding.height,
+        box=finding.box,
+        score=finding.score,
+        noise_score=score,
+        doubt=round(abs(score - limit), 6),
+    )
+
+
+def judge_skipped(skipped: Skipped) -> Decision:
+    """Dropped, since nothing could be looked for in it."""
+    why = TOO_FEW if skipped.reason == locate.TOO_FEW else BROKEN
+    return Decision(name=skipped.name, category=skipped.category, keep=False, why=why, reason=skipped.reason)
+
+
+def judge_duplicates(
+    items: Sequence[Decision], hashes: Mapping[tuple[str, str], int | None], bits: int
+) -> list[Decision]:
+    """The decisions once pictures that repeat or contradict kept ones are dropped.
+
+    Args:
+        items: decisions by noise.
+        hashes: by class and name.
+        bits: in how many bits the hashes of such pictures differ at most.
+    """
+    decided = list(items)
+    best = sorted(
+        (place for place, item in enumerate(items) if item.keep),
+        key=lambda place: (-items[place].width * items[place].height, items[place].name),
+    )
+    grouped = group_duplicates([hashes.get((items[place].category, items[place].name)) for place in best], bits=bits)
+    members: dict[int, list[tuple[int, int]]] = {}
+    for place, (leader, distance) in zip(best, grouped, strict=True):
+        members.setdefault(best[leader], []).append((place, distance))
+    for leader, group in members.items():
+        if len({items[place].category for place, _ in group}) > 1:
+            for place, distance in group:
+                decided[place] = _contradiction(items, place, distance, leader, group)
+        else:
+            for place, distance in group:
+                if place != leader:
+                    decided[place] = _duplicate(items[place], items[leader], distance, bits)
+    return decided
+
+
+def _duplicate(item: Decision, kept: Decision, distance: int, bits: int) -> Decision:
+    larger = kept.width * kept.height > item.width * item.height
+    return dataclasses.replace(
+        item,
+        keep=False,
+        why=DUPLICATE,
+        reason=f"nearly the same as {kept.name}, which is {'larger' if larger else 'the first of its size by name'}",
+        other=kept.name,
+        bits=distance,
+        doubt=round((bits - distance) / BITS, 6),
+    )
+
+
+def _contradiction(
+    items: Sequence[Decision], place: int, distance: int, leader: int, group: Sequence[tuple[int, int]]
+) -> Decision:
+    """Dropped; a leader points at the nearest of another class, another at its leader."""
+    other = leader
+    if place == leader:
+        foreign = [(far, one) for one, far in group if items[one].category != items[leader].category]
+        distance, other = min(foreign)
+    classes = sorted({items[one].category for one, _ in group})
+    return dataclasses.replace(
+        items[place],
+        keep=False,
+        why=CONTRADICTION,
+        reason=f"nearly the same as {items[other].name}, and the group stands in {' and '.join(classes)}",
+        other=items[other].name,
+        bits=distance,
+        doubt=0.0,
+    )

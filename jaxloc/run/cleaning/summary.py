@@ -1,0 +1,54 @@
+"""What cleaning did, as text a person can read."""
+
+from jaxloc.report.decisions import BROKEN, CONTRADICTION, DUPLICATE, KEPT, NOISE, TOO_FEW, UNUSABLE
+from jaxloc.run.cleaning.clean import Cleaned
+from jaxloc.run.summary import table
+
+_SHOWN = 10
+_CLASSES_SHOWN = 50
+_HEADINGS = {
+    "pictures": "photos",
+    NOISE: "noise",
+    DUPLICATE: "duplicates",
+    CONTRADICTION: "contradictions",
+    BROKEN: "broken",
+    TOO_FEW: "too few",
+    "by hand": "by hand",
+    KEPT: "kept",
+}
+_ALWAYS = ("pictures", NOISE, DUPLICATE, BROKEN, KEPT)
+
+
+def cleaning_text(done: Cleaned, seconds: float) -> str:
+    """Counts and threshold of each class, what could not be used and why, and where to look."""
+    result = done.decisions
+    counts = result.counts()
+    keys = [key for key in _HEADINGS if key in _ALWAYS or any(own[key] for own in counts.values())]
+    rows: list[list[object]] = []
+    for name, threshold in list(result.thresholds.items())[:_CLASSES_SHOWN]:
+        value = "–" if threshold.value is None else f"{threshold.value:.3f}"
+        rows.append([name, *(counts[name][key] for key in keys), value, threshold.rule])
+    if len(counts) > 1:
+        rows.append(["all", *(sum(own[key] for own in counts.values()) for key in keys), "–", ""])
+    parts = [table(["class", *(_HEADINGS[key] for key in keys), "threshold", "rule"], rows)]
+    if len(counts) > _CLASSES_SHOWN:
+        parts.append(f"The first {_CLASSES_SHOWN} of {len(counts):,} classes; all are in decisions.json.")
+    parts += [f"Warning: {warning}" for warning in result.warnings[:_SHOWN]]
+    if len(result.warnings) > _SHOWN:
+        parts.append(f"… and {len(result.warnings) - _SHOWN} more warnings, listed in decisions.json")
+    unusable = [f"  {item.name}: {item.reason}" for item in result.items if item.why in UNUSABLE]
+    if unusable:
+        more = len(unusable) - _SHOWN
+        rest = [f"  … and {more:,} more, listed in decisions.json"] if more > 0 else []
+        parts.append("\n".join(["Not usable:", *unusable[:_SHOWN], *rest]))
+    without = sum(item.keep and item.box is None for item in result.items)
+    if without:
+        parts.append(f"Kept by hand without a box, since nothing was found in them: {without:,}.")
+    parts += [str(problem) for problem in done.exported.problems[:_SHOWN]]
+    parts.append(
+        f"{len(result.items):,} pictures in {seconds:.1f} s; {done.exported.pictures:,} of them with "
+        f"{done.exported.objects:,} boxes in {done.exported.folder}.\n"
+        f"Look at {done.folder / 'review.html'}, decide, and run the same command with --decisions and the file that "
+        "it hands out."
+    )
+    return "\n\n".join(parts)

@@ -1,0 +1,39 @@
+"""Small JPEGs of the pictures that the page to review shows."""
+
+from collections.abc import Collection
+
+from jaxloc import _interrupts
+from jaxloc.data import Source, read_picture
+from jaxloc.data.ahead import read_ahead
+from jaxloc.errors import ImageError
+from jaxloc.report.overlays import make_thumbnail
+from jaxloc.run.plan import Pictures
+from jaxloc.run.progress import progress
+
+_SIDE = 256
+
+
+def make_thumbnails(pictures: Pictures, numbers: Collection[int], *, workers: int) -> dict[int, bytes]:
+    """JPEGs by the picture's number, of those that can be read.
+
+    Args:
+        pictures: the collection.
+        numbers: of the pictures wanted.
+        workers: threads that decode.
+    """
+    made: dict[int, bytes] = {}
+    with progress("thumbnails", len(numbers)) as shown:
+        thumbnails = read_ahead(_thumbnail, map(pictures.__getitem__, numbers), workers=workers, ahead=2 * workers)
+        for number, thumbnail in zip(numbers, thumbnails, strict=True):
+            _interrupts.check()
+            shown.update()
+            if thumbnail is not None:
+                made[number] = thumbnail
+    return made
+
+
+def _thumbnail(source: Source) -> bytes | None:
+    try:
+        return make_thumbnail(read_picture(source.path, shorter_side=_SIDE).pixels, _SIDE)
+    except ImageError:
+        return None

@@ -1,0 +1,72 @@
+"""Decisions by hand: read, checked and put above the rules."""
+
+import json
+
+import pytest
+
+from jaxloc.errors import UsageError
+from jaxloc.report.decisions import FORMAT, Decision, Decisions, Threshold, write
+from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions
+
+PICTURES = {"number": 3, "digest": "abc"}
+ITEMS = [
+    Decision("a.jpg", "cat", True, "kept", "fine"),
+    Decision("b.jpg", "cat", False, "noise", "empty"),
+    Decision("c.jpg", "cat", False, "broken", "not a picture"),
+    Decision("bad-\udc80.jpg", "cat", True, "kept", "fine"),
+]
+
+
+def by_hand(path, listed, **changes):
+    path.write_text(json.dumps({"format": FORMAT, "pictures": PICTURES, "decisions": listed} | changes))
+    return path
+
+
+def test_decisions_stand_above_the_rules_and_agreement_changes_nothing(tmp_path):
+    path = by_hand(tmp_path / "d.json", [{"name": "b.jpg", "keep": True}, {"name": "a.jpg", "keep": True}])
+    decided = apply_decisions(ITEMS, read_decisions(path, PICTURES), str(path))
+    assert [item.keep for item in decided] == [True, True, False, True]
+    assert [item.by_hand for item in decided] == [False, True, False, False]
+    assert decided[1].why == "noise"
+
+
+def test_the_whole_file_of_decisions_is_read_as_well(tmp_path):
+    result = Decisions("t", PICTURES, {}, {"cat": Threshold(0.0, "given")}, ITEMS)
+    write(tmp_path / "decisions.json", result)
+    assert read_decisions(tmp_path / "decisions.json", PICTURES) == {item.name: item.keep for item in ITEMS}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "jaxloc-decisions-9"}, "of format 'jaxloc-decisions-9', and this jaxloc reads jaxloc-decisions-1"),
+        ({"pictures": {"number": 7, "digest": "x"}}, r"decisions on other pictures \(7 then, 3 now"),
+        ({"decisions": [{"name": "a.jpg"}]}, r"damaged \(KeyError: 'keep'\)"),
+        ({"decisions": 3}, "damaged"),
+        ({"decisions": [{"name": "a.jpg", "keep": "yes"}]}, "the decision on 'a.jpg' is 'yes', and must be true"),
+        ({"decisions": [{"name": "a.jpg", "keep": True}] * 2}, "decides twice on a.jpg"),
+    ],
+)
+def test_files_that_cannot_be_applied_are_refused(tmp_path, changes, message):
+    path = by_hand(tmp_path / "d.json", [], **changes)
+    with pytest.raises(UsageError, match=f"d.json: .*{message}"):
+        read_decisions(path, PICTURES)
+
+
+def test_files_that_are_no_decisions_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"gone.json: no such file of decisions"):
+        read_decisions(tmp_path / "gone.json", PICTURES)
+    (tmp_path / "d.json").write_text("{")
+    with pytest.raises(UsageError, match=r"d.json: not readable as JSON"):
+        read_decisions(tmp_path / "d.json", PICTURES)
+    (tmp_path / "d.json").write_text('{"images": []}')
+    with pytest.raises(UsageError, match=r"d.json: not a file of decisions"):
+        read_decisions(tmp_path / "d.json", PICTURES)
+
+
+def test_unknown_names_and_unusable_pictures_are_named():
+    with pytest.raises(UsageError, match=r"f.json: decides on x.jpg, y.jpg, z.jpg and 1 more, which are not in"):
+        apply_decisions(ITEMS, {f"{name}.jpg": True for name in ("x", "y", "z", "zz")}, "f.json")
+    with pytest.raises(UsageError, match=r"f.json: keeps c.jpg, which could not be used \(not a picture\)"):
+        apply_decisions(ITEMS, {"c.jpg": True}, "f.json")
+    assert apply_decisions(ITEMS, {"c.jpg": False}, "f.json") == ITEMS

@@ -1,0 +1,179 @@
+"""Cleaning from end to end, on small photographs."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from jaxloc.data.annotations import read
+from jaxloc.errors import UsageError
+from jaxloc.run import Options, jobs
+from jaxloc.run.cleaning import CleaningOptions, clean, rounds
+from jaxloc.run.cleaning.summary import cleaning_text
+from tests.report import chromium
+from tests.run import helpers
+from tests.run.cleaning.examples import write_collection
+
+STRAY = "motorcycle/04_motorcycle_on_chelsea.jpg"
+COPIED = "motorcycle/01_motorcycle_on_astronaut.jpg"
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    """The collection; nothing may be written to it."""
+    return write_collection(tmp_path_factory.mktemp("collection") / "web")
+
+
+@pytest.fixture(scope="module")
+def done(web, tmp_path_factory):
+    """What cleaning it left; nothing may be written there."""
+    return clean(web, tmp_path_factory.mktemp("cleaned") / "out")
+
+
+@pytest.fixture
+def again(done, tmp_path):
+    """A copy of that, to go on from."""
+    shutil.copytree(done.folder, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def by_name(cleaned):
+    return {item.name: item for item in cleaned.decisions.items}
+
+
+def by_hand(path, cleaned, **keep):
+    content = json.loads((cleaned.folder / "decisions.json").read_text())
+    listed = [{"name": name, "keep": value} for name, value in keep.items()]
+    path.write_text(json.dumps({"format": content["format"], "pictures": content["pictures"], "decisions": listed}))
+    return path
+
+
+def test_copies_strays_and_broken_files_are_dropped_and_the_rest_kept(web, done):
+    items = by_name(done)
+    assert list(items) == sorted(path.relative_to(web).as_posix() for path in web.rglob("*.*g"))
+    dropped = {name: (item.why, item.other) for name, item in items.items() if not item.keep and item.why != "noise"}
+    assert dropped == {
+        "motorcycle/broken.jpg": ("broken", None),
+        "motorcycle/smaller.jpg": ("duplicate", COPIED),
+        "other/stray-3.png": ("contradiction", STRAY),
+        STRAY: ("contradiction", "other/stray-3.png"),
+    }
+    assert all(item.box is not None for item in items.values() if item.keep)
+
+
+def test_the_data_set_holds_the_kept_pictures_with_their_boxes(done):
+    found = read(done.folder / "dataset").images
+    kept = {item.name: item for item in done.decisions.items if item.keep}
+    assert {image.category for image in found.values()} == {item.category for item in kept.values()}
+    boxes = sorted(one.box for image in found.values() for one in image.annotations)
+    np.testing.assert_allclose(boxes, sorted(item.box for item in kept.values()), atol=1e-6)
+    assert all(image.path.exists() for image in found.values())
+
+
+def test_decisions_are_listed_with_the_counts(done):
+    content = json.loads((done.folder / "decisions.json").read_text())
+    assert content["format"] == "jaxloc-decisions-1"
+    assert [entry["name"] for entry in content["decisions"]] == list(by_name(done))
+    motorcycle, other = content["classes"]
+    assert (motorcycle["class"], motorcycle["pictures"], motorcycle["duplicate"], motorcycle["broken"]) == (
+        "motorcycle", 9, 1, 1,
+    )  # fmt: skip
+    assert (other["pictures"], other["contradiction"], other["threshold"], other["rule"]) == (3, 1, 0.1, "given")
+    text = cleaning_text(done, 1.0)
+    assert "motorcycle/broken.jpg: not a picture" in text
+    assert str(done.folder / "review.html") in text
+
+
+def test_called_again_it_computes_nothing_and_leaves_the_same_bytes(web, done, again, monkeypatch):
+    before = helpers.every_file(again)
+    monkeypatch.setattr(jobs.BatchRun, "_locate", None)
+    clean(web, again)
+    assert helpers.every_file(again) == before
+
+
+def test_other_thresholds_take_the_same_fit(web, done, again, monkeypatch):
+    monkeypatch.setattr(jobs.BatchRun, "_locate", None)
+    scores = sorted(item.noise_score for item in done.decisions.items if item.noise_score is not None)
+    strict = clean(web, again, CleaningOptions(noise=scores[4], duplicates=None, format="voc"))
+    assert sum(item.why == "noise" for item in strict.decisions.items) == 5
+    assert not any(item.why in ("duplicate", "contradiction") for item in strict.decisions.items)
+    assert list((again / "dataset").rglob("*.xml"))
+
+
+def test_decisions_by_hand_are_applied_and_shown(web, done, again, tmp_path):
+    path = by_hand(tmp_path / "hand.json", done, **{STRAY: True, COPIED: False})
+    changed = clean(web, again, by_hand=path)
+    items = by_name(changed)
+    assert (items[STRAY].keep, items[STRAY].by_hand, items[COPIED].keep) == (True, True, False)
+    before = sum(item.keep for item in done.decisions.items)
+    assert changed.exported.pictures == before
+    assert "by hand" in cleaning_text(changed, 1.0)
+
+
+def test_a_decision_flipped_in_the_page_is_downloaded_and_applied(web, done, again, tmp_path):
+    if chromium.BROWSER is None:
+        pytest.skip("no Chromium to open the page with")
+    with chromium.Chromium(tmp_path) as browser:
+        browser.open(again / "review.html")
+        flip = f"[...document.querySelectorAll('.flip')].find((one) => one.ariaLabel === 'Keep it: {STRAY}').click()"
+        browser.evaluate(flip)
+        browser.evaluate("document.querySelector('.download').click()")
+        path = browser.downloaded("decisions-by-hand.json")
+    assert not by_name(done)[STRAY].keep
+    after = by_name(clean(web, again, by_hand=path))
+    assert {name for name in after if after[name] != by_name(done)[name]} == {STRAY}
+    assert after[STRAY].keep
+    assert json.loads((again / "decisions.json").read_text())["classes"][0]["by hand"] == 1
+
+
+def test_decisions_of_unknown_pictures_are_refused_and_nothing_is_written(web, done, again, tmp_path):
+    before = helpers.every_file(again)
+    path = by_hand(tmp_path / "hand.json", done, **{"motorcycle/gone.jpg": True})
+    with pytest.raises(UsageError, match=r"hand.json: decides on motorcycle/gone.jpg, which is not in the collection"):
+        clean(web, again, by_hand=path)
+    assert helpers.every_file(again) == before
+
+
+def test_a_further_round_is_fitted_on_what_is_kept_and_classes_too_small_stay(web, done, again, monkeypatch):
+    fitted = []
+
+    class Watched(rounds.BatchRun):
+        def colocalize(self, before):
+            fitted.extend(source.name for images in self._pictures.sets for source in images.sources)
+            return super().colocalize(before)
+
+    monkeypatch.setattr(rounds, "BatchRun", Watched)
+    after = clean(web, again, CleaningOptions(rounds=2))
+    kept = [item.name for item in done.decisions.items if item.keep]
+    assert fitted == [name for name in kept if name.startswith("motorcycle/")]
+    assert kept[-1:] == [name for name in kept if name not in fitted]  # one picture is too few to fit on
+    one, other = ({name: item.noise_score for name, item in by_name(which).items()} for which in (done, after))
+    assert list(one) == list(other)
+    assert {name for name in one if one[name] != other[name]} >= {"motorcycle/04_motorcycle_on_chelsea.jpg"}
+    assert one["other/cat.png"] == other["other/cat.png"]
+
+
+def test_results_inside_the_collection_and_a_collection_of_noise_are_refused(web, again):
+    with pytest.raises(UsageError, match=r"lies inside .*web, where it would become a class: choose another --out"):
+        clean(web, web / "out")
+    with pytest.raises(UsageError, match=r"no picture is kept: look at .*review.html"):
+        clean(web, again, CleaningOptions(noise=0.99))
+    assert json.loads((again / "decisions.json").read_text())["classes"][0]["kept"] == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"noise": 1.0}, "noise must be a share of cells, from 0 to below 1, or knee, not 1.0"),
+        ({"noise": float("nan")}, "noise must be a share"),
+        ({"duplicates": 11}, "duplicates must be from 0 to 10 bits, or none, not 11"),
+        ({"format": "csv"}, "format must be one of coco, voc, yolo, tfds, parquet, not 'csv'"),
+        ({"rounds": 0}, "rounds must be at least 1, not 0"),
+        ({"review_limit": -1}, "the review limit must be 0 or more, not -1"),
+        ({"job": Options(method="scda")}, "scda looks at each picture alone"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(values, message):
+    with pytest.raises(UsageError, match=message):
+        CleaningOptions(**values)

@@ -1,0 +1,78 @@
+"""What the rules say of each picture."""
+
+import pytest
+
+from jaxloc.report.decisions import Decision, Threshold
+from jaxloc.report.records import Finding, Skipped
+from jaxloc.run import locate
+from jaxloc.run.cleaning.rules import choose_thresholds, judge_duplicates, judge_noise, judge_skipped
+
+
+def finding(name: str, noise_score: float, category: str = "cat") -> Finding:
+    return Finding(name, name, category, 640, 480, (1.0, 2.0, 30.0, 40.0), 0.5, True, noise_score=noise_score)
+
+
+def kept(name: str, width: int = 100, category: str = "cat", **changes) -> Decision:
+    values = {"keep": True, "why": "kept", "reason": "", "width": width, "height": 10, "doubt": 0.3}
+    return Decision(name, category, **values | changes)
+
+
+def judged(items, hashes, bits=4):
+    known = {(item.category, item.name): one for item, one in zip(items, hashes, strict=True)}
+    return judge_duplicates(items, known, bits)
+
+
+def test_noise_is_what_lies_at_or_below_the_threshold():
+    at = judge_noise(finding("a", 0.1), Threshold(0.1, "given"))
+    assert (at.keep, at.why, at.doubt) == (False, "noise", 0.0)
+    assert at.reason == "10.0 % of its cells are positive, at or below the threshold of 10.0 %"
+    above = judge_noise(finding("a", 0.3), Threshold(0.1, "given"))
+    assert (above.keep, above.why, above.doubt) == (True, "kept", 0.2)
+    assert (above.box, above.noise_score, above.score) == ((1.0, 2.0, 30.0, 40.0), 0.3, 0.5)
+
+
+def test_thresholds_are_of_each_class():
+    cats = [finding(f"{number}", (number / 20) ** 0.5) for number in range(20)]
+    dogs = [finding(f"{number}", number / 20, "dog") for number in range(20)]
+    chosen = choose_thresholds([*cats, *dogs], ["cat", "dog", "eel"], "knee")
+    assert chosen["cat"] == Threshold(pytest.approx(0.5), "knee")
+    assert chosen["dog"] == Threshold(0.0, "no knee, so 0")
+    assert chosen["eel"] == Threshold(None, "no picture was looked at")
+    assert choose_thresholds(cats, ["cat"], 0.1) == {"cat": Threshold(0.1, "given")}
+
+
+def test_broken_pictures_and_classes_too_small_are_told_apart():
+    assert judge_skipped(Skipped("a", "cat", "damaged")).why == "broken"
+    small = judge_skipped(Skipped("a", "cat", locate.TOO_FEW))
+    assert (small.why, small.keep, small.reason) == ("too few", False, locate.TOO_FEW)
+
+
+def test_of_duplicates_the_largest_stays_and_of_equal_ones_the_first_by_name():
+    small, large = judged([kept("a", 50), kept("b", 90)], [7, 5])
+    assert (small.keep, small.why, small.other, small.bits) == (False, "duplicate", "b", 1)
+    assert small.reason == "nearly the same as b, which is larger"
+    assert small.doubt == pytest.approx(3 / 64, abs=1e-6)
+    assert large == kept("b", 90)
+    first, second = judged([kept("b"), kept("a")], [7, 7])
+    assert (first.keep, second.keep) == (False, True)
+    assert first.reason == "nearly the same as a, which is the first of its size by name"
+
+
+def test_noise_and_unreadable_pictures_are_no_duplicates():
+    items = [kept("a", 50), kept("b", 90, keep=False, why="noise"), kept("c"), kept("d")]
+    assert judged(items, [7, 7, None, None]) == items
+
+
+def test_the_same_picture_in_two_classes_is_kept_in_neither():
+    items = [kept("cat/a", 50), kept("cat/b", 40), kept("dog/a", 90, "dog"), kept("dog/z", 90, "dog")]
+    one, copy, other, apart = judged(items, [0b1, 0b11, 0b0, 1 << 60 | 0xFF])
+    assert [item.why for item in (one, copy, other, apart)] == ["contradiction"] * 3 + ["kept"]
+    assert not any(item.keep for item in (one, copy, other))
+    assert (one.other, one.bits, copy.other, copy.bits) == ("dog/a", 1, "dog/a", 2)
+    assert (other.other, other.bits, other.doubt) == ("cat/a", 1, 0.0)
+    assert other.reason == "nearly the same as cat/a, and the group stands in cat and dog"
+
+
+def test_noise_in_one_class_contradicts_nothing():
+    items = [kept("cat/a"), kept("dog/a", category="dog", keep=False, why="noise")]
+    assert judged(items, [3, 3]) == items
