@@ -65,7 +65,7 @@ def test_nothing_walks_back():
 
 @pytest.mark.parametrize(
     ("library", "room"),
-    [("flax", "models"), ("tqdm", "run"), ("typer", "cli"), ("skimage", "components.py data")],
+    [("flax", "models"), ("tqdm", "run"), ("typer", "cli"), ("skimage", "components.py data"), ("cv2", "refinement")],
 )
 def test_only_one_room_knows_a_library(library, room):
     for path in modules():

@@ -5,9 +5,9 @@ inference (algorithm 1) of two labels under the Potts model, with an appearance 
 smoothness kernel over place (equation 3). With two labels the state is one probability, and each update is
 ``logit Q = unary + Σₘ wₘ k̃ₘ ∗ (2Q − 1)``, all pixels at once.
 
-As in the authors' released code, each kernel is normalised symmetrically, ``k̃ᵢⱼ = kᵢⱼ / √(Σₗ kᵢₗ Σₗ kⱼₗ)``, and a pixel's
-own vote is not taken out of the sum. The smoothness kernel is exact here; the appearance kernel is filtered on a
-bilateral grid in place of the permutohedral lattice: on photographs its messages, which lie in [-1, 1], differ from
+As in the authors' released code, each kernel is normalised symmetrically, ``k̃ᵢⱼ = kᵢⱼ / √(Σₗ kᵢₗ Σₗ kⱼₗ)``, and a
+pixel's own vote is not taken out of the sum. The smoothness kernel is exact here; the appearance kernel is filtered on
+a bilateral grid in place of the permutohedral lattice: on photographs its messages, which lie in [-1, 1], differ from
 the exact ones by 0.013 in the mean and by less than 0.1 anywhere.
 
 The weights and the deviation of colour are those of the authors' released example. Its deviations over place, 60 and 3

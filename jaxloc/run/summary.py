@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jaxloc.report import figures
 from jaxloc.report.records import Findings
+from jaxloc.run.outputs import VIDEOS
 
 if TYPE_CHECKING:
     from jaxloc.run.demo import DemoResult
@@ -75,6 +76,7 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
         )
         + ")"
         + f". Look at {Path(out) / 'report.html'}"
+        + (f" and {Path(out) / VIDEOS}" if Path(out, VIDEOS).is_dir() else "")
     )
     return "\n\n".join(parts)
 

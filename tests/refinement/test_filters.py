@@ -100,7 +100,8 @@ def test_what_the_padding_holds_does_not_matter(small_cat, probabilities, refine
     image = np.pad(small_cat / np.float32(255), [(0, 8), (0, 16), (0, 0)], constant_values=np.nan)
     found = refine(image, np.pad(probabilities, [(0, 8), (0, 16)], constant_values=np.nan), size=(24, 32))
     np.testing.assert_allclose(found[:24, :32], refine(small_cat, probabilities), atol=3e-4)
-    assert not np.any(found[24:]) and not np.any(found[:, 32:])
+    assert not np.any(found[24:])
+    assert not np.any(found[:, 32:])
 
 
 @BOTH
@@ -152,7 +153,7 @@ def test_wrong_arguments_are_refused(small_cat, probabilities, refine):
 
 
 def test_wrong_options_are_refused(small_cat, probabilities):
-    with pytest.raises(ValueError, match="radius must be at least 1 and eps above 0, got 0 and 0.1"):
+    with pytest.raises(ValueError, match=r"radius must be at least 1 and eps above 0, got 0 and 0\.1"):
         refinement.guided(small_cat, probabilities, radius=0, eps=0.1)
     with pytest.raises(ValueError, match="deviations must be above 0"):
         refinement.crf(small_cat, probabilities, colour_deviation=0)

@@ -33,9 +33,10 @@ def test_the_object_is_cut_out(scene):
 
 def test_nothing_outside_the_widened_box_is_object(scene):
     image, rough, _ = scene
-    found = refinement.grabcut(image, rough, (20, 10, 30, 20), margin=0.1)
-    y, x = np.nonzero(found)
-    assert (y.min(), y.max(), x.min(), x.max()) == (9, 20, 19, 30)
+    found = refinement.grabcut(image, rough, (22, 0, 60, 40), margin=0)
+    assert found[20, 22]
+    assert not found[:, :22].any()
+    assert refinement.grabcut(image, rough, (22, 0, 60, 40), margin=0.05)[20, 21]
 
 
 @pytest.mark.parametrize("box", [None, (np.nan,) * 4])

@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
+from pycocotools.coco import COCO
 
+from jaxloc.data.annotations import Rle
 from jaxloc.report import coco, parquet
 from jaxloc.report.records import Findings, Skipped
 from tests.report.examples import HOSTILE, ddt, noisy, picture, scda, stored
@@ -88,6 +91,25 @@ def test_boxes_are_corner_width_and_height_and_numbers_count_from_one(tmp_path):
     assert read["annotations"][0]["bbox"] == [64, 48, 256, 192]
     assert read["annotations"][0]["area"] == 256 * 192
     assert read["skipped"] == [{"file_name": "dog/2.jpg", "category_id": 2, "reason": "not a picture"}]
+
+
+def test_masks_are_run_lengths_that_pycocotools_reads_and_parts_that_are_there_have_names(tmp_path, capsys):
+    mask = np.zeros((480, 640), bool)
+    mask[50:60, 70:90] = True
+    parts = ((64.0, 48.0, 100.0, 80.0), None, (1.5, 2.0, 3.0, 4.0))
+    findings = ddt(pictures=[picture("cat/1.jpg", mask=Rle.of(mask).counts, parts=parts), picture("cat/2.jpg")])
+    for some in (findings, stored(findings, tmp_path)):
+        coco.write(tmp_path / "coco.json", some)
+        read = COCO(tmp_path / "coco.json")
+        masked, plain_box = read.loadAnns(read.getAnnIds())
+        np.testing.assert_array_equal(read.annToMask(masked), mask)
+        assert masked["area"] == 200
+        assert masked["parts"] == [
+            {"name": "part 1", "bbox": [64, 48, 36, 32]},
+            {"name": "part 3", "bbox": [1.5, 2, 1.5, 2]},
+        ]
+        assert not {"segmentation", "parts"} & plain_box.keys()
+    capsys.readouterr()
 
 
 def test_heat_maps_and_thumbnails_are_not_read(tmp_path, monkeypatch):

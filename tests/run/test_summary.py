@@ -1,14 +1,13 @@
 """What a person reads at the end of a job."""
 
-import math
 from pathlib import Path
 
 import pytest
 
 from jaxloc.report.records import Finding, Findings, Skipped
 from jaxloc.run.demo import DemoResult
-from jaxloc.run.evaluate import ClassScore, Evaluation
-from jaxloc.run.summary import demo_text, evaluation_table, summary, table
+from jaxloc.run.evaluation import ClassScore, Figure
+from jaxloc.run.summary import demo_text, summary, table
 
 
 def finding(name: str, category: str, score: float | None = None, *, noisy: bool = False) -> Finding:
@@ -109,42 +108,16 @@ def test_a_run_that_was_done_already_says_so():
     )
 
 
-def score(
-    category: str, images: int, correct: int, missing: int = 0, noisy: int = 0, auc: float = math.nan
-) -> ClassScore:
-    return ClassScore(category, images, correct, missing, noisy, auc)
-
-
-def test_corloc_is_shown_for_each_class_and_as_their_mean():
-    text = evaluation_table(Evaluation([score("bus", 21, 14), score("horse", 48, 38)], 0.5, []))
-    assert [line.split() for line in text.splitlines()[:5] if "─" not in line] == [
-        ["class", "images", "correct", "CorLoc"],
-        ["bus", "21", "14", "66.67"],
-        ["horse", "48", "38", "79.17"],
-        ["mean", "69", "52", "72.92"],
-    ]
-    assert text.splitlines()[5:] == ["CorLoc in per cent: IoU > 0.5 with any box of the class."]
-
-
-def test_noisy_pictures_missing_and_unknown_ones_are_told():
-    classes = [score("bus", 2, 1, missing=1, noisy=4, auc=0.98765), score("horse", 0, 0)]
-    text = evaluation_table(Evaluation(classes, 0.3, ["x.jpg", "y.jpg"]))
-    assert [line.split() for line in text.splitlines()[:5] if "─" not in line] == [
-        ["class", "images", "correct", "CorLoc", "noisy", "images", "noise", "AUC"],
-        ["bus", "2", "1", "50.00", "4", "0.988"],
-        ["horse", "0", "0", "–", "0", "–"],
-        ["mean", "2", "1", "50.00", "–", "–"],
-    ]
-    assert "IoU > 0.3" in text
-    assert "Not in the predictions, counted as wrong: 1 of bus." in text
-    assert "Not in the ground truth, left out: 2 pictures, such as x.jpg." in text
+def score(images: int, correct: int, noisy: int = 0, auc: float | None = None) -> ClassScore:
+    figures = {"CorLoc": Figure(100 * correct / images, images)}
+    if auc is not None:
+        figures["noise AUC"] = Figure(auc, images + noisy)
+    return ClassScore("m", images, correct, noisy_images=noisy, figures=figures)
 
 
 def test_the_demo_tells_its_score_and_what_it_rightly_called_noisy():
     pictures = [finding("a.jpg", "m", 0.5), finding("b.jpg", "m", noisy=True), finding("c.jpg", "m", noisy=True)]
-    result = DemoResult(
-        Findings("m", "ddt", {}, pictures, []), score("m", 16, 15, noisy=2, auc=0.9), ["c.jpg", "d.jpg"]
-    )
+    result = DemoResult(Findings("m", "ddt", {}, pictures, []), score(16, 15, noisy=2, auc=0.9), ["c.jpg", "d.jpg"])
     assert demo_text(result).splitlines() == [
         "CorLoc against the known boxes: 0.938 (15 of 16)",
         "Noise score, telling the 2 pictures without it apart: AUC 0.900",
@@ -155,5 +128,5 @@ def test_the_demo_tells_its_score_and_what_it_rightly_called_noisy():
 
 
 def test_the_demo_of_scda_says_nothing_of_noise():
-    result = DemoResult(Findings("m", "scda", {}, [finding("a.jpg", "m", 0.5)], []), score("m", 16, 3), ["c.jpg"])
+    result = DemoResult(Findings("m", "scda", {}, [finding("a.jpg", "m", 0.5)], []), score(16, 3), ["c.jpg"])
     assert demo_text(result).splitlines() == ["CorLoc against the known boxes: 0.188 (3 of 16)"]

@@ -22,6 +22,7 @@ from jaxloc import (
     parts,
     pooling,
     ranking,
+    refinement,
     rmac,
     scda,
     spoc,
@@ -61,6 +62,10 @@ class Element:
     def box(self) -> np.ndarray:
         low = self.rng.random(2) * 2
         return np.concatenate([low, low + 1 + self.rng.random(2) * 2]).astype(np.float32)
+
+    def picture(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        values = self.rng.random((ROWS, COLUMNS, 4)).astype(np.float32)
+        return values[..., :3], values[..., 3], self.size()
 
     def key(self) -> jax.Array:
         return jax.random.PRNGKey(int(self.rng.integers(1000)))
@@ -303,6 +308,27 @@ CASES = {
     "ranking.top_k": Case(
         lambda queries, gallery: ranking.top_k(queries, gallery, k=LONGEST, chunk=NUMBER // 2), _search
     ),
+    "refinement.crf": Case(
+        lambda image, values, size: refinement.crf(image, values, size=size, iterations=2, appearance_deviation=3.0),
+        lambda e: e.picture(),
+    ),
+    "refinement.guided": Case(
+        lambda image, values, size: refinement.guided(image, values, size=size, radius=2), lambda e: e.picture()
+    ),
+    "refinement.object_probabilities": Case(
+        lambda x, mask, size, target: refinement.object_probabilities(
+            x, (9, 8), mask=mask, size=size, target_size=target
+        ),
+        lambda e: (e.map(), e.mask(), e.size(), e.size()),
+    ),
+    "refinement.select": Case(
+        lambda mask, coarse, size: refinement.select(mask, coarse, size=size, backend="device"),
+        lambda e: (e.mask(), e.mask(), e.size()),
+    ),
+    "refinement.upsample_bilinear": Case(
+        lambda x, size, target: refinement.upsample_bilinear(x, (9, 8), size=size, target_size=target),
+        lambda e: (e.map(), e.size(), e.size()),
+    ),
     "rmac.descriptor": Case(lambda x, size: rmac.descriptor(x, size=size), _sized),
     "rmac.region_vectors": Case(
         lambda x, size: rmac.region_vectors(x, size=size, levels=2, include_global=True), _sized
@@ -364,6 +390,8 @@ ELSEWHERE = {
     "moments.psum": "works across devices: see test_collectives",
     "parts.components_needed": "gives a Python integer",
     "ranking.empty": "takes no arrays",
+    "refinement.check_opencv": "takes no arrays",
+    "refinement.grabcut": "OpenCV on the host",
     "ranking.sharded_top_k": "takes the mesh itself: see tests/ranking",
 }
 """The rest, and why."""

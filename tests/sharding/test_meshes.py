@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxloc import components, ranking
+from jaxloc import components, ranking, refinement
 from tests.sharding.cases import CASES, ELSEWHERE, Element
 from tests.sharding.conftest import DEVICES
 from tests.test_conventions import ONE_IMAGE, public
@@ -26,6 +26,7 @@ AUTO_AXES = {
     "ranking.nearest_others",
     "ranking.neighbor_graph",
     "ranking.top_k",
+    "refinement.crf",
     "svm.fit",
 }
 """Loops and gathers whose sharding jax does not derive on Explicit axes: ``jax.sharding.auto_axes`` is the cure."""
@@ -64,7 +65,12 @@ def assert_equal(found, expected):
 
 
 def test_every_public_function_has_its_case():
-    functions = [f"ranking.{name}" for name in ranking.__all__ if inspect.isfunction(getattr(ranking, name))]
+    functions = [
+        f"{folder}.{name}"
+        for folder, module in (("ranking", ranking), ("refinement", refinement))
+        for name in module.__all__
+        if inspect.isfunction(getattr(module, name))
+    ]
     for name in (*ONE_IMAGE, "svm"):
         module = inspect.importlib.import_module(f"jaxloc.{name}")
         functions += [f"{name}.{symbol}" for symbol, value in public(module).items() if inspect.isfunction(value)]
