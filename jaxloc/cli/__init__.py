@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from jaxloc import __version__
-from jaxloc.cli import cleaning, datasets, evaluation, export, galleries, localization, recognition, retrieval, weights
+from jaxloc.cli import (
+    cleaning,
+    datasets,
+    evaluation,
+    export,
+    galleries,
+    localization,
+    recognition,
+    reproduce,
+    retrieval,
+    weights,
+)
 from jaxloc.cli.messages import say
 
 app = typer.Typer(
@@ -32,6 +43,7 @@ for command in (
     recognition.classify,
     recognition.finetune,
     evaluation.evaluate,
+    reproduce.reproduce,
     export.export,
     cleaning.clean,
     datasets.datasets,

@@ -39,7 +39,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return not text.strip("-–.,%0123456789")
+    return not text.strip("+-–.,%0123456789")
 
 
 def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> str:

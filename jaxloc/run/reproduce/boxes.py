@@ -1,0 +1,222 @@
+"""Tables of boxes: run the paper's job on the data set, and lay the boxes beside the truth."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jaxloc.data import ImageSet
+from jaxloc.data.annotations import Annotated, Annotation
+from jaxloc.errors import UsageError
+from jaxloc.models.architectures import BLOCKS
+from jaxloc.report.records import Findings
+from jaxloc.run import outputs
+from jaxloc.run.batch_run import BatchRun
+from jaxloc.run.evaluation import Evaluation, EvaluationOptions, Figure, evaluate
+from jaxloc.run.localizer import Localizer
+from jaxloc.run.options import Options
+from jaxloc.run.reproduce import papers
+from jaxloc.run.reproduce.data import Prepared
+from jaxloc.run.reproduce.options import ReproduceOptions
+from jaxloc.run.reproduce.papers import Scores
+from jaxloc.run.reproduce.results import Row
+from jaxloc.run.reproduce.tables import Table
+
+_CORLOC = "CorLoc"
+_THRESHOLDS = (0.0, 0.1)
+_NAMES = {"ddt": "DDT", "scda": "SCDA"}
+_NUMBERS = {
+    "ddt-table1": papers.DDT_TABLE_1,
+    "ddt-voc07": papers.DDT_VOC_2007,
+    "ddt-voc12": papers.DDT_VOC_2012,
+    "ddt-imagenet": papers.DDT_IMAGENET,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What a table's measuring gave.
+
+    Attributes:
+        rows: of the table.
+        notes: what should be known beside them; one sentence each.
+        curves: ROC curves by class, where there are any.
+    """
+
+    rows: list[Row]
+    notes: list[str]
+    curves: dict[str, dict[str, list[float]]] = dataclasses.field(default_factory=dict)
+
+
+def last_convolution(architecture: str) -> str:
+    """The layer that DDT takes: the last convolution's, before ``pool5``."""
+    return f"relu5_{BLOCKS[architecture][-1]}"
+
+
+def classes_of(table: Table) -> Sequence[str]:
+    """The classes that a table of the DDT paper lists, in its order."""
+    if table.kind == "noise":
+        return list(papers.DDT_NOISY_IMAGES)
+    return list(_NUMBERS[table.name]["ddt"].classes)
+
+
+def measure_single(prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
+    """SCDA's table 1: one box a picture, without fitting anything."""
+    findings = _run([prepared.together()], out, "scda", "pool5", 700, weights, options)
+    rules = EvaluationOptions(any_class=True, pcp=True, samples=options.samples, seed=options.seed)
+    result = evaluate(predictions_of(findings), prepared.truth(), rules)
+    figure, every = result.overall[_CORLOC], result.overall["PCP"]
+    row = _row("whole object", "localised, %", figure, papers.SCDA_TABLE_1[prepared.name])
+    notes = [f"Of all true boxes, not pictures, {every.value:.2f} % are found (the two differ with several objects)."]
+    return Measured([row], [*notes, *_notes(findings, result)])
+
+
+def measure_corloc(
+    table: Table, prepared: Prepared, out: Path, weights: str, architecture: str, options: ReproduceOptions
+) -> Measured:
+    """CorLoc of each class for each method asked for, and the means."""
+    classes = classes_of(table)
+    chosen = _of_table(table, prepared, classes)
+    rows: list[Row] = []
+    notes = _left_out(prepared, classes)
+    for method in options.methods:
+        findings = _run(chosen.sets(), out / method, method, last_convolution(architecture), 800, weights, options)
+        result = evaluate(predictions_of(findings), chosen.truth(), _rules(options))
+        rows += corloc_rows(result, _NAMES[method], _NUMBERS[table.name][method])
+        notes += _notes(findings, result)
+        if method == "scda":
+            notes.append("The DDT paper does not say which layer its SCDA takes; here the one that DDT takes.")
+    return Measured(rows, list(dict.fromkeys(notes)))
+
+
+def measure_noise(
+    table: Table, prepared: Prepared, out: Path, weights: str, architecture: str, options: ReproduceOptions
+) -> Measured:
+    """How well the share of positive indicator values tells the pictures without the object."""
+    classes = classes_of(table)
+    chosen = _of_table(table, prepared, classes)
+    findings = _run(chosen.sets(), out / "ddt", "ddt", last_convolution(architecture), 800, weights, options)
+    truth = chosen.truth()
+    result = evaluate(predictions_of(findings), truth, _rules(options))
+    rows = []
+    for score in result.classes:
+        rows.append(
+            Row(
+                score.category,
+                "pictures without it",
+                score.noisy_images,
+                papers.DDT_NOISY_IMAGES[score.category],
+                score.images + score.noisy_images,
+                digits=0,
+            )
+        )
+        figure = score.figures.get("noise AUC") or Figure(math.nan, 0, reason="no picture lacks the object")
+        rows.append(_row(score.category, "AUC", figure, math.nan, digits=3))
+        for threshold in _THRESHOLDS:
+            rows += _called_noisy(findings, truth, score.category, threshold)
+    curves = {
+        name: {part: points.tolist() for part, points in curve._asdict().items()}
+        for name, curve in result.noise.items()
+    }
+    return Measured(rows, _left_out(prepared, classes) + _notes(findings, result), curves)
+
+
+def predictions_of(findings: Findings) -> dict[str, Annotated]:
+    """What a job found as predictions; a picture of several sets has an object of each."""
+    found: dict[str, Annotated] = {}
+    for one in findings.light():
+        objects = () if one.box is None else (Annotation(one.category, one.box, one.score),)
+        if one.name in found:
+            objects = (*found[one.name].annotations, *objects)
+        found[one.name] = Annotated(
+            one.name, annotations=objects, width=one.width, height=one.height, noise_score=one.noise_score
+        )
+    return found
+
+
+def corloc_rows(result: Evaluation, method: str, paper: Scores) -> list[Row]:
+    """A row for each class of the paper that was measured, and their mean beside the paper's."""
+    measure = f"{method} CorLoc, %"
+    figures = {score.category: score.figures[_CORLOC] for score in result.classes}
+    rows = [
+        _row(name, measure, figures[name], number, digits=paper.digits)
+        for name, number in paper.classes.items()
+        if name in figures
+    ]
+    there = [row for row in rows if not math.isnan(row.ours)]
+    if len(there) == len(paper.classes):
+        label, mean = "mean", paper.mean
+    else:
+        label = f"mean of {len(there)} of {len(paper.classes)} classes"
+        mean = sum(row.paper for row in there) / len(there) if there else math.nan
+    figure = result.mean[_CORLOC]
+    return [*rows, _row(label, measure, figure, mean, digits=paper.digits)]
+
+
+def _of_table(table: Table, prepared: Prepared, classes: Iterable[str]) -> Prepared:
+    chosen = prepared.of_classes(classes)
+    if not chosen.numbers:
+        raise UsageError(
+            f"{prepared.place}: has no class of {table.name} ({', '.join(classes)}); it has "
+            f"{', '.join(sorted(prepared.numbers)) or 'none'}"
+        )
+    return chosen
+
+
+def _run(
+    sets: Sequence[ImageSet],
+    out: Path,
+    method: Literal["ddt", "scda"] | str,
+    layer: str,
+    max_side: int,
+    weights: str,
+    options: ReproduceOptions,
+) -> Findings:
+    job = Options(method=method, layer=layer, max_side=max_side, **options.reading(weights))  # type: ignore[arg-type]
+    folder = outputs.prepare(out)
+    with BatchRun(sets, folder, Localizer(job), job, overwrite=options.overwrite) as run:
+        return run.localize() if method == "scda" else run.colocalize({})
+
+
+def _rules(options: ReproduceOptions) -> EvaluationOptions:
+    return EvaluationOptions(samples=options.samples, seed=options.seed)
+
+
+def _row(label: str, measure: str, figure: Figure, paper: float, *, digits: int = 2) -> Row:
+    return Row(label, measure, figure.value, paper, figure.images, figure.interval, digits, figure.reason)
+
+
+def _called_noisy(findings: Findings, truth: Mapping[str, Annotated], category: str, threshold: float) -> list[Row]:
+    """Of the pictures with and without the object, the share that is called noisy at a threshold."""
+    called: dict[bool, list[bool]] = {True: [], False: []}
+    for one in findings.light():
+        if one.category == category and one.noise_score is not None:
+            noisy = bool(np.float32(one.noise_score) <= np.float32(threshold))
+            called[not truth[one.name].annotations].append(noisy)
+    rows = []
+    for lacking, which in ((True, "without"), (False, "with")):
+        some = called[lacking]
+        share = 100 * sum(some) / len(some) if some else math.nan
+        measure = f"called noisy at {threshold:g}, {which} it, %"
+        rows.append(Row(category, measure, share, images=len(some), reason="" if some else "there is no such picture"))
+    return rows
+
+
+def _left_out(prepared: Prepared, classes: Iterable[str]) -> list[str]:
+    more = sorted(set(prepared.numbers) - set(classes))
+    return [f"Classes that the table does not have were left out: {', '.join(more)}."] if more else []
+
+
+def _notes(findings: Findings, result: Evaluation) -> list[str]:
+    """What the job and the evaluation want to be known."""
+    notes = [f"{warning.partition(';')[0]}: see the job's report.html." for warning in findings.warnings]
+    if findings.skipped:
+        first = findings.skipped[0]
+        notes.append(
+            f"{len(findings.skipped)} pictures could not be used and count as wrong, such as {first.name} "
+            f"({first.reason})."
+        )
+    return notes + [str(note) for note in result.notes if note.kind != "other classes"]

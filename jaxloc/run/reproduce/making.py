@@ -1,0 +1,185 @@
+"""Make a table of a paper again: the paper's protocol on a prepared data set, ours beside its numbers.
+
+Everything is kept in a folder, so that a run that was killed goes on where it was, and one that is finished is shown
+again at once.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxloc import __version__
+from jaxloc._files import write_text
+from jaxloc.errors import UsageError, WeightsError
+from jaxloc.models import Weights
+from jaxloc.run import outputs
+from jaxloc.run.engine import load_weights, memory_errors
+from jaxloc.run.options import Reading
+from jaxloc.run.reproduce import papers
+from jaxloc.run.reproduce.boxes import Measured, measure_corloc, measure_noise, measure_single
+from jaxloc.run.reproduce.cost import measure_cost
+from jaxloc.run.reproduce.data import Prepared, find_data, prepare
+from jaxloc.run.reproduce.options import ReproduceOptions
+from jaxloc.run.reproduce.results import Reproduction, from_plain, to_plain
+from jaxloc.run.reproduce.retrieval import measure_retrieval
+from jaxloc.run.reproduce.tables import Table, find_table
+from jaxloc.run.writing import disk_errors, locked
+
+RESULT = "reproduction.json"
+"""The file of a finished table, in its folder."""
+
+
+def reproduce(
+    name: str,
+    place: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    options: ReproduceOptions | None = None,
+) -> Reproduction:
+    """Measure what a table of a paper measures, and lay it beside the paper's numbers. Nothing is downloaded.
+
+    Args:
+        name: of the table, such as ``"ddt-voc07"``; see ``tables.TABLES``.
+        place: the data set: ``NAME:FOLDER``, ``NAME:tfds``, its folder, or for DDT's tables of boxes a COCO file.
+        out: folder for ``reproduction.json`` and what the jobs behind it write.
+        options: ``ReproduceOptions()`` by default.
+
+    Raises:
+        JaxlocError: there is no such table, the data are not its data, weights are missing, or nothing could be done;
+            the message names the cure.
+    """
+    table = find_table(name)
+    options = options or ReproduceOptions()
+    if options.methods != ("ddt",) and table.kind != "colocalization":
+        raise UsageError(f"{name}: has no rows of other methods: leave --method out")
+    folder = Path(out)
+    data = find_data(table, place)
+    asked = _asked(table, data, options)
+    finished = None if options.overwrite else _finished(folder, asked)
+    if finished is not None:
+        return finished
+    weights = _weights(table, options)
+    prepared = prepare(table, data, limit=options.limit)
+    outputs.prepare(folder)
+    with locked(folder), disk_errors(folder), memory_errors():
+        measured = _measure(table, prepared, folder, weights, options)
+        result = _result(table, prepared, weights, measured, options)
+        write_text(folder / RESULT, json.dumps({"asked": asked, "result": to_plain(result)}, indent=1) + "\n")
+    return result
+
+
+def _result(
+    table: Table, prepared: Prepared, weights: Weights, measured: Measured, options: ReproduceOptions
+) -> Reproduction:
+    return Reproduction(
+        table=table.name,
+        title=table.title,
+        source=table.source,
+        data=prepared.place,
+        rows=tuple(measured.rows),
+        deviations=tuple(_deviations(table, prepared, weights, measured, options)),
+        incomplete=prepared.subset,
+        settings=_settings(weights, options),
+        curves=measured.curves,
+    )
+
+
+def _asked(table: Table, data: str, options: ReproduceOptions) -> dict[str, Any]:
+    """What a finished table must have been made of to be shown again."""
+    return {"table": table.name, "data": data, "jaxloc": __version__} | options.fingerprint()
+
+
+def _finished(folder: Path, asked: dict[str, Any]) -> Reproduction | None:
+    """The table in a folder, if it is the one asked for."""
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        result = from_plain(kept["result"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: damaged ({error}): start over with --overwrite") from error
+    if kept["asked"]["table"] != asked["table"]:
+        raise UsageError(
+            f"{folder}: holds {kept['asked']['table']}: choose another --out for {asked['table']}, or start over with "
+            "--overwrite"
+        )
+    return result if kept["asked"] == asked else None
+
+
+def _weights(table: Table, options: ReproduceOptions) -> Weights:
+    """The weights asked for, or the paper's network."""
+    try:
+        return load_weights(Reading(**options.reading(options.weights or table.architecture)), [])
+    except WeightsError as error:
+        if options.weights is not None or table.architecture == "vgg16":
+            raise
+        raise WeightsError(
+            f"{table.name} uses {_title(table.architecture)}, which does not come with jaxloc ({error}); or try "
+            "--weights vgg16, which the table will tell"
+        ) from error
+
+
+def _title(architecture: str) -> str:
+    return f"VGG-{architecture.removeprefix('vgg')}"
+
+
+def _measure(table: Table, prepared: Prepared, folder: Path, weights: Weights, options: ReproduceOptions) -> Measured:
+    named = options.weights or table.architecture
+    architecture = weights.network.architecture
+    match table.kind:
+        case "single":
+            return measure_single(prepared, folder / "scda", named, options)
+        case "colocalization":
+            return measure_corloc(table, prepared, folder, named, architecture, options)
+        case "noise":
+            return measure_noise(table, prepared, folder, named, architecture, options)
+        case "cost":
+            return measure_cost(prepared, named, architecture, options)
+        case "retrieval":
+            return measure_retrieval(table, prepared, folder, weights, options)
+
+
+def _settings(weights: Weights, options: ReproduceOptions) -> dict[str, str]:
+    settings = {
+        "weights": f"{weights.network.architecture} ({weights.source})",
+        "weights checksum": weights.checksum,
+        "computed in": options.dtype,
+        "jaxloc": __version__,
+    }
+    if options.samples:
+        settings["interval"] = f"95 % of {options.samples:,} bootstrap draws of images"
+    return settings
+
+
+def _deviations(
+    table: Table, prepared: Prepared, weights: Weights, measured: Measured, options: ReproduceOptions
+) -> list[str]:
+    """Everything by which the numbers may differ from the paper's, the gravest first."""
+    found = []
+    if prepared.subset:
+        found.append(f"Not all of the paper's pictures: {prepared.subset}.")
+    if weights.network.architecture != table.architecture:
+        found.append(
+            f"The network is {_title(weights.network.architecture)} and the paper's {_title(table.architecture)}: get "
+            f"its weights with `jaxloc weights convert FILE --install`, and leave --weights out."
+        )
+    if weights.network.preprocessing.scale != 255:
+        found.append(
+            f"The weights are {weights.source} with torchvision's preprocessing; the paper's are MatConvNet's, "
+            "converted from Caffe, which only subtract a mean."
+        )
+    if options.dtype != "float32":
+        found.append(f"Features are computed in {options.dtype}.")
+    found += _pictures(prepared)
+    found += [f"In the data: {problem}." for problem in prepared.problems]
+    return [*found, *measured.notes, *table.open]
+
+
+def _pictures(prepared: Prepared) -> list[str]:
+    """How many pictures there are and the paper had, where it says so."""
+    number = sum(len(some) for some in prepared.numbers.values())
+    paper = papers.IMAGES.get(prepared.name)
+    if prepared.subset or paper is None or number == paper:
+        return []
+    return [f"{number:,} pictures, counted in each class they are in; the paper's authors tell of {paper:,}."]

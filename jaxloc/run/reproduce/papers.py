@@ -1,0 +1,205 @@
+"""The numbers of the papers' tables, as printed, in per cent. Nothing else in the project repeats them.
+
+SCDA: Wei, Luo, Wu & Zhou, "Selective convolutional descriptor aggregation for fine-grained image retrieval",
+arXiv:1604.04994v1, 2016. DDT: Wei, Zhang, Li, Xie, Wu, Shen & Zhou, "Deep descriptor transforming for image
+co-localization", IJCAI 2017. Classes and data sets bear the names that they have here, not the papers' short ones.
+"""
+
+from typing import NamedTuple
+
+
+class Scores(NamedTuple):
+    """A class's number for each method, and what the table calls their mean.
+
+    Attributes:
+        classes: by class.
+        mean: as printed, which need not be the mean of the rounded numbers.
+        digits: printed behind the point.
+    """
+
+    classes: dict[str, float]
+    mean: float
+    digits: int = 2
+
+
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
+    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+"""In the order of the papers' columns."""
+
+
+def _voc(mean: float, *numbers: float) -> Scores:
+    return Scores(dict(zip(VOC_CLASSES, numbers, strict=True)), mean, 1)
+
+
+SCDA_TABLE_1 = {"cub200": 76.79, "dogs": 78.86}
+"""SCDA, table 1 (section 3.1): whole objects localised with IoU > 0.5."""
+
+SCDA_TABLE_3 = {
+    "cub200": {
+        ("fc8", "none"): (39.90, 48.10),
+        ("fc8_truth", "none"): (47.55, 55.34),
+        ("fc8_box", "none"): (45.24, 53.05),
+        ("pool5", "none"): (57.54, 63.66),
+        ("fv", "none"): (52.04, 59.19),
+        ("vlad", "none"): (55.92, 62.51),
+        ("spoc", "pca-256"): (34.79, 42.54),
+        ("spoc_center", "pca-256"): (39.61, 47.30),
+        ("crow", "pca-256"): (53.45, 59.69),
+        ("scda", "none"): (59.72, 65.79),
+        ("scda+", "none"): (59.68, 65.83),
+        ("scda_flip+", "none"): (60.65, 66.75),
+    },
+    "dogs": {
+        ("fc8", "none"): (66.51, 72.69),
+        ("fc8_truth", "none"): (70.41, 76.61),
+        ("fc8_box", "none"): (68.78, 74.09),
+        ("pool5", "none"): (69.98, 75.55),
+        ("fv", "none"): (68.37, 73.74),
+        ("vlad", "none"): (69.28, 74.43),
+        ("spoc", "pca-256"): (48.80, 55.95),
+        ("spoc_center", "pca-256"): (48.39, 55.69),
+        ("crow", "pca-256"): (62.18, 68.33),
+        ("scda", "none"): (74.86, 79.24),
+        ("scda+", "none"): (74.15, 78.54),
+        ("scda_flip+", "none"): (74.95, 79.27),
+    },
+    "flowers102": {
+        ("fc8", "none"): (55.37, 60.37),
+        ("fc8_box", "none"): (57.16, 62.24),
+        ("pool5", "none"): (70.73, 74.05),
+        ("fv", "none"): (70.47, 73.60),
+        ("vlad", "none"): (73.62, 76.86),
+        ("spoc", "pca-256"): (71.36, 74.55),
+        ("spoc_center", "pca-256"): (65.86, 70.05),
+        ("crow", "pca-256"): (73.67, 76.16),
+        ("scda", "none"): (75.13, 77.70),
+        ("scda+", "none"): (75.98, 78.49),
+        ("scda_flip+", "none"): (77.56, 79.77),
+    },
+    "pets": {
+        ("fc8", "none"): (82.26, 86.02),
+        ("fc8_box", "none"): (85.55, 88.47),
+        ("pool5", "none"): (85.09, 87.74),
+        ("fv", "none"): (85.04, 87.09),
+        ("vlad", "none"): (85.50, 87.94),
+        ("spoc", "pca-256"): (60.86, 67.78),
+        ("spoc_center", "pca-256"): (64.05, 71.22),
+        ("crow", "pca-256"): (76.34, 80.10),
+        ("scda", "none"): (87.63, 89.26),
+        ("scda+", "none"): (87.99, 89.49),
+        ("scda_flip+", "none"): (88.19, 89.65),
+    },
+}
+"""SCDA, table 3 (section 4.1): top-1 and top-5 mAP by data set, then by descriptor and post-processing."""
+
+SCDA_TABLE_4 = {
+    "cub200": {
+        ("scda_flip+", "pca-256:0"): (60.48, 66.55),
+        ("scda_flip+", "pca-512:0"): (60.37, 66.78),
+        ("scda_flip+", "svd-256:0"): (60.34, 66.57),
+        ("scda_flip+", "svd-512:0"): (60.41, 66.82),
+        ("scda_flip+", "svd-256"): (62.29, 68.16),
+        ("scda_flip+", "svd-512"): (62.13, 68.13),
+    },
+    "dogs": {
+        ("scda_flip+", "pca-256:0"): (74.63, 79.09),
+        ("scda_flip+", "pca-512:0"): (74.76, 79.27),
+        ("scda_flip+", "svd-256:0"): (74.79, 79.27),
+        ("scda_flip+", "svd-512:0"): (74.72, 79.26),
+        ("scda_flip+", "svd-256"): (71.57, 76.68),
+        ("scda_flip+", "svd-512"): (71.07, 76.06),
+    },
+    "flowers102": {
+        ("scda_flip+", "pca-256:0"): (76.38, 79.32),
+        ("scda_flip+", "pca-512:0"): (77.15, 79.50),
+        ("scda_flip+", "svd-256:0"): (76.79, 79.32),
+        ("scda_flip+", "svd-512:0"): (77.10, 79.48),
+        ("scda_flip+", "svd-256"): (80.74, 82.42),
+        ("scda_flip+", "svd-512"): (81.44, 82.82),
+    },
+    "pets": {
+        ("scda_flip+", "pca-256:0"): (87.82, 89.75),
+        ("scda_flip+", "pca-512:0"): (87.46, 89.71),
+        ("scda_flip+", "svd-256:0"): (87.84, 89.79),
+        ("scda_flip+", "svd-512:0"): (87.41, 89.72),
+        ("scda_flip+", "svd-256"): (85.47, 87.99),
+        ("scda_flip+", "svd-512"): (85.23, 87.62),
+    },
+}
+"""SCDA, table 4 (section 4.1): top-1 and top-5 mAP of SCDA_flip+ after compression."""
+
+DDT_TABLE_1 = {
+    "ddt": Scores({"airplane": 91.46, "car": 95.51, "horse": 77.42}, 88.13),
+    "scda": Scores({"airplane": 87.80, "car": 86.52, "horse": 75.37}, 83.20),
+}
+"""DDT, table 1 (section 4.2): CorLoc on Object Discovery."""
+
+DDT_VOC_2007 = {
+    "ddt": _voc(
+        46.9,
+        *(67.3, 63.3, 61.3, 22.7, 8.5, 64.8, 57.0, 80.5, 9.4, 49.0),
+        *(22.5, 72.6, 73.8, 69.0, 7.2, 15.0, 35.3, 54.7, 75.0, 29.4),
+    ),
+    "scda": _voc(
+        29.5,
+        *(54.4, 27.2, 43.4, 13.5, 2.8, 39.3, 44.5, 48.0, 6.2, 32.0),
+        *(16.3, 49.8, 51.5, 49.7, 7.7, 6.1, 22.1, 22.6, 46.4, 6.1),
+    ),
+}
+"""DDT, table 2 (section 4.2): CorLoc on VOC 2007."""
+
+DDT_VOC_2012 = {
+    "ddt": _voc(
+        49.4,
+        *(76.7, 67.1, 57.9, 30.5, 13.0, 81.9, 48.3, 75.7, 18.4, 48.8),
+        *(27.5, 71.8, 66.8, 73.7, 6.1, 18.5, 38.0, 54.7, 78.6, 34.6),
+    ),
+    "scda": _voc(
+        34.5,
+        *(60.8, 41.7, 38.6, 21.8, 7.4, 67.6, 38.8, 57.4, 16.0, 34.0),
+        *(23.9, 53.8, 47.3, 54.8, 7.9, 9.9, 25.3, 23.2, 50.2, 10.1),
+    ),
+}
+"""DDT, table 3 (section 4.2): CorLoc on VOC 2012."""
+
+DDT_IMAGENET = {
+    "ddt": Scores(
+        {"chipmunk": 70.3, "rhino": 93.2, "stoat": 80.8, "raccoon": 71.8, "rake": 30.3, "wheelchair": 68.2}, 69.1, 1
+    ),
+    "scda": Scores(
+        {"chipmunk": 32.3, "rhino": 71.6, "stoat": 52.9, "raccoon": 34.0, "rake": 7.6, "wheelchair": 28.3}, 37.8, 1
+    ),
+}
+"""DDT, table 5 (section 4.4): CorLoc on ImageNet subsets."""
+
+DDT_NOISY_IMAGES = {"airplane": 18, "car": 11, "horse": 7}
+"""DDT, section 4.5: images without the object, of 100 each. Of the ROC curves (figure 4) no number is printed."""
+
+
+class Cost(NamedTuple):
+    """What DDT costs on the aeroplanes of VOC 2007.
+
+    Attributes:
+        images: of the class.
+        rows: of an image, on average.
+        columns: likewise.
+        descriptors: of 512 dimensions.
+        transform: seconds for all of them.
+        extraction: seconds an image, by platform.
+    """
+
+    images: int
+    rows: int
+    columns: int
+    descriptors: int
+    transform: float
+    extraction: dict[str, float]
+
+
+DDT_COST = Cost(171, 350, 498, 120_941, 5.7, {"gpu": 0.18, "cpu": 0.86})
+"""DDT, section 4.3, on an Intel Xeon E5-2660 v3 and an NVIDIA K80 (section 4)."""
+
+IMAGES = {"voc07": 3550, "voc12": 7838, "object-discovery": 300, "imagenet-subsets": 771}
+"""DDT: images that the authors used, as their poster says."""

@@ -1,0 +1,92 @@
+"""A table of a paper as we measured it: ours beside the paper's, and everything that differs from its protocol."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jaxloc.metrics import Interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One number.
+
+    Attributes:
+        label: what it is of: a class, a descriptor.
+        measure: what is measured, with its unit.
+        ours: NaN where it could not be measured.
+        paper: NaN where the paper has none.
+        images: it is measured on.
+        interval: of confidence, where images are drawn.
+        digits: shown behind the point.
+        reason: why ``ours`` is NaN; else empty.
+    """
+
+    label: str
+    measure: str
+    ours: float
+    paper: float = math.nan
+    images: int = 0
+    interval: Interval | None = None
+    digits: int = 2
+    reason: str = ""
+
+    @property
+    def difference(self) -> float:
+        """Ours less the paper's; NaN unless both are there."""
+        return self.ours - self.paper
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduction:
+    """A table.
+
+    Attributes:
+        table: its name.
+        title: what is measured on what.
+        source: the paper and the place in it.
+        data: the data set, as the user named it.
+        rows: in the paper's order.
+        deviations: how this differs from the paper's protocol, or what the paper leaves open; one sentence each.
+        incomplete: why these are not the numbers of the paper's pictures (a limit, a subset); empty if they are.
+        settings: what the numbers depend on.
+        curves: of the noise score, by class: the points of its ROC.
+    """
+
+    table: str
+    title: str
+    source: str
+    data: str
+    rows: tuple[Row, ...]
+    deviations: tuple[str, ...]
+    incomplete: str
+    settings: Mapping[str, str]
+    curves: Mapping[str, Mapping[str, list[float]]] = dataclasses.field(default_factory=dict)
+
+
+def to_plain(result: Reproduction) -> dict[str, Any]:
+    """The whole result as values that JSON has; NaN stays NaN."""
+    rows = [
+        dataclasses.asdict(row)
+        | {"difference": row.difference, "interval": None if row.interval is None else list(row.interval)}
+        for row in result.rows
+    ]
+    return dataclasses.asdict(dataclasses.replace(result, rows=())) | {
+        "rows": rows,
+        "deviations": list(result.deviations),
+    }
+
+
+def from_plain(values: Mapping[str, Any]) -> Reproduction:
+    """What ``to_plain`` made plain.
+
+    Raises:
+        KeyError, TypeError: it is something else.
+    """
+    rows = []
+    for value in values["rows"]:
+        kept = {name: item for name, item in value.items() if name != "difference"}
+        interval = kept["interval"]
+        rows.append(Row(**(kept | {"interval": None if interval is None else Interval(*interval)})))
+    return Reproduction(**(dict(values) | {"rows": tuple(rows), "deviations": tuple(values["deviations"])}))

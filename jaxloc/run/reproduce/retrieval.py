@@ -1,0 +1,156 @@
+"""Tables of retrieval: describe a data set's pictures, search the gallery with the queries, and measure."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jaxloc import metrics
+from jaxloc.errors import UsageError
+from jaxloc.metrics import bootstrap_interval
+from jaxloc.models import Weights
+from jaxloc.run.reproduce import papers
+from jaxloc.run.reproduce.boxes import Measured
+from jaxloc.run.reproduce.data import Prepared
+from jaxloc.run.reproduce.options import ReproduceOptions
+from jaxloc.run.reproduce.results import Row
+from jaxloc.run.reproduce.tables import Table
+from jaxloc.run.reproduce.vectors import Box, Pictures, Vectors, describe
+from jaxloc.run.retrieval import post
+from jaxloc.run.retrieval.descriptors import KINDS
+from jaxloc.run.retrieval.options import Describing, WhitenSpec
+from jaxloc.run.retrieval.scoring import unit
+
+_NUMBERS = {"scda-table3": papers.SCDA_TABLE_3, "scda-table4": papers.SCDA_TABLE_4}
+_GALLERY = {"cub200": ("train",), "dogs": ("train",), "flowers102": ("train", "val"), "pets": ("trainval",)}
+_QUERIES = "test"
+_TOP = (1, 5)
+_BLOCK = 1 << 24
+
+
+def measure_retrieval(
+    table: Table, prepared: Prepared, out: Path, weights: Weights, options: ReproduceOptions
+) -> Measured:
+    """Top-1 and top-5 mAP of each row of the paper: test pictures query the training pictures."""
+    paper = _NUMBERS[table.name][prepared.name]
+    job = Describing(max_side=700, seed=options.seed, **options.reading(options.weights or table.architecture))
+    pictures, labels = _pictures(prepared)
+    has_top = "fc8" in weights.params
+    names = list(dict.fromkeys(name for name, _ in paper if has_top or not KINDS[name].top))
+    vectors = describe(pictures, names, weights, job, out / "vectors", overwrite=options.overwrite)
+    rows: list[Row] = []
+    for (name, whitening), numbers in paper.items():
+        if name in names:
+            rows += _rows(name, whitening, numbers, vectors, pictures.gallery, labels, options)
+        else:
+            reason = "the weights hold convolutions only: install a full network with `jaxloc weights convert FILE`"
+            rows += _missing(name, whitening, numbers, reason)
+    return Measured(rows, _notes(prepared, vectors, pictures))
+
+
+def top_k_precisions(
+    queries: np.ndarray, query_labels: np.ndarray, gallery: np.ndarray, gallery_labels: np.ndarray
+) -> np.ndarray:
+    """The paper's top-1 and top-5 precision of each query, float64 ``[q, 2]``, whose means are its mAP.
+
+    As ``jaxloc.run.retrieval.scoring.score`` counts: by cosine, zero vectors last, equal ones in the gallery's order;
+    queries of whose kind the gallery has no picture do not count and are left out.
+
+    Args:
+        queries: ``[q, d]``.
+        query_labels: ``[q]``.
+        gallery: ``[n, d]``.
+        gallery_labels: ``[n]``.
+    """
+    counted = np.isin(query_labels, gallery_labels)
+    queries, query_labels = queries[counted], query_labels[counted]
+    searched, empty = unit(gallery), ~gallery.any(1)
+    found = [np.zeros((0, len(_TOP)))]
+    block = max(1, _BLOCK // max(1, len(gallery)))
+    for first in range(0, len(queries), block):
+        here = slice(first, first + block)
+        cosine = unit(queries[here]) @ searched.T
+        cosine[:, empty] = -2
+        ranking = np.argsort(-cosine, axis=1, kind="stable")[:, : max(_TOP)]
+        relevant = gallery_labels[ranking] == query_labels[here, None]
+        found.append(np.stack([metrics.top_k_average_precision(relevant, k) for k in _TOP], axis=1))
+    return np.concatenate(found)
+
+
+def _pictures(prepared: Prepared) -> tuple[Pictures, np.ndarray]:
+    """The pictures with their roles, and their classes."""
+    sources = prepared.together().sources
+    images = [prepared.images[source.name] for source in sources]
+    wanted = _GALLERY[prepared.name]
+    gallery = np.array([not set(wanted).isdisjoint(image.splits) for image in images], bool)
+    asked = np.array([_QUERIES in image.splits for image in images], bool)
+    for some, which in ((gallery, "+".join(wanted)), (asked, _QUERIES)):
+        if not some.any():
+            raise UsageError(f"{prepared.place}: no picture is in the split {which}: get the whole data set")
+    boxes: list[Box | None] = []
+    for image in images:
+        area = {one.box: (one.box[2] - one.box[0]) * (one.box[3] - one.box[1]) for one in image.annotations}
+        boxes.append(max(area, key=lambda box, known=area: known[box]) if area else None)  # type: ignore[misc]
+    return Pictures(sources, gallery, boxes), np.array([image.category for image in images], object)
+
+
+def _rows(
+    name: str,
+    whitening: str,
+    numbers: tuple[float, float],
+    vectors: Vectors,
+    gallery: np.ndarray,
+    labels: np.ndarray,
+    options: ReproduceOptions,
+) -> list[Row]:
+    described, values = vectors.read(name)
+    searched = gallery[described]
+    spec = WhitenSpec.parse(whitening)
+    if spec is not None:
+        try:
+            values = post.apply(post.fit(spec, lambda: iter([values[searched]])), values)
+        except UsageError as error:
+            return _missing(name, whitening, numbers, str(error))
+    kinds = labels[described]
+    precisions = 100 * top_k_precisions(values[~searched], kinds[~searched], values[searched], kinds[searched])
+    if not len(precisions):
+        return _missing(name, whitening, numbers, "no query has a picture of its kind in the gallery")
+    rows = []
+    for column, (k, paper) in enumerate(zip(_TOP, numbers, strict=True)):
+        each = precisions[:, column]
+        interval = bootstrap_interval(each, seed=options.seed, samples=options.samples) if options.samples else None
+        label = _label(name, whitening, values.shape[1])
+        rows.append(Row(label, f"top-{k} mAP, %", float(each.mean()), paper, len(each), interval))
+    return rows
+
+
+def _missing(name: str, whitening: str, numbers: tuple[float, float], reason: str) -> list[Row]:
+    label = _label(name, whitening, None)
+    return [
+        Row(label, f"top-{k} mAP, %", math.nan, paper, reason=reason) for k, paper in zip(_TOP, numbers, strict=True)
+    ]
+
+
+def _label(name: str, whitening: str, dimension: int | None) -> str:
+    """As the papers' tables call it, with the dimension of what is compared."""
+    spec = WhitenSpec.parse(whitening)
+    if spec is not None:
+        return f"{KINDS[name].title}, {spec.title}"
+    return KINDS[name].title if dimension is None else f"{KINDS[name].title} ({dimension:,})"
+
+
+def _notes(prepared: Prepared, vectors: Vectors, pictures: Pictures) -> list[str]:
+    skipped: Mapping[int, str] = vectors.skipped()
+    searched = int(pictures.gallery.sum())
+    notes = [
+        f"{len(pictures.gallery) - searched:,} pictures ({_QUERIES}) query {searched:,} "
+        f"({' and '.join(_GALLERY[prepared.name])}); the paper says only that the data set's splits are used."
+    ]
+    if skipped:
+        number, reason = next(iter(skipped.items()))
+        notes.append(
+            f"{len(skipped)} pictures could not be used and count nowhere, such as {pictures.sources[number].name} "
+            f"({reason})."
+        )
+    return notes

@@ -1,0 +1,213 @@
+"""Vectors of every descriptor of a table from one pass of the network, kept shard by shard so that a kill costs one."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import safetensors
+
+from jaxloc import __version__
+from jaxloc._files import write_safetensors, write_text
+from jaxloc.data import Batch, Source
+from jaxloc.errors import UsageError
+from jaxloc.models import Weights
+from jaxloc.run.retrieval import codebooks as codebook_files
+from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_pictures
+from jaxloc.run.retrieval.describing import Describer
+from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
+from jaxloc.run.retrieval.options import Describing
+from jaxloc.run.stream import Stream, open_stream
+
+SHARD = 256
+"""Pictures that are described, and written, together."""
+
+_NUMBERS = "numbers"
+Box = tuple[float, float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """What is described.
+
+    Attributes:
+        sources: the pictures.
+        gallery: bool ``[n]``: those that codebooks are fitted on.
+        boxes: the true box of each, where one is known.
+    """
+
+    sources: Sequence[Source]
+    gallery: np.ndarray
+    boxes: Sequence[Box | None]
+
+
+class Vectors:
+    """Vectors in a folder.
+
+    Args:
+        folder: holds shards, codebooks and ``settings.json``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def shard(self, number: int) -> Path:
+        """The file of a shard."""
+        return self.folder / f"vectors-{number:05}.safetensors"
+
+    def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of the pictures described, int ``[n]``, and their vectors by one descriptor, ``[n, d]``."""
+        parts = [(file.get_tensor(_NUMBERS), file.get_tensor(name)) for file in self._open() if name in file.keys()]  # noqa: SIM118 - no mapping
+        numbers = np.concatenate([some for some, _ in parts])
+        return numbers, np.concatenate([values for _, values in parts])
+
+    def skipped(self) -> dict[int, str]:
+        """Why pictures could not be described, by number."""
+        return {
+            int(number): reason
+            for file in self._open()
+            for number, reason in json.loads(file.metadata()["skipped"]).items()
+        }
+
+    def _open(self) -> Iterator[safetensors.safe_open]:
+        for path in sorted(self.folder.glob("vectors-*.safetensors")):
+            try:
+                with safetensors.safe_open(path, "np") as file:
+                    yield file
+            except (safetensors.SafetensorError, KeyError, ValueError) as error:
+                raise UsageError(f"{path}: damaged ({error}): delete it and run the same command again") from error
+
+
+def describe(
+    pictures: Pictures,
+    names: Sequence[str],
+    weights: Weights,
+    options: Describing,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+) -> Vectors:
+    """Describe pictures by every descriptor named; shards that are there are not made again.
+
+    Args:
+        pictures: to describe.
+        names: of descriptors.
+        weights: of the network, with its classifier if a descriptor needs that.
+        options: the job's.
+        folder: where vectors are kept.
+        overwrite: start over where the folder holds others.
+
+    Raises:
+        UsageError: the folder holds vectors of other pictures or options.
+    """
+    vectors = Vectors(folder)
+    _agree(folder, _settings(pictures, names, weights, options), overwrite=overwrite)
+    starts = range(0, len(pictures.sources), SHARD)
+    missing = [number for number, _ in enumerate(starts) if not vectors.shard(number).exists()]
+    if not missing:
+        return vectors
+    engine = Describer(options, names, weights)
+    stream = open_stream(pictures.sources, engine, options)
+    codebooks = _codebooks(pictures, names, engine, stream, options, folder)
+    for number in missing:
+        chosen = range(starts[number], min(starts[number] + SHARD, len(pictures.sources)))
+        _describe_shard(vectors.shard(number), chosen, pictures, names, engine, stream, codebooks)
+    return vectors
+
+
+def _settings(
+    pictures: Pictures, names: Sequence[str], weights: Weights, options: Describing
+) -> dict[str, str | int | float]:
+    digest = hashlib.sha256()
+    for source, searched in zip(pictures.sources, pictures.gallery.tolist(), strict=True):
+        digest.update(f"{source.name}\0{searched}\n".encode("utf-8", "surrogateescape"))
+    return {
+        "jaxloc": __version__,
+        "weights": weights.checksum,
+        "pictures": f"{len(pictures.sources)}, {digest.hexdigest()}",
+        "descriptors": ", ".join(names),
+    } | options.fingerprint()
+
+
+def _agree(folder: Path, settings: Mapping[str, object], *, overwrite: bool) -> None:
+    """See that the folder is for these settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
+    if overwrite:
+        for old in (*folder.glob("*.safetensors"), path):
+            old.unlink(missing_ok=True)
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as error:
+        raise UsageError(f"{path}: damaged ({error}): start over with --overwrite") from error
+    if kept is None:
+        write_text(path, json.dumps(settings, indent=1) + "\n")
+    elif kept != settings:
+        differ = [name for name in settings if kept.get(name) != settings[name]]
+        raise UsageError(
+            f"{folder}: holds vectors with other {' and '.join(differ)}: choose another --out, or start over with "
+            "--overwrite"
+        )
+
+
+def _codebooks(
+    pictures: Pictures, names: Sequence[str], engine: Describer, stream: Stream, options: Describing, folder: Path
+) -> Codebooks:
+    """What VLAD and Fisher vectors need, fitted on a sample of the gallery, or read where that is done."""
+    needs = {need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}
+    path = folder / "codebooks.safetensors"
+    if not needs:
+        return Codebooks()
+    if not path.exists():
+        searched = {pictures.sources[number].name: number for number in np.flatnonzero(pictures.gallery).tolist()}
+        chosen = sorted(searched[name] for name in choose_pictures(list(searched), seed=options.seed))
+        fitter = CodebookFitter(needs, options, engine.backend)
+        for batch in stream.batches("fitting codebooks", only=chosen):
+            shown = [pictures.sources[number].name if number >= 0 else None for number in batch.indices.tolist()]
+            fitter.add(shown, engine.features(batch)[options.layer])
+        codebook_files.save(path, fitter.fit())
+    return codebook_files.load(path)
+
+
+def _describe_shard(
+    path: Path,
+    chosen: range,
+    pictures: Pictures,
+    names: Sequence[str],
+    engine: Describer,
+    stream: Stream,
+    codebooks: Codebooks,
+) -> None:
+    direct = [name for name in names if not KINDS[name].top]
+    numbers: list[np.ndarray] = []
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for batch in stream.batches("describing", only=chosen):
+        real = batch.indices >= 0
+        maps, mirrored = engine.both_features(batch)
+        result = engine.describe(maps, mirrored, batch.original_sizes, direct, codebooks)
+        numbers.append(batch.indices[real])
+        for name in direct:
+            found[name].append(result.vectors[name][real])
+        for name in names:
+            if KINDS[name].top:
+                looked_at = _boxes(name, batch, pictures, result.boxes)
+                found[name].append(engine.classify(batch, looked_at)[real])
+    arrays = {name: np.concatenate(some).astype(np.float32) for name, some in found.items() if some}
+    arrays[_NUMBERS] = np.concatenate([np.zeros(0, np.int64), *numbers]).astype(np.int64)
+    skipped = {str(number): stream.skipped[number] for number in chosen if number in stream.skipped}
+    write_safetensors(path, arrays, {"skipped": json.dumps(skipped)})
+
+
+def _boxes(name: str, batch: Batch, pictures: Pictures, predicted: np.ndarray) -> np.ndarray:
+    """What the classifier looks at; NaN is the whole picture."""
+    if name == "fc8_box":
+        return predicted
+    boxes = np.full_like(predicted, np.nan)
+    if name == "fc8_truth":
+        for place, number in enumerate(batch.indices.tolist()):
+            box = pictures.boxes[number] if number >= 0 else None
+            if box is not None:
+                boxes[place] = box
+    return boxes
