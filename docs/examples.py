@@ -1,0 +1,88 @@
+"""What the pages' examples share: a few pictures with known boxes, the network, and functions that draw.
+
+The pictures are composed by ``jaxloc.data.demo`` from photographs that ship inside scikit-image.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from jaxloc import models
+from jaxloc.data import demo
+
+# [start of the example]
+pictures = demo.compose(with_object=6, without=2)
+photos = [np.asarray(picture.image) for picture in pictures]  # uint8 [h, w, 3]
+sizes = [np.array(photo.shape[:2]) for photo in photos]
+
+weights = models.load("vgg16")
+params = models.prepare(weights.params)
+
+
+@functools.partial(jax.jit, compiler_options=models.compiler_options())
+def extract(params: dict, images: jax.Array, sizes: jax.Array) -> dict[str, models.FeatureMap]:
+    """Feature maps of a padded batch, by the layer's name."""
+    layers = ("pool5", "relu5_3", "relu5_2")
+    return models.extract_features(params, images, sizes, network=weights.network, layers=layers)
+
+
+def features(photo: np.ndarray) -> dict[str, np.ndarray]:
+    """One picture's descriptors, [h, w, d] for each layer; padded, so that one program serves pictures of any shape."""
+    padded = np.zeros((1, 448, 448, 3), np.uint8)
+    padded[0, : photo.shape[0], : photo.shape[1]] = photo
+    maps = extract(params, padded, np.array([photo.shape[:2]]))
+    return {layer: np.asarray(x[0, : size[0, 0], : size[0, 1]]) for layer, (x, size) in maps.items()}
+
+
+maps = [features(photo) for photo in photos]
+# [end of the example]
+
+
+def row(count: int, *, height: float = 2.4, rows: int = 1) -> np.ndarray:
+    """Axes without ticks, ``[rows, count]`` flattened."""
+    _, axes = plt.subplots(rows, count, figsize=(2.6 * count, height * rows), layout="constrained", squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    return axes.ravel()
+
+
+def draw(axis: Axes, photo: np.ndarray, title: str = "") -> None:
+    """A picture, in the pixels that boxes are in."""
+    axis.imshow(photo)
+    axis.set_title(title, fontsize=10)
+
+
+def draw_map(axis: Axes, photo: np.ndarray, values: np.ndarray, title: str = "", *, signed: bool = False) -> None:
+    """A map of cells over the whole of its picture; signed ones are red above zero and blue below."""
+    rows, columns = photo.shape[:2]
+    peak = np.abs(values).max() or 1
+    style = {"cmap": "RdBu_r", "vmin": -peak, "vmax": peak} if signed else {"cmap": "magma", "vmin": 0}
+    axis.imshow(values, extent=(0, columns, rows, 0), **style)
+    axis.set_title(title, fontsize=10)
+
+
+def draw_mask(axis: Axes, photo: np.ndarray, mask: np.ndarray, title: str = "") -> None:
+    """What is not selected, under a veil."""
+    rows, columns = photo.shape[:2]
+    draw(axis, photo, title)
+    veil = np.ones((*mask.shape, 4)) * np.where(np.asarray(mask), 0, 0.8)[..., None]
+    veil[..., :3] = 1
+    axis.imshow(veil, extent=(0, columns, rows, 0))
+
+
+def draw_box(axis: Axes, box: np.ndarray | tuple | None, *, colour: str = "#00b8d4", style: str = "-") -> None:
+    """A box ``x0, y0, x1, y1``; nothing where there is none."""
+    if box is not None and np.isfinite(np.asarray(box, float)).all():
+        x0, y0, x1, y1 = np.asarray(box, float)
+        axis.add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=colour, ls=style, lw=2.5))
+
+
+def draw_each(draw_one: Callable[[Axes, int], None], *, rows: int = 2) -> None:
+    """One small axis for each picture."""
+    for number, axis in enumerate(row(len(photos) // rows, height=2.2, rows=rows)):
+        draw_one(axis, number)
