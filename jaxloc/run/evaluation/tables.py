@@ -5,12 +5,8 @@ import math
 from typing import Any
 
 from jaxloc.run.evaluation.results import Evaluation, Figure
+from jaxloc.run.latex import latex_table
 from jaxloc.run.summary import table
-
-_LATEX = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}", "–": "--"}
-)
 
 
 def evaluation_table(result: Evaluation) -> str:
@@ -31,23 +27,9 @@ def evaluation_table(result: Evaluation) -> str:
 def evaluation_latex(result: Evaluation) -> str:
     """The table as LaTeX (packages booktabs), with its rules and everything odd as comments."""
     head, rows = _cells(result)
-    body = [" & ".join(str(cell).translate(_LATEX) for cell in row) + r" \\" for row in [head, *rows]]
     classes = len(result.classes)
     comments = [rule(result), *map(str, result.notes), *reasons(result)]
-    return "\n".join(
-        [
-            *(f"% {line}" for comment in comments for line in comment.splitlines()),
-            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-            r"\toprule",
-            body[0],
-            r"\midrule",
-            *body[1 : classes + 1],
-            r"\midrule",
-            *body[classes + 1 :],
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
+    return latex_table(head, rows[:classes], rows[classes:], comments=comments)
 
 
 def to_plain(result: Evaluation, *, roc: bool = False) -> dict[str, Any]:

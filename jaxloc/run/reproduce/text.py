@@ -2,13 +2,9 @@
 
 import math
 
+from jaxloc.run.latex import latex_table
 from jaxloc.run.reproduce.results import Reproduction, Row
 from jaxloc.run.summary import table
-
-_LATEX = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}", "–": "--", "×": "$\\times$"}
-)
 
 
 def reproduction_table(result: Reproduction) -> str:
@@ -20,19 +16,7 @@ def reproduction_table(result: Reproduction) -> str:
 def reproduction_latex(result: Reproduction) -> str:
     """The table as LaTeX (package booktabs), with heading and deviations as comments."""
     head, rows = _cells(result)
-    body = [" & ".join(cell.strip().translate(_LATEX) for cell in row) + r" \\" for row in (head, *rows)]
-    return "\n".join(
-        [
-            *(f"% {line}" for line in (*_heading(result), *_below(result))),
-            rf"\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}",
-            r"\toprule",
-            body[0],
-            r"\midrule",
-            *body[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
+    return latex_table(head, rows, comments=[*_heading(result), *_below(result)], words=2)
 
 
 def _heading(result: Reproduction) -> list[str]:
