@@ -53,7 +53,7 @@ def test_folders_of_functions_know_only_themselves_and_shared_operations():
 
 def test_nothing_walks_back():
     may = {
-        "data": {"data"} | SHARED | {"_files"},
+        "data": {"data"} | SHARED | {"_files", "_unpickle"},
         "models": {"models"} | SHARED | {"_files"},
         "report": {"report"} | SHARED | {"_files", "__version__"},
     }

@@ -1,5 +1,6 @@
 """The command that takes results, or anyone's annotations, into the layout of another tool."""
 
+import functools
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-@one_line_errors
+@functools.partial(one_line_errors, left="nothing was exported, and what was there before stays")
 def export(
     result: Annotated[
         str,

@@ -18,8 +18,15 @@ from jaxloc.report.text import displayable
 P = ParamSpec("P")
 
 
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Print an error the user can mend as one line and exit with 2; with 130 after Ctrl-C, 143 after SIGTERM."""
+def one_line_errors(
+    command: Callable[P, None], *, left: str = "what is done is kept, and the same command goes on from there"
+) -> Callable[P, None]:
+    """Print an error the user can mend as one line and exit with 2; with 130 after Ctrl-C, 143 after SIGTERM.
+
+    Args:
+        command: what to run.
+        left: what is there when the command was stopped.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -31,7 +38,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:
             _complain(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
         except KeyboardInterrupt:
-            _complain("interrupted; what is done is kept, and the same command goes on from there", 130)
+            _complain(f"interrupted; {left}", 130)
         except typer.Exit:
             raise
         except Exception:
@@ -40,7 +47,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             traceback.print_exc()
             _complain("this host has failed, see above; the same command on every host goes on from here", 1)
         except _interrupts.Terminated:
-            _complain("asked to end; what is done is kept, and the same command goes on from there", 143)
+            _complain(f"asked to end; {left}", 143)
 
     return wrapped
 

@@ -1,7 +1,7 @@
 """Work done ahead of the consumer in threads, with bounded memory."""
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def read_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Iterator[R]:
+def read_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Generator[R, None, None]:
     """Map a function over items in threads, in order, never more than ``ahead`` results waiting.
 
     Decoders release the interpreter's lock, so pictures decode while the network runs. Leaving the loop early

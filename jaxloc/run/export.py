@@ -16,9 +16,9 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from jaxloc import __version__, _interrupts
+from jaxloc import __version__
 from jaxloc._files import write_text
 from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
 from jaxloc.data.annotations.pictures import check_picture
@@ -26,6 +26,8 @@ from jaxloc.errors import ImageError, UsageError
 from jaxloc.report.exports import coco, crops, masks, parquet, tfds, voc, yolo
 from jaxloc.report.exports.names import safe_name, safe_names
 from jaxloc.report.exports.pictures import Pictures, unreadable, with_right_suffix
+from jaxloc.report.exports.work import Work, each
+from jaxloc.run.threaded import threaded
 from jaxloc.run.writing import disk_errors, locked
 
 Format = Literal["coco", "voc", "yolo", "tfds", "parquet", "masks", "crops"]
@@ -123,16 +125,19 @@ def export(
     _check_folder(folder, options.overwrite)
     found = source if isinstance(source, Annotations) else read(source, images=options.images)
     told = list(found.problems)
-    chosen, left_out = _choose(_with_sizes(found.images, format, options, told), options)
+    with threaded() as work:
+        wanted = _look(list(found.images.values()), format, options, told, work)
+    chosen, left_out = _choose(wanted, options)
     images = _split(chosen, options)
     if not images:
         raise _nothing_left(source, told, left_out)
     _check_sources(folder, source, images)
-    files = safe_names(_files(images, options, told), flat=format in _FLAT)
-    ready = [dataclasses.replace(image, name=files[image.name]) for image in images if image.name in files]
+    files = safe_names({image.name: wanted[image.name].file for image in images}, flat=format in _FLAT)
+    ready = [dataclasses.replace(image, name=files[image.name]) for image in images]
     categories = sorted({name for image in ready for name in _classes(image)})
-    with disk_errors(folder), _replacing(folder) as staging:
-        written = _write(format, staging, ready, categories, told, options)
+    with disk_errors(folder, left="nothing was exported"), _replacing(folder) as staging:
+        with threaded() as work:
+            written = _write(format, staging, ready, categories, told, options, work)
         if not written:
             raise _nothing_left(source, told, left_out)
         splits = dict(sorted(collections.Counter(split for image in written for split in image.splits).items()))
@@ -201,34 +206,49 @@ def _check_sources(folder: Path, source: str | os.PathLike[str] | Annotations, i
             raise UsageError(f"{folder}: holds what is exported ({parent}): choose another folder with --out")
 
 
-def _with_sizes(
-    images: Mapping[str, Annotated], format: Format, options: ExportOptions, told: list[Problem]
-) -> dict[str, Annotated]:
-    """The pictures that can be exported, with their sizes."""
-    wanted = options.pictures != "none"
-    kept: dict[str, Annotated | None] = {}
-    for name, image in images.items():
-        _interrupts.check()
-        if wanted or (image.width is None and image.path is not None):
-            kept[name] = check_picture(image, told)
-        elif image.width is not None or format == "coco":
-            kept[name] = image
-        else:
-            told.append(Problem(problems.NO_SIZE, name, f"{format} needs the picture's size; left out"))
-    if wanted:  # their sizes are known now
+class _Wanted(NamedTuple):
+    """A picture that can be exported: with its size, and the file it should be, whose extension says what is in it."""
+
+    image: Annotated
+    file: str
+
+
+def _look(
+    images: Sequence[Annotated], format: Format, options: ExportOptions, told: list[Problem], work: Work
+) -> dict[str, _Wanted]:
+    """The pictures that can be exported, by name."""
+    placed = options.pictures != "none"
+
+    def look(image: Annotated, own: list[Problem]) -> _Wanted | None:
+        known: Annotated | None = image
+        if placed or (image.width is None and image.path is not None):
+            known = check_picture(image, own)
+        elif image.width is None and format != "coco":
+            own.append(Problem(problems.NO_SIZE, image.name, f"{format} needs the picture's size; left out"))
+            return None
+        try:
+            return None if known is None else _Wanted(known, with_right_suffix(known) if placed else known.name)
+        except ImageError as error:
+            own.append(unreadable(image, error))
+            return None
+
+    opened = placed or any(image.width is None for image in images)
+    found = each(work, "checking", look, images, told, threads=opened)
+    wanted = {image.name: one for image, one in found if one is not None}
+    if placed:  # their sizes are known now
         told[:] = [problem for problem in told if problem.kind != problems.NO_SIZE]
-    return {name: image for name, image in kept.items() if image is not None}
+    return wanted
 
 
-def _choose(images: Mapping[str, Annotated], options: ExportOptions) -> tuple[list[Annotated], dict[str, int]]:
-    known = {name for image in images.values() for name in _classes(image)}
+def _choose(wanted: Mapping[str, _Wanted], options: ExportOptions) -> tuple[list[Annotated], dict[str, int]]:
+    known = {name for one in wanted.values() for name in _classes(one.image)}
     if unknown := sorted(options.rename.keys() - known):
         raise UsageError(f"there is no class {unknown[0]} to rename: there are {', '.join(sorted(known)) or 'none'}")
     left_out: collections.Counter[str] = collections.Counter()
     chosen = []
-    for image in images.values():
+    for image, _ in wanted.values():
         objects = [
-            dataclasses.replace(one, category=options.rename.get(one.category, one.category))
+            dataclasses.replace(one, category=options.rename[one.category]) if one.category in options.rename else one
             for one in image.annotations
             if options.min_score is None or one.score >= options.min_score
         ]
@@ -267,20 +287,6 @@ def deal(name: str, options: ExportOptions) -> str:
     return last
 
 
-def _files(images: Iterable[Annotated], options: ExportOptions, told: list[Problem]) -> dict[str, str]:
-    """The file that each picture should have: its name, with the extension of what will be in it."""
-    if options.pictures == "none":
-        return {image.name: image.name for image in images}
-    files = {}
-    for image in images:
-        _interrupts.check()
-        try:
-            files[image.name] = with_right_suffix(image)
-        except ImageError as error:
-            told.append(unreadable(image, error))
-    return files
-
-
 def _write(
     format: Format,
     folder: Path,
@@ -288,20 +294,23 @@ def _write(
     categories: Sequence[str],
     told: list[Problem],
     options: ExportOptions,
+    work: Work,
 ) -> list[Annotated]:
     if format == "coco":
-        return coco.write(folder, images, categories, told, pictures=options.pictures)
+        return coco.write(folder, images, categories, told, pictures=options.pictures, work=work)
     if format == "voc":
-        return voc.write(folder, images, categories, told, pictures=options.pictures)
+        return voc.write(folder, images, categories, told, pictures=options.pictures, work=work)
     if format == "yolo":
-        return yolo.write(folder, images, categories, told, pictures=options.pictures, segments=options.segments)
+        return yolo.write(
+            folder, images, categories, told, pictures=options.pictures, segments=options.segments, work=work
+        )
     if format == "tfds":
-        return tfds.write(folder, images, categories, told)
+        return tfds.write(folder, images, categories, told, work=work)
     if format == "parquet":
-        return parquet.write(folder, images, categories, told, pictures=options.pictures)
+        return parquet.write(folder, images, categories, told, pictures=options.pictures, work=work)
     if format == "masks":
-        return masks.write(folder, images, categories, told, pictures=options.pictures)
-    return crops.write(folder, images, categories, told, margin=options.margin, square=options.square)
+        return masks.write(folder, images, categories, told, pictures=options.pictures, work=work)
+    return crops.write(folder, images, categories, told, margin=options.margin, square=options.square, work=work)
 
 
 @contextlib.contextmanager

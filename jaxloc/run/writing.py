@@ -37,8 +37,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn what the system says of a file into one line with the cure."""
+def disk_errors(folder: Path, *, left: str = "the finished shards stay") -> Iterator[None]:
+    """Turn what the system says of a file into one line with the cure, and with what is ``left`` of the work."""
     try:
         yield
     except OSError as error:
@@ -47,5 +47,5 @@ def disk_errors(folder: Path) -> Iterator[None]:
         trouble = "cannot be written" if full else "cannot be read or written"
         raise UsageError(
             f"{error.filename or folder}: {trouble} ({reason}): {'free some space' if full else 'mend that'} and run "
-            "the same command again; the finished shards stay"
+            f"the same command again; {left}"
         ) from error

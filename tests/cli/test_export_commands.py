@@ -1,10 +1,13 @@
 """``jaxloc export``: what it prints, and what it answers to what cannot be."""
 
 import json
+import shutil
+import signal
 
 import pytest
 
 from jaxloc.data.annotations import Annotations
+from jaxloc.report.exports import coco
 from jaxloc.run.export import export
 from tests.cli import cli
 from tests.report.exports import examples
@@ -12,9 +15,10 @@ from tests.report.exports import examples
 
 @pytest.fixture
 def dataset(tmp_path):
-    """A COCO export of three pictures."""
+    """A COCO export of three pictures, which lie in ``photos`` with a COCO file of their own beside."""
     images = examples.images(tmp_path / "photos")
     export(Annotations({image.name: image for image in images}), tmp_path / "dataset", "coco")
+    shutil.copy(tmp_path / "dataset" / "annotations.json", tmp_path / "photos" / "annotations.json")
     return tmp_path / "dataset"
 
 
@@ -76,6 +80,27 @@ def test_a_folder_that_is_taken_is_one_line(dataset, tmp_path):
     assert status == 2
     assert cli.one_line(err).endswith("out: is not empty: choose another folder with --out, or pass --overwrite")
     assert cli.invoke(*arguments, "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "asked to end")]
+)
+def test_a_stop_leaves_what_was_there_and_says_so(dataset, tmp_path, monkeypatch, number, status, word):
+    before = sorted(tmp_path.rglob("*"))
+    write = coco.write
+
+    def stopped(*arguments, **options):
+        signal.raise_signal(number)
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(coco, "write", stopped)
+    for out in (tmp_path / "out", dataset):
+        again = ["--overwrite"] if out == dataset else []
+        found = cli.invoke("export", tmp_path / "photos", "--format", "coco", "--out", out, *again)
+        assert found[:2] == (status, "")
+        line = f"jaxloc: {word}; nothing was exported, and what was there before stays"
+        assert cli.one_line(found[2]) == line
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_help_shows_examples():

@@ -1,5 +1,6 @@
 """Export as a job: what is chosen, where it goes, and what stays when something is wrong."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from jaxloc.errors import UsageError
 from jaxloc.report import coco, parquet
 from jaxloc.report.records import Finding, Findings
 from jaxloc.run import export as job
+from jaxloc.run import threaded
 from jaxloc.run.export import ExportOptions, export
 from jaxloc.run.writing import locked
 from tests.data.datasets import trees
@@ -305,6 +308,42 @@ def test_it_ends_at_ctrl_c_between_two_pictures(source, tmp_path, monkeypatch):
     with pytest.raises(_interrupts.Interrupted):
         export(source, tmp_path / "out", "coco")
     assert {place.name for place in tmp_path.iterdir()} == {"photos"}
+
+
+@pytest.mark.parametrize(
+    ("format", "bars"),
+    [
+        ("coco", ["checking", "pictures", "annotations"]),
+        ("yolo", ["checking", "writing"]),
+        ("crops", ["checking", "cutting crops"]),
+        ("parquet", ["checking", "writing train"]),
+    ],
+)
+def test_it_shows_how_far_it_is(source, tmp_path, monkeypatch, format, bars):
+    shown = []
+
+    @contextlib.contextmanager
+    def progress(purpose, total):
+        counted = mock.Mock()
+        yield counted
+        shown.append((purpose, total, counted.update.call_count))
+
+    monkeypatch.setattr(threaded, "progress", progress)
+    export(source, tmp_path / "out", format)
+    assert shown == [(purpose, 3, 3) for purpose in bars]
+
+
+def test_many_pictures_and_problems_keep_their_order(tmp_path):
+    path = examples.draw(tmp_path / "photos/a.jpg", 20, 10)
+    images = {}
+    for number in range(200):
+        name = f"{(number * 37) % 200}.jpg"
+        boxes = (Annotation("cat", (0, 0, 5, 5)),)
+        images[name] = Annotated(name, None, boxes, 20, 99 if number % 50 == 7 else 10, path=path)
+    made = export(Annotations(images), tmp_path / "out", "coco")
+    wrong = [name for number, name in enumerate(images) if number % 50 == 7]
+    assert len(made.problems) == len(wrong) == 4
+    assert list(read(tmp_path / "out").images) == [name for name in images if name not in wrong]
 
 
 @pytest.mark.photos

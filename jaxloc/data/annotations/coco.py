@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,32 +42,59 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
     return found.images
 
 
-def read_coco_file(path: str | os.PathLike[str]) -> Annotations:
-    """Read an annotation file.
+def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str] | None = None) -> Annotations:
+    """Read an annotation file, or a plain list of results as pycocotools' ``loadRes`` takes it.
 
     Boxes that reach out of their picture are clipped. Left out are boxes without area, or that are not numbers, and
     annotations of no image or of no known category; masks that do not fit their picture are dropped, the box is kept.
     Annotations that share an id are all kept.
+
+    Args:
+        path: the file.
+        truth: of a list of results, the COCO file that says what its image and category ids mean.
 
     Returns:
         images by file name, without the places of their pictures; and what was mended or left out.
 
     Raises:
         UsageError: unreadable, not COCO, or inconsistent (two images or categories of one id, an image listed twice
-            in one split), naming the file and the entry.
+            in one split), naming the file and the entry; a list of results without its truth, or without a score.
     """
+    coco = _load(path)
     try:
-        coco = json.loads(remote.read(os.fspath(path)))
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not readable as JSON ({error})") from error
-    try:
+        if isinstance(coco, list):
+            coco = _explained(coco, str(path), truth)
         return _File(coco, str(path)).read()
     except UsageError:
         raise
     except _UNREADABLE as error:
         raise UsageError(f"{path}: not a COCO annotation file ({type(error).__name__}: {error})") from error
+
+
+def _load(path: str | os.PathLike[str]) -> Any:
+    try:
+        return json.loads(remote.read(os.fspath(path)))
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not readable as JSON ({error})") from error
+
+
+def _explained(results: list[Any], path: str, truth: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """A list of results as an annotation file, with the images and categories of its truth."""
+    known = _load(truth) if truth is not None and os.fspath(truth).lower().endswith(".json") else None
+    if not isinstance(known, dict) or not {"images", "categories"} <= known.keys():
+        raise UsageError(
+            f"{path}: not a COCO annotation file but a plain list of results, whose ids of images and categories only "
+            "its truth explains: evaluate it against the COCO file (.json) that it was made for"
+        )
+    for number, entry in enumerate(results, 1):
+        entry.setdefault("id", number)
+        if "score" not in entry:
+            raise UsageError(f"{path}: result {number} has no score")
+    # What the truth says of a picture besides is no prediction.
+    images = [{name: one.get(name) for name in ("id", "file_name", "width", "height")} for one in known["images"]]
+    return {"images": images, "categories": known["categories"], "annotations": results}
 
 
 class _File:
@@ -91,7 +119,7 @@ class _File:
             entries[entry["id"]] = entry
         found: dict[Any, list[Annotation]] = {}
         seen: set[Any] = set()
-        for entry in self._coco["annotations"]:
+        for entry in _taken(self._coco["annotations"]):
             number = entry.get("id")
             if number is not None and number in seen:
                 self._report(problems.DUPLICATE, f"two annotations have the id {number}; both are kept")
@@ -188,6 +216,13 @@ def _size(entry: dict[str, Any]) -> tuple[int | None, int | None]:
 def _corners(box: list[float]) -> Box:
     x, y, width, height = map(float, box)
     return x, y, x + width, y + height
+
+
+def _taken(entries: list[Any]) -> Iterator[Any]:
+    """Take the entries out of the list, from its beginning, so that what has been read takes no memory any more."""
+    entries.reverse()
+    while entries:
+        yield entries.pop()
 
 
 def _to_mask(value: Any, columns: int | None, rows: int | None) -> Mask:

@@ -1,5 +1,6 @@
 """From a name in an annotation file to the picture itself, and whether the two agree."""
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,39 +14,58 @@ from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.archives import is_tfds, open_archive, open_tfds
+from jaxloc.data.archives.video import VideoFrame
 from jaxloc.data.images import read_size
 from jaxloc.data.kinds import archive_kind
 from jaxloc.data.sources import Part, Record
 from jaxloc.errors import ImageError, UsageError
 
 _ORIENTATION = 0x0112
+_HEADER = 1 << 16
+"""Bytes of a record that hold the header of nearly every JPEG."""
 
 
 class Stored(NamedTuple):
     """How a picture's file holds it.
 
     Attributes:
-        kind: as Pillow names it, such as ``"JPEG"``.
+        kind: as Pillow names it, such as ``"JPEG"``; that also for a frame of a video, which it is most like.
         mode: as Pillow names it, such as ``"RGB"``.
-        turned: whether it is stored otherwise than it is shown, as its EXIF orientation says.
+        again: whether it has to be written again to be a file as it is shown: it is stored turned, as its EXIF
+            orientation says, or a frame of a video.
     """
 
     kind: str
     mode: str
-    turned: bool
+    again: bool
 
 
-def read_stored(path: Path | Record) -> Stored:
-    """Look at a picture's header.
+def read_stored(picture: Path | Record | bytes) -> Stored:
+    """Look at a picture's header; of a record's JPEG only its beginning is read, where the place allows that.
+
+    Args:
+        picture: its place, or its encoded bytes.
 
     Raises:
         ImageError: it cannot be read.
     """
+    if isinstance(picture, VideoFrame):
+        return Stored("JPEG", "RGB", True)
     try:
-        with Image.open(io.BytesIO(path.read()) if isinstance(path, Record) else path) as image:
-            return Stored(str(image.format), image.mode, _orientation(image) in range(2, 9))
+        if isinstance(picture, Record):
+            with contextlib.suppress(Exception):  # whatever it lacks, the whole picture has
+                start = _stored(io.BytesIO(picture.read_start(_HEADER)))
+                if start.kind == "JPEG":  # other kinds may say more at their end
+                    return start
+            picture = picture.read()
+        return _stored(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
     except Exception as error:  # a damaged file can raise anything
         raise ImageError(f"cannot be read: {error}") from error
+
+
+def _stored(file: Path | io.BytesIO) -> Stored:
+    with Image.open(file) as image:
+        return Stored(str(image.format), image.mode, _orientation(image) in range(2, 9))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -19,7 +19,12 @@ _KNOWN = (
 )
 
 
-def read(path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None) -> Annotations:
+def read(
+    path: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    truth: str | os.PathLike[str] | None = None,
+) -> Annotations:
     """Read what is known of pictures: ground truth or predictions.
 
     What is wrong in the files is mended or left out, and told: boxes that reach out of their picture are clipped;
@@ -31,12 +36,13 @@ def read(path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None 
         images: the folder that the pictures' names are relative to. By default the pictures are looked for where a
             job read them, in ``images`` or ``JPEGImages`` beside the annotations, or beside the file. If it is given,
             every picture has to be there, readable and of the size that the annotations say; others are left out.
+        truth: where ``path`` may be a plain list of COCO results, the COCO file that says what its ids mean.
 
     Raises:
         UsageError: there is nothing, it is of no known form, or it is inconsistent, naming the file and the entry.
     """
     place = Path(path)
-    found = _read_files(place) if place.exists() else _read_named(os.fspath(path))
+    found = _read_files(place, truth) if place.exists() else _read_named(os.fspath(path))
     if images is None:
         return found
     folder = Path(images)
@@ -61,9 +67,9 @@ def _read_named(text: str) -> Annotations:
     raise UsageError(f"{text}: no such file or folder: pass {_KNOWN}")
 
 
-def _read_files(place: Path) -> Annotations:
+def _read_files(place: Path, truth: str | os.PathLike[str] | None) -> Annotations:
     if place.suffix.lower() == ".json":
-        return _find_pictures(read_coco_file(place), place.parent, place)
+        return _find_pictures(read_coco_file(place, truth=truth), place.parent, place)
     if is_yolo(place):
         return read_yolo(place)
     if place.is_dir():

@@ -5,6 +5,7 @@ beside it: of an image ``category_id``, ``noise_score``, ``split`` and ``segment
 ``difficult``, ``truncated`` and ``parts``. Pixels of a mask that nobody knows become background.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from jaxloc.data.annotations import Annotated, Annotation, MaskFile, Polygons, P
 from jaxloc.data.annotations.records import Mask
 from jaxloc.report.exports.masks import read_mask, wrong_size
 from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 
@@ -27,26 +29,32 @@ def write(
     found: list[Problem],
     *,
     pictures: Pictures = "link",
+    work: Work = in_turn,
 ) -> list[Annotated]:
     """Write the files of all splits, and the pictures."""
-    images = [image for image in images if place(image, folder / "images" / image.name, pictures, found)]
+
+    def ready(image: Annotated, own: list[Problem]) -> Annotated | None:
+        return _with_masks(image, own) if place(image, folder / "images" / image.name, pictures, own) else None
+
+    if pictures != "none" or any(map(_has_mask_file, images)):
+        images = [known for _, known in each(work, "pictures", ready, images, found) if known is not None]
     splits: list[str | None] = [*sorted({split for image in images for split in image.splits})]
     for split in splits or [None]:
         chosen = [image for image in images if split is None or split in image.splits]
         name = "annotations.json" if split is None else f"annotations_{split}.json"
-        write_parts(folder / name, _parts(chosen, categories, split, found))
-    return images
+        write_parts(folder / name, _parts(chosen, categories, split, found, work))
+    return list(images)
 
 
 def _parts(
-    images: Sequence[Annotated], categories: Sequence[str], split: str | None, found: list[Problem]
+    images: Sequence[Annotated], categories: Sequence[str], split: str | None, found: list[Problem], work: Work
 ) -> Iterator[str]:
     numbers = {category: number for number, category in enumerate(categories, 1)}
     points = _points(images)
     yield "{"
     yield from _section("images", (_image(image, i, numbers, split, found) for i, image in enumerate(images, 1)))
     yield ","
-    yield from _section("annotations", _annotations(images, numbers, points, found))
+    yield from _section("annotations", _annotations(images, numbers, points, found, work))
     yield ","
     yield from _section("categories", (_category(name, number, points) for name, number in numbers.items()))
     yield "\n}\n"
@@ -91,25 +99,40 @@ def _image(
 
 
 def _annotations(
-    images: Iterable[Annotated], numbers: Mapping[str, int], points: Mapping[str, Sequence[str]], found: list[Problem]
+    images: Sequence[Annotated],
+    numbers: Mapping[str, int],
+    points: Mapping[str, Sequence[str]],
+    found: list[Problem],
+    work: Work,
 ) -> Iterator[dict[str, Any]]:
+    def describe(image: Annotated, own: list[Problem]) -> list[dict[str, Any]]:
+        return [_annotation(one, image, numbers, points, own) for one in image.annotations]
+
     count = 0
-    for number, image in enumerate(images, 1):
-        for one in image.annotations:
+    for number, (_, entries) in enumerate(each(work, "annotations", describe, images, found, threads=False), 1):
+        for entry in entries:
             count += 1
-            x0, y0, x1, y1 = one.box
-            segmentation, area = _segmentation(one.mask, image, found)
-            yield {
-                "id": count,
-                "image_id": number,
-                "category_id": numbers[one.category],
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": (x1 - x0) * (y1 - y0) if area is None else area,
-                "iscrowd": int(one.crowd),
-                "segmentation": [] if segmentation is None else segmentation,
-                "score": one.score,
-                **_extras(one, points),
-            }
+            yield {"id": count, "image_id": number, **entry}
+
+
+def _annotation(
+    one: Annotation,
+    image: Annotated,
+    numbers: Mapping[str, int],
+    points: Mapping[str, Sequence[str]],
+    found: list[Problem],
+) -> dict[str, Any]:
+    x0, y0, x1, y1 = one.box
+    segmentation, area = _segmentation(one.mask, image, found)
+    return {
+        "category_id": numbers[one.category],
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": (x1 - x0) * (y1 - y0) if area is None else area,
+        "iscrowd": int(one.crowd),
+        "segmentation": [] if segmentation is None else segmentation,
+        "score": one.score,
+        **_extras(one, points),
+    }
 
 
 def _extras(one: Annotation, points: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -125,6 +148,25 @@ def _extras(one: Annotation, points: Mapping[str, Sequence[str]]) -> dict[str, A
     return extras
 
 
+def _has_mask_file(image: Annotated) -> bool:
+    return any(isinstance(mask, MaskFile) for mask in (image.mask, *(one.mask for one in image.annotations)))
+
+
+def _with_masks(image: Annotated, found: list[Problem]) -> Annotated:
+    """The picture with run lengths in place of mask files."""
+    if not _has_mask_file(image):
+        return image
+    objects = tuple(dataclasses.replace(one, mask=_without_file(one.mask, image, found)) for one in image.annotations)
+    return dataclasses.replace(image, annotations=objects, mask=_without_file(image.mask, image, found))
+
+
+def _without_file(mask: Mask | None, image: Annotated, found: list[Problem]) -> Mask | None:
+    if not isinstance(mask, MaskFile):
+        return mask
+    pixels = read_mask(mask, image, found)
+    return None if pixels is None else Rle.of(pixels.inside)
+
+
 def _segmentation(mask: Mask | None, image: Annotated, found: list[Problem]) -> tuple[Any, float | None]:
     """A mask as COCO writes it, and its area in pixels."""
     if isinstance(mask, Rle | Polygons) and image.width is not None:
@@ -135,10 +177,7 @@ def _segmentation(mask: Mask | None, image: Annotated, found: list[Problem]) -> 
     if isinstance(mask, Polygons):
         pieces = coco_masks.frPyObjects([list(points) for points in mask.points], mask.rows, mask.columns)
         return [list(points) for points in mask.points], float(coco_masks.area(coco_masks.merge(pieces)))
-    if isinstance(mask, MaskFile):
-        pixels = read_mask(mask, image, found)
-        mask = None if pixels is None else Rle.of(pixels.inside)
-    if mask is None:
+    if not isinstance(mask, Rle):  # files have been read
         return None, None
     counts = {"size": [mask.rows, mask.columns], "counts": mask.counts}
     return counts | {"counts": mask.counts.decode()}, float(coco_masks.area(counts))

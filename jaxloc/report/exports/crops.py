@@ -10,7 +10,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from jaxloc import _interrupts
 from jaxloc.data import read_picture
 from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.data.annotations.pictures import read_stored
@@ -18,6 +17,7 @@ from jaxloc.data.annotations.records import Box
 from jaxloc.errors import ImageError
 from jaxloc.report.exports.names import safe_names, with_suffix
 from jaxloc.report.exports.pictures import to_bytes, unreadable
+from jaxloc.report.exports.work import Work, each, in_turn
 
 
 def write(
@@ -28,6 +28,7 @@ def write(
     *,
     margin: float = 0.0,
     square: bool = False,
+    work: Work = in_turn,
 ) -> list[Annotated]:
     """Write the crops.
 
@@ -38,20 +39,19 @@ def write(
         found: takes up pictures that cannot be read.
         margin: see ``crop_box``.
         square: see ``crop_box``.
+        work: how the pictures are gone through.
     """
     folders = safe_names({name: name for name in categories}, flat=True)
-    written = []
-    for image in images:
-        _interrupts.check()
+
+    def write_one(image: Annotated, own: list[Problem]) -> bool:
         objects = [one for one in image.annotations if not one.crowd]
         if not objects or image.path is None:
-            continue
+            return False
         try:
             pixels, kind = read_picture(image.path).pixels, read_stored(image.path).kind
         except ImageError as error:
-            found.append(unreadable(image, error))
-            continue
-        written.append(image)
+            own.append(unreadable(image, error))
+            return False
         suffix = ".jpg" if kind == "JPEG" else ".png"
         for number, one in enumerate(objects, 1):
             x0, y0, x1, y1 = crop_box(one.box, pixels.shape[1], pixels.shape[0], margin=margin, square=square)
@@ -60,7 +60,9 @@ def write(
                 target = folder / split / folders[one.category] / f"{with_suffix(image.name, '')}_{number}{suffix}"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
-    return written
+        return True
+
+    return [image for image, cut in each(work, "cutting crops", write_one, images, found) if cut]
 
 
 def crop_box(

@@ -19,6 +19,7 @@ from jaxloc.data.annotations.records import Mask
 from jaxloc.errors import UsageError
 from jaxloc.report.exports.names import with_suffix
 from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 UNKNOWN = 255
@@ -32,22 +33,24 @@ def write(
     found: list[Problem],
     *,
     pictures: Pictures = "link",
+    work: Work = in_turn,
 ) -> list[Annotated]:
     """Write the masks, the pictures in ``images``, and a list of names for each split.
 
     Raises:
         UsageError: no picture has a mask, or there are more classes than a byte can number.
     """
-    written = []
-    for image in images:
-        values = class_map(image, categories, found)
-        if values is None:
-            continue
+
+    def write_one(image: Annotated, own: list[Problem]) -> bool:
+        values = class_map(image, categories, own)
+        if values is None or not place(image, folder / "images" / image.name, pictures, own):
+            return False
         target = folder / "masks" / with_suffix(image.name, ".png")
         target.parent.mkdir(parents=True, exist_ok=True)
-        if place(image, folder / "images" / image.name, pictures, found):
-            target.write_bytes(to_png(values))
-            written.append(image)
+        target.write_bytes(to_png(values))
+        return True
+
+    written = [image for image, placed in each(work, "writing", write_one, images, found) if placed]
     if not written:
         raise UsageError("no picture has a mask: make them with --refine, or export another format")
     write_text(folder / "classes.txt", "".join(f"{displayable(name)}\n" for name in ("background", *categories)))

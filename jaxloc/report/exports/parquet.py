@@ -8,7 +8,8 @@ is there if any picture has one: a PNG of class numbers, see ``masks``. Without 
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ import pyarrow.parquet as pq
 from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.report.exports.masks import class_map, has_mask, to_png
 from jaxloc.report.exports.pictures import Pictures, encode
+from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 _ROWS = 100
-"""Pictures in a row group: what is read at once."""
+"""Pictures in a row group at most: what is read at once."""
+
+_BYTES = 64 << 20
+"""Encoded pictures that make a row group, however few they are."""
 
 _FILE = 10_000
 """Pictures in a file."""
@@ -37,66 +42,75 @@ def write(
     found: list[Problem],
     *,
     pictures: Pictures = "link",
+    work: Work = in_turn,
 ) -> list[Annotated]:
     """Write the files; ``"link"`` and ``"copy"`` both put the pictures' bytes into the table."""
-    masked = any(map(has_mask, images))
-    schema = _schema(categories, pictures != "none", masked)
+    schema = _schema(categories, pictures != "none", any(map(has_mask, images)))
+    numbers = {category: number for number, category in enumerate(categories)}
+
+    def to_row(image: Annotated, own: list[Problem]) -> dict[str, Any] | None:
+        return _row(image, numbers, schema, own)
+
     written: dict[str, Annotated] = {}
     (folder / "data").mkdir()
     for split in sorted({split for image in images for split in image.splits}) or ["train"]:
         chosen = [image for image in images if not image.splits or split in image.splits]
-        starts = range(0, max(1, len(chosen)), _FILE)
-        for number, start in enumerate(starts):
-            path = folder / "data" / f"{split}-{number:05d}-of-{len(starts):05d}.parquet"
-            rows = _rows(chosen[start : start + _FILE], categories, schema, found, written)
+        made = each(work, f"writing {split}", to_row, chosen, found)
+        count = math.ceil(len(chosen) / _FILE)
+        for number in range(count):
+            path = folder / "data" / f"{split}-{number:05d}-of-{count:05d}.parquet"
             with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                for some in _batches(rows):
-                    writer.write_table(pa.Table.from_pylist(some, schema=schema))
+                for some in _groups(itertools.islice(made, _FILE)):
+                    written |= {image.name: image for image, _ in some}
+                    writer.write_table(pa.Table.from_pylist([row for _, row in some], schema=schema))
     return list(written.values())
 
 
-def _rows(
-    images: Sequence[Annotated],
-    categories: Sequence[str],
-    schema: pa.Schema,
-    found: list[Problem],
-    written: dict[str, Annotated],
-) -> Iterator[dict[str, Any]]:
-    for image in images:
-        row = _row(image, categories, schema, found)
-        if "image" in schema.names:
-            data = encode(image, found)
-            if data is None:
-                continue
-            row["image"] = {"bytes": data, "path": image.name}
-        written[image.name] = image
-        yield row
+_Row = tuple[Annotated, dict[str, Any]]
 
 
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while some := list(itertools.islice(rows, _ROWS)):
-        yield some
+def _groups(rows: Iterable[tuple[Annotated, dict[str, Any] | None]]) -> Iterator[list[_Row]]:
+    """The rows that there are, in groups that are written together."""
+    group: list[_Row] = []
+    size = 0
+    for image, row in rows:
+        if row is None:
+            continue
+        group.append((image, row))
+        size += sum(len(row[column]["bytes"]) for column in ("image", "mask") if row.get(column))
+        if len(group) == _ROWS or size >= _BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
-def _row(image: Annotated, categories: Sequence[str], schema: pa.Schema, found: list[Problem]) -> dict[str, Any]:
+def _row(
+    image: Annotated, numbers: Mapping[str, int], schema: pa.Schema, found: list[Problem]
+) -> dict[str, Any] | None:
     objects = image.annotations
     own = set(image.categories)
     row: dict[str, Any] = {
         "name": image.name,
         "width": image.width,
         "height": image.height,
-        "label": categories.index(own.pop()) if len(own) == 1 else None,
+        "label": numbers[own.pop()] if len(own) == 1 else None,
         "noise_score": image.noise_score,
         "objects": {
             "bbox": [[x0, y0, x1 - x0, y1 - y0] for x0, y0, x1, y1 in (one.box for one in objects)],
-            "category": [categories.index(one.category) for one in objects],
+            "category": [numbers[one.category] for one in objects],
             "score": [one.score for one in objects],
             **{flag: [getattr(one, flag) for one in objects] for flag in _FLAGS},
         },
     }
     if "mask" in schema.names:
-        values = class_map(image, categories, found)
+        values = class_map(image, list(numbers), found)
         row["mask"] = None if values is None else {"bytes": to_png(values), "path": None}
+    if "image" in schema.names:
+        data = encode(image, found)
+        if data is None:
+            return None
+        row["image"] = {"bytes": data, "path": image.name}
     return row
 
 

@@ -2,7 +2,8 @@
 
 Boxes are drawn on pictures as they are shown. Most tools do not look at the EXIF orientation, so a picture that is
 stored turned is never linked nor copied but written again upright: a JPEG as a JPEG of quality 95 without subsampled
-colours, any other as a PNG. All others keep their bytes.
+colours, any other as a PNG. A frame of a video, which has no file, becomes such a JPEG too. All others keep their
+bytes.
 """
 
 import contextlib
@@ -13,11 +14,11 @@ from typing import Literal
 
 from PIL import Image
 
-from jaxloc import _interrupts
 from jaxloc.data import Record, read_picture
 from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.data.annotations.pictures import read_stored
 from jaxloc.data.annotations.problems import UNREADABLE
+from jaxloc.data.archives.video import VideoFrame
 from jaxloc.errors import ImageError
 from jaxloc.report.exports.names import with_suffix
 
@@ -35,7 +36,7 @@ def with_right_suffix(image: Annotated) -> str:
         ImageError: the picture cannot be read.
     """
     stored = read_stored(_path(image))
-    kind = "PNG" if stored.turned and stored.kind != "JPEG" else stored.kind
+    kind = "PNG" if stored.again and stored.kind != "JPEG" else stored.kind
     usual = _SUFFIXES.get(kind, (f".{kind.lower()}",))
     return image.name if image.name.lower().endswith(usual) else with_suffix(image.name, usual[0])
 
@@ -55,23 +56,24 @@ def place(image: Annotated, target: Path, how: Pictures, found: list[Problem]) -
     Raises:
         OSError: it cannot be written.
     """
-    _interrupts.check()
     if how == "none":
         return True
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        stored = read_stored(_path(image))
-    except ImageError as error:
-        found.append(unreadable(image, error))
-        return False
-    if how == "link" and isinstance(image.path, Path) and not stored.turned:
-        with contextlib.suppress(OSError):  # another file system, or one without links
-            os.link(image.path.resolve(), target)
-            return True
+    if how == "link" and isinstance(image.path, Path) and _link(image.path, target):
+        return True
     data = encode(image, found)
     if data is not None:
         target.write_bytes(data)
     return data is not None
+
+
+def _link(path: Path, target: Path) -> bool:
+    """Whether a picture could be linked; not if it is stored turned, unreadable, or where there are no links."""
+    with contextlib.suppress(ImageError, OSError):
+        if not read_stored(path).again:
+            os.link(path.resolve(), target)
+            return True
+    return False
 
 
 def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> bytes | None:
@@ -85,16 +87,25 @@ def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> by
     Returns:
         the bytes; ``None`` if it cannot be read.
     """
-    _interrupts.check()
     try:
         path = _path(image)
-        stored = read_stored(path)
-        if not stored.turned and (not plain or (stored.kind in _PLAIN and stored.mode == "RGB")):
-            return path.read() if isinstance(path, Record) else path.read_bytes()
+        if isinstance(path, VideoFrame):
+            return to_bytes(Image.fromarray(read_picture(path).pixels), read_stored(path).kind)
+        data = _read(path)
+        stored = read_stored(data)
+        if not stored.again and (not plain or (stored.kind in _PLAIN and stored.mode == "RGB")):
+            return data
         return to_bytes(Image.fromarray(read_picture(path).pixels), stored.kind)
-    except (ImageError, OSError) as error:
+    except ImageError as error:
         found.append(unreadable(image, error))
         return None
+
+
+def _read(path: Path | Record) -> bytes:
+    try:
+        return path.read() if isinstance(path, Record) else path.read_bytes()
+    except Exception as error:  # each kind of archive and remote place has errors of its own
+        raise ImageError(f"cannot be read: {error}") from error
 
 
 def unreadable(image: Annotated, error: Exception) -> Problem:

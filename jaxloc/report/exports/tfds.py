@@ -7,10 +7,11 @@ if they are upright colour JPEGs or PNGs, and written again as such if not.
 """
 
 import contextlib
+import hashlib
 import io
-import shutil
+import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,58 +22,103 @@ from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.errors import UsageError
 from jaxloc.report.exports.masks import UNKNOWN, class_map, has_mask
 from jaxloc.report.exports.pictures import encode, to_bytes
+from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
+
+_NAME = "jaxloc_export"
+_BYTES = 128 << 20
+"""Of records, after which the next file begins."""
 
 _FLAGS = ("difficult", "truncated", "crowd")
 
 
 def write(
-    folder: Path, images: Sequence[Annotated], categories: Sequence[str], found: list[Problem]
+    folder: Path,
+    images: Sequence[Annotated],
+    categories: Sequence[str],
+    found: list[Problem],
+    *,
+    work: Work = in_turn,
 ) -> list[Annotated]:
     """Write the data set; pictures of no split are its ``train``.
+
+    Records lie in the order of their names' hashes, as tensorflow-datasets shuffles them. Its own writer is not used:
+    it holds all of a split in memory, or needs tensorflow.
 
     Raises:
         UsageError: tensorflow-datasets or array_record is not installed.
     """
     tfds = _import()
+    features = _features(tfds, categories, any(map(has_mask, images)))
+    numbers = {category: number for number, category in enumerate(categories)}
+
+    def to_record(image: Annotated, own: list[Problem]) -> bytes | None:
+        data = encode(image, own, plain=True)
+        return None if data is None else features.serialize_example(_example(tfds, image, data, numbers, features, own))
+
     written: dict[str, Annotated] = {}
-    masked = any(map(has_mask, images))
-
-    class JaxlocExport(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[name-defined,call-arg]
-        """Pictures and their objects, exported by jaxloc."""
-
-        VERSION = tfds.core.Version("1.0.0")
-
-        def _info(self) -> Any:
-            return tfds.core.DatasetInfo(builder=self, features=_features(tfds, categories, masked))
-
-        def _split_generators(self, download_manager: Any) -> dict[str, Any]:
-            splits = sorted({split for image in images for split in image.splits}) or ["train"]
-            return {split: self._generate_examples(split) for split in splits}
-
-        def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-            for image in images:
-                data = encode(image, found, plain=True) if not image.splits or split in image.splits else None
-                if data is not None:
-                    written[image.name] = image
-                    yield image.name, _example(tfds, image, data, categories, masked, found)
-
-    with _quiet():
-        builder = JaxlocExport(data_dir=folder / "prepared", file_format="array_record")
-        builder.download_and_prepare()
-    for file in Path(builder.data_dir).iterdir():
-        shutil.move(file, folder / file.name)
-    shutil.rmtree(folder / "prepared")
+    splits = []
+    for split in sorted({split for image in images for split in image.splits}) or ["train"]:
+        chosen = [image for image in images if not image.splits or split in image.splits]
+        chosen.sort(key=lambda image: _place(split, image.name))
+        records = each(work, f"writing {split}", to_record, chosen, found)
+        files = tfds.core.ShardedFileTemplate(
+            data_dir=folder, dataset_name=_NAME, split=split, filetype_suffix="array_record"
+        )
+        lengths, size = _write_shards(files, records, written)
+        if lengths:
+            splits.append(tfds.core.SplitInfo(split, lengths, size, filename_template=files))
+    if splits:
+        _describe(tfds, folder, features, splits)
     return list(written.values())
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the builder's own words and bars off the terminal."""
-    silence = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
-        warnings.simplefilter("ignore")
-        yield
+def _place(split: str, name: str) -> bytes:
+    return hashlib.md5(f"{split}{name}".encode(), usedforsecurity=False).digest()
+
+
+def _write_shards(
+    files: Any, records: Iterator[tuple[Annotated, bytes | None]], written: dict[str, Annotated]
+) -> tuple[list[int], int]:
+    """Write the records that there are one by one; returned are the records of each file, and the bytes of all."""
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    lengths: list[int] = []
+    sizes: list[int] = []
+    with contextlib.ExitStack() as opened:
+        for image, record in records:
+            if record is None:
+                continue
+            if not sizes or sizes[-1] >= _BYTES:
+                opened.close()
+                path = os.fspath(_unnumbered(files, len(sizes)))
+                writer = opened.enter_context(contextlib.closing(ArrayRecordWriter(path, "group_size:1")))
+                lengths.append(0)
+                sizes.append(0)
+            writer.write(record)
+            written[image.name] = image
+            lengths[-1] += 1
+            sizes[-1] += len(record)
+    for number in range(len(sizes)):
+        os.rename(_unnumbered(files, number), files.sharded_filepath(shard_index=number, num_shards=len(sizes)))
+    return lengths, sum(sizes)
+
+
+def _unnumbered(files: Any, number: int) -> Path:
+    """Where a file lies until it is known how many there are."""
+    return Path(files.data_dir) / f"{files.split}-{number}.part"
+
+
+def _describe(tfds: Any, folder: Path, features: Any, splits: Sequence[Any]) -> None:
+    from tensorflow_datasets.core.dataset_info import DatasetIdentity
+
+    identity = DatasetIdentity(
+        name=_NAME, version=tfds.core.Version("1.0.0"), data_dir=os.fspath(folder), module_name=__name__
+    )
+    about = tfds.core.DatasetInfo(builder=identity, features=features)
+    about.set_file_format("array_record")
+    about.set_splits(tfds.core.SplitDict(splits))
+    about.write_to_directory(folder)
 
 
 def _import() -> Any:
@@ -106,7 +152,7 @@ def _features(tfds: Any, categories: Sequence[str], masked: bool) -> Any:
 
 
 def _example(
-    tfds: Any, image: Annotated, data: bytes, categories: Sequence[str], masked: bool, found: list[Problem]
+    tfds: Any, image: Annotated, data: bytes, numbers: Mapping[str, int], features: Any, found: list[Problem]
 ) -> dict[str, Any]:
     width, height = image.width or 0, image.height or 0
     objects = []
@@ -116,14 +162,14 @@ def _example(
             {
                 "bbox": tfds.features.BBox(ymin=y0 / height, xmin=x0 / width, ymax=y1 / height, xmax=x1 / width),
                 "box": np.array(one.box, np.float64),
-                "label": categories.index(one.category),
+                "label": numbers[one.category],
                 "score": one.score,
                 **{flag: getattr(one, flag) for flag in _FLAGS},
             }
         )
     example: dict[str, Any] = {"image": io.BytesIO(data), "name": image.name, "objects": objects}
-    if masked:
-        values = class_map(image, categories, found)
+    if "mask" in features:
+        values = class_map(image, list(numbers), found)
         values = np.full((height, width), UNKNOWN, np.uint8) if values is None else values
         example["mask"] = io.BytesIO(to_bytes(Image.fromarray(values), "PNG"))
     return example

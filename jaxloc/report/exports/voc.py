@@ -16,6 +16,7 @@ from jaxloc.data.annotations import Annotated, Annotation, Problem
 from jaxloc.data.annotations.records import Box
 from jaxloc.report.exports.names import with_suffix
 from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 
@@ -26,14 +27,20 @@ def write(
     found: list[Problem],
     *,
     pictures: Pictures = "link",
+    work: Work = in_turn,
 ) -> list[Annotated]:
     """Write the files and the pictures."""
     (folder / "Annotations").mkdir()
-    images = [image for image in images if place(image, folder / "JPEGImages" / image.name, pictures, found)]
-    for image in images:
+
+    def write_one(image: Annotated, own: list[Problem]) -> bool:
+        if not place(image, folder / "JPEGImages" / image.name, pictures, own):
+            return False
         tree = ElementTree.ElementTree(_to_xml(image))
         ElementTree.indent(tree)
         tree.write(folder / "Annotations" / with_suffix(image.name, ".xml"), encoding="utf-8")
+        return True
+
+    images = [image for image, placed in each(work, "writing", write_one, images, found) if placed]
     for split in sorted({split for image in images for split in image.splits}):
         names = [with_suffix(image.name, "") for image in images if split in image.splits]
         write_text(folder / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in names))

@@ -20,6 +20,7 @@ from jaxloc.data.annotations.problems import WRONG_MASK
 from jaxloc.report.exports.masks import read_mask
 from jaxloc.report.exports.names import with_suffix
 from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 
@@ -31,6 +32,7 @@ def write(
     *,
     pictures: Pictures = "link",
     segments: bool = False,
+    work: Work = in_turn,
 ) -> list[Annotated]:
     """Write the files and the pictures; those of no split are to train with.
 
@@ -41,22 +43,24 @@ def write(
         found: takes up what is wrong.
         pictures: how they are put beside.
         segments: whether lines are outlines of masks instead of boxes.
+        work: how the pictures are gone through.
     """
     numbers = {category: number for number, category in enumerate(categories)}
-    splits: dict[str, None] = {}
-    written = []
-    for image in images:
-        targets = [folder / "images" / split / image.name for split in image.splits or ("train",)]
-        if not all(place(image, target, pictures, found) for target in targets):
-            continue
-        written.append(image)
+
+    def write_one(image: Annotated, own: list[Problem]) -> bool:
+        targets = [folder / "images" / split / image.name for split in _splits(image)]
+        if not all(place(image, target, pictures, own) for target in targets):
+            return False
         objects = [one for one in image.annotations if not one.crowd]
-        lines = [_line(one, image, numbers[one.category], segments, found) for one in objects]
-        for split in image.splits or ("train",):
-            splits[split] = None
+        lines = [_line(one, image, numbers[one.category], segments, own) for one in objects]
+        for split in _splits(image):
             text = folder / "labels" / split / with_suffix(image.name, ".txt")
             text.parent.mkdir(parents=True, exist_ok=True)
             text.write_text("".join(f"{line}\n" for line in lines))
+        return True
+
+    written = [image for image, placed in each(work, "writing", write_one, images, found) if placed]
+    splits = {split for image in written for split in _splits(image)}
     # Ultralytics wants both; without a split of that name it gets another.
     places = {split: f"images/{split}" for split in sorted(splits)}
     first = next(iter(places.values()), "images")
@@ -65,6 +69,10 @@ def write(
     text = yaml.safe_dump(about | places | {"names": names}, sort_keys=False, allow_unicode=True)
     write_text(folder / "data.yaml", text)
     return written
+
+
+def _splits(image: Annotated) -> tuple[str, ...]:
+    return image.splits or ("train",)
 
 
 def _line(one: Annotation, image: Annotated, number: int, segments: bool, found: list[Problem]) -> str:

@@ -84,7 +84,7 @@ def evaluate_files(
 
     Args:
         predictions: anything that ``jaxloc.data.annotations.read`` takes, such as the folder a job wrote or its
-            ``annotations.json``.
+            ``annotations.json``; or a plain list of COCO results, where ``truth`` is the COCO file it was made for.
         truth: likewise.
         options: the rules and measures; ``EvaluationOptions()`` by default.
         maps: also measure the heat maps in the folder ``predictions``.
@@ -93,7 +93,7 @@ def evaluate_files(
         UsageError: as for ``evaluate``; or a file is unreadable, or there are no heat maps.
     """
     heat = read_maps(predictions) if maps else None
-    found, true = annotations.read(predictions), annotations.read(truth)
+    found, true = annotations.read(predictions, truth=truth), annotations.read(truth)
     result = evaluate(found.images, true.images, options, maps=heat)
     told = _problems("predictions", found) + _problems("ground truth", true)
     return dataclasses.replace(result, notes=[*result.notes, *told])

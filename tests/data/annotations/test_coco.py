@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jaxloc.data.annotations import read
 from jaxloc.data.annotations.coco import read_coco
 from jaxloc.errors import UsageError
 
@@ -211,3 +212,47 @@ def test_an_image_listed_twice_for_one_class_is_refused(coco, write):
     coco["images"].append({"id": 3, "file_name": "dogs/a.jpg", "width": 100, "height": 80, "category_id": 7})
     with pytest.raises(UsageError, match=r"lists dogs/a\.jpg twice"):
         read_coco(write(coco))
+
+
+RESULTS = [
+    {"image_id": 2, "category_id": 9, "bbox": [1, 2, 3, 4], "score": 0.5},
+    {"image_id": 2, "category_id": 7, "bbox": [90, 2, 30, 4], "score": 0.25},
+    {"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.25},
+]
+
+
+@pytest.fixture
+def results(tmp_path):
+    def write(content: object) -> Path:
+        path = tmp_path / "results.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+def test_a_list_of_results_is_explained_by_its_truth(coco, write, results):
+    found = read(results(RESULTS), truth=write(coco))
+    assert list(found.images) == ["dogs/a.jpg", "dogs/b.jpg"]
+    assert found.images["dogs/b.jpg"].boxes == {"cat": [(1, 2, 4, 6, 0.5)], "dog": [(90, 2, 100, 6, 0.25)]}
+    image = found.images["dogs/a.jpg"]  # nothing of the truth counts as found
+    assert (image.category, image.noise_score, image.annotations) == (None, None, ())
+    assert [str(problem).partition(": ")[2] for problem in found.problems] == [
+        "annotation 2 reaches out of its picture of 100 × 80 pixels: [90, 2, 30, 4]; clipped",
+        "annotation 3 belongs to no image (5)",
+    ]
+    assert read(results([]), truth=write(coco)).images.keys() == found.images.keys()
+
+
+def test_a_list_of_results_alone_is_refused(results, tmp_path):
+    for truth in (None, tmp_path, results(RESULTS), "voc07:somewhere"):
+        with pytest.raises(UsageError, match=r"but a plain list of results, whose ids .* only its truth explains"):
+            read(results(RESULTS), truth=truth)
+
+
+def test_damaged_results_are_named(coco, write, results):
+    with pytest.raises(UsageError, match=r"results\.json: result 1 has no score"):
+        read(results([{"image_id": 2, "category_id": 9, "bbox": [1, 2, 3, 4]}]), truth=write(coco))
+    for content in ([1, 2], [{"score": 1}]):
+        with pytest.raises(UsageError, match=r"results\.json: not a COCO annotation file"):
+            read(results(content), truth=write(coco))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from jaxloc.data import read_picture
 from jaxloc.data.annotations import Annotated
+from jaxloc.data.annotations.pictures import read_stored
 from jaxloc.data.sources import Record
 from jaxloc.report.exports import pictures
 from tests.report.exports import examples
@@ -71,6 +72,32 @@ def test_a_record_is_written_as_it_is_stored(tmp_path):
     data = examples.draw(tmp_path / "a.jpg", 40, 20).read_bytes()
     assert pictures.place(image(Bytes(data)), tmp_path / "deep" / "out.jpg", "link", [])
     assert (tmp_path / "deep" / "out.jpg").read_bytes() == data
+
+
+def test_a_record_is_read_once_to_be_written(tmp_path):
+    reads = []
+
+    class Counted(Bytes):
+        def read(self):
+            reads.append(self)
+            return super().read()
+
+    data = examples.draw(tmp_path / "a.png", 40, 20).read_bytes()
+    assert pictures.encode(image(Counted(data)), []) == data
+    assert len(reads) == 1
+
+
+def test_of_a_records_jpeg_the_beginning_tells_its_kind(tmp_path):
+    class Long(Bytes):
+        def read(self):
+            raise AssertionError("read whole")
+
+        def read_start(self, count):
+            return self.data[:count]
+
+    data = examples.draw(tmp_path / "a.jpg", 40, 20, turned=True).read_bytes() + bytes(100_000)
+    assert pictures.with_right_suffix(dataclasses.replace(image(Long(data)), name="a")) == "a.jpg"
+    assert read_stored(Long(data)) == ("JPEG", "RGB", True)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Parquet and tensorflow-datasets: read back by their own readers and by ours."""
 
 import dataclasses
+import importlib.util
 import io
 import json
 import warnings
@@ -15,6 +16,12 @@ from jaxloc.report.exports import parquet, tfds
 from tests.report.exports import examples
 
 CLASSES = ["cat", "dog"]
+
+
+def has_tfds() -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.util.find_spec("tensorflow_datasets") is not None
 
 
 @pytest.fixture
@@ -70,6 +77,43 @@ def test_parquet_has_a_file_for_each_split_and_for_so_many_pictures(images, tmp_
         "b-00000-of-00002.parquet",
         "b-00001-of-00002.parquet",
     ]
+
+
+@pytest.mark.parametrize(("most", "groups"), [(1, [1, 1, 1]), (1_000_000, [3])])
+def test_parquet_holds_no_more_than_so_many_bytes_in_a_group(images, tmp_path, monkeypatch, most, groups):
+    monkeypatch.setattr(parquet, "_BYTES", most)
+    (tmp_path / "out").mkdir()
+    parquet.write(tmp_path / "out", images, CLASSES, [])
+    about = pq.ParquetFile(tmp_path / "out" / "data" / "train-00000-of-00001.parquet").metadata
+    assert [about.row_group(number).num_rows for number in range(about.num_row_groups)] == groups
+
+
+def test_tables_leave_out_what_cannot_be_read(images, tmp_path):
+    images[1].path.write_bytes(b"no picture")
+    for write in [parquet.write, *([tfds.write] if has_tfds() else [])]:
+        out = tmp_path / write.__module__
+        out.mkdir()
+        found: list = []
+        assert {image.name for image in write(out, images, CLASSES, found)} == {"dogs/a.jpg", "c.jpg"}
+        assert [problem.kind for problem in found] == ["unreadable picture"]
+
+
+def test_tensorflow_datasets_has_more_files_for_more_bytes(images, tmp_path, monkeypatch):
+    if not has_tfds():
+        pytest.skip("tensorflow-datasets is not installed")
+    import tensorflow_datasets as reading
+
+    monkeypatch.setattr(tfds, "_BYTES", 1)
+    (tmp_path / "out").mkdir()
+    tfds.write(tmp_path / "out", images, CLASSES, [])
+    files = sorted(path.name for path in (tmp_path / "out").iterdir() if "array_record" in path.name)
+    assert files == [f"jaxloc_export-train.array_record-0000{number}-of-00003" for number in range(3)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        builder = reading.builder_from_directory(tmp_path / "out")
+        names = [example["name"].decode() for example in builder.as_data_source("train")]
+    assert builder.info.splits["train"].shard_lengths == [1, 1, 1]
+    assert sorted(names) == ["c.jpg", "cats/b.png", "dogs/a.jpg"]
 
 
 def test_tensorflow_datasets_reads_its_folder_without_tensorflow(images, tmp_path):

@@ -1,0 +1,43 @@
+"""Work on many pictures in threads, with a progress bar, that ends cleanly when it is stopped."""
+
+import contextlib
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TypeVar
+
+from jaxloc import _interrupts
+from jaxloc.data.ahead import read_ahead
+from jaxloc.report.exports.work import Work
+from jaxloc.run.progress import progress
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MOST = 16
+"""Threads at most: more of them only wait for the disk."""
+
+
+@contextlib.contextmanager
+def threaded() -> Iterator[Work]:
+    """Yield a way to work whose threads have ended when the block has, however it ends.
+
+    At most twice as many results as threads wait at a time.
+    """
+    with contextlib.ExitStack() as begun:
+
+        def work(purpose: str, function: Callable[[T], R], items: Sequence[T], *, threads: bool = True) -> Iterator[R]:
+            return begun.enter_context(contextlib.closing(_results(purpose, function, items, threads)))
+
+        yield work
+
+
+def _results(purpose: str, function: Callable[[T], R], items: Sequence[T], threads: bool) -> Generator[R, None, None]:
+    workers = min(os.cpu_count() or 1, _MOST)
+    made: Generator[R, None, None] = (function(item) for item in items)
+    if threads:
+        made = read_ahead(function, items, workers=workers, ahead=2 * workers)
+    with progress(purpose, len(items)) as shown, contextlib.closing(made):
+        for result in made:
+            _interrupts.check()
+            shown.update()
+            yield result
