@@ -31,8 +31,8 @@ def evaluate(
     predictions: Annotated[
         str | None,
         typer.Argument(
-            help="The folder that `colocalize --out` wrote, or a COCO file, a list of COCO results, a VOC folder or a YOLO "
-            "folder.",
+            help="The folder that `colocalize --out` wrote, or a COCO file, a list of COCO results, a VOC folder or "
+            "a YOLO folder.",
             metavar="PREDICTIONS",
             show_default=False,
         ),
