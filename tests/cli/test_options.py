@@ -9,7 +9,7 @@ from jaxloc import __version__, run
 from jaxloc._interrupts import Terminated
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Findings, Skipped
-from jaxloc.run import Options
+from jaxloc.run import Options, VideoOptions
 from tests.cli import cli
 from tests.run import helpers
 
@@ -72,7 +72,8 @@ def test_without_options_a_job_gets_the_defaults(calls):
     assert cli.invoke("colocalize", "a", "b", "--out", "o")[0] == 0
     assert cli.invoke("localize", "a", "-o", "o")[0] == 0
     assert cli.invoke("apply", "m", "a", "-o", "o")[0] == 0
-    defaults = {"per_folder": False, "per_label": False, "name": None, "overwrite": False}
+    videos = {"every": 1, "video": VideoOptions()}
+    defaults = {"per_folder": False, "per_label": False, "name": None, "overwrite": False} | videos
     options = [arguments[-1] for _, arguments, _ in calls]
     cache, memory = options[0].feature_cache, options[0].moments_memory
     assert calls == [
@@ -85,7 +86,7 @@ def test_without_options_a_job_gets_the_defaults(calls):
         (
             "apply",
             (Path("m"), ["a"], Path("o"), Options()),
-            {"per_folder": False, "per_label": False, "category": None, "overwrite": False},
+            {"per_folder": False, "per_label": False, "category": None, "overwrite": False} | videos,
         ),
     ]
     assert cache == pytest.approx(Options().feature_cache, rel=0.1)
@@ -112,6 +113,9 @@ def test_without_options_a_job_gets_the_defaults(calls):
         (["--workers", "3"], "workers", 3),
         (["--report-limit", "5"], "report_limit", 5),
         (["--overlays"], "overlays", True),
+        (["--parts", "2"], "parts", 2),
+        (["--masks"], "masks", True),
+        (["--refine", "crf"], "refine", "crf"),
         (["--devices", "2"], "devices", 2),
         (["--conv", "winograd"], "conv", "winograd"),
         (["--shard-size", "9"], "shard_size", 9),
@@ -136,16 +140,38 @@ def test_sets_and_models_reach_the_job(calls):
     cli.invoke("colocalize", "a", "-o", "o", "--per-label", "--overwrite")
     cli.invoke("localize", "a", "-o", "o", "--per-label", "--overwrite")
     cli.invoke("apply", "m", "a", "-o", "o", "--per-label", "--overwrite")
-    defaults = {"per_folder": False, "per_label": False, "overwrite": False}
+    defaults = {"per_folder": False, "per_label": False, "overwrite": False, "every": 1, "video": VideoOptions()}
+    again = {"per_label": True, "overwrite": True}
     assert [options for _, _, options in calls] == [
         defaults | {"per_folder": True, "name": None, "update": Path("m")},
         defaults | {"name": "dogs"},
         defaults | {"category": "dogs"},
         defaults | {"per_folder": True, "category": None},
-        {"per_folder": False, "per_label": True, "overwrite": True, "name": None, "update": None},
-        {"per_folder": False, "per_label": True, "overwrite": True, "name": None},
-        {"per_folder": False, "per_label": True, "overwrite": True, "category": None},
+        defaults | again | {"name": None, "update": None},
+        defaults | again | {"name": None},
+        defaults | again | {"category": None},
     ]
+
+
+@pytest.mark.parametrize("command", [["colocalize"], ["localize"], ["apply", "m"]], ids=cli.spelt)
+def test_what_is_made_of_videos_and_masks_reaches_the_job(calls, command):
+    given = [
+        "--every",
+        "3",
+        "--video",
+        "gif",
+        "--smooth",
+        "--bridge",
+        "2",
+        "--video-heat",
+        "--refine",
+        "guided",
+        "--box-from-mask",
+    ]
+    assert cli.invoke(*command, "clip.mp4", "-o", "o", *given)[0] == 0
+    (_, arguments, options) = calls[0]
+    assert (options["every"], options["video"]) == (3, VideoOptions(kind="gif", smooth=True, gap=2, heat=True))
+    assert (arguments[-1].refine, arguments[-1].box_from_mask) == ("guided", True)
 
 
 @pytest.mark.parametrize("command", [["colocalize"], ["localize"], ["apply", "m"]], ids=cli.spelt)
