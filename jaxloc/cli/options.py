@@ -227,7 +227,8 @@ Smooth = Annotated[
     bool,
     typer.Option(
         "--smooth",
-        help="Smooth each video's boxes over time: outliers go, short gaps are bridged.",
+        help="Smooth each video's boxes over time, in the video and annotations_vid.json: outliers go, short gaps are "
+        "bridged. annotations.json keeps what was found in each frame.",
         rich_help_panel=_VIDEO,
     ),
 ]

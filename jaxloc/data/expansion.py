@@ -163,6 +163,9 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
         return True
 
     for here, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        if here != folder and os.path.exists(os.path.join(here, "parts", "_run.json")):
+            folders.clear()  # the results of an earlier job, with overlays of its pictures
+            continue
         folders[:] = [name for name in sorted(folders) if enter(os.path.join(here, name))]
         for name in sorted(files):
             if name[0] != "." and (is_picture(name) or archive_kind(name)):

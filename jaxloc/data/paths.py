@@ -25,9 +25,9 @@ def find_sets(
 ) -> list[ImageSet]:
     """List pictures, wherever they are, without reading them.
 
-    In a folder, files are taken by their extension, or if they have none; hidden files and folders are left out. A
-    folder without a single picture file may hold archives. Names are relative to the folder or archive given; where
-    several paths are given, to their common parent.
+    In a folder, files are taken by their extension, or if they have none; hidden files and folders and the results of
+    earlier jobs are left out. A folder without a single picture file may hold archives. Names are relative to the
+    folder or archive given; where several paths are given, to their common parent.
 
     Args:
         paths: any of these, on this machine or at an address that fsspec knows (``gs://bucket/photos``):

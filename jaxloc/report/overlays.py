@@ -148,7 +148,9 @@ def _draw_label(draw: ImageDraw.ImageDraw, size: tuple[int, int], corner: tuple[
     if 5 * height > size[1]:
         return
     font = ImageFont.load_default(text_size)
-    category, verdict = displayable(finding.category), f"{finding.score:.2f}" if finding.found else "not found"
+    category, verdict = displayable(finding.category), f"{finding.score:.2f}"
+    if not finding.found:
+        verdict = "not found" if finding.box is None else "bridged"  # a video's box that its neighbours suggest
     text = f"{category} {verdict}".strip()
     while category and font.getlength(text) > size[0] - 2 * pad:
         category = category[:-1]

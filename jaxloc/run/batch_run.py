@@ -223,7 +223,7 @@ class BatchRun:
         files = [hosts.see(self._parts.found(shard.number)) for window in self._windows for shard in window.shards]
         names = [images.name for images in self._pictures.sets]
         return Findings(
-            title=", ".join(names[:3]) + (f" and {len(names) - 3} more sets" if len(names) > 3 else ""),
+            title=", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
             method=self._options.method,
             settings=_settings(self._engine, self._options) | {"padded shapes": self._shapes, "jaxloc": __version__},
             pictures=parquet.Pictures(files),

@@ -14,6 +14,7 @@ from jaxloc import _interrupts
 from jaxloc.data import Source, read_picture
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.annotations import Rle
+from jaxloc.data.annotations.records import Box
 from jaxloc.errors import ImageError
 from jaxloc.localization import Localization
 from jaxloc.parts import Parts as ObjectParts
@@ -150,8 +151,10 @@ class Locator:
         noisy = fitted and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
         found = bool(one.found) and not noisy
         box, mask = (_edges(np.asarray(one.box)), self._mask(source, one, rows, columns)) if found else (None, None)
-        if mask is not None and mask.refined and self.options.box_from_mask:
+        parts = () if divided is None or not found else tuple(map(_edges, np.asarray(divided.box)))
+        if mask is not None and mask.box is not None and mask.refined and self.options.box_from_mask:
             box = mask.box
+            parts = tuple(part and _inside(part, box) for part in parts)
         heat = None
         if index in self.stream.thumbnails or self.options.overlays:
             heat = encode_heat(np.asarray(one.response), 0.0 if fitted else float(one.response.mean()))
@@ -169,7 +172,7 @@ class Locator:
             heat=heat,
             thumbnail=self.stream.thumbnails.get(index),
             mask=None if mask is None else Rle.of(mask.mask).counts,
-            parts=() if divided is None or not found else tuple(map(_edges, np.asarray(divided.box))),
+            parts=parts,
         )
 
     def _mask(self, source: Source, one: Localization, rows: int, columns: int) -> RefinedMask | None:
@@ -204,6 +207,13 @@ def _single(
             yield index, one._replace(**valid), divided
 
 
-def _edges(box: np.ndarray) -> tuple[float, float, float, float] | None:
+def _inside(part: Box, whole: Box) -> Box | None:
+    """A part's box as far as it lies inside the object's."""
+    x0, y0 = max(part[0], whole[0]), max(part[1], whole[1])
+    x1, y1 = min(part[2], whole[2]), min(part[3], whole[3])
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def _edges(box: np.ndarray) -> Box | None:
     x0, y0, x1, y1 = map(float, box)
     return None if math.isnan(x0) else (x0, y0, x1, y1)

@@ -112,7 +112,7 @@ class Options(Reading):
                 raise UsageError(f"{name} must be at least 1, not {value}")
         self.check_choices(method=METHODS, sign=SIGNS, refine=REFINEMENTS)
         if self.box_from_mask and self.refine == "none":
-            raise UsageError("a box from the mask needs a refined mask: choose one with refine")
+            raise UsageError("a box from the mask needs a refined mask: choose crf, guided or grabcut with refine")
         if not 0 <= self.noise_threshold < 1:
             raise UsageError(f"the noise threshold is a share of cells, from 0 to below 1, not {self.noise_threshold}")
         if self.parts and (self.parts < 2 or self.method == "scda"):

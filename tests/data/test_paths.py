@@ -355,3 +355,10 @@ def test_sets_are_made_in_one_way(tmp_path):
     plant(tmp_path / "pets", "dogs/a.jpg")
     with pytest.raises(UsageError, match="either per folder or per label: choose one of them"):
         find_sets([tmp_path / "pets"], per_label=True, per_folder=True)
+
+
+def test_results_of_an_earlier_job_are_left_out_of_a_search_but_not_if_asked_for(tmp_path):
+    plant(tmp_path / "photos", "a.jpg", "result/overlays/a.jpg.png", "result/parts/_run.json")
+    assert [source.name for source in find_sets([tmp_path / "photos"])[0].sources] == ["a.jpg"]
+    [asked] = find_sets([tmp_path / "photos" / "result"])
+    assert [source.name for source in asked.sources] == ["overlays/a.jpg.png"]

@@ -108,3 +108,14 @@ def test_a_box_from_no_refined_mask_is_refused():
 def test_parts_that_cannot_be_are_refused(options):
     with pytest.raises(UsageError, match="parts must be at least 2, and of ddt"):
         Options(**options)
+
+
+def test_parts_lie_inside_the_box_around_the_refined_pixels(photos, tmp_path):
+    options = Options(parts=2, refine="guided", box_from_mask=True)
+    found = [one for one in colocalize([photos], tmp_path / "out", options).pictures if one.found]
+    assert any(part for one in found for part in one.parts)
+    for one in found:
+        x0, y0, x1, y1 = one.box
+        for left, top, right, bottom in filter(None, one.parts):
+            assert x0 <= left < right <= x1
+            assert y0 <= top < bottom <= y1
