@@ -1,6 +1,7 @@
 """What data sets there are, and what one that is on this machine holds."""
 
 import dataclasses
+import textwrap
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxloc.data.datasets import ADAPTERS, Dataset, Info, open_dataset, set_name
 from jaxloc.run.summary import table
 
 _CLASSES_SHOWN = 30
+_NAMES, _WIDTH = 18, 96
 
 
 @dataclasses.dataclass
@@ -107,14 +109,21 @@ def find_info(name: str) -> Info:
 
 def overview() -> str:
     """All data sets, as text."""
-    rows = [[info.name, info.holds, info.size] for info in _infos()]
-    licences = [[info.name, info.licence, info.page] for info in _infos()]
-    return (
-        f"{table(['name', 'holds', 'size'], rows)}\n\n{table(['name', 'licence', 'page'], licences)}\n\n"
-        "Nothing is downloaded: `jaxloc datasets NAME` tells how to get one and the layout it is read from.\n"
-        "Wherever a path can stand, so can NAME:FOLDER, NAME/SPLIT:FOLDER or NAME:tfds (the copy of "
-        "tensorflow-datasets)."
+    return "\n\n".join(
+        [
+            *map(_entry, _infos()),
+            "Nothing is downloaded: `jaxloc datasets NAME` tells how to get one and the layout it is read from.\n"
+            "Wherever a path can stand, so can NAME:FOLDER, NAME/SPLIT:FOLDER or NAME:tfds\n"
+            "(the copy of tensorflow-datasets).",
+        ]
     )
+
+
+def _entry(info: Info) -> str:
+    """One data set in a few lines that fit a terminal."""
+    lines = [f"{info.title}: {info.size}", f"holds {info.holds}", f"licence: {info.licence}", info.page]
+    wrapped = [part for line in lines for part in textwrap.wrap(line, _WIDTH, break_long_words=False)]
+    return f"{info.name:<{_NAMES}}" + f"\n{' ' * _NAMES}".join(wrapped)
 
 
 def explanation(info: Info) -> str:
