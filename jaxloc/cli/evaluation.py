@@ -93,6 +93,15 @@ def evaluate(
             rich_help_panel=_RULES,
         ),
     ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class",
+            help="Only this class, such as one of several that the truth has; repeatable.",
+            metavar="NAME",
+            rich_help_panel=_RULES,
+        ),
+    ] = None,
     pcp: Annotated[
         bool, typer.Option("--pcp", help="The share of all true boxes that are found.", rich_help_panel=_MORE)
     ] = False,
@@ -200,6 +209,7 @@ def evaluate(
             include_difficult=include_difficult,
             include_truncated=include_truncated,
             splits=tuple(split or ()),
+            classes=tuple(classes or ()),
             any_class=any_class,
             pcp=pcp,
             top_one=top_one,

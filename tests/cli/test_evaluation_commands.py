@@ -56,7 +56,10 @@ def test_evaluate_names_the_file_that_is_wrong(fitted, tmp_path):
 def test_the_folder_that_a_job_wrote_may_be_given_with_its_heat_maps(fitted, truth):
     status, text, err = cli.invoke("evaluate", fitted, truth, "--maps", "--pcp", "--top-1", "--json")
     assert (status, err) == (0, "")
-    mean = json.loads(text)["mean"]
+    result = json.loads(text)
+    mean = result["mean"]
+    assert result["options"]["maps"] is True
+    assert "no classifier" in {note["kind"] for note in result["notes"]}
     assert [mean[name]["value"] for name in ("CorLoc", "PCP", "GT-known", "top-1")] == [100] * 4
     assert mean["MaxBoxAcc"]["value"] > 50
     assert mean["saliency precision"]["value"] > 50
@@ -65,7 +68,7 @@ def test_the_folder_that_a_job_wrote_may_be_given_with_its_heat_maps(fitted, tru
 
 def test_every_rule_and_measure_is_passed_on(fitted, truth):
     given = "--iou 0.3 --iou 0.5 --at-least --voc-inclusive --include-difficult --include-truncated --any-class --pcp"
-    given += " --top-1 --masks --parts --bootstrap 5 --seed 3 --confidence 0.9 --format json --roc"
+    given += " --class motorcycle --top-1 --masks --parts --bootstrap 5 --seed 3 --confidence 0.9 --format json --roc"
     status, text, err = cli.invoke("evaluate", fitted, truth, *given.split())
     assert (status, err) == (0, "")
     result = json.loads(text)
@@ -76,6 +79,7 @@ def test_every_rule_and_measure_is_passed_on(fitted, truth):
         "include_difficult": True,
         "include_truncated": True,
         "splits": [],
+        "classes": ["motorcycle"],
         "any_class": True,
         "pcp": True,
         "top_one": True,
@@ -84,6 +88,7 @@ def test_every_rule_and_measure_is_passed_on(fitted, truth):
         "samples": 5,
         "seed": 3,
         "confidence": 0.9,
+        "maps": False,
     }
     assert result["classes"][0]["category"] == "object"
     assert result["noise_roc"] == {}
@@ -100,6 +105,7 @@ def test_a_table_for_latex(fitted, truth):
     [
         (["--iou", "1"], "the IoU threshold must be from 0 to below 1, not 1.0"),
         (["--split", "test"], "the ground truth has no images of the split 'test'; it has no splits"),
+        (["--class", "cow"], "the ground truth has no images of the class 'cow'; it has motorcycle"),
         (["--roc"], "--roc prints numbers into JSON: add --json"),
         (["--json", "--format", "latex"], "--json and --format latex exclude each other"),
         (["--labels", "x.json"], "--queries and --labels go with --retrieval GALLERY"),

@@ -21,7 +21,10 @@ from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated, Annotation, Box, Keypoint, Mask, Polygons, Rle
 from jaxloc.errors import UsageError
 
-_REFUSED = (problems.NO_AREA, problems.OUTSIDE, problems.NO_PICTURE, problems.UNKNOWN_CLASS)
+_REFUSED = (problems.NO_AREA, problems.OUTSIDE, problems.NO_PICTURE, problems.UNKNOWN_CLASS, problems.DAMAGED)
+_SECTIONS = {"images": ("id", "file_name"), "annotations": (), "categories": ("id", "name")}
+"""What a file consists of, and what each entry has to have; annotations that lack something are left out."""
+
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
@@ -32,8 +35,8 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
         images by file name.
 
     Raises:
-        UsageError: as for ``read_coco_file``; or an annotation belongs to no image, has no known category, or a box
-            without area or outside its picture.
+        UsageError: as for ``read_coco_file``; or an annotation belongs to no image, has no known category, a box
+            without area or outside its picture, or values that are not numbers.
     """
     found = read_coco_file(path)
     for problem in found.problems:
@@ -64,11 +67,32 @@ def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str
     try:
         if isinstance(coco, list):
             coco = _explained(coco, str(path), truth)
-        return _File(coco, str(path)).read()
+        return _File(_checked(coco, str(path)), str(path)).read()
     except UsageError:
         raise
     except _UNREADABLE as error:
-        raise UsageError(f"{path}: not a COCO annotation file ({type(error).__name__}: {error})") from error
+        raise UsageError(f"{path}: not a COCO annotation file: an entry is damaged ({error})") from error
+
+
+def _checked(coco: Any, path: str) -> dict[str, Any]:
+    """See that the sections are there, and that images and categories say what they have to."""
+    found = coco if isinstance(coco, dict) else {}
+    if missing := [name for name in _SECTIONS if not isinstance(found.get(name), list)]:
+        raise UsageError(f"{path}: not a COCO annotation file: it has no list of {_enumerated(missing)}")
+    for section, fields in _SECTIONS.items():
+        for number, entry in enumerate(found[section] if fields else (), 1):
+            if lacking := _lacking(entry, fields):
+                raise UsageError(f"{path}: not a COCO annotation file: entry {number} of {section} has no {lacking}")
+    return found
+
+
+def _lacking(entry: Any, fields: tuple[str, ...]) -> str:
+    return _enumerated([field for field in fields if not isinstance(entry, dict) or field not in entry])
+
+
+def _enumerated(words: list[str]) -> str:
+    *some, last = words or [""]
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _load(path: str | os.PathLike[str]) -> Any:
@@ -82,6 +106,11 @@ def _load(path: str | os.PathLike[str]) -> Any:
 
 def _explained(results: list[Any], path: str, truth: str | os.PathLike[str] | None) -> dict[str, Any]:
     """A list of results as an annotation file, with the images and categories of its truth."""
+    for number, entry in enumerate(results, 1):
+        if lacking := _lacking(entry, ("image_id", "category_id", "bbox")):
+            raise UsageError(
+                f"{path}: not a COCO annotation file, nor a list of COCO results: entry {number} has no {lacking}"
+            )
     known = _load(truth) if truth is not None and os.fspath(truth).lower().endswith(".json") else None
     if not isinstance(known, dict) or not {"images", "categories"} <= known.keys():
         raise UsageError(
@@ -90,8 +119,9 @@ def _explained(results: list[Any], path: str, truth: str | os.PathLike[str] | No
         )
     for number, entry in enumerate(results, 1):
         entry.setdefault("id", number)
-        if "score" not in entry:
+        if entry.get("score") is None:
             raise UsageError(f"{path}: result {number} has no score")
+    _checked(known | {"annotations": []}, os.fspath(truth or ""))
     # What the truth says of a picture besides is no prediction.
     images = [{name: one.get(name) for name in ("id", "file_name", "width", "height")} for one in known["images"]]
     return {"images": images, "categories": known["categories"], "annotations": results}
@@ -105,6 +135,7 @@ class _File:
         self._problems: list[Problem] = []
         self._categories: dict[Any, str] = {}
         self._points: dict[Any, list[str]] = {}
+        self._damaged: dict[Any, dict[str, None]] = {}
 
     def read(self) -> Annotations:
         for entry in self._coco["categories"]:
@@ -119,20 +150,30 @@ class _File:
             entries[entry["id"]] = entry
         found: dict[Any, list[Annotation]] = {}
         seen: set[Any] = set()
-        for entry in _taken(self._coco["annotations"]):
+        for place, entry in enumerate(_taken(self._coco["annotations"]), 1):
+            if not isinstance(entry, dict):
+                self._report(problems.DAMAGED, f"entry {place} of annotations is none: {entry!r}; left out")
+                continue
             number = entry.get("id")
             if number is not None and number in seen:
                 self._report(problems.DUPLICATE, f"two annotations have the id {number}; both are kept")
             seen.add(number)
-            one = self._annotation(entry, entries)
-            if one is not None:
-                found.setdefault(entry["image_id"], []).append(one)
+            image = entry.get("image_id")
+            if image not in entries:
+                self._report(problems.NO_PICTURE, f"annotation {number} belongs to no image ({image})")
+                continue
+            one = self._annotation(entry, entries[image])
+            if one is None:
+                category = self._categories.get(entry.get("category_id"), "")
+                self._damaged.setdefault(image, {})[category] = None
+            else:
+                found.setdefault(image, []).append(one)
         images: dict[str, Annotated] = {}
         for number, entry in entries.items():
             image = self._image(entry, tuple(found.get(number, ())))
             name = image.name
             images[name] = _once_more(images[name], image, self._path) if name in images else image
-        return Annotations(images, self._problems)
+        return Annotations(images, self._problems, tuple(self._categories.values()))
 
     def _report(self, kind: str, what: str) -> None:
         self._problems.append(Problem(kind, self._path, what))
@@ -143,6 +184,8 @@ class _File:
         name = str(entry["file_name"])
         if width is None:
             self._report(problems.NO_SIZE, f"{name} has no width and height")
+        if own is not None and own not in self._categories:
+            raise UsageError(f"{self._path}: not a COCO annotation file: {name} has no known category ({own})")
         return Annotated(
             name,
             None if own is None else self._categories[own],
@@ -152,25 +195,26 @@ class _File:
             noise_score=_noise_score(entry, self._path),
             splits=() if entry.get("split") is None else (str(entry["split"]),),
             mask=self._mask(entry.get("segmentation"), width, height, name),
+            damaged=tuple(self._damaged.get(entry["id"], ())),
         )
 
-    def _annotation(self, entry: dict[str, Any], images: dict[Any, dict[str, Any]]) -> Annotation | None:
-        name = f"annotation {entry.get('id')}"
-        x, y, width, height = map(float, entry["bbox"])
-        if entry["image_id"] not in images:
-            self._report(problems.NO_PICTURE, f"{name} belongs to no image ({entry['image_id']})")
+    def _annotation(self, entry: dict[str, Any], image: dict[str, Any]) -> Annotation | None:
+        name = f"annotation {entry.get('id')} of {image['file_name']}"
+        if entry.get("category_id") not in self._categories:
+            self._report(problems.UNKNOWN_CLASS, f"{name} has no known category ({entry.get('category_id')})")
             return None
-        if entry["category_id"] not in self._categories:
-            self._report(problems.UNKNOWN_CLASS, f"{name} has no known category ({entry['category_id']})")
+        try:
+            corners = _corners(entry["bbox"])
+        except _UNREADABLE:
+            self._report(problems.DAMAGED, f"{name} has a box that is not four numbers: {entry.get('bbox')}; left out")
             return None
-        columns, rows = _size(images[entry["image_id"]])
-        corners = (x, y, x + width, y + height)
+        columns, rows = _size(image)
         box, problem = fit_box(corners, columns, rows, name, self._path, shown=entry["bbox"])
         if problem is not None:
             self._problems.append(problem)
         if box is None:
             return None
-        score = float(entry.get("score", 1))
+        score = 1.0 if entry.get("score") is None else _number(entry["score"])
         if not math.isfinite(score):
             self._report(problems.DAMAGED, f"{name} has a score that is not a number: {entry['score']}; left out")
             return None
@@ -183,7 +227,7 @@ class _File:
             crowd=bool(entry.get("iscrowd")),
             mask=self._mask(entry.get("segmentation"), columns, rows, name),
             keypoints=self._keypoints(entry, name),
-            parts=tuple((str(part["name"]), _corners(part["bbox"])) for part in entry.get("parts") or ()),
+            parts=self._parts(entry, name),
         )
 
     def _mask(self, value: Any, columns: int | None, rows: int | None, name: str) -> Mask | None:
@@ -196,19 +240,35 @@ class _File:
             return None
 
     def _keypoints(self, entry: dict[str, Any], name: str) -> tuple[Keypoint, ...]:
-        values = [float(value) for value in entry.get("keypoints") or ()]
+        values = [_number(value) for value in entry.get("keypoints") or ()]
         if len(values) % 3 or not all(map(math.isfinite, values)):
-            self._report(problems.DAMAGED, f"{name} has key points that are not x, y, v in turn; its box is kept")
+            what = f"{name} has key points that are not x, y, v in turn; its box is kept"
+            self._report(problems.DAMAGED_DETAIL, what)
             return ()
         names = self._points[entry["category_id"]]
         names = names + [str(number) for number in range(len(names), len(values) // 3)]
         triples = zip(names, values[0::3], values[1::3], values[2::3], strict=False)
         return tuple(Keypoint(name, x, y, visible > 0) for name, x, y, visible in triples)
 
+    def _parts(self, entry: dict[str, Any], name: str) -> tuple[tuple[str, Box], ...]:
+        try:
+            return tuple((str(part["name"]), _corners(part["bbox"])) for part in entry.get("parts") or ())
+        except _UNREADABLE:
+            what = f"{name} has parts that are not a name and a box each; its box is kept"
+            self._report(problems.DAMAGED_DETAIL, what)
+            return ()
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
 
 def _size(entry: dict[str, Any]) -> tuple[int | None, int | None]:
-    width, height = entry.get("width"), entry.get("height")
-    if not width or not height or int(width) < 1 or int(height) < 1:
+    width, height = _number(entry.get("width")), _number(entry.get("height"))
+    if not (1 <= width < math.inf and 1 <= height < math.inf):
         return None, None
     return int(width), int(height)
 
@@ -261,6 +321,7 @@ def _once_more(listed: Annotated, again: Annotated, path: str) -> Annotated:
         category=None,
         noise_score=None,
         annotations=listed.annotations + again.annotations,
+        damaged=_together(listed.damaged, again.damaged),
         listed=(*before, (again.category, again.noise_score)),
     )
 
@@ -274,8 +335,15 @@ def _in_another_split(listed: Annotated, again: Annotated, path: str) -> Annotat
     ):
         raise UsageError(f"{path}: lists {again.name} twice, with different contents")
     return dataclasses.replace(
-        listed, annotations=listed.annotations or again.annotations, splits=listed.splits + again.splits
+        listed,
+        annotations=listed.annotations or again.annotations,
+        splits=listed.splits + again.splits,
+        damaged=_together(listed.damaged, again.damaged),
     )
+
+
+def _together(some: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(some + more))
 
 
 def _noise_score(entry: dict[str, Any], path: str) -> float | None:
@@ -297,11 +365,13 @@ def read_coco_folder(folder: Path) -> Annotations:
     files = [whole] if whole.is_file() else sorted(folder.glob("annotations_*.json"))
     images: dict[str, Annotated] = {}
     found: list[Problem] = []
+    categories: tuple[str, ...] = ()
     for file in files:
         split = file.stem.removeprefix("annotations").removeprefix("_")
         read = read_coco_file(file)
         found += read.problems
+        categories = _together(categories, read.categories)
         for name, image in read.images.items():
             image = dataclasses.replace(image, splits=image.splits or ((split,) if split else ()))
             images[name] = _in_another_split(images[name], image, str(file)) if name in images else image
-    return Annotations(images, found)
+    return Annotations(images, found, categories)

@@ -166,11 +166,15 @@ def check_picture(image: Annotated, found: list[Problem]) -> Annotated | None:
 
 def _sized(image: Annotated, columns: int, rows: int, where: str, found: list[Problem]) -> Annotated:
     """A picture whose size was not known until now, with its boxes clipped to it."""
-    kept = []
+    kept, damaged = [], list(image.damaged)
     for number, one in enumerate(image.annotations, 1):
         box, problem = fit_box(one.box, columns, rows, f"object {number}", where)
         if problem is not None:
             found.append(problem)
-        if box is not None:
+        if box is None:
+            damaged.append(one.category)
+        else:
             kept.append(dataclasses.replace(one, box=box))
-    return dataclasses.replace(image, annotations=tuple(kept), width=columns, height=rows)
+    return dataclasses.replace(
+        image, annotations=tuple(kept), width=columns, height=rows, damaged=tuple(dict.fromkeys(damaged))
+    )

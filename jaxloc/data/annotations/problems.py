@@ -20,6 +20,8 @@ MISSING = "missing picture"
 UNREADABLE = "unreadable picture"
 WRONG_SIZE = "picture of another size"
 DAMAGED = "damaged entry"
+DAMAGED_DETAIL = "damaged key points or parts"
+DAMAGED_FILE = "damaged file"
 
 _ROUNDING = 0.05
 """Pixels by which a box may leave the picture without being called a problem: files round their numbers."""
@@ -49,10 +51,12 @@ class Annotations:
     Attributes:
         images: by name, in the order of the files.
         problems: in the order they were met.
+        categories: the classes that the files declare, whether or not a picture is of them; empty where they do not.
     """
 
     images: dict[str, Annotated]
     problems: list[Problem] = dataclasses.field(default_factory=list)
+    categories: tuple[str, ...] = ()
 
     def summary(self) -> list[str]:
         """One line for each kind of problem: how many, and the first of them."""

@@ -1,6 +1,7 @@
 """Read annotations whatever form they have."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.coco import read_coco_file, read_coco_folder
 from jaxloc.data.annotations.pictures import check_pictures, with_job_paths, with_paths
 from jaxloc.data.annotations.problems import Annotations
+from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.annotations.voc import read_voc
 from jaxloc.data.annotations.yolo import is_yolo, read_yolo
 from jaxloc.errors import UsageError
@@ -17,6 +19,8 @@ _KNOWN = (
     "a COCO file (.json), a folder of VOC's XML files, a YOLO data set (data.yaml, or images and labels), a folder "
     "that a job wrote, or a data set as NAME:ROOT"
 )
+_EXPORT = "export.json"
+"""What ``jaxloc.run.export`` writes beside an export."""
 
 
 def read(
@@ -28,7 +32,8 @@ def read(
     """Read what is known of pictures: ground truth or predictions.
 
     What is wrong in the files is mended or left out, and told: boxes that reach out of their picture are clipped;
-    boxes without area, annotations of no picture or no known class, and masks of another size are dropped.
+    boxes without area, annotations of no picture or no known class, and masks of another size are dropped. Pictures
+    of an export are called as in what was exported, also where its layout has no folders.
 
     Args:
         path: a COCO file, a folder with ``annotations.json`` (of a job or an export), a VOC folder or one of XML
@@ -43,16 +48,42 @@ def read(
     """
     place = Path(path)
     found = _read_files(place, truth) if place.exists() else _read_named(os.fspath(path))
+    names = _source_names(place)
     if images is None:
-        return found
+        return _renamed(found, names, place)
     folder = Path(images)
     if not folder.is_dir():
         raise UsageError(f"{images}: no such folder of pictures")
     nowhere = {name: dataclasses.replace(image, path=None) for name, image in found.images.items()}
-    checked = check_pictures(with_paths(Annotations(nowhere), [folder]).images)
+    placed = with_paths(Annotations(nowhere), [folder])
+    found = _renamed(found, names, place)
+    checked = check_pictures(with_paths(_renamed(placed, names, place), [folder]).images)
     filled = {name for name in checked.images if found.images[name].width is None}
     left = [problem for problem in found.problems if not (filled and problem.kind == problems.NO_SIZE)]
-    return Annotations(checked.images, left + checked.problems)
+    return dataclasses.replace(found, images=checked.images, problems=left + checked.problems)
+
+
+def _source_names(place: Path) -> dict[str, str]:
+    """By the name of a picture in an export, what it was called before, where the two differ."""
+    file = (place if place.is_dir() else place.parent) / _EXPORT
+    if not file.is_file():
+        return {}
+    try:
+        about = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{file}: not readable as JSON ({error}): it says how the pictures were called") from error
+    files = about.get("renamed_files") if isinstance(about, dict) else None
+    return {str(new): str(name) for name, new in files.items()} if isinstance(files, dict) else {}
+
+
+def _renamed(found: Annotations, names: dict[str, str], place: Path) -> Annotations:
+    images: dict[str, Annotated] = {}
+    for name, image in found.images.items():
+        before = names.get(name, name)
+        if before in images:
+            raise UsageError(f"{place}: two pictures are called {before}: one now, and one before it was exported")
+        images[before] = dataclasses.replace(image, name=before)
+    return dataclasses.replace(found, images=images)
 
 
 def _read_named(text: str) -> Annotations:

@@ -168,6 +168,8 @@ class Annotated:
         mask: of all that is object, where the picture has one mask and not one for each object.
         listed: the classes it was looked at for, each with its noise score, where a file lists it once for each of
             several; ``category`` and ``noise_score`` are then ``None``.
+        damaged: the classes of objects that were left out because their entries are damaged; ``""`` for those whose
+            class is not known either. Nobody can say that the picture lacks them.
     """
 
     name: str
@@ -180,6 +182,7 @@ class Annotated:
     path: Path | Record | None = None
     mask: Mask | None = None
     listed: tuple[tuple[str, float | None], ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def boxes(self) -> Mapping[str, Sequence[tuple[float, float, float, float, float]]]:

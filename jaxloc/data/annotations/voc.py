@@ -22,8 +22,10 @@ def read_voc(folder: Path) -> Annotations:
     it, ``JPEGImages`` its folder where there is one; the lists in ``ImageSets/Main`` that hold nothing but names are
     its splits.
 
+    Files that are not XML or not VOC's are left out with their pictures.
+
     Raises:
-        UsageError: a file is not XML, not VOC's, or names a picture that another file names as well.
+        UsageError: no file can be read, or one names a picture that another file names as well.
     """
     inside = folder / "Annotations"
     files = sorted((inside if inside.is_dir() else folder).glob("*.xml"))
@@ -32,12 +34,21 @@ def read_voc(folder: Path) -> Annotations:
     splits = _splits(folder / "ImageSets" / "Main")
     images: dict[str, Annotated] = {}
     found: list[Problem] = []
+    damaged: list[UsageError] = []
     for file in files:
-        image, some = read_voc_file(file)
+        try:
+            image, some = read_voc_file(file)
+        except UsageError as error:
+            damaged.append(error)
+            what = str(error).removeprefix(f"{file}: ")
+            found.append(Problem(problems.DAMAGED_FILE, str(file), f"{what}; its picture is left out"))
+            continue
         found += some
         if image.name in images:
             raise UsageError(f"{file}: names the picture {image.name}, as another file does")
         images[image.name] = dataclasses.replace(image, splits=splits.get(file.stem, ()))
+    if len(damaged) == len(files):
+        raise damaged[0]
     if missing := sorted(splits.keys() - {file.stem for file in files}):
         found += [
             Problem(problems.NO_PICTURE, str(folder / "ImageSets"), f"lists {name}, which has no XML file")
@@ -71,13 +82,16 @@ def read_voc_file(file: Path, *, first_pixel: int = 1) -> tuple[Annotated, list[
         size = int(width), int(height)
     else:
         found.append(Problem(problems.NO_SIZE, str(file), "has no width and height"))
-    annotations = []
+    annotations: list[Annotation] = []
+    damaged: dict[str, None] = {}
     for number, entry in enumerate(root.iterfind("object"), 1):
         one = _object(entry, f"object {number}", str(file), size, found, first_pixel)
-        if one is not None:
+        if one is None:
+            damaged[_category(entry)] = None
+        else:
             annotations.append(one)
     name = (root.findtext("filename") or "").strip().replace("\\", "/") or f"{file.stem}.jpg"
-    return Annotated(name, None, tuple(annotations), width=size[0], height=size[1]), found
+    return Annotated(name, None, tuple(annotations), width=size[0], height=size[1], damaged=tuple(damaged)), found
 
 
 def _object(
@@ -88,7 +102,7 @@ def _object(
     found: list[Problem],
     first_pixel: int,
 ) -> Annotation | None:
-    category = (entry.findtext("name") or "").strip()
+    category = _category(entry)
     if not category:
         found.append(Problem(problems.UNKNOWN_CLASS, where, f"{name} has no name; left out"))
         return None
@@ -110,6 +124,10 @@ def _object(
         truncated=bool(_number(entry, "truncated")),
         parts=tuple(parts),
     )
+
+
+def _category(entry: ElementTree.Element) -> str:
+    return (entry.findtext("name") or "").strip()
 
 
 def _box(

@@ -58,7 +58,7 @@ def read_yolo(path: Path) -> Annotations:
             images[image.name] = dataclasses.replace(image, splits=splits)
         unused = (text for text in sorted(set(labels.rglob("*.txt")) - used) if text.name != "classes.txt")
         found += [Problem(problems.NO_PICTURE, str(text), "belongs to no picture; left out") for text in unused]
-    return Annotations(images, found)
+    return Annotations(images, found, tuple((names or {}).values()))
 
 
 def is_yolo(path: Path) -> bool:
@@ -155,14 +155,17 @@ def _image(
         found.append(Problem(problems.UNREADABLE, str(picture), "cannot be read as a picture; left out"))
         return None
     height, width = size
-    annotations = []
+    annotations: list[Annotation] = []
+    damaged: dict[str, None] = {}
     lines = text.read_text(encoding="utf-8", errors="replace").splitlines() if text.is_file() else []
     for number, line in enumerate(lines, 1):
         if line.strip():
             one = _annotation(line, f"line {number}", str(text), names, width, height, found)
-            if one is not None:
+            if isinstance(one, Annotation):
                 annotations.append(one)
-    return Annotated(name, None, tuple(annotations), width=width, height=height, path=picture)
+            else:
+                damaged[one] = None
+    return Annotated(name, None, tuple(annotations), width=width, height=height, path=picture, damaged=tuple(damaged))
 
 
 def _annotation(
@@ -173,18 +176,19 @@ def _annotation(
     width: int,
     height: int,
     found: list[Problem],
-) -> Annotation | None:
+) -> Annotation | str:
+    """The object of a line; where it is damaged, its class, or ``""`` if that is not known either."""
     try:
         first, *values = map(float, line.split())
     except ValueError:
         first, values = math.nan, []
     if not (first >= 0 and first.is_integer() and len(values) >= 4 and all(map(math.isfinite, values))):
         found.append(Problem(problems.DAMAGED, where, f"{entry} is not a class and its box: {line!r}; left out"))
-        return None
+        return ""
     category = str(int(first)) if names is None else names.get(int(first))
     if not category:
         found.append(Problem(problems.UNKNOWN_CLASS, where, f"{entry} has no known class ({int(first)}); left out"))
-        return None
+        return ""
     mask = None
     score = values.pop() if len(values) % 2 else 1.0
     if len(values) == 4:
@@ -198,4 +202,4 @@ def _annotation(
     box, problem = fit_box(corners, width, height, entry, where)
     if problem is not None:
         found.append(problem)
-    return None if box is None else Annotation(category, box, score=score, mask=mask)
+    return category if box is None else Annotation(category, box, score=score, mask=mask)

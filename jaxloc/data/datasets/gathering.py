@@ -89,13 +89,16 @@ class Gathering:
         if None not in (image.height, image.width) and (image.height, image.width) != size:
             said = f"{image.width} × {image.height} pixels and is {columns} × {rows}; its own size counts"
             self.report(problems.WRONG_SIZE, where, f"{image.name} should have {said}")
-        told = (self._annotation(one, size, image.name, where) for one in image.annotations)
-        annotations = tuple(one for one in told if one is not None)
+        told = [(one.category, self._annotation(one, size, image.name, where)) for one in image.annotations]
+        annotations = tuple(one for _, one in told if one is not None)
+        damaged = sorted({*image.damaged, *(category for category, one in told if one is None)})
         if image.annotations and not annotations:
             self.report(NO_BOX_LEFT, where, f"{image.name}; left out")
             return None
         mask = self._mask(image.mask, size, image.name, where)
-        return dataclasses.replace(image, annotations=annotations, mask=mask, height=rows, width=columns)
+        return dataclasses.replace(
+            image, annotations=annotations, mask=mask, height=rows, width=columns, damaged=tuple(damaged)
+        )
 
     def finish(self) -> Mapping[str, Annotated]:
         """The images.

@@ -35,4 +35,5 @@ def read_xml(into: Gathering, path: Path, *, first_pixel: int) -> Annotated | No
 def of_category(image: Annotated, category: str) -> Annotated:
     """The image with all of its objects of this class, which is its own."""
     annotations = tuple(dataclasses.replace(one, category=category) for one in image.annotations)
-    return dataclasses.replace(image, category=category, annotations=annotations)
+    damaged = (category,) if image.damaged else ()
+    return dataclasses.replace(image, category=category, annotations=annotations, damaged=damaged)

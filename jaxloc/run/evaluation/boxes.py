@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from jaxloc.data.annotations import Annotation
 from jaxloc.metrics import Roc, correct_boxes, correct_localization, roc_auc, roc_curve, top_one_localization
 from jaxloc.run.evaluation.columns import Column, ratio
 from jaxloc.run.evaluation.matching import Case
@@ -63,11 +64,11 @@ def with_classes(cases: Cases, options: EvaluationOptions) -> list[Column]:
         for category, some in _holding(cases).items():
             best = [_best(case) for case in some]
             right = [
-                _right(case, None if one is None else one[1], threshold, options)
+                _right(case, None if one is None else one.box, threshold, options)
                 for case, one in zip(some, best, strict=True)
             ]
             known[category] = np.array(right, bool)
-            classes = ["" if one is None else one[0] for one in best]
+            classes = [predicted_class(case) or "" for case in some]
             top[category] = top_one_localization(
                 known[category], np.array(classes, object), np.array([category] * len(some), object)
             )
@@ -117,9 +118,16 @@ def _right(
     )
 
 
-def _best(case: Case) -> tuple[str, tuple[float, float, float, float]] | None:
-    """The predicted class of the image and its best box, whatever the class."""
+def predicted_class(case: Case) -> str | None:
+    """The predicted class of the image: its own, or that of its best box; ``None`` without a box."""
+    best = _best(case)
+    if case.prediction is None or best is None:
+        return None
+    return case.prediction.category or best.category
+
+
+def _best(case: Case) -> Annotation | None:
+    """The image's best box, whatever its class."""
     if case.prediction is None or not case.prediction.annotations:
         return None
-    best = max(case.prediction.annotations, key=lambda one: one.score)
-    return case.prediction.category or best.category, best.box
+    return max(case.prediction.annotations, key=lambda one: one.score)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ def evaluate(
     options: EvaluationOptions | None = None,
     *,
     maps: Mapping[str, np.ndarray] | None = None,
+    declared: Sequence[str] = (),
 ) -> Evaluation:
     """Measure predictions, class by class.
 
@@ -37,9 +38,11 @@ def evaluate(
         options: the rules and measures; ``EvaluationOptions()`` by default.
         maps: real ``[h, w]`` score maps by name of the image, high where there is object, each spanning its whole
             image: also MaxBoxAcc, PxAP and saliency precision.
+        declared: classes of the truth to name even if no image is of them.
 
     Raises:
-        UsageError: the two have no image or no class in common, their sizes all differ, or no image is of the splits.
+        UsageError: the two have no image or no class in common, their sizes all differ, or no image is of the splits
+            or of the classes.
     """
     options = options or EvaluationOptions()
     matched = match(predictions, truth, options)
@@ -49,6 +52,7 @@ def evaluate(
         columns += boxes.found_boxes(cases, options)
     if options.top_one:
         columns += boxes.with_classes(cases, options)
+        notes += _without_classifier(cases)
     if maps is not None:
         of_maps, more = measure_maps(cases, maps)
         columns, notes = columns + of_maps, notes + more
@@ -63,14 +67,51 @@ def evaluate(
     if any(lacking.values()):
         columns.append(noise)
     figures, mean, overall = _figures(columns, list(cases), options)
-    nothing = tuple(category for category, some in cases.items() if not any(case.objects for case in some))
-    if nothing:
-        notes.append(Note("no positives", "Classes without an object that counts, not measured", nothing))
+    notes += _classes_apart(cases, options, declared)
     scores = [
         _score(category, some, figures[category], lacking[category], columns[0].values[category])
         for category, some in cases.items()
     ]
-    return Evaluation(scores, mean, overall, options, notes, curves, assigned)
+    return Evaluation(scores, mean, overall, options, notes, curves, assigned, maps is not None)
+
+
+def _without_classifier(cases: Mapping[str, Sequence[Case]]) -> list[Note]:
+    pairs = {
+        (boxes.predicted_class(case), category) for category, some in cases.items() for case in some if case.objects
+    }
+    predicted = [(found, category) for found, category in pairs if found is not None]
+    if not predicted or any(found != category for found, category in predicted):
+        return []
+    text = (
+        "Every predicted class is the true one, as where a class is that of its own set or folder: no classifier was "
+        "involved, and top-1 is GT-known"
+    )
+    return [Note("no classifier", text)]
+
+
+def _classes_apart(
+    cases: Mapping[str, Sequence[Case]], options: EvaluationOptions, declared: Sequence[str]
+) -> list[Note]:
+    """Classes that cannot be measured, and those that nothing was predicted of."""
+    notes = []
+    nothing = [category for category, some in cases.items() if not any(case.objects for case in some)]
+    if not options.any_class and not options.classes:
+        nothing += [category for category in declared if category not in cases]
+    if nothing:
+        notes.append(Note("no positives", "Classes without an object that counts, not measured", tuple(nothing)))
+    unseen = tuple(
+        category
+        for category, some in cases.items()
+        if category not in nothing and not any(_is_predicted(case, category) for case in some)
+    )
+    if unseen:
+        text = "Classes of which nothing is predicted, counted as wrong; to leave them out, name the others by --class"
+        notes.append(Note("classes not predicted", text, unseen))
+    return notes
+
+
+def _is_predicted(case: Case, category: str) -> bool:
+    return case.prediction is not None and (bool(case.found) or category in case.prediction.categories)
 
 
 def evaluate_files(
@@ -94,7 +135,7 @@ def evaluate_files(
     """
     heat = read_maps(predictions) if maps else None
     found, true = annotations.read(predictions, truth=truth), annotations.read(truth)
-    result = evaluate(found.images, true.images, options, maps=heat)
+    result = evaluate(found.images, true.images, options, maps=heat, declared=true.categories)
     told = _problems("predictions", found) + _problems("ground truth", true)
     return dataclasses.replace(result, notes=[*result.notes, *told])
 
@@ -128,7 +169,7 @@ def _score(category: str, cases: list[Case], figures: dict[str, Figure], lacking
         correct=int(right.sum()),
         missing=sum(case.prediction is None for case in holding),
         empty=sum(case.prediction is not None and not case.found for case in holding),
-        excluded=sum(case.left_out for case in cases),
+        excluded=sum(case.left_out and not case.damaged for case in cases),
         noisy_images=lacking,
         figures=figures,
     )

@@ -11,6 +11,7 @@ from jaxloc.run.evaluation.options import EvaluationOptions
 from jaxloc.run.evaluation.results import Note
 
 _OBJECT = "object"
+_DAMAGED = "Images all of whose true boxes are damaged, left out"
 _SLACK = 0.05
 """Pixels by which a box may leave its image without being named: files round their numbers."""
 
@@ -25,6 +26,7 @@ class Case:
         objects: true objects of the class that count.
         excluded: true objects of the class that do not: flagged, or a crowd.
         found: predicted objects of the class, highest score first, of equal ones in the file's order.
+        damaged: whether the truth may hold more objects of the class, whose entries are damaged.
     """
 
     truth: Annotated
@@ -32,11 +34,12 @@ class Case:
     objects: tuple[Annotation, ...]
     excluded: tuple[Annotation, ...]
     found: tuple[Annotation, ...]
+    damaged: bool = False
 
     @property
     def left_out(self) -> bool:
-        """Whether the image does not count, because none of its objects does."""
-        return bool(self.excluded) and not self.objects
+        """Whether the image does not count, because none of its objects does or they are damaged."""
+        return not self.objects and (self.damaged or bool(self.excluded))
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -70,15 +73,21 @@ def match(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], 
         options: the rules.
 
     Raises:
-        UsageError: the two have no image or no class in common, their sizes all differ, or no image is of the splits.
+        UsageError: the two have no image or no class in common, their sizes all differ, or no image is of the splits
+            or of the classes.
     """
+    of_splits = _of_splits(truth, options.splits)
+    chosen = _of_classes(of_splits, options.classes)
+    wanted = set(options.classes)
+    known = {category for image in of_splits.values() for category in (*_categories(image), *_all_categories(image))}
     if options.any_class:
-        predictions, truth = _one_class(predictions), _one_class(truth)
-    chosen = _of_splits(truth, options.splits)
+        predictions, chosen, wanted, known = _one_class(predictions), _one_class(chosen), set(), {_OBJECT}
     _check_common(predictions, chosen)
     notes = _Notes()
     for name in sorted(predictions.keys() - chosen.keys()):
-        if name in truth:
+        if name in of_splits:
+            notes.add("images of other classes", "Predictions for images of other classes, left out", name)
+        elif name in truth:
             notes.add("images of other splits", "Predictions for images of other splits, left out", name)
         else:
             notes.add("unknown images", "Not in the ground truth, left out", name)
@@ -94,15 +103,14 @@ def match(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], 
         raise UsageError(f"no image is of the size that the ground truth says: {notes.first('different sizes')}")
     cases: dict[str, list[Case]] = {}
     objects = {name: _by_class(image, "the ground truth", notes) for name, (image, _) in kept.items()}
-    known = {category for image, _ in kept.values() for category in image.categories}
-    known.update(category for of_image in objects.values() for category in of_image)
     for name, (image, prediction) in kept.items():
         found = {} if prediction is None else _by_class(prediction, "the predictions", notes)
-        own = image.category is not None or bool(image.listed)
-        categories = image.categories if own else sorted(objects[name])
-        if not categories:
+        categories = _categories(image)
+        if not categories and image.damaged:
+            notes.add("damaged images", _DAMAGED, name)
+        elif not categories:
             notes.add("no class", "Images of the ground truth without class and without objects, left out", name)
-        _name_other_classes(name, prediction, found, categories, known, notes)
+        _name_other_classes(name, prediction, found, categories, known, wanted, notes)
         for category in categories:
             case = _case(category, image, prediction, objects[name], found, options)
             cases.setdefault(category, []).append(case)
@@ -135,6 +143,7 @@ def _one_class(images: Mapping[str, Annotated]) -> dict[str, Annotated]:
             image,
             category=_OBJECT,
             annotations=tuple(dataclasses.replace(one, category=_OBJECT) for one in image.annotations),
+            damaged=(_OBJECT,) if image.damaged else (),
         )
         for name, image in images.items()
     }
@@ -151,19 +160,64 @@ def _of_splits(truth: Mapping[str, Annotated], splits: tuple[str, ...]) -> Mappi
     return {name: image for name, image in truth.items() if set(splits) & set(image.splits)}
 
 
+def _categories(image: Annotated) -> list[str]:
+    """The classes that a true image counts for."""
+    if image.category is not None or image.listed:
+        return image.categories
+    return sorted({one.category for one in image.annotations} | set(filter(None, image.damaged)))
+
+
+def _all_categories(image: Annotated) -> set[str]:
+    return {*image.categories, *(one.category for one in image.annotations)}
+
+
+def _of_classes(truth: Mapping[str, Annotated], classes: tuple[str, ...]) -> Mapping[str, Annotated]:
+    """The images that count for these classes, or may, with their objects of them."""
+    if not classes:
+        return truth
+    there = {category for image in truth.values() for category in _categories(image)}
+    for category in classes:
+        if category not in there:
+            raise UsageError(f"the ground truth has no images of the class {category!r}; it has {_list(there)}")
+    chosen = {}
+    for name, image in truth.items():
+        own = [category for category in _categories(image) if category in classes]
+        if own or (not _categories(image) and image.damaged):
+            chosen[name] = dataclasses.replace(
+                image,
+                annotations=tuple(one for one in image.annotations if one.category in classes),
+                listed=tuple((category, score) for category, score in image.listed if category in classes),
+                damaged=tuple(category for category in image.damaged if category in ("", *classes)),
+            )
+    return chosen
+
+
 def _check_common(predicted: Mapping[str, Annotated], truth: Mapping[str, Annotated]) -> None:
     if not predicted.keys() & truth.keys():
         raise UsageError(
             f"no picture in common: predictions name them like {next(iter(predicted), 'nothing')!r}, the ground truth "
-            f"like {next(iter(truth), 'nothing')!r}; point `jaxloc colocalize` at the folder those names start from"
+            f"like {next(iter(truth), 'nothing')!r}; {_why_apart(predicted, truth)}"
         )
-    found = {category for image in predicted.values() for category in (*image.categories, *image.boxes)}
-    wanted = {category for image in truth.values() for category in (*image.categories, *image.boxes)}
+    found = {category for image in predicted.values() for category in _all_categories(image)}
+    wanted = {category for image in truth.values() for category in _all_categories(image)}
     if not found & wanted:
         raise UsageError(
             f"no category in common: predictions have {_list(found)}, the ground truth {_list(wanted)}; use "
             "--per-folder or --category when predicting, or --any-class here"
         )
+
+
+def _why_apart(predicted: Mapping[str, Annotated], truth: Mapping[str, Annotated]) -> str:
+    flat, true = ({name.replace("/", "_") for name in images} for images in (predicted, truth))
+    if flat & true:
+        return (
+            "one side has lost its folders, as in a layout without them: give what was exported, or the export with "
+            "its export.json, which says how pictures were called"
+        )
+    last, true = ({name.rpartition("/")[2] for name in images} for images in (predicted, truth))
+    if last & true:
+        return "names on both sides have to start from the same folder: localize again from that of the ground truth"
+    return "are they of the same pictures?"
 
 
 def _list(names: set[str]) -> str:
@@ -182,8 +236,7 @@ def _size(image: Annotated) -> str:
 def _by_class(image: Annotated, side: str, notes: _Notes) -> dict[str, list[Annotation]]:
     objects: dict[str, list[Annotation]] = {}
     for one in image.annotations:
-        x0, y0, x1, y1 = one.box
-        if not (x1 > x0 and y1 > y0 and all(map(math.isfinite, one.box))):
+        if not _has_area(one):
             notes.add(
                 f"no area in {side}", f"Images with boxes without area in {side}, these boxes left out", image.name
             )
@@ -192,12 +245,18 @@ def _by_class(image: Annotated, side: str, notes: _Notes) -> dict[str, list[Anno
             notes.add("no score", "Images with predictions whose score is no number, these left out", image.name)
             continue
         if image.width and image.height:
+            x0, y0, x1, y1 = one.box
             over = max(-x0, -y0, x1 - image.width, y1 - image.height)
             if over > _SLACK:
                 text = f"Images with boxes that reach out of them in {side}, taken as they are"
                 notes.add(f"outside in {side}", text, image.name)
         objects.setdefault(one.category, []).append(one)
     return objects
+
+
+def _has_area(one: Annotation) -> bool:
+    x0, y0, x1, y1 = one.box
+    return x1 > x0 and y1 > y0 and all(map(math.isfinite, one.box))
 
 
 def _case(
@@ -215,7 +274,8 @@ def _case(
         flagged = flagged or (one.truncated and not options.include_truncated)
         (excluded if flagged else counting).append(one)
     ranked = sorted((one for one in found.get(category, ()) if not one.crowd), key=lambda one: -one.score)
-    return Case(truth, prediction, tuple(counting), tuple(excluded), tuple(ranked))
+    lost = {one.category for one in truth.annotations if not _has_area(one)}.union(truth.damaged)
+    return Case(truth, prediction, tuple(counting), tuple(excluded), tuple(ranked), bool(lost & {category, ""}))
 
 
 def _name_other_classes(
@@ -224,18 +284,21 @@ def _name_other_classes(
     found: Mapping[str, list[Annotation]],
     categories: list[str],
     known: set[str],
+    wanted: set[str],
     notes: _Notes,
 ) -> None:
-    own = [] if prediction is None or prediction.category is None else [prediction.category]
+    own = [] if prediction is None else prediction.categories
     for category in sorted({*found, *own}):
         if category not in known:
             notes.add("unknown classes", "Predicted classes that the ground truth does not have, left out", category)
-        elif category not in categories and category in found:
+        elif category not in categories and category in found and (not wanted or category in wanted):
             notes.add("other classes", "Images with predictions of a class that they are not of, left out", name)
 
 
 def _name_case(category: str, name: str, case: Case, notes: _Notes) -> None:
-    if case.left_out:
+    if case.left_out and case.damaged:
+        notes.add("damaged images", _DAMAGED, f"{name} ({category})")
+    elif case.left_out:
         text = "Images left out because all of their objects of a class are difficult, truncated or a crowd"
         notes.add("excluded images", text, f"{name} ({category})")
     elif case.objects and case.prediction is None:

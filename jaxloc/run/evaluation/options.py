@@ -17,6 +17,7 @@ class EvaluationOptions:
         include_difficult: objects flagged difficult count as well.
         include_truncated: objects flagged truncated count as well.
         splits: only images of these parts of the data set; empty means all.
+        classes: only these classes; empty means all.
         any_class: boxes are compared whatever their class, as one class ``"object"``.
         pcp: also the share of true boxes that are found.
         top_one: the predicted classes come from a classifier: also GT-known and top-1 localisation.
@@ -36,6 +37,7 @@ class EvaluationOptions:
     include_difficult: bool = False
     include_truncated: bool = False
     splits: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     any_class: bool = False
     pcp: bool = False
     top_one: bool = False

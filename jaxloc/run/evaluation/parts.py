@@ -37,14 +37,16 @@ def measure_parts(
             elif case.objects and (true := _true_parts(case.objects[0])):
                 usable.append((category, dict(case.found[0].parts) if case.found else {}, true))
     notes = []
-    if several:
+    shown = any(_true_parts(one) for some in cases.values() for case in some for one in case.objects)
+    if several and shown:
         text = "Images with several objects of a class, left out of parts' PCP"
         notes.append(Note("several objects", text, tuple(several)))
     true_names = list(dict.fromkeys(name for _, _, true in usable for name in true))
     names = list(dict.fromkeys(name for _, found, _ in usable for name in found))
     if not true_names or not names:
-        side = "the predictions have" if true_names else "the ground truth has"
-        reason = f"{side} no parts"
+        reason = "the predictions have no parts" if true_names else "the ground truth has no parts"
+        if shown and not true_names:
+            reason = "no image of a single object of its class has parts"
         return [Column(f"PCP {name}", {}, reason=reason) for name in true_names or ["parts"]], notes, {}
     predicted = np.array([[found.get(name, _NO_BOX) for name in names] for _, found, _ in usable])
     truth = np.array([[true.get(name, _NO_BOX) for name in true_names] for _, _, true in usable])

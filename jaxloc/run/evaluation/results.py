@@ -91,6 +91,7 @@ class Evaluation:
         notes: everything odd.
         noise: by class, the ROC curve of the noise score, where there are both kinds of image.
         assigned: by the name of a predicted part, the true part it was taken for.
+        maps: whether heat maps were measured as well.
     """
 
     classes: Sequence[ClassScore]
@@ -100,6 +101,7 @@ class Evaluation:
     notes: Sequence[Note] = ()
     noise: Mapping[str, Roc] = dataclasses.field(default_factory=dict)
     assigned: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    maps: bool = False
 
     @property
     def mean_corloc(self) -> float:

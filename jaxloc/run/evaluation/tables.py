@@ -57,7 +57,7 @@ def to_plain(result: Evaluation, *, roc: bool = False) -> dict[str, Any]:
     values: dict[str, Any] = {
         "mean_corloc": result.mean_corloc,
         "iou": result.options.thresholds[0],
-        "options": dataclasses.asdict(result.options),
+        "options": dataclasses.asdict(result.options) | {"maps": result.maps},
         "classes": classes,
         "mean": {name: _plain(figure) for name, figure in result.mean.items()},
         "overall": {name: _plain(figure) for name, figure in result.overall.items()},
@@ -88,6 +88,8 @@ def rule(result: Evaluation) -> str:
     kept = [name for name in ("difficult", "truncated") if getattr(options, f"include_{name}")]
     if kept:
         text += f"; {' and '.join(kept)} objects count"
+    if options.classes:
+        text += f"; only of {', '.join(options.classes)}"
     if options.splits:
         text += f"; only {', '.join(options.splits)}"
     if options.samples:
@@ -107,7 +109,8 @@ def reasons(result: Evaluation) -> list[str]:
 def _cells(result: Evaluation) -> tuple[list[str], list[list[Any]]]:
     names = list(result.mean)
     noise = "noise AUC" in names
-    head = ["class", "images", "correct", *[name for name in names if name != "noise AUC"]]
+    correct = result.options.named("correct", result.options.thresholds[0]).replace("@", " at ")
+    head = ["class", "images", correct, *[name for name in names if name != "noise AUC"]]
     head += ["noisy images", "noise AUC"] if noise else []
     rows: list[list[Any]] = []
     for score in result.classes:

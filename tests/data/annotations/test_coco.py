@@ -106,7 +106,7 @@ def test_json_that_is_no_coco_file_says_so(write, content):
 @pytest.mark.parametrize("section", ["images", "annotations", "categories"])
 def test_a_missing_section_is_named(coco, write, section):
     del coco[section]
-    with pytest.raises(UsageError, match=rf"not a COCO annotation file \(KeyError: '{section}'\)"):
+    with pytest.raises(UsageError, match=rf"coco\.json: not a COCO annotation file: it has no list of {section}$"):
         read_coco(write(coco))
 
 
@@ -115,30 +115,116 @@ def test_a_missing_section_is_named(coco, write, section):
     [
         ("images", "id"),
         ("images", "file_name"),
-        ("annotations", "image_id"),
-        ("annotations", "category_id"),
-        ("annotations", "bbox"),
         ("categories", "id"),
         ("categories", "name"),
     ],
 )
 def test_a_missing_field_is_named(coco, write, section, field):
     del coco[section][-1][field]
-    with pytest.raises(UsageError, match=rf"not a COCO annotation file \(KeyError: '{field}'\)"):
+    with pytest.raises(UsageError, match=rf"not a COCO annotation file: entry 2 of {section} has no {field}$"):
         read_coco(write(coco))
 
 
-@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, 4, 5], ["a", 0, 1, 1], {"x": 1}, 5])
-def test_a_box_that_is_no_box_is_refused(coco, write, box):
+def test_all_that_a_file_lacks_is_named_without_a_word_of_python(write):
+    for content in ({}, 5, "text", None):
+        with pytest.raises(UsageError, match=r"file: it has no list of images, annotations and categories$"):
+            read_coco(write(json.dumps(content)))
+    with pytest.raises(UsageError, match=r"file: entry 1 of images has no id and file_name$"):
+        read_coco(write({"images": [3], "annotations": [], "categories": []}))
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("image_id", r"annotation 5 belongs to no image \(None\)"),
+        ("category_id", r"annotation 5 of dogs/b\.jpg has no known category \(None\)"),
+        ("bbox", r"annotation 5 of dogs/b\.jpg has a box that is not four numbers: None; left out"),
+    ],
+)
+def test_what_an_annotation_lacks_is_named_with_its_picture(coco, write, field, message):
+    del coco["annotations"][-1][field]
+    with pytest.raises(UsageError, match=rf"coco\.json: {message}"):
+        read_coco(write(coco))
+    assert len(read(write(coco)).problems) == 1
+
+
+@pytest.mark.parametrize(
+    "box", [None, [1, 2, 3], [1, 2, 3, 4, 5], ["a", 0, 1, 1], {"x": 1}, 5, [1, 2, None, 4], [[1], 2, 3, 4]]
+)
+def test_a_box_that_is_no_box_costs_only_itself(coco, write, box):
     coco["annotations"][0]["bbox"] = box
-    with pytest.raises(UsageError, match="not a COCO annotation file"):
+    found = read(write(coco))
+    (problem,) = found.problems
+    assert (problem.kind, problem.where) == ("damaged entry", str(write(coco)))
+    assert problem.what == f"annotation 1 of dogs/a.jpg has a box that is not four numbers: {box}; left out"
+    assert [len(image.annotations) for image in found.images.values()] == [2, 2]
+    with pytest.raises(UsageError, match=r"annotation 1 of dogs/a\.jpg has a box that is not four numbers"):
         read_coco(write(coco))
+
+
+def test_other_values_of_an_annotation_that_are_no_numbers_are_told(coco, write):
+    coco["annotations"][0] |= {"score": "high"}
+    coco["annotations"][1] |= {"keypoints": [1, None, 2]}
+    coco["annotations"][3] |= {"parts": [{"name": "head"}], "score": None}
+    coco["annotations"].append(7)
+    found = read(write(coco))
+    assert [(problem.kind, problem.what) for problem in found.problems] == [
+        ("damaged entry", "annotation 1 of dogs/a.jpg has a score that is not a number: high; left out"),
+        (
+            "damaged key points or parts",
+            "annotation 2 of dogs/a.jpg has key points that are not x, y, v in turn; its box is kept",
+        ),
+        (
+            "damaged key points or parts",
+            "annotation 4 of dogs/b.jpg has parts that are not a name and a box each; its box is kept",
+        ),
+        ("damaged entry", "entry 6 of annotations is none: 7; left out"),
+    ]
+    assert [len(image.annotations) for image in found.images.values()] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("entry", "lost"),
+    [
+        ({"bbox": [1, 2, 0, 4]}, "cat"),
+        ({"bbox": [500, 2, 5, 4]}, "cat"),
+        ({"bbox": [1, 2, float("nan"), 4]}, "cat"),
+        ({"bbox": [1, 2, None, 4]}, "cat"),
+        ({"score": float("nan")}, "cat"),
+        ({"category_id": 99}, ""),
+    ],
+)
+def test_a_picture_that_lost_an_object_remembers_of_which_class(coco, write, entry, lost):
+    coco["annotations"][3] |= entry
+    images = read(write(coco)).images
+    assert (images["dogs/b.jpg"].damaged, images["dogs/a.jpg"].damaged) == ((lost,), ())
+
+
+def test_a_picture_in_two_splits_or_of_two_classes_remembers_what_either_lost(coco, write):
+    again = dict(coco["images"][0], id=3, category_id=9)
+    coco["images"].append(again)
+    coco["annotations"][0]["bbox"] = None
+    coco["annotations"].append({"id": 9, "image_id": 3, "category_id": 9, "bbox": [5, 5, 0, 0]})
+    assert read(write(coco)).images["dogs/a.jpg"].damaged == ("dog", "cat")
+    coco["images"][0]["split"], coco["images"][2] = "train", again | {"category_id": 7, "split": "test"}
+    assert read(write(coco)).images["dogs/a.jpg"].damaged == ("dog", "cat")
+
+
+def test_a_size_that_is_no_number_is_a_missing_size(coco, write):
+    coco["images"][0]["width"], coco["images"][1]["height"] = "wide", [3]
+    found = read(write(coco))
+    assert [problem.what for problem in found.problems] == [f"dogs/{name}.jpg has no width and height" for name in "ab"]
+
+
+def test_declared_classes_are_kept_though_nothing_is_of_them(coco, write):
+    coco["categories"].append({"id": 11, "name": "bird"})
+    assert read(write(coco)).categories == ("dog", "cat", "bird")
 
 
 @pytest.mark.parametrize("box", [[1, 2, 0, 4], [1, 2, 3, 0], [1, 2, -3, 4], [1, 2, float("nan"), 4]])
 def test_a_box_without_area_names_its_annotation(coco, write, box):
     coco["annotations"][0]["bbox"] = box
-    with pytest.raises(UsageError, match=r"coco\.json: annotation 1 has a box without area: \[1, 2, "):
+    with pytest.raises(UsageError, match=r"coco\.json: annotation 1 of dogs/a\.jpg has a box without area: \[1, 2, "):
         read_coco(write(coco))
 
 
@@ -150,7 +236,7 @@ def test_an_annotation_of_no_image_is_named(coco, write):
 
 def test_an_annotation_of_no_category_is_named(coco, write):
     coco["annotations"][1]["category_id"] = 99
-    with pytest.raises(UsageError, match=r"coco\.json: annotation 2 has no known category \(99\)"):
+    with pytest.raises(UsageError, match=r"coco\.json: annotation 2 of dogs/a\.jpg has no known category \(99\)"):
         read_coco(write(coco))
 
 
@@ -186,7 +272,7 @@ def test_two_images_of_one_number_are_refused_because_they_would_share_their_box
 
 def test_an_image_of_no_known_category_is_refused(coco, write):
     coco["images"][0]["category_id"] = 99
-    with pytest.raises(UsageError, match=r"not a COCO annotation file.*99"):
+    with pytest.raises(UsageError, match=r"not a COCO annotation file: dogs/a\.jpg has no known category \(99\)"):
         read_coco(write(coco))
 
 
@@ -238,7 +324,7 @@ def test_a_list_of_results_is_explained_by_its_truth(coco, write, results):
     image = found.images["dogs/a.jpg"]  # nothing of the truth counts as found
     assert (image.category, image.noise_score, image.annotations) == (None, None, ())
     assert [str(problem).partition(": ")[2] for problem in found.problems] == [
-        "annotation 2 reaches out of its picture of 100 × 80 pixels: [90, 2, 30, 4]; clipped",
+        "annotation 2 of dogs/b.jpg reaches out of its picture of 100 × 80 pixels: [90, 2, 30, 4]; clipped",
         "annotation 3 belongs to no image (5)",
     ]
     assert read(results([]), truth=write(coco)).images.keys() == found.images.keys()
@@ -253,6 +339,11 @@ def test_a_list_of_results_alone_is_refused(results, tmp_path):
 def test_damaged_results_are_named(coco, write, results):
     with pytest.raises(UsageError, match=r"results\.json: result 1 has no score"):
         read(results([{"image_id": 2, "category_id": 9, "bbox": [1, 2, 3, 4]}]), truth=write(coco))
+    message = "not a COCO annotation file, nor a list of COCO results: entry 1 has no image_id, category_id and bbox$"
     for content in ([1, 2], [{"score": 1}]):
-        with pytest.raises(UsageError, match=r"results\.json: not a COCO annotation file"):
-            read(results(content), truth=write(coco))
+        for truth in (write(coco), None):
+            with pytest.raises(UsageError, match=rf"results\.json: {message}"):
+                read(results(content), truth=truth)
+    found = read(results([RESULTS[0] | {"bbox": [1, None, 3, 4]}, RESULTS[0]]), truth=write(coco))
+    assert [problem.kind for problem in found.problems] == ["damaged entry"]
+    assert len(found.images["dogs/b.jpg"].annotations) == 1

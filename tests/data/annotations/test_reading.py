@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -71,26 +72,36 @@ def test_everything_coco_says_is_kept(tmp_path):
         (
             {"bbox": [15, 5, 10, 10]},
             "box that reaches out of the picture",
-            "annotation 1 reaches out of",
+            "annotation 1 of a.png reaches out of",
             (15, 5, 20, 10),
         ),
         (
             {"bbox": [25, 5, 10, 10]},
             "box outside the picture",
-            "annotation 1 lies outside its picture of 20 × 10",
+            "annotation 1 of a.png lies outside its picture of 20 × 10",
             None,
         ),
-        ({"bbox": [1, 2, 0, 4]}, "box without area", "annotation 1 has a box without area: [1, 2, 0, 4]", None),
-        ({"bbox": [1, float("nan"), 3, 4]}, "box without area", "annotation 1 has a box without area", None),
-        ({"bbox": [1, 2, float("inf"), 4]}, "box without area", "annotation 1 has a box without area", None),
+        (
+            {"bbox": [1, 2, 0, 4]},
+            "box without area",
+            "annotation 1 of a.png has a box without area: [1, 2, 0, 4]",
+            None,
+        ),
+        ({"bbox": [1, float("nan"), 3, 4]}, "box without area", "annotation 1 of a.png has a box without area", None),
+        ({"bbox": [1, 2, float("inf"), 4]}, "box without area", "annotation 1 of a.png has a box without area", None),
         ({"image_id": 9}, "annotation of no picture", "annotation 1 belongs to no image (9)", None),
-        ({"category_id": 9}, "unknown class", "annotation 1 has no known category (9)", None),
-        ({"score": float("nan")}, "damaged entry", "annotation 1 has a score that is not a number", None),
-        ({"keypoints": [1, 2]}, "damaged entry", "annotation 1 has key points that are not x, y, v", (1, 2, 4, 6)),
+        ({"category_id": 9}, "unknown class", "annotation 1 of a.png has no known category (9)", None),
+        ({"score": float("nan")}, "damaged entry", "annotation 1 of a.png has a score that is not a number", None),
+        ({"keypoints": [1, 2]}, "damaged key points or parts", "has key points that are not x, y, v", (1, 2, 4, 6)),
         ({"segmentation": {"size": [5, 5], "counts": [25]}}, "mask that does not fit", "it is of 5 × 5", (1, 2, 4, 6)),
         ({"segmentation": {"size": [10, 20], "counts": [7]}}, "mask that does not fit", "do not fill it", (1, 2, 4, 6)),
         ({"segmentation": [[1, 2, 3]]}, "mask that does not fit", "three or more pairs", (1, 2, 4, 6)),
-        ({"segmentation": "mask"}, "mask that does not fit", "the mask of annotation 1 cannot be used", (1, 2, 4, 6)),
+        (
+            {"segmentation": "mask"},
+            "mask that does not fit",
+            "the mask of annotation 1 of a.png cannot be used",
+            (1, 2, 4, 6),
+        ),
     ],
 )
 def test_what_is_wrong_in_coco_is_told_and_mended_or_left_out(tmp_path, entry, kind, what, left):
@@ -204,6 +215,40 @@ def test_what_is_wrong_in_voc_is_told(tmp_path):
     assert len(found.images["a.png"].annotations) == 1
 
 
+def test_one_voc_file_that_is_cut_off_costs_only_its_picture(tmp_path):
+    for name in "abc":
+        voc(tmp_path, name, objects=thing(), filename=f"{name}.png")
+    whole = (tmp_path / "b.xml").read_text()
+    (tmp_path / "b.xml").write_text(whole[: len(whole) // 2])
+    (tmp_path / "c.xml").write_text("<html/>")
+    found = read(tmp_path)
+    assert list(found.images) == ["a.png"]
+    assert [(problem.kind, problem.where) for problem in found.problems] == [
+        ("damaged file", str(tmp_path / "b.xml")),
+        ("damaged file", str(tmp_path / "c.xml")),
+    ]
+    assert re.fullmatch(r"not readable as XML \(.*\); its picture is left out", found.problems[0].what)
+    (tmp_path / "a.xml").write_text("")
+    with pytest.raises(UsageError, match=r"a\.xml: not readable as XML"):
+        read(tmp_path)
+
+
+def test_pictures_in_voc_remember_the_classes_of_objects_they_lost(tmp_path):
+    voc(tmp_path, objects=thing("dog", (5, 5, 4, 5)) + thing("cat") + thing("") + thing("cow", (90, 1, 99, 9)))
+    voc(tmp_path, "b", objects=thing(), filename="b.png")
+    images = read(tmp_path).images
+    assert [image.damaged for image in images.values()] == [("dog", "", "cow"), ()]
+
+
+def test_a_box_that_turns_out_to_lie_outside_its_picture_is_remembered(tmp_path):
+    unsaid = [{"id": 1, "file_name": "a.png"}]
+    file = coco(tmp_path / "a.json", {"bbox": [25, 5, 10, 10]}, {}, images=unsaid)
+    picture(tmp_path / "photos/a.png")
+    assert only(read(file)).damaged == ()
+    image = only(read(file, images=tmp_path / "photos"))
+    assert (image.damaged, len(image.annotations)) == (("dog",), 1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("<annotation>", r"a\.xml: not readable as XML"), ("<html/>", r"a\.xml: not a VOC annotation: .* <html>")],
@@ -263,6 +308,8 @@ def test_what_is_wrong_in_yolo_is_told(tmp_path, line, kind):
     ((told_kind, what),) = told(found)
     assert told_kind == kind
     assert what.startswith("line 2 ")
+    lost = {"damaged entry": ("",), "unknown class": ("",), "box that reaches out of the picture": ()}
+    assert (only(found).damaged, found.categories) == (lost.get(kind, ("dog",)), ("dog",))
 
 
 def test_yolo_without_yaml_names_classes_by_list_or_number(tmp_path):

@@ -10,7 +10,9 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.data.datasets import Dataset, open_dataset
+from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.errors import UsageError
 from tests.data.datasets import trees
 
@@ -361,3 +363,13 @@ def test_coco_without_instances_is_refused(tmp_path):
     (tmp_path / "annotations").mkdir()
     with pytest.raises(UsageError, match=r"annotations holds no instances_\*\.json: unpack the annotations there$"):
         open_dataset(f"coco:{tmp_path}")
+
+
+def test_a_class_of_which_a_picture_lost_an_object_is_remembered(tmp_path):
+    path = tmp_path / "a.jpg"
+    trees.write_picture(path, 0)
+    gathering = Gathering("voc07", str(tmp_path), ())
+    sound, lost = Annotation("cat", (1.0, 1.0, 9.0, 9.0)), Annotation("dog", (5.0, 5.0, 5.0, 9.0))
+    gathering.add(Annotated("a.jpg", annotations=(sound, lost), path=path), where="a.xml")
+    image = gathering.finish()["a.jpg"]
+    assert (image.annotations, image.damaged) == ((sound,), ("dog",))

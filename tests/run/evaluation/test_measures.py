@@ -1,13 +1,14 @@
 """Measures beyond CorLoc on images made by hand, and what they say where they cannot be taken."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
 from jaxloc.data.annotations import Annotation, Keypoint
 from jaxloc.run.evaluation import EvaluationOptions, evaluate
-from tests.run.evaluation.made import RIGHT, WRONG, image, images, mask, masked, names
+from tests.run.evaluation.made import RIGHT, WRONG, image, images, kinds, mask, masked, names
 
 
 def value(result, name: str) -> float:
@@ -30,6 +31,19 @@ def test_pcp_counts_true_boxes_and_corloc_images():
     predicted = images(image("a", RIGHT, WRONG), image("b", RIGHT))
     result = evaluate(predicted, truth, EvaluationOptions(pcp=True))
     assert (value(result, "CorLoc"), value(result, "PCP")) == (100, 75)
+
+
+def test_classes_that_no_classifier_predicted_are_told():
+    truth = images(image("bus/a", RIGHT), image("bus/b", RIGHT), image("horse/c", RIGHT, category="horse"))
+    folders = images(image("bus/a", RIGHT), image("bus/b"), image("horse/c", WRONG, category="horse"))
+    result = evaluate(folders, truth, EvaluationOptions(top_one=True))
+    text = "Every predicted class is the true one, .*: no classifier was involved, and top-1 is GT-known"
+    (note,) = (note for note in result.notes if note.kind == "no classifier")
+    assert re.fullmatch(text, note.text)
+    assert value(result, "GT-known") == value(result, "top-1") == 25
+    assert "no classifier" not in kinds(evaluate(folders, truth))
+    wrong = folders | images(image("horse/c", RIGHT, category="bus"))
+    assert "no classifier" not in kinds(evaluate(wrong, truth, EvaluationOptions(top_one=True)))
 
 
 def test_any_class_compares_boxes_alone():
@@ -138,6 +152,17 @@ def test_parts_stand_round_points_and_images_with_several_objects_are_named():
     assert value(result, "PCP head") == 100
     assert names(result, "several objects") == ("two",)
     assert list(result.mean) == ["CorLoc", "PCP head"]
+
+
+def test_a_truth_without_parts_says_only_so():
+    truth = images(image("a", RIGHT), image("two", RIGHT, WRONG))
+    result = evaluate(images(parted("a", ("1", RIGHT))), truth, EvaluationOptions(parts=True))
+    assert "several objects" not in kinds(result)
+    assert result.mean["PCP parts"].reason == "the ground truth has no parts"
+    head = Annotation("bus", RIGHT, parts=(("head", RIGHT),))
+    result = evaluate(images(image("two", RIGHT)), images(image("two", head, head)), EvaluationOptions(parts=True))
+    assert names(result, "several objects") == ("two",)
+    assert result.mean["PCP parts"].reason == "no image of a single object of its class has parts"
 
 
 def blob(rows: slice, columns: slice) -> np.ndarray:

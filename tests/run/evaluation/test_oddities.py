@@ -114,6 +114,110 @@ def test_an_excluded_image_is_no_image_without_the_object():
     assert (score.noisy_images, score.figures["noise AUC"].images) == (1, 2)
 
 
+DAMAGED = {
+    "no area": [5, 5, 0, 9],
+    "outside": [500, 5, 9, 9],
+    "no number": [5, 5, math.nan, 9],
+    "null": [5, None, 9, 9],
+}
+
+
+@pytest.mark.parametrize("what", [*DAMAGED, "class"])
+def test_images_whose_objects_are_damaged_are_named_and_no_images_without_the_object(coco, what):
+    truth, predicted = coco("truth"), coco("predicted")
+    for name, noise in (("good", 0.9), ("without", 0.1), ("lost", 1.0), ("half", 0.8)):
+        truth.add(name, "bus", [] if name == "without" else [("bus", *RIGHT, 1)])
+        predicted.add(name, "bus", [("bus", *RIGHT, 1)], noise)
+    truth.add("bare", None, [("bus", *RIGHT, 1)])
+    truth.annotations.append(dict(truth.annotations[2], id=77))
+    for damaged in (1, -2, -1):  # of "lost" and "bare" the only box, of "half" one of two
+        truth.annotations[damaged] |= {"category_id": 99} if what == "class" else {"bbox": DAMAGED[what]}
+    result = evaluate_files(predicted.save(), truth.save())
+    expected = ("lost (bus)", "bare" if what == "class" else "bare (bus)")
+    assert names(result, "damaged images") == expected
+    text = "Images all of whose true boxes are damaged, left out: 2, such as lost (bus)."
+    assert text in evaluation_table(result)
+    (score,) = result.classes
+    assert (score.images, score.correct, score.excluded, score.noisy_images) == (2, 2, 0, 1)
+    assert (score.noise_auc, score.figures["noise AUC"].images) == (1, 3)
+
+
+def test_damaged_objects_of_another_class_do_not_matter(coco):
+    truth = coco("truth").add("a", "bus", [("bus", *RIGHT, 1)]).add("b", "bus", [("horse", 5, 5, 5, 9, 1)])
+    predicted = coco("predicted").add("a", "bus", noise=0.9).add("b", "bus", noise=0.1)
+    result = evaluate_files(predicted.save(), truth.save())
+    assert "damaged images" not in kinds(result)
+    assert result.classes[0].noisy_images == 1
+    result = evaluate_files(predicted.path, truth.path, EvaluationOptions(any_class=True))
+    assert names(result, "damaged images") == ("b (object)",)
+
+
+def test_a_box_without_area_in_memory_is_damaged_too():
+    truth = images(GOOD, image("flat", (5.0, 5, 5, 9)), image("without"))
+    predicted = images(*(image(name, RIGHT, noise_score=0.1 * place) for place, name in enumerate(truth)))
+    result = evaluate(predicted, truth)
+    assert names(result, "damaged images") == ("flat (bus)",)
+    assert result.classes[0].noisy_images == 1
+
+
+def test_a_declared_class_that_nothing_is_of_is_named(coco):
+    truth = coco("truth").add("a", "bus", [("bus", *RIGHT, 1)]).save()
+    result = evaluate_files(truth, truth)
+    assert names(result, "no positives") == ("boat", "horse")
+    for options in (EvaluationOptions(any_class=True), EvaluationOptions(classes=("bus",))):
+        assert "no positives" not in kinds(evaluate_files(truth, truth, options))
+
+
+def test_a_class_that_an_image_is_listed_for_and_the_truth_does_not_have_is_named():
+    found = image("good", RIGHT, category=None, listed=(("bus", 0.5), ("zebra", 0.25)))
+    assert names(evaluate(images(found), images(GOOD)), "unknown classes") == ("zebra",)
+
+
+def of_two_classes():
+    truth = images(
+        GOOD,
+        image("h", RIGHT, category="horse"),
+        image("both", Annotation("bus", RIGHT), Annotation("horse", WRONG), category=None),
+        image("neither", Annotation("dog", RIGHT), category=None),
+    )
+    return images(*(image(name, RIGHT) for name in ("good", "both", "neither"))), truth
+
+
+def test_a_class_that_nothing_is_predicted_of_names_the_way_to_leave_it_out():
+    predicted, truth = of_two_classes()
+    result = evaluate(predicted, truth)
+    assert names(result, "classes not predicted") == ("dog", "horse")
+    text = "Classes of which nothing is predicted, counted as wrong; to leave them out, name the others by --class: 2,"
+    assert text in evaluation_table(result)
+    assert [(score.category, score.corloc) for score in result.classes] == [("bus", 100), ("dog", 0), ("horse", 0)]
+
+
+def test_only_the_classes_asked_for_are_measured():
+    predicted, truth = of_two_classes()
+    result = evaluate(predicted, truth, EvaluationOptions(classes=("bus",)))
+    assert [(score.category, score.images, score.correct) for score in result.classes] == [("bus", 2, 2)]
+    assert names(result, "images of other classes") == ("neither",)
+    assert kinds(result) == {"images of other classes"}
+    assert "of the class; only of bus." in evaluation_table(result)
+    result = evaluate(predicted, truth, EvaluationOptions(classes=("horse", "bus")))
+    assert [(score.category, score.images) for score in result.classes] == [("bus", 2), ("horse", 2)]
+    (score,) = evaluate(predicted, truth, EvaluationOptions(classes=("horse",), any_class=True)).classes
+    assert (score.category, score.images, score.correct, score.missing) == ("object", 2, 0, 1)
+
+
+def test_a_class_the_truth_has_no_images_of_is_refused():
+    predicted, truth = of_two_classes()
+    with pytest.raises(UsageError, match=r"no images of the class 'cow'; it has bus, dog, horse"):
+        evaluate(predicted, truth, EvaluationOptions(classes=("bus", "cow")))
+
+
+def test_an_image_that_may_hold_the_class_asked_for_is_still_named(coco):
+    truth = coco("truth").add("a", None, [("bus", *RIGHT, 1)]).add("b", None, [("bus", *RIGHT, 1)])
+    truth.annotations[1]["category_id"] = 99
+    result = evaluate_files(truth.save(), truth.path, EvaluationOptions(classes=("bus",)))
+    assert names(result, "damaged images") == ("b",)
+
+
 def test_a_noise_score_that_is_no_number_is_named():
     truth = images(GOOD, image("without"), image("odd"))
     scores = {"good": 0.9, "without": 0.1, "odd": math.nan}
@@ -138,7 +242,7 @@ def test_what_was_wrong_in_a_file_is_told(coco):
     predicted = coco("predicted").add("a", "bus", [("bus", 0, 0, 50, 500, 1)]).save()
     result = evaluate_files(predicted, truth)
     (clipped,) = names(result, "box that reaches out of the picture in the predictions")
-    assert "predicted.json: annotation 0 reaches out" in clipped
+    assert "predicted.json: annotation 0 of a reaches out" in clipped
     assert "truth.json" in names(result, "box without area in the ground truth")[0]
 
 

@@ -37,6 +37,8 @@ def test_the_rules_stand_below():
     text = evaluation_table(example(at_least=True, thresholds=(0.3, 0.5), voc_inclusive=True, include_difficult=True))
     expected = "CorLoc in per cent: IoU ≥ 0.3 or 0.5 with any box of the class, corners included as in VOC; difficult"
     assert f"{expected} objects count." in text
+    assert "  correct at 0.3  CorLoc@0.3  CorLoc@0.5  " in text
+    assert "& correct at 0.3 &" in evaluation_latex(example(thresholds=(0.3, 0.5)))
     text = evaluation_table(example(samples=20, any_class=True))
     assert "with any box. In brackets, 95 % of 20 bootstrap draws." in text
     assert re.search(r"^object .* 75\.00 \[[\d.]+, [\d.]+\]", text, re.M)
