@@ -60,6 +60,13 @@ class DataSetFormat(StrEnum):
     parquet = "parquet"
 
 
+class DataSetPictures(StrEnum):
+    """How pictures get into the data set."""
+
+    copy = "copy"
+    link = "link"
+
+
 @one_line_errors
 def clean(
     photos: Annotated[
@@ -82,6 +89,23 @@ def clean(
             rich_help_panel=_KEEPING,
         ),
     ] = "0.1",
+    pictures: Annotated[
+        DataSetPictures,
+        typer.Option(
+            "--pictures",
+            help="coco, voc, yolo: how the kept pictures get into OUT/dataset: copies, or hard links (no space, but "
+            "changing one in the data set changes your original).",
+        ),
+    ] = DataSetPictures.copy,
+    found_only: Annotated[
+        bool,
+        typer.Option(
+            "--found-only/--with-empty",
+            help="Leave pictures that you keep though nothing was found in them out of the data set, or have them in "
+            "it as examples without the object.",
+            rich_help_panel=_KEEPING,
+        ),
+    ] = True,
     duplicates: Annotated[
         str,
         typer.Option(
@@ -94,7 +118,8 @@ def clean(
         Path | None,
         typer.Option(
             "--decisions",
-            help="Your decisions, as OUT/review.html hands them out; they stand above the rules.",
+            help="Your decisions, as OUT/review.html hands them out; they stand above the rules. Give them every time: "
+            "those of the last run that you do not give are not applied, but kept in OUT/decisions-before.json.",
             dir_okay=False,
             rich_help_panel=_KEEPING,
         ),
@@ -174,6 +199,8 @@ def clean(
         noise="knee" if noise == "knee" else _number(noise, "--noise", "a share of cells, such as 0.1, or knee"),
         duplicates=None if duplicates == "none" else _whole(duplicates),
         format=data_format.value,
+        pictures=pictures.value,
+        found_only=found_only,
         rounds=rounds,
         review_limit=review_limit,
         job=job,

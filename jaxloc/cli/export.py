@@ -44,7 +44,8 @@ def export(
         Literal["link", "copy", "none"],
         typer.Option(
             "--pictures",
-            help="Put the pictures beside as hard links (no space, but editing one edits both), copies, or not.",
+            help="Put the pictures beside as hard links (no space, but editing one edits both; of a symbolic link, the "
+            "picture it points at), copies, or not.",
         ),
     ] = "link",
     split: Annotated[
@@ -69,14 +70,21 @@ def export(
         typer.Option("--rename", help="Rename a class; two may get the same name. Repeatable.", metavar="OLD=NEW"),
     ] = None,
     segments: Annotated[
-        bool, typer.Option("--segments", help="yolo: write outlines of the masks instead of boxes.")
+        bool,
+        typer.Option(
+            "--segments", help="yolo: write outlines of the masks instead of boxes; objects without one are counted."
+        ),
     ] = False,
     margin: Annotated[
         float, typer.Option("--margin", help="crops: add this share of the box's longer side all around.")
     ] = 0.0,
     square: Annotated[bool, typer.Option("--square", help="crops: make them as wide as high.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what an earlier export left in the folder.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the files that an earlier export wrote; refused where others were added or some changed.",
+        ),
     ] = False,
 ) -> None:
     """Write boxes, masks and pictures for another tool: COCO, VOC, YOLO, TFDS, Parquet, mask pictures or crops.

@@ -19,6 +19,7 @@ KEPT, NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW = (
     "broken",
     "too few",
 )
+KEPT_BY_HAND, DROPPED_BY_HAND = "kept by hand", "dropped by hand"
 UNUSABLE = (BROKEN, TOO_FEW)
 """What no person can decide otherwise: there is nothing to keep, or nothing was looked for."""
 
@@ -40,7 +41,7 @@ class Decision:
         box: ``x0, y0, x1, y1`` in pixels, half-open; ``None`` where nothing was found.
         score: in [0, 1), how far the object stands out.
         noise_score: share of cells with a positive indicator; ``None`` where it was not computed.
-        other: name of the picture that it repeats or contradicts.
+        other: name of the picture that it repeats or contradicts; of noise, one that it nearly repeats.
         bits: in how many bits the hashes of the two differ.
         doubt: how little would have changed the rules' mind, the least first; see ``jaxloc.run.cleaning.rules``.
     """
@@ -95,16 +96,20 @@ class Decisions:
     warnings: Sequence[str] = ()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """For each class the number of pictures, of those that each rule dropped, decided by hand, and kept."""
-        keys = ("pictures", NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW, "by hand", KEPT)
+        """For each class its pictures: dropped by each rule or by hand, which with those kept adds up; kept by hand.
+
+        A reason is counted where the picture is dropped for it; ``"kept by hand"`` is part of ``"kept"``.
+        """
+        keys = ("pictures", NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW, DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
         counts = {category: dict.fromkeys(keys, 0) for category in self.thresholds}
         for item in self.items:
             own = counts[item.category]
             own["pictures"] += 1
-            own["by hand"] += item.by_hand
-            own[KEPT] += item.keep
-            if item.why != KEPT:
-                own[item.why] += 1
+            if item.keep:
+                own[KEPT] += 1
+                own[KEPT_BY_HAND] += item.by_hand
+            else:
+                own[DROPPED_BY_HAND if item.by_hand else item.why] += 1
         return counts
 
 

@@ -1,6 +1,7 @@
 {
-  const { file: [file], hidden, sets, names, thresholds, totals, pictures } = data;
+  const { file: [file], hidden, sets, names, thresholds, counts, pictures } = data;
   const NEAR = 0.05;
+  const UNUSABLE = ["broken", "too few"];
   const taken = [];
   let unsaved = false;
 
@@ -48,6 +49,8 @@
 
   // --- Cards: made once; what changes with a decision is painted again -------------------------------------------
 
+  // Small shares are what thresholds are about, so these get a decimal more.
+  const share = (value) => `${(100 * value).toFixed(value < 0.2 ? 1 : 0)} %`;
   const verdict = ({ keep }) => keep ? "kept" : "dropped";
   const offer = ({ keep }) => keep ? "Drop it" : "Keep it";
 
@@ -73,12 +76,14 @@
     one(".name", card).textContent = picture.label;
     one(".set", card).textContent = groupName(sets[picture.set]);
     one(".set", card).hidden = sets.length < 2;
-    const scores = [["noise", picture.noise], ["score", picture.box ? picture.score : null]];
-    for (const [name, value] of scores.filter(([, value]) => value !== null)) {
+    const scores = [["positive", picture.noise === null ? null : share(picture.noise)],
+      ["score", picture.box ? decimal(picture.score) : null]];
+    for (const [name, text] of scores.filter(([, text]) => text !== null)) {
       const score = element("span", `${name} `);
-      score.append(element("b", decimal(value)));
+      score.append(element("b", text));
       one(".scores", card).append(score, " ");
     }
+    if (!picture.box) one(".scores", card).append(element("span", "no box"), " ");
     if (picture.bits !== null) one(".scores", card).append(element("span", `${picture.bits} bits apart`));
     one(".open", card).addEventListener("click", () => enlarge(picture));
     one(".flip", card).addEventListener("click", () => decide(picture, !picture.keep));
@@ -87,17 +92,26 @@
 
   // --- Decide ----------------------------------------------------------------------------------------------------
 
+  // Where the table of classes counts a picture that is kept or dropped.
+  function columns({ rule, why }, keep) {
+    if (!keep) return [rule ? "dropped by hand" : why];
+    return rule ? ["kept"] : ["kept", "kept by hand"];
+  }
+
   function count() {
-    const kept = totals.map(([number]) => number);
+    const now = counts.map((own) => ({ ...own }));
     let changed = hidden.length;
     for (const picture of pictures) {
-      kept[picture.set] += picture.keep - picture.before;
+      for (const column of columns(picture, picture.before)) now[picture.set][column] -= 1;
+      for (const column of columns(picture, picture.keep)) now[picture.set][column] += 1;
       changed += picture.keep !== picture.rule;
     }
-    const sum = (values) => values.reduce((total, value) => total + value, 0);
-    const values = [sum(kept), sum(totals.flat()) - sum(kept), changed];
+    const sum = (...keys) => now.reduce((total, own) => keys.reduce((some, key) => some + own[key], total), 0);
+    const values = [sum("kept"), sum("pictures") - sum("kept", ...UNUSABLE), sum(...UNUSABLE), changed];
     all(".tiles dd").forEach((tile, place) => { tile.textContent = numbers.format(values[place]); });
-    for (const cell of all("[data-kept]")) cell.textContent = numbers.format(kept[cell.dataset.kept]);
+    for (const cell of all("[data-count]")) {
+      cell.textContent = numbers.format(now[cell.dataset.set][cell.dataset.count]);
+    }
     one(".undo").disabled = taken.length === 0;
     one(".undo").textContent = taken.length ? `Undo (${numbers.format(taken.length)})` : "Undo";
     one(".download").classList.toggle("pending", unsaved);
@@ -193,8 +207,8 @@
   function facts(picture) {
     const list = [["Class", groupName(sets[picture.set])], ["Decision", verdict(picture)], ["Rules", picture.why],
       ["Why", picture.reason]];
-    if (picture.noise !== null) list.push(["Noise score", decimal(picture.noise)]);
-    if (picture.box) list.push(["Score", decimal(picture.score)]);
+    if (picture.noise !== null) list.push(["Positive cells", share(picture.noise)]);
+    list.push(picture.box ? ["Score", decimal(picture.score)] : ["Box", "none: nothing was found"]);
     if (picture.bits !== null) list.push(["Hashes", `${picture.bits} bits apart`]);
     list.push(["Picture", `${numbers.format(picture.width)} × ${numbers.format(picture.height)} pixels`]);
     return list;

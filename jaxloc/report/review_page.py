@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from jaxloc.report import elements
-from jaxloc.report.decisions import FORMAT, UNUSABLE, Decision, Decisions
+from jaxloc.report.decisions import DROPPED_BY_HAND, FORMAT, KEPT, KEPT_BY_HAND, UNUSABLE, Decision, Decisions
 from jaxloc.report.records import Skipped
 from jaxloc.report.text import displayable
 
@@ -22,7 +22,12 @@ _HEADINGS = {
     "contradiction": "Contradictions",
     "broken": "Broken",
     "too few": "Too few",
+    DROPPED_BY_HAND: "Dropped by hand",
+    KEPT: "Kept",
+    KEPT_BY_HAND: "Of them by hand",
 }
+_BY_HAND = (DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
+"""What decisions on the page change, whatever there is of it now."""
 
 
 def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:
@@ -66,7 +71,8 @@ def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapp
     usable = [item for item in decisions.items if item.why not in UNUSABLE]
     unusable = [Skipped(item.name, item.category, item.reason) for item in decisions.items if item.why in UNUSABLE]
     kept = sum(item.keep for item in decisions.items)
-    headings = {key: text for key, text in _HEADINGS.items() if any(own[key] for own in counts.values())}
+    met = {"pictures", *(item.why for item in decisions.items), *_BY_HAND}
+    headings = {key: text for key, text in _HEADINGS.items() if key in met}
     return elements.page(
         "review",
         title=f"Review of {decisions.title}",
@@ -78,7 +84,8 @@ def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapp
         warnings=decisions.warnings,
         tiles={
             "Kept": f"{kept:,}",
-            "Dropped": f"{len(decisions.items) - kept:,}",
+            "Dropped": f"{len(usable) - kept:,}",
+            "Skipped": f"{len(unusable):,}",
             "Changed by hand": f"{sum(item.by_hand for item in decisions.items):,}",
         },
         tables=_class_table(decisions, counts, headings) + "\n" + elements.settings(decisions.settings),
@@ -96,25 +103,26 @@ def _class_table(decisions: Decisions, counts: Mapping[str, Mapping[str, int]], 
     rows = []
     for number, (name, threshold) in enumerate(list(decisions.thresholds.items())[:_ROWS]):
         value = "–" if threshold.value is None else f"{100 * threshold.value:.1f} %"
-        cells = [f"{counts[name][key]:,}" for key in headings]
-        kept = f'<span data-kept="{number}">{counts[name]["kept"]:,}</span>'
-        rows.append(elements.group_row(number, name, [*cells, kept, f"{value} ({elements.escape(threshold.rule)})"]))
+        cells = [f'<span data-set="{number}" data-count="{key}">{counts[name][key]:,}</span>' for key in headings]
+        rows.append(elements.group_row(number, name, [*cells, f"{value} ({elements.escape(threshold.rule)})"]))
     summary = "Classes" if len(counts) <= _ROWS else f"Classes: the first {_ROWS:,} of {len(counts):,} by name"
-    return elements.details(
-        summary, "groups", ["Class", *headings.values(), "Kept", "Noise threshold"], rows, opened=True
-    )
+    return elements.details(summary, "groups", ["Class", *headings.values(), "Noise threshold"], rows, opened=True)
 
 
 def _reading() -> list[str]:
     return [
-        "<b>Noise</b>: share of the picture's cells with a positive indicator, small where the object of the class is "
-        "absent. At or below the threshold of its class, a picture is dropped.",
+        "<b>Positive</b>: share of the picture's cells with a positive indicator, small where the object of the class "
+        "is absent. At or below the threshold of its class, a picture is dropped as <b>noise</b>.",
         "<b>Duplicate</b>: nearly the same as a kept picture of the class; the larger one is kept, of equally large "
         "ones the first by name.",
         "<b>Contradiction</b>: nearly the same picture stands in another class as well. All of them are dropped until "
         "you keep the one whose class is right.",
-        "<b>Most doubtful</b>: least would have changed the rules' mind: the noise score lies next to the threshold, "
-        "the hashes differ in nearly too many bits, or the classes contradict each other.",
+        "<b>No box</b>: nothing was found. Such a picture that you keep would be an example without the object, so it "
+        "stays out of the data set unless jaxloc clean was told <code>--with-empty</code> (see the settings).",
+        "<b>Skipped</b>: could not be read, or of a class too small to look for anything. They are listed at the end, "
+        "have no card, and count neither as kept nor as dropped.",
+        "<b>Most doubtful</b>: least would have changed the rules' mind: the positive share lies next to the "
+        "threshold, the hashes differ in nearly too many bits, or the classes contradict each other.",
         "<b>Keys</b>: K keeps the picture, D drops it, U takes the last decision back; arrow keys go to the next "
         "picture, Enter enlarges it. What you decide stays in this window until you download it; then run "
         "<code>jaxloc clean … --decisions decisions-by-hand.json</code>.",
@@ -137,7 +145,7 @@ def _data(decisions: Decisions, classes: Sequence[str], shown: Collection[int], 
         sets=map(displayable, classes),
         names=classes,
         thresholds=[threshold.value for threshold in decisions.thresholds.values()],
-        totals=[[own["kept"], own["pictures"] - own["kept"]] for own in decisions.counts().values()],
+        counts=decisions.counts().values(),
         pictures=(_picture(decisions.items[number], groups, places, thumbnails.get(number)) for number in shown),
     )
 

@@ -1,25 +1,18 @@
 """Export: pictures and what is known of them, into the layout of another tool.
 
-The folder is made beside its place and moved there when it is whole: a full disk, an error or Ctrl-C leaves nothing, a
-kill leaves a hidden folder that the next export to the same place removes. What was there before stays until then.
+Every class of the source has its number, whether or not an object of it is left, so that no option changes a number.
 """
 
 import collections
-import contextlib
 import dataclasses
-import glob
 import hashlib
-import json
 import math
 import os
-import secrets
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from jaxloc import __version__
-from jaxloc._files import write_text
 from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
 from jaxloc.data.annotations.pictures import check_picture
 from jaxloc.errors import ImageError, UsageError
@@ -27,14 +20,12 @@ from jaxloc.report.exports import coco, crops, masks, parquet, tfds, voc, yolo
 from jaxloc.report.exports.names import safe_name, safe_names
 from jaxloc.report.exports.pictures import Pictures, unreadable, with_right_suffix
 from jaxloc.report.exports.work import Work, each
+from jaxloc.run.export_folder import check_replaceable, replacing, write_marker
 from jaxloc.run.threaded import threaded
-from jaxloc.run.writing import disk_errors, locked
+from jaxloc.run.writing import disk_errors
 
 Format = Literal["coco", "voc", "yolo", "tfds", "parquet", "masks", "crops"]
 """The layouts that there are."""
-
-MARKER = "export.json"
-"""Tells what a folder was exported from, and that it may be replaced."""
 
 _FLAT = ("voc", "yolo")
 _WITH_PICTURES = ("tfds", "crops")
@@ -53,10 +44,11 @@ class ExportOptions:
         min_score: leave out objects with a lower score.
         found_only: leave out pictures without objects.
         rename: new names of classes, by their old ones; two may get the same.
-        overwrite: replace what an earlier export left in the folder.
+        overwrite: replace the files that an earlier export wrote to the folder, if it holds no others.
         segments: YOLO: outlines of masks instead of boxes.
         margin: crops: added on every side, as a share of the box's longer side.
         square: crops: as wide as high.
+        origin: what ``export.json`` names as the source of annotations that were not read from a place.
     """
 
     images: str | os.PathLike[str] | None = None
@@ -70,6 +62,7 @@ class ExportOptions:
     segments: bool = False
     margin: float = 0.0
     square: bool = False
+    origin: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +75,7 @@ class Exported:
         pictures: their number.
         objects: their number.
         splits: pictures in each split; empty without splits.
-        categories: the classes, in the order of their numbers.
+        categories: the classes of the source, in the order of their numbers.
         left_out: what was left out as the options ask: how many, by what they are.
         problems: what was wrong, and mended or left out.
     """
@@ -110,7 +103,8 @@ def export(
 
     Args:
         source: a job's folder, or anything else that ``jaxloc.data.annotations.read`` reads; or what it has read.
-        out: the folder to make. One that exists has to be empty, unless ``overwrite`` is set and it is an export.
+        out: the folder to make. One that exists has to be empty, unless ``overwrite`` is set and it is an export to
+            which nothing was added, and in which nothing was changed.
         format: ``coco``, ``voc``, ``yolo``, ``tfds``, ``parquet``, ``masks`` or ``crops``.
         options: all others.
 
@@ -121,10 +115,12 @@ def export(
     options = options or ExportOptions()
     _check(format, options)
     folder = Path(os.path.abspath(out))
-    _restore(folder)
-    _check_folder(folder, options.overwrite)
+    check_replaceable(folder, overwrite=options.overwrite)
     found = source if isinstance(source, Annotations) else read(source, images=options.images)
     told = list(found.problems)
+    known = {name for image in found.images.values() for name in _classes(image)}.union(found.categories)
+    if unknown := sorted(options.rename.keys() - known):
+        raise UsageError(f"there is no class {unknown[0]} to rename: there are {', '.join(sorted(known)) or 'none'}")
     with threaded() as work:
         wanted = _look(list(found.images.values()), format, options, told, work)
     chosen, left_out = _choose(wanted, options)
@@ -134,8 +130,10 @@ def export(
     _check_sources(folder, source, images)
     files = safe_names({image.name: wanted[image.name].file for image in images}, flat=format in _FLAT)
     ready = [dataclasses.replace(image, name=files[image.name]) for image in images]
-    categories = sorted({name for image in ready for name in _classes(image)})
-    with disk_errors(folder, left="nothing was exported"), _replacing(folder) as staging:
+    if _needs_masks(format, options):
+        _check_masks(source, (one.image for one in wanted.values()), images, left_out)
+    categories = sorted({options.rename.get(name, name) for name in known})
+    with disk_errors(folder, left="nothing was exported"), replacing(folder) as staging:
         with threaded() as work:
             written = _write(format, staging, ready, categories, told, options, work)
         if not written:
@@ -143,7 +141,7 @@ def export(
         splits = dict(sorted(collections.Counter(split for image in written for split in image.splits).items()))
         objects = sum(len(image.annotations) for image in written)
         made = Exported(folder, format, len(written), objects, splits, categories, left_out, told)
-        write_text(staging / MARKER, json.dumps(_describe(made, source, options, files), indent=1) + "\n")
+        write_marker(staging, _describe(made, source, options, files))
     return made
 
 
@@ -181,18 +179,20 @@ def _check(format: str, options: ExportOptions) -> None:
         raise UsageError("the lowest score must be a number")
 
 
-def _check_folder(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file: choose another folder with --out")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not overwrite:
-        raise UsageError(f"{folder}: is not empty: choose another folder with --out, or pass --overwrite")
-    if not (folder / MARKER).is_file():
-        raise UsageError(
-            f"{folder}: holds something else than an export ({MARKER} is not there), which --overwrite does not "
-            "replace: choose another folder with --out"
-        )
+def _needs_masks(format: Format, options: ExportOptions) -> bool:
+    return format == "masks" or (format == "yolo" and options.segments)
+
+
+def _check_masks(
+    source: str | os.PathLike[str] | Annotations,
+    images: Iterable[Annotated],
+    chosen: Iterable[Annotated],
+    left_out: Mapping[str, int],
+) -> None:
+    """See that what the options leave out did not have the only masks."""
+    if not any(map(masks.has_mask, chosen)) and any(map(masks.has_mask, images)):
+        reasons = "; ".join(f"{count} × {what}" for what, count in left_out.items())
+        raise UsageError(f"{_named(source)}: what is left out had all the masks: {reasons}: leave out less")
 
 
 def _check_sources(folder: Path, source: str | os.PathLike[str] | Annotations, images: Iterable[Annotated]) -> None:
@@ -241,9 +241,6 @@ def _look(
 
 
 def _choose(wanted: Mapping[str, _Wanted], options: ExportOptions) -> tuple[list[Annotated], dict[str, int]]:
-    known = {name for one in wanted.values() for name in _classes(one.image)}
-    if unknown := sorted(options.rename.keys() - known):
-        raise UsageError(f"there is no class {unknown[0]} to rename: there are {', '.join(sorted(known)) or 'none'}")
     left_out: collections.Counter[str] = collections.Counter()
     chosen = []
     for image, _ in wanted.values():
@@ -313,48 +310,14 @@ def _write(
     return crops.write(folder, images, categories, told, margin=options.margin, square=options.square, work=work)
 
 
-@contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``folder``; it takes its place when the block ends well, and vanishes otherwise."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in _beside(folder, "part"):
-        with contextlib.suppress(UsageError), locked(left):  # not if another process is at it
-            shutil.rmtree(left, ignore_errors=True)
-    token = secrets.token_hex(4)
-    staging, before = folder.with_name(f".{folder.name}.{token}.part"), folder.with_name(f".{folder.name}.{token}.old")
-    staging.mkdir()
-    try:
-        with locked(staging):
-            yield staging
-        if folder.is_dir():
-            os.rename(folder, before)
-        os.rename(staging, folder)
-        shutil.rmtree(before, ignore_errors=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        _restore(folder)
-
-
-def _restore(folder: Path) -> None:
-    """Put back what was there, where an export was stopped just before its own folder came to its place."""
-    for before in _beside(folder, "old"):
-        if folder.exists():
-            shutil.rmtree(before, ignore_errors=True)
-        else:
-            os.rename(before, folder)
-
-
-def _beside(folder: Path, suffix: str) -> list[Path]:
-    return sorted(folder.parent.glob(f".{glob.escape(folder.name)}.????????.{suffix}"))
-
-
 def _describe(
     made: Exported, source: str | os.PathLike[str] | Annotations, options: ExportOptions, files: Mapping[str, str]
 ) -> dict[str, Any]:
     chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    origin = chosen.pop("origin")
     return {
         "made_by": f"jaxloc {__version__}",
-        "source": None if isinstance(source, Annotations) else os.fspath(source),
+        "source": origin if isinstance(source, Annotations) else os.fspath(source),
         "format": made.format,
         "options": chosen | {"images": None if options.images is None else os.fspath(options.images)},
         "pictures": made.pictures,

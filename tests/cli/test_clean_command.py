@@ -1,5 +1,6 @@
 """The command that cleans: what it prints, and what it refuses."""
 
+import json
 import re
 
 import pytest
@@ -38,6 +39,13 @@ def test_counts_of_each_class_are_printed_and_broken_pictures_named(web, tmp_pat
     assert list((tmp_path / "out" / "dataset").rglob("*.txt"))
 
 
+def test_pictures_can_be_linked(web, tmp_path):
+    status, _, err = invoke(web, "--out", tmp_path / "out", "--pictures", "link", "--with-empty")
+    assert (status, err) == (0, "")
+    about = json.loads((tmp_path / "out" / "dataset" / "export.json").read_text())
+    assert (about["options"]["pictures"], about["options"]["found_only"]) == ("link", False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -56,5 +64,14 @@ def test_wrong_options_are_one_line(web, tmp_path, arguments, message):
 def test_help_teaches():
     status, out, _ = invoke("--help")
     assert status == 0
-    for part in ("WEB_FOLDER", "--noise", "--duplicates", "--decisions", "review.html", "jaxloc clean web-photos"):
+    for part in (
+        "WEB_FOLDER",
+        "--noise",
+        "--duplicates",
+        "--decisions",
+        "--with-empty",
+        "decisions-before.json",
+        "review.html",
+        "jaxloc clean web-photos",
+    ):
         assert part in out

@@ -48,10 +48,11 @@ def test_problems_are_counted_and_the_first_is_named(dataset, tmp_path):
     file.write_text(json.dumps(content))
     status, _, err = cli.invoke("export", file, "--format", "voc", "--out", tmp_path / "voc")
     assert status == 0
-    what = "annotation 1 reaches out of its picture of 64 × 48 pixels: [50, 10, 40, 10]; clipped"
+    what = "annotation 1 of dogs/a.jpg reaches out of its picture of 64 × 48 pixels: [50, 10, 40, 10]; clipped"
     assert err.splitlines() == [
         f"problem: 2 × box that reaches out of the picture, such as {file}: {what}",
-        f"problem: 1 × box without area, such as {file}: annotation 3 has a box without area: [0, 0, 0, 0]",
+        f"problem: 1 × box without area, such as {file}: annotation 3 of cats/b.png has a box without area: "
+        "[0, 0, 0, 0]",
     ]
 
 
@@ -71,6 +72,20 @@ def test_options_that_cannot_be_are_one_line(dataset, tmp_path, options, message
     status, out, err = cli.invoke("export", dataset, "--format", "coco", "--out", tmp_path / "out", *options)
     assert (status, out) == (2, "")
     assert cli.one_line(err) == f"jaxloc: {message}"
+
+
+def test_objects_without_masks_are_counted_where_outlines_are_written(dataset, tmp_path):
+    status, _, err = cli.invoke("export", dataset, "--format", "yolo", "--segments", "--out", tmp_path / "yolo")
+    what = "cats_b.png: an object (cat) has no mask; the outline of its box is written"
+    assert (status, err) == (0, f"problem: 1 × object without a mask, such as {what}\n")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(dataset, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, err = cli.invoke("export", dataset, "--format", "coco", "--out", tmp_path / "file" / "out")
+    assert status == 2
+    assert "cannot be read or written" in cli.one_line(err)
+    assert cli.one_line(err).endswith("; nothing was exported")
 
 
 def test_a_folder_that_is_taken_is_one_line(dataset, tmp_path):

@@ -15,6 +15,7 @@ from tests.report.examples import HOSTILE
 from tests.report.parsed import Page
 
 PICTURES = {"number": 7, "digest": "abc"}
+TILES = ("Kept", "Dropped", "Skipped", "Changed by hand")
 THUMBNAIL = make_thumbnail(np.full((48, 64, 3), 90, np.uint8))
 
 
@@ -64,14 +65,33 @@ def page(decisions: Decisions | None = None, limit: int = 100) -> str:
 
 def test_counts_are_of_each_class():
     read = Page(page())
-    assert [read.tile(name) for name in ("Kept", "Dropped", "Changed by hand")] == ["2", "5", "0"]
+    assert [read.tile(name) for name in TILES] == ["2", "4", "1", "0"]
     assert read.row("Class") == [
-        "Class", "Pictures", "Noise", "Duplicates", "Contradictions", "Broken", "Kept", "Noise threshold",
+        "Class", "Pictures", "Noise", "Duplicates", "Contradictions", "Broken", "Dropped by hand", "Kept",
+        "Of them by hand", "Noise threshold",
     ]  # fmt: skip
-    assert read.row("cat") == ["cat", "5", "1", "1", "1", "0", "2", "0.0 % (given)"]
-    assert read.row("dog") == ["dog", "2", "0", "0", "1", "1", "0", "0.0 % (given)"]
+    assert read.row("cat") == ["cat", "5", "1", "1", "1", "0", "0", "2", "0", "0.0 % (given)"]
+    assert read.row("dog") == ["dog", "2", "0", "0", "1", "1", "0", "0", "0", "0.0 % (given)"]
     assert read.row("dog/2.jpg") == ["dog/2.jpg", "dog", "not a picture"]
     assert read.row("noise") == ["noise", "0"]
+
+
+def test_a_reason_counts_where_the_picture_is_dropped_for_it_so_that_the_counts_add_up():
+    items = list(ITEMS)
+    items[2] = dataclasses.replace(items[2], keep=True, by_hand=True)
+    items[0] = dataclasses.replace(items[0], keep=False, by_hand=True)
+    read = Page(page(decided(items)))
+    assert read.row("cat") == ["cat", "5", "0", "1", "1", "0", "1", "2", "1", "0.0 % (given)"]
+    assert [read.tile(name) for name in TILES] == ["2", "4", "1", "2"]
+    for own in decided(items).counts().values():
+        assert own["pictures"] == sum(own.values()) - own["pictures"] - own["kept by hand"]
+
+
+def test_what_is_shown_in_words_is_explained():
+    text = page()
+    for word in ("Positive", "No box", "Skipped"):
+        assert f"<b>{word}</b>: " in text
+    assert "<code>--with-empty</code>" in text
 
 
 def test_data_hold_what_the_cards_and_the_download_need():
@@ -82,7 +102,7 @@ def test_data_hold_what_the_cards_and_the_download_need():
     assert [one["rule"] for one in data["pictures"]] == [True, True, False, False, False, False]
     assert data["pictures"][0]["box"] == [64, 48, 320, 240]
     assert data["thresholds"] == [0, 0]
-    assert data["totals"] == [[2, 3], [0, 2]]
+    assert [(own["kept"], own["noise"], own["broken"]) for own in data["counts"]] == [(2, 1, 0), (0, 0, 1)]
     assert data["hidden"] == []
 
 
@@ -150,6 +170,24 @@ def tiles(browser) -> list[str]:
     return browser.evaluate("[...document.querySelectorAll('.tiles dd')].map((tile) => tile.textContent)")
 
 
+def tabs(browser) -> list[str]:
+    return browser.evaluate("[...document.querySelectorAll('.tabs span')].map((tab) => tab.textContent)")
+
+
+def row(browser, number: int) -> list[str]:
+    """The counts of a class."""
+    cells = f"document.querySelectorAll('[data-count][data-set=\"{number}\"]')"
+    return browser.evaluate(f"[...{cells}].map((cell) => cell.textContent)")
+
+
+def test_the_positive_share_is_a_percentage_and_a_picture_without_a_box_says_so(browser):
+    scores = "[...document.querySelectorAll('.grid > .card')].map((card) => card.querySelector('.scores').textContent)"
+    shown = dict(zip(names(browser), browser.evaluate(scores), strict=True))
+    assert shown["cat/1.jpg"].split("score")[0] == "positive 25 % "
+    assert shown["cat/2.jpg"].split("score")[0] == "positive 2.0 % "
+    assert shown["cat/3.jpg"].strip() == "positive 0.0 % no box"
+
+
 def test_a_decision_is_flipped_undone_and_downloaded(browser):
     doubtful = ["cat/5.jpg", "dog/1.jpg", "cat/3.jpg", "cat/2.jpg", "cat/4.jpg", "cat/1.jpg"]
     assert names(browser) == doubtful
@@ -158,15 +196,15 @@ def test_a_decision_is_flipped_undone_and_downloaded(browser):
     browser.press("k")  # dog/1.jpg
     browser.press("ArrowRight")
     browser.press("k")  # cat/3.jpg
-    assert tiles(browser) == ["4", "3", "2"]
-    assert browser.evaluate("[...document.querySelectorAll('[data-kept]')].map((cell) => cell.textContent)") == [
-        "3",
-        "1",
-    ]
+    assert tiles(browser) == ["4", "2", "1", "2"]
+    assert row(browser, 0) == ["5", "0", "1", "1", "0", "0", "3", "1"]
+    assert row(browser, 1) == ["2", "0", "0", "0", "1", "0", "1", "1"]
     browser.press("u")
-    assert tiles(browser) == ["3", "4", "1"]
+    assert tiles(browser) == ["3", "3", "1", "1"]
     browser.evaluate("document.querySelectorAll('.grid .flip')[3].click()")  # cat/2.jpg
-    assert tiles(browser) == ["2", "5", "2"]
+    assert tiles(browser) == ["2", "4", "1", "2"]
+    assert row(browser, 0) == ["5", "1", "1", "1", "0", "1", "1", "0"]
+    assert tabs(browser) == ["All 6", "Kept 2", "Dropped 4", "Changed 2"]
     assert browser.evaluate("document.querySelector('.download').textContent") == "Download 2 decisions"
     browser.evaluate("document.querySelector('.download').click()")
     content = json.loads(browser.downloaded("decisions-by-hand.json").read_text(encoding="utf-8"))
@@ -198,4 +236,4 @@ def test_filters_show_what_they_say_and_the_large_view_what_is_repeated(browser)
     assert "cat/1.jpg: kept, 640 × 480" in browser.evaluate(beside)
     browser.press("k")
     assert "Drop it" in browser.evaluate(beside)
-    assert tiles(browser) == ["3", "4", "1"]
+    assert tiles(browser) == ["3", "3", "1", "1"]

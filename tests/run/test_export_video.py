@@ -40,8 +40,8 @@ def test_each_frame_becomes_a_jpeg_named_by_its_clip_and_number(result, tmp_path
     assert all(abs(found[name] - shade) <= 1 for name, shade in wanted.items())
     again = read(tmp_path / "out", images=tmp_path / "out" / "images")
     assert again.problems == []
-    assert again.images["a.mp4/000003.jpg"].annotations[0].box == box_of(3)
-    assert again.images["a.mp4/000002.jpg"].annotations == ()
+    assert again.images["a.mp4/000003"].annotations[0].box == box_of(3)
+    assert again.images["a.mp4/000002"].annotations == ()
 
 
 def test_in_flat_layouts_the_clips_stay_apart(result, tmp_path):

@@ -1,11 +1,12 @@
 """Crops: one picture for each object, in a folder for each class, as classifiers are trained: ``CLASS/NAME_1.jpg``.
 
-A crop holds every pixel that its box touches. Crops of JPEGs are JPEGs of quality 95, others PNGs. With splits the
-folders are ``SPLIT/CLASS``. Crowds are left out.
+Where the picture lies in a folder of its class already, that folder does not appear twice. A crop holds every pixel
+that its box touches. Crops of JPEGs are JPEGs of quality 95, others PNGs. With splits the folders are ``SPLIT/CLASS``.
+Crowds are left out.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -42,6 +43,7 @@ def write(
         work: how the pictures are gone through.
     """
     folders = safe_names({name: name for name in categories}, flat=True)
+    stems = _stems(images, folders)
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
         objects = [one for one in image.annotations if not one.crowd]
@@ -57,12 +59,27 @@ def write(
             x0, y0, x1, y1 = crop_box(one.box, pixels.shape[1], pixels.shape[0], margin=margin, square=square)
             data = to_bytes(Image.fromarray(pixels[y0:y1, x0:x1]), kind)
             for split in image.splits or ("",):
-                target = folder / split / folders[one.category] / f"{with_suffix(image.name, '')}_{number}{suffix}"
+                stem = stems[one.category][image.name]
+                target = folder / split / folders[one.category] / f"{stem}_{number}{suffix}"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
         return True
 
     return [image for image, cut in each(work, "cutting crops", write_one, images, found) if cut]
+
+
+def _stems(images: Sequence[Annotated], folders: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """For each class its pictures' names, without extension and without a first folder that is the class again."""
+    inner: dict[str, dict[str, str]] = {category: {} for category in folders}
+    for image in images:
+        for category in {one.category for one in image.annotations}:
+            again = (f"{category}/", f"{folders[category]}/")
+            first = next((prefix for prefix in again if image.name.startswith(prefix)), "")
+            inner[category][image.name] = image.name.removeprefix(first)
+    return {
+        category: {name: with_suffix(file, "") for name, file in safe_names(names, flat=False).items()}
+        for category, names in inner.items()
+    }
 
 
 def crop_box(

@@ -3,15 +3,19 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxloc._files import write_text
 from jaxloc.errors import UsageError
-from jaxloc.report.decisions import FORMAT, UNUSABLE, Decision
-from jaxloc.report.text import displayable
+from jaxloc.report.decisions import FORMAT, KEPT, UNUSABLE, Decision
+from jaxloc.report.text import displayable, some_of
 
-_SHOWN = 3
+BEFORE = "decisions-before.json"
+"""Beside ``decisions.json``: decisions by hand of an earlier run that this one was not given."""
+
+_CURE = "mend it, or download it again from review.html"
 
 
 def read_decisions(path: str | os.PathLike[str], pictures: Mapping[str, Any]) -> dict[str, bool]:
@@ -24,6 +28,24 @@ def read_decisions(path: str | os.PathLike[str], pictures: Mapping[str, Any]) ->
     Raises:
         UsageError: it is missing, no file of decisions, of another format, or of other pictures.
     """
+    content = _read(path)
+    number = _part(path, content, "pictures", "number")
+    if _part(path, content, "pictures", "digest") != pictures["digest"]:
+        raise UsageError(
+            f"{path}: decisions on other pictures ({number} then, {pictures['number']:,} now, or some have changed): "
+            "review this collection's own page"
+        )
+    decided: dict[str, bool] = {}
+    for name, keep in _entries(path, content, "name", "keep"):
+        if not isinstance(name, str) or not isinstance(keep, bool):
+            raise UsageError(f"{path}: the decision on {name!r} is {keep!r}, and must be true or false")
+        if name in decided:
+            raise UsageError(f"{path}: decides twice on {displayable(name)}")
+        decided[name] = keep
+    return decided
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -36,24 +58,75 @@ def read_decisions(path: str | os.PathLike[str], pictures: Mapping[str, Any]) ->
         raise UsageError(
             f"{path}: of format {content['format']!r}, and this jaxloc reads {FORMAT}: make it again from review.html"
         )
-    try:
-        number, digest = content["pictures"]["number"], content["pictures"]["digest"]
-        entries = [(entry["name"], entry["keep"]) for entry in content["decisions"]]
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"{path}: a file of decisions that is damaged ({type(error).__name__}: {error})") from error
-    if digest != pictures["digest"]:
-        raise UsageError(
-            f"{path}: decisions on other pictures ({number:,} then, {pictures['number']:,} now, or some have changed): "
-            "review this collection's own page"
-        )
-    decided: dict[str, bool] = {}
-    for name, keep in entries:
-        if not isinstance(name, str) or not isinstance(keep, bool):
-            raise UsageError(f"{path}: the decision on {name!r} is {keep!r}, and must be true or false")
-        if name in decided:
-            raise UsageError(f"{path}: decides twice on {displayable(name)}")
-        decided[name] = keep
-    return decided
+    return content
+
+
+def _part(path: str | os.PathLike[str], content: Any, *keys: str) -> Any:
+    """What stands under the keys, one inside the other."""
+    for number, key in enumerate(keys):
+        if not isinstance(content, dict) or key not in content:
+            inside = f" in its {'/'.join(keys[:number])!r}" if number else ""
+            raise UsageError(f"{path}: a damaged file of decisions: {key!r} is missing{inside}: {_CURE}")
+        content = content[key]
+    return content
+
+
+def _entries(path: str | os.PathLike[str], content: Any, *keys: str) -> Iterator[tuple[Any, ...]]:
+    """What stands under each of the keys, of every decision."""
+    entries = _part(path, content, "decisions")
+    if not isinstance(entries, list):
+        raise UsageError(f"{path}: a damaged file of decisions: 'decisions' is no list: {_CURE}")
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict) or not entry.keys() >= set(keys):
+            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+            raise UsageError(
+                f"{path}: a damaged file of decisions: {missing[0]!r} is missing in decision {number:,}: {_CURE}"
+            )
+        yield tuple(entry[key] for key in keys)
+
+
+def set_aside(folder: Path, decided: Collection[str], *, asked: bool, pictures: Mapping[str, Any]) -> list[str]:
+    """Keep the decisions by hand of the last run that this run was not given, before it writes its own.
+
+    They go into ``decisions-before.json``, which is read like what the page handed out.
+
+    Args:
+        folder: where ``decisions.json`` of the last run is, if there was one.
+        decided: names of the pictures that this run was given decisions on.
+        asked: whether it was given a file of decisions; if not, what stands in ``decisions-before.json`` is still not
+            applied.
+        pictures: number and digest of this run's collection.
+
+    Returns:
+        a warning, if there are such decisions.
+
+    Raises:
+        UsageError: the file of the last run cannot be read.
+    """
+    last, before = folder / "decisions.json", folder / BEFORE
+    left: list[dict[str, Any]] = []
+    if last.exists():
+        content = _read(last)
+        left = [
+            {"name": name, "class": category, "keep": keep}
+            for name, category, keep, why in _entries(last, content, "name", "class", "keep", "why")
+            if keep != (why == KEPT) and name not in decided
+        ]
+        if left:
+            kept = {"format": FORMAT, "pictures": _part(last, content, "pictures"), "decisions": left}
+            write_text(before, json.dumps(kept, indent=1) + "\n")
+    if not left and not asked and before.exists():
+        content = _read(before)
+        left = _part(before, content, "decisions")
+    if not left:
+        return []
+    several = len(left) > 1
+    told = (
+        f"{len(left):,} {'decisions' if several else 'decision'} by hand of the last run {'are' if several else 'is'} "
+        f"not applied; {'they are' if several else 'it is'} in {before}"
+    )
+    same = _part(before, content, "pictures", "digest") == pictures["digest"]
+    return [f"{told}: give it with --decisions" if same else f"{told}, but on other pictures than these"]
 
 
 def apply_decisions(items: Sequence[Decision], decided: Mapping[str, bool], path: str) -> list[Decision]:
@@ -64,12 +137,12 @@ def apply_decisions(items: Sequence[Decision], decided: Mapping[str, bool], path
     """
     unknown = sorted(decided.keys() - {item.name for item in items})
     if unknown:
-        raise UsageError(f"{path}: decides on {_some(unknown)}, which {_are(unknown)} not in the collection")
+        raise UsageError(f"{path}: decides on {some_of(unknown)}, which {_are(unknown)} not in the collection")
     unusable = [item.name for item in items if decided.get(item.name) and item.why in UNUSABLE]
     if unusable:
         raise UsageError(
-            f"{path}: keeps {_some(unusable)}, which could not be used ({_reason(items, unusable[0])}): leave it out, "
-            "or mend the picture"
+            f"{path}: keeps {some_of(unusable)}, which could not be used ({_reason(items, unusable[0])}): leave it "
+            "out, or mend the picture"
         )
     return [
         dataclasses.replace(item, keep=decided[item.name], by_hand=True)
@@ -77,11 +150,6 @@ def apply_decisions(items: Sequence[Decision], decided: Mapping[str, bool], path
         else item
         for item in items
     ]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return displayable(", ".join(names[:_SHOWN])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _are(names: Sequence[str]) -> str:

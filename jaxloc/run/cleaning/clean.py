@@ -15,11 +15,12 @@ from jaxloc.report.decisions import Decision, Decisions
 from jaxloc.report.records import Findings
 from jaxloc.run import outputs
 from jaxloc.run.cleaning import rounds, rules
-from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions
+from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions, set_aside
 from jaxloc.run.cleaning.hashing import hash_pictures
 from jaxloc.run.cleaning.options import CleaningOptions
 from jaxloc.run.cleaning.thumbnails import make_thumbnails
 from jaxloc.run.export import Exported, ExportOptions, export
+from jaxloc.run.export_folder import check_replaceable
 from jaxloc.run.options import workers_of
 from jaxloc.run.parts import describe_pictures
 from jaxloc.run.plan import Pictures
@@ -62,7 +63,9 @@ def clean(
 
     Args:
         source: a folder, archive or data set that ``jaxloc.data.find_sets`` takes.
-        out: folder for ``decisions.json``, ``review.html``, ``dataset/`` and ``work/``.
+        out: folder for ``decisions.json``, ``review.html``, ``dataset/`` and ``work/``; a data set of an earlier run is
+            replaced, unless something in it was added or changed. Decisions by hand of an earlier run that are not
+            given again are kept in ``decisions-before.json``.
         options: what to do; ``CleaningOptions()`` by default.
         per_label: classes are the labels, not the sub-folders.
         by_hand: a file of decisions that stand above the rules.
@@ -74,6 +77,7 @@ def clean(
     options = options or CleaningOptions()
     _check_apart(source, out)
     folder = outputs.prepare(out)
+    check_replaceable(folder / DATASET, overwrite=True)
     work = folder / WORK
     sets = find_sets([source], per_folder=not per_label, per_label=per_label, exclude=outputs.places(work))
     pictures = Pictures(sets)
@@ -89,11 +93,10 @@ def clean(
         for _ in range(1, options.rounds):
             found = rounds.further(found, result.items, sets, work, job, overwrite=overwrite)
             result = _decide(found, sets, hashes, options)
-        result = dataclasses.replace(
-            result,
-            pictures=identity,
-            items=apply_decisions(result.items, decided, str(by_hand)),
-        )
+        items = apply_decisions(result.items, decided, str(by_hand))
+        forgotten = set_aside(folder, decided, asked=by_hand is not None, pictures=identity)
+        warnings = [*forgotten, *result.warnings]
+        result = dataclasses.replace(result, pictures=identity, items=items, warnings=warnings)
         shown = review_page.choose_shown(result.items, options.review_limit)
         thumbnails = make_thumbnails(pictures, shown, workers=workers_of(options.job))
         decisions.write(folder / "decisions.json", result)
@@ -104,10 +107,15 @@ def clean(
                 "by hand"
             )
         exported = export(
-            _kept(result.items, pictures),
+            _kept(result, pictures),
             folder / DATASET,
             options.format,
-            ExportOptions(overwrite=True),
+            ExportOptions(
+                pictures=options.pictures,
+                found_only=options.found_only,
+                origin=os.fspath(source),
+                overwrite=True,
+            ),
         )
     return Cleaned(result, exported, folder)
 
@@ -138,12 +146,13 @@ def _decide(
         "noise": str(options.noise),
         "duplicates": "not looked for" if options.duplicates is None else f"up to {options.duplicates} bits of 64",
         "rounds": str(options.rounds),
+        "kept without a box": "left out of the data set" if options.found_only else "in the data set, without objects",
     }
     return Decisions(found.title, {}, settings, thresholds, items, found.warnings)
 
 
-def _kept(items: Sequence[Decision], pictures: Pictures) -> Annotations:
-    """The kept pictures with their boxes."""
+def _kept(result: Decisions, pictures: Pictures) -> Annotations:
+    """The kept pictures with their boxes, and all classes."""
     images = {
         item.name: Annotated(
             name=item.name,
@@ -154,7 +163,7 @@ def _kept(items: Sequence[Decision], pictures: Pictures) -> Annotations:
             noise_score=item.noise_score,
             path=source.path,
         )
-        for item, source in zip(items, pictures, strict=True)
+        for item, source in zip(result.items, pictures, strict=True)
         if item.keep
     }
-    return Annotations(images)
+    return Annotations(images, categories=tuple(result.thresholds))

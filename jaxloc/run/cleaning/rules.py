@@ -7,7 +7,8 @@
 2. Of the pictures that are left, those that nearly repeat each other form a group around the largest of them (of
    equally large ones the first by name). All in one class: that one is kept, the others are duplicates. In several
    classes: at least one label is wrong and nothing here tells which, so all of the group are dropped as contradictions
-   until a person decides. A picture that is noise in one class and not in another contradicts nothing.
+   until a person decides. A picture that is noise in one class and not in another contradicts nothing; it
+   names the other.
 
 A decision's doubt is how far the picture was from another one: the noise score from the threshold, or, of a duplicate,
 the bits to the limit as a share of all; 0 for a contradiction.
@@ -90,13 +91,16 @@ def judge_duplicates(
     """
     decided = list(items)
     best = sorted(
-        (place for place, item in enumerate(items) if item.keep),
-        key=lambda place: (-items[place].width * items[place].height, items[place].name),
-    )
+        (place for place, item in enumerate(items) if item.why in (KEPT, NOISE)),
+        key=lambda place: (not items[place].keep, -items[place].width * items[place].height, items[place].name),
+    )  # noise comes last, so that it changes no group of the others
     grouped = group_duplicates([hashes.get((items[place].category, items[place].name)) for place in best], bits=bits)
     members: dict[int, list[tuple[int, int]]] = {}
     for place, (leader, distance) in zip(best, grouped, strict=True):
-        members.setdefault(best[leader], []).append((place, distance))
+        if items[place].keep:
+            members.setdefault(best[leader], []).append((place, distance))
+        elif place != best[leader]:
+            decided[place] = _noisy_twin(items[place], items[best[leader]], distance)
     for leader, group in members.items():
         if len({items[place].category for place, _ in group}) > 1:
             for place, distance in group:
@@ -106,6 +110,12 @@ def judge_duplicates(
                 if place != leader:
                     decided[place] = _duplicate(items[place], items[leader], distance, bits)
     return decided
+
+
+def _noisy_twin(item: Decision, other: Decision, distance: int) -> Decision:
+    """Noise that nearly repeats another picture: still noise, and it says so."""
+    reason = f"{item.reason}; nearly the same as {other.name}"
+    return dataclasses.replace(item, reason=reason, other=other.name, bits=distance)
 
 
 def _duplicate(item: Decision, kept: Decision, distance: int, bits: int) -> Decision:

@@ -1,6 +1,17 @@
 """What cleaning did, as text a person can read."""
 
-from jaxloc.report.decisions import BROKEN, CONTRADICTION, DUPLICATE, KEPT, NOISE, TOO_FEW, UNUSABLE
+from jaxloc.report.decisions import (
+    BROKEN,
+    CONTRADICTION,
+    DROPPED_BY_HAND,
+    DUPLICATE,
+    KEPT,
+    KEPT_BY_HAND,
+    NOISE,
+    TOO_FEW,
+    UNUSABLE,
+)
+from jaxloc.report.text import some_of
 from jaxloc.run.cleaning.clean import Cleaned
 from jaxloc.run.summary import table
 
@@ -13,8 +24,9 @@ _HEADINGS = {
     CONTRADICTION: "contradictions",
     BROKEN: "broken",
     TOO_FEW: "too few",
-    "by hand": "by hand",
+    DROPPED_BY_HAND: "dropped by hand",
     KEPT: "kept",
+    KEPT_BY_HAND: "of them by hand",
 }
 _ALWAYS = ("pictures", NOISE, DUPLICATE, BROKEN, KEPT)
 
@@ -41,9 +53,14 @@ def cleaning_text(done: Cleaned, seconds: float) -> str:
         more = len(unusable) - _SHOWN
         rest = [f"  … and {more:,} more, listed in decisions.json"] if more > 0 else []
         parts.append("\n".join(["Not usable:", *unusable[:_SHOWN], *rest]))
-    without = sum(item.keep and item.box is None for item in result.items)
+    without = [item.name for item in result.items if item.keep and item.box is None]
     if without:
-        parts.append(f"Kept by hand without a box, since nothing was found in them: {without:,}.")
+        where = (
+            "left out of the data set, where they would be examples without the object (--with-empty takes them)"
+            if done.exported.left_out
+            else "in the data set as examples without the object"
+        )
+        parts.append(f"Kept by hand though nothing was found in them, and {where}: {some_of(without)}.")
     parts += [str(problem) for problem in done.exported.problems[:_SHOWN]]
     parts.append(
         f"{len(result.items):,} pictures in {seconds:.1f} s; {done.exported.pictures:,} of them with "

@@ -36,6 +36,17 @@ def test_classes_are_safe_folders(tmp_path):
     assert folders[2] == "up"
 
 
+def test_the_folder_of_the_class_does_not_appear_twice(tmp_path):
+    path = examples.draw(tmp_path / "a.png", 20, 20)
+    objects = tuple(Annotation(name, (0.0, 0.0, 5.0, 5.0)) for name in ("bus", "car"))
+    names = ("bus/a.png", "a.png", "bus/bus/b.png", "bus.png")
+    images = [Annotated(name, None, objects, 20, 20, path=path) for name in names]
+    crops.write(tmp_path / "out", images, ["bus", "car"], [])
+    made = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert len(made) == 8
+    assert made >= {"bus/a_1.png", "bus/bus/b_1.png", "bus/bus_1.png", "car/bus/a_2.png", "car/a_2.png"}
+
+
 def test_a_turned_picture_is_cropped_as_it_is_shown(tmp_path):
     path = examples.draw(tmp_path / "a.jpg", 40, 20, turned=True)
     image = Annotated("a.jpg", None, (Annotation("cat", (0.0, 0.0, 20.0, 40.0)),), 20, 40, path=path)

@@ -54,6 +54,7 @@ def test_a_symbolic_link_is_followed(tmp_path):
     (tmp_path / "symbolic.jpg").symlink_to(path)
     pictures.place(image(tmp_path / "symbolic.jpg"), tmp_path / "link.jpg", "link", [])
     assert not (tmp_path / "link.jpg").is_symlink()
+    assert os.path.samefile(path, tmp_path / "link.jpg")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

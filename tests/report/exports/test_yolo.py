@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxloc.data.annotations import Annotated, Annotation, Rle, read
+from jaxloc.errors import UsageError
 from jaxloc.report.exports import yolo
 from tests.report.exports import examples
 
@@ -17,7 +18,12 @@ CLASSES = ["cat", "dog"]
 
 @pytest.fixture
 def images(tmp_path):
-    return examples.flat(examples.images(tmp_path / "photos"))
+    """Each with its objects by falling score, the order of lines."""
+    flat = examples.flat(examples.images(tmp_path / "photos"))
+    return [
+        dataclasses.replace(one, annotations=tuple(sorted(one.annotations, key=lambda found: -found.score)))
+        for one in flat
+    ]
 
 
 def export(folder, images, **options):
@@ -53,16 +59,24 @@ def test_lines_have_digits_enough(x, y, width, height):
 
 def test_outlines_fill_to_the_same_pixels(images, tmp_path):
     assert export(tmp_path / "out", images[:1], segments=True) == []
-    first, second = read(tmp_path / "out").images["dogs_a.jpg"].annotations
+    second, first = read(tmp_path / "out").images["dogs_a.jpg"].annotations
     np.testing.assert_array_equal(first.mask.read().inside, examples.square_mask(64, 48, 10, 12, 9))
     np.testing.assert_array_equal(second.mask.read().inside, examples.square_mask(64, 48, 40, 5, 20))
     np.testing.assert_allclose(first.box, (10, 12, 19, 21), atol=0.5)
 
 
-def test_an_object_without_a_mask_is_outlined_by_its_box(images, tmp_path):
-    assert export(tmp_path / "out", images[1:2], segments=True) == []
+def test_an_object_without_a_mask_is_outlined_by_its_box_and_told(images, tmp_path):
+    (problem,) = export(tmp_path / "out", images[:2], segments=True)
+    assert str(problem) == "cats_b.png: an object (cat) has no mask; the outline of its box is written"
+    assert problem.kind == "object without a mask"
     text = (tmp_path / "out" / "labels" / "train" / "cats_b.txt").read_text()
     assert list(map(float, text.split())) == [0, 0, 0, 1, 0, 1, 1, 0, 1]
+
+
+def test_outlines_are_refused_where_no_object_has_a_mask(images, tmp_path):
+    with pytest.raises(UsageError, match=r"no object has a mask to outline: .* or leave --segments out"):
+        export(tmp_path / "out", images[1:], segments=True)
+    assert export(tmp_path / "empty", images[2:], segments=True) == []
 
 
 def test_of_several_pieces_the_largest_is_kept_and_told(images, tmp_path):
@@ -102,4 +116,11 @@ def test_supervision_opens_it(images, tmp_path):
     assert opened.classes == CLASSES
     by_name = {path.rpartition("/")[2]: detections for path, _, detections in opened}
     np.testing.assert_allclose(by_name["dogs_a.jpg"].xyxy, [one.box for one in images[0].annotations], atol=1e-3)
-    assert by_name["dogs_a.jpg"].class_id.tolist() == [1, 0]
+    assert by_name["dogs_a.jpg"].class_id.tolist() == [0, 1]
+
+
+def test_lines_fall_by_score(images, tmp_path):
+    low, high = (Annotation("cat", (0.0, 0.0, 4.0, 4.0), score=0.2), Annotation("dog", (1.0, 1.0, 5.0, 5.0), score=0.9))
+    export(tmp_path / "out", [dataclasses.replace(images[0], annotations=(low, high))])
+    [label] = (tmp_path / "out" / "labels").rglob("*.txt")
+    assert [line.split()[0] for line in label.read_text().splitlines()] == ["1", "0"]

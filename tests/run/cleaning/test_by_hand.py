@@ -1,12 +1,13 @@
 """Decisions by hand: read, checked and put above the rules."""
 
+import dataclasses
 import json
 
 import pytest
 
 from jaxloc.errors import UsageError
 from jaxloc.report.decisions import FORMAT, Decision, Decisions, Threshold, write
-from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions
+from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions, set_aside
 
 PICTURES = {"number": 3, "digest": "abc"}
 ITEMS = [
@@ -41,8 +42,11 @@ def test_the_whole_file_of_decisions_is_read_as_well(tmp_path):
     [
         ({"format": "jaxloc-decisions-9"}, "of format 'jaxloc-decisions-9', and this jaxloc reads jaxloc-decisions-1"),
         ({"pictures": {"number": 7, "digest": "x"}}, r"decisions on other pictures \(7 then, 3 now"),
-        ({"decisions": [{"name": "a.jpg"}]}, r"damaged \(KeyError: 'keep'\)"),
-        ({"decisions": 3}, "damaged"),
+        ({"decisions": [{"name": "a.jpg"}]}, "damaged file of decisions: 'keep' is missing in decision 1: mend it, or"),
+        ({"decisions": ["a.jpg"]}, "damaged file of decisions: 'name' is missing in decision 1"),
+        ({"decisions": 3}, "damaged file of decisions: 'decisions' is no list"),
+        ({"pictures": {"number": 3}}, "damaged file of decisions: 'digest' is missing in its 'pictures'"),
+        ({"pictures": 3}, "damaged file of decisions: 'number' is missing in its 'pictures'"),
         ({"decisions": [{"name": "a.jpg", "keep": "yes"}]}, "the decision on 'a.jpg' is 'yes', and must be true"),
         ({"decisions": [{"name": "a.jpg", "keep": True}] * 2}, "decides twice on a.jpg"),
     ],
@@ -62,6 +66,55 @@ def test_files_that_are_no_decisions_are_refused(tmp_path):
     (tmp_path / "d.json").write_text('{"images": []}')
     with pytest.raises(UsageError, match=r"d.json: not a file of decisions"):
         read_decisions(tmp_path / "d.json", PICTURES)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    (tmp_path / "d.json").write_text(json.dumps({"format": FORMAT, "decisions": []}))
+    with pytest.raises(UsageError, match=r"d.json: a damaged file of decisions: 'pictures' is missing: mend it"):
+        read_decisions(tmp_path / "d.json", PICTURES)
+
+
+def last_run(folder, by_hand=("b.jpg",)):
+    items = [dataclasses.replace(item, keep=True, by_hand=True) if item.name in by_hand else item for item in ITEMS]
+    write(folder / "decisions.json", Decisions("t", PICTURES, {}, {"cat": Threshold(0.0, "given")}, items))
+
+
+def test_decisions_that_are_not_given_again_are_set_aside_and_can_be_given_back(tmp_path):
+    last_run(tmp_path)
+    told = set_aside(tmp_path, {}, asked=False, pictures=PICTURES)
+    before = tmp_path / "decisions-before.json"
+    assert told == [f"1 decision by hand of the last run is not applied; it is in {before}: give it with --decisions"]
+    assert read_decisions(before, PICTURES) == {"b.jpg": True}
+    last_run(tmp_path, by_hand=())
+    assert set_aside(tmp_path, {}, asked=False, pictures=PICTURES) == told
+    assert set_aside(tmp_path, {"b.jpg": True}, asked=True, pictures=PICTURES) == []
+
+
+def test_of_another_collection_they_are_set_aside_as_well(tmp_path):
+    last_run(tmp_path)
+    (told,) = set_aside(tmp_path, {}, asked=False, pictures={"number": 9, "digest": "new"})
+    assert told.endswith("decisions-before.json, but on other pictures than these")
+
+
+def test_nothing_is_set_aside_without_decisions_by_hand_or_where_all_are_given_again(tmp_path):
+    assert set_aside(tmp_path, {}, asked=False, pictures=PICTURES) == []
+    last_run(tmp_path, by_hand=())
+    assert set_aside(tmp_path, {}, asked=False, pictures=PICTURES) == []
+    last_run(tmp_path)
+    assert set_aside(tmp_path, {"b.jpg": False}, asked=True, pictures=PICTURES) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["decisions.json"]
+
+
+def test_a_file_edited_in_its_place_counts_as_decided_by_hand_and_a_damaged_one_is_never_replaced(tmp_path):
+    last_run(tmp_path, by_hand=())
+    path = tmp_path / "decisions.json"
+    content = json.loads(path.read_text())
+    content["decisions"][0]["keep"] = False
+    path.write_text(json.dumps(content))
+    assert len(set_aside(tmp_path, {}, asked=False, pictures=PICTURES)) == 1
+    path.write_text("{")
+    with pytest.raises(UsageError, match=r"decisions.json: not readable as JSON"):
+        set_aside(tmp_path, {}, asked=False, pictures=PICTURES)
 
 
 def test_unknown_names_and_unusable_pictures_are_named():

@@ -1,5 +1,6 @@
 """Cleaning from end to end, on small photographs."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,7 +10,7 @@ import pytest
 from jaxloc.data.annotations import read
 from jaxloc.errors import UsageError
 from jaxloc.run import Options, jobs
-from jaxloc.run.cleaning import CleaningOptions, clean, rounds
+from jaxloc.run.cleaning import CleaningOptions, clean, rounds, rules
 from jaxloc.run.cleaning.summary import cleaning_text
 from tests.report import chromium
 from tests.run import helpers
@@ -111,6 +112,67 @@ def test_decisions_by_hand_are_applied_and_shown(web, done, again, tmp_path):
     assert "by hand" in cleaning_text(changed, 1.0)
 
 
+def test_decisions_by_hand_that_are_not_given_again_are_kept_and_told(web, done, again, tmp_path):
+    clean(web, again, by_hand=by_hand(tmp_path / "hand.json", done, **{STRAY: True, COPIED: False}))
+    forgotten = clean(web, again, CleaningOptions(noise="knee"))
+    before = again / "decisions-before.json"
+    warning = f"2 decisions by hand of the last run are not applied; they are in {before}: give it with --decisions"
+    assert warning in forgotten.decisions.warnings
+    assert f"Warning: {warning}" in cleaning_text(forgotten, 1.0)
+    given = by_name(clean(web, again, by_hand=before))
+    assert {name for name in given if given[name].by_hand} == {STRAY, COPIED}
+
+
+def test_a_data_set_that_somebody_worked_in_is_left_alone_and_named_at_once(web, again, monkeypatch):
+    monkeypatch.setattr(rounds, "first", None)
+    (again / "dataset" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"dataset: holds mine.txt, which the export did not write"):
+        clean(web, again)
+    assert (again / "dataset" / "mine.txt").read_text() == "mine"
+
+
+def test_changing_a_picture_of_the_data_set_changes_no_original_unless_links_are_asked_for(web, done, again):
+    def shared(folder):
+        return [path for path in (folder / "dataset").rglob("*.*g") if path.stat().st_nlink > 1]
+
+    assert shared(done.folder) == []
+    clean(web, again, CleaningOptions(pictures="link"))
+    assert shared(again)
+
+
+def test_the_data_set_says_where_it_is_from_and_numbers_every_class(web, done, again):
+    strict = clean(web, again, CleaningOptions(noise=0.5, format="yolo"))
+    assert strict.exported.categories == done.exported.categories == ["motorcycle", "other"]
+    about = json.loads((again / "dataset" / "export.json").read_text())
+    assert (about["source"], about["options"]["pictures"]) == (str(web), "copy")
+    assert "0: motorcycle\n  1: other\n" in (again / "dataset" / "data.yaml").read_text()
+
+
+def without_box(monkeypatch, name):
+    """Let nothing be found in a picture that the rules drop."""
+    judge = rules.judge_noise
+
+    def judged(finding, threshold):
+        item = judge(finding, threshold)
+        return dataclasses.replace(item, keep=False, why="noise", box=None) if item.name == name else item
+
+    monkeypatch.setattr(rules, "judge_noise", judged)
+
+
+def test_a_picture_kept_by_hand_without_a_box_is_no_example_of_background(web, done, again, tmp_path, monkeypatch):
+    without_box(monkeypatch, "other/cat.png")
+    path = by_hand(tmp_path / "hand.json", done, **{"other/cat.png": True})
+    left = clean(web, again, CleaningOptions(format="yolo"), by_hand=path)
+    kept = sum(item.keep for item in left.decisions.items)
+    assert (left.exported.pictures, left.exported.objects) == (kept - 1, kept - 1)
+    assert not list((again / "dataset").rglob("*cat.*"))
+    told = "left out of the data set, where they would be examples without the object (--with-empty takes them)"
+    assert f"Kept by hand though nothing was found in them, and {told}: other/cat.png." in cleaning_text(left, 1.0)
+    asked = clean(web, again, CleaningOptions(format="yolo", found_only=False), by_hand=path)
+    assert (asked.exported.pictures, asked.exported.objects) == (kept, kept - 1)
+    assert "in the data set as examples without the object: other/cat.png" in cleaning_text(asked, 1.0)
+
+
 def test_a_decision_flipped_in_the_page_is_downloaded_and_applied(web, done, again, tmp_path):
     if chromium.BROWSER is None:
         pytest.skip("no Chromium to open the page with")
@@ -124,7 +186,7 @@ def test_a_decision_flipped_in_the_page_is_downloaded_and_applied(web, done, aga
     after = by_name(clean(web, again, by_hand=path))
     assert {name for name in after if after[name] != by_name(done)[name]} == {STRAY}
     assert after[STRAY].keep
-    assert json.loads((again / "decisions.json").read_text())["classes"][0]["by hand"] == 1
+    assert json.loads((again / "decisions.json").read_text())["classes"][0]["kept by hand"] == 1
 
 
 def test_decisions_of_unknown_pictures_are_refused_and_nothing_is_written(web, done, again, tmp_path):
@@ -169,6 +231,7 @@ def test_results_inside_the_collection_and_a_collection_of_noise_are_refused(web
         ({"noise": float("nan")}, "noise must be a share"),
         ({"duplicates": 11}, "duplicates must be from 0 to 10 bits, or none, not 11"),
         ({"format": "csv"}, "format must be one of coco, voc, yolo, tfds, parquet, not 'csv'"),
+        ({"pictures": "none"}, "pictures must be one of copy, link, not 'none'"),
         ({"rounds": 0}, "rounds must be at least 1, not 0"),
         ({"review_limit": -1}, "the review limit must be 0 or more, not -1"),
         ({"job": Options(method="scda")}, "scda looks at each picture alone"),

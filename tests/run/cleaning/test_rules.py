@@ -60,7 +60,7 @@ def test_of_duplicates_the_largest_stays_and_of_equal_ones_the_first_by_name():
 
 def test_noise_and_unreadable_pictures_are_no_duplicates():
     items = [kept("a", 50), kept("b", 90, keep=False, why="noise"), kept("c"), kept("d")]
-    assert judged(items, [7, 7, None, None]) == items
+    assert judged(items, [7, 0xFF << 50, None, None]) == items
 
 
 def test_the_same_picture_in_two_classes_is_kept_in_neither():
@@ -74,5 +74,13 @@ def test_the_same_picture_in_two_classes_is_kept_in_neither():
 
 
 def test_noise_in_one_class_contradicts_nothing():
-    items = [kept("cat/a"), kept("dog/a", category="dog", keep=False, why="noise")]
-    assert judged(items, [3, 3]) == items
+    items = [kept("cat/a"), kept("dog/a", 900, category="dog", keep=False, why="noise", reason="empty")]
+    one, noise = judged(items, [3, 2])
+    assert one == items[0]
+    assert (noise.keep, noise.why, noise.other, noise.bits) == (False, "noise", "cat/a", 1)
+    assert noise.reason == "empty; nearly the same as cat/a"
+
+
+def test_noise_that_repeats_noise_names_the_first_of_them():
+    items = [kept(name, keep=False, why="noise") for name in ("b", "a")]
+    assert [item.other for item in judged(items, [3, 3])] == ["a", None]

@@ -1,0 +1,135 @@
+"""The folder of an export: made beside its place, and moved there when it is whole.
+
+A full disk, an error or Ctrl-C leaves nothing, a kill leaves a hidden folder that the next export to the same place
+removes. What was there before stays until then. Only what an export wrote itself is ever replaced: ``export.json``
+lists its files with their sizes and is written last, so that a file that is not listed, or that has another size or a
+later date, is somebody's own. A hard link whose picture was edited at its other name is not: nothing is lost with it.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxloc._files import write_text
+from jaxloc.errors import UsageError
+from jaxloc.report.text import some_of
+from jaxloc.run.writing import locked
+
+MARKER = "export.json"
+"""Tells what a folder was exported from, and which files were written."""
+
+_CURE = "move it away, or choose another folder with --out"
+
+
+def check_replaceable(folder: Path, *, overwrite: bool) -> None:
+    """See that an export may take this place; what a kill had moved away from there is put back first.
+
+    Args:
+        folder: where the export shall be.
+        overwrite: whether an earlier export may be replaced.
+
+    Raises:
+        UsageError: it is a file, or holds what no export wrote or what was changed since.
+    """
+    _restore(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file: choose another folder with --out")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise UsageError(f"{folder}: is not empty: choose another folder with --out, or pass --overwrite")
+    listed = _listed(folder)
+    found = _files(folder)
+    foreign = [name for name in found if name not in listed and name != MARKER]
+    if foreign:
+        raise UsageError(
+            f"{folder}: holds {some_of(foreign)}, which the export did not write and replacing it would delete: move "
+            f"{_them(foreign)} away, or choose another folder with --out"
+        )
+    written = os.stat(folder / MARKER).st_mtime_ns
+    changed = [name for name in found if name != MARKER and _was_changed(folder / name, listed[name], written)]
+    if changed:
+        raise UsageError(
+            f"{folder}: {some_of(changed)} {'was' if len(changed) == 1 else 'were'} changed after the export, and "
+            f"replacing it would lose that: move {_them(changed)} away, or choose another folder with --out"
+        )
+
+
+def _listed(folder: Path) -> dict[str, int]:
+    """The sizes of the files that the export wrote, by their names."""
+    if not (folder / MARKER).is_file():
+        raise UsageError(f"{folder}: holds something else than an export ({MARKER} is not there): {_CURE}")
+    try:
+        return dict(json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder}: its {MARKER} does not list the files that the export wrote: {_CURE}") from error
+
+
+def _files(folder: Path) -> list[str]:
+    """All that lies below a folder and is no folder itself, in order of name."""
+    found: list[str] = []
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        found += [Path(place, name).relative_to(folder).as_posix() for name in (*files, *links)]
+    return sorted(found)
+
+
+def _was_changed(path: Path, size: int, written: int) -> bool:
+    now = os.lstat(path)
+    return (now.st_size != size or now.st_mtime_ns > written) and now.st_nlink == 1
+
+
+def _them(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def write_marker(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write ``export.json``, after all other files: what is said of the export, and the files with their sizes."""
+    files = {name: os.lstat(folder / name).st_size for name in _files(folder)}
+    write_text(folder / MARKER, json.dumps({**about, "files": files}, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``folder``; it takes its place when the block ends well, and vanishes otherwise.
+
+    Raises:
+        UsageError: in the meantime somebody put into ``folder`` what is no export's.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in _beside(folder, "part"):
+        with contextlib.suppress(UsageError), locked(left):  # not if another process is at it
+            shutil.rmtree(left, ignore_errors=True)
+    token = secrets.token_hex(4)
+    staging, before = folder.with_name(f".{folder.name}.{token}.part"), folder.with_name(f".{folder.name}.{token}.old")
+    staging.mkdir()
+    try:
+        with locked(staging):
+            yield staging
+        check_replaceable(folder, overwrite=True)
+        if folder.is_dir():
+            os.rename(folder, before)
+        os.rename(staging, folder)
+        shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        _restore(folder)
+
+
+def _restore(folder: Path) -> None:
+    """Put back what was there, where an export was stopped just before its own folder came to its place."""
+    for before in _beside(folder, "old"):
+        if folder.exists():
+            shutil.rmtree(before, ignore_errors=True)
+        else:
+            os.rename(before, folder)
+
+
+def _beside(folder: Path, suffix: str) -> list[Path]:
+    return sorted(folder.parent.glob(f".{glob.escape(folder.name)}.????????.{suffix}"))
