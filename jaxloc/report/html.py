@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxloc.report import elements, figures
 from jaxloc.report.figures import Figures
-from jaxloc.report.overlays import make_mask_picture
+from jaxloc.report.overlays import PART_COLOURS, make_mask_picture
 from jaxloc.report.records import Finding, Findings
 from jaxloc.report.text import displayable
 
@@ -64,7 +64,7 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
         + elements.toggle("parts", "Parts", key="p", checked=True, kind="of-parts"),
         absent_note=elements.escape(_absent_note(counts)),
         skipped=elements.skipped(findings.skipped, categories, limit=limit, rest=_REST),
-        reading=_reading(findings.method, with_noise, with_heat),
+        reading=_reading(findings.method, with_noise, with_heat, max((len(one.parts) for one in shown), default=0)),
         data=_data(categories, shown),
     )
 
@@ -131,7 +131,7 @@ def _absent_note(counts: Mapping[str, int]) -> str:
     return " ".join(reasons)
 
 
-def _reading(method: str, with_noise: bool, with_heat: bool) -> list[str]:
+def _reading(method: str, with_noise: bool, with_heat: bool, parts: int) -> list[str]:
     scale = _SCORES.get(method)
     items = ["<b>Score</b>, from 0 to 1: how far the object stands out" + (f"; {scale}." if scale else ".")]
     if with_noise:
@@ -144,6 +144,12 @@ def _reading(method: str, with_noise: bool, with_heat: bool) -> list[str]:
             '<b>Heat map</b>: cells above the threshold, <span class="ramp"></span> from weak to strong, scaled to '
             "each picture on its own; the large view also shows cells below it in blue."
         )
+    if parts:
+        colours = (PART_COLOURS[number % len(PART_COLOURS)] for number in range(parts))
+        names = (
+            f'<b style="background:{colour};color:#101418">&nbsp;{n}&nbsp;</b>' for n, colour in enumerate(colours, 1)
+        )
+        items.append(f"<b>Parts</b>: {' '.join(names)}, the same part in every picture of a set.")
     of_all = ", noise scores of all" if with_noise else ""
     items.append(f"<b>Medians</b>: scores of the pictures where the object was found{of_all}.")
     return items

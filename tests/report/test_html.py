@@ -220,3 +220,5 @@ def test_masks_and_parts_are_layers_of_their_own():
     with Image.open(io.BytesIO(base64.b64decode(first["mask"]))) as layer:
         assert (layer.mode, layer.size) == ("RGBA", (192, 144))
     assert not {"mask", "parts"} & second.keys()
+    assert "the same part in every picture of a set" in page.text
+    assert "the same part" not in Page(render_page(ddt())).text
