@@ -209,7 +209,7 @@ table(["class", "pictures", "kept", "precision", "recall"], map(row, classes))
 # What was decided in that folder, by rising noise score: the frame's colour says what the picture really is, the
 # title what the rule made of it, with the score, the share of its cells that are positive. DDT's box is drawn
 # whether a picture is kept or not, for a person may decide otherwise: `review.html`, beside the data set, is a page to
-# do that on, and `jaxloc clean … --decisions decisions.json` applies it.
+# do that on, and `jaxloc clean … --decisions decisions-by-hand.json` applies it.
 
 # %%
 some = sorted(
