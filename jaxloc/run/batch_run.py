@@ -321,6 +321,4 @@ def _how(engine: Localizer, options: Options, number: int) -> dict[str, str]:
         "report limit": str(options.report_limit),
         "overlays": "yes" if options.overlays else "no",
         "masks": "yes" if options.masks else "no",
-        "refined by": options.refine,
-        "box from the mask": "yes" if options.box_from_mask else "no",
     }

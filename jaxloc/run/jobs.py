@@ -171,17 +171,22 @@ def apply(
     unknown = [images.name for images in sets if images.name not in fitted.sets]
     if unknown:
         raise UsageError(f"{model} was not fitted on {', '.join(unknown)}; it knows {known}")
-    kept = min(len(values.eigenvalues) for images in sets for values in fitted.sets[images.name].models.values())
-    if options.parts and kept < options.components:
-        raise UsageError(
-            f"{model}: keeps {kept} components, and {options.parts} parts take {options.components}: fit it again with "
-            f"--parts {options.parts}"
-        )
+    if options.parts:
+        _check_parts(fitted, [images.name for images in sets], str(model), options)
     folder = outputs.prepare(out)
     engine = Localizer(options)
     fitted.check_weights(engine.weights, model)
     with BatchRun(sets, folder, engine, options, depends={"model": _checksum(model)}, overwrite=overwrite) as run:
         return _with_videos(run.apply(fitted.sets), folder, video)
+
+
+def _check_parts(fitted: ModelFile, names: Sequence[str], path: str, options: Options) -> None:
+    kept = min(len(model.eigenvalues) for name in names for model in fitted.sets[name].models.values())
+    if kept < options.components:
+        raise UsageError(
+            f"{path}: keeps {kept} components, and {options.parts} parts take {options.components}: fit it again with "
+            f"--parts {options.parts}"
+        )
 
 
 def _with_videos(findings: Findings, folder: Path, options: VideoOptions | None) -> Findings:
