@@ -1,4 +1,7 @@
-"""Set before jax starts: virtual devices, worker threads enough for host callbacks, and no programs of earlier runs."""
+"""Set before jax starts: virtual devices, worker threads enough for host callbacks, and no programs of earlier runs.
+
+Linear algebra has one thread: on busy cores OpenBLAS's threads wait for one another for seconds.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("NPROC", "32")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -15,6 +19,9 @@ import jax
 import numpy as np
 import pytest
 import skimage.data
+import threadpoolctl
+
+threadpoolctl.threadpool_limits(limits=1, user_api="blas")  # plugins of pytest have loaded NumPy already
 
 
 @pytest.fixture(scope="session")

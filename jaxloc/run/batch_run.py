@@ -13,6 +13,7 @@ from jaxloc.errors import UsageError
 from jaxloc.report import parquet
 from jaxloc.report.records import Findings
 from jaxloc.run import hosts, model_file, outputs, parts
+from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.fit import MINIMUM_SET, Fitter
@@ -74,6 +75,7 @@ class BatchRun:
                 stack.enter_context(locked(self._folder))
             stack.enter_context(disk_errors(self._folder))
             stack.enter_context(memory_errors())
+            stack.enter_context(one_blas_thread())
             self._open()
             self._cache = stack.enter_context(FeatureCache(self._folder, self._options.feature_cache))
             self._held = stack.pop_all()

@@ -18,6 +18,7 @@ from jaxloc.components import Backend
 from jaxloc.errors import UsageError
 from jaxloc.mixture import GaussianMixture, fit_gaussian_mixture
 from jaxloc.models import FeatureMap
+from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.retrieval import checksums
 from jaxloc.run.retrieval.describing import object_masks
 from jaxloc.run.retrieval.descriptors import Codebooks, Needs
@@ -130,9 +131,9 @@ class CodebookFitter:
         if self._regions is None:
             raise UsageError("no readable picture to fit the whitening of regions on")
         try:
-            found = whitening.fit(
-                whitening.spectrum(self._regions, centred=True), dimension=self._options.region_whiten
-            )
+            with one_blas_thread():
+                spectrum = whitening.spectrum(self._regions, centred=True)
+                found = jax.block_until_ready(whitening.fit(spectrum, dimension=self._options.region_whiten))
         except ValueError as error:
             raise UsageError(f"whitening of R-MAC's regions: {error}") from error
         return found.mean, found.projection.T

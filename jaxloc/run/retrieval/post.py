@@ -12,6 +12,7 @@ import safetensors
 from jaxloc import moments, whitening
 from jaxloc._files import write_safetensors
 from jaxloc.errors import UsageError
+from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.retrieval import checksums
 from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.run.retrieval.pictures import check_labels
@@ -42,22 +43,27 @@ def fit(spec: WhitenSpec, chunks: Chunks, labels: np.ndarray | None = None) -> W
     if not number:
         raise UsageError(f"no vector to fit {spec} on: in no picture of the gallery was anything selected")
     try:
-        if spec.kind == "supervised":
-            return _fit_supervised(spec, chunks, labels)
-        centred = spec.kind == "pca"
-        if number < dimension:
-            samples = np.concatenate([chunk[(chunk != 0).any(1)] for chunk in chunks()])
-            spectrum = jax.jit(whitening.spectrum_of_samples, static_argnames="centred")(samples, centred=centred)
-        else:
-            total = moments.empty(dimension)
-            for chunk in chunks():
-                total = _add(total, chunk, (chunk != 0).any(1))
-            spectrum = jax.jit(whitening.spectrum, static_argnames="centred")(total, centred=centred)
-        return whitening.fit(spectrum, dimension=spec.dimension, power=spec.power)
+        with one_blas_thread():
+            return jax.block_until_ready(_fit(spec, chunks, labels, few=number < dimension, dimension=dimension))
     except ValueError as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{spec}: {error}") from error
+
+
+def _fit(spec: WhitenSpec, chunks: Chunks, labels: np.ndarray | None, *, few: bool, dimension: int) -> Whitening:
+    if spec.kind == "supervised":
+        return _fit_supervised(spec, chunks, labels)
+    centred = spec.kind == "pca"
+    if few:
+        samples = np.concatenate([chunk[(chunk != 0).any(1)] for chunk in chunks()])
+        spectrum = jax.jit(whitening.spectrum_of_samples, static_argnames="centred")(samples, centred=centred)
+    else:
+        total = moments.empty(dimension)
+        for chunk in chunks():
+            total = _add(total, chunk, (chunk != 0).any(1))
+        spectrum = jax.jit(whitening.spectrum, static_argnames="centred")(total, centred=centred)
+    return whitening.fit(spectrum, dimension=spec.dimension, power=spec.power)
 
 
 @jax.jit

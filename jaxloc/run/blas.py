@@ -1,0 +1,14 @@
+"""One thread for the linear algebra library that eigendecompositions on the CPU call.
+
+OpenBLAS's threads wait for one another by spinning. Where other work holds the cores, the decomposition of a
+512 × 512 matrix takes seconds instead of 20 ms; on an idle machine a second thread gains nothing at that size. One
+thread also makes the last bits of a fit the same on machines of different numbers of cores.
+"""
+
+import scipy.linalg  # noqa: F401  # loads the library that jaxlib calls, so that it can be limited
+from threadpoolctl import threadpool_limits
+
+
+def one_blas_thread() -> threadpool_limits:
+    """A context in which BLAS and LAPACK use one thread; wait within it for what was computed."""
+    return threadpool_limits(limits=1, user_api="blas")
