@@ -104,7 +104,7 @@ def read(place: str, start: int | None = None, stop: int | None = None) -> bytes
     """
     if is_remote(place):
         system, path = find(place)
-        return system.cat_file(path, start, stop)
+        return system.cat_file(path, start=start, end=stop)  # by name: s3fs has another order
     with open(place, "rb") as file:
         file.seek(start or 0)
         return file.read(-1 if stop is None else stop - (start or 0))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 import safetensors
 
@@ -186,7 +187,7 @@ def _describe_shard(
     for batch in stream.batches("describing", only=chosen):
         real = batch.indices >= 0
         maps, mirrored = engine.both_features(batch)
-        result = engine.describe(maps, mirrored, batch.original_sizes, direct, codebooks)
+        result = jax.device_get(engine.describe(maps, mirrored, batch.original_sizes, direct, codebooks))
         numbers.append(batch.indices[real])
         for name in direct:
             found[name].append(result.vectors[name][real])

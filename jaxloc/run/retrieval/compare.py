@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jaxloc.data import Batch
@@ -184,7 +185,7 @@ def _describe(pictures: list[Labelled], describer: Describer, options: Describin
     with tempfile.TemporaryDirectory() as folder, FeatureCache(folder, options.feature_cache) as cache:
         for batch in stream.batches("describing"):
             maps, mirrored = describer.both_features(batch)
-            result = describer.describe(maps, mirrored, batch.original_sizes, direct)
+            result = jax.device_get(describer.describe(maps, mirrored, batch.original_sizes, direct))
             for name in direct:
                 keep(name, batch.indices, result.vectors[name])
             for name in names:
@@ -201,7 +202,7 @@ def _describe(pictures: list[Labelled], describer: Describer, options: Describin
             except UsageError as error:
                 reasons, needs = dict.fromkeys(needs, str(error)), {}
             for indices, original_sizes, maps in feature_batches(stream, describer, "encoding", cache) if needs else ():
-                result = describer.describe(maps, None, original_sizes, list(needs), codebooks)
+                result = jax.device_get(describer.describe(maps, None, original_sizes, list(needs), codebooks))
                 for name in needs:
                     keep(name, indices, result.vectors[name])
     vectors = {name: np.stack([some[number] for number in sorted(some)]) for name, some in found.items() if some}

@@ -23,7 +23,7 @@ _SIDE = 224
 
 
 class Described(NamedTuple):
-    """A batch's vectors and objects, on the host.
+    """A batch's vectors and objects, on the devices until ``jax.device_get`` fetches them.
 
     Attributes:
         vectors: float32 ``[n, d]`` by descriptor.
@@ -33,11 +33,11 @@ class Described(NamedTuple):
         sizes: int32 ``[n, 2]``, valid rows and columns of the masks.
     """
 
-    vectors: dict[str, np.ndarray]
-    boxes: np.ndarray
-    found: np.ndarray
-    masks: np.ndarray
-    sizes: np.ndarray
+    vectors: dict[str, Any]
+    boxes: Any
+    found: Any
+    masks: Any
+    sizes: Any
 
 
 class Describer(Engine):
@@ -88,9 +88,7 @@ class Describer(Engine):
         )
         mirrored = mirrored if any(KINDS[name].flip for name in names) else None
         return Described(
-            *jax.device_get(
-                step(maps, mirrored, self.put(original_sizes), codebooks or Codebooks(), jnp.float32(options.weight))
-            )
+            *step(maps, mirrored, self.put(original_sizes), codebooks or Codebooks(), jnp.float32(options.weight))
         )
 
     def describe_one_kind(self, batch: Batch, name: str, codebooks: Codebooks) -> Described:
@@ -98,7 +96,7 @@ class Describer(Engine):
         maps, mirrored = self.both_features(batch)
         if not KINDS[name].top:
             return self.describe(maps, mirrored, batch.original_sizes, [name], codebooks)
-        described = self.describe(maps, None, batch.original_sizes, [])
+        described = jax.device_get(self.describe(maps, None, batch.original_sizes, []))
         boxes = described.boxes if name == "fc8_box" else np.full_like(described.boxes, np.nan)
         return described._replace(vectors={name: self.classify(batch, boxes)})
 

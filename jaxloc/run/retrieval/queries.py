@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from jaxloc.errors import UsageError
@@ -79,7 +80,7 @@ def describe_queries(
     vectors: dict[int, np.ndarray] = {}
     asked: dict[int, Asked] = {}
     for batch in stream.batches("describing"):
-        described = describer.describe_one_kind(batch, name, codebooks)
+        described = jax.device_get(describer.describe_one_kind(batch, name, codebooks))
         for place, number in enumerate(batch.indices.tolist()):
             if number < 0:
                 continue

@@ -6,13 +6,16 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 
 from jaxloc._files import write_text
-from jaxloc.data import Buckets, Record
+from jaxloc.data import Batch, Buckets, Record
 from jaxloc.data.ahead import read_ahead
 from jaxloc.run import hosts
+from jaxloc.run.passes import in_flight
 from jaxloc.run.plan import buckets_from_json, buckets_to_json, plan_buckets
 from jaxloc.run.progress import Progress, progress
 from jaxloc.run.retrieval.describing import Describer
@@ -128,11 +131,18 @@ def _describe(
 ) -> tuple[np.ndarray, list[Row]]:
     found: dict[int, tuple[np.ndarray, bool, np.ndarray]] = {}
     name = options.descriptor
-    for batch in stream.batches("indexing", only=numbers, bar=shown):
-        result = describer.describe_one_kind(batch, name, codebooks)
-        for position, number in enumerate(batch.indices.tolist()):
+
+    def launch(batch: Batch) -> tuple[Any, ...]:
+        described = describer.describe_one_kind(batch, name, codebooks)
+        result = described.vectors[name], described.found, described.boxes
+        shown.busy.sent(result)
+        return batch.indices, result
+
+    for indices, result in in_flight(stream.batches("indexing", only=numbers, bar=shown), launch):
+        vectors, flags, boxes = jax.device_get(result)
+        for position, number in enumerate(indices.tolist()):
             if number >= 0:
-                found[number] = result.vectors[name][position], bool(result.found[position]), result.boxes[position]
+                found[number] = vectors[position], bool(flags[position]), boxes[position]
     paths = [pending[number].source.path for number in sorted(found)]
     made = read_ahead(_checksum, paths, workers=os.cpu_count() or 1, ahead=64)
     checksums = dict(zip(sorted(found), made, strict=True))
