@@ -59,7 +59,7 @@ class Engine:
     """Weights on the devices and the network's step.
 
     Attributes:
-        weights: the network's.
+        weights: the network's, without the arrays.
         params: the network's parameters as its step takes them, on every device.
         layers: the layers whose features are extracted, deepest first.
         dimensions: of each layer's descriptors.
@@ -75,7 +75,7 @@ class Engine:
     """
 
     def __init__(self, options: Reading, weights: Weights, layers: Sequence[str]) -> None:
-        self.weights = weights
+        self.weights = weights._replace(params={})
         self.layers = check_layers(weights.network.architecture, layers)
         self.dimensions = tuple(map(dimension, self.layers))
         self.mesh = local_mesh(options.devices)
