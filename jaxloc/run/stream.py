@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
 from tqdm import tqdm
 
 from jaxloc import _interrupts
@@ -59,6 +60,9 @@ class Stream:
     sizes: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     thumbnails: dict[int, bytes] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._seen = np.zeros((len(self.sources), 2), np.int32)  # untouched pages of it take no memory
+
     def batches(
         self,
         purpose: str,
@@ -80,8 +84,7 @@ class Stream:
         """
         wanted = range(len(self.sources)) if only is None else only
         numbers = [number for number in wanted if number not in leave_out and number not in self.skipped]
-        sizes = look_at_sizes([self.sources[number] for number in numbers], self.engine, self.options)
-        ahead = [self.buckets((int(rows), int(columns))) for rows, columns in sizes]
+        ahead = [self.buckets((rows, columns)) for rows, columns in self._look(numbers).tolist()]
         order = sorted(range(len(numbers)), key=lambda position: (ahead[position], numbers[position]))
         batches = make_batches(
             self._items([numbers[position] for position in order], purpose, bar),
@@ -96,6 +99,13 @@ class Stream:
         for number in numbers:
             for known in (self.skipped, self.sizes, self.thumbnails):
                 known.pop(number, None)
+
+    def _look(self, numbers: list[int]) -> np.ndarray:
+        """Rows and columns of pictures, int32 ``[n, 2]``; a header is read in the first pass only."""
+        unknown = [number for number in numbers if not self._seen[number].any()]
+        if unknown:
+            self._seen[unknown] = look_at_sizes([self.sources[number] for number in unknown], self.engine, self.options)
+        return self._seen[numbers]
 
     def _items(self, numbers: list[int], purpose: str, bar: Bar | None) -> Iterator[Item]:
         workers = workers_of(self.options)

@@ -1,0 +1,30 @@
+"""Pictures read as batches, pass after pass."""
+
+from types import SimpleNamespace
+
+from jaxloc.data import Buckets, find_sets
+from jaxloc.run import Options, stream
+
+
+def test_a_later_pass_gives_the_same_batches_and_reads_no_header_again(photos, monkeypatch):
+    engine = SimpleNamespace(
+        layers=("relu5_3",), minimum_side=16, devices=1, batch=2, singles=0, capacity=lambda buckets, shape: 2
+    )
+    buckets = Buckets({(128, 128): 3, (96, 128): 3}, step=32, padding=0.0)
+    (pictures,) = find_sets([photos])
+    opened = stream.Stream(pictures.sources, Options(), engine, buckets)
+    looked = []
+    look_at_sizes = stream.look_at_sizes
+
+    def look(sources, *arguments):
+        looked.extend(source.name for source in sources)
+        return look_at_sizes(sources, *arguments)
+
+    monkeypatch.setattr(stream, "look_at_sizes", look)
+    batches = [opened.batches("looking", only=some) for some in ([1, 3], None, None)]
+    passes = [[batch.indices.tolist() for batch in some] for some in batches]
+    names = [source.name for source in pictures.sources]
+    assert sorted(looked) == names, "each header once"
+    assert passes[0] == [[1, 3]]
+    assert passes[1] == passes[2]
+    assert sorted(index for batch in passes[1] for index in batch if index >= 0) == list(range(len(names)))
