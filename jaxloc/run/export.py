@@ -22,7 +22,7 @@ from jaxloc.report.exports.pictures import Pictures, unreadable, with_right_suff
 from jaxloc.report.exports.work import Work, each
 from jaxloc.run.export_folder import check_replaceable, replacing, write_marker
 from jaxloc.run.threaded import threaded
-from jaxloc.run.writing import disk_errors
+from jaxloc.run.writing import disk_errors, result_folder
 
 Format = Literal["coco", "voc", "yolo", "tfds", "parquet", "masks", "crops"]
 """The layouts that there are."""
@@ -114,7 +114,7 @@ def export(
     """
     options = options or ExportOptions()
     _check(format, options)
-    folder = Path(os.path.abspath(out))
+    folder = Path(os.path.abspath(result_folder(out)))
     check_replaceable(folder, overwrite=options.overwrite)
     found = source if isinstance(source, Annotations) else read(source, images=options.images)
     told = list(found.problems)

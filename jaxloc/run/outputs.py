@@ -15,7 +15,7 @@ from jaxloc.report.overlays import draw_overlay
 from jaxloc.report.records import Finding, Findings
 from jaxloc.run import model_file
 from jaxloc.run.model_file import ModelFile
-from jaxloc.run.writing import disk_errors
+from jaxloc.run.writing import disk_errors, result_folder
 
 _OVERLAYS = "overlays"
 VIDEOS = "video"
@@ -33,9 +33,9 @@ def prepare(out: str | os.PathLike[str]) -> Path:
     """Make the output folder and see that it can be written, before hours of work.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it cannot, or it is a remote address.
     """
-    folder = Path(out)
+    folder = result_folder(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".jaxloc-probe-{secrets.token_hex(4)}"

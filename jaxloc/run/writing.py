@@ -6,7 +6,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxloc.data import remote
 from jaxloc.errors import UsageError
+
+
+def result_folder(out: str | os.PathLike[str]) -> Path:
+    """Where results go, as a path.
+
+    Raises:
+        UsageError: it is the address of a remote place.
+    """
+    if remote.is_remote(os.fspath(out)):
+        raise UsageError(
+            f"{out}: results are written to a folder, not to an address: name one with --out (several hosts need one "
+            "that all see, such as NFS or a mounted bucket), and copy it afterwards"
+        )
+    return Path(out)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from jaxloc.data import Source
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Findings, Skipped
 from jaxloc.run import outputs
+from jaxloc.run.export import export
 from jaxloc.run.model_file import FittedSet, ModelFile
 from tests.run import helpers
 
@@ -55,6 +57,15 @@ def test_prepare_names_what_stands_in_the_way(tmp_path):
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UsageError, match=rf"{out}: cannot be written \(.+\): choose another folder with --out"):
             outputs.prepare(out)
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/run", Path("s3://bucket/run")])
+def test_an_address_is_no_folder_of_results(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for write in (outputs.prepare, lambda out: export([], out, "coco")):
+        with pytest.raises(UsageError, match=r"bucket/run: results are written to a folder, not to an address: .*NFS"):
+            write(address)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
