@@ -1,13 +1,15 @@
 """Files at remote places (``gs://``, ``s3://``, ``https://``, …), through fsspec."""
 
+import contextlib
 import dataclasses
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxloc._interrupts import attended
 from jaxloc.data.sources import Labels, Part, Record, Texts
 from jaxloc.errors import UsageError
 
@@ -16,6 +18,16 @@ if TYPE_CHECKING:
 
 _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "abfs": "adlfs", "az": "adlfs"}
 _PACKAGES |= {"http": "aiohttp", "https": "aiohttp", "hf": "huggingface_hub", "sftp": "paramiko", "smb": "smbprotocol"}
+_OPTIONS = {protocol: {"max_concurrency": 1} for protocol in ("s3", "s3a")}
+"""One request for a picture: to read a file in several parts at once, s3fs would first ask how large it is."""
+_AHEAD = 8 << 20
+"""Bytes fetched beyond those asked for; s3fs's own 50 MiB, of several archives at once, take a gigabyte of memory."""
+
+_WEB = ("http://", "https://")
+_GONE = (404, 410)
+_PAGE = "text/html"
+"""What a web server shows of a folder."""
+
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])")
 
 
@@ -36,7 +48,7 @@ def find(address: str) -> tuple["fsspec.AbstractFileSystem", str]:
     except ImportError as error:
         raise UsageError(f"{address}: reading remote files needs fsspec: pip install 'jaxloc[remote]'") from error
     try:
-        return fsspec.core.url_to_fs(_REMOTE.sub(r"\1://", address, count=1))
+        return fsspec.core.url_to_fs(_REMOTE.sub(r"\1://", address, count=1), **_OPTIONS.get(protocol, {}))
     except ImportError as error:
         package = _PACKAGES.get(protocol)
         cure = f"pip install {package}" if package else " ".join(str(error).split())
@@ -60,7 +72,7 @@ def stat(address: str) -> Entry:
         UsageError: there is nothing, or it cannot be reached.
     """
     system, path = find(address)
-    with _Reaching(address):
+    with reaching(address):
         return _entry(system, path, system.info(path))
 
 
@@ -71,8 +83,8 @@ def walk(address: str) -> dict[str, int | None]:
         UsageError: it cannot be listed.
     """
     system, path = find(address)
-    with _Reaching(address):
-        found = {_address(system, place): entry.get("size") for place, entry in system.find(path, detail=True).items()}
+    listed = _listed(system, system.find, address, path)
+    found = {_address(system, place): about.get("size") for place, about in listed}
     root = _address(system, path)
     return {place: size for place, size in found.items() if "/." not in place[len(root) :]}
 
@@ -84,8 +96,7 @@ def match(pattern: str) -> list[Entry]:
         UsageError: the place cannot be listed.
     """
     system, path = find(pattern)
-    with _Reaching(pattern):
-        return sorted(_entry(system, place, about) for place, about in system.glob(path, detail=True).items())
+    return sorted(_entry(system, place, about) for place, about in _listed(system, system.glob, pattern, path))
 
 
 def join(folder: str, entry: str) -> str:
@@ -104,41 +115,67 @@ def read(place: str, start: int | None = None, stop: int | None = None) -> bytes
     """
     if is_remote(place):
         system, path = find(place)
-        return system.cat_file(path, start=start, end=stop)  # by name: s3fs has another order
+        try:
+            data = system.cat_file(path, start=start, end=stop)  # by name: file systems differ in their order
+        except OSError:
+            raise
+        except Exception as error:  # each kind of remote place has errors of its own
+            raise OSError(" ".join(f"{type(error).__name__}: {error}".split())) from error
+        first = start or 0
+        is_whole = stop is not None and len(data) > stop - first  # from a web server that knows no ranges
+        return data[first:stop] if is_whole else data
     with open(place, "rb") as file:
         file.seek(start or 0)
         return file.read(-1 if stop is None else stop - (start or 0))
 
 
-def open_file(place: str) -> IO[bytes]:
+def open_file(place: str, *, ahead: bool = True) -> IO[bytes]:
     """A local or remote file, open to be read at any position.
+
+    Args:
+        place: the file.
+        ahead: of a remote file, fetch more than is asked for, as suits small reads one after another; else each read
+            fetches its own bytes alone.
 
     Raises:
         UsageError: there is none, or it cannot be reached.
     """
-    with _Reaching(place):
+    with reaching(place):
         if is_remote(place):
             system, path = find(place)
-            return system.open(path, "rb")
+            return system.open(path, "rb", block_size=_AHEAD, cache_type="readahead" if ahead else "none")
         return open(place, "rb")
 
 
-class _Reaching:
-    """Turns whatever a file system raises into one line."""
+@contextlib.contextmanager
+def reaching(place: str) -> Iterator[None]:
+    """Turn whatever a file system raises in this block into one line.
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    Raises:
+        UsageError: naming the local or remote file, and what to check.
+    """
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:  # each kind of remote place has errors of its own
+        reason = error.__cause__ or error if place.startswith(_WEB) else error  # there all failures are missing files
+        if isinstance(reason, FileNotFoundError) or getattr(reason, "status", None) in _GONE:
+            raise UsageError(f"{place}: no such file or folder") from error
+        said = " ".join(f"{type(reason).__name__}: {reason}".split())
+        cure = "check the address, the network and your credentials" if is_remote(place) else "check the file"
+        raise UsageError(f"{place}: cannot be read ({said}): {cure}") from error
 
-    def __enter__(self) -> None:
-        pass
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, FileNotFoundError):
-            raise UsageError(f"{self._place}: no such file or folder") from error
-        if isinstance(error, Exception) and not isinstance(error, UsageError):
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            cure = "check the address, the network and your credentials" if is_remote(self._place) else "check the file"
-            raise UsageError(f"{self._place}: cannot be read ({reason}): {cure}") from error
+def _listed(
+    system: "fsspec.AbstractFileSystem", listing: Callable[..., Any], address: str, path: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is there now, without the empty objects that stores keep in place of folders."""
+    with reaching(address):
+        system.invalidate_cache()  # what an earlier listing found may be gone
+        found = attended(lambda: listing(path, detail=True))
+        system.invalidate_cache()  # else it stays in memory
+    return ((place, about) for place, about in found.items() if not place.endswith("/"))
 
 
 def _address(system: "fsspec.AbstractFileSystem", path: str) -> str:
@@ -146,7 +183,8 @@ def _address(system: "fsspec.AbstractFileSystem", path: str) -> str:
 
 
 def _entry(system: "fsspec.AbstractFileSystem", path: str, about: dict[str, Any]) -> Entry:
-    return Entry(_address(system, path), about["type"] == "directory", about.get("size"))
+    is_folder = about["type"] == "directory" or about.get("mimetype") == _PAGE
+    return Entry(_address(system, path), is_folder, about.get("size"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,13 +224,16 @@ class RemoteFiles(Part):
         names: of the files.
         sizes: of the files, in bytes, where they are known.
         labels: of the files.
+
+    Raises:
+        UsageError: a name would lie outside a folder of results.
     """
 
     def __init__(
         self, folder: str, names: Iterable[str], sizes: Iterator[int | None], labels: Labels | None = None
     ) -> None:
         self.place, self.labels = folder, labels
-        self._names = Texts(names)
+        self._names = Texts(_checked(folder, name) for name in names)
         self._sizes = np.array([-1 if size is None else size for size in sizes], np.int64)
 
     def __len__(self) -> int:
@@ -206,3 +247,12 @@ class RemoteFiles(Part):
         """The file's address."""
         size = int(self._sizes[number])
         return RemoteFile(f"{self.place}/{self._names[number]}", None if size < 0 else size)
+
+
+def _checked(folder: str, name: str) -> str:
+    if name.startswith("/") or ".." in name.split("/"):
+        raise UsageError(
+            f"{folder}/{name}: results cannot be named after it (// or .. in its name): rename it, or name the folders "
+            "or pictures to use"
+        )
+    return name

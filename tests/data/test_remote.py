@@ -1,5 +1,7 @@
 """Remote places through fsspec: every kind of source there, what is read of them, and what may be missing."""
 
+import functools
+import http.server
 import io
 import json
 import pickle
@@ -11,6 +13,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.registry import _registry
 
 from jaxloc.data import ImageSet, find_sets, read_picture, read_size
 from jaxloc.errors import ImageError, UsageError
@@ -229,10 +232,60 @@ def test_array_records_have_to_be_local(bucket):
         find_sets(["memory://s"])
 
 
+@pytest.fixture
+def web(tmp_path):
+    """A web server of a folder, which knows no ranges: the folder and its address."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed: pip install aiohttp")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    folder = tmp_path / "web"
+    folder.mkdir()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_folders_of_a_web_server_are_searched(web):
+    folder, address = web
+    (folder / "pets" / "cats").mkdir(parents=True)
+    (folder / "pets" / "b.png").write_bytes(picture(2))
+    (folder / "pets" / "cats" / "a c.png").write_bytes(picture(1))
+    for given in ("pets", "pets/", "pets/**/*.png"):
+        [images] = find_sets([f"{address}/{given}"])
+        assert names_of([images]) == {"pets": ["b.png", "cats/a%20c.png"]}
+        assert shades_of(images) == [2, 1]
+        assert read_size(images.sources[0].path) == (6, 9)
+
+
+def test_a_web_server_without_ranges_gives_small_archives_only(web):
+    folder, address = web
+    write_tar(folder / "small.tar", {"a.png": picture(1), "b.png": picture(2)})
+    write_tar(folder / "large.tar", {"a.bin": bytes(12 << 20), "b.png": picture(2), "c.bin": bytes(12 << 20)})
+    assert shades_of(find_sets([f"{address}/small.tar"])[0]) == [1, 2]
+    with pytest.raises(UsageError, match=rf"^{address}/large.tar: cannot be read \(ValueError: .* range requests"):
+        find_sets([f"{address}/large.tar"])
+
+
+def test_a_web_server_that_does_not_answer_is_not_a_missing_file(web):
+    _, address = web
+    with pytest.raises(UsageError, match=f"^{address}/pets: no such file or folder$"):
+        find_sets([f"{address}/pets"])
+    with pytest.raises(
+        UsageError, match=r"^http://127.0.0.1:1/pets: cannot be read \(Client.*: check the address, the ne"
+    ):
+        find_sets(["http://127.0.0.1:1/pets"])
+
+
 @pytest.mark.parametrize(("protocol", "package"), [("gs", "gcsfs"), ("s3", "s3fs"), ("abfs", "adlfs")])
 def test_a_missing_package_is_named_with_the_cure(monkeypatch, protocol, package):
     monkeypatch.setitem(sys.modules, package, None)
-
+    monkeypatch.delitem(_registry, protocol, raising=False)  # where an earlier test used it
     message = rf"^{protocol}://bucket/photos: reading {protocol}:// needs another package: pip install {package}$"
     with pytest.raises(UsageError, match=message):
         find_sets([f"{protocol}://bucket/photos"])

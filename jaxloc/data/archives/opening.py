@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from jaxloc._interrupts import checked
 from jaxloc.data.archives.array_records import ArrayRecords
 from jaxloc.data.archives.parquet import Parquet
 from jaxloc.data.archives.tar import Tar
@@ -37,4 +38,4 @@ def open_archive(place: str, *, every: int = 1) -> Part:
 def open_archives(places: Sequence[str], *, every: int = 1) -> list[Part]:
     """Index several archives, a few at once, for remote ones answer slowly; ``every`` as for ``open_archive``."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="jaxloc-index") as pool:
-        return list(pool.map(lambda place: open_archive(place, every=every), places))
+        return list(checked(pool.map(lambda place: open_archive(place, every=every), places)))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxloc._interrupts import checked
 from jaxloc.data import remote
 from jaxloc.data.sources import Labels, Part, Record, Texts
 from jaxloc.errors import ImageError, UsageError
@@ -71,7 +72,7 @@ class Parquet(Part):
 
         self.place = place
         _row_groups.forget(place)
-        with remote.open_file(place) as handle:
+        with remote.reaching(place), remote.open_file(place, ahead=False) as handle:
             try:
                 with pq.ParquetFile(handle) as file:
                     schema = file.schema_arrow
@@ -135,7 +136,7 @@ def _find_names(file: Any) -> Texts | None:
     if column is None:
         return None
     names: dict[str, None] = {}
-    for value in _values(file, column):
+    for value in checked(_values(file, column)):
         relative = "/".join(part for part in (value or "").split("/") if part not in ("", ".", ".."))
         if not relative or relative in names:
             return None
@@ -187,7 +188,7 @@ class _RowGroups:
         key = (place, group, column)
         with self._lock:
             if key not in self._known:
-                with remote.open_file(place) as handle, pq.ParquetFile(handle) as file:
+                with remote.open_file(place, ahead=False) as handle, pq.ParquetFile(handle) as file:
                     self._known[key] = _flat(file.read_row_group(group, columns=[column]), column)
                 while len(self._known) > 1 and sum(values.nbytes for values in self._known.values()) > _MEMORY:
                     self._known.popitem(last=False)

@@ -9,6 +9,7 @@ from typing import IO
 
 import numpy as np
 
+from jaxloc._interrupts import checked
 from jaxloc.data import remote
 from jaxloc.data.kinds import is_picture, suffix
 from jaxloc.data.sources import Labels, Part, Record, Texts
@@ -72,8 +73,8 @@ class Tar(Part):
         self.place = place
         found: dict[str, tuple[int, int]] = {}
         said: dict[tuple[str, str], str | None] = {}
-        with remote.open_file(place) as file:
-            for member in _members(place, file):
+        with remote.reaching(place), remote.open_file(place) as file:
+            for member in checked(_members(place, file)):
                 name = _as_relative(member.name)
                 key, extension = _split(name)
                 if "/." in f"/{name}":

@@ -5,6 +5,7 @@ import functools
 import re
 from typing import Any
 
+from jaxloc._interrupts import checked
 from jaxloc.data.archives.array_records import count_records
 from jaxloc.data.sources import Labels, Part, Record
 from jaxloc.errors import UsageError
@@ -72,7 +73,7 @@ class TfdsSplit(Part):
         except (KeyError, ValueError) as error:
             known = ", ".join(builder.info.splits)
             raise UsageError(f"tfds:{data_set}:{split}: no such split; there are {known}") from error
-        for file in files:
+        for file in checked(files):
             if (
                 builder.info.file_format.value == "array_record"
                 and count_records(file.filename) != file.examples_in_shard

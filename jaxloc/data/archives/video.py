@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from jaxloc._interrupts import checked
 from jaxloc.data import remote
 from jaxloc.data.sources import Part, Record
 from jaxloc.errors import ImageError, UsageError
@@ -249,10 +250,10 @@ def _matroska_number(file: IO[bytes]) -> int | None:
 def _index(container: Any, stream: Any) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
     """Stamps of the frames in the order they are shown, of their keys, and whether the file holds them whole."""
     if container.format.name == "avi" or stream.codec_context.name == "vp8":
-        return None, None, np.ones(sum(1 for _ in _frames(container, stream)), bool)
+        return None, None, np.ones(sum(1 for _ in checked(_frames(container, stream))), bool)
     packets, seen = [], 0
     with contextlib.suppress(_errors()):  # a file cut short
-        for packet in container.demux(stream):
+        for packet in checked(container.demux(stream)):
             if packet.size:
                 seen += 1
                 if not packet.is_discard:
@@ -260,7 +261,7 @@ def _index(container: Any, stream: Any) -> tuple[np.ndarray | None, np.ndarray |
     stamps = [stamp for stamp, _, _ in packets]
     if None in stamps or len(set(stamps)) < len(stamps):
         container.seek(0)
-        return None, None, np.ones(sum(1 for _ in _frames(container, stream)), bool)
+        return None, None, np.ones(sum(1 for _ in checked(_frames(container, stream))), bool)
     packets.sort()
     known = np.array([stamp for stamp, _, _ in packets], np.int64)
     begins = np.array([is_key for _, is_key, _ in packets], bool)
