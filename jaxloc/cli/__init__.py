@@ -1,5 +1,7 @@
 """The ``jaxloc`` command: parse, call ``jaxloc.run``, print."""
 
+import os
+import sys
 import warnings
 from typing import Annotated
 
@@ -66,4 +68,11 @@ def root(
 def main() -> None:
     """Entry point of the ``jaxloc`` script."""
     warnings.filterwarnings("ignore", module="PIL")
-    app()
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code in (130, 143):  # asked to end: all is written, and compilations or reads under way would hold it
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(ended.code)
+        raise

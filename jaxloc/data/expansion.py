@@ -8,6 +8,7 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from jaxloc._interrupts import check, checked
 from jaxloc.data import remote
 from jaxloc.data.annotations import read_coco
 from jaxloc.data.archives import is_tfds, open_tfds
@@ -57,7 +58,7 @@ def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Gi
         part = open_dataset(path).part()
         return [Given(part.place, parts=[part], spec=path)]
     left_out = {os.path.abspath(folder) for folder in exclude}
-    return [_expand_entry(entry, left_out) for entry in _find(path, left_out)]
+    return [_expand_entry(entry, left_out) for entry in checked(_find(path, left_out))]
 
 
 def _find(path: str, left_out: set[str]) -> list[Entry]:
@@ -71,8 +72,8 @@ def _find(path: str, left_out: set[str]) -> list[Entry]:
     plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
     start = Path(os.path.abspath(os.path.join("", *plain)))
     below = [folder for folder in map(Path, left_out) if start in folder.parents]
-    found = sorted(map(_entry, glob.glob(path, recursive=True)))
-    return _pictures_of(path, [entry for entry in found if not _is_below(entry.place, below)])
+    found = sorted(map(_entry, checked(glob.iglob(path, recursive=True))))
+    return _pictures_of(path, (entry for entry in checked(found) if not _is_below(entry.place, below)))
 
 
 def _is_below(place: str, folders: Iterable[Path]) -> bool:
@@ -105,8 +106,8 @@ def _expand_entry(entry: Entry, left_out: set[str]) -> Given:
 
 def _expand_folder(root: str, files: dict[str, int | None]) -> Given:
     """Its pictures; or if no file has the extension of one, its archives; or else the files without extension."""
-    pictures = {place: size for place, size in files.items() if is_picture(place)}
-    archives = sorted(place for place in files if archive_kind(place))
+    pictures = {place: size for place, size in checked(files.items()) if is_picture(place)}
+    archives = sorted(place for place in checked(files) if archive_kind(place))
     if archives and not any(suffix(place) for place in pictures):
         missing = missing_shard(archives)
         if missing:
@@ -132,7 +133,7 @@ def _expand_file(place: str, size: int | None) -> Given:
 
 def _listed(folder: str, places: Iterable[str], labels: dict[str, str]) -> Given:
     """Pictures named in a file; names are relative to its folder, unless some of them lie elsewhere."""
-    files: dict[str, int | None] = dict.fromkeys(places)
+    files: dict[str, int | None] = dict.fromkeys(checked(places))
     if all(place.startswith(f"{folder}/") for place in files):
         return Given(folder, files, labels=labels)
     return Given(common_folder(posixpath.dirname(place) for place in files), files, labels=labels)
@@ -162,12 +163,13 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
         seen.add(real)
         return True
 
-    for here, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+    for here, folders, files in checked(os.walk(folder, onerror=unreadable, followlinks=True)):
         if here != folder and os.path.exists(os.path.join(here, "parts", "_run.json")):
             folders.clear()  # the results of an earlier job, with overlays of its pictures
             continue
         folders[:] = [name for name in sorted(folders) if enter(os.path.join(here, name))]
         for name in sorted(files):
+            check()
             if name[0] != "." and (is_picture(name) or archive_kind(name)):
                 yield Path(here, name).as_posix()
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from jaxloc._interrupts import checked
 from jaxloc.data.archives import open_archives
 from jaxloc.data.datasets import DatasetPart
 from jaxloc.data.expansion import Given, expand
@@ -79,14 +80,14 @@ def _files(given: Iterable[Given]) -> list[Part]:
     found: dict[str, int | None] = {}
     labels: dict[str, str] = {}
     roots: dict[str, list[str]] = {}
-    for some in given:
+    for some in checked(given):
         if some.files:
             roots.setdefault(_protocol(some.root), []).append(some.root)
         found |= some.files
         labels = some.labels | labels
     parts: list[Part] = []
     for protocol in sorted(roots):
-        places = sorted(place for place in found if _protocol(place) == protocol)
+        places = sorted(place for place in checked(found) if _protocol(place) == protocol)
         folder = common_folder(roots[protocol])
         names = (place[len(folder) + 1 :] for place in places)
         told = Labels(labels.get(place) for place in places) if labels else None
@@ -128,7 +129,7 @@ def _owners(given: Iterable[Given], base: str) -> Mapping[str, str]:
     """The set that each single file belongs to."""
     owners: dict[str, str] = {}
     for some in given:
-        for place in some.files:
+        for place in checked(some.files):
             inside = place[len(some.root) + 1 :].split("/")
             folder = f"{some.root}/{inside[0]}" if len(inside) > 1 else some.root
             owners.setdefault(place, title(base) if folder == base else _prefix(folder, base).rstrip("/"))

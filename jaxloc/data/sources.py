@@ -11,6 +11,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
+from jaxloc._interrupts import checked
 from jaxloc.errors import UsageError
 
 
@@ -74,7 +75,7 @@ class Texts(Sequence[str]):
 
     def __init__(self, texts: Iterable[str]) -> None:
         joined, ends = bytearray(), array.array("q", [0])
-        for text in texts:
+        for text in checked(texts):
             joined += text.encode("utf-8", "surrogateescape")
             ends.append(len(joined))
         self._joined, self._ends = bytes(joined), np.array(ends, np.int64)
@@ -107,7 +108,7 @@ class Labels:
     def __init__(self, labels: Iterable[str | None]) -> None:
         known: dict[str, int] = {}
         codes = array.array("i")
-        for label in labels:
+        for label in checked(labels):
             codes.append(-1 if label is None else known.setdefault(label, len(known)))
         self.classes = list(known)
         self.codes = np.array(codes, np.int32)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxloc._files import atomic_path
+from jaxloc._interrupts import checked
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Skipped, StoredPictures
 from jaxloc.report.text import displayable
@@ -204,7 +205,7 @@ def _rows(
 ) -> Iterator[tuple[Any, ...]]:
     """The cells of the ``wanted`` columns, row by row, with ``None`` for those that are not ``read``."""
     missing = _count(shard, groups)
-    for batch in shard.iter_batches(_ROWS, row_groups=groups, columns=read):
+    for batch in checked(shard.iter_batches(_ROWS, row_groups=groups, columns=read)):
         cells = {name: batch.column(name).to_pylist() for name in read}
         yield from zip(*(cells.get(name, itertools.repeat(None)) for name in wanted), strict=False)
         missing -= len(batch)
@@ -225,7 +226,7 @@ class _Sharded(Sequence[_Record]):
 
     def __init__(self, files: Sequence[str | os.PathLike[str]]) -> None:
         self._files = list(files)
-        self._starts = [0, *itertools.accumulate(map(self._count, self._files))]
+        self._starts = [0, *itertools.accumulate(map(self._count, checked(self._files)))]
         self._kept: tuple[int, list[_Record]] | None = None
 
     @abstractmethod
@@ -278,7 +279,7 @@ class Pictures(_Sharded[Finding], StoredPictures):
         found: set[str] = set()
         for path in self._files:
             with _opened(path) as (shard, groups, _):
-                for batch in shard.iter_batches(_ROWS, row_groups=groups, columns=["category", "undecodable"]):
+                for batch in checked(shard.iter_batches(_ROWS, row_groups=groups, columns=["category", "undecodable"])):
                     found.update(batch.filter(batch["undecodable"].is_null())["category"].unique().to_pylist())
                     for _, _, category, _ in map(_exact, batch["undecodable"].drop_null().to_pylist()):
                         found.add(category)

@@ -127,8 +127,13 @@ class Engine:
         purpose = f"compiling, {100 * buckets.padding:.1f} % padding"
         workers = min(len(pending), os.cpu_count() or 1) or 1
         done = read_ahead(functools.partial(self._step.compile, self.params), pending, workers=workers, ahead=workers)
-        for _ in tqdm(done, desc=purpose, total=len(pending), unit="shape", disable=None, leave=False):
-            _interrupts.check()
+
+        def compile_all() -> None:
+            shown = tqdm(done, desc=purpose, total=len(pending), unit="shape", disable=None, leave=False)
+            for _ in _interrupts.checked(shown):
+                pass
+
+        _interrupts.attended(compile_all)
         memory.give_back()
 
     def put(self, values: Any) -> Any:

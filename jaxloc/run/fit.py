@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxloc import ddt
+from jaxloc import _interrupts, ddt
 from jaxloc.data import Batch, ImageSet
 from jaxloc.moments import Accumulator
 from jaxloc.run import hosts, model_file, sums
@@ -123,6 +123,7 @@ class Fitter:
         def complete(before: int) -> Iterator[tuple[str, FittedSet]]:
             """The sets that no later shard adds to."""
             for which in [which for which in together.sets if which < before]:
+                _interrupts.check()
                 name = self.pictures.sets[which].name
                 fit = self._fit(name, together, which)
                 together.drop(which)
@@ -168,7 +169,7 @@ class Fitter:
             for key, some in sums.load_counts(hosts.see(self.parts.counts(shard.number))).items():
                 totals[key] = totals.get(key, 0) + some
         oriented = {}
-        for which, models_of in models.items():
+        for which, models_of in _interrupts.checked(models.items()):
             name = self.pictures.sets[which].name
             turned = {
                 layer: ddt.orient(model, totals[which, layer][:-1] / max(int(totals[which, layer][-1]), 1))

@@ -1,7 +1,11 @@
 """The hosts of one run: JAX's own distributed runtime, and a clear word when one of them is gone."""
 
 import contextlib
+import functools
 import os
+import re
+import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +14,11 @@ from typing import Protocol, TypeVar
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from tqdm import tqdm
 
+from jaxloc import _interrupts
 from jaxloc.errors import UsageError
+from jaxloc.run.leaving import GONE, leave_together
 
 _LATE = 60
 """Seconds after which a file that another host has written should be visible to all."""
@@ -30,6 +37,15 @@ _HEARTBEAT = 30
 """Seconds without a sign of life after which JAX gives a host up."""
 
 
+_PATIENCE = 10
+"""Seconds of waiting for the other hosts before a word about it."""
+_WAITING = (
+    "waiting for the other hosts: start the same command on each of them, and see that this one can reach the first"
+)
+_GIVE_UP = 280
+"""Seconds of waiting for the other hosts in all; after 300 JAX would abort the process."""
+
+
 def join() -> None:
     """Become one of the hosts of a run; before anything else touches a device.
 
@@ -40,20 +56,53 @@ def join() -> None:
     Raises:
         UsageError: it cannot be told, or the others did not come.
     """
-    number, place = os.environ.get("JAX_NUM_PROCESSES"), os.environ.get("JAX_PROCESS_ID")
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    if address and not re.fullmatch(r".+:\d+", address):
+        raise UsageError(f"JAX_COORDINATOR_ADDRESS={address}: is not HOST:PORT of the first process")
+    number, place = _number("JAX_NUM_PROCESSES"), _number("JAX_PROCESS_ID")
     try:
-        jax.distributed.initialize(
-            num_processes=None if number is None else int(number),
-            process_id=None if place is None else int(place),
+        joining = functools.partial(
+            jax.distributed.initialize,
+            num_processes=number,
+            process_id=place,
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        with _explained():
+            _interrupts.attended(joining, seconds=_GIVE_UP)
+    except TimeoutError as error:
+        raise UsageError(
+            f"the other hosts did not come within {_GIVE_UP} seconds: start the same command on each of them, and see "
+            "that this one can reach the first"
+        ) from error
+    except (ValueError, RuntimeError, KeyError) as error:
+        said = f"{error.args[0]} is not set" if isinstance(error, KeyError) else str(error)
+        reason = said.splitlines()[0] if said else type(error).__name__
         raise UsageError(
             f"the hosts could not be joined ({reason}): on a cluster JAX knows, start the same command on every host "
             "with --distributed; elsewhere set JAX_COORDINATOR_ADDRESS=HOST:PORT, JAX_NUM_PROCESSES and "
             "JAX_PROCESS_ID as well"
         ) from error
+    leave_together()
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Say what a process waits for, if it does so for long."""
+    timer = threading.Timer(_PATIENCE, tqdm.write, [_WAITING], {"file": sys.stderr})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _number(variable: str) -> int | None:
+    """A variable of the environment as a whole number; ``None`` where it is not set, for JAX to find out."""
+    value = os.environ.get(variable)
+    if value is not None and not value.isdecimal():
+        raise UsageError(f"{variable}={value}: not a whole number: set it to one, or unset it on a cluster JAX knows")
+    return None if value is None else int(value)
 
 
 def count() -> int:
@@ -89,7 +138,7 @@ def wait(place: str) -> None:
     """
     if count() > 1:
         with _others_alive():
-            multihost_utils.sync_global_devices(place)
+            _interrupts.attended(lambda: multihost_utils.sync_global_devices(place))
 
 
 def see(path: Path) -> Path:
@@ -102,6 +151,7 @@ def see(path: Path) -> Path:
     while count() > 1 and not path.exists():
         if time.monotonic() > end:
             raise UsageError(f"{path}: written by another host, and not to be seen here: --out must be a shared folder")
+        _interrupts.check()
         time.sleep(0.5)
     return path
 
@@ -111,7 +161,8 @@ def agree(what: str, digest: bytes) -> None:
     if count() == 1:
         return
     with _others_alive():
-        digests = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
+        mine = np.frombuffer(digest, np.uint8)
+        digests = _interrupts.attended(lambda: multihost_utils.process_allgather(mine))
     different = [host for host, other in enumerate(digests) if not np.array_equal(other, digests[0])]
     if different:
         raise UsageError(
@@ -125,7 +176,4 @@ def _others_alive() -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError) as error:
-        raise UsageError(
-            "another host of this run has stopped, so this one stops too: see what the other printed, and start the "
-            "same command on every host again; finished shards are kept"
-        ) from error
+        raise UsageError(GONE) from error

@@ -140,8 +140,9 @@ class Locator:
             def draw(finding: Finding) -> None:
                 outputs.write_overlay(self.folder, finding, sources[finding.name])
 
-            for _ in read_ahead(draw, findings, workers=workers, ahead=2 * workers):
-                _interrupts.check()
+            with contextlib.closing(read_ahead(draw, findings, workers=workers, ahead=2 * workers)) as drawn:
+                for _ in _interrupts.checked(drawn):
+                    pass
 
     def _finding(self, index: int, one: Localization, divided: ObjectParts | None) -> Finding:
         source = self.pictures[index]

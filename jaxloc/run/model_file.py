@@ -14,6 +14,7 @@ import safetensors
 
 from jaxloc import __version__
 from jaxloc._files import write_safetensors_in_parts
+from jaxloc._interrupts import checked
 from jaxloc.ddt import Model
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
@@ -80,7 +81,9 @@ def save(path: str | os.PathLike[str], model: ModelFile) -> None:
         "architecture": model.architecture,
         "weights_checksum": model.weights_checksum,
     }
-    write_safetensors_in_parts(path, (_arrays(number, name, model) for number, name in enumerate(model.sets)), metadata)
+    write_safetensors_in_parts(
+        path, (_arrays(number, name, model) for number, name in enumerate(checked(model.sets))), metadata
+    )
 
 
 def _arrays(number: int, name: str, model: ModelFile) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxloc._files import write_text
+from jaxloc._interrupts import checked
 from jaxloc.data import Buckets, Record
 from jaxloc.errors import UsageError
 from jaxloc.run.outputs import PARTS, places
@@ -114,7 +115,7 @@ def describe_pictures(pictures: Pictures) -> dict[str, Any]:
     counted = len(pictures) <= _COUNTED
     for images in pictures.sets:
         digest.update(f"{images.name}\0{len(images.sources)}\0".encode("utf-8", "surrogateescape"))
-        for source in images.sources:
+        for source in checked(images.sources):
             digest.update(
                 f"{source.name}\0{_bytes(source.path) if counted else ''}\n".encode("utf-8", "surrogateescape")
             )

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from jaxloc._files import write_safetensors
+from jaxloc._files import write_safetensors, write_safetensors_in_parts
 from jaxloc.errors import UsageError
 from jaxloc.moments import Accumulator, Moments
 
@@ -67,24 +67,23 @@ class Sums:
             del self._sums[which, layer]
 
     def save(self, path: Path, *, whole: bool = True) -> None:
-        """Write the sums in one step; the same sums give the same bytes.
+        """Write the sums in one step, a set at a time; the same sums give the same bytes.
 
         Args:
             path: the file.
             whole: everything is in it, so that nobody need know which pictures are.
         """
-        arrays = {
-            f"{which}/{layer}/{field}": value
-            for (which, layer), sums in self._sums.items()
-            for field, value in sums.state().items()
-        }
+        parts = (
+            {f"{which}/{layer}/{field}": value for field, value in sums.state().items()}
+            for (which, layer), sums in sorted(self._sums.items(), key=lambda item: item[0])
+        )
         metadata = {
             "format": _FORMAT,
             "layers": json.dumps(self.layers),
             "pictures": json.dumps([[which, self.pictures[which]] for which in self.sets]),
             "summed": json.dumps([] if whole else self.summed),
         }
-        write_safetensors(path, arrays, metadata)
+        write_safetensors_in_parts(path, parts, metadata)
 
 
 def load(path: str | os.PathLike[str]) -> Sums:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from jaxloc._interrupts import checked
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.run import hosts, outputs
@@ -238,7 +239,7 @@ def _check_rank(gallery: Gallery, pending: int) -> None:
 def _pending(gallery: Gallery, pictures: list[Labelled]) -> tuple[list[Labelled], list[str]]:
     """Pictures to describe, in order, and the paths of those among them that the gallery knows with another size."""
     known = gallery.whole_table().sizes | {skip.path: skip.bytes for skip in gallery.skipped()}
-    pending = [picture for picture in pictures if known.get(picture.key) != size_in_bytes(picture)]
+    pending = [picture for picture in checked(pictures) if known.get(picture.key) != size_in_bytes(picture)]
     return pending, [picture.key for picture in pending if picture.key in known]
 
 
@@ -278,7 +279,7 @@ def _whiten(gallery: Gallery) -> None:
         return
 
     def chunks() -> Iterator[np.ndarray]:
-        for number in shards:
+        for number in checked(shards):
             vectors = gallery.vectors(number)
             if len(vectors):
                 yield vectors
@@ -287,7 +288,7 @@ def _whiten(gallery: Gallery) -> None:
         labels = gallery.whole_table().labels if spec.kind == "supervised" else None
         post.save(gallery.whitening_path, post.fit(spec, chunks, labels), str(spec))
     fitted, _, checksum = post.load(gallery.whitening_path)
-    for number in tqdm(shards, desc="whitening", unit="shard", disable=None, leave=False):
+    for number in tqdm(checked(shards), desc="whitening", total=len(shards), unit="shard", disable=None, leave=False):
         if not gallery.has_whitened(number, checksum):
             vectors = gallery.vectors(number)
             whitened = post.apply(fitted, vectors) if len(vectors) else np.zeros((0, spec.dimension))

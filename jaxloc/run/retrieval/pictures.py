@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxloc._interrupts import checked
 from jaxloc.data import Record, Source, find_sets
 from jaxloc.data.annotations import Annotated, read_coco
 from jaxloc.errors import UsageError
@@ -67,11 +68,11 @@ def find_pictures(
     if splits and labels is None:
         raise UsageError("a split needs --labels with a COCO file whose images have one")
     sets = find_sets(paths, exclude=exclude)
-    pictures = [Labelled(source, _own_label(source)) for images in sets for source in images.sources]
+    pictures = [Labelled(source, _own_label(source)) for images in sets for source in checked(images.sources)]
     if labels is not None:
         truth = read_coco(labels)
         base = Path(os.path.abspath(labels)).parent
-        pictures = [_with_truth(picture, truth, base) for picture in pictures]
+        pictures = [_with_truth(picture, truth, base) for picture in checked(pictures)]
         if all(picture.label is None for picture in pictures):
             raise UsageError(
                 f"{labels}: none of the {len(pictures)} pictures is listed; it names them like "

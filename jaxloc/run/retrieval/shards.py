@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxloc._files import write_text
+from jaxloc._interrupts import checked
 from jaxloc.data import Batch, Buckets, Record
 from jaxloc.data.ahead import read_ahead
 from jaxloc.run import hosts
@@ -53,9 +54,9 @@ class Job:
         kept = _read(journal, digest)
         first = max(gallery.shards, default=-1) + 1 if kept is None else kept[0]
         before = [number for number in gallery.shards if number < first]
-        known = {path for number in before for path in gallery.table(number).paths}
+        known = {path for number in checked(before) for path in gallery.table(number).paths}
         known |= {skip.path for skip in gallery.skipped(before)}
-        pending = [picture for picture in pictures if picture.key not in known]
+        pending = [picture for picture in checked(pictures) if picture.key not in known]
         buckets = plan_buckets([picture.source for picture in pending], describer, options) if kept is None else kept[1]
         hosts.wait("the plan")
         if hosts.is_first():
