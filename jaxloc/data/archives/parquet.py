@@ -6,6 +6,7 @@ Records are cheapest in the order they are stored: one row group is read at a ti
 import collections
 import dataclasses
 import json
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,17 @@ from jaxloc.errors import ImageError, UsageError
 _PICTURES = ("image.bytes", "image", "bytes", "img.bytes", "img")
 _NAMES = ("name", "path", "file_name", "image.path", "img.path")
 _LABEL = "label"
-_MEMORY = 1 << 28
+
+
+def _memory() -> int:
+    """A sixteenth of the machine's, 1 GB at most; 256 MB where the system does not tell."""
+    try:
+        return min(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 16)
+    except (AttributeError, ValueError, OSError):
+        return 1 << 28
+
+
+_MEMORY = _memory()
 """Bytes of row groups that stay in memory; at least one does."""
 
 
