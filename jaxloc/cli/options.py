@@ -137,7 +137,7 @@ Distributed = Annotated[
     typer.Option(
         "--distributed",
         help="This process is one of several hosts; start the same command on each. Clusters that JAX knows need no "
-        "more; elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.",
+        "more; elsewhere JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say so by themselves.",
         rich_help_panel=_SPEED,
     ),
 ]
@@ -153,7 +153,7 @@ Profile = Annotated[
     Path | None,
     typer.Option(
         "--profile",
-        help="Write a trace for TensorBoard, XProf or Perfetto to this folder.",
+        help="Write a trace for TensorBoard, XProf or Perfetto to this folder: about 1 MB a picture, so name a sample.",
         file_okay=False,
         rich_help_panel=_SPEED,
     ),

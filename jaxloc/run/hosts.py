@@ -46,6 +46,11 @@ _GIVE_UP = 280
 """Seconds of waiting for the other hosts in all; after 300 JAX would abort the process."""
 
 
+def named() -> bool:
+    """Whether JAX's environment variables say that this process is one of several."""
+    return "JAX_COORDINATOR_ADDRESS" in os.environ and (_number("JAX_NUM_PROCESSES") or 1) > 1
+
+
 def join() -> None:
     """Become one of the hosts of a run; before anything else touches a device.
 

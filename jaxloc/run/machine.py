@@ -48,16 +48,17 @@ def _keep_programs(folder: str) -> None:
 
 @contextlib.contextmanager
 def set_up(
-    *, distributed: bool = False, cache: str | os.PathLike[str] | None = None, profile: Path | None = None
+    *, distributed: bool | None = None, cache: str | os.PathLike[str] | None = None, profile: Path | None = None
 ) -> Iterator[None]:
     """Join the other hosts, keep compiled programs, and write a trace of the block; in this order.
 
     Args:
-        distributed: this process is one of several, see ``hosts.join``.
+        distributed: whether this process is one of several, see ``hosts.join``; ``False`` lets JAX's environment
+            variables say so, ``None`` is for work of one process.
         cache: folder of compiled programs; ``"none"`` keeps none, ``None`` takes the default.
         profile: folder for a trace that TensorBoard, XProf and Perfetto show.
     """
-    if distributed:
+    if distributed or (distributed is not None and hosts.named()):
         hosts.join()
     if cache != "none":
         try:

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from jaxloc.errors import UsageError
-from jaxloc.run import hosts
+from jaxloc.run import hosts, machine
 from tests.run import helpers
 from tests.run.batches import commanded
 
@@ -126,3 +126,27 @@ def test_a_variable_that_the_cluster_did_not_set_is_named(monkeypatch):
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(UsageError, match=r"^the hosts could not be joined \(OMPI_COMM_WORLD_SIZE is not set\): "):
         hosts.join()
+
+
+@pytest.mark.parametrize(
+    ("variables", "several"),
+    [
+        ({}, False),
+        ({"JAX_COORDINATOR_ADDRESS": "first:1234"}, False),
+        ({"JAX_NUM_PROCESSES": "2"}, False),
+        ({"JAX_COORDINATOR_ADDRESS": "first:1234", "JAX_NUM_PROCESSES": "1"}, False),
+        ({"JAX_COORDINATOR_ADDRESS": "first:1234", "JAX_NUM_PROCESSES": "2"}, True),
+    ],
+    ids=str,
+)
+def test_the_variables_alone_make_a_process_one_of_several(monkeypatch, variables, several):
+    for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    joined = []
+    monkeypatch.setattr(hosts, "join", lambda: joined.append(True))
+    for distributed in (False, None):
+        with machine.set_up(distributed=distributed, cache="none"):
+            pass
+        assert joined == [True] * several, "work of one process never joins"
