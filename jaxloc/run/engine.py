@@ -21,6 +21,7 @@ from jaxloc.models import FeatureMap, Network, Weights, compiler_options, extrac
 from jaxloc.models.architectures import FULLY_CONNECTED, check_layers, dimension
 from jaxloc.run import memory
 from jaxloc.run.options import Reading
+from jaxloc.run.progress import bar
 
 Maps = dict[str, FeatureMap]
 Shape = tuple[int, int]
@@ -129,7 +130,7 @@ class Engine:
         done = read_ahead(functools.partial(self._step.compile, self.params), pending, workers=workers, ahead=workers)
 
         def compile_all() -> None:
-            shown = tqdm(done, desc=purpose, total=len(pending), unit="shape", disable=None, leave=False)
+            shown = bar(done, purpose=purpose, total=len(pending), unit="shape")
             for _ in _interrupts.checked(shown):
                 pass
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxloc import _interrupts
 from jaxloc.data import Source, choose_buckets, find_sets, read_picture, read_size
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError, UsageError
+from jaxloc.run.progress import bar
 
 _BUCKETS, _STEP = 4, 32
 """Few shapes: each costs a compilation of the whole training step."""
@@ -158,7 +158,7 @@ class LabelledPictures:
             return read_size(source.path, shorter_side=self._limit)
 
         seen = read_ahead(look, sources, workers=self._workers, ahead=64 * self._workers)
-        for size in tqdm(seen, desc="looking at sizes", total=len(sources), unit="picture", disable=None, leave=False):
+        for size in bar(seen, purpose="looking at sizes", total=len(sources), unit="picture"):
             _interrupts.check()
             yield size
 

@@ -1,14 +1,50 @@
-"""What a person sees of a long run: how far it is, how fast, how long to go, and how busy the device is."""
+"""What a person sees of a long run: how far it is, how fast, how long to go, and how busy the device is.
+
+A terminal shows bars. Where the output goes to a file (Slurm, ``nohup``, a cloud's log) each becomes a line a minute.
+"""
 
 import queue
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import jax
 from tqdm import tqdm
+
+_LINES = 60
+"""Seconds between two lines of a log."""
+
+
+class _Log:
+    """Standard error for lines in place of a bar: what would overwrite the last one begins a new one."""
+
+    def write(self, text: str) -> None:
+        if text := text.strip("\r\n "):
+            sys.stderr.write(f"{text}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def bar(items: Iterable[Any] | None = None, *, purpose: str, total: int, unit: str, initial: int = 0) -> tqdm:
+    """A progress bar in a terminal, and a line a minute elsewhere.
+
+    Args:
+        items: to pass on and count.
+        purpose: what is done, in a word or two.
+        total: how many.
+        unit: what they are, one of them.
+        initial: how many are done already.
+    """
+    common = {"desc": purpose, "total": total, "initial": initial, "unit": unit, "leave": False}
+    if sys.stderr.isatty():
+        return tqdm(items, dynamic_ncols=True, **common)
+    line = "{desc}: {n_fmt} of {total_fmt} {unit}s ({percentage:.0f} %), {rate_fmt}, {remaining} to go{postfix}"
+    every = {"delay": _LINES, "mininterval": _LINES, "maxinterval": 0, "miniters": 1}
+    return tqdm(items, file=_Log(), bar_format=line, **every, **common)
 
 
 class Progress:
@@ -18,25 +54,22 @@ class Progress:
         purpose: a word for the bar.
         total: pictures to do.
         done: pictures an earlier run has done.
+        busy: what watches the device, where several bars take turns; each has its own else.
     """
 
-    def __init__(self, purpose: str, total: int, done: int = 0) -> None:
-        self._bar = tqdm(
-            desc=purpose,
-            total=total,
-            initial=done,
-            unit="picture",
-            disable=None,
-            leave=False,
-            dynamic_ncols=True,
-        )
-        self.busy = Busy()
+    def __init__(self, purpose: str, total: int, done: int = 0, busy: "Busy | None" = None) -> None:
+        self._bar = bar(purpose=purpose, total=total, unit="picture", initial=done)
+        self.busy = busy or Busy()
+
+    def go_on(self) -> None:
+        """Begin, or begin again after other work, whose time does not count."""
+        self._bar.unpause()
 
     def update(self, pictures: int = 1) -> None:
         """Move on."""
-        self._bar.update(pictures)
-        if not self._bar.disable and self.busy.any:
+        if self.busy.any:
             self._bar.set_postfix_str(f"device idle {100 * self.busy.idle_share:.0f} %", refresh=False)
+        self._bar.update(pictures)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -45,9 +78,9 @@ class Progress:
 
 
 @contextmanager
-def progress(purpose: str, total: int, done: int = 0) -> Iterator[Progress]:
+def progress(purpose: str, total: int, done: int = 0, busy: "Busy | None" = None) -> Iterator[Progress]:
     """A ``Progress`` that is closed however the block ends."""
-    shown = Progress(purpose, total, done)
+    shown = Progress(purpose, total, done, busy)
     try:
         yield shown
     finally:

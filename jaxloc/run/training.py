@@ -21,6 +21,7 @@ from jaxloc.models.extract import Params
 from jaxloc.run.checkpoints import Checkpoints
 from jaxloc.run.classify import hold_out_share
 from jaxloc.run.labelled import LabelledPictures
+from jaxloc.run.progress import bar
 
 _ORDER, _FLIPS = 0, 1
 _NOT_LEARNT_FROM = ("weights", "checkpoint_steps", "workers", "allow_download")
@@ -221,9 +222,9 @@ class Training:
         """
         done = len(self.history) * self._per_epoch + self._batch
         total = self.options.epochs * self._per_epoch
-        with tqdm(total=total, initial=done, unit="step", disable=None, leave=False, dynamic_ncols=True) as bar:
+        with bar(purpose="training", total=total, unit="step", initial=done) as shown:
             while len(self.history) < self.options.epochs:
-                self._run_epoch(bar)
+                self._run_epoch(shown)
 
     def best_parameters(self) -> Params:
         """The parameters after the best epoch, head and fixed ones included.
@@ -236,9 +237,9 @@ class Training:
             state = self._checkpoints.read((self.best + 1) * (self._per_epoch + 1), state).state
         return self._fixed | state.trained
 
-    def _run_epoch(self, bar: tqdm) -> None:
+    def _run_epoch(self, shown: tqdm) -> None:
         options, epoch = self.options, len(self.history)
-        bar.set_description(f"fine-tuning, epoch {epoch + 1} of {options.epochs}")
+        shown.set_description(f"fine-tuning, epoch {epoch + 1} of {options.epochs}", refresh=False)
         order = np.random.default_rng([options.seed, _ORDER, epoch]).permutation(self._seen)
         plan = self.pictures.plan(order, options.batch)
 
@@ -252,8 +253,8 @@ class Training:
             self._score.add(tally)
             self._batch += 1
             loss, accuracy = self._score.means()
-            bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.1f} %", refresh=False)
-            bar.update()
+            shown.set_postfix(loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.1f} %", refresh=False)
+            shown.update()
             self._stop_if_asked()
             if options.checkpoint_steps and self._batch % options.checkpoint_steps == 0:
                 self._save()

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxloc import _interrupts
 from jaxloc._files import atomic_path, write_text
 from jaxloc.errors import UsageError
+from jaxloc.run.progress import bar
 from jaxloc.run.retrieval.exact import Ranked, nearest
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.vectors import SearchedVectors
@@ -74,11 +74,11 @@ def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hn
     if not index.is_trained:
         chosen = np.sort(generator.permutation(len(vectors))[:_TRAINING])
         index.train(vectors.gather(chosen))
-    with tqdm(total=len(vectors), desc=f"building {kind}", unit="vector", disable=None, leave=False) as bar:
+    with bar(purpose=f"building {kind}", total=len(vectors), unit="vector") as shown:
         for _, part in vectors.parts():
             _interrupts.check()
             index.add(part)
-            bar.update(len(part))
+            shown.update(len(part))
     path = _path(opened)
     try:
         with atomic_path(path) as temporary, temporary.open("wb") as file:

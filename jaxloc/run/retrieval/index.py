@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxloc._interrupts import checked
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.run import hosts, outputs
 from jaxloc.run.engine import memory_errors
+from jaxloc.run.progress import bar
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval import post
 from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_pictures
@@ -288,7 +288,7 @@ def _whiten(gallery: Gallery) -> None:
         labels = gallery.whole_table().labels if spec.kind == "supervised" else None
         post.save(gallery.whitening_path, post.fit(spec, chunks, labels), str(spec))
     fitted, _, checksum = post.load(gallery.whitening_path)
-    for number in tqdm(checked(shards), desc="whitening", total=len(shards), unit="shard", disable=None, leave=False):
+    for number in bar(checked(shards), purpose="whitening", total=len(shards), unit="shard"):
         if not gallery.has_whitened(number, checksum):
             vectors = gallery.vectors(number)
             whitened = post.apply(fitted, vectors) if len(vectors) else np.zeros((0, spec.dimension))
