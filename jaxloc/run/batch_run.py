@@ -23,7 +23,7 @@ from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.options import Options
 from jaxloc.run.parts import Parts
 from jaxloc.run.plan import Pictures, Window, default_shard_size, make_windows, plan_buckets
-from jaxloc.run.progress import Progress, progress
+from jaxloc.run.progress import Busy, Progress, progress
 from jaxloc.run.refining import Refiner
 from jaxloc.run.stream import Stream
 from jaxloc.run.writing import disk_errors, locked
@@ -88,10 +88,12 @@ class BatchRun:
         """Go on with the run that is there, or plan and begin a new one."""
         described = parts.describe_pictures(self._pictures)
         if hosts.is_first() and self._overwrite:
+            outputs.clear(self._folder)
             self._parts.clear()
         hosts.wait("the folder")
         manifest = self._parts.manifest()
         if manifest is None:
+            outputs.check_unused(self._folder)
             buckets = plan_buckets(self._pictures, self._engine, self._options)
             if hosts.is_first():
                 self._parts.begin(self._depends, described, buckets)
@@ -146,11 +148,15 @@ class BatchRun:
         if self._finished():
             return dataclasses.replace(self._findings(self._warnings()), finished_before=True)
         if not self._is_done():
-            with self._progress("fitting") as fitting, self._progress("locating") as locating:
+            busy = Busy()
+            with self._progress("fitting", busy) as fitting, self._progress("locating", busy) as locating:
                 for window in self._windows:
                     if self._is_found(window) and self._parts.fitted(window.number).exists():
                         continue
-                    self._locate(window, fitter.fit_window(window, fitting), locating)
+                    fitting.go_on()
+                    models = fitter.fit_window(window, fitting)
+                    locating.go_on()
+                    self._locate(window, models, locating)
                     self._cache.clear()
         hosts.wait("what was found")
         files = [self._model] if self._is_done() else [self._parts.fitted(window.number) for window in self._windows]
@@ -197,9 +203,9 @@ class BatchRun:
         for shard in hosts.mine(window.shards):
             locator.locate_shard(shard, models, shown)
 
-    def _progress(self, purpose: str) -> contextlib.AbstractContextManager[Progress]:
+    def _progress(self, purpose: str, busy: Busy | None = None) -> contextlib.AbstractContextManager[Progress]:
         mine = sum(len(shard.pictures) for window in self._windows for shard in hosts.mine(window.shards))
-        return progress(purpose, mine)
+        return progress(purpose, mine, busy=busy)
 
     @property
     def _fits(self) -> bool:
@@ -316,11 +322,11 @@ def _how(engine: Localizer, options: Options, number: int) -> dict[str, str]:
     """What the bytes of a run depend on beside its pictures."""
     return _settings(engine, options) | {
         "jaxloc": __version__,
-        "convolution": options.conv,
-        "batch size": str(engine.batch),
-        "shard size": str(options.shard_size or default_shard_size(number)),
-        "memory for moments": str(options.moments_memory),
-        "report limit": str(options.report_limit),
-        "overlays": "yes" if options.overlays else "no",
-        "masks": "yes" if options.masks else "no",
+        "convolution (--conv)": options.conv,
+        "batch size (--batch)": str(engine.batch),
+        "shard size (--shard-size)": str(options.shard_size or default_shard_size(number)),
+        "memory for moments (--moments-memory)": f"{options.moments_memory / 1e9:g} GB",
+        "report limit (--report-limit)": str(options.report_limit),
+        "overlays (--overlays)": "yes" if options.overlays else "no",
+        "masks (--masks)": "yes" if options.masks else "no",
     }

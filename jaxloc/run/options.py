@@ -107,9 +107,10 @@ class Options(Reading):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, value in (("shard size", self.shard_size), ("memory for moments", self.moments_memory)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}")
+        if self.shard_size is not None and self.shard_size < 1:
+            raise UsageError(f"shard size must be at least 1, not {self.shard_size}")
+        if self.moments_memory < 1:
+            raise UsageError(f"the memory for moments must be more than nothing, not {self.moments_memory} bytes")
         self.check_choices(method=METHODS, sign=SIGNS, refine=REFINEMENTS)
         if self.box_from_mask and self.refine == "none":
             raise UsageError("a box from the mask needs a refined mask: choose crf, guided or grabcut with refine")

@@ -17,6 +17,7 @@ from jaxloc.run import model_file
 from jaxloc.run.model_file import ModelFile
 from jaxloc.run.writing import disk_errors, result_folder
 
+_RESULTS = ("annotations.json", "model.safetensors", "report.html")
 _OVERLAYS = "overlays"
 VIDEOS = "video"
 """Folder of the videos that are written."""
@@ -27,6 +28,22 @@ PARTS = "parts"
 def places(out: str | os.PathLike[str]) -> list[Path]:
     """The folders that results are written to, in which no picture is looked for."""
     return [Path(out, name) for name in ("", _OVERLAYS, PARTS, VIDEOS)]
+
+
+def check_unused(folder: Path) -> None:
+    """Raise ``UsageError`` if results that no run here has written would be replaced, such as annotations by hand."""
+    for name in _RESULTS:
+        if (folder / name).exists():
+            raise UsageError(
+                f"{folder / name}: written by something else than a run in this folder, and would be replaced: choose "
+                "another folder with --out, or pass --overwrite"
+            )
+
+
+def clear(folder: Path) -> None:
+    """Drop what a run has written last, so that none of it is taken for the next run's."""
+    for name in _RESULTS:
+        (folder / name).unlink(missing_ok=True)
 
 
 def prepare(out: str | os.PathLike[str]) -> Path:

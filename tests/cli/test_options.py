@@ -220,7 +220,7 @@ def test_what_ends_a_job_is_told_in_one_line(monkeypatch, error, status, line):
         (["--feature-cache", "nan"], "feature"),
         (["--feature-cache", "-1"], "feature"),
         (["--moments-memory", "nan"], "the memory for moments must be a size in GB, 0 or more, not nan"),
-        (["--moments-memory", "0"], "memory for moments must be at least 1, not 0"),
+        (["--moments-memory", "0"], "the memory for moments must be more than nothing, not 0 bytes"),
         (["--devices", "0"], "number of devices must be at least 1, not 0"),
         (["--shard-size", "0"], "shard size must be at least 1, not 0"),
         (["--layer", "relu9_9"], "unknown layer 'relu9_9'; vgg16 has relu1_1"),

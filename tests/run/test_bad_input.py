@@ -163,7 +163,7 @@ def test_ctrl_c_in_the_middle_leaves_what_is_done_and_no_half_results(job, photo
         ({"feature_cache": -1}, "feature cache must be"),
         ({"devices": 0}, "number of devices must be at least 1, not 0"),
         ({"shard_size": 0}, "shard size must be at least 1, not 0"),
-        ({"moments_memory": 0}, "memory for moments must be at least 1, not 0"),
+        ({"moments_memory": 0}, "memory for moments must be more than nothing, not 0 bytes"),
     ],
     ids=str,
 )

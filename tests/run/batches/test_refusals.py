@@ -42,12 +42,12 @@ def broken(pictures, weights, tmp_path):
         ({"max_side": 0}, "shorter side at most 800 pixels, and unlimited"),
         ({"connectivity": 4}, "connectivity 8, and 4"),
         ({"dtype": "bfloat16"}, "computed in float32, and bfloat16"),
-        ({"conv": "direct"}, "convolution auto, and direct"),
-        ({"batch": 1}, "batch size 64, and 1"),
-        ({"shard_size": 4}, "shard size 3, and 4"),
-        ({"moments_memory": 5000}, "memory for moments 1000000000, and 5000"),
-        ({"report_limit": 2}, "report limit 1000, and 2"),
-        ({"overlays": True}, "overlays no, and yes"),
+        ({"conv": "direct"}, "convolution (--conv) auto, and direct"),
+        ({"batch": 1}, "batch size (--batch) 64, and 1"),
+        ({"shard_size": 4}, "shard size (--shard-size) 3, and 4"),
+        ({"moments_memory": 5000}, "memory for moments (--moments-memory) 1 GB, and 5e-06 GB"),
+        ({"report_limit": 2}, "report limit (--report-limit) 1000, and 2"),
+        ({"overlays": True}, "overlays (--overlays) no, and yes"),
     ],
 )
 def test_other_settings_are_refused_and_named(asked, values, difference):
@@ -92,7 +92,6 @@ def test_the_same_pictures_elsewhere_are_the_same_pictures(asked, tmp_path):
 
 def test_overwrite_starts_over(asked, unbroken, pictures, weights, tmp_path):
     expected = unbroken(**runs.SETTINGS["scda"])
-    (tmp_path / "out" / "model.safetensors").unlink()
     findings = runs.run(*asked, overwrite=True, **runs.SETTINGS["scda"])
     assert not findings.finished_before
     assert helpers.every_file(tmp_path / "out") == expected
@@ -103,6 +102,25 @@ def test_overwrite_computes_everything_again(asked, unbroken):
         runs.run(*asked, overwrite=True)
     assert len(seen) == 6
     assert helpers.every_file(asked[1]) == unbroken()
+
+
+def test_nothing_of_the_run_before_is_taken_for_one_that_overwrites_it(asked):
+    assert runs.stopped(2, *asked, overwrite=True)
+    assert not {"annotations.json", "model.safetensors", "report.html"} & {path.name for path in asked[1].iterdir()}
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "model.safetensors", "report.html"])
+def test_what_no_run_has_written_is_not_replaced(pictures, weights, tmp_path, unbroken, name):
+    asked = pictures, tmp_path / "out", weights
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("by hand")
+    assert runs.complaint(*asked) == (
+        f"{tmp_path / 'out' / name}: written by something else than a run in this folder, and would be replaced: "
+        "choose another folder with --out, or pass --overwrite"
+    )
+    assert helpers.every_file(tmp_path / "out") == {name: b"by hand"}
+    runs.run(*asked, overwrite=True)
+    assert helpers.every_file(tmp_path / "out") == unbroken()
 
 
 def test_a_finished_run_computes_nothing_again(asked):
