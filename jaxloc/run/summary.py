@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
         + (
             "this run was finished before; nothing was computed again"
             if findings.finished_before
-            else _rate(number, seconds)
+            else _rate(number, seconds) + _padding(findings.settings)
         )
         + ")"
         + f". Look at {Path(out) / 'report.html'}"
@@ -84,6 +84,11 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
 def _rate(number: int, seconds: float) -> str:
     rate = number / max(seconds, 1e-3)
     return f"{rate:,.1f} a second" if rate < 100 else f"{rate:,.0f} a second"
+
+
+def _padding(settings: Mapping[str, str]) -> str:
+    shapes = settings.get("padded shapes")
+    return f"; padded shapes: {shapes}" if shapes else ""
 
 
 def demo_text(result: "DemoResult") -> str:

@@ -70,6 +70,15 @@ def test_warnings_reasons_and_the_place_of_the_report_follow(findings):
     assert f"4 pictures in 12.3 s (0.3 a second). Look at {Path('some/out/report.html')}" in text
 
 
+def test_the_padding_is_told_beside_the_speed():
+    found = Findings(
+        "dogs", "ddt", {"padded shapes": "2, 1.5 % of their pixels padding"}, [finding("a", "dogs", 1)], []
+    )
+    assert "1 picture in 0.5 s (2.0 a second; padded shapes: 2, 1.5 % of their pixels padding)" in summary(
+        found, "out", 0.5
+    )
+
+
 def test_nothing_is_said_of_what_did_not_happen():
     text = summary(Findings("dogs", "ddt", {}, [finding("a.jpg", "dogs", 0.25)], []), "out", 1.0)
     assert "Skipped" not in text
