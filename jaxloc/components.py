@@ -6,9 +6,11 @@ packed eight cells to a byte, because large callback arguments can deadlock the 
 feature-map size, never images. A program with a callback cannot be exported nor kept in the persistent
 compile cache; the device backend (neighbour minima and pointer jumping) has neither limit and gives the same result.
 
-A batch divided among devices belongs inside ``jax.shard_map``, with either backend: each device then labels its own
-masks. Under plain ``jax.jit`` the host backend gathers all masks to one device, and the loop of the device backend
-asks all devices at every turn whether it is done.
+The default, ``"auto"``, labels masks of one CPU device on the host, and others on their devices.
+
+A batch divided among devices is best labelled inside ``jax.shard_map``, with either backend: each device then labels
+its own masks. Elsewhere the loop of the device backend asks all devices at every turn whether it is done, and the host
+backend, which is for the masks of one device, refuses.
 """
 
 from typing import Literal
@@ -21,47 +23,49 @@ from jax.typing import ArrayLike
 
 from jaxloc._checks import check_choice, check_rank
 
-Backend = Literal["host", "device"]
+Backend = Literal["auto", "host", "device"]
 
 
-def label(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "host") -> jax.Array:
+def label(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") -> jax.Array:
     """Number the connected components of one mask in raster order of their first cell.
 
     Args:
         mask: bool ``[h, w]``.
         connectivity: 8 or 4 neighbours (static).
-        backend: ``"host"`` (scikit-image in a callback) or ``"device"`` (static).
+        backend: ``"host"`` (scikit-image in a callback), ``"device"``, or ``"auto"``: the host for masks of one
+            CPU device (static).
 
     Returns:
         int32 ``[h, w]``: 0 outside the mask, components from 1.
 
     Raises:
-        ValueError: ``mask`` is not one map, or an unknown option.
+        ValueError: ``mask`` is not one map, an unknown option, or ``"host"`` for masks divided among devices.
     """
     mask = _check(mask, connectivity, backend)
-    if backend == "host":
+    if _is_for_host(mask, backend):
         return _call_host(_number_stack, mask, jnp.int32, connectivity)
     roots = _roots(mask, connectivity)
     is_root = roots.ravel() == jnp.arange(mask.size)
     return jnp.where(mask, jnp.pad(jnp.cumsum(is_root), (0, 1))[roots], 0).astype(jnp.int32)
 
 
-def largest_component(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "host") -> jax.Array:
+def largest_component(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") -> jax.Array:
     """The component with the most cells; ties go to the first in raster order.
 
     Args:
         mask: bool ``[h, w]``.
         connectivity: 8 or 4 neighbours (static).
-        backend: ``"host"`` (scikit-image in a callback) or ``"device"`` (static).
+        backend: ``"host"`` (scikit-image in a callback), ``"device"``, or ``"auto"``: the host for masks of one
+            CPU device (static).
 
     Returns:
         bool ``[h, w]``; empty where ``mask`` is.
 
     Raises:
-        ValueError: ``mask`` is not one map, or an unknown option.
+        ValueError: ``mask`` is not one map, an unknown option, or ``"host"`` for masks divided among devices.
     """
     mask = _check(mask, connectivity, backend)
-    if backend == "host":
+    if _is_for_host(mask, backend):
         return _call_host(_largest_stack, mask, jnp.bool_, connectivity)
     roots = _roots(mask, connectivity)
     cells = jnp.zeros(mask.size + 1, jnp.int32).at[roots.ravel()].add(1)
@@ -74,8 +78,21 @@ def _check(mask: ArrayLike, connectivity: int, backend: Backend) -> jax.Array:
     if mask.dtype != jnp.bool_:
         raise ValueError(f"mask must be bool, got {mask.dtype}; compare it with a threshold first")
     check_choice("connectivity", connectivity, (8, 4))
-    check_choice("backend", backend, ("host", "device"))
+    check_choice("backend", backend, ("auto", "host", "device"))
     return mask
+
+
+def _is_for_host(mask: jax.Array, backend: Backend) -> bool:
+    """Whether the host labels: a callback serves masks of one device, which they all are inside ``shard_map``."""
+    mesh = jax.typeof(mask).sharding.mesh
+    if backend == "auto":
+        return jax.default_backend() == "cpu" and mesh.size <= 1 and not mesh.explicit_axes
+    if backend == "host" and (mesh.explicit_axes or (mesh.size > 1 and mesh.auto_axes)):
+        raise ValueError(
+            "backend='host' labels the masks of one device, and these lie on a mesh; "
+            "call it inside jax.shard_map, or leave it to backend='auto'"
+        )
+    return backend == "host"
 
 
 # On the host: plain NumPy on stacks of masks.

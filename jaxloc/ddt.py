@@ -172,7 +172,7 @@ def object_mask(
     *,
     size: ArrayLike | None = None,
     connectivity: int = 8,
-    backend: components.Backend = "host",
+    backend: components.Backend = "auto",
 ) -> jax.Array:
     """Mask of the common object: DDT from one layer's ``P¹``, DDT+ from two.
 
@@ -182,7 +182,7 @@ def object_mask(
             ``LCC(P¹ > 0) ∧ (P¹_below > 0)``, with no component step after.
         size: int ``[2]``, valid rows and columns; ``None`` means all.
         connectivity: 8 (the released code) or 4 (static).
-        backend: where components are labelled, ``"host"`` or ``"device"`` (static).
+        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
 
     Returns:
         bool ``[h, w]``.
@@ -209,7 +209,7 @@ def localize(
     features_below: ArrayLike | None = None,
     size: ArrayLike | None = None,
     connectivity: int = 8,
-    backend: components.Backend = "host",
+    backend: components.Backend = "auto",
 ) -> Localization:
     """Indicator map, mask, box and noise score of one image.
 
@@ -224,7 +224,7 @@ def localize(
         features_below: ``[h, w, d]`` of that layer.
         size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
         connectivity: 8 or 4 (static).
-        backend: where components are labelled, ``"host"`` or ``"device"`` (static).
+        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
 
     Returns:
         ``Localization``, whose ``response`` is ``P¹`` and whose ``positive_share`` is the noise score.

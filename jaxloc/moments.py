@@ -17,6 +17,7 @@ from typing import NamedTuple, Self, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
@@ -67,7 +68,8 @@ def of(descriptors: ArrayLike, valid: ArrayLike | None = None) -> Moments:
     number = keep.sum(dtype=jnp.int32)
     mean = jnp.where(keep, x, 0).sum(0) / jnp.maximum(number, 1)
     centred = jnp.where(keep, x - mean, 0)
-    scatter = jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST)
+    highest = jax.lax.Precision.HIGHEST
+    scatter = jnp.einsum("ni,nj->ij", centred, centred, precision=highest, out_sharding=_undivided(centred))
     return Moments(jnp.stack(_words(number)), mean, scatter)
 
 
@@ -244,6 +246,12 @@ class Accumulator:
         accumulator = cls(len(mean))
         accumulator._count, accumulator._mean, accumulator._scatter = int(state["count"]), mean, scatter
         return accumulator
+
+
+def _undivided(rows: jax.Array) -> NamedSharding | None:
+    """Where a sum over ``rows`` goes if Explicit mesh axes divide them: to every device alike."""
+    sharding = jax.typeof(rows).sharding
+    return NamedSharding(sharding.mesh, PartitionSpec()) if sharding.spec[0] is not None else None
 
 
 def _words(number: _Number) -> tuple[_Number, _Number]:

@@ -89,7 +89,7 @@ def localize(
     number: int = 2,
     size: ArrayLike | None = None,
     connectivity: int = 8,
-    backend: components.Backend = "host",
+    backend: components.Backend = "auto",
 ) -> Parts:
     """The parts of one image's object, with a box around the largest component of each.
 
@@ -101,7 +101,7 @@ def localize(
         number: how many parts (static).
         size: int ``[2]``, valid rows and columns; ``None`` means all.
         connectivity: 8 or 4 (static).
-        backend: where components are labelled, ``"host"`` or ``"device"`` (static).
+        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
 
     Raises:
         ValueError: wrong shapes, fewer than two parts, fewer components than they take, or an unknown option.

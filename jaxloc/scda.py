@@ -61,7 +61,7 @@ def object_mask(
     *,
     size: ArrayLike | None = None,
     connectivity: int = 8,
-    backend: components.Backend = "host",
+    backend: components.Backend = "auto",
 ) -> jax.Array:
     """Largest component of the cells above the mean, ``M̃`` (algorithm 1).
 
@@ -69,7 +69,7 @@ def object_mask(
         aggregation: ``[h, w]``.
         size: int ``[2]``, valid rows and columns; ``None`` means all.
         connectivity: 8 (the released code) or 4 (static).
-        backend: where components are labelled, ``"host"`` or ``"device"`` (static).
+        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
 
     Returns:
         bool ``[h, w]``.
@@ -187,7 +187,7 @@ def localize(
     *,
     size: ArrayLike | None = None,
     connectivity: int = 8,
-    backend: components.Backend = "host",
+    backend: components.Backend = "auto",
 ) -> Localization:
     """Aggregation map, object mask and box of one image.
 
@@ -198,7 +198,7 @@ def localize(
         image_size: int ``[2]``, rows and columns of the original image, in whose pixels the box is.
         size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
         connectivity: 8 or 4 (static).
-        backend: where components are labelled, ``"host"`` or ``"device"`` (static).
+        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
 
     Raises:
         ValueError: ``features`` is not one map, or an unknown option.

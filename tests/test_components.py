@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from skimage.measure import label as skimage_label
 
 from jaxloc import components
@@ -97,13 +97,35 @@ def test_jit_and_vmap_change_nothing(backend, transform):
         np.testing.assert_array_equal(found, np.stack([oracle(mask) for mask in stack]))
 
 
-def test_vmap_crosses_to_the_host_once(monkeypatch):
-    calls = []
+@pytest.fixture
+def on_host(monkeypatch) -> list[tuple[int, ...]]:
+    """The shapes of the stacks that cross to the host."""
+    shapes = []
     largest_stack = components.largest_stack
-    monkeypatch.setattr(components, "largest_stack", lambda m, c: calls.append(m.shape) or largest_stack(m, c))
+    monkeypatch.setattr(components, "largest_stack", lambda m, c: shapes.append(m.shape) or largest_stack(m, c))
+    return shapes
+
+
+def test_vmap_crosses_to_the_host_once(on_host):
     stack = np.random.default_rng(0).random((50, 8, 8)) < 0.5
-    jax.block_until_ready(jax.vmap(components.largest_component)(stack))
-    assert calls == [(50, 8, 8)]
+    jax.block_until_ready(jax.vmap(lambda mask: components.largest_component(mask, backend="host"))(stack))
+    assert on_host == [(50, 8, 8)]
+
+
+@pytest.mark.parametrize(("platform", "crossings"), [("cpu", 1), ("gpu", 0)])
+def test_by_default_the_host_labels_for_the_cpu_only(platform, crossings, on_host, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    mask = masks()["half"]
+    np.testing.assert_array_equal(components.largest_component(mask), reference.largest(mask))
+    assert len(on_host) == crossings
+
+
+def test_by_default_explicit_axes_of_one_device_work_too():
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:1])
+    stack = np.random.default_rng(0).random((3, 8, 8)) < 0.5
+    divided = jax.device_put(stack, NamedSharding(mesh, PartitionSpec("data")))
+    found = jax.jit(jax.vmap(components.largest_component))(divided)
+    np.testing.assert_array_equal(found, np.stack([reference.largest(mask) for mask in stack]))
 
 
 def test_nested_vmap():

@@ -35,7 +35,7 @@ def select(
     *,
     size: ArrayLike | None = None,
     connectivity: int = 8,
-    backend: components.Backend = "host",
+    backend: components.Backend = "auto",
 ) -> Refined:
     """Keep the components of one refined mask that overlap the coarse mask.
 
@@ -44,7 +44,7 @@ def select(
         coarse: bool ``[h, w]``, the mask of the method, enlarged by ``grids.upsample_nearest``.
         size: int ``[2]``, valid rows and columns of both; ``None`` means all.
         connectivity: 8 or 4 (static).
-        backend: where components are labelled, ``"host"`` or ``"device"`` (static).
+        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
 
     Returns:
         ``Refined``; the coarse mask where nothing overlaps it.

@@ -201,10 +201,8 @@ CASES = {
         lambda model, x: clustering.lloyd(model, x, iterations=5), lambda e: (e.kmeans(), e.features())
     ),
     "clustering.merge": Case(clustering.merge, lambda e: (e.kmeans_sums(), e.kmeans_sums())),
-    "components.label": Case(lambda mask: components.label(mask, backend="device"), lambda e: (e.mask(),)),
-    "components.largest_component": Case(
-        lambda mask: components.largest_component(mask, backend="device"), lambda e: (e.mask(),)
-    ),
+    "components.label": Case(components.label, lambda e: (e.mask(),)),
+    "components.largest_component": Case(components.largest_component, lambda e: (e.mask(),)),
     "crops.crop_resize": Case(
         lambda image, box, size: crops.crop_resize(image, box, (3, 4), size=size),
         lambda e: (e.features(), e.box(), e.size()),
@@ -216,13 +214,13 @@ CASES = {
     "ddt.indicator_maps": Case(ddt.indicator_maps, lambda e: (e.model(), e.features())),
     "ddt.localize": Case(
         lambda model, x, image, below, x_below, size: ddt.localize(
-            model, x, image, below=below, features_below=x_below, size=size, backend="device"
+            model, x, image, below=below, features_below=x_below, size=size
         ),
         lambda e: (e.model(), e.features(), e.image_size(), e.model(), e.features(), e.size()),
     ),
     "ddt.noise_score": Case(lambda x, size: ddt.noise_score(x, size=size), _sized_map),
     "ddt.object_mask": Case(
-        lambda x, below, size: ddt.object_mask(x, below, size=size, backend="device"),
+        lambda x, below, size: ddt.object_mask(x, below, size=size),
         lambda e: (e.map(), e.map(), e.size()),
     ),
     "ddt.orient": Case(ddt.orient, lambda e: (e.model(), e.rng.random(2).astype(np.float32))),
@@ -272,9 +270,7 @@ CASES = {
     ),
     "parts.divide": Case(lambda x, values, mask, size: parts.divide(x, values, mask, number=3, size=size), _parts),
     "parts.localize": Case(
-        lambda x, values, mask, size, image: parts.localize(
-            x, values, mask, image, number=3, size=size, backend="device"
-        ),
+        lambda x, values, mask, size, image: parts.localize(x, values, mask, image, number=3, size=size),
         lambda e: (*_parts(e), e.image_size()),
     ),
     "pooling.average_max_pool": Case(pooling.average_max_pool, _masked),
@@ -322,7 +318,7 @@ CASES = {
         lambda e: (e.map(), e.mask(), e.size(), e.size()),
     ),
     "refinement.select": Case(
-        lambda mask, coarse, size: refinement.select(mask, coarse, size=size, backend="device"),
+        lambda mask, coarse, size: refinement.select(mask, coarse, size=size),
         lambda e: (e.mask(), e.mask(), e.size()),
     ),
     "refinement.upsample_bilinear": Case(
@@ -341,14 +337,14 @@ CASES = {
     ),
     "scda.descriptor_plus": Case(scda.descriptor_plus, lambda e: (*_masked(e), *_masked(e))),
     "scda.localize": Case(
-        lambda x, image, size: scda.localize(x, image, size=size, backend="device"),
+        lambda x, image, size: scda.localize(x, image, size=size),
         lambda e: (e.features(), e.image_size(), e.size()),
     ),
     "scda.lower_mask": Case(
         lambda mask, lower, size: scda.lower_mask(mask, lower, size=size), lambda e: (e.mask(), e.map(), e.size())
     ),
     "scda.mean_mask": Case(lambda x, size: scda.mean_mask(x, size=size), _sized_map),
-    "scda.object_mask": Case(lambda x, size: scda.object_mask(x, size=size, backend="device"), _sized_map),
+    "scda.object_mask": Case(lambda x, size: scda.object_mask(x, size=size), _sized_map),
     "spoc.center_prior": Case(lambda size: spoc.center_prior((ROWS, COLUMNS), size=size), lambda e: (e.size(),)),
     "spoc.descriptor": Case(lambda x, size: spoc.descriptor(x, size=size), _sized),
     "svm.decision": Case(svm.decision, lambda e: (e.hyperplanes(), e.samples())),
