@@ -2,16 +2,15 @@
 
 import contextlib
 import json
+import math
 import os
 import secrets
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-import safetensors.numpy
+import safetensors
 
 
 @contextlib.contextmanager
@@ -64,31 +63,124 @@ def write_safetensors(
         arrays: by name.
         metadata: text by name.
     """
-    write_safetensors_in_parts(path, [arrays], metadata)
+    write_safetensors_in_parts(path, [{name: Spec.of(array) for name, array in arrays.items()}], [arrays], metadata)
+
+
+class Spec(NamedTuple):
+    """What a file's header says of an array.
+
+    Attributes:
+        dtype: of its numbers.
+        shape: of it.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, array: Any) -> Self:
+        """The spec of an array on the host or a device."""
+        return cls(np.dtype(array.dtype), tuple(array.shape))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the array takes."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def write_safetensors_in_parts(
-    path: str | os.PathLike[str], parts: Iterable[Mapping[str, np.ndarray]], metadata: Mapping[str, str]
+    path: str | os.PathLike[str],
+    specs: Iterable[Mapping[str, Spec]],
+    parts: Iterable[Mapping[str, np.ndarray]],
+    metadata: Mapping[str, str],
 ) -> None:
     """``write_safetensors`` of arrays that come in several mappings; only one of them is held at a time.
 
-    The library leaves the order of metadata to chance; offsets count from the end of the header, so the header can
-    be put in order afterwards.
+    The library wants all arrays at once, and leaves the order of metadata to chance. The header comes first in the
+    file, so the specs are asked for before the arrays, and every byte is written once.
+
+    Args:
+        path: the file to write or replace.
+        specs: of each mapping, in order.
+        parts: the mappings.
+        metadata: text by name.
+
+    Raises:
+        ValueError: the arrays are not those of the specs, or of a dtype that such files are not written with.
     """
     entries: dict[str, Any] = {"__metadata__": dict(metadata)}
-    with atomic_path(path) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as body:
-        for arrays in parts:
-            # The library writes an array's buffer as it lies, so one that is not in C order would be scrambled.
-            ordered = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
-            data = memoryview(safetensors.numpy.save(ordered))
-            end = 8 + int.from_bytes(data[:8], "little")
-            start = body.tell()
-            for name, entry in json.loads(bytes(data[8:end])).items():
-                entries[name] = entry | {"data_offsets": [start + offset for offset in entry["data_offsets"]]}
-            body.write(data[end:])
-        header = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
-        header += b" " * (-len(header) % 8)
-        body.seek(0)
-        with temporary.open("wb") as file:
-            file.write(len(header).to_bytes(8, "little") + header)
-            shutil.copyfileobj(body, file, 1 << 20)
+    expected: list[list[tuple[str, Spec]]] = []
+    start = 0
+    for some in specs:
+        # Those of the largest numbers come first, so that each lies where its dtype may.
+        expected.append(sorted(some.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
+        for name, spec in expected[-1]:
+            end = start + spec.nbytes
+            if spec.dtype not in _NAMES:
+                raise ValueError(f"{path}: {name}: arrays of {spec.dtype} are not written")
+            entries[name] = {"dtype": _NAMES[spec.dtype], "shape": spec.shape, "data_offsets": [start, end]}
+            start = end
+    header = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for wanted, arrays in zip(expected, parts, strict=True):
+            if {name: Spec.of(array) for name, array in arrays.items()} != dict(wanted):
+                raise ValueError(f"{path}: arrays other than expected: {', '.join(sorted(arrays))}")
+            for name, _ in wanted:
+                file.write(np.asarray(arrays[name], order="C").reshape(-1).view(np.uint8).data)
+
+
+_DTYPES = {"BOOL": np.dtype(bool)} | {
+    f"{letter}{8 * size}": np.dtype(f"{letter.lower()}{size}")
+    for letter, sizes in (("U", (1, 2, 4, 8)), ("I", (1, 2, 4, 8)), ("F", (2, 4, 8)))
+    for size in sizes
+}
+"""Dtypes by the names that a header gives them."""
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+class StoredArrays:
+    """The arrays of a safetensors file, each read when it is asked for.
+
+    The library maps the file into memory and its pages stay there while it is open, or reads the header anew for each
+    array; this does neither, however many arrays there are.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        metadata: text by name.
+
+    Raises:
+        safetensors.SafetensorError: it is none, or not whole.
+        OSError: it cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        with safetensors.safe_open(path, "np"):
+            pass  # the library has seen that the header is sound and the file as long as it says
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entries = json.loads(file.read(length))
+        self.metadata: dict[str, str] = entries.pop("__metadata__", {})
+        self._entries = {
+            name: (entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
+            for name, entry in entries.items()
+        }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Read an array.
+
+        Raises:
+            KeyError: there is none of this name, or its dtype is not known.
+            ValueError: the file has become shorter.
+            OSError: it cannot be read.
+        """
+        dtype, shape, offset = self._entries[name]
+        values = np.fromfile(self._path, _DTYPES[dtype], math.prod(shape), offset=offset)
+        return values.reshape(shape)

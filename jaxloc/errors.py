@@ -9,6 +9,10 @@ class UsageError(JaxlocError, ValueError):
     """The request cannot be carried out as it stands: a wrong option, path or combination."""
 
 
+class PlaceError(UsageError):
+    """What pictures lie in cannot be read any more: a network, a disk or an archive, and no picture is to blame."""
+
+
 class ImageError(JaxlocError, ValueError):
     """One picture cannot be used; the message says why, without its name."""
 

@@ -1,6 +1,7 @@
 """What one path given by a person stands for."""
 
 import dataclasses
+import fnmatch
 import glob
 import itertools
 import os
@@ -13,10 +14,16 @@ from jaxloc.data import remote
 from jaxloc.data.annotations import read_coco
 from jaxloc.data.archives import is_tfds, open_tfds
 from jaxloc.data.datasets import is_spec, open_dataset
-from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_picture, missing_shard, suffix
+from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_picture, missing_shards, suffix
 from jaxloc.data.remote import Entry
 from jaxloc.data.sources import Part
 from jaxloc.errors import UsageError
+
+_RESULTS = ("overlays", "parts", "video")
+"""Folders that jobs make where they write their results."""
+
+_MADE = {"parts/_run.json": _RESULTS, "gallery.json": ("table", "vectors", "whitened")}
+"""Files that tell a folder of results, of a job or a gallery, and the folders that were made beside them."""
 
 
 @dataclasses.dataclass
@@ -45,7 +52,7 @@ def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Gi
 
     Args:
         path: a folder, file, pattern, list, COCO file, archive, ``tfds:`` set or ``NAME:ROOT``, local or remote.
-        exclude: local folders in which nothing is looked for.
+        exclude: local folders of results: what jobs write in there is left out, not the photographs beside it.
 
     Raises:
         UsageError: there is nothing, or it cannot be read.
@@ -57,8 +64,10 @@ def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Gi
     if is_spec(path):
         part = open_dataset(path).part()
         return [Given(part.place, parts=[part], spec=path)]
-    left_out = {os.path.abspath(folder) for folder in exclude}
-    return [_expand_entry(entry, left_out) for entry in checked(_find(path, left_out))]
+    left_out = {os.path.join(os.path.abspath(folder), name) for folder in exclude for name in _RESULTS}
+    found = _find(path, left_out)
+    _check_shards(path, found)
+    return [_expand_entry(entry, left_out) for entry in checked(found)]
 
 
 def _find(path: str, left_out: set[str]) -> list[Entry]:
@@ -74,6 +83,19 @@ def _find(path: str, left_out: set[str]) -> list[Entry]:
     below = [folder for folder in map(Path, left_out) if start in folder.parents]
     found = sorted(map(_entry, checked(glob.iglob(path, recursive=True))))
     return _pictures_of(path, (entry for entry in checked(found) if not _is_below(entry.place, below)))
+
+
+def _check_shards(path: str, found: Sequence[Entry]) -> None:
+    """See that a pattern found all it would match of archives that are numbered together."""
+    archives = (entry.place for entry in found if archive_kind(entry.place) and not entry.is_folder)
+    last = posixpath.basename(Path(path).as_posix())
+    if glob.has_magic(last) and not os.path.exists(path):
+        _refuse_missing(place for place in missing_shards(archives) if fnmatch.fnmatch(posixpath.basename(place), last))
+
+
+def _refuse_missing(shards: Iterable[str]) -> None:
+    for missing in shards:
+        raise UsageError(f"{missing}: this shard is missing: fetch it, or name those to use by a pattern in quotes")
 
 
 def _is_below(place: str, folders: Iterable[Path]) -> bool:
@@ -109,9 +131,7 @@ def _expand_folder(root: str, files: dict[str, int | None]) -> Given:
     pictures = {place: size for place, size in checked(files.items()) if is_picture(place)}
     archives = sorted(place for place in checked(files) if archive_kind(place))
     if archives and not any(suffix(place) for place in pictures):
-        missing = missing_shard(archives)
-        if missing:
-            raise UsageError(f"{missing}: this shard is missing: fetch it, or name those to use by a pattern in quotes")
+        _refuse_missing(missing_shards(archives))
         return Given(root, archives=archives)
     return Given(root, files=pictures)
 
@@ -164,10 +184,8 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
         return True
 
     for here, folders, files in checked(os.walk(folder, onerror=unreadable, followlinks=True)):
-        if here != folder and os.path.exists(os.path.join(here, "parts", "_run.json")):
-            folders.clear()  # the results of an earlier job, with overlays of its pictures
-            continue
-        folders[:] = [name for name in sorted(folders) if enter(os.path.join(here, name))]
+        ours = {name for file, made in _MADE.items() if os.path.isfile(os.path.join(here, file)) for name in made}
+        folders[:] = [name for name in sorted(folders) if name not in ours and enter(os.path.join(here, name))]
         for name in sorted(files):
             check()
             if name[0] != "." and (is_picture(name) or archive_kind(name)):

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from jaxloc.data import remote
 from jaxloc.data.sources import Record
-from jaxloc.errors import ImageError
+from jaxloc.errors import ImageError, UsageError
 
 _ORIENTATION = 0x0112
 _REDUCING_GAP = 2
@@ -44,11 +45,12 @@ def read_picture(path: str | os.PathLike[str] | Record, *, shorter_side: int | N
 
     Raises:
         ImageError: saying why the picture cannot be used.
+        UsageError: what it lies in, a remote place or an archive, cannot be read; a remote place is tried a few times.
     """
     try:
         with Image.open(_content(path)) as image:
             return _to_picture(image, shorter_side)
-    except ImageError:
+    except (ImageError, UsageError):
         raise
     except FileNotFoundError as error:
         raise ImageError("no such file") from error
@@ -59,6 +61,7 @@ def read_picture(path: str | os.PathLike[str] | Record, *, shorter_side: int | N
     except MemoryError as error:
         raise ImageError("does not fit into memory; save it smaller") from error
     except OSError as error:
+        remote.check_place(str(path), error)
         raise ImageError(f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged file can raise anything in a decoder, and must not end the run
         raise ImageError(f"damaged: {type(error).__name__}: {error}") from error
@@ -72,13 +75,20 @@ def read_size(path: str | os.PathLike[str] | Record, *, shorter_side: int | None
     Args:
         path: the file, or the record of an archive or a remote place.
         shorter_side: as for ``read_picture``.
+
+    Raises:
+        UsageError: as for ``read_picture``.
     """
     try:
         size = _size_of_record(path) if isinstance(path, Record) else None
         if size is None:
             with Image.open(_content(path)) as image:
                 size = _upright(image)
-    except Exception:  # whatever is wrong with it, reading it will say
+    except UsageError:
+        raise
+    except Exception as error:  # whatever is wrong with it, reading it will say
+        if isinstance(error, OSError):
+            remote.check_place(str(path), error)
         return None
     columns, rows = _limited(size, shorter_side)
     return rows, columns
@@ -110,7 +120,7 @@ def _content(path: str | os.PathLike[str] | Record) -> str | os.PathLike[str] | 
         return path
     try:
         data = path.read()
-    except (ImageError, OSError, MemoryError):
+    except (ImageError, UsageError, OSError, MemoryError):
         raise
     except Exception as error:  # each kind of archive and remote place has errors of its own
         reason = " ".join(f"{type(error).__name__}: {error}".split())

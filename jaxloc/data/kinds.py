@@ -3,7 +3,7 @@
 import functools
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from PIL import Image
 
@@ -38,18 +38,17 @@ def archive_kind(name: str) -> str | None:
     return "video" if kind in VIDEOS else kind
 
 
-def missing_shard(places: Iterable[str]) -> str | None:
-    """Of archives numbered like ``train-00002-of-00005.tar``, the first that is not there."""
+def missing_shards(places: Iterable[str]) -> Iterator[str]:
+    """Of archives numbered like ``train-00002-of-00005.tar``, those that are not there."""
     there: dict[tuple[str, str, str], set[int]] = {}
     for place in places:
         if found := _SHARD.search(place):
             series = (place[: found.start()], found[2], place[found.end() :])
             there.setdefault(series, set()).add(int(found[1]))
     for (before, total, after), numbers in sorted(there.items()):
-        missing = next((number for number in range(int(total)) if number not in numbers), None)
-        if missing is not None:
-            return f"{before}-{missing:0{len(total)}}-of-{total}{after}"
-    return None
+        for number in range(int(total)):
+            if number not in numbers:
+                yield f"{before}-{number:0{len(total)}}-of-{total}{after}"
 
 
 def title(place: str) -> str:

@@ -26,9 +26,10 @@ def find_sets(
 ) -> list[ImageSet]:
     """List pictures, wherever they are, without reading them.
 
-    In a folder, files are taken by their extension, or if they have none; hidden files and folders and the results of
-    earlier jobs are left out. A folder without a single picture file may hold archives. Names are relative to the
-    folder or archive given; where several paths are given, to their common parent.
+    In a folder, files are taken by their extension, or if they have none; hidden files and folders are left out, and
+    what earlier jobs wrote (the folders overlays, parts and video beside a run's other results, the tables of a
+    gallery), not the photographs beside it. A folder without a single picture file may hold archives. Names are
+    relative to the folder or archive given; where several paths are given, to their common parent.
 
     Args:
         paths: any of these, on this machine or at an address that fsspec knows (``gs://bucket/photos``):
@@ -50,7 +51,7 @@ def find_sets(
         per_label: make the pictures of each label a set. Where only the records hold the labels (ArrayRecord, tfds),
             all of them are read for this.
         name: the category of a single set; by default the folder's or archive's name.
-        exclude: folders left out of the search (where results are written), but for those given in ``paths``.
+        exclude: folders that results are written to: what jobs write in there is left out as well.
         every: of videos, take every so many-th frame.
 
     Raises:

@@ -1,20 +1,29 @@
-"""Files at remote places (``gs://``, ``s3://``, ``https://``, …), through fsspec."""
+"""Files at remote places (``gs://``, ``s3://``, ``https://``, …), through fsspec, and what to do when they fail."""
 
 import contextlib
 import dataclasses
+import errno
 import posixpath
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from jaxloc._interrupts import attended
+from jaxloc._interrupts import attended, check
 from jaxloc.data.sources import Labels, Part, Record, Texts
-from jaxloc.errors import UsageError
+from jaxloc.errors import ImageError, PlaceError, UsageError
 
 if TYPE_CHECKING:
     import fsspec
+
+T = TypeVar("T")
+
+PAUSES = (1.0, 2.0, 4.0)
+"""Seconds before each further try of a remote read that failed."""
+_LOOK = 0.1
+"""Seconds between two looks, in a pause, at whether the process is asked to end."""
 
 _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "abfs": "adlfs", "az": "adlfs"}
 _PACKAGES |= {"http": "aiohttp", "https": "aiohttp", "hf": "huggingface_hub", "sftp": "paramiko", "smb": "smbprotocol"}
@@ -25,6 +34,18 @@ _AHEAD = 8 << 20
 
 _WEB = ("http://", "https://")
 _GONE = (404, 410)
+_OWN = (403, *_GONE, 416)
+"""What a store answers of one file: forbidden, not there, and that no bytes of it are where some were asked for."""
+_OTHERS = ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "NoSuchBucket")
+"""What S3 says of the credentials or the whole bucket, which s3fs takes for a file that is forbidden or not there."""
+_OUTAGES = tuple(
+    getattr(errno, name, None)  # not every system has all of them
+    for name in (
+        *("ENOTCONN", "EREMOTEIO", "ESTALE", "ENODEV", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN"),
+        *("ENETUNREACH", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "EMFILE", "ENFILE"),
+    )
+)
+"""What the system says of a disk that went away, or of too many open files: nothing of the one file asked for."""
 _PAGE = "text/html"
 """What a web server shows of a folder."""
 
@@ -117,7 +138,7 @@ def read(place: str, start: int | None = None, stop: int | None = None) -> bytes
         system, path = find(place)
         try:
             data = system.cat_file(path, start=start, end=stop)  # by name: file systems differ in their order
-        except OSError:
+        except (OSError, MemoryError):
             raise
         except Exception as error:  # each kind of remote place has errors of its own
             raise OSError(" ".join(f"{type(error).__name__}: {error}".split())) from error
@@ -141,10 +162,112 @@ def open_file(place: str, *, ahead: bool = True) -> IO[bytes]:
         UsageError: there is none, or it cannot be reached.
     """
     with reaching(place):
-        if is_remote(place):
-            system, path = find(place)
-            return system.open(path, "rb", block_size=_AHEAD, cache_type="readahead" if ahead else "none")
-        return open(place, "rb")
+        return open_plainly(place, ahead=ahead)
+
+
+def open_plainly(place: str, *, ahead: bool = True) -> IO[bytes]:
+    """As ``open_file``, with the errors of the place itself."""
+    if is_remote(place):
+        system, path = find(place)
+        return system.open(path, "rb", block_size=_AHEAD, cache_type="readahead" if ahead else "none")
+    return open(place, "rb")
+
+
+def persist(place: str, work: Callable[[], T], *, alone: bool = False) -> T:
+    """The result of a read; at a remote place a failure may pass, and it is tried again after each of ``PAUSES``.
+
+    Args:
+        place: the file.
+        work: reads it.
+        alone: whether the file is that of one picture: that it is not there, or may not be read, is raised as it is.
+
+    Raises:
+        PlaceError: it failed to the end; the message names the file, the reason and the cure.
+        OSError: the picture's own file is not there, or may not be read.
+        ImageError: as ``work`` raised it.
+    """
+    pauses = iter(PAUSES if is_remote(place) else ())
+    while True:
+        try:
+            return work()
+        except (ImageError, PlaceError, MemoryError):
+            raise
+        except Exception as error:  # each kind of archive and remote place has errors of its own
+            answered = _is_answer(place, error)
+            if answered and alone:
+                raise
+            pause = None if answered else next(pauses, None)
+            if pause is None:
+                raise _lost(place, error) from error
+        _wait(pause)
+
+
+def check_place(place: str, error: OSError) -> None:
+    """Of an error on the file of one picture, see that it tells nothing of all files there.
+
+    Raises:
+        PlaceError: the disk went away, or the process has too many files open.
+    """
+    if error.errno is not None and error.errno in _OUTAGES:
+        raise _lost(place, error) from error
+
+
+def lost(place: str, what: str, cure: str) -> PlaceError:
+    """The error of a place that failed.
+
+    Args:
+        place: the file, archive or address.
+        what: is the matter with it.
+        cure: what to do.
+    """
+    return PlaceError(f"{place}: {what}: {cure}, and run the same command again; finished shards are kept")
+
+
+def _lost(place: str, error: Exception) -> PlaceError:
+    if isinstance(error, UsageError):  # says it all
+        return PlaceError(f"{error}, and run the same command again; finished shards are kept")
+    cure = "check the network and your credentials" if is_remote(place) else "see that the file and its disk are there"
+    return lost(place, f"cannot be read any more ({_said(error)})", cure)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    known = getattr(error, "strerror", None) or (str(error) if type(error) is OSError else "")
+    return " ".join((known or f"{type(error).__name__}: {error}").split())
+
+
+def _is_answer(place: str, error: BaseException) -> bool:
+    """Whether a place that works said that this file is not there or may not be read; or a package is missing."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    codes = [_code(one) for one in chain]
+    if any(code in _OTHERS for code in codes):
+        return False
+    if place.startswith(_WEB):  # there all failures are missing files
+        chain, codes = chain[-1:], codes[-1:]
+    plain = (FileNotFoundError, PermissionError, ImportError)
+    return any(isinstance(one, plain) or code in _OWN for one, code in zip(chain, codes, strict=True))
+
+
+def _code(error: BaseException) -> Any:
+    """What a store answered: a word of S3, or a number of HTTP as each package keeps it; ``None`` if nothing."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        word = response.get("Error", {}).get("Code")
+        return 416 if word == "InvalidRange" else word
+    if isinstance(error, OSError) and str(error).startswith("Forbidden"):  # so gcsfs says it
+        return 403
+    return next((code for name in ("status", "status_code", "code") if (code := getattr(error, name, None))), None)
+
+
+def _wait(seconds: float) -> None:
+    """Let time pass, unless the process is asked to end."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        check()
+        time.sleep(min(left, _LOOK))
 
 
 @contextlib.contextmanager
@@ -209,11 +332,13 @@ class RemoteFile(Record):
 
     def read(self) -> bytes:
         """The whole file."""
-        return read(self.address)
+        return persist(self.address, lambda: read(self.address), alone=True)
 
     def read_start(self, count: int) -> bytes:
         """The first bytes, asked for as a range."""
-        return read(self.address, 0, count)
+        if self.size == 0:  # of which stores refuse any range
+            return b""
+        return persist(self.address, lambda: read(self.address, 0, count), alone=True)
 
 
 class RemoteFiles(Part):

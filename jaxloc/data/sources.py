@@ -33,7 +33,13 @@ class Record(abc.ABC):
 
     @abc.abstractmethod
     def read(self) -> bytes:
-        """The encoded picture."""
+        """The encoded picture.
+
+        Raises:
+            ImageError: something is wrong with this picture alone.
+            OSError: its own file cannot be read.
+            UsageError: what it lies in cannot be read.
+        """
 
     def read_start(self, count: int) -> bytes:
         """At least the first ``count`` bytes, or all: no more than that is read where the place allows it."""
@@ -222,7 +228,9 @@ class Sources(Sequence[Source]):
 
     def take(self, numbers: np.ndarray) -> "Sources":
         """The pictures of these numbers, in this order."""
-        return Sources(self._parts, np.asarray(self._chosen)[numbers])
+        chosen, numbers = self._chosen, np.asarray(numbers)
+        picked = chosen.start + chosen.step * numbers if isinstance(chosen, range) else chosen[numbers]
+        return Sources(self._parts, picked)
 
 
 class ImageSet(NamedTuple):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import tempfile
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -77,7 +78,8 @@ class BatchRun:
             stack.enter_context(memory_errors())
             stack.enter_context(one_blas_thread())
             self._open()
-            self._cache = stack.enter_context(FeatureCache(self._folder, self._options.feature_cache))
+            place = self._folder if hosts.count() == 1 else tempfile.gettempdir()  # the folder of several is remote
+            self._cache = stack.enter_context(FeatureCache(place, self._options.feature_cache))
             self._held = stack.pop_all()
         return self
 

@@ -2,8 +2,9 @@
 
 import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +22,16 @@ class _Stored(NamedTuple):
     arrays: dict[str, tuple[int, tuple[int, ...], np.dtype, Any]]
 
 
+_RESERVE, _SHARE = 1 << 30, 4
+"""Bytes of a disk that are left to others, or one part in so many of a smaller one."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 class FeatureCache:
     """An unnamed temporary file of feature maps: it vanishes with the process, however that ends.
+
+    It never costs a run its results: it stops growing before the disk is full, and ``make_room`` gives it up where
+    something else no longer fits.
 
     Args:
         folder: where the file is made.
@@ -31,6 +40,7 @@ class FeatureCache:
 
     def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
         self._limit = limit
+        self._folder = folder
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0) if limit > 0 else None  # noqa: SIM115 - __exit__ closes it
         self._size = 0
         self._batches: dict[int, list[_Stored]] = {}
@@ -43,7 +53,7 @@ class FeatureCache:
             self._file.close()
 
     def put(self, batch: Batch, maps: Maps, part: int = 0) -> bool:
-        """Keep a batch's features, if they fit; a full disk only means that they are computed again.
+        """Keep a batch's features, if they fit; where they do not, they are computed again.
 
         Args:
             batch: the pictures.
@@ -51,7 +61,7 @@ class FeatureCache:
             part: the part of the job they belong to.
         """
         needed = sum(feature_map.features.nbytes for feature_map in maps.values())
-        if self._file is None or self._size + needed > self._limit:
+        if self._file is None or self._size + needed > self._limit or needed > self._free():
             return False
         arrays = {}
         try:
@@ -61,9 +71,10 @@ class FeatureCache:
                 arrays[layer] = (end, values.shape, values.dtype, np.asarray(size))
                 end += self._write(end, values)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno not in _FULL:
                 raise
             self._limit = 0
+            self._cut()
             return False
         self._size += needed
         self._batches.setdefault(part, []).append(_Stored(batch.indices, batch.original_sizes, arrays))
@@ -73,11 +84,28 @@ class FeatureCache:
         """Drop the features of a part that was kept last; its room is used again."""
         for stored in self._batches.pop(part, []):
             self._size = min(self._size, *(offset for offset, *_ in stored.arrays.values()))
+        self._cut()
 
     def clear(self) -> None:
-        """Drop everything; the room is used again."""
+        """Drop everything; the disk has the room again."""
         self._batches.clear()
         self._size = 0
+        self._cut()
+
+    def make_room(self, write: Callable[[], object]) -> None:
+        """Write something; if the disk is full, drop everything, keep no more, and write it once more.
+
+        Args:
+            write: writes a file in one step, so that it can be done again.
+        """
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in _FULL or not self._size:
+                raise
+            self._limit = 0
+            self.clear()
+            write()
 
     def __contains__(self, part: int) -> bool:
         return part in self._batches
@@ -94,6 +122,16 @@ class FeatureCache:
                 for layer, (offset, shape, dtype, size) in stored.arrays.items()
             }
             yield stored.indices, stored.original_sizes, maps
+
+    def _free(self) -> int:
+        """Bytes of the disk that may still be taken."""
+        disk = shutil.disk_usage(self._folder)
+        return disk.free - min(_RESERVE, disk.total // _SHARE)
+
+    def _cut(self) -> None:
+        """Give the disk what lies behind the end."""
+        if self._file is not None:
+            self._file.truncate(self._size)
 
     def _write(self, offset: int, values: np.ndarray) -> int:
         if self._file is None:

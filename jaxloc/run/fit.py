@@ -1,6 +1,7 @@
 """The first pass over image sets: the moments of their descriptors, and DDT from them."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 
 from jaxloc import _interrupts, ddt
 from jaxloc.data import Batch, ImageSet
+from jaxloc.errors import PlaceError
 from jaxloc.moments import Accumulator
-from jaxloc.run import hosts, model_file, sums
+from jaxloc.run import hosts, memory, model_file, sums
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.localizer import Localizer, Models
 from jaxloc.run.localizer import fit as fit_layer
@@ -21,7 +23,7 @@ from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
 from jaxloc.run.plan import Pictures, Shard, Window
 from jaxloc.run.progress import Progress, progress
 from jaxloc.run.stream import Stream
-from jaxloc.run.sums import Sums
+from jaxloc.run.sums import StoredSums, Sums
 
 MINIMUM_SET = 2
 """Pictures that a set must have for anything to be shared."""
@@ -66,16 +68,24 @@ class Fitter:
             hosts.wait(f"moments of window {window.number}")
             first = self.parts.unsigned(window.number) if self.sign == "minority" else path
             if hosts.is_first() and not first.exists():
-                model_file.save(first, self.as_file(dict(self._fit_sets(window))))
+                self._save_fits(first, dict(self._fit_sets(window)))
             hosts.wait(f"fits of window {window.number}")
             if self.sign == "minority":
                 self._orient_by_minority(window, path, model_file.load(hosts.see(first)).sets)
             if hosts.is_first():
-                for shard in window.shards:
-                    self.parts.sums(shard.number).unlink(missing_ok=True)
+                for used in self._used(window):
+                    used.unlink(missing_ok=True)
+            memory.give_back()
         numbers = {self.pictures.sets[which].name: which for which in window.sets}
         fitted = model_file.load(hosts.see(path)).sets
-        return {numbers[name]: jax.device_get(fit.models) for name, fit in fitted.items()}
+        return {numbers[name]: fit.models for name, fit in fitted.items()}
+
+    def _used(self, window: Window) -> Iterator[Path]:
+        """The parts that nobody needs once a window is fitted."""
+        yield self.parts.unsigned(window.number)
+        for shard in window.shards:
+            yield self.parts.sums(shard.number)
+            yield self.parts.counts(shard.number)
 
     def _add_shard(self, shard: Shard, shown: Progress) -> None:
         """Sum the moments of a shard, and write them, unless that is done."""
@@ -107,10 +117,10 @@ class Fitter:
                     kept.add(which, pictures, one)
                 kept.summed += [number for number in batch.indices.tolist() if number >= 0 and number not in done]
                 keep = keep and self.cache.put(batch, maps, shard.number)
-        except STOPS:
-            kept.save(partial(path), whole=False)
+        except (*STOPS, PlaceError):
+            self.cache.make_room(lambda: kept.save(partial(path), whole=False))
             raise
-        kept.save(path)
+        self.cache.make_room(lambda: kept.save(path))
         partial(path).unlink(missing_ok=True)
         if not keep:
             self.cache.forget(shard.number)
@@ -131,10 +141,10 @@ class Fitter:
                     yield name, fit
 
         for shard in window.shards:
-            some = sums.load(hosts.see(self.parts.sums(shard.number)))
+            some = StoredSums(hosts.see(self.parts.sums(shard.number)))
             for which in some.sets:
                 yield from complete(which)
-                together.merge(which, some)
+                together.merge(which, some.pictures[which], some.of_set(which))
         yield from complete(window.sets.stop)
 
     def _fit(self, name: str, together: Sums, which: int) -> FittedSet | None:
@@ -160,7 +170,8 @@ class Fitter:
             for shard in mine:
                 counts = self.parts.counts(shard.number)
                 if not counts.exists():
-                    sums.save_counts(counts, self._count_positive(shard, models, shown))
+                    counted = self._count_positive(shard, models, shown)
+                    self.cache.make_room(functools.partial(sums.save_counts, counts, counted))
         hosts.wait(f"signs of window {window.number}")
         if not hosts.is_first():
             return
@@ -176,7 +187,10 @@ class Fitter:
                 for layer, model in models_of.items()
             }
             oriented[name] = FittedSet(jax.device_get(turned), fitted[name].moments)
-        model_file.save(path, self.as_file(oriented))
+        self._save_fits(path, oriented)
+
+    def _save_fits(self, path: Path, fits: Mapping[str, FittedSet]) -> None:
+        self.cache.make_room(lambda: model_file.save(path, self.as_file(fits)))
 
     def _count_positive(
         self, shard: Shard, models: Mapping[int, Models], shown: Progress

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jaxloc.data import find_sets
@@ -200,11 +200,11 @@ def _checksum(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sets_to_update(model: ModelFile, path: str, engine: Localizer, options: Options) -> dict[str, FittedSet]:
+def _sets_to_update(model: ModelFile, path: str, engine: Localizer, options: Options) -> Mapping[str, FittedSet]:
     model.check_weights(engine.weights, path)
     if model.layers != engine.layers or model.max_side != options.max_side:
         raise UsageError(
             f"{path}: fitted on {' and '.join(model.layers)} with --max-side {model.max_side}; "
             f"asked for {' and '.join(engine.layers)} with --max-side {options.max_side}: use the same"
         )
-    return dict(model.sets)
+    return model.sets

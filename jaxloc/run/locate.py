@@ -15,7 +15,7 @@ from jaxloc.data import Source, read_picture
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.annotations import Rle
 from jaxloc.data.annotations.records import Box
-from jaxloc.errors import ImageError
+from jaxloc.errors import ImageError, PlaceError
 from jaxloc.localization import Localization
 from jaxloc.parts import Parts as ObjectParts
 from jaxloc.report import parquet
@@ -90,11 +90,11 @@ class Locator:
         try:
             results = _single(in_flight(batches, launch), fitted=models is not None)
             found.update(self._each(results))  # one by one, so that a stop keeps those before it
-            self._draw(found)
-        except STOPS:
-            self._write(partial(path), shard, found)
+            self.cache.make_room(lambda: self._draw(found))
+        except (*STOPS, PlaceError):
+            self.cache.make_room(lambda: self._write(partial(path), shard, found))
             raise
-        self._write(path, shard, found)
+        self.cache.make_room(lambda: self._write(path, shard, found))
         partial(path).unlink(missing_ok=True)
         self.stream.forget(shard.pictures)
 

@@ -17,7 +17,8 @@ def _trim() -> Callable[[int], int] | None:
 def give_back(*, collect: bool = False) -> None:
     """Return freed pages to the system; a no-op but on Linux with glibc.
 
-    Each new bucket's compilation leaves tens of megabytes of holes behind, which would add up to the peak.
+    Each new bucket's compilation leaves tens of megabytes of holes behind, and each window of sets its moments, which
+    would add up to the peak.
 
     Args:
         collect: look for unreachable cycles first (tracing leaves some that hold arrays).

@@ -2,23 +2,25 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import jax
 import numpy as np
 import safetensors
 
 from jaxloc import __version__
-from jaxloc._files import write_safetensors_in_parts
+from jaxloc._files import Spec, StoredArrays, write_safetensors_in_parts
 from jaxloc._interrupts import checked
 from jaxloc.ddt import Model
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
-from jaxloc.moments import Moments
+from jaxloc.moments import Moments, empty
 
 FORMAT = "jaxloc-ddt-1"
 Part = TypeVar("Part", Model, Moments)
@@ -30,11 +32,11 @@ class FittedSet:
 
     Attributes:
         models: by layer, deepest first.
-        moments: by layer, so that more images can be added.
+        moments: by layer, so that more images can be added; those of a file are read when they are asked for.
     """
 
     models: dict[str, Model]
-    moments: dict[str, Moments]
+    moments: Mapping[str, Moments]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,19 +83,32 @@ def save(path: str | os.PathLike[str], model: ModelFile) -> None:
         "architecture": model.architecture,
         "weights_checksum": model.weights_checksum,
     }
-    write_safetensors_in_parts(
-        path, (_arrays(number, name, model) for number, name in enumerate(checked(model.sets))), metadata
-    )
+    specs = (_specs(number, model.sets[name].models) for number, name in enumerate(checked(model.sets)))
+    arrays = (_arrays(number, model.sets[name]) for number, name in enumerate(checked(model.sets)))
+    write_safetensors_in_parts(path, specs, arrays, metadata)
 
 
-def _arrays(number: int, name: str, model: ModelFile) -> dict[str, np.ndarray]:
-    fitted = model.sets[name]
+def _arrays(number: int, fitted: FittedSet) -> dict[str, np.ndarray]:
     return {
         f"{number}/{layer}/{field}": np.asarray(value)
-        for layer in model.layers
-        for part in (fitted.models[layer], fitted.moments[layer])
+        for layer, model in fitted.models.items()
+        for part in (model, fitted.moments[layer])
         for field, value in part._asdict().items()
     }
+
+
+def _specs(number: int, models: Mapping[str, Model]) -> dict[str, Spec]:
+    """Of a set's arrays; those of its moments follow from its models, and are not read for it."""
+    specs: dict[str, Spec] = {}
+    for layer, model in models.items():
+        for part in (model, _empty(len(model.mean))):
+            specs |= {f"{number}/{layer}/{field}": Spec.of(value) for field, value in part._asdict().items()}
+    return specs
+
+
+@functools.cache
+def _empty(dimension: int) -> Moments:
+    return jax.eval_shape(lambda: empty(dimension))
 
 
 class StoredSets(Mapping[str, FittedSet]):
@@ -101,6 +116,7 @@ class StoredSets(Mapping[str, FittedSet]):
 
     Args:
         path: the file.
+        arrays: of it.
         names: of its sets, in its order.
         layers: of each.
 
@@ -108,21 +124,19 @@ class StoredSets(Mapping[str, FittedSet]):
         UsageError: when a set is read that is not whole.
     """
 
-    def __init__(self, path: str | os.PathLike[str], names: Sequence[str], layers: Sequence[str]) -> None:
-        self._path, self._layers = path, tuple(layers)
+    def __init__(
+        self, path: str | os.PathLike[str], arrays: StoredArrays, names: Sequence[str], layers: Sequence[str]
+    ) -> None:
+        self._path, self._arrays, self._layers = path, arrays, tuple(layers)
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def __getitem__(self, name: str) -> FittedSet:
         number = self._numbers[name]
-        with _opened(self._path) as file:
+        models = {layer: self._part(Model, number, layer) for layer in self._layers}
+        return FittedSet(models, _StoredMoments(self._layers, lambda layer: self._part(Moments, number, layer)))
 
-            def part(kind: type[Part], layer: str) -> Part:
-                return kind(*(file.get_tensor(f"{number}/{layer}/{field}") for field in kind._fields))
-
-            return FittedSet(
-                {layer: part(Model, layer) for layer in self._layers},
-                {layer: part(Moments, layer) for layer in self._layers},
-            )
+    def __contains__(self, name: object) -> bool:
+        return name in self._numbers  # the one that is inherited would read the set
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._numbers)
@@ -130,16 +144,33 @@ class StoredSets(Mapping[str, FittedSet]):
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def _part(self, kind: type[Part], number: int, layer: str) -> Part:
+        with _readable(self._path):
+            return kind._make(self._arrays[f"{number}/{layer}/{field}"] for field in kind._fields)
+
+
+class _StoredMoments(Mapping[str, Moments]):
+    """The moments of a set, by layer, each read when it is asked for: they are most of a file."""
+
+    def __init__(self, layers: Sequence[str], read: Callable[[str], Moments]) -> None:
+        self._layers, self._read = layers, read
+
+    def __getitem__(self, layer: str) -> Moments:
+        if layer not in self._layers:
+            raise KeyError(layer)
+        return self._read(layer)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    if not Path(path).is_file():
-        raise UsageError(f"{path}: no such model file; `jaxloc colocalize` writes one as model.safetensors")
+def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        with safetensors.safe_open(path, "np") as file:
-            if (file.metadata() or {}).get("format") != FORMAT:
-                raise UsageError(f"{path}: not a DDT model; `jaxloc colocalize` writes one as model.safetensors")
-            yield file
+        yield
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise UsageError(f"{path}: damaged model file ({error}): fit it again") from error
 
@@ -150,16 +181,21 @@ def load(path: str | os.PathLike[str]) -> ModelFile:
     Raises:
         UsageError: missing, damaged, or not a model file.
     """
-    with _opened(path) as file:
-        metadata = file.metadata()
+    if not Path(path).is_file():
+        raise UsageError(f"{path}: no such model file; `jaxloc colocalize` writes one as model.safetensors")
+    with _readable(path):
+        arrays = StoredArrays(path)
+    metadata = arrays.metadata
+    if metadata.get("format") != FORMAT:
+        raise UsageError(f"{path}: not a DDT model; `jaxloc colocalize` writes one as model.safetensors")
+    with _readable(path):
         layers, names = tuple(json.loads(metadata["layers"])), json.loads(metadata["sets"])
         fields = (*Model._fields, *Moments._fields)
-        there = set(file.keys())
         for wanted in itertools.product(map(str, range(len(names))), layers, fields):
-            if "/".join(wanted) not in there:
+            if "/".join(wanted) not in arrays:
                 raise KeyError("/".join(wanted))
         return ModelFile(
-            StoredSets(path, names, layers),
+            StoredSets(path, arrays, names, layers),
             metadata["method"],
             layers,
             metadata["sign"],

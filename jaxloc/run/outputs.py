@@ -26,7 +26,7 @@ PARTS = "parts"
 
 
 def places(out: str | os.PathLike[str]) -> list[Path]:
-    """The folders that results are written to, in which no picture is looked for."""
+    """The folders that results are written to; pictures beside them are looked for, those inside are not."""
     return [Path(out, name) for name in ("", _OVERLAYS, PARTS, VIDEOS)]
 
 

@@ -1,9 +1,9 @@
 """The part files of a run: what is done of it, so that a run that was killed goes on, and ends with the same bytes."""
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,11 @@ class Parts:
                 path.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Drop a run."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        """Drop a run: its own files alone, for the folder may lie among a person's."""
+        for path in (self._manifest_path, *self._all(), *self.folder.glob(_HALF)):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody else's files are in it, or there is none
+            self.folder.rmdir()
 
     def clean(self) -> None:
         """Drop what a kill left half written."""
@@ -98,7 +100,8 @@ class Parts:
 
     def _all(self) -> Iterator[Path]:
         for kind in ("moments", "fitted", "unsigned", "counts", "found"):
-            yield from self.folder.glob(f"{kind}-*")
+            for suffix in ("safetensors", "parquet"):
+                yield from self.folder.glob(f"{kind}-[0-9]*.{suffix}")
 
     def _write(self, manifest: dict[str, Any]) -> None:
         write_text(self._manifest_path, json.dumps(manifest, indent=1) + "\n")

@@ -1,19 +1,21 @@
 """Moments of several image sets as they grow, and their part files."""
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 import safetensors.numpy
 
-from jaxloc._files import write_safetensors, write_safetensors_in_parts
+from jaxloc._files import Spec, StoredArrays, write_safetensors, write_safetensors_in_parts
 from jaxloc.errors import UsageError
 from jaxloc.moments import Accumulator, Moments
 
 _FORMAT = "jaxloc-moments-1"
+_STATE = ("count", "mean", "scatter")
 
 
 class Sums:
@@ -47,14 +49,14 @@ class Sums:
                 self._sums[which, layer] = Accumulator(len(values.mean))
             self._sums[which, layer].add(values)
 
-    def merge(self, which: int, other: "Sums") -> None:
-        """Merge what another has of a set."""
-        self.pictures[which] = self.pictures.get(which, 0) + other.pictures[which]
-        for layer in self.layers:
-            if (which, layer) not in self._sums:
-                self._sums[which, layer] = other._sums[which, layer]
+    def merge(self, which: int, pictures: int, others: Mapping[str, Accumulator]) -> None:
+        """Merge the sums of further pictures of a set, which are not to be used otherwise."""
+        self.pictures[which] = self.pictures.get(which, 0) + pictures
+        for layer, other in others.items():
+            if (which, layer) in self._sums:
+                self._sums[which, layer].merge(other)
             else:
-                self._sums[which, layer].merge(other._sums[which, layer])
+                self._sums[which, layer] = other
 
     def moments(self, which: int) -> dict[str, Moments]:
         """Moments of a set, by layer."""
@@ -73,40 +75,79 @@ class Sums:
             path: the file.
             whole: everything is in it, so that nobody need know which pictures are.
         """
-        parts = (
-            {f"{which}/{layer}/{field}": value for field, value in sums.state().items()}
-            for (which, layer), sums in sorted(self._sums.items(), key=lambda item: item[0])
-        )
+        specs = ({name: Spec.of(values) for name, values in state.items()} for state in self._states())
         metadata = {
             "format": _FORMAT,
             "layers": json.dumps(self.layers),
             "pictures": json.dumps([[which, self.pictures[which]] for which in self.sets]),
             "summed": json.dumps([] if whole else self.summed),
         }
-        write_safetensors_in_parts(path, parts, metadata)
+        write_safetensors_in_parts(path, specs, self._states(), metadata)
+
+    def _states(self) -> Iterator[dict[str, np.ndarray]]:
+        for which, layer in sorted(self._sums):
+            yield {f"{which}/{layer}/{name}": values for name, values in self._sums[which, layer].state().items()}
+
+
+class StoredSums:
+    """The sums of a file, those of each set read when they are asked for.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        layers: of the network.
+        pictures: how many pictures of each set are summed, by the set's number.
+        summed: numbers of the pictures that are, where the shard was not whole.
+
+    Raises:
+        UsageError: the file is missing or damaged, which may also turn out when a set is read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        with self._readable():
+            self._arrays = StoredArrays(path)
+            metadata = self._arrays.metadata
+            if metadata.get("format") != _FORMAT:
+                raise KeyError("format")
+            self.layers: tuple[str, ...] = tuple(json.loads(metadata["layers"]))
+            self.pictures = {int(which): int(number) for which, number in json.loads(metadata["pictures"])}
+            self.summed = [int(number) for number in json.loads(metadata["summed"])]
+
+    @property
+    def sets(self) -> list[int]:
+        """Numbers of the sets that have moments."""
+        return sorted(self.pictures)
+
+    def of_set(self, which: int) -> dict[str, Accumulator]:
+        """The sums of a set, by layer."""
+        with self._readable():
+            return {
+                layer: Accumulator.from_state({name: self._arrays[f"{which}/{layer}/{name}"] for name in _STATE})
+                for layer in self.layers
+            }
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
+            raise _damaged(self._path, error) from error
 
 
 def load(path: str | os.PathLike[str]) -> Sums:
-    """Read sums.
+    """Read sums, to add to them.
 
     Raises:
         UsageError: the file is missing or damaged.
     """
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise KeyError("format")
-            sums = Sums(json.loads(metadata["layers"]))
-            sums.pictures = {int(which): int(number) for which, number in json.loads(metadata["pictures"])}
-            sums.summed = [int(number) for number in json.loads(metadata["summed"])]
-            for which in sums.pictures:
-                for layer in sums.layers:
-                    state = {name: file.get_tensor(f"{which}/{layer}/{name}") for name in ("count", "mean", "scatter")}
-                    sums._sums[which, layer] = Accumulator.from_state(state)
-            return sums
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-        raise _damaged(path, error) from error
+    stored = StoredSums(path)
+    sums = Sums(stored.layers)
+    sums.summed = stored.summed
+    for which, pictures in stored.pictures.items():
+        sums.merge(which, pictures, stored.of_set(which))
+    return sums
 
 
 def split(moments: dict[str, Moments], rows: Sequence[int]) -> list[dict[str, Moments]]:

@@ -1,5 +1,6 @@
 """ArrayRecord files: of pictures, of examples, and what is refused."""
 
+import os
 import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from jaxloc.data import find_sets, read_picture
-from jaxloc.errors import ImageError, UsageError
+from jaxloc.errors import ImageError, PlaceError, UsageError
 from tests.data.encoded import names_of, picture, shades_of
 
 module = pytest.importorskip("array_record.python.array_record_module")
@@ -145,9 +146,29 @@ def test_a_file_that_is_written_again_or_gone_is_not_read_from_memory(tmp_path):
     write(path, [picture(2), picture(3)])
     [images] = find_sets([path])
     assert shades_of(images) == [2, 3]
-    path.unlink()
-    with pytest.raises(ImageError, match="no such file"):
+    path.write_bytes(path.read_bytes()[:100])
+    message = r"^\S+a\.array_record: has become shorter since it was listed: copy or write it again, and run the"
+    with pytest.raises(PlaceError, match=message):
         read_picture(images.sources[0].path)
+    path.unlink()
+    with pytest.raises(PlaceError, match=r"^\S+a\.array_record: cannot be read any more \(no such file\): see that"):
+        read_picture(images.sources[0].path)
+
+
+def test_damaged_bytes_of_one_record_cost_that_picture_only(tmp_path):
+    path = write(tmp_path / "a.array_record", [picture(i, rows=90, columns=90) + os.urandom(9000) for i in range(40)])
+    sources = find_sets([path])[0].sources
+    data = bytearray(path.read_bytes())
+    data[150_000:150_050] = bytes(50)
+    path.write_bytes(data)
+    reasons = []
+    for source in sources:
+        try:
+            read_picture(source.path)
+        except ImageError as error:
+            reasons.append(str(error))
+    assert 1 <= len(reasons) < 40
+    assert all(reason.startswith("cannot be read: Corrupted") for reason in reasons)
 
 
 def test_a_missing_shard_of_a_folder_is_named(tmp_path):
@@ -155,4 +176,4 @@ def test_a_missing_shard_of_a_folder_is_named(tmp_path):
         write(tmp_path / f"s/x.array_record-0000{number}-of-00004", [picture(number)])
     with pytest.raises(UsageError, match=r"s/x\.array_record-00002-of-00004: this shard is missing: fetch it, or name"):
         find_sets([tmp_path / "s"])
-    assert len(find_sets([tmp_path / "s/*"])[0].sources) == 3
+    assert len(find_sets([tmp_path / "s/*0000[013]-*"])[0].sources) == 3

@@ -9,7 +9,7 @@ import pytest
 
 from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
-from tests.data.encoded import names_of
+from tests.data.encoded import names_of, picture, write_tar
 
 
 def plant(folder: Path, *names: str) -> Path:
@@ -360,5 +360,35 @@ def test_sets_are_made_in_one_way(tmp_path):
 def test_results_of_an_earlier_job_are_left_out_of_a_search_but_not_if_asked_for(tmp_path):
     plant(tmp_path / "photos", "a.jpg", "result/overlays/a.jpg.png", "result/parts/_run.json")
     assert [source.name for source in find_sets([tmp_path / "photos"])[0].sources] == ["a.jpg"]
-    [asked] = find_sets([tmp_path / "photos" / "result"])
-    assert [source.name for source in asked.sources] == ["overlays/a.jpg.png"]
+    with pytest.raises(UsageError, match="no picture found in"):
+        find_sets([tmp_path / "photos" / "result"])
+    [asked] = find_sets([tmp_path / "photos" / "result" / "overlays"])
+    assert [source.name for source in asked.sources] == ["a.jpg.png"]
+
+
+@pytest.mark.parametrize("out", ["two", "two/horse", "two/horse/out", "elsewhere"])
+def test_photographs_beside_results_stay_whether_these_are_an_earlier_jobs_or_this_ones(tmp_path, out):
+    two = plant(tmp_path / "two", "horse/a.jpg", "horse/sub/b.jpg", "dog/c.jpg", "dog/overlays/d.jpg")
+    expected = {"dog": ["dog/c.jpg", "dog/overlays/d.jpg"], "horse": ["horse/a.jpg", "horse/sub/b.jpg"]}
+    assert names_of(find_sets([two], per_folder=True, exclude=[tmp_path / out])) == expected
+    plant(tmp_path / out, "parts/_run.json", "overlays/horse/a.jpg.png", "video/v.mp4", "annotations.json")
+    for exclude in ([], [tmp_path / out], [tmp_path / "another"]):
+        assert names_of(find_sets([two], per_folder=True, exclude=exclude)) == expected
+    alone = {"horse": ["a.jpg", "sub/b.jpg"]}
+    assert names_of(find_sets([two / "horse"])) == alone
+    assert names_of(find_sets([two / "horse/**/*.jpg"], exclude=[tmp_path / out])) == alone
+
+
+def test_the_tables_of_a_gallery_are_no_archives_of_pictures(tmp_path):
+    plant(tmp_path / "s", "gallery/gallery.json", "gallery/table/00000000-1f.parquet", "gallery/a.jpg")
+    assert names_of(find_sets([tmp_path / "s"])) == {"s": ["gallery/a.jpg"]}
+
+
+def test_a_pattern_that_would_match_a_missing_shard_names_it(tmp_path):
+    for number in (0, 1, 3):
+        write_tar(tmp_path / f"s/x-0000{number}-of-00005.tar", {"a.png": picture(number)})
+    for pattern, missing in (("*.tar", 2), ("**/*", 2), ("x-*", 2), ("*[34]-of*", 4)):
+        with pytest.raises(UsageError, match=rf"s/x-0000{missing}-of-00005\.tar: this shard is missing: fetch it, or"):
+            find_sets([tmp_path / "s" / pattern])
+    assert len(find_sets([tmp_path / "s/x-0000[013]-*"])[0].sources) == 3
+    assert len(find_sets([tmp_path / f"s/x-0000{number}-of-00005.tar" for number in (1, 3)])[0].sources) == 2

@@ -20,22 +20,6 @@ from jaxloc.errors import ImageError, UsageError
 from tests.data.encoded import names_of, picture, shades_of, write_tar
 
 
-@pytest.fixture
-def bucket():
-    """Put files into fsspec's memory; a folder of this test's own."""
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
-
-    def put(**files: bytes) -> None:
-        for name, data in files.items():
-            system.pipe_file(name, data)
-
-    yield put
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
-
-
 def test_a_folder_is_searched_as_a_local_one_is(bucket):
     bucket(**{"pets/b.png": picture(2), "pets/deep/a.png": picture(1), "pets/.c.png": b"", "pets/.d/e.png": b""})
     bucket(**{"pets/notes.md": b"", "pets/f": picture(6)})
@@ -185,18 +169,6 @@ def test_a_picture_that_is_gone_or_damaged_is_an_image_error(bucket):
         with pytest.raises(ImageError, match=reason):
             read_picture(sources[number].path)
         assert read_size(sources[number].path) is None
-
-
-def test_an_error_of_the_network_is_an_image_error_in_one_line(bucket, monkeypatch):
-    bucket(**{"pets/a.png": picture(1)})
-    [[_, sources]] = find_sets(["memory://pets"])
-
-    def fail(*arguments, **options):
-        raise RuntimeError("503\nService unavailable")
-
-    monkeypatch.setattr(type(fsspec.filesystem("memory")), "cat_file", fail)
-    with pytest.raises(ImageError, match=r"^cannot be read: RuntimeError: 503 Service unavailable$"):
-        read_picture(sources[0].path)
 
 
 @pytest.mark.parametrize("address", ["memory://nowhere", "memory://nowhere/a.png", "memory://nowhere/a.tar"])

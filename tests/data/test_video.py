@@ -16,7 +16,7 @@ import pytest
 from jaxloc.data import find_sets, read_picture, read_size
 from jaxloc.data.archives import open_archive, open_archives, video
 from jaxloc.data.archives.video import MissingFrame, Video
-from jaxloc.errors import ImageError, UsageError
+from jaxloc.errors import ImageError, PlaceError, UsageError
 from tests.data.encoded import names_of, picture
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
@@ -307,11 +307,19 @@ def test_a_missing_clip_is_named(tmp_path):
         Video(str(tmp_path / "a.mp4"))
 
 
-def test_a_clip_that_went_away_is_told_of_each_frame(tmp_path):
+def test_a_clip_that_went_away_or_became_shorter_is_no_fault_of_its_frames(tmp_path):
     part = Video(str(write(tmp_path / "a.mp4", frames=3)))
-    (tmp_path / "a.mp4").unlink()
-    with pytest.raises(ImageError, match="the video cannot be read: No such file"):
+    data = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(
+        PlaceError, match=r"a\.mp4: has become shorter since it was listed: copy it again, and run the same"
+    ):
         read_picture(part.path(1))
+    (tmp_path / "a.mp4").unlink()
+    with pytest.raises(PlaceError, match=r"a\.mp4: cannot be read any more \(no such file\): see that the file and"):
+        read_picture(part.path(1))
+    (tmp_path / "a.mp4").write_bytes(data)
+    assert read_picture(part.path(1)).pixels.size
 
 
 def test_a_clip_written_again_is_read_again(tmp_path):

@@ -1,5 +1,7 @@
 """Everything a folder, a path or an option may hold that it should not."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,10 @@ import skimage.data
 from PIL import Image
 
 from jaxloc import _interrupts
+from jaxloc.data.annotations import read_coco
 from jaxloc.errors import ImageError, UsageError, WeightsError
-from jaxloc.run import Options, colocalize, localize, stream
+from jaxloc.run import Options, colocalize, evaluate_files, localize, stream
+from jaxloc.run.export import export
 from jaxloc.run.localizer import Localizer
 from tests.run import helpers
 
@@ -88,6 +92,35 @@ def test_results_written_into_the_folder_of_pictures_itself_are_not_taken_for_pi
     for overwrite in (False, False, True):
         findings = localize([folder], folder, Options(overlays=True), overwrite=overwrite)
         assert [item.name for item in findings.pictures] == [path.name for path in paths[:2]]
+
+
+def test_photographs_beside_an_earlier_runs_results_stay_in_a_later_run(paths, tmp_path):
+    folder = helpers.plant(tmp_path / "two" / "motorcycle", paths[:2])
+    helpers.plant(tmp_path / "two" / "other", paths[2:4])
+    for _ in range(2):  # the second time there is nothing left to do
+        findings = colocalize([tmp_path / "two"], folder, Options(overlays=True), per_folder=True)
+        assert len(findings.pictures) == 4
+    assert findings.finished_before
+    assert len(localize([tmp_path / "two"], tmp_path / "out", Options()).pictures) == 4
+    assert len(localize([folder], tmp_path / "out2", Options()).pictures) == 2
+
+
+def test_names_that_are_no_text_go_through_results_evaluation_and_export(paths, tmp_path):
+    folder = tmp_path / os.fsdecode(b"k\xe4fer")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has names of text only")
+    names = [os.fsdecode(b"\xff.jpg"), "b.jpg"]
+    for name, path in zip(names, paths, strict=False):
+        shutil.copy(path, folder / name)
+    localize([folder], tmp_path / "out")
+    assert "\\ud" not in (tmp_path / "out/annotations.json").read_text()
+    read = read_coco(tmp_path / "out/annotations.json")
+    assert {name: image.category for name, image in read.items()} == dict.fromkeys(sorted(names), folder.name)
+    [score] = evaluate_files(tmp_path / "out", tmp_path / "out/annotations.json").classes
+    assert (score.corloc, score.images) == (100.0, 2)
+    assert export(tmp_path / "out", tmp_path / "exported", "coco").pictures == 2
 
 
 def test_overlays_stay_inside_the_results_wherever_the_pictures_lie(paths, tmp_path):

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 import tempfile
+from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
@@ -201,6 +203,85 @@ def test_errors_that_mean_a_full_disk_end_the_keeping_only(tmp_path, failing, er
     with FeatureCache(tmp_path, 1 << 20) as cache:
         assert [cache.put(*one) for one in batches] == [True, True, False, False]
         check(cache, batches[:2])
+
+
+@pytest.mark.parametrize(
+    ("total", "reserve"), [(1 << 40, 1 << 30), (4 << 30, 1 << 30), (2 << 30, 1 << 29), (24 << 20, 6 << 20)]
+)
+def test_it_stops_growing_before_a_disk_is_full(tmp_path, monkeypatch, total, reserve):
+    free = reserve + 2 * BYTES
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        kept = []
+        for number in range(4):
+            left = free - len(kept) * BYTES
+            monkeypatch.setattr(shutil, "disk_usage", lambda folder, left=left: mock.Mock(total=total, free=left))
+            if cache.put(*make(number)):
+                kept.append(make(number))
+        assert len(kept) == 2
+        check(cache, kept)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: mock.Mock(total=total, free=total))
+        assert cache.put(*make(4))  # room that others gave back is used
+
+
+def size_on_disk(cache: FeatureCache) -> int:
+    return os.fstat(cache._file.fileno()).st_size
+
+
+def test_what_is_dropped_is_given_back_to_the_disk(tmp_path):
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        for number in range(4):
+            cache.put(*make(number), number)
+        assert size_on_disk(cache) == 4 * BYTES
+        cache.forget(3)
+        assert size_on_disk(cache) == 3 * BYTES
+        cache.clear()
+        assert size_on_disk(cache) == 0
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_results_that_do_not_fit_get_the_room_and_are_written_again(tmp_path, error):
+    sizes = []
+
+    def write():
+        sizes.append(size_on_disk(cache))
+        if sizes[-1]:
+            raise OSError(error, os.strerror(error))
+
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        for number in range(2):
+            cache.put(*make(number), number)
+        cache.make_room(write)
+        assert sizes == [2 * BYTES, 0]
+        assert 0 not in cache
+        assert 1 not in cache
+        assert not cache.put(*make(2))
+
+
+@pytest.mark.parametrize(("error", "kept"), [(errno.ENOSPC, 0), (errno.EIO, 2)])
+def test_a_write_that_no_room_can_help_fails_as_it_does(tmp_path, error, kept):
+    def write():
+        calls.append(1)
+        raise OSError(error, os.strerror(error))
+
+    calls: list[int] = []
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        batches = [make(number) for number in range(kept)]
+        for one in batches:
+            cache.put(*one)
+        with pytest.raises(OSError, match=os.strerror(error)):
+            cache.make_room(write)
+        assert len(calls) == 1
+        check(cache, batches)
+
+
+def test_a_write_that_fails_with_all_the_room_there_is_fails(tmp_path):
+    def write():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with FeatureCache(tmp_path, 1 << 20) as cache:
+        cache.put(*make(0))
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            cache.make_room(write)
 
 
 def test_any_other_error_of_the_disk_comes_out(tmp_path, failing):

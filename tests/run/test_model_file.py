@@ -9,6 +9,7 @@ import safetensors
 import safetensors.numpy
 
 from jaxloc import ddt, moments
+from jaxloc._files import StoredArrays
 from jaxloc.errors import UsageError
 from jaxloc.run import model_file
 from jaxloc.run.model_file import FittedSet, ModelFile
@@ -66,6 +67,36 @@ def test_a_loaded_model_fits_on_with_more_pictures(model, path):
     assert moments.count(moments.merge(sums, more)) == 80
 
 
+def test_moments_are_read_when_they_are_asked_for(path, monkeypatch):
+    read = []
+    one = StoredArrays.__getitem__
+    monkeypatch.setattr(StoredArrays, "__getitem__", lambda arrays, name: read.append(name) or one(arrays, name))
+    sets = model_file.load(path).sets
+    assert "cats" in sets
+    assert "birds" not in sets
+    assert read == []
+    fitted = sets["cats"]
+    assert fitted.models.keys() == fitted.moments.keys() == set(LAYERS)
+    assert set(read) == {f"2/{layer}/{field}" for layer in LAYERS for field in ddt.Model._fields}
+    read.clear()
+    fitted.moments["relu5_2"]
+    assert read == [f"2/relu5_2/{field}" for field in moments.Moments._fields]
+    with pytest.raises(KeyError):
+        fitted.moments["relu1_1"]
+
+
+def test_a_set_that_is_cut_off_once_the_file_is_open_says_that_it_is_damaged(path):
+    sets = model_file.load(path).sets
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(UsageError, match=r"model\.safetensors: damaged model file \(.*\): fit it again"):
+        dict(sets["cats"].moments)
+
+
+def test_a_model_of_sets_from_a_file_is_written_as_it_was(model, path, tmp_path):
+    model_file.save(tmp_path / "again.safetensors", model_file.load(path))
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
 def test_the_same_model_gives_the_same_bytes(model, path, tmp_path):
     for _ in range(5):
         model_file.save(tmp_path / "again.safetensors", model)
@@ -110,7 +141,9 @@ def test_a_file_of_another_kind_says_that_it_is_damaged(path, content):
 def test_safetensors_of_something_else_say_that_they_are_no_model(tmp_path, metadata):
     path = tmp_path / "weights.safetensors"
     safetensors.numpy.save_file({"conv1_1/kernel": np.zeros((3, 3, 3, 4), np.float32)}, path, metadata)
-    with pytest.raises(UsageError, match=r"weights\.safetensors: not a DDT model; `jaxloc colocalize` writes one"):
+    with pytest.raises(
+        UsageError, match=r"^[^(]*weights\.safetensors: not a DDT model; `jaxloc colocalize` writes one"
+    ):
         model_file.load(path)
 
 

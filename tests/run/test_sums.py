@@ -9,7 +9,7 @@ import pytest
 from jaxloc import moments
 from jaxloc.errors import UsageError
 from jaxloc.run import sums
-from jaxloc.run.sums import Sums
+from jaxloc.run.sums import StoredSums, Sums
 
 LAYERS = ("relu5_3", "relu5_2")
 
@@ -47,12 +47,13 @@ def test_each_set_has_its_own_sum(some):
     check(some.moments(2), of(1))
 
 
-def test_sums_merge_set_by_set(some):
+def test_sums_merge_set_by_set(some, tmp_path):
     whole = Sums(LAYERS)
     for other, seeds in ((some, (0, 2)), (Sums(LAYERS), (3,))):
         if seeds == (3,):
             other.add(7, 4, of(3))
-        whole.merge(7, other)
+        other.save(tmp_path / "other")
+        whole.merge(7, other.pictures[7], StoredSums(tmp_path / "other").of_set(7))
     assert whole.pictures == {7: 6}
     check(whole.moments(7), of(0, 2, 3))
 

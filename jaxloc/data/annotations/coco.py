@@ -86,6 +86,12 @@ def _checked(coco: Any, path: str) -> dict[str, Any]:
     return found
 
 
+def _name(entry: dict[str, Any], field: str) -> str:
+    """A name; where jaxloc wrote it and it is no UTF-8, as the system gives it."""
+    exact = entry.get("undecodable")
+    return str(entry[field]) if exact is None else bytes.fromhex(exact).decode("utf-8", "surrogateescape")
+
+
 def _lacking(entry: Any, fields: tuple[str, ...]) -> str:
     return _enumerated([field for field in fields if not isinstance(entry, dict) or field not in entry])
 
@@ -123,7 +129,10 @@ def _explained(results: list[Any], path: str, truth: str | os.PathLike[str] | No
             raise UsageError(f"{path}: result {number} has no score")
     _checked(known | {"annotations": []}, os.fspath(truth or ""))
     # What the truth says of a picture besides is no prediction.
-    images = [{name: one.get(name) for name in ("id", "file_name", "width", "height")} for one in known["images"]]
+    images = [
+        {name: one.get(name) for name in ("id", "file_name", "undecodable", "width", "height")}
+        for one in known["images"]
+    ]
     return {"images": images, "categories": known["categories"], "annotations": results}
 
 
@@ -141,7 +150,7 @@ class _File:
         for entry in self._coco["categories"]:
             if entry["id"] in self._categories:
                 raise UsageError(f"{self._path}: two categories have the id {entry['id']}")
-            self._categories[entry["id"]] = str(entry["name"])
+            self._categories[entry["id"]] = _name(entry, "name")
             self._points[entry["id"]] = list(map(str, entry.get("keypoints") or ()))
         entries: dict[Any, dict[str, Any]] = {}
         for entry in self._coco["images"]:
@@ -181,7 +190,7 @@ class _File:
     def _image(self, entry: dict[str, Any], annotations: tuple[Annotation, ...]) -> Annotated:
         own = entry.get("category_id")
         width, height = _size(entry)
-        name = str(entry["file_name"])
+        name = _name(entry, "file_name")
         if width is None:
             self._report(problems.NO_SIZE, f"{name} has no width and height")
         if own is not None and own not in self._categories:

@@ -48,17 +48,21 @@ def read_stored(picture: Path | Record | bytes) -> Stored:
 
     Raises:
         ImageError: it cannot be read.
+        UsageError: what it lies in cannot be read.
     """
     if isinstance(picture, VideoFrame):
         return Stored("JPEG", "RGB", True)
     try:
         if isinstance(picture, Record):
+            start = io.BytesIO(picture.read_start(_HEADER))
             with contextlib.suppress(Exception):  # whatever it lacks, the whole picture has
-                start = _stored(io.BytesIO(picture.read_start(_HEADER)))
-                if start.kind == "JPEG":  # other kinds may say more at their end
-                    return start
+                stored = _stored(start)
+                if stored.kind == "JPEG":  # other kinds may say more at their end
+                    return stored
             picture = picture.read()
         return _stored(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+    except UsageError:
+        raise
     except Exception as error:  # a damaged file can raise anything
         raise ImageError(f"cannot be read: {error}") from error
 

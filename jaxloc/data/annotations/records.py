@@ -99,6 +99,8 @@ class MaskFile(NamedTuple):
             data = self.path.read() if isinstance(self.path, Record) else self.path.read_bytes()
             with Image.open(io.BytesIO(data)) as image:
                 values = np.asarray(image if image.mode in ("P", "L", "1", "I;16", "I") else image.convert("L"))
+        except UsageError:
+            raise
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise UsageError(f"{self.path}: not readable as a mask ({error})") from error
         known = ~np.isin(values, self.unknown)

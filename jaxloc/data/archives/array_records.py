@@ -14,6 +14,8 @@ _PICTURES = ("image/encoded", "image", "image_raw", "encoded", "jpeg", "jpg", "p
 _LABELS = ("image/class/text", "label", "image/class/label", "class")
 _OPTIONS = "readahead_buffer_size:0"
 _READERS = 64
+_DAMAGED = "Corrupted"
+"""How Riegeli begins what it says of a record whose bytes are not those that were written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +37,25 @@ class ArrayRecordEntry(Record):
 
     def read(self) -> bytes:
         """The picture."""
-        [data] = _reader(self.file).read([self.number])
+        data = remote.persist(self.file, self._read)
         if not self.is_example:
             return data
         found = _find(_features(data), _PICTURES)
         if not isinstance(found, bytes):
             raise ImageError("its record holds no picture")
         return found
+
+    def _read(self) -> bytes:
+        reader = _reader(self.file)
+        if not reader.ok():
+            raise remote.lost(self.file, "has become shorter since it was listed", "copy or write it again")
+        try:
+            [data] = reader.read([self.number])
+        except RuntimeError as error:
+            if str(error).startswith(_DAMAGED):
+                raise ImageError(f"cannot be read: {error}") from error
+            raise
+        return data
 
 
 class ArrayRecords(Part):

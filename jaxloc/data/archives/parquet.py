@@ -58,7 +58,7 @@ class ParquetRow(Record):
 
     def read(self) -> bytes:
         """The picture; its row group is read, unless it was just now."""
-        value = _row_groups.get(self.file, self.group, self.column)[self.row].as_py()
+        value = remote.persist(self.file, lambda: _row_groups.get(self.file, self.group, self.column)[self.row]).as_py()
         if value is None:
             raise ImageError("its row holds no picture")
         return value
@@ -199,7 +199,7 @@ class _RowGroups:
         key = (place, group, column)
         with self._lock:
             if key not in self._known:
-                with remote.open_file(place, ahead=False) as handle, pq.ParquetFile(handle) as file:
+                with remote.open_plainly(place, ahead=False) as handle, pq.ParquetFile(handle) as file:
                     self._known[key] = _flat(file.read_row_group(group, columns=[column]), column)
                 while len(self._known) > 1 and sum(values.nbytes for values in self._known.values()) > _MEMORY:
                     self._known.popitem(last=False)

@@ -51,9 +51,11 @@ class TarMember(Record):
     def read_start(self, count: int) -> bytes:
         """The member's first bytes."""
         count = min(count, self.size)
-        data = remote.read(self.archive, self.offset, self.offset + count) if count else b""
+        if not count:
+            return b""
+        data = remote.persist(self.archive, lambda: remote.read(self.archive, self.offset, self.offset + count))
         if len(data) != count:
-            raise OSError("the archive has become shorter since it was listed")
+            raise remote.lost(self.archive, "has become shorter since it was listed", "copy it again")
         return data
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from jaxloc._interrupts import checked
 from jaxloc.data.archives.array_records import count_records
 from jaxloc.data.sources import Labels, Part, Record
-from jaxloc.errors import UsageError
+from jaxloc.errors import PlaceError, UsageError
 
 _SPEC = re.compile(r"tfds:(?P<name>\w[^:\[\]]*(:[\d*]+\.[\d*]+\.[\d*]+)?)(:(?P<split>.+))?$")
 _DATA_SETS = 16
@@ -40,7 +40,16 @@ class TfdsExample(Record):
 
     def read(self) -> bytes:
         """The picture as it is stored, not decoded."""
-        return find_source(self.data_set, self.split)[self.number][self.feature]
+        try:
+            return find_source(self.data_set, self.split)[self.number][self.feature]
+        except UsageError:
+            raise
+        except Exception as error:  # of its record, unless the files are no longer what they were
+            try:
+                _check_files(find_builder(self.data_set), self.split)
+            except UsageError as trouble:
+                raise PlaceError(f"{trouble}, and run the same command again; finished shards are kept") from error
+            raise
 
     def value(self, feature: str) -> Any:
         """Another feature of the same example."""
@@ -68,19 +77,11 @@ class TfdsSplit(Part):
         self._data_set, self._split = data_set, split
         self._feature = _find_pictures(data_set, builder.info.features)
         try:
-            files = builder.info.splits[split].file_instructions
             self._count = len(find_source(data_set, split))
         except (KeyError, ValueError) as error:
             known = ", ".join(builder.info.splits)
             raise UsageError(f"tfds:{data_set}:{split}: no such split; there are {known}") from error
-        for file in checked(files):
-            if (
-                builder.info.file_format.value == "array_record"
-                and count_records(file.filename) != file.examples_in_shard
-            ):
-                raise UsageError(
-                    f"{file.filename}: does not hold {file.examples_in_shard} examples: prepare the set again"
-                )
+        _check_files(builder, split)
         if not self._count:
             raise UsageError(f"tfds:{data_set}:{split}: holds no picture: choose another split")
 
@@ -107,6 +108,14 @@ class TfdsSplit(Part):
             codes = (int(source[number][name]) for number in range(self._count))
             self.labels = Labels(None if code < 0 else features[name].int2str(code) for code in codes)
         return self.labels
+
+
+def _check_files(builder: Any, split: str) -> None:
+    if builder.info.file_format.value != "array_record":
+        return
+    for file in checked(builder.info.splits[split].file_instructions):
+        if count_records(file.filename) != file.examples_in_shard:
+            raise UsageError(f"{file.filename}: does not hold {file.examples_in_shard} examples: prepare the set again")
 
 
 def open_tfds(path: str) -> list[TfdsSplit]:

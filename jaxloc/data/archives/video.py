@@ -17,12 +17,13 @@ import os
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from jaxloc._interrupts import checked
 from jaxloc.data import remote
+from jaxloc.data.archives.video_length import check_whole, file_length
 from jaxloc.data.sources import Part, Record
 from jaxloc.errors import ImageError, UsageError
 
@@ -33,7 +34,6 @@ _MEMORY = 1 << 27
 """Bytes of decoded frames that stay in memory for each open video; at least one frame does."""
 _EVER = -(1 << 63)
 _opening = threading.Lock()
-_MATROSKA, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,7 @@ class VideoFrame(Record):
         size: rows and columns, upright.
         stamp: when it is shown, in the video's own units; ``None`` if it is found by counting.
         key: the stamp of the frame where decoding has to begin; ``None`` likewise.
+        length: bytes of the file when it was listed.
     """
 
     file: str
@@ -53,6 +54,7 @@ class VideoFrame(Record):
     size: tuple[int, int] = dataclasses.field(compare=False)
     stamp: int | None = None
     key: int | None = None
+    length: int = dataclasses.field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}#{_name(self.number)}"
@@ -67,10 +69,22 @@ class VideoFrame(Record):
 
         Raises:
             ImageError: it does not decode.
+            UsageError: the video cannot be read any more, or is no longer whole.
         """
-        pixels = _to_pixels(_decoder(self.file).get(self))
+        pixels = _to_pixels(remote.persist(self.file, self._decode))
         rows, columns, _ = pixels.shape
         return b"P6\n%d %d\n255\n" % (columns, rows) + pixels.tobytes()
+
+    def _decode(self) -> Any:
+        try:
+            return _decoder(self.file).get(self)
+        except (ImageError, UsageError):
+            if file_length(self.file) < self.length:
+                raise remote.lost(self.file, "has become shorter since it was listed", "copy it again") from None
+            raise
+        except Exception:
+            _kept_decoder.cache_clear()  # what it had open may not work any more
+            raise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +134,7 @@ class Video(Part):
             raise UsageError(f"every N-th frame of a video is taken with N of at least 1, not {every}")
         self.place, self._every = place, every
         with _open(place) as (container, stream):
-            _check_whole(place, container.format.name)
+            self._length = check_whole(place, container.format.name)
             self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self._time_base = Fraction(stream.time_base)
             self._stamps, self._keys, self._there = _index(container, stream)
@@ -157,8 +171,9 @@ class Video(Part):
         if not self._there[number]:
             return MissingFrame(self.place, number)
         if self._stamps is None or self._keys is None:
-            return VideoFrame(self.place, number, self.image_size)
-        return VideoFrame(self.place, number, self.image_size, int(self._stamps[number]), int(self._keys[number]))
+            return VideoFrame(self.place, number, self.image_size, length=self._length)
+        stamp, key = int(self._stamps[number]), int(self._keys[number])
+        return VideoFrame(self.place, number, self.image_size, stamp, key, self._length)
 
 
 def _name(number: int) -> str:
@@ -166,10 +181,7 @@ def _name(number: int) -> str:
 
 
 def _written(place: str) -> int:
-    try:
-        return 0 if remote.is_remote(place) else os.stat(place).st_mtime_ns
-    except OSError as error:
-        raise ImageError(f"the video cannot be read: {error.strerror}") from error
+    return 0 if remote.is_remote(place) else os.stat(place).st_mtime_ns
 
 
 @contextlib.contextmanager
@@ -209,42 +221,6 @@ def _opened(place: str) -> tuple[Any, Any]:
         raise UsageError(f"{place}: holds no picture: no video that can be decoded, only {kinds}")
     stream.thread_type = "AUTO"
     return container, stream
-
-
-def _check_whole(place: str, kind: str) -> None:
-    """Refuse a file shorter than its own header says, of the kinds that do not list their frames."""
-    with remote.open_file(place) as file:
-        length = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        wanted = _matroska_length(file) if "matroska" in kind else _riff_length(file) if kind == "avi" else None
-    if wanted is not None and length < wanted:
-        raise UsageError(
-            f"{place}: truncated, {length} of {wanted} bytes: copy it again, or keep what there is as MP4 "
-            "(ffmpeg -i CLIP -c copy KEPT.mp4)"
-        )
-
-
-def _riff_length(file: IO[bytes]) -> int:
-    return int.from_bytes(file.read(8)[4:], "little") + 8
-
-
-def _matroska_length(file: IO[bytes]) -> int | None:
-    """The end of the first segment; ``None`` where a live recording left it open."""
-    if file.read(4) != _MATROSKA:
-        return None
-    file.seek(_matroska_number(file) or 0, os.SEEK_CUR)
-    if file.read(4) != _SEGMENT:
-        return None
-    size = _matroska_number(file)
-    return None if size is None else file.tell() + size
-
-
-def _matroska_number(file: IO[bytes]) -> int | None:
-    """A number as EBML (RFC 8794, section 4) writes it; ``None`` means unknown."""
-    first = file.read(1)
-    length = 9 - first[0].bit_length() if first else 1
-    number = int.from_bytes(first + file.read(length - 1)) & ((1 << 7 * length) - 1)
-    return None if number == (1 << 7 * length) - 1 else number
 
 
 def _index(container: Any, stream: Any) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:

@@ -19,7 +19,7 @@ from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.data.annotations.pictures import read_stored
 from jaxloc.data.annotations.problems import UNREADABLE
 from jaxloc.data.archives.video import VideoFrame
-from jaxloc.errors import ImageError
+from jaxloc.errors import ImageError, UsageError
 from jaxloc.report.exports.names import with_suffix
 
 Pictures = Literal["link", "copy", "none"]
@@ -104,6 +104,8 @@ def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> by
 def _read(path: Path | Record) -> bytes:
     try:
         return path.read() if isinstance(path, Record) else path.read_bytes()
+    except UsageError:  # of the place: nothing is wrong with this picture
+        raise
     except Exception as error:  # each kind of archive and remote place has errors of its own
         raise ImageError(f"cannot be read: {error}") from error
 

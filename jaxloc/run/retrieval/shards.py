@@ -15,6 +15,7 @@ from jaxloc._files import write_text
 from jaxloc._interrupts import checked
 from jaxloc.data import Batch, Buckets, Record
 from jaxloc.data.ahead import read_ahead
+from jaxloc.data.remote import check_place
 from jaxloc.run import hosts
 from jaxloc.run.passes import in_flight
 from jaxloc.run.plan import buckets_from_json, buckets_to_json, plan_buckets
@@ -158,13 +159,14 @@ def _describe(
 
 
 def _checksum(path: Path | Record) -> str | None:
-    """Of a file or record; ``None`` if it cannot be read any more."""
+    """Of a file or record; ``None`` if that alone cannot be read any more."""
     try:
         if isinstance(path, Record):
             return hashlib.sha256(path.read()).hexdigest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except OSError as error:
+        check_place(str(path), error)
         return None
 
 

@@ -1,10 +1,13 @@
 """Many image sets in one run: as each on its own, whatever the memory, and each picture accounted for once."""
 
+import errno
+import os
+
 import jax
 import numpy as np
 import pytest
 
-from jaxloc.run import engine, model_file
+from jaxloc.run import engine, model_file, sums
 from jaxloc.run.locate import TOO_FEW
 from tests.run import helpers
 from tests.run.batches import runs
@@ -42,7 +45,9 @@ def check_close(found, expected):
         one = found.models[layer]
         for values, others in ((one.mean, wanted.mean), (one.components[0], wanted.components[0])):
             np.testing.assert_allclose(values, others, rtol=0, atol=1e-6 * np.abs(others).max())
-    for values, others in zip(jax.tree.leaves(found.moments), jax.tree.leaves(expected.moments), strict=True):
+    for values, others in zip(
+        jax.tree.leaves(dict(found.moments)), jax.tree.leaves(dict(expected.moments)), strict=True
+    ):
         np.testing.assert_allclose(values, others, rtol=0, atol=1e-6 * np.abs(others).max())
 
 
@@ -83,6 +88,33 @@ def test_stopped_between_windows_it_goes_on(sets, weights, tmp_path):
         assert runs.stopped(at_batch, sets, tmp_path / "out", weights, **settings)
     runs.run(sets, tmp_path / "out", weights, **settings)
     assert helpers.every_file(tmp_path / "out") == helpers.every_file(tmp_path / "unbroken")
+
+
+@pytest.mark.parametrize("module", [sums, model_file])
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_disk_full_of_features_costs_no_result(sets, weights, tmp_path, monkeypatch, module, failing):
+    settings = SETTINGS | windows_of(6)
+    runs.run(sets, tmp_path / "roomy", weights, **settings)
+    write, tried = module.write_safetensors_in_parts, []
+
+    def write_or_fail(path, *arrays):
+        tried.append(path)
+        if len(tried) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, *arrays)
+
+    monkeypatch.setattr(module, "write_safetensors_in_parts", write_or_fail)
+    runs.run(sets, tmp_path / "out", weights, **settings)
+    assert tried[failing] == tried[failing - 1]
+    assert helpers.every_file(tmp_path / "out") == helpers.every_file(tmp_path / "roomy")
+
+
+def test_the_parts_of_a_window_go_when_it_is_fitted(sets, weights, tmp_path):
+    settings = SETTINGS | windows_of(4) | {"sign": "minority", "feature_cache": 0}
+    assert runs.stopped(24, sets, tmp_path / "out", weights, **settings)
+    names = {path.name for path in (tmp_path / "out" / "parts").iterdir()}
+    assert "fitted-00000.safetensors" in names
+    assert not names & {f"{kind}-00000.safetensors" for kind in ("moments", "unsigned", "counts")}
 
 
 @pytest.mark.parametrize("together", [1, 3])
