@@ -1,6 +1,6 @@
 """Set before jax starts: virtual devices, worker threads enough for host callbacks, and no programs of earlier runs.
 
-Linear algebra has one thread: on busy cores OpenBLAS's threads wait for one another for seconds.
+Linear algebra has one thread: on busy cores OpenBLAS's threads wait for one another.
 """
 
 import os
