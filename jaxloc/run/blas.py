@@ -1,8 +1,9 @@
 """One thread for the linear algebra library that eigendecompositions on the CPU call.
 
-OpenBLAS's threads wait for one another by spinning. Where other work holds the cores, the decomposition of a
-512 × 512 matrix takes two to three times as long with them (``benchmarks/busy_cores.py``), and seconds in some
-processes; on an idle machine a second thread gains 2 ms of 20. One thread also makes the last bits of a fit the same on machines of different numbers of cores.
+OpenBLAS's threads wait for one another by spinning. Where other work holds the cores, the decomposition of a 512 ×
+512 matrix takes two to three times as long with them (``benchmarks/busy_cores.py``), and seconds in some processes;
+on an idle machine a second thread gains 2 ms of 20. One thread also makes the last bits of a fit the same on machines
+of different numbers of cores.
 """
 
 import scipy.linalg  # noqa: F401  # loads the library that jaxlib calls, so that it can be limited
