@@ -18,6 +18,7 @@ from tqdm import tqdm
 from jaxloc import _interrupts
 from jaxloc.data import Buckets, ImageSet, Source, choose_buckets, read_size
 from jaxloc.data.ahead import read_ahead
+from jaxloc.run import progress
 from jaxloc.run.engine import Engine
 from jaxloc.run.options import Reading, workers_of
 
@@ -147,7 +148,7 @@ def plan_buckets(sources: Sequence[Source], engine: Engine, options: Reading) ->
     """
     chosen = range(0, len(sources), max(1, -(-len(sources) // _SAMPLE)))
     sample = [sources[number] for number in chosen] if len(chosen) < len(sources) else sources
-    with tqdm(total=len(sample), desc="looking at sizes", unit="picture", disable=None, leave=False) as bar:
+    with progress.bar(purpose="looking at sizes", total=len(sample), unit="picture") as bar:
         sizes = look_at_sizes(sample, engine, options, bar)
     scale = len(sources) / max(1, len(sample))
     counts = {size: math.ceil(count * scale) for size, count in count_sizes([sizes]).items()}

@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxloc import _interrupts
 from jaxloc.data import Batch, Buckets, Item, Source, make_batches, read_picture, side_by_side
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.report.overlays import make_thumbnail
+from jaxloc.run import progress
 from jaxloc.run.engine import Engine
 from jaxloc.run.options import Reading, workers_of
 from jaxloc.run.plan import look_at_sizes, plan_buckets
@@ -112,15 +112,7 @@ class Stream:
         ahead = 2 * workers + self.engine.batch * self.engine.devices
         reads: Iterable[_Read] = read_ahead(self._read, numbers, workers=workers, ahead=ahead)
         if bar is None:
-            reads = tqdm(
-                reads,
-                desc=f"{self.name}: {purpose}",
-                total=len(numbers),
-                unit="picture",
-                disable=None,
-                leave=False,
-                dynamic_ncols=True,
-            )
+            reads = progress.bar(reads, purpose=f"{self.name}: {purpose}", total=len(numbers), unit="picture")
         for read in reads:
             _interrupts.check()
             if bar is not None:
