@@ -26,6 +26,8 @@ from jaxloc._descriptors import flagged
 _WORD = 20
 _HALF_WORD = 16
 _ROWS = 64
+_BANDS = 4
+_WIDE = 256
 _Number = TypeVar("_Number", int, jax.Array)
 
 
@@ -68,9 +70,7 @@ def of(descriptors: ArrayLike, valid: ArrayLike | None = None) -> Moments:
     number = keep.sum(dtype=jnp.int32)
     mean = jnp.where(keep, x, 0).sum(0) / jnp.maximum(number, 1)
     centred = jnp.where(keep, x - mean, 0)
-    highest = jax.lax.Precision.HIGHEST
-    scatter = jnp.einsum("ni,nj->ij", centred, centred, precision=highest, out_sharding=_undivided(centred))
-    return Moments(jnp.stack(_words(number)), mean, scatter)
+    return Moments(jnp.stack(_words(number)), mean, _scatter(centred))
 
 
 def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: ArrayLike | None = None) -> Moments:
@@ -246,6 +246,20 @@ class Accumulator:
         accumulator = cls(len(mean))
         accumulator._count, accumulator._mean, accumulator._scatter = int(state["count"]), mean, scatter
         return accumulator
+
+
+def _scatter(centred: jax.Array) -> jax.Array:
+    """Sum of ``xxᵀ`` over the rows ``[n, d]``; in bands from the diagonal on, for the rest is its mirror image."""
+    undivided = _undivided(centred)
+    dimension = centred.shape[1]
+    width = -(-dimension // _BANDS) if dimension >= _WIDE else dimension
+    bands = []
+    for start in range(0, dimension, width):
+        rows, columns = centred[:, start : start + width], centred[:, start:]
+        band = jnp.einsum("ni,nj->ij", rows, columns, precision=jax.lax.Precision.HIGHEST, out_sharding=undivided)
+        bands.append(jnp.pad(band, ((0, 0), (start, 0))))
+    upper = jnp.triu(jnp.concatenate(bands))
+    return upper + jnp.triu(upper, 1).T
 
 
 def _undivided(rows: jax.Array) -> NamedSharding | None:

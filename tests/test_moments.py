@@ -35,6 +35,14 @@ def test_equals_float64_whatever_the_layout():
     assert_moments_of(moments.of(x.reshape(3, 7, 10, 12)), x)
 
 
+@pytest.mark.parametrize("dimension", [255, 256, 258, 512])
+def test_wide_descriptors_have_a_symmetric_scatter(dimension):
+    x = descriptors(90, dimension)
+    found = jax.jit(moments.of)(x)
+    assert_moments_of(found, x)
+    np.testing.assert_array_equal(found.scatter, found.scatter.T, strict=True)
+
+
 def test_invalid_descriptors_do_not_count_even_if_not_finite():
     x = descriptors(60).reshape(6, 10, 12)
     valid = np.random.default_rng(0).random((6, 10)) < 0.5
