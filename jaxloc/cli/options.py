@@ -153,7 +153,7 @@ Profile = Annotated[
     Path | None,
     typer.Option(
         "--profile",
-        help="Write a trace for TensorBoard, XProf or Perfetto to this folder: about 1 MB a picture, so name a sample.",
+        help="Write a trace of the first minute of computing to this folder, for XProf, TensorBoard or Perfetto.",
         file_okay=False,
         rich_help_panel=_SPEED,
     ),

@@ -10,6 +10,7 @@ import jax
 from jaxloc.errors import UsageError
 from jaxloc.models import cache_folder
 from jaxloc.run import hosts
+from jaxloc.run.profiling import traced
 
 
 def compile_cache(folder: str | os.PathLike[str] | None = None) -> None:
@@ -56,7 +57,7 @@ def set_up(
         distributed: whether this process is one of several, see ``hosts.join``; ``False`` lets JAX's environment
             variables say so, ``None`` is for work of one process.
         cache: folder of compiled programs; ``"none"`` keeps none, ``None`` takes the default.
-        profile: folder for a trace that TensorBoard, XProf and Perfetto show.
+        profile: folder for a trace of the first minute, see ``profiling``.
     """
     if distributed or (distributed is not None and hosts.named()):
         hosts.join()
@@ -66,5 +67,5 @@ def set_up(
         except UsageError:
             if cache is not None:
                 raise  # asked for; the default is a convenience that a read-only home may go without
-    with jax.profiler.trace(profile) if profile is not None else contextlib.nullcontext():
+    with traced(profile) if profile is not None else contextlib.nullcontext():
         yield
