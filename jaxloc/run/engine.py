@@ -61,7 +61,6 @@ class Engine:
 
     Attributes:
         weights: the network's, without the arrays.
-        params: the network's parameters as its step takes them, on every device.
         layers: the layers whose features are extracted, deepest first.
         dimensions: of each layer's descriptors.
         mesh: the devices; each batch is divided over them.
@@ -90,15 +89,25 @@ class Engine:
         self.singles = _SINGLES if self.on_cpu else 0
         self.minimum_side = max(map(minimum_side, self.layers))
         self.backend = component_backend(options, self.mesh)
-        prepared = _prepared(weights, options)
-        specs = jax.tree.map(self._kept if options.shard_weights else lambda _: WHOLE, prepared)
-        self.params = jax.tree.map(
-            lambda values, spec: jax.device_put(values, NamedSharding(self.mesh, spec)), prepared, specs
-        )
-        form = tuple((leaf.shape, leaf.sharding.spec) for leaf in jax.tree.leaves(self.params))
-        self._step = _compiled_features(weights.network, self.layers, options.dtype, self.mesh, form)
+        self._options = options
+        self._unprepared = weights
         self._seen: set[tuple[int, ...]] = set()
         self._halved = False
+
+    @functools.cached_property
+    def params(self) -> Any:
+        """The network's parameters as its step takes them, on every device; a run that computes nothing needs none."""
+        prepared = _prepared(self._unprepared, self._options)
+        del self._unprepared  # what is prepared takes its place in memory
+        specs = jax.tree.map(self._kept if self._options.shard_weights else lambda _: WHOLE, prepared)
+        return jax.tree.map(
+            lambda values, spec: jax.device_put(values, NamedSharding(self.mesh, spec)), prepared, specs
+        )
+
+    @functools.cached_property
+    def _step(self) -> "_Step":
+        form = tuple((leaf.shape, leaf.sharding.spec) for leaf in jax.tree.leaves(self.params))
+        return _compiled_features(self.weights.network, self.layers, self._options.dtype, self.mesh, form)
 
     @property
     def devices(self) -> int:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from jaxloc.run import writing
+from jaxloc.run import engine, writing
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
@@ -123,7 +123,8 @@ def test_what_no_run_has_written_is_not_replaced(pictures, weights, tmp_path, un
     assert helpers.every_file(tmp_path / "out") == unbroken()
 
 
-def test_a_finished_run_computes_nothing_again(asked):
+def test_a_finished_run_computes_nothing_again_and_prepares_no_network(asked, monkeypatch):
+    monkeypatch.setattr(engine, "_prepared", None)
     before = {path: path.stat() for path in asked[1].rglob("*") if path.is_file()}
     with runs.counted() as seen:
         findings = runs.run(*asked)
