@@ -151,7 +151,8 @@ class BatchRun:
             return dataclasses.replace(self._findings(self._warnings()), finished_before=True)
         if not self._is_done():
             busy = Busy()
-            with self._progress("fitting", busy) as fitting, self._progress("locating", busy) as locating:
+            first, second = self._progress("fitting, then locating", busy), self._progress("locating", busy)
+            with first as fitting, second as locating:
                 for window in self._windows:
                     if self._is_found(window) and self._parts.fitted(window.number).exists():
                         continue
