@@ -11,10 +11,7 @@ the whole matrix.
 
 Each side runs in a process of its own, in turn (A B C A B C …), and fits a few times within it; its time is the fastest
 of these, for on a shared machine anything slower is somebody else's work. Ratios are taken turn by turn. The first fit,
-compilation included, is shown apart. ``extra`` is a process's peak memory during a warm fit less what it held before,
-taken in a process in which the C library gives back what is freed (``MALLOC_MMAP_THRESHOLD_``): this costs time, so it
-is not the one that is timed. There, ``held`` is the same with the C library as it is, whose arenas, one for each of
-XLA's threads, keep freed memory.
+compilation included, is shown apart. Memory is the process's peak during the warm fits less what it held before them.
 The angle is the one to the direction found in float64. A peer that is not installed is left out.
 """
 
@@ -53,12 +50,10 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", choices=PACKAGES, default=list(PACKAGES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    for what in ("time", "memory"):
-        parser.add_argument(f"--{what}-of", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.time_of or arguments.memory_of:
-        fit = prepare(arguments.sides[0], arguments.time_of or arguments.memory_of, arguments.threads)
-        print(json.dumps((time_fits if arguments.time_of else extra_memory)(fit)))
+    if arguments.child:
+        measure(arguments.sides[0], arguments.child, arguments.threads)
         return
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         os.environ.pop(name, None)
@@ -88,10 +83,8 @@ def compare(sides: list[str], path: Path, repeats: int, threads: int) -> None:
     turns: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     for _ in range(repeats):
         for side in sides:
-            command = [sys.executable, __file__, "--sides", side, "--threads", str(threads)]
-            found = json.loads(run([*command, "--time-of", str(path)]).output.splitlines()[-1])
-            frugal = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
-            found |= json.loads(run([*command, "--memory-of", str(path)], frugal).output.splitlines()[-1])
+            command = [sys.executable, __file__, "--sides", side, "--threads", str(threads), "--child", str(path)]
+            found = json.loads(run(command).output.splitlines()[-1])
             own = np.array(found.pop("direction"))
             apart = np.linalg.norm(own / np.linalg.norm(own) - np.sign(own @ direction) * direction)
             turns[side].append(found | {"degrees": float(np.degrees(apart))})
@@ -99,8 +92,7 @@ def compare(sides: list[str], path: Path, repeats: int, threads: int) -> None:
         middle = {name: statistics.median(turn[name] for turn in found) for name in found[0]}
         line = (
             f"  {side:18} {middle['seconds']:7.3f} s   processor {middle['processor']:7.3f} s   "
-            f"first {middle['first']:7.3f} s   extra {middle['extra_mb']:6.1f} MB   held {middle['held_mb']:6.1f} MB   "
-            f"{middle['degrees']:.1e}°"
+            f"first {middle['first']:7.3f} s   extra {middle['extra_mb']:6.1f} MB   {middle['degrees']:.1e}°"
         )
         if "jaxloc" in turns:
             pairs = zip(turns["jaxloc"], found, strict=True)
@@ -108,21 +100,18 @@ def compare(sides: list[str], path: Path, repeats: int, threads: int) -> None:
         print(line)
 
 
-def prepare(side: str, path: Path, threads: int) -> Callable[[], np.ndarray]:
-    """What fits the descriptors of a file with one side."""
+def measure(side: str, path: Path, threads: int) -> None:
+    """Fit a few times with one side, and print its times, memory and direction."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    make = {
+    prepare = {
         "jaxloc": prepare_jaxloc,
         "sklearn-svd": prepare_sklearn_svd,
         "sklearn-covariance": prepare_sklearn_covariance,
         "torch": prepare_torch,
         "numpy": prepare_numpy,
-    }
-    return make[side](np.load(path), threads)
-
-
-def time_fits(fit: Callable[[], np.ndarray]) -> dict[str, object]:
-    """Seconds of the first fit and of the fastest of those after it, the direction, and the memory these took."""
+    }[side]
+    descriptors = np.load(path)
+    fit = prepare(descriptors, threads)
     seconds, processor = [], []
     for _ in range(FITS + 1):
         start, used = time.perf_counter(), time.process_time()
@@ -131,21 +120,17 @@ def time_fits(fit: Callable[[], np.ndarray]) -> dict[str, object]:
         processor.append(time.process_time() - used)
         if len(seconds) == 1:
             before = reset_peak()
-    return {
-        "first": seconds[0],
-        "seconds": min(seconds[1:]),
-        "processor": min(processor[1:]),
-        "held_mb": memory("VmHWM") - before,
-        "direction": np.asarray(direction, np.float64).tolist(),
-    }
-
-
-def extra_memory(fit: Callable[[], np.ndarray]) -> dict[str, object]:
-    """The process's peak memory during a warm fit beyond what it held before, in MB."""
-    fit()
-    before = reset_peak()
-    fit()
-    return {"extra_mb": memory("VmHWM") - before}
+    print(
+        json.dumps(
+            {
+                "first": seconds[0],
+                "seconds": min(seconds[1:]),
+                "processor": min(processor[1:]),
+                "extra_mb": memory("VmHWM") - before,
+                "direction": np.asarray(direction, np.float64).tolist(),
+            }
+        )
+    )
 
 
 def prepare_jaxloc(descriptors: np.ndarray, threads: int) -> Callable[[], np.ndarray]:
