@@ -1,6 +1,7 @@
 """Set before jax starts: virtual devices, worker threads enough for host callbacks, and no programs of earlier runs.
 
-Linear algebra has one thread: on busy cores OpenBLAS's threads wait for one another.
+Linear algebra has one thread: on busy cores OpenBLAS's threads wait for one another. Who sets
+``JAX_ENABLE_COMPILATION_CACHE`` keeps programs, as ``.ci/soak`` does.
 """
 
 import os
@@ -11,7 +12,7 @@ os.environ.setdefault("NPROC", "32")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
 
