@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
         pa.field("heat_columns", pa.int32()),
         pa.field("thumbnail", pa.binary()),
         pa.field("mask", pa.binary()),
-        pa.field("parts", pa.list_(pa.list_(pa.float64(), 4))),
+        pa.field("parts", pa.list_(pa.list_(pa.float64()))),
     ],
     metadata={"format": "jaxloc-findings-2"},
 )
@@ -205,12 +205,17 @@ def _rows(
 ) -> Iterator[tuple[Any, ...]]:
     """The cells of the ``wanted`` columns, row by row, with ``None`` for those that are not ``read``."""
     missing = _count(shard, groups)
-    for batch in checked(shard.iter_batches(_ROWS, row_groups=groups, columns=read)):
+    for batch in _batches(shard, groups, read):
         cells = {name: batch.column(name).to_pylist() for name in read}
         yield from zip(*(cells.get(name, itertools.repeat(None)) for name in wanted), strict=False)
         missing -= len(batch)
     if missing:
         raise ValueError("rows are missing")
+
+
+def _batches(shard: pq.ParquetFile, groups: list[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    if groups:  # pyarrow 18 and 19 take none for a mistake
+        yield from checked(shard.iter_batches(_ROWS, row_groups=groups, columns=columns))
 
 
 def _count(shard: pq.ParquetFile, groups: Iterable[int]) -> int:
@@ -279,7 +284,7 @@ class Pictures(_Sharded[Finding], StoredPictures):
         found: set[str] = set()
         for path in self._files:
             with _opened(path) as (shard, groups, _):
-                for batch in checked(shard.iter_batches(_ROWS, row_groups=groups, columns=["category", "undecodable"])):
+                for batch in _batches(shard, groups, ["category", "undecodable"]):
                     found.update(batch.filter(batch["undecodable"].is_null())["category"].unique().to_pylist())
                     for _, _, category, _ in map(_exact, batch["undecodable"].drop_null().to_pylist()):
                         found.add(category)

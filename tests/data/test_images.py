@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import skimage.data
 from PIL import Image, ImageOps
@@ -161,6 +162,8 @@ def test_alpha_is_dropped_and_the_colours_below_it_stay(tmp_path, upright, mode)
 
 @pytest.mark.parametrize("mode", ["YCbCr", "LAB"])
 def test_other_colour_spaces_become_rgb(tmp_path, upright, mode):
+    if mode == "YCbCr" and int(PIL.__version__.split(".")[0]) < 13:
+        pytest.skip(f"Pillow {PIL.__version__} cannot read the YCbCr it writes; 13 can")
     path = tmp_path / "a.tif"
     Image.fromarray(upright).convert("YCbCr").save(path) if mode == "YCbCr" else Image.new("LAB", (72, 48)).save(path)
     assert attribute(path, "mode") == mode
