@@ -17,7 +17,7 @@ _SCHEMA = pa.schema(
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("found", pa.bool_()),
-        pa.field("box", pa.list_(pa.float32(), 4)),
+        pa.field("box", pa.list_(pa.float32())),
         pa.field("bytes", pa.int64()),
         pa.field("checksum", pa.string()),
     ]
