@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -165,7 +166,7 @@ class Engine:
                 raise
             if len(batch.indices) <= self.devices:
                 raise _too_large(batch) from error
-        tqdm.write("The device's memory is too small for this batch size; going on with half of it.")
+        tqdm.write("The device's memory is too small for this batch size; going on with half of it.", file=sys.stderr)
         self._halved = True
         return self._in_halves(batch)
 

@@ -1,6 +1,7 @@
 """A trace of a run's first minute of computing: what to look at when it is slow, however long the run is."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,11 +32,12 @@ class _Trace:
     def end(self) -> None:
         """Write what there is, once."""
         if self._began is None:
-            tqdm.write(f"Nothing was computed, so {self._folder} gets no trace.")
+            tqdm.write(f"Nothing was computed, so {self._folder} gets no trace.", file=sys.stderr)
         elif not self._ended:
             self._ended = True
             jax.profiler.stop_trace()
-            tqdm.write(f"Trace of the first {time.monotonic() - self._began:.0f} s of computing: {self._folder}")
+            seconds = time.monotonic() - self._began
+            tqdm.write(f"Trace of the first {seconds:.0f} s of computing: {self._folder}", file=sys.stderr)
 
 
 _running: list[_Trace] = []

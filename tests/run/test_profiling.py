@@ -23,7 +23,7 @@ def test_a_profile_begins_with_the_first_step_and_ends_by_itself(tmp_path, capsy
         assert len(list((tmp_path / "trace").rglob("*.xplane.pb"))) == 1
         compute()
     assert len(list((tmp_path / "trace").rglob("*.xplane.pb"))) == 1
-    assert f"s of computing: {tmp_path / 'trace'}" in capsys.readouterr().out
+    assert f"s of computing: {tmp_path / 'trace'}" in capsys.readouterr().err
 
 
 def test_a_profile_ends_with_the_run(tmp_path):
@@ -36,4 +36,4 @@ def test_a_run_that_computes_nothing_says_that_there_is_no_trace(tmp_path, capsy
     with machine.set_up(cache="none", profile=tmp_path / "trace"):
         pass
     assert not (tmp_path / "trace").exists()
-    assert "Nothing was computed" in capsys.readouterr().out
+    assert "Nothing was computed" in capsys.readouterr().err

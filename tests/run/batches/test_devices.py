@@ -85,7 +85,7 @@ def test_a_batch_too_large_for_the_memory_is_halved_once(more, weights, tmp_path
     tried = memory_for(2)
     runs.run(more, tmp_path / "halved" / "out", weights, **settings)
     assert tried.count(4) == 1
-    assert "The device's memory is too small for this batch size; going on with half of it." in capsys.readouterr().out
+    assert "The device's memory is too small for this batch size; going on with half of it." in capsys.readouterr().err
     one, other = (helpers.boxes_of(tmp_path / name / "out") for name in ("enough", "halved"))
     assert one == other
 
