@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
+from jaxloc._sharding import compiler_chooses
 
 
 class Extremes(NamedTuple):
@@ -40,6 +41,7 @@ def empty(dimension: int, count: int) -> Extremes:
     return Extremes(none, none, zeros, zeros, jnp.zeros(count, bool))
 
 
+@compiler_chooses()
 def extremes(
     vectors: ArrayLike,
     *,

@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
 from jaxloc._descriptors import flatten, sum_over_blocks
+from jaxloc._sharding import compiler_chooses
 
 
 class KMeans(NamedTuple):
@@ -107,6 +108,7 @@ def assign(model: KMeans, descriptors: ArrayLike) -> jax.Array:
     return _nearest(model, x)[0].reshape(jnp.shape(descriptors)[:-1])
 
 
+@compiler_chooses()
 def kmeans_sums(model: KMeans, descriptors: ArrayLike, valid: ArrayLike | None = None) -> KMeansSums:
     """One pass of k-means: each descriptor is added to the cluster of its nearest centre.
 
@@ -161,6 +163,7 @@ def kmeans_converged(before: KMeans, after: KMeans, sums: KMeansSums, *, toleran
     return jnp.square(after.centers - before.centers).sum() <= tolerance * variance
 
 
+@compiler_chooses()
 def kmeans_plus_plus(
     key: jax.Array, descriptors: ArrayLike, valid: ArrayLike | None = None, *, clusters: int
 ) -> KMeans:
@@ -199,6 +202,7 @@ def kmeans_plus_plus(
     return KMeans(jnp.concatenate([centers[0][None], others]))
 
 
+@compiler_chooses()
 def lloyd(
     model: KMeans,
     descriptors: ArrayLike,
@@ -237,6 +241,7 @@ def lloyd(
     return KMeansFit(model, kmeans_sums(model, x, keep).inertia, done, converged)
 
 
+@compiler_chooses()
 def fit_kmeans(
     key: jax.Array,
     descriptors: ArrayLike,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
+from jaxloc._sharding import compiler_chooses
 
 _ROWS = 1024
 _State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
@@ -43,6 +44,7 @@ class Solution(NamedTuple):
     iterations: jax.Array
 
 
+@compiler_chooses()
 def mutual_neighbors(
     indices: ArrayLike, similarities: ArrayLike, *, valid: ArrayLike | None = None, exponent: float = 3.0
 ) -> Graph:
@@ -82,6 +84,7 @@ def degrees(graph: Graph) -> jax.Array:
     return graph.weights.sum(-1)
 
 
+@compiler_chooses(rows=True)
 def normalize(graph: Graph) -> Graph:
     """Symmetric normalisation ``D^-½ W D^-½`` with 0/0 = 0: eigenvalues within [−1, 1]."""
     degree = degrees(graph)
@@ -89,6 +92,7 @@ def normalize(graph: Graph) -> Graph:
     return Graph(graph.indices, scale[:, None] * graph.weights * scale[graph.indices])
 
 
+@compiler_chooses()
 def subgraph(graph: Graph, members: ArrayLike, *, valid: ArrayLike | None = None) -> Graph:
     """The edges among some vertices, renumbered in the order of ``members``; weights stay as they are.
 
@@ -114,6 +118,7 @@ def subgraph(graph: Graph, members: ArrayLike, *, valid: ArrayLike | None = None
     return Graph(jnp.where(inside, found, own[:, None]), jnp.where(inside, graph.weights[members], 0))
 
 
+@compiler_chooses(rows=True)
 def matvec(graph: Graph, values: ArrayLike) -> jax.Array:
     """The product of the weight matrix with a vector ``[n]`` or with the columns of ``[n, m]``.
 
@@ -133,6 +138,7 @@ def matvec(graph: Graph, values: ArrayLike) -> jax.Array:
     return jax.lax.scan(add, jnp.zeros_like(values), (graph.indices.T, graph.weights.T))[0]
 
 
+@compiler_chooses()
 def solve(
     graph: Graph, right_hand_side: ArrayLike, *, alpha: float = 0.99, tolerance: float = 1e-6, iterations: int = 200
 ) -> Solution:

@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
 from jaxloc._descriptors import flatten, sum_over_blocks
+from jaxloc._sharding import compiler_chooses
 from jaxloc.clustering import KMeans, assign, fit_kmeans
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -104,6 +105,7 @@ def log_likelihood(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Arra
     return (_level(mixture) + excess).reshape(jnp.shape(descriptors)[:-1])
 
 
+@compiler_chooses()
 def mixture_sums(
     mixture: GaussianMixture, descriptors: ArrayLike, valid: ArrayLike | None = None
 ) -> GaussianMixtureSums:
@@ -198,6 +200,7 @@ def mean_log_likelihood(mixture: GaussianMixture, sums: GaussianMixtureSums) -> 
     return _level(mixture) + sums.excess / jnp.where(total > 0, total, 1)
 
 
+@compiler_chooses()
 def expectation_maximization(
     mixture: GaussianMixture,
     descriptors: ArrayLike,
@@ -244,6 +247,7 @@ def expectation_maximization(
     return GaussianMixtureFit(mixture, mean_log_likelihood(mixture, mixture_sums(mixture, x, keep)), done, converged)
 
 
+@compiler_chooses()
 def fit_gaussian_mixture(
     key: jax.Array,
     descriptors: ArrayLike,

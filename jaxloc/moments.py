@@ -22,6 +22,7 @@ from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
 from jaxloc._descriptors import flagged
+from jaxloc._sharding import compiler_chooses
 
 _WORD = 20
 _HALF_WORD = 16
@@ -73,6 +74,7 @@ def of(descriptors: ArrayLike, valid: ArrayLike | None = None) -> Moments:
     return Moments(jnp.stack(_words(number)), mean, _scatter(centred))
 
 
+@compiler_chooses()
 def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: ArrayLike | None = None) -> Moments:
     """Moments of each of several sets whose pictures share a batch.
 

@@ -18,6 +18,7 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
+from jaxloc._sharding import compiler_chooses
 
 _EXACT = jax.lax.Precision.HIGHEST
 
@@ -40,6 +41,7 @@ class LinearSVM(NamedTuple):
     iterations: jax.Array
 
 
+@compiler_chooses()
 def fit(
     vectors: ArrayLike,
     targets: ArrayLike,

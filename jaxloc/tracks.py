@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
+from jaxloc._sharding import compiler_chooses
 
 _CONSISTENT = 1.4826  # the median of absolute deviations of a normal distribution times this is its deviation
 _CUT = 3  # standard deviations of the Gaussian weights that count
@@ -38,6 +39,7 @@ class Track(NamedTuple):
     outliers: jax.Array
 
 
+@compiler_chooses()
 def smooth(
     boxes: ArrayLike,
     found: ArrayLike,

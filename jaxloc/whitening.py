@@ -21,6 +21,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import moments as running
 from jaxloc._checks import check_rank
+from jaxloc._sharding import compiler_chooses
 from jaxloc.moments import Moments
 from jaxloc.pooling import l2_normalize
 
@@ -94,6 +95,7 @@ def spectrum(moments: Moments, *, centred: bool) -> Spectrum:
     return _spectrum(mean, vectors[:, ::-1], values[::-1], _number(moments), centred)
 
 
+@compiler_chooses()
 def spectrum_of_samples(samples: ArrayLike, valid: ArrayLike | None = None, *, centred: bool) -> Spectrum:
     """Principal directions from the samples themselves: for fewer samples than dimensions, where ``d²`` is too much.
 
@@ -214,6 +216,7 @@ def merge_pairs(a: Pairs, b: Pairs) -> Pairs:
     return Pairs(merged, a.matching + b.matching, a.non_matching + b.non_matching + across)
 
 
+@compiler_chooses()
 def pairs_of_samples(samples: ArrayLike, labels: ArrayLike, valid: ArrayLike | None = None) -> Pairs:
     """Pairs of one labelled set, all at once; for sets that do not fit in memory merge class by class.
 
@@ -244,6 +247,7 @@ def pairs_of_samples(samples: ArrayLike, labels: ArrayLike, valid: ArrayLike | N
     return Pairs(moments, inside, outside + total * between)
 
 
+@compiler_chooses()
 def fit_supervised(pairs: Pairs, *, dimension: int, floor: float = _RANK_FLOOR) -> Whitening:
     """Whitening that shrinks what differs within classes and keeps what differs between them.
 

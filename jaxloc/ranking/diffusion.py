@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import graphs
 from jaxloc._checks import check_rank
+from jaxloc._sharding import compiler_chooses
 from jaxloc.ranking.top_k import TopK, nearest_others
 
 
@@ -32,6 +33,7 @@ class Diffusion(NamedTuple):
     converged: jax.Array
 
 
+@compiler_chooses(rows=True)
 def neighbor_graph(
     gallery: ArrayLike,
     *,
@@ -56,6 +58,7 @@ def neighbor_graph(
     return graphs.normalize(graphs.mutual_neighbors(found.indices, found.scores, valid=found.valid, exponent=exponent))
 
 
+@compiler_chooses(rows=True)
 def diffuse(
     found: TopK,
     graph: graphs.Graph,

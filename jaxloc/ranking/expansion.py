@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
+from jaxloc._sharding import compiler_chooses
 from jaxloc.pooling import l2_normalize
 from jaxloc.ranking.top_k import TopK, nearest_others
 
@@ -46,6 +47,7 @@ def expand(
     return l2_normalize(query + jnp.matmul(weights, neighbors, precision=jax.lax.Precision.HIGHEST))
 
 
+@compiler_chooses(rows=True)
 def expand_queries(queries: ArrayLike, gallery: ArrayLike, found: TopK, *, exponent: float = 3.0) -> jax.Array:
     """``expand`` for each query, with the neighbours that a search found.
 
@@ -76,6 +78,7 @@ def expand_queries(queries: ArrayLike, gallery: ArrayLike, found: TopK, *, expon
     return jax.lax.map(one, (queries, found.indices, found.valid), batch_size=_ROWS)
 
 
+@compiler_chooses(rows=True)
 def database_augmentation(
     gallery: ArrayLike,
     *,

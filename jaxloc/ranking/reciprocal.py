@@ -16,9 +16,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
+from jaxloc._sharding import compiler_chooses
 from jaxloc.ranking.top_k import TopK
 
 
+@compiler_chooses()
 def reciprocal_distances(
     query: ArrayLike,
     candidates: ArrayLike,
@@ -70,6 +72,7 @@ def reciprocal_distances(
     return jnp.where(keep, final, jnp.inf)[1:]
 
 
+@compiler_chooses(rows=True)
 def rerank(
     queries: ArrayLike,
     gallery: ArrayLike,

@@ -20,6 +20,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, reshard
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
+from jaxloc._sharding import compiler_chooses
 
 _LOWEST = float(np.finfo(np.float32).min)
 _QUERIES = 1024
@@ -40,6 +41,7 @@ class TopK(NamedTuple):
     valid: jax.Array
 
 
+@compiler_chooses(rows=True)
 def top_k(
     queries: ArrayLike,
     gallery: ArrayLike,
@@ -112,6 +114,7 @@ def merge(a: TopK, b: TopK) -> TopK:
     return _result(-falling[..., :k], indices[..., :k])
 
 
+@compiler_chooses(rows=True)
 def nearest_others(vectors: ArrayLike, *, k: int, valid: ArrayLike | None = None, chunk: int | None = None) -> TopK:
     """The k nearest other rows of every row of a set, itself left out (but not its duplicates).
 
@@ -213,8 +216,10 @@ def _search(
         scores = jnp.matmul(queries, rows.T, precision=jax.lax.Precision.HIGHEST)
         return _update(best, scores, ceiling, start, group), None
 
-    init = jnp.full((len(queries), k), -jnp.inf), jnp.full((len(queries), k), -1, jnp.int32)
-    return jax.lax.scan(step, init, jnp.arange(steps, dtype=jnp.int32) * chunk)[0]
+    # Like queries and gallery, not constants: inside shard_map both ways through a branch must be of one type.
+    nothing = jnp.zeros_like(queries, shape=(), dtype=jnp.int32) + jnp.zeros_like(gallery, shape=(), dtype=jnp.int32)
+    init = jnp.full((len(queries), k), -jnp.inf) + nothing, jnp.full((len(queries), k), -1, jnp.int32) + nothing
+    return jax.lax.scan(step, init, jnp.arange(steps, dtype=jnp.int32) * chunk + nothing)[0]
 
 
 def _ceiling(rows: jax.Array, keep: jax.Array) -> jax.Array:

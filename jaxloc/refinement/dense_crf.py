@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxloc._sharding import compiler_chooses
 from jaxloc.grids import valid_cells
 from jaxloc.refinement import bilateral_grid
 from jaxloc.refinement._arguments import check_picture
@@ -29,6 +30,7 @@ _LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, where no vote could change them."""
 
 
+@compiler_chooses()
 def crf(
     image: ArrayLike,
     probabilities: ArrayLike,
