@@ -130,7 +130,10 @@ MomentsMemory = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Start over where --out holds another run.", rich_help_panel=_RUN)
+    bool,
+    typer.Option(
+        "--overwrite", help="Start over where --out holds another run, or a finished one.", rich_help_panel=_RUN
+    ),
 ]
 Distributed = Annotated[
     bool,

@@ -42,7 +42,7 @@ class BatchRun:
         engine: the compiled steps.
         options: the job's.
         depends: what else the result depends on, by name.
-        overwrite: start over where the folder holds another run.
+        overwrite: start over where the folder holds another run, or a finished one.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class BatchRun:
     def _open(self) -> None:
         """Go on with the run that is there, or plan and begin a new one."""
         described = parts.describe_pictures(self._pictures)
-        if hosts.is_first() and self._overwrite:
+        if hosts.is_first() and self._overwrite and not self._parts.go_on(self._depends, described):
             outputs.clear(self._folder)
             self._parts.clear()
         hosts.wait("the folder")
@@ -326,7 +326,7 @@ def _how(engine: Localizer, options: Options, number: int) -> dict[str, str]:
     return _settings(engine, options) | {
         "jaxloc": __version__,
         "convolution (--conv)": options.conv,
-        "batch size (--batch)": str(engine.batch),
+        "batch size (--batch)": str(options.batch or f"at most {engine.batch}"),
         "shard size (--shard-size)": str(options.shard_size or default_shard_size(number)),
         "memory for moments (--moments-memory)": f"{options.moments_memory / 1e9:g} GB",
         "report limit (--report-limit)": str(options.report_limit),

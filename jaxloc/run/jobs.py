@@ -9,6 +9,7 @@ from pathlib import Path
 from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Findings
+from jaxloc.report.text import some_of
 from jaxloc.run import hosts, model_file, outputs
 from jaxloc.run.batch_run import BatchRun
 from jaxloc.run.localizer import Localizer
@@ -55,6 +56,9 @@ def colocalize(
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or Options()
+    _check_one_name(name, per_folder or per_label)
+    if update is not None:
+        _check_elsewhere(update, out)
     if options.method == "scda":
         if update is not None:
             raise UsageError("scda fits nothing, so there is no model to update")
@@ -112,6 +116,7 @@ def localize(
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
+    _check_one_name(name, per_folder or per_label)
     options = dataclasses.replace(options or Options(), method="scda")
     sets = find_sets(
         paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
@@ -152,6 +157,8 @@ def apply(
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
+    _check_one_name(category, per_folder or per_label)
+    _check_elsewhere(model, out)
     fitted = model_file.load(model)
     options = dataclasses.replace(
         options or Options(),
@@ -160,7 +167,7 @@ def apply(
         sign=fitted.sign,
         max_side=fitted.max_side,
     )
-    known = ", ".join(fitted.sets)
+    known = some_of(list(fitted.sets))
     if category is None and not (per_folder or per_label):
         if len(fitted.sets) > 1:
             raise UsageError(f"{model} knows several sets ({known}): choose one with --category, or use --per-folder")
@@ -170,7 +177,7 @@ def apply(
     )
     unknown = [images.name for images in sets if images.name not in fitted.sets]
     if unknown:
-        raise UsageError(f"{model} was not fitted on {', '.join(unknown)}; it knows {known}")
+        raise UsageError(f"{model} was not fitted on {some_of(unknown)}; it knows {known}")
     if options.parts:
         _check_parts(fitted, [images.name for images in sets], str(model), options)
     folder = outputs.prepare(out)
@@ -178,6 +185,19 @@ def apply(
     fitted.check_weights(engine.weights, model)
     with BatchRun(sets, folder, engine, options, depends={"model": _checksum(model)}, overwrite=overwrite) as run:
         return _with_videos(run.apply(fitted.sets), folder, video)
+
+
+def _check_one_name(name: str | None, many: bool) -> None:
+    if name is not None and many:
+        raise UsageError(
+            f"--category {name} names a single set, and with --per-folder or --per-label each set has a name of its "
+            "own: leave one of them out"
+        )
+
+
+def _check_elsewhere(model: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
+    if Path(model).resolve() == Path(out, "model.safetensors").resolve():
+        raise UsageError(f"{model}: results in {os.fspath(out)} would take its place: choose another folder with --out")
 
 
 def _check_parts(fitted: ModelFile, names: Sequence[str], path: str, options: Options) -> None:

@@ -2,9 +2,10 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,37 +66,59 @@ class Parts:
                 raise ValueError(f"of format {kept['format']}")
             if missing := _HOLDS - kept.keys():
                 raise ValueError(f"without {', '.join(sorted(missing))}")
+            kept_buckets(kept)
+            if not isinstance(kept["settings"], dict) or not isinstance(kept["pictures"]["number"], int):
+                raise ValueError("settings or pictures are not what a run writes")
             return kept
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{self._manifest_path}: not a run's manifest ({error}): start over with --overwrite"
             ) from error
 
     def begin(self, settings: Mapping[str, str], pictures: Mapping[str, Any], buckets: Buckets) -> None:
-        """Write the manifest of a new run."""
+        """Write the manifest of a new run, to which no part that was there before belongs."""
+        self._drop(self._all())
         self._write({"format": _FORMAT, "settings": dict(settings), "pictures": pictures} | buckets_to_json(buckets))
+
+    def go_on(self, settings: Mapping[str, str], pictures: Mapping[str, Any]) -> bool:
+        """Whether a run was begun here that is the one asked for, and is not finished."""
+        try:
+            manifest = self.manifest() or {"finished": True}
+        except UsageError:
+            return False
+        same = manifest.get("settings") == dict(settings) and manifest.get("pictures") == dict(pictures)
+        return same and not manifest.get("finished")
 
     def finish(self, warnings: list[str]) -> None:
         """Note that everything is written, and drop the parts that nobody needs any more."""
         manifest = self.manifest() or {}
         self._write(manifest | {"warnings": warnings, "finished": True})
-        for path in self._all():
-            if not path.name.startswith("found-") or ".partial" in path.name:
-                path.unlink(missing_ok=True)
+        self._drop(self._spent())
 
     def clear(self) -> None:
-        """Drop a run: its own files alone, for the folder may lie among a person's."""
-        for path in (self._manifest_path, *self._all(), *self.folder.glob(_HALF)):
-            path.unlink(missing_ok=True)
+        """Drop a run: its own files alone, for the folder may lie among a person's.
+
+        The manifest goes last: parts without one would be taken for those of the next run.
+        """
+        self._drop(self._all(), self.folder.glob(_HALF), [self._manifest_path])
         with contextlib.suppress(OSError):  # somebody else's files are in it, or there is none
             self.folder.rmdir()
 
     def clean(self) -> None:
-        """Drop what a kill left half written."""
+        """Drop what a kill left half written, and of a finished run what it left undropped."""
         results, *below = places(self.folder.parent)
-        for path in (*results.glob(_HALF), *(half for folder in below for half in folder.rglob(_HALF))):
+        self._drop(results.glob(_HALF), *(folder.rglob(_HALF) for folder in below))
+        if (self.manifest() or {}).get("finished"):
+            self._drop(self._spent())
+
+    def _spent(self) -> Iterator[Path]:
+        """The parts that only an unfinished run needs."""
+        return (path for path in self._all() if not path.name.startswith("found-") or ".partial" in path.name)
+
+    def _drop(self, *paths: Iterable[Path]) -> None:
+        for path in itertools.chain(*map(list, paths)):
             path.unlink(missing_ok=True)
 
     def _all(self) -> Iterator[Path]:

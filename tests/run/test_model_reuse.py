@@ -7,7 +7,7 @@ import pytest
 
 from jaxloc import moments
 from jaxloc.errors import UsageError
-from jaxloc.run import Options, apply, colocalize, model_file
+from jaxloc.run import Options, apply, colocalize, localize, model_file
 from tests.run import helpers
 
 
@@ -119,3 +119,25 @@ def test_which_set_of_a_model_to_look_for_is_asked_where_there_are_several(job, 
     helpers.plant(tmp_path / "in" / "boat", paths[:1])
     with pytest.raises(UsageError, match=r"was not fitted on boat; it knows motorcycle, pair"):
         apply(model, [tmp_path / "in"], tmp_path / "more", per_folder=True)
+
+
+def test_a_model_is_neither_replaced_by_what_it_finds_nor_by_its_own_update(paths, tmp_path):
+    colocalize(paths[:2], tmp_path)
+    model = tmp_path / "model.safetensors"
+    before = helpers.every_file(tmp_path)
+    message = r"model\.safetensors: results in .* would take its place: choose another folder with --out$"
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match=message):
+            apply(model, paths[:1], tmp_path, overwrite=overwrite)
+        with pytest.raises(UsageError, match=message):
+            colocalize(paths[:2], tmp_path / "." / "", update=model, overwrite=overwrite)
+    assert helpers.every_file(tmp_path) == before
+
+
+def test_a_name_for_a_single_set_is_refused_where_there_are_many(job, paths, tmp_path):
+    message = r"--category cat names a single set, .*: leave one of them out$"
+    with pytest.raises(UsageError, match=message):
+        apply(job("ddt").folder / "model.safetensors", paths, tmp_path, category="cat", per_folder=True)
+    for run in (colocalize, localize):
+        with pytest.raises(UsageError, match=message):
+            run(paths, tmp_path, name="cat", per_label=True)

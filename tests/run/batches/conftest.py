@@ -52,3 +52,21 @@ def programs(tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("programs")
     folder.chmod(0o700)
     return {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAXLOC_CACHE": str(folder)}
+
+
+@pytest.fixture
+def asked(unbroken, pictures, weights, tmp_path):
+    """A finished run, and how to ask for it again."""
+    for name, data in unbroken().items():
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return pictures, tmp_path / "out", weights
+
+
+@pytest.fixture
+def broken(pictures, weights, tmp_path):
+    """A run that was stopped in its second shard while it located, and how to ask for it again."""
+    asked = pictures, tmp_path / "out", weights
+    assert runs.stopped(10, *asked, feature_cache=0)
+    return asked

@@ -13,24 +13,6 @@ from tests.run.retrieval import small
 CURE = "use the same, choose another --out, or start over with --overwrite"
 
 
-@pytest.fixture
-def asked(unbroken, pictures, weights, tmp_path):
-    """A finished run, and how to ask for it again."""
-    for name, data in unbroken().items():
-        path = tmp_path / "out" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return pictures, tmp_path / "out", weights
-
-
-@pytest.fixture
-def broken(pictures, weights, tmp_path):
-    """A run that was stopped in its second shard while it located, and how to ask for it again."""
-    asked = pictures, tmp_path / "out", weights
-    assert runs.stopped(10, *asked, feature_cache=0)
-    return asked
-
-
 @pytest.mark.parametrize(
     ("values", "difference"),
     [
@@ -43,7 +25,8 @@ def broken(pictures, weights, tmp_path):
         ({"connectivity": 4}, "connectivity 8, and 4"),
         ({"dtype": "bfloat16"}, "computed in float32, and bfloat16"),
         ({"conv": "direct"}, "convolution (--conv) auto, and direct"),
-        ({"batch": 1}, "batch size (--batch) 64, and 1"),
+        ({"batch": 1}, "batch size (--batch) at most 64, and 1"),
+        ({"batch": 64}, "batch size (--batch) at most 64, and 64"),
         ({"shard_size": 4}, "shard size (--shard-size) 3, and 4"),
         ({"moments_memory": 5000}, "memory for moments (--moments-memory) 1 GB, and 5e-06 GB"),
         ({"report_limit": 2}, "report limit (--report-limit) 1000, and 2"),
@@ -88,25 +71,6 @@ def test_the_same_pictures_elsewhere_are_the_same_pictures(asked, tmp_path):
     pictures, out, weights = asked
     shutil.copytree(pictures, tmp_path / "moved")
     assert runs.run(tmp_path / "moved", out, weights).finished_before
-
-
-def test_overwrite_starts_over(asked, unbroken, pictures, weights, tmp_path):
-    expected = unbroken(**runs.SETTINGS["scda"])
-    findings = runs.run(*asked, overwrite=True, **runs.SETTINGS["scda"])
-    assert not findings.finished_before
-    assert helpers.every_file(tmp_path / "out") == expected
-
-
-def test_overwrite_computes_everything_again(asked, unbroken):
-    with runs.counted() as seen:
-        runs.run(*asked, overwrite=True)
-    assert len(seen) == 6
-    assert helpers.every_file(asked[1]) == unbroken()
-
-
-def test_nothing_of_the_run_before_is_taken_for_one_that_overwrites_it(asked):
-    assert runs.stopped(2, *asked, overwrite=True)
-    assert not {"annotations.json", "model.safetensors", "report.html"} & {path.name for path in asked[1].iterdir()}
 
 
 @pytest.mark.parametrize("name", ["annotations.json", "model.safetensors", "report.html"])
@@ -164,11 +128,13 @@ def test_a_damaged_manifest_is_named_with_the_cure(broken, unbroken, text):
     assert helpers.every_file(out) == unbroken()
 
 
-def test_a_manifest_with_parts_missing_is_named_with_the_cure(broken):
+def test_a_manifest_with_parts_missing_or_of_another_kind_is_named_with_the_cure(broken):
     path = broken[1] / "parts" / "_run.json"
     whole = json.loads(path.read_text())
-    for key in ("settings", "pictures", "shapes", "step"):
-        path.write_text(json.dumps({name: value for name, value in whole.items() if name != key}))
+    missing = [{name: value for name, value in whole.items() if name != key} for key in whole]
+    other = [whole | {key: None} for key in ("settings", "pictures", "shapes", "step", "padding")]
+    for damaged in (*missing, *other, whole | {"pictures": {}}, whole | {"shapes": [[1]]}):
+        path.write_text(json.dumps(damaged))
         message = runs.complaint(*broken)
         assert message.startswith(f"{path}: not a run's manifest (")
         assert message.endswith("start over with --overwrite")
