@@ -161,7 +161,7 @@ class Engine:
             return self._in_halves(batch)
         try:
             return self._run(batch)
-        except jax.errors.JaxRuntimeError as error:
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if not _is_full(error):
                 raise
             if len(batch.indices) <= self.devices:
@@ -172,12 +172,21 @@ class Engine:
 
     def _run(self, batch: Batch) -> Maps:
         program = self._step.compile(self.params, batch.images.shape)
+        if self.on_cpu and batch.images.shape not in self._seen:
+            self._check_memory(program)
         maps = program(self.params, *self.put((batch.images, batch.sizes)))
         if batch.images.shape not in self._seen:
             jax.block_until_ready(maps)  # a shape that does not fit says so the first time
             self._seen.add(batch.images.shape)
             memory.give_back()
         return maps
+
+    def _check_memory(self, program: Any) -> None:
+        """Raise ``MemoryError`` where the system would kill the process instead of refusing it memory."""
+        needed = program.memory_analysis().temp_size_in_bytes * self.devices
+        left = memory.available()
+        if left is not None and needed > left:
+            raise MemoryError(f"{needed / 1e9:.1f} GB are needed and {left / 1e9:.1f} GB are left")
 
     def _in_halves(self, batch: Batch) -> Maps:
         each = len(batch.indices) // self.devices
@@ -187,7 +196,7 @@ class Engine:
         parts = (rows[:, : each // 2].ravel(), rows[:, each // 2 :].ravel())
         try:
             first, second = (self._run(Batch(*(values[part] for values in batch))) for part in parts)
-        except jax.errors.JaxRuntimeError as error:
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if _is_full(error):
                 raise _too_large(batch) from error
             raise
@@ -203,7 +212,7 @@ def memory_errors() -> Iterator[None]:
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
         if not _is_full(error):
             raise
         raise UsageError(
@@ -212,15 +221,15 @@ def memory_errors() -> Iterator[None]:
         ) from error
 
 
-def _is_full(error: jax.errors.JaxRuntimeError) -> bool:
-    return "RESOURCE_EXHAUSTED" in str(error)
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _too_large(batch: Batch) -> UsageError:
     rows, columns = batch.images.shape[1:3]
     return UsageError(
         f"the device's memory is too small for pictures of {columns}×{rows} pixels: use a smaller --batch or a smaller "
-        "--max-side"
+        "--max-side, or take such pictures out"
     )
 
 

@@ -1,10 +1,13 @@
-"""Give freed memory back to the system, where the C library would keep it."""
+"""What memory the system has left, and giving it what the C library would keep."""
 
+import contextlib
 import ctypes
 import functools
 import gc
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 @functools.cache
@@ -28,3 +31,11 @@ def give_back(*, collect: bool = False) -> None:
     trim = _trim()
     if trim is not None:
         trim(0)
+
+
+def available() -> int | None:
+    """Bytes that a process may still take before the system kills one; ``None`` where it does not tell."""
+    with contextlib.suppress(OSError):
+        if told := re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE):
+            return 1024 * int(told[1])
+    return None

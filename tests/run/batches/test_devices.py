@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxloc.run import Options, engine, localizer
+from jaxloc.run import Options, engine, localizer, memory
 from jaxloc.run.engine import Engine
 from jaxloc.run.localizer import Localizer
 from tests.run import helpers
@@ -97,9 +97,20 @@ def test_half_a_batch_or_one_picture_too_large_is_an_error(
 ):
     tried = memory_for(enough_for)
     assert runs.complaint(more, tmp_path / "out", weights, batch=batch, shard_size=8) == (
-        "the device's memory is too small for pictures of 128×96 pixels: use a smaller --batch or a smaller --max-side"
+        "the device's memory is too small for pictures of 128×96 pixels: use a smaller --batch or a smaller "
+        "--max-side, or take such pictures out"
     )
     assert tried == expected
+
+
+def test_a_picture_that_needs_more_memory_than_the_system_has_left_is_named(pictures, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    assert runs.complaint(pictures, tmp_path / "out", weights) == (
+        "the device's memory is too small for pictures of 128×128 pixels: use a smaller --batch or a smaller "
+        "--max-side, or take such pictures out"
+    )
+    monkeypatch.setattr(memory, "available", lambda: None)
+    assert runs.run(pictures, tmp_path / "out", weights).pictures
 
 
 def test_another_failure_of_the_device_is_not_taken_for_too_little_memory(pictures, weights, tmp_path, monkeypatch):

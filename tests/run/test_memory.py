@@ -1,0 +1,22 @@
+"""What memory the system has left."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxloc.run import memory
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells it")
+def test_memory_that_is_left_is_less_than_there_is():
+    total = next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line)
+    assert 1 << 20 < memory.available() < 1024 * total
+
+
+def test_where_the_system_does_not_tell_nothing_is_known(monkeypatch):
+    def missing(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert memory.available() is None
