@@ -10,8 +10,19 @@ import pytest
 import jaxloc
 
 ROOT = Path(jaxloc.__file__).parent
-SHARED = {"_checks", "_descriptors", "boxes", "clustering", "components", "encoding", "errors", "grids", "localization"}
-SHARED |= {"crops", "graphs", "metrics", "mixture", "moments", "pooling", "refinement", "tracks", "whitening"}
+SHARED = {"_checks", "_descriptors", "_sharding", "boxes", "clustering", "components", "encoding", "errors", "grids"}
+SHARED |= {
+    "crops",
+    "localization",
+    "graphs",
+    "metrics",
+    "mixture",
+    "moments",
+    "pooling",
+    "refinement",
+    "tracks",
+    "whitening",
+}
 METHODS = {"attributes", "crow", "ddt", "parts", "rmac", "scda", "spoc", "svm"}
 ROOMS = ("data", "models", "run", "report")
 
