@@ -1,6 +1,7 @@
 """Writing files so that a kill, a full disk or a Ctrl-C never leaves half of one."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -12,6 +13,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import safetensors
 
+HALVES = ".*.????????.part"
+"""What the names of files look like that are not written whole yet."""
+
+_NAME, _PATH = 255, 1000
+"""Bytes of a file's name at most, as nearly all file systems have it, and of several with slashes between them."""
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -22,7 +29,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".jaxloc.{secrets.token_hex(4)}.part")  # short, however long the name is
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -34,6 +41,53 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder where there is none, and see that files can be written to it.
+
+    Raises:
+        OSError: it cannot be made, or not be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".jaxloc-probe-{secrets.token_hex(4)}"
+    probe.write_bytes(b"x")
+    probe.unlink()
+
+
+def digest(text: str) -> str:
+    """Sixteen digits that tell a name from others, whatever bytes it has."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def fitting_path(name: str, suffix: str) -> str:
+    """A relative path that file systems hold: the name with a suffix, cut only where it is too long.
+
+    Args:
+        name: with forward slashes. A part that is too long ends with a digest of the whole of it; where all parts
+            together are too long, the first of them and a digest of the whole name stand for it.
+        suffix: put behind it.
+    """
+    *folders, last = name.split("/")
+    parts = [*(_fitting(part, "") for part in folders), _fitting(last, suffix)]
+    if len(_bytes("/".join(parts))) <= _PATH:
+        return "/".join(parts)
+    return _cut(name, suffix)
+
+
+def _fitting(part: str, suffix: str) -> str:
+    """A part of a path, cut if it is too long or has the one character that no system takes."""
+    return part + suffix if len(_bytes(part + suffix)) <= _NAME and "\0" not in part else _cut(part, suffix)
+
+
+def _cut(text: str, suffix: str) -> str:
+    end = f"~{digest(text)}{suffix}"
+    start = text.partition("/")[0].replace("\0", "")
+    return _bytes(start)[: _NAME - len(_bytes(end))].decode("utf-8", "ignore") + end
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

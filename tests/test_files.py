@@ -11,9 +11,11 @@ import safetensors
 import safetensors.numpy
 
 from jaxloc._files import (
+    HALVES,
     Spec,
     StoredArrays,
     atomic_path,
+    fitting_path,
     write_parts,
     write_safetensors,
     write_safetensors_in_parts,
@@ -183,6 +185,49 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path):
         raise RuntimeError("halfway")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "語" * 85], ids=["letters", "three bytes each"])
+def test_a_file_with_the_longest_name_there_is_can_be_written_in_one_step(tmp_path, name):
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_text("new")
+        assert temporary.match(HALVES)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "new")]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "sub/b.jpg", "a b?*:.jpg", "n" * 251, "語" * 83, f"{'d' * 255}/a"], ids=len)
+def test_a_path_that_fits_stays_as_it_is(name):
+    assert fitting_path(name, ".png") == f"{name}.png"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "n" * 252,
+        "語" * 84,
+        "語" * 83 + ".jpg",
+        f"{'d' * 256}/a.jpg",
+        "/".join(["语" * 80] * 5),
+        "/".join("d" * 2000),
+        "a\0b.jpg",
+        "\udcff" * 300,
+    ],
+    ids=lambda name: f"{len(name)} {name[0]!a}",
+)
+def test_a_path_that_does_not_fit_is_cut_and_still_tells_names_apart(tmp_path, name):
+    place = fitting_path(name, ".png")
+    write_text(tmp_path / place, "x")
+    assert place.endswith(".png")
+    assert place == fitting_path(name, ".png")
+    first, others = name[0], (name + "x", "x" + name, name.replace(name[0], "x", 1))
+    assert place.startswith(first) or first == "\udcff"
+    assert len({place, *(fitting_path(other, ".png") for other in others)}) == len({name, *others})
+
+
+def test_pictures_of_a_folder_whose_name_is_cut_stay_together():
+    one, two = (fitting_path(f"{'d' * 300}/{name}", ".png").split("/") for name in ("a.jpg", "b.jpg"))
+    assert one[0] == two[0]
+    assert (one[1], two[1]) == ("a.jpg.png", "b.jpg.png")
 
 
 @pytest.mark.parametrize("write", [write_in_parts_of_text, write_bytes_of_text, write_arrays])

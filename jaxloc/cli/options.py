@@ -249,7 +249,11 @@ VideoHeat = Annotated[
 ]
 Overlays = Annotated[
     bool,
-    typer.Option("--overlays", help="Also write overlays/NAME.png with box and heat map.", rich_help_panel=_WRITTEN),
+    typer.Option(
+        "--overlays",
+        help="Also write overlays/NAME.png with box and heat map; in a folder for each set where they share pictures.",
+        rich_help_panel=_WRITTEN,
+    ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 3 if any picture had to be skipped.", rich_help_panel=_RUN)
@@ -258,6 +262,6 @@ Strict = Annotated[
 
 def bytes_of(gigabytes: float, what: str = "the feature cache") -> int:
     """A size in GB as a number of bytes; raises ``UsageError`` for what is no size."""
-    if not 0 <= gigabytes < math.inf:
+    if not 0 <= gigabytes * 1e9 < math.inf:
         raise UsageError(f"{what} must be a size in GB, 0 or more, not {gigabytes}")
     return int(gigabytes * 1e9)

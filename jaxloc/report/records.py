@@ -84,6 +84,7 @@ class Findings:
         skipped: pictures that could not be used.
         warnings: what the user should know of each category, such as a doubtful sign.
         finished_before: an earlier call had done all of it.
+        begun_before: pictures of which an earlier call had done a part or all.
     """
 
     title: str
@@ -93,6 +94,7 @@ class Findings:
     skipped: Sequence[Skipped]
     warnings: list[str] = dataclasses.field(default_factory=list)
     finished_before: bool = False
+    begun_before: int = 0
 
     @property
     def categories(self) -> list[str]:

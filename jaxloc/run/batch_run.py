@@ -67,6 +67,7 @@ class BatchRun:
         self._held = contextlib.ExitStack()
         self._windows: list[Window] = []
         self._shapes = ""
+        self._begun_before = 0
         self._stream: Stream
         self._cache: FeatureCache
 
@@ -116,6 +117,7 @@ class BatchRun:
         self._windows = make_windows(
             self._pictures, sets_together=self._sets_together(), shard_size=self._options.shard_size
         )
+        self._begun_before = sum(map(self._parts.begun, self._windows))
         if not self._is_found():
             self._engine.compile(buckets)
 
@@ -254,7 +256,7 @@ class BatchRun:
             outputs.write(self._folder, self._findings(warnings), model=model, limit=self._options.report_limit)
             self._parts.finish(warnings)
         hosts.wait("the results")
-        return self._findings(self._warnings())
+        return dataclasses.replace(self._findings(self._warnings()), begun_before=self._begun_before)
 
     def _nothing(self, message: str) -> UsageError:
         """The error of a run that found nothing, of which nothing is kept."""

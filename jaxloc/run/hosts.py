@@ -45,6 +45,8 @@ _WAITING = (
 _GIVE_UP = 280
 """Seconds of waiting for the other hosts in all; after 300 JAX would abort the process."""
 
+_LAST_PORT = 65535
+
 
 def named() -> bool:
     """Whether JAX's environment variables say that this process is one of several."""
@@ -62,8 +64,13 @@ def join() -> None:
         UsageError: it cannot be told, or the others did not come.
     """
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
-    if address and not re.fullmatch(r".+:\d+", address):
+    if address and not re.fullmatch(r".+:\d+", address, re.ASCII):
         raise UsageError(f"JAX_COORDINATOR_ADDRESS={address}: is not HOST:PORT of the first process")
+    if address and not 1 <= int(address.rpartition(":")[2]) <= _LAST_PORT:
+        raise UsageError(
+            f"JAX_COORDINATOR_ADDRESS={address}: no host has such a port: name one from 1 to {_LAST_PORT} that is free "
+            "on the first host"
+        )
     number, place = _number("JAX_NUM_PROCESSES"), _number("JAX_PROCESS_ID")
     try:
         joining = functools.partial(

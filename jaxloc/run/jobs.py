@@ -81,6 +81,7 @@ def colocalize(
     )
     folder = outputs.prepare(out)
     engine = Localizer(options)
+    _check_components(engine, options)
     before = {} if earlier is None else _sets_to_update(earlier, str(update), engine, options)
     depends = {} if update is None else {"updates": _checksum(update)}
     with BatchRun(sets, folder, engine, options, depends=depends, overwrite=overwrite) as run:
@@ -198,6 +199,14 @@ def _check_one_name(name: str | None, many: bool) -> None:
 def _check_elsewhere(model: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
     if Path(model).resolve() == Path(out, "model.safetensors").resolve():
         raise UsageError(f"{model}: results in {os.fspath(out)} would take its place: choose another folder with --out")
+
+
+def _check_components(engine: Localizer, options: Options) -> None:
+    if options.components > min(engine.dimensions):
+        raise UsageError(
+            f"--parts {options.parts} takes {options.components} components, and descriptors have "
+            f"{min(engine.dimensions)} dimensions: use at most --parts {2 * (min(engine.dimensions) - 1)}"
+        )
 
 
 def _check_parts(fitted: ModelFile, names: Sequence[str], path: str, options: Options) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -133,16 +134,21 @@ class Locator:
 
     def _draw(self, found: Mapping[int, Finding | None]) -> None:
         if self.options.overlays:
-            findings = [finding for _, finding in sorted(found.items()) if finding is not None]
-            sources = {finding.name: self.pictures[number] for number, finding in found.items() if finding is not None}
+            findings = [(number, finding) for number, finding in sorted(found.items()) if finding is not None]
             workers = workers_of(self.options)
 
-            def draw(finding: Finding) -> None:
-                outputs.write_overlay(self.folder, finding, sources[finding.name])
+            def draw(one: tuple[int, Finding]) -> None:
+                number, finding = one
+                below = self._overlay_folders[finding.category]
+                outputs.write_overlay(self.folder, finding, self.pictures[number], below=below)
 
             with contextlib.closing(read_ahead(draw, findings, workers=workers, ahead=2 * workers)) as drawn:
                 for _ in _interrupts.checked(drawn):
                     pass
+
+    @functools.cached_property
+    def _overlay_folders(self) -> Mapping[str, str]:
+        return outputs.overlay_folders(self.pictures.sets)
 
     def _finding(self, index: int, one: Localization, divided: ObjectParts | None) -> Finding:
         source = self.pictures[index]

@@ -1,18 +1,28 @@
-"""Write what a job found: annotations, model, report, overlays."""
+"""Write what a job found: annotations, model, report, overlays; and drop it again."""
 
+import contextlib
+import errno
+import json
 import os
-import secrets
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
+from PIL import Image, PngImagePlugin
+from tqdm import tqdm
 
-from jaxloc._files import atomic_path, write_text
-from jaxloc.data import Source, read_picture
+from jaxloc._files import HALVES, atomic_path, check_writable, digest, fitting_path, write_text
+from jaxloc._interrupts import checked
+from jaxloc.data import ImageSet, Source, read_picture
 from jaxloc.errors import ImageError, UsageError
-from jaxloc.report import coco
+from jaxloc.report import coco, parquet
+from jaxloc.report.exports.names import safe_names
 from jaxloc.report.html import render_page
 from jaxloc.report.overlays import draw_overlay
 from jaxloc.report.records import Finding, Findings
+from jaxloc.report.text import displayable
+from jaxloc.report.video import FORMATS
 from jaxloc.run import model_file
 from jaxloc.run.model_file import ModelFile
 from jaxloc.run.writing import disk_errors, result_folder
@@ -21,8 +31,15 @@ _RESULTS = ("annotations.json", "model.safetensors", "report.html")
 _OVERLAYS = "overlays"
 VIDEOS = "video"
 """Folder of the videos that are written."""
+VIDEO_ANNOTATIONS = "annotations_vid.json"
+"""The annotation file with videos in it."""
 PARTS = "parts"
 """Folder of a run's part files."""
+
+_NO_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+"""What systems say of a name that they do not take, or that something else has."""
+_KEYWORD, _START = "jaxloc", 128
+"""An overlay is marked as ours, at its place, by a text of this name; within its first bytes."""
 
 
 def places(out: str | os.PathLike[str]) -> list[Path]:
@@ -41,9 +58,84 @@ def check_unused(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Drop what a run has written last, so that none of it is taken for the next run's."""
+    """Drop what the runs before have written, so that none of it is taken for the next run's.
+
+    Of overlays and videos those go that a run wrote, and nothing that a person put beside them. The part files have to
+    be there still: they tell videos that were looked at from those that were written.
+    """
+    overlays = folder / _OVERLAYS
+    _drop((path for path in overlays.rglob("*.png") if _is_overlay(path, overlays)), overlays)
+    _clear_videos(folder)
     for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
+    drop_halves(folder)
+
+
+def drop_halves(folder: Path) -> None:
+    """Drop the files that a kill left half written, wherever results are written to."""
+    results, *below = places(folder)
+    for path in [*results.glob(HALVES), *(half for place in below for half in place.rglob(HALVES))]:
+        if not path.is_dir():  # half an export, of another command
+            path.unlink(missing_ok=True)
+
+
+def _drop(paths: Iterable[Path], below: Path) -> None:
+    """Drop files below a folder, and those folders that are empty then."""
+    dropped = list(checked(paths))
+    for path in checked(dropped):
+        path.unlink(missing_ok=True)
+    folders = {parent for path in dropped for parent in path.parents if parent.is_relative_to(below)}
+    for emptied in sorted(folders, reverse=True):
+        with contextlib.suppress(OSError):  # something else is in it
+            emptied.rmdir()
+
+
+def _is_overlay(path: Path, overlays: Path) -> bool:
+    """Whether a run wrote this file, and here."""
+    try:
+        with path.open("rb") as file:
+            return _mark(path.relative_to(overlays).as_posix()) in file.read(_START)
+    except OSError:
+        return False
+
+
+def _mark(place: str) -> bytes:
+    return f"{_KEYWORD}\0{digest(place)}".encode()
+
+
+def _clear_videos(folder: Path) -> None:
+    """Drop the annotations of videos, and the videos that were written after them."""
+    annotations, videos = folder / VIDEO_ANNOTATIONS, folder / VIDEOS
+    try:
+        content = json.loads(annotations.read_bytes())
+        names = {str(video["name"]) for video in content["videos"]}
+        if "found by jaxloc" not in content["info"]["description"]:
+            return
+    except (OSError, ValueError, LookupError, TypeError):  # there is none, or a person's own
+        return
+    names |= {os.path.splitext(name)[0] for name in names}
+    written = annotations.stat().st_mtime_ns
+    if seen := _videos_seen(folder):
+        _drop(
+            (
+                path
+                for path in videos.rglob("*.*")
+                if path.suffix[1:] in FORMATS
+                and path.relative_to(videos).with_suffix("").as_posix() in names
+                and path.stat().st_mtime_ns >= written
+                and os.path.realpath(path) not in seen
+            ),
+            videos,
+        )
+    annotations.unlink()
+
+
+def _videos_seen(folder: Path) -> set[str]:
+    """The places of the videos that the run in a folder looked at; none where its part files are gone or damaged."""
+    files = sorted((folder / PARTS).glob("found-*.parquet"))
+    with contextlib.suppress(UsageError):
+        return {os.path.realpath(str(finding.path).rpartition("#")[0]) for finding in parquet.Pictures(files).light()}
+    return set()
 
 
 def prepare(out: str | os.PathLike[str]) -> Path:
@@ -54,10 +146,7 @@ def prepare(out: str | os.PathLike[str]) -> Path:
     """
     folder = result_folder(out)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".jaxloc-probe-{secrets.token_hex(4)}"
-        probe.write_bytes(b"x")
-        probe.unlink()
+        check_writable(folder)
     except OSError as error:
         raise UsageError(f"{out}: cannot be written ({error.strerror}): choose another folder with --out") from error
     return folder
@@ -82,11 +171,52 @@ def write(folder: Path, findings: Findings, *, model: ModelFile | None = None, l
         write_text(folder / "report.html", render_page(findings, limit=limit))
 
 
-def write_overlay(folder: Path, finding: Finding, source: Source) -> None:
-    """Draw a picture's box and heat map over it."""
+def overlay_folders(sets: Sequence[ImageSet]) -> dict[str, str]:
+    """For the name of each set the folder below ``overlays/`` that its overlays lie in.
+
+    Where a picture is in two sets, each set has a folder of its own, and there is an overlay of each finding; else all
+    lie in ``overlays/`` itself. This follows from the sets alone, whatever part of them a host or a restart sees.
+
+    Args:
+        sets: all those of the run.
+    """
+    names = [images.name for images in sets]
+    if len(sets) > 1:
+        codes = (int(digest(source.name), 16) for images in sets for source in checked(images.sources))
+        every = np.fromiter(codes, np.uint64)
+        if len(np.unique(every)) < len(every):
+            return safe_names({name: name for name in names}, flat=True)
+    return dict.fromkeys(names, "")
+
+
+def write_overlay(folder: Path, finding: Finding, source: Source, *, below: str = "") -> None:
+    """Draw a picture's box and heat map over it; the file is named after the picture.
+
+    A file system that does not take even a shortened name costs the overlay, not the box; that is told.
+
+    Args:
+        folder: of the results.
+        finding: what was found in the picture.
+        source: the picture.
+        below: the folder for the overlay below ``overlays/``, see ``overlay_folders``.
+    """
     try:
         image = Image.fromarray(read_picture(source.path).pixels)
     except ImageError:
         return  # it was read a moment ago; its box is in the annotations all the same
-    with atomic_path(folder / _OVERLAYS / f"{finding.name}.png") as temporary:
-        draw_overlay(image, finding).save(temporary, format="PNG")
+    overlays = folder / _OVERLAYS
+    place = fitting_path(f"{below}/{finding.name}" if below else finding.name, ".png")
+    marked = PngImagePlugin.PngInfo()
+    marked.add_text(_KEYWORD, digest(place))
+    overlays.mkdir(parents=True, exist_ok=True)
+    try:
+        with atomic_path(overlays / place) as temporary:
+            draw_overlay(image, finding).save(temporary, format="PNG", pnginfo=marked)
+    except OSError as error:
+        if error.errno not in _NO_NAME:
+            raise
+        tqdm.write(
+            f"{displayable(finding.name)}: this disk takes no overlay of such a name ({error.strerror}); its box is in "
+            "the results all the same.",
+            file=sys.stderr,
+        )

@@ -9,16 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxloc._files import write_text
+from jaxloc._files import HALVES, write_text
 from jaxloc._interrupts import checked
 from jaxloc.data import Buckets, Record
 from jaxloc.errors import UsageError
-from jaxloc.run.outputs import PARTS, places
-from jaxloc.run.plan import Pictures, buckets_from_json, buckets_to_json
+from jaxloc.run.outputs import PARTS, drop_halves
+from jaxloc.run.plan import Pictures, Window, buckets_from_json, buckets_to_json
 
 _FORMAT = "jaxloc-run-1"
 _HOLDS = {"settings", "pictures", "step", "padding", "shapes"}
-_HALF = ".*.????????.part"
 _COUNTED = 100_000
 """Up to so many pictures, a run notices that one of them has another size in bytes than before."""
 
@@ -53,6 +52,16 @@ class Parts:
     def found(self, shard: int) -> Path:
         """What was found in a shard."""
         return self.folder / f"found-{shard:05d}.parquet"
+
+    def begun(self, window: Window) -> int:
+        """How many pictures of a window there are of which something is done."""
+        fitted = self.fitted(window.number).exists() or self.unsigned(window.number).exists()
+        of_shard = (self.sums, self.counts, self.found)
+        return sum(
+            len(shard.pictures)
+            for shard in window.shards
+            if fitted or any(path.exists() or partial(path).exists() for path in (of(shard.number) for of in of_shard))
+        )
 
     def manifest(self) -> dict[str, Any] | None:
         """What the run in this folder depends on; ``None`` if there is none.
@@ -102,14 +111,13 @@ class Parts:
 
         The manifest goes last: parts without one would be taken for those of the next run.
         """
-        self._drop(self._all(), self.folder.glob(_HALF), [self._manifest_path])
+        self._drop(self._all(), self.folder.glob(HALVES), [self._manifest_path])
         with contextlib.suppress(OSError):  # somebody else's files are in it, or there is none
             self.folder.rmdir()
 
     def clean(self) -> None:
         """Drop what a kill left half written, and of a finished run what it left undropped."""
-        results, *below = places(self.folder.parent)
-        self._drop(results.glob(_HALF), *(folder.rglob(_HALF) for folder in below))
+        drop_halves(self.folder.parent)
         if (self.manifest() or {}).get("finished"):
             self._drop(self._spent())
 

@@ -1,13 +1,20 @@
-"""A trace of a run's first minute of computing: what to look at when it is slow, however long the run is."""
+"""A trace of a run's first minute of computing: what to look at when it is slow, however long the run is.
+
+A trace never costs a run its results: a folder that cannot be written is refused before any work, and what fails later
+is told.
+"""
 
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 from tqdm import tqdm
+
+from jaxloc._files import check_writable
+from jaxloc.errors import UsageError
 
 _SECONDS = 60.0
 
@@ -24,20 +31,35 @@ class _Trace:
     def step(self) -> None:
         """Something was sent to the device."""
         if self._began is None:
-            jax.profiler.start_trace(self._folder)
             self._began = time.monotonic()
+            self._try(lambda: jax.profiler.start_trace(self._folder))
         elif time.monotonic() > self._began + self._seconds:
             self.end()
 
     def end(self) -> None:
         """Write what there is, once."""
         if self._began is None:
-            tqdm.write(f"Nothing was computed, so {self._folder} gets no trace.", file=sys.stderr)
+            _say(f"Nothing was computed, so {self._folder} gets no trace.")
         elif not self._ended:
             self._ended = True
-            jax.profiler.stop_trace()
             seconds = time.monotonic() - self._began
-            tqdm.write(f"Trace of the first {seconds:.0f} s of computing: {self._folder}", file=sys.stderr)
+            if self._try(jax.profiler.stop_trace):
+                _say(f"Trace of the first {seconds:.0f} s of computing: {self._folder}")
+
+    def _try(self, call: Callable[[], None]) -> bool:
+        """Whether the profiler did as it was asked; if it did not, that is the end of the trace, not of the run."""
+        try:
+            call()
+        except Exception as error:  # the profiler's own, of many kinds
+            self._ended = True
+            reason = " ".join(str(error).split()) or type(error).__name__
+            _say(f"{self._folder}: no trace could be written ({reason}); the run is not harmed.")
+            return False
+        return True
+
+
+def _say(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)
 
 
 _running: list[_Trace] = []
@@ -50,7 +72,17 @@ def traced(folder: Path, seconds: float = _SECONDS) -> Iterator[None]:
     Args:
         folder: for the trace, which TensorBoard, XProf and Perfetto show.
         seconds: how long.
+
+    Raises:
+        UsageError: the folder cannot be written; nothing was done yet.
     """
+    made = not folder.exists()
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: cannot be written ({error.strerror}): choose another folder with --profile"
+        ) from error
     trace = _Trace(folder, seconds)
     _running.append(trace)
     try:
@@ -58,6 +90,9 @@ def traced(folder: Path, seconds: float = _SECONDS) -> Iterator[None]:
     finally:
         _running.remove(trace)
         trace.end()
+        if made:
+            with contextlib.suppress(OSError):  # there is a trace in it
+                folder.rmdir()
 
 
 def step() -> None:

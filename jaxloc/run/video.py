@@ -5,7 +5,7 @@ import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import overload
@@ -23,11 +23,8 @@ from jaxloc.report import video
 from jaxloc.report.overlays import draw_overlay
 from jaxloc.report.records import Finding, Findings, StoredPictures
 from jaxloc.report.video import FORMATS, Clip, place_of
-from jaxloc.run.outputs import VIDEOS
+from jaxloc.run.outputs import VIDEO_ANNOTATIONS, VIDEOS
 from jaxloc.run.writing import disk_errors
-
-ANNOTATIONS = "annotations_vid.json"
-"""The annotation file with videos in it."""
 
 _smooth = jax.jit(tracks.smooth, static_argnames=("window", "gap", "sigma"))
 _SHORTEST = 64
@@ -91,7 +88,7 @@ def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = 
         the files written.
 
     Raises:
-        UsageError: PyAV is missing, a video is not there any more, or the folder cannot be written.
+        UsageError: PyAV is missing, a video is not there any more or would be replaced, or the folder is not writable.
     """
     options = options or VideoOptions()
     followed = _follow(findings, options)
@@ -99,16 +96,26 @@ def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = 
         return []
     view = dataclasses.replace(findings, pictures=_Frames(findings, followed))
     names = _file_names([one.clip.name for one in followed.values()])
-    written = [out / ANNOTATIONS]
+    targets = {place: out / VIDEOS / f"{names[one.clip.name]}.{options.kind}" for place, one in followed.items()}
+    _check_kept(followed, targets.values())
+    written = [out / VIDEO_ANNOTATIONS]
     with disk_errors(out):
         video.write_annotations(written[0], view, {place: one.clip for place, one in followed.items()})
         if options.kind != "none":
             shown = iter(view.pictures) if options.heat else view.light()
             for place, frames in itertools.groupby(shown, lambda finding: place_of(finding)[0]):
                 one = followed[place]
-                written.append(out / VIDEOS / f"{names[one.clip.name]}.{options.kind}")
+                written.append(targets[place])
                 video.write_video(written[-1], _drawn(one, frames, options.heat))
     return written
+
+
+def _check_kept(places: Iterable[str], targets: Iterable[Path]) -> None:
+    """Raise ``UsageError`` if a video that was looked at would be replaced by what is drawn of one."""
+    replaced = {os.path.realpath(target) for target in targets}
+    for place in places:
+        if os.path.realpath(place) in replaced:
+            raise UsageError(f"{place}: what is drawn would take its place: choose another --out, or --video none")
 
 
 def _is_frame(finding: Finding) -> bool:

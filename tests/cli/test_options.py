@@ -219,6 +219,7 @@ def test_what_ends_a_job_is_told_in_one_line(monkeypatch, error, status, line):
         (["--report-limit", "-1"], "report"),
         (["--feature-cache", "nan"], "feature"),
         (["--feature-cache", "-1"], "feature"),
+        (["--feature-cache", "1e300"], "the feature cache must be a size in GB, 0 or more, not 1e+300"),
         (["--moments-memory", "nan"], "the memory for moments must be a size in GB, 0 or more, not nan"),
         (["--moments-memory", "0"], "the memory for moments must be more than nothing, not 0 bytes"),
         (["--devices", "0"], "number of devices must be at least 1, not 0"),

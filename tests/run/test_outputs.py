@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from PIL import Image
 from jaxloc import ddt, moments
 from jaxloc.data import Source
 from jaxloc.errors import UsageError
+from jaxloc.report import parquet
 from jaxloc.report.records import Finding, Findings, Skipped
+from jaxloc.report.video import Clip, write_annotations
 from jaxloc.run import outputs
 from jaxloc.run.export import export
 from jaxloc.run.model_file import FittedSet, ModelFile
@@ -173,3 +176,120 @@ def test_ctrl_c_at_the_last_moment_leaves_the_earlier_file_whole(findings, tmp_p
     with pytest.raises(KeyboardInterrupt):
         outputs.write(tmp_path / "out", findings)
     assert helpers.every_file(tmp_path / "out") == before
+
+
+def test_an_overlay_whose_name_the_disk_does_not_take_costs_no_box(findings, tmp_path, capsys):
+    (tmp_path / "out/overlays/a.png.png/in the way").mkdir(parents=True)
+    write_overlays(tmp_path / "out", findings)
+    assert set(helpers.every_file(tmp_path / "out")) == {"overlays/sub/b.png.png"}
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"a\.png: this disk takes no overlay of such a name \(.+\); its box is in the results .+\n", said
+    )
+
+
+def test_a_file_in_the_place_of_the_overlays_is_an_error(findings, tmp_path):
+    (tmp_path / "overlays").touch()
+    with pytest.raises(FileExistsError):
+        write_overlays(tmp_path, findings)
+
+
+def plant(folder: Path, *names: str) -> set[str]:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return set(names)
+
+
+def test_clearing_drops_results_and_overlays_and_what_is_empty_then(findings, model, tmp_path):
+    outputs.write(tmp_path, findings, model=model)
+    write_overlays(tmp_path, findings)
+    for _ in range(2):
+        outputs.clear(tmp_path)
+        assert set(tmp_path.iterdir()) == {tmp_path / "photos"}
+
+
+def test_clearing_drops_no_file_that_a_person_put_there(findings, tmp_path):
+    kept = plant(
+        tmp_path, "overlays/mine.png", "overlays/mine.txt", "video/mine.mp4", "notes.txt", ".mine", "mine.part"
+    )
+    kept |= plant(tmp_path, "annotations_vid.json", "overlays/sub/empty.png")
+    write_overlays(tmp_path, findings)
+    overlay = (tmp_path / "overlays/a.png.png").read_bytes()
+    (tmp_path / "overlays/copy.png").write_bytes(overlay)
+    (tmp_path / "overlays/sub/a.png.png").write_bytes(overlay)  # of another place, so it was moved by somebody
+    outputs.clear(tmp_path)
+    kept |= {"overlays/copy.png", "overlays/sub/a.png.png", "photos/a.png", "photos/sub/b.png"}
+    assert set(helpers.every_file(tmp_path)) == kept
+
+
+def test_clearing_drops_halves_of_files_and_nothing_of_other_commands(tmp_path):
+    halves = [".model.safetensors", "overlays/sub/.jaxloc", "video/.jaxloc", "parts/.found-00000.parquet"]
+    plant(tmp_path, *(f"{name}.0a1b2c3d.part" for name in halves))
+    kept = plant(tmp_path, ".coco.0a1b2c3d.part/annotations.json")
+    outputs.clear(tmp_path)
+    assert set(helpers.every_file(tmp_path)) == kept
+
+
+@pytest.fixture
+def filmed(tmp_path) -> Path:
+    """The results of a run over two videos, one of which lies where videos are written to."""
+    places = {"walk": tmp_path / "films" / "walk.mov", "run": tmp_path / "out" / "video" / "run.mp4"}
+    plant(tmp_path, "films/walk.mov", "out/video/run.mp4")
+    box = (1.0, 2.0, 30.0, 40.0)
+    pictures = [
+        Finding(f"{place.name}/00000000", f"{place}#00000000", "films", 80, 60, box, 0.5, True)
+        for place in places.values()
+    ]
+    found = Findings("films", "scda", {}, pictures, [])
+    parquet.write(plant_parts(tmp_path / "out"), pictures, [])
+    clips = {
+        str(place): Clip(number, place.name, 80, 60, 25.0, np.array([0]), np.array([0.0]))
+        for number, place in enumerate(places.values(), 1)
+    }
+    write_annotations(tmp_path / "out" / "annotations_vid.json", found, clips)
+    plant(
+        tmp_path / "out", "video/walk.mp4", "video/walk.gif", "video/walk.txt", "video/stroll.mp4", "video/old/walk.mp4"
+    )
+    return tmp_path / "out"
+
+
+def plant_parts(out: Path) -> Path:
+    (out / "parts").mkdir(parents=True)
+    return out / "parts" / "found-00000.parquet"
+
+
+def test_clearing_drops_the_videos_that_were_written_and_none_that_were_read(filmed):
+    (filmed / "video/run.mp4").touch()  # as new as what was written
+    outputs.clear(filmed)
+    assert set(helpers.every_file(filmed)) == {
+        "parts/found-00000.parquet",
+        "video/run.mp4",
+        "video/walk.txt",
+        "video/stroll.mp4",
+        "video/old/walk.mp4",
+    }
+
+
+def test_clearing_leaves_a_video_that_was_there_before_the_run(filmed):
+    os.utime(filmed / "video/walk.gif", (0, 0))
+    outputs.clear(filmed)
+    assert (filmed / "video/walk.gif").exists()
+    assert not (filmed / "video/walk.mp4").exists()
+
+
+@pytest.mark.parametrize("damage", [b"PAR1", None])
+def test_clearing_leaves_all_videos_where_nobody_can_tell_what_was_read(filmed, damage):
+    part = filmed / "parts/found-00000.parquet"
+    part.unlink() if damage is None else part.write_bytes(damage)
+    outputs.clear(filmed)
+    assert not (filmed / "annotations_vid.json").exists()
+    assert {path.name for path in (filmed / "video").iterdir()} >= {"walk.mp4", "walk.gif", "run.mp4"}
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"videos": [1], "info": {"description": "found by jaxloc"}}', "\xff"])
+def test_clearing_leaves_annotations_of_videos_that_are_not_a_runs(filmed, content):
+    (filmed / "annotations_vid.json").write_text(content, encoding="latin-1")
+    before = helpers.every_file(filmed)
+    outputs.clear(filmed)
+    assert helpers.every_file(filmed) == before

@@ -107,3 +107,11 @@ def test_a_picture_that_is_gone_is_described_all_the_same(tmp_path):
     gone = pictures(tmp_path, "a")
     (tmp_path / "a").unlink()
     assert parts.describe_pictures(gone)["number"] == 1
+
+
+def test_cleaning_leaves_half_an_export_to_the_command_that_writes_it(begun, tmp_path):
+    half = tmp_path / ".coco.0a1b2c3d.part" / "annotations.json"
+    half.parent.mkdir()
+    half.touch()
+    begun.clean()
+    assert half.exists()

@@ -78,6 +78,13 @@ def test_a_model_of_too_few_components_is_refused(job, photos, tmp_path):
         apply(model, [photos], tmp_path / "out", Options(parts=4))
 
 
+def test_more_parts_than_descriptors_can_tell_apart_are_refused(photos, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"--parts 2000 takes \d+ components, and .* 512 dimensions: use at most --parts"
+    ):
+        colocalize([photos], tmp_path, Options(parts=2000))
+
+
 def test_scda_has_masks_too(photos, tmp_path):
     found = localize([photos], tmp_path / "out", Options(masks=True))
     assert all(finding.mask for finding in found.pictures)

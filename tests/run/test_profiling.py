@@ -1,7 +1,10 @@
 """A trace of a run begins with its first step, ends by itself, and says where it is."""
 
 import jax
+import pytest
 
+from jaxloc import _interrupts
+from jaxloc.errors import UsageError
 from jaxloc.run import machine
 from jaxloc.run.profiling import traced
 from jaxloc.run.progress import Busy
@@ -16,7 +19,7 @@ def compute() -> None:
 
 def test_a_profile_begins_with_the_first_step_and_ends_by_itself(tmp_path, capsys):
     with traced(tmp_path / "trace", seconds=0):
-        assert not (tmp_path / "trace").exists()
+        assert not list((tmp_path / "trace").iterdir())
         compute()
         assert not list((tmp_path / "trace").rglob("*.xplane.pb"))
         compute()
@@ -37,3 +40,44 @@ def test_a_run_that_computes_nothing_says_that_there_is_no_trace(tmp_path, capsy
         pass
     assert not (tmp_path / "trace").exists()
     assert "Nothing was computed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a file", "a file/below"])
+def test_a_folder_that_cannot_hold_a_trace_is_named_before_any_work(tmp_path, name):
+    (tmp_path / "a file").write_bytes(b"kept")
+    worked = False
+    with (
+        pytest.raises(UsageError, match=rf"{name}: cannot be written \(.+\): choose another folder with --profile"),
+        machine.set_up(cache="none", profile=tmp_path / name),
+    ):
+        worked = True
+    assert not worked
+    assert (tmp_path / "a file").read_bytes() == b"kept"
+
+
+def broken(*arguments):
+    raise RuntimeError("NOT_FOUND: no such\nfolder")
+
+
+@pytest.mark.parametrize("function", ["start_trace", "stop_trace"])
+def test_a_trace_that_cannot_be_written_after_all_is_told_and_harms_nothing(tmp_path, monkeypatch, capsys, function):
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: None)
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: None)
+    monkeypatch.setattr(jax.profiler, function, broken)
+    with traced(tmp_path / "trace", seconds=0):
+        for _ in range(3):
+            compute()
+    said = f"{tmp_path / 'trace'}: no trace could be written (NOT_FOUND: no such folder); the run is not harmed.\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_run_that_is_stopped_ends_as_such_though_its_trace_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: None)
+    monkeypatch.setattr(jax.profiler, "stop_trace", broken)
+
+    def stopped():
+        compute()
+        raise _interrupts.Terminated
+
+    with pytest.raises(_interrupts.Terminated), traced(tmp_path / "trace"):
+        stopped()

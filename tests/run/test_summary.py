@@ -1,5 +1,6 @@
 """What a person reads at the end of a job."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,18 @@ def test_a_run_that_was_done_already_says_so():
     assert "1 picture in 1.0 s (this run was finished before; nothing was computed again). Look" in summary(
         done, "out", 1
     )
+
+
+@pytest.mark.parametrize(
+    ("begun_before", "said"),
+    [
+        (0, "4 pictures in 2.0 s (2.0 a second). Look"),
+        (3, "4 pictures in 2.0 s (an earlier call had begun with 3 of them; 0.5 a second for the others). Look"),
+        (4, "4 pictures in 2.0 s (an earlier call had begun with all of them, so there is no rate). Look"),
+    ],
+)
+def test_the_rate_is_that_of_the_pictures_that_this_call_did_from_the_beginning(findings, begun_before, said):
+    assert said in summary(dataclasses.replace(findings, begun_before=begun_before), "out", 2.0)
 
 
 def score(images: int, correct: int, noisy: int = 0, auc: float | None = None) -> ClassScore:

@@ -12,7 +12,9 @@ from PIL import Image
 from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Findings
-from jaxloc.run.video import ANNOTATIONS, VIDEOS, VideoOptions, write_outputs
+from jaxloc.run.outputs import VIDEO_ANNOTATIONS as ANNOTATIONS
+from jaxloc.run.outputs import VIDEOS
+from jaxloc.run.video import VideoOptions, write_outputs
 from tests.report import examples
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
@@ -226,3 +228,12 @@ def test_the_pictures_of_the_clip_are_left_alone(tmp_path):
     assert clip.read_bytes() == before
     assert path != clip
     assert Image.fromarray(frames(path)[0][1]).size == SIZE
+
+
+def test_a_clip_in_the_place_of_what_would_be_drawn_of_it_is_left_alone(tmp_path):
+    clip = write(tmp_path / "out" / "video" / "clip.mp4")
+    before = clip.read_bytes()
+    with pytest.raises(UsageError, match=r"clip\.mp4: what is drawn would take its place: choose another --out, or"):
+        write_outputs(tmp_path / "out", found_in(clip))
+    assert clip.read_bytes() == before
+    assert write_outputs(tmp_path / "out", found_in(clip), VideoOptions(kind="none"))

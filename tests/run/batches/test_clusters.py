@@ -119,6 +119,17 @@ def test_an_address_without_a_port_is_named(monkeypatch, address):
         hosts.join()
 
 
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_port_that_no_host_has_is_named_at_once(monkeypatch, port):
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", f"localhost:{port}")
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **options: pytest.fail("the hosts were waited for"))
+    with pytest.raises(
+        UsageError,
+        match=f"^JAX_COORDINATOR_ADDRESS=localhost:{port}: no host has such a port: name one from 1 to 65535 ",
+    ):
+        hosts.join()
+
+
 def test_a_variable_that_the_cluster_did_not_set_is_named(monkeypatch):
     def initialize(**options: object) -> None:
         raise KeyError("OMPI_COMM_WORLD_SIZE")

@@ -126,3 +126,15 @@ def test_a_full_disk_in_the_middle_keeps_what_is_done(unbroken, pictures, weight
     assert not [name for name in done if name.endswith(".part")]
     runs.run(pictures, tmp_path / "out", weights)
     assert helpers.every_file(tmp_path / "out") == expected
+
+
+def test_a_run_that_goes_on_says_how_much_was_begun_before(broken, pictures, weights, tmp_path):
+    whole = runs.run(pictures, tmp_path / "whole", weights)
+    assert whole.begun_before == 0
+    assert runs.run(*broken, feature_cache=0).begun_before == len(whole.pictures) + len(whole.skipped)
+
+
+def test_shards_that_were_not_begun_with_are_not_counted_as_such(pictures, weights, tmp_path):
+    asked = pictures, tmp_path / "out", weights
+    assert runs.stopped(4, *asked, method="scda")
+    assert runs.run(*asked, method="scda").begun_before == 6
