@@ -11,6 +11,8 @@ Size = tuple[int, int]
 _CANDIDATES = 128
 _COARSE = 16
 """Pictures larger than any counted are padded to multiples of so many steps: they are few, and their sizes many."""
+_LARGEST = 1 << 24
+"""Pixels up to which shapes are merged freely: a wide and a tall panorama together would fill a device's memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,18 +39,22 @@ class Buckets:
         return sorted(self.counts, key=lambda shape: (math.prod(shape), shape))
 
 
-def choose_buckets(counts: Mapping[Size, int], *, limit: int, step: int, compilation: int = 0) -> Buckets:
+def choose_buckets(
+    counts: Mapping[Size, int], *, limit: int, step: int, compilation: int = 0, largest: int = _LARGEST
+) -> Buckets:
     """Choose padded shapes for the sizes at hand, at most so many, with little padding.
 
     Sizes are rounded up to multiples of ``step``; then, while there are too many shapes, or compiling for one takes
     longer than computing the padding without it, the two are merged into the one that covers both at the least added
-    padding.
+    padding. Where that has more than ``largest`` pixels, and more than either of the two, they are merged only if there
+    are too many shapes and no others to merge; then the smallest such shape is made.
 
     Args:
         counts: how many pictures there are of each size, rows and columns.
         limit: shapes at most.
         step: shapes are multiples of this.
         compilation: pixels that the network computes in the time in which it is compiled for a shape.
+        largest: pixels of a merged shape, unless one of the two has more.
     """
     shapes: dict[Size, int] = {}
     step_used = step
@@ -61,13 +67,13 @@ def choose_buckets(counts: Mapping[Size, int], *, limit: int, step: int, compila
             break
         step_used *= 2
     while len(shapes) > 1:
-        added, first, second = min(
-            (_added(a, count_a, b, count_b), a, b)
+        (excess, added), first, second = min(
+            (_cost(a, count_a, b, count_b, largest), a, b)
             for a, count_a in shapes.items()
             for b, count_b in shapes.items()
             if a < b
         )
-        if len(shapes) <= limit and added >= compilation:
+        if len(shapes) <= limit and (excess or added >= compilation):
             break
         count = shapes.pop(first) + shapes.pop(second)
         merged = _cover(first, second)
@@ -89,7 +95,8 @@ def _cover(a: Size, b: Size) -> Size:
     return max(a[0], b[0]), max(a[1], b[1])
 
 
-def _added(a: Size, count_a: int, b: Size, count_b: int) -> int:
-    """Pixels that merging two shapes adds to all their pictures together."""
-    area = math.prod(_cover(a, b))
-    return count_a * (area - math.prod(a)) + count_b * (area - math.prod(b))
+def _cost(a: Size, count_a: int, b: Size, count_b: int, largest: int) -> tuple[int, int]:
+    """Of merging two shapes: the pixels of their cover where it is too large, else 0; those added to all pictures."""
+    area, area_a, area_b = math.prod(_cover(a, b)), math.prod(a), math.prod(b)
+    excess = area if area > largest and area > area_a and area > area_b else 0
+    return excess, count_a * (area - area_a) + count_b * (area - area_b)

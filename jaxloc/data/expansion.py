@@ -1,5 +1,6 @@
 """What one path given by a person stands for."""
 
+import collections
 import dataclasses
 import fnmatch
 import glob
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from jaxloc._interrupts import check, checked
 from jaxloc.data import remote
-from jaxloc.data.annotations import read_coco
+from jaxloc.data.annotations import Annotated, Problem, problems
+from jaxloc.data.annotations.coco import read_coco_file
 from jaxloc.data.archives import is_tfds, open_tfds
 from jaxloc.data.datasets import is_spec, open_dataset
 from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_picture, missing_shards, suffix
@@ -25,6 +27,9 @@ _RESULTS = ("overlays", "parts", "video")
 _MADE = {"parts/_run.json": _RESULTS, "gallery.json": ("table", "vectors", "whitened")}
 """Files that tell a folder of results, of a job or a gallery, and the folders that were made beside them."""
 
+_UNUSABLE = (problems.NO_AREA, problems.OUTSIDE, problems.NO_PICTURE, problems.UNKNOWN_CLASS, problems.DAMAGED)
+"""What annotations are left out for; their classes count only for a picture that has no others."""
+
 
 @dataclasses.dataclass
 class Given:
@@ -36,6 +41,7 @@ class Given:
         archives: places of archives.
         parts: archives that are open already.
         labels: of single pictures, by place.
+        problems: annotations that were left out where the labels were read.
         spec: of a data set, where one was named.
     """
 
@@ -44,6 +50,7 @@ class Given:
     archives: list[str] = dataclasses.field(default_factory=list)
     parts: Sequence[Part] = ()
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
+    problems: Sequence[Problem] = ()
     spec: str | None = None
 
 
@@ -141,22 +148,32 @@ def _expand_file(place: str, size: int | None) -> Given:
     if archive_kind(place):
         return Given(place, archives=[place])
     if suffix(place) == ".json":
-        listed = read_coco(place)
-        labels = {
-            _join(folder, name): image.categories[0] for name, image in listed.items() if len(image.categories) == 1
-        }
-        return _listed(folder, (_join(folder, name) for name in listed), labels)
+        return _expand_coco(folder, place)
     if suffix(place) in LISTS:
-        return _listed(folder, (_join(folder, entry) for entry in _read_list(place)), {})
+        return _listed(folder, (_join(folder, entry) for entry in _read_list(place)))
     return Given(folder, {place: size})
 
 
-def _listed(folder: str, places: Iterable[str], labels: dict[str, str]) -> Given:
+def _expand_coco(folder: str, place: str) -> Given:
+    read = read_coco_file(place)
+    classes = {_join(folder, name): _classes(image) for name, image in read.images.items()}
+    given = _listed(folder, classes)
+    given.labels = {place: some[0] for place, some in classes.items() if len(some) == 1}
+    given.problems = [problem for problem in read.problems if problem.kind in _UNUSABLE]
+    return given
+
+
+def _classes(image: Annotated) -> list[str]:
+    """A picture's classes; if it has none, those of annotations whose boxes cannot be used."""
+    return image.categories or [category for category in image.damaged if category]
+
+
+def _listed(folder: str, places: Iterable[str]) -> Given:
     """Pictures named in a file; names are relative to its folder, unless some of them lie elsewhere."""
     files: dict[str, int | None] = dict.fromkeys(checked(places))
     if all(place.startswith(f"{folder}/") for place in files):
-        return Given(folder, files, labels=labels)
-    return Given(common_folder(posixpath.dirname(place) for place in files), files, labels=labels)
+        return Given(folder, files)
+    return Given(common_folder(posixpath.dirname(place) for place in files), files)
 
 
 def _join(folder: str, entry: str) -> str:
@@ -170,26 +187,30 @@ def _absolute(path: str) -> str:
 
 
 def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
-    seen = {os.path.realpath(folder)}
+    """Its pictures and archives, each folder once: by its own name, or if none leads there by that of a link to it."""
+    waiting = collections.deque([folder])  # links to folders are followed when all that is not behind one is known
+    seen: set[str] = set()
 
     def unreadable(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be listed ({error.strerror})") from error
 
-    def enter(path: str) -> bool:
-        """Links are followed, each folder once, so a loop of links ends."""
-        real = os.path.realpath(path)
-        if os.path.basename(path)[0] == "." or path in exclude or real in seen:
-            return False
-        seen.add(real)
-        return True
-
-    for here, folders, files in checked(os.walk(folder, onerror=unreadable, followlinks=True)):
-        ours = {name for file, made in _MADE.items() if os.path.isfile(os.path.join(here, file)) for name in made}
-        folders[:] = [name for name in sorted(folders) if name not in ours and enter(os.path.join(here, name))]
-        for name in sorted(files):
-            check()
-            if name[0] != "." and (is_picture(name) or archive_kind(name)):
-                yield Path(here, name).as_posix()
+    while waiting:
+        for here, folders, files in checked(os.walk(waiting.popleft(), onerror=unreadable)):
+            real = os.path.realpath(here)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            ours = {name for file, made in _MADE.items() if os.path.isfile(os.path.join(here, file)) for name in made}
+            inner = [
+                (name, os.path.join(here, name)) for name in sorted(folders) if name[0] != "." and name not in ours
+            ]
+            folders[:] = [name for name, path in inner if path not in exclude and not os.path.islink(path)]
+            waiting += [path for _, path in inner if path not in exclude and os.path.islink(path)]
+            for name in sorted(files):
+                check()
+                if name[0] != "." and (is_picture(name) or archive_kind(name)):
+                    yield Path(here, name).as_posix()
 
 
 def _read_list(place: str) -> Iterable[str]:

@@ -4,16 +4,35 @@ import contextlib
 import io
 import os
 import stat
-from typing import NamedTuple
+import struct
+from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
 from jaxloc.data import remote
 from jaxloc.data.sources import Record
 from jaxloc.errors import ImageError, UsageError
 
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation (Exif 3.0, section 4.6.5.1.6)."""
+_ON_ITS_SIDE = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
+
+_SIGNATURE = 8
+"""Bytes at the beginning of a PNG, before its first chunk."""
+_KEYWORD = 79
+"""Bytes of the longest keyword of a PNG's text."""
+
 _REDUCING_GAP = 2
 """A JPEG is decoded at a fraction of its size as long as it stays this many times the size wanted."""
 
@@ -83,7 +102,7 @@ def read_size(path: str | os.PathLike[str] | Record, *, shorter_side: int | None
         size = _size_of_record(path) if isinstance(path, Record) else None
         if size is None:
             with Image.open(_content(path)) as image:
-                size = _upright(image)
+                size, _ = _upright(image)
     except UsageError:
         raise
     except Exception as error:  # whatever is wrong with it, reading it will say
@@ -109,7 +128,7 @@ def _size_of_record(record: Record) -> tuple[int, int] | None:
     start = io.BytesIO(record.read_start(_HEADER))
     with contextlib.suppress(Exception), Image.open(start) as image:  # whatever it lacks, the whole picture has
         if image.format == "JPEG":  # other kinds may say more at their end
-            return _upright(image)
+            return _upright(image)[0]
     return None
 
 
@@ -138,27 +157,60 @@ def _check_file(path: str | os.PathLike[str]) -> None:
         raise ImageError("empty file (0 bytes)")
 
 
-def _upright(image: Image.Image) -> tuple[int, int]:
-    """Columns and rows once the EXIF orientation is applied."""
-    # Pillow turns TIFFs on its own.
-    return image.size[::-1] if image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8) else image.size
+def _upright(image: Image.Image) -> tuple[tuple[int, int], Image.Transpose | None]:
+    """Columns and rows once the EXIF orientation is applied, and how the picture is turned for that."""
+    turn = _TURNS.get(_orientation(image))
+    return image.size[::-1] if turn in _ON_ITS_SIDE else image.size, turn
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, where there is none or the block is damaged."""
+    """The EXIF orientation; 1, upright, where there is none or it is damaged, and of TIFFs, which Pillow turns."""
+    if image.format == "TIFF":
+        return 1
     try:
-        return image.getexif().get(_ORIENTATION, 1)
+        return _exif(image).get(_ORIENTATION, 1)
     except Exception:  # damaged EXIF raises all kinds of errors, and the picture is fine without
         return 1
 
 
+def _exif(image: Image.Image) -> Image.Exif:
+    """As Pillow reads it, which decodes a PNG for this; only the few that say more after their pixels need that."""
+    if isinstance(image, PngImageFile) and not (image.fp and _is_turned_at_its_end(image.fp)):
+        return Image.Image.getexif(image)
+    return image.getexif()
+
+
+def _is_turned_at_its_end(file: IO[bytes]) -> bool:
+    """Whether a PNG may have an orientation after its pixels: a chunk of EXIF, or a text of EXIF or XMP."""
+    here = file.tell()
+    file.seek(_SIGNATURE)
+    is_after_pixels = False
+    try:
+        while len(header := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", header)
+            start = file.tell()
+            if kind == b"IEND":
+                break
+            if is_after_pixels and kind == b"eXIf":
+                return True
+            if is_after_pixels and kind in (b"tEXt", b"zTXt", b"iTXt"):
+                keyword = file.read(min(length, _KEYWORD)).partition(b"\0")[0].lower()
+                if b"exif" in keyword or b"xmp" in keyword:
+                    return True
+            is_after_pixels |= kind == b"IDAT"
+            file.seek(start + length + 4)
+    finally:
+        file.seek(here)
+    return False
+
+
 def _to_picture(image: Image.Image, shorter_side: int | None) -> Picture:
-    columns, rows = _upright(image)
+    (columns, rows), turn = _upright(image)
     if shorter_side:
         wanted = [_REDUCING_GAP * side for side in _limited(image.size, shorter_side)]
         image.draft(None, (wanted[0], wanted[1]))
     image.load()
-    upright = _to_rgb(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image)
+    upright = _to_rgb(image if turn is None else image.transpose(turn))
     size = _limited((columns, rows), shorter_side)
     if size != upright.size:
         upright = upright.resize(size, Image.Resampling.BILINEAR)

@@ -1,11 +1,13 @@
 """From what a person points at (folders, files, patterns, lists, archives, data sets) to named image sets."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from jaxloc._interrupts import checked
+from jaxloc.data.annotations.problems import summarize
 from jaxloc.data.archives import open_archives
 from jaxloc.data.datasets import DatasetPart
 from jaxloc.data.expansion import Given, expand
@@ -39,7 +41,8 @@ def find_sets(
             - text files (``.txt``, ``.lst``, ``.list``) whose paths are relative to the text file's own folder; blank
               lines and lines starting with ``#`` are skipped;
             - COCO files (``.json``): the images they list, relative to their own folder; an image's category, or that
-              of its boxes if they are all of one, is its label;
+              of its boxes if they are all of one, is its label; with ``per_label``, boxes that cannot be used are told
+              on standard error;
             - archives: tar files, plain or in WebDataset's layout (``.tar``), Parquet with a column of encoded pictures
               (``.parquet``), ArrayRecord (``.array_record``), videos (``.mp4``, ``.mov``, ``.mkv``, ``.webm``,
               ``.avi``), whose frames are pictures named by their number;
@@ -69,6 +72,8 @@ def find_sets(
         raise UsageError(f"no picture found in {', '.join(map(str, paths))}: pass a folder that holds photographs")
     sources = Sources([(_prefix(part.place, base), part) for part in parts])
     if per_label:
+        for line in summarize(problem for some in given for problem in some.problems):
+            sys.stderr.write(f"{line}\n")
         return _parted(sources, parts, _members)
     if per_folder:
         owners = _owners(given, base)
@@ -129,18 +134,25 @@ def _prefix(place: str, base: str) -> str:
 def _owners(given: Iterable[Given], base: str) -> Mapping[str, str]:
     """The set that each single file belongs to."""
     owners: dict[str, str] = {}
+    named: dict[str, str] = {}
     for some in given:
         for place in checked(some.files):
             inside = place[len(some.root) + 1 :].split("/")
             folder = f"{some.root}/{inside[0]}" if len(inside) > 1 else some.root
-            owners.setdefault(place, title(base) if folder == base else _prefix(folder, base).rstrip("/"))
+            name = (title(base) if folder == base else _prefix(folder, base).rstrip("/")) or "object"
+            owners.setdefault(place, name)
+            if named.setdefault(name, folder) != folder:
+                raise UsageError(
+                    f"{base or os.sep}: its own pictures and those of its folder {name} would be one set, {name}: "
+                    f"move its own ones into a folder of another name, or give its folders alone ({base}/*/)"
+                )
     return owners
 
 
 def _folders(part: Part, owners: Mapping[str, str], base: str) -> Labels:
     names = (part.name(number) for number in range(len(part)))
     if isinstance(part, Files | RemoteFiles):
-        return Labels(owners[f"{part.place}/{name}"] or "object" for name in names)
+        return Labels(owners[f"{part.place}/{name}"] for name in names)
     folders = (name.partition("/") for name in names)
     return Labels(first if slash else title(part.place) for first, slash, _ in folders)
 

@@ -1,7 +1,10 @@
-"""A remote place for the tests of sources."""
+"""A remote place and a real picture for the tests of sources."""
 
 import fsspec
+import numpy as np
 import pytest
+import skimage.data
+from PIL import Image
 
 
 @pytest.fixture
@@ -18,3 +21,9 @@ def bucket():
     yield put
     system.store.clear()
     system.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def upright() -> np.ndarray:
+    """A real picture without any symmetry: uint8 ``[48, 72, 3]``."""
+    return np.asarray(Image.fromarray(skimage.data.chelsea()).resize((72, 48)))

@@ -1,4 +1,4 @@
-"""Small encoded pictures, and archives of them, for the tests of sources."""
+"""Small encoded pictures, archives of them, and folders of empty files, for the tests of sources."""
 
 import io
 import tarfile
@@ -37,3 +37,24 @@ def names_of(sets: list[ImageSet]) -> dict[str, list[str]]:
 def shades_of(images: ImageSet) -> list[int]:
     """The shade of each picture, decoded."""
     return [int(read_picture(source.path).pixels[0, 0, 0]) for source in images.sources]
+
+
+def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
+    """Encode a picture as the file's name says."""
+    Image.fromarray(pixels).convert(mode).save(path, **options)
+    return path
+
+
+def attribute(path: Path, name: str) -> object:
+    """What Pillow says of a file, so that a test knows what it has written."""
+    with Image.open(path) as image:
+        return getattr(image, name)
+
+
+def plant(folder: Path, *names: str) -> Path:
+    """Make empty files, and the folders they are in."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder

@@ -4,7 +4,6 @@ import os
 import struct
 import warnings
 import zlib
-from pathlib import Path
 
 import numpy as np
 import PIL
@@ -14,36 +13,9 @@ from PIL import Image, ImageOps
 
 from jaxloc.data import read_picture, read_size
 from jaxloc.errors import ImageError
+from tests.data.encoded import attribute, save
 
 ORIENTATION = 0x0112
-STORED_AS = {
-    1: lambda upright: upright,
-    2: lambda upright: upright[:, ::-1],
-    3: lambda upright: upright[::-1, ::-1],
-    4: lambda upright: upright[::-1],
-    5: lambda upright: upright.transpose(1, 0, 2),
-    6: lambda upright: np.rot90(upright, 1),
-    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda upright: np.rot90(upright, -1),
-}
-"""What a camera stores of an upright picture under each EXIF orientation."""
-
-
-@pytest.fixture
-def upright() -> np.ndarray:
-    """A real picture without any symmetry: uint8 ``[48, 72, 3]``."""
-    return np.asarray(Image.fromarray(skimage.data.chelsea()).resize((72, 48)))
-
-
-def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
-    Image.fromarray(pixels).convert(mode).save(path, **options)
-    return path
-
-
-def attribute(path: Path, name: str) -> object:
-    """What Pillow says of a file, so that a test knows what it has written."""
-    with Image.open(path) as image:
-        return getattr(image, name)
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
@@ -171,33 +143,6 @@ def test_other_colour_spaces_become_rgb(tmp_path, upright, mode):
     assert pixels.shape == (48, 72, 3)
     if mode == "YCbCr":
         np.testing.assert_allclose(pixels.astype(int), upright, atol=4)
-
-
-@pytest.mark.parametrize("limit", [None, 24, 4000])
-@pytest.mark.parametrize("orientation", STORED_AS)
-@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp", "a.jpg"])
-def test_every_exif_orientation_is_read_upright(tmp_path, upright, name, orientation, limit):
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    options = {"a.webp": {"lossless": True}, "a.jpg": {"quality": 98, "subsampling": 0}}.get(name, {})
-    path = save(tmp_path / name, np.ascontiguousarray(STORED_AS[orientation](upright)), exif=exif, **options)
-    picture = read_picture(path, shorter_side=limit)
-    expected = Image.fromarray(upright)
-    if limit == 24:
-        expected = expected.resize((36, 24), Image.Resampling.BILINEAR)
-    assert picture.original_size == (48, 72)
-    assert picture.pixels.shape[:2] == expected.size[::-1]
-    assert read_size(path, shorter_side=limit) == expected.size[::-1]
-    tolerance = 20 if name == "a.jpg" else 1 if limit == 24 else 0
-    np.testing.assert_allclose(picture.pixels.astype(int), np.asarray(expected), atol=tolerance)
-
-
-def test_an_orientation_that_does_not_exist_is_left_alone(tmp_path, upright):
-    exif = Image.Exif()
-    exif[ORIENTATION] = 99
-    picture = read_picture(save(tmp_path / "a.png", upright, exif=exif))
-    np.testing.assert_array_equal(picture.pixels, upright)
-    assert picture.original_size == (48, 72)
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.tif"])
@@ -377,14 +322,3 @@ def test_the_size_of_what_is_no_picture_is_none(tmp_path, content):
     assert read_size(tmp_path / "a.jpg") is None
     assert read_size(tmp_path / "gone.jpg") is None
     assert read_size(tmp_path) is None
-
-
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-@pytest.mark.parametrize(
-    "block", [b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0XXXXXXXX", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
-)
-def test_a_damaged_exif_block_does_not_cost_the_picture(tmp_path, upright, block):
-    path = tmp_path / "a.jpg"
-    Image.fromarray(upright).save(path, quality=98, subsampling=0, exif=block)
-    assert read_picture(path).pixels.shape == (48, 72, 3)
-    assert read_size(path) == (48, 72)

@@ -1,24 +1,13 @@
 """What a person may point at, and the sets, names and order that come of it."""
 
-import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
-from tests.data.encoded import names_of, picture, write_tar
-
-
-def plant(folder: Path, *names: str) -> Path:
-    """Make empty files, and the folders they are in."""
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return folder
+from tests.data.encoded import names_of, picture, plant, write_tar
 
 
 def test_a_folder_is_searched_recursively_and_named_after_itself(tmp_path):
@@ -144,6 +133,20 @@ def test_per_folder_keeps_subfolders_of_one_name_in_two_roots_apart(tmp_path):
     }
 
 
+def test_per_folder_refuses_to_mix_loose_pictures_with_those_of_a_subfolder_of_the_same_name(tmp_path):
+    plant(tmp_path / "pets", "loose.jpg", "cats/a.jpg", "pets/b.jpg")
+    message = (
+        r"pets: its own pictures and those of its folder pets would be one set, pets: move its own ones into a folder "
+        r"of another name, or give its folders alone \(.*/pets/\*/\)$"
+    )
+    with pytest.raises(UsageError, match=message):
+        find_sets([tmp_path / "pets"], per_folder=True)
+    expected = {"cats": ["cats/a.jpg"], "pets": ["pets/b.jpg"]}
+    assert names_of(find_sets([f"{tmp_path}/pets/*/"], per_folder=True)) == expected
+    (tmp_path / "pets/loose.jpg").unlink()
+    assert names_of(find_sets([tmp_path / "pets"], per_folder=True)) == expected
+
+
 def test_per_folder_takes_the_sets_of_a_list_from_its_folders(tmp_path):
     plant(tmp_path / "pets", "dogs/a.jpg", "dogs/b.jpg", "cats/c.jpg", "list.txt")
     (tmp_path / "pets" / "list.txt").write_text("dogs/a.jpg\ncats/c.jpg\n")
@@ -243,6 +246,23 @@ def test_links_to_folders_are_followed_once(tmp_path):
     assert names_of(sets) == {"cat": ["cat/b.jpg"], "dog": ["dog/a.jpg"]}
 
 
+def test_a_folder_keeps_its_own_name_whatever_links_lead_to_it(tmp_path):
+    classes = plant(tmp_path / "classes", "dog/a.jpg", "horse/b.jpg", "horse/deep/c.jpg")
+    for link, target in (("a_link", "dog"), ("pony", "horse"), ("below", "horse/deep"), ("up", ".")):
+        (classes / link).symlink_to(classes / target)
+    (classes / "dog/friend").symlink_to(classes / "horse")
+    expected = {"dog": ["dog/a.jpg"], "horse": ["horse/b.jpg", "horse/deep/c.jpg"]}
+    assert names_of(find_sets([classes], per_folder=True)) == expected
+    assert names_of(find_sets([classes])) == {"classes": expected["dog"] + expected["horse"]}
+
+
+def test_a_link_to_a_folder_that_is_left_out_under_its_own_name_is_followed(tmp_path):
+    classes = plant(tmp_path / "classes", ".store/1/a.jpg", "cat/b.jpg")
+    (classes / "dog").symlink_to(classes / ".store/1")
+    expected = {"cat": ["cat/b.jpg"], "dog": ["dog/a.jpg"]}
+    assert names_of(find_sets([classes], per_folder=True)) == expected
+
+
 def test_kinds_that_can_only_be_written_are_no_pictures(tmp_path):
     plant(tmp_path / "dogs", "a.jpg", "paper.pdf", "notes.txt", "labels.json")
     assert names_of(find_sets([tmp_path / "dogs"])) == {"dogs": ["a.jpg"]}
@@ -296,65 +316,6 @@ def test_a_pattern_without_match_is_named(tmp_path):
     for pattern in ("*.jgp", "no*"):
         with pytest.raises(UsageError, match=r"dogs/.*\*.*: matches no picture, folder or archive: check the pattern"):
             find_sets([tmp_path / "dogs" / pattern])
-
-
-def write_coco(path: Path, images: list[dict], annotations: Sequence[dict] = ()) -> Path:
-    categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]
-    path.write_text(json.dumps({"images": images, "annotations": list(annotations), "categories": categories}))
-    return path
-
-
-def test_a_coco_file_gives_its_images_and_their_labels(tmp_path):
-    plant(tmp_path / "pets", "a.jpg", "sub/b.jpg", "c.jpg", "unlisted.jpg")
-    images = [
-        {"id": 1, "file_name": "sub/b.jpg", "category_id": 1},
-        {"id": 2, "file_name": "a.jpg"},
-        {"id": 3, "file_name": "c.jpg"},
-    ]
-    boxes = [(2, 2), (3, 1), (3, 2)]
-    annotations = [{"id": i, "image_id": a, "category_id": b, "bbox": [0, 0, 1, 1]} for i, (a, b) in enumerate(boxes)]
-    [found] = find_sets([write_coco(tmp_path / "pets/coco.json", images, annotations)])
-    assert found.name == "pets"
-    assert [(source.name, source.label) for source in found.sources] == [
-        ("a.jpg", "cat"),
-        ("c.jpg", None),
-        ("sub/b.jpg", "dog"),
-    ]
-    assert found.sources[0].path == tmp_path / "pets/a.jpg"
-
-
-def test_per_label_makes_a_set_of_each_label(tmp_path):
-    images = [{"id": i, "file_name": f"{i}.jpg", "category_id": 1 + i % 2} for i in range(5)]
-    path = write_coco(tmp_path / "coco.json", images)
-    assert names_of(find_sets([path], per_label=True)) == {
-        "cat": ["1.jpg", "3.jpg"],
-        "dog": ["0.jpg", "2.jpg", "4.jpg"],
-    }
-
-
-def test_a_coco_file_beside_its_folder_labels_the_pictures_there(tmp_path):
-    plant(tmp_path / "pets", "0.jpg", "1.jpg")
-    path = write_coco(tmp_path / "pets/coco.json", [{"id": 0, "file_name": "0.jpg", "category_id": 2}])
-    [found] = find_sets([tmp_path / "pets", path])
-    assert [(source.name, source.label) for source in found.sources] == [("0.jpg", "cat"), ("1.jpg", None)]
-
-
-def test_a_json_file_that_is_not_coco_is_named(tmp_path):
-    (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"a\.json: not a COCO annotation file"):
-        find_sets([tmp_path / "a.json"])
-
-
-def test_folders_have_no_labels(tmp_path):
-    plant(tmp_path / "pets", "dogs/a.jpg")
-    with pytest.raises(UsageError, match=r"pets: no labels there: .*make the sets per folder"):
-        find_sets([tmp_path / "pets"], per_label=True)
-
-
-def test_sets_are_made_in_one_way(tmp_path):
-    plant(tmp_path / "pets", "dogs/a.jpg")
-    with pytest.raises(UsageError, match="either per folder or per label: choose one of them"):
-        find_sets([tmp_path / "pets"], per_label=True, per_folder=True)
 
 
 def test_results_of_an_earlier_job_are_left_out_of_a_search_but_not_if_asked_for(tmp_path):

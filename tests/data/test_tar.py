@@ -86,10 +86,107 @@ def test_the_class_counts_more_than_the_text_beside_it(tmp_path):
     assert sources[0].label == "4"
 
 
-def test_a_label_that_cannot_be_read_is_named(tmp_path):
-    path = write_tar(tmp_path / "photos.tar", {"a.png": picture(1), "a.json": b"{"})
-    with pytest.raises(UsageError, match=r"photos\.tar: a\.json is not readable as a label"):
-        find_sets([path])
+@pytest.mark.parametrize(
+    ("name", "content", "form"),
+    [("a.json", b"{", "JSON"), ("a.txt", b"M\xfcnchen", "text"), ("a.cls", b"\xff", "text")],
+)
+def test_a_label_that_cannot_be_read_is_named_where_labels_are_wanted_and_else_is_none(tmp_path, name, content, form):
+    path = write_tar(tmp_path / "photos.tar", {"a.png": picture(1), name: content, "b.png": picture(2), "b.cls": b"x"})
+    [images] = find_sets([path])
+    assert [source.label for source in images.sources] == [None, "x"]
+    message = rf"photos\.tar: {name} is not readable as a label \(.*\): write it again as {form} in UTF-8$"
+    with pytest.raises(UsageError, match=message):
+        find_sets([path], per_label=True)
+
+
+def test_a_text_that_is_no_pictures_label_may_be_of_any_kind(tmp_path):
+    members = {"a.png": picture(1), "a.cls": b"x", "a.json": b"{", "notes.txt": b"M\xfcnchen", "more.json": b"{"}
+    path = write_tar(tmp_path / "photos.tar", members)
+    assert names_of(find_sets([path])) == {"photos": ["a.png"]}
+    assert names_of(find_sets([path], per_label=True)) == {"x": ["a.png"]}
+
+
+def write_links(path, *members):
+    """Write files (name, bytes), and links (name, ``hard`` or ``symbolic``, target), in their order."""
+    with tarfile.open(path, "w") as tar:
+        for name, *what in members:
+            header = tarfile.TarInfo(name)
+            if len(what) == 1:
+                header.size = len(what[0])
+                tar.addfile(header, io.BytesIO(what[0]))
+            else:
+                header.type = tarfile.LNKTYPE if what[0] == "hard" else tarfile.SYMTYPE
+                header.linkname = what[1]
+                tar.addfile(header)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "of"),
+    [
+        ("hard", "./b/0.png", "./b/0.png"),
+        ("hard", "b/0.png", "./b/0.png"),
+        ("symbolic", "../b/0.png", "./b/0.png"),
+        ("symbolic", "0.png", "a/0.png"),
+        ("symbolic", "./x/../0.png", "a/0.png"),
+        ("symbolic", "/b/0.png", "/b/0.png"),
+        ("symbolic", "../.store/5f1c", ".store/5f1c"),
+    ],
+)
+@pytest.mark.parametrize("is_later", [False, True])
+def test_a_link_is_the_picture_that_it_leads_to_whether_that_comes_before_or_after_it(
+    tmp_path, link, target, of, is_later
+):
+    members = [(of, picture(7)), ("a/link.png", link, target)]
+    [images] = find_sets([write_links(tmp_path / "photos.tar", *(reversed(members) if is_later else members))])
+    found = dict(zip(names_of([images])["photos"], shades_of(images), strict=True))
+    assert found["a/link.png"] == 7
+    assert len(found) == (1 if of.startswith(".store") else 2)
+
+
+def test_links_may_lead_to_links(tmp_path):
+    links = [("a.png", "symbolic", "b.png"), ("b.png", "symbolic", "c.png"), ("d.png", "hard", "b.png")]
+    [images] = find_sets([write_links(tmp_path / "photos.tar", *links, ("c.png", picture(7)))])
+    assert names_of([images]) == {"photos": ["a.png", "b.png", "d.png", "c.png"]}
+    assert shades_of(images) == [7, 7, 7, 7]
+
+
+def test_a_hard_link_is_what_its_target_was_when_it_was_written(tmp_path):
+    members = [("a.png", picture(1)), ("b.png", "hard", "a.png"), ("a.png", picture(2)), ("a.png", "hard", "a.png")]
+    [images] = find_sets([write_links(tmp_path / "photos.tar", *members)])
+    assert names_of([images]) == {"photos": ["a.png", "b.png"]}
+    assert shades_of(images) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [("hard", "gone.png"), ("symbolic", "../good.png"), ("symbolic", "a.png"), ("symbolic", "b.png")],
+)
+def test_a_link_that_leads_to_no_file_in_the_archive_is_an_image_error(tmp_path, link, target):
+    members = [("good.png", picture(7)), ("a.png", link, target), ("b.png", "symbolic", "a.png")]
+    path = write_links(tmp_path / "photos.tar", *members)
+    [[_, sources]] = find_sets([path])
+    assert [source.name for source in sources] == ["good.png", "a.png", "b.png"]
+    assert read_picture(sources[0].path).pixels[0, 0, 0] == 7
+    for source in sources[1:]:
+        assert str(source.path) == f"{path}#{source.name}"
+        assert read_size(source.path) is None
+        message = r"^a link that leads to no file in the tar file: write .* again .* \(tar --dereference\)$"
+        with pytest.raises(ImageError, match=message):
+            read_picture(pickle.loads(pickle.dumps(source.path)))
+
+
+def test_a_label_may_be_a_link(tmp_path):
+    members = [("a.png", picture(1)), ("a.cls", b"dog"), ("b.png", picture(2)), ("b.cls", "hard", "a.cls")]
+    members += [("c.png", picture(3)), ("c.cls", "symbolic", "later.cls"), ("later.cls", b"cat")]
+    path = write_links(tmp_path / "photos.tar", *members)
+    assert [source.label for source in find_sets([path])[0].sources] == ["dog", "dog", "cat"]
+    path = write_links(tmp_path / "photos.tar", *members[:2], ("b.png", picture(2)), ("b.cls", "symbolic", "x"))
+    assert [source.label for source in find_sets([path])[0].sources] == ["dog", None]
+    with pytest.raises(
+        UsageError, match=r"b\.cls is not readable as a label \(a link that leads to no file in the tar"
+    ):
+        find_sets([path], per_label=True)
 
 
 def test_several_shards_are_one_set_with_names_of_their_own(tmp_path):

@@ -22,6 +22,10 @@ _PICTURES = ("image.bytes", "image", "bytes", "img.bytes", "img")
 _NAMES = ("name", "path", "file_name", "image.path", "img.path")
 _LABEL = "label"
 
+_BYTES = ("binary", "large_binary", "binary_view")
+_TEXT = ("string", "large_string", "string_view")
+"""Types as Arrow writes them; not every version of it knows all."""
+
 
 def _memory() -> int:
     """A sixteenth of the machine's, 1 GB at most; 256 MB where the system does not tell."""
@@ -125,25 +129,28 @@ def _leaves(schema: Any) -> dict[str, Any]:
     return found
 
 
-def _find_pictures(place: str, schema: Any) -> str:
+def _is(kind: Any, types: tuple[str, ...]) -> bool:
+    """Whether a type, or that of the values it has a dictionary of, is one of these."""
     import pyarrow as pa
 
+    return str(kind.value_type if pa.types.is_dictionary(kind) else kind) in types
+
+
+def _find_pictures(place: str, schema: Any) -> str:
     leaves = _leaves(schema)
-    binary = [name for name, kind in leaves.items() if pa.types.is_binary(kind) or pa.types.is_large_binary(kind)]
-    named = next((name for name in _PICTURES if name in binary), None)
+    named = next((name for name in _PICTURES if name in leaves and _is(leaves[name], _BYTES)), None)
     if named is None:
-        columns = ", ".join(schema.names) or "none"
+        columns = ", ".join(f"{field.name} ({field.type})" for field in schema) or "none"
         raise UsageError(
-            f"{place}: no column of encoded pictures: name it image, bytes or image.bytes; its columns: {columns}"
+            f"{place}: no column of encoded pictures: name it image, bytes or image.bytes, with values of type "
+            f"binary; its columns: {columns}"
         )
     return named
 
 
 def _find_names(file: Any) -> Texts | None:
-    import pyarrow as pa
-
     leaves = _leaves(file.schema_arrow)
-    column = next((name for name in _NAMES if name in leaves and pa.types.is_string(leaves[name])), None)
+    column = next((name for name in _NAMES if name in leaves and _is(leaves[name], _TEXT)), None)
     if column is None:
         return None
     names: dict[str, None] = {}

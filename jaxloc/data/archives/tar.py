@@ -1,11 +1,15 @@
-"""Tar shards: plain ones, and those in WebDataset's layout (``key.jpg`` beside ``key.cls``, ``.txt`` or ``.json``)."""
+"""Tar shards: plain ones, and those in WebDataset's layout (``key.jpg`` beside ``key.cls``, ``.txt`` or ``.json``).
+
+A link is the file that it leads to. GNU tar writes one in place of a file that it has written under another name.
+"""
 
 import dataclasses
 import json
 import os
+import posixpath
 import tarfile
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, Mapping
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -13,11 +17,28 @@ from jaxloc._interrupts import checked
 from jaxloc.data import remote
 from jaxloc.data.kinds import is_picture, suffix
 from jaxloc.data.sources import Labels, Part, Record, Texts
-from jaxloc.errors import UsageError
+from jaxloc.errors import ImageError, UsageError
 
 _LABELS = ("cls", "txt", "json")
 _FIELDS = ("label", "cls", "class")
 _BLOCK = tarfile.BLOCKSIZE
+
+_CHAIN = 40
+"""Links that lead to one another, at most; as many as Linux follows."""
+
+_Place = tuple[int, int]
+"""A file's first byte in the tar file, and how many it has."""
+_LOST = (-1, -1)
+"""In place of it, for a link that leads to no file."""
+_LOST_WHY = "a link that leads to no file in the tar file"
+_LOST_CURE = "write the tar file again with the files in place of links (tar --dereference)"
+
+
+class _Said(NamedTuple):
+    """What stands beside a picture: its label, or why that cannot be read."""
+
+    label: str | None = None
+    problem: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +80,30 @@ class TarMember(Record):
         return data
 
 
+@dataclasses.dataclass(frozen=True)
+class LostLink(Record):
+    """A link to a file that the tar file does not hold.
+
+    Attributes:
+        archive: the tar file's place.
+        name: of the link.
+    """
+
+    archive: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.archive}#{self.name}"
+
+    def read(self) -> bytes:
+        """Nothing.
+
+        Raises:
+            ImageError: always.
+        """
+        raise ImageError(f"{_LOST_WHY}: {_LOST_CURE}")
+
+
 class Tar(Part):
     """The pictures of one tar file, in its order; of two members with one name the later counts, as for ``tar``.
 
@@ -73,23 +118,25 @@ class Tar(Part):
 
     def __init__(self, place: str) -> None:
         self.place = place
-        found: dict[str, tuple[int, int]] = {}
-        said: dict[tuple[str, str], str | None] = {}
+        members: dict[str, _Place | str] = {}
+        said: dict[tuple[str, str], _Said] = {}
         with remote.reaching(place), remote.open_file(place) as file:
             for member in checked(_members(place, file)):
                 name = _as_relative(member.name)
-                key, extension = _split(name)
-                if "/." in f"/{name}":
-                    continue
-                if suffix(name) and is_picture(name):
-                    found[name] = (member.offset_data, member.size)
-                elif extension in _LABELS:
-                    said[key, extension] = _label(place, file, member, extension)
-        if not found:
+                found = members[name] = _find(member, name, members)
+                if _is_label(name) and not isinstance(found, str):
+                    said[_split(name)] = _read_label(file, name, found)
+            for name, found in members.items():
+                if _is_label(name) and isinstance(found, str):
+                    said[_split(name)] = _read_label(file, name, _follow(found, members))
+        pictures = [name for name in members if suffix(name) and is_picture(name) and not _is_hidden(name)]
+        if not pictures:
             raise UsageError(f"{place}: holds no picture: a tar shard holds members such as dogs/a.jpg")
-        self._names = Texts(found)
-        self._places = np.array(list(found.values()), np.int64)
-        self.labels = Labels(_told(name, said) for name in found) if said else None
+        self._names = Texts(pictures)
+        self._places = np.array([_follow(members[name], members) for name in pictures], np.int64)
+        told = [_told(name, said) for name in pictures] if said else []
+        self.labels = Labels(one.label for one in told) if said else None
+        self._unreadable = next((one.problem for one in told if one.problem), None)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -98,14 +145,26 @@ class Tar(Part):
         """The member's name."""
         return self._names[number]
 
-    def path(self, number: int) -> TarMember:
+    def path(self, number: int) -> Record:
         """Where the member lies."""
-        offset, size = self._places[number]
-        return TarMember(self.place, self._names[number], int(offset), int(size))
+        offset, size = map(int, self._places[number])
+        if (offset, size) == _LOST:
+            return LostLink(self.place, self._names[number])
+        return TarMember(self.place, self._names[number], offset, size)
+
+    def find_labels(self) -> Labels | None:
+        """The labels.
+
+        Raises:
+            UsageError: the label beside a picture cannot be read.
+        """
+        if self._unreadable:
+            raise UsageError(f"{self.place}: {self._unreadable}")
+        return self.labels
 
 
 def _members(place: str, file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """Every regular file's header; an archive that does not end as it should is refused."""
+    """The header of every regular file and link; an archive that does not end as it should is refused."""
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
     again = "copy or write it again"
@@ -117,7 +176,7 @@ def _members(place: str, file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
                 end = tar.offset
                 if end > length:
                     raise UsageError(f"{place}: truncated in {member.name} ({length} bytes): {again}")
-                if member.isreg():
+                if member.isreg() or member.islnk() or member.issym():
                     yield member
     except tarfile.TarError as error:
         raise UsageError(f"{place}: not an uncompressed tar file, or damaged ({error}): {again}") from error
@@ -134,22 +193,55 @@ def _split(name: str) -> tuple[str, str]:
     return folder + slash + stem, extension.lower()
 
 
-def _label(place: str, file: IO[bytes], member: tarfile.TarInfo, extension: str) -> str | None:
-    file.seek(member.offset_data)
-    content = file.read(member.size)
+def _find(member: tarfile.TarInfo, name: str, members: Mapping[str, _Place | str]) -> _Place | str:
+    """Where a member's bytes are, or the name of the member that it is a link to."""
+    if member.isreg():
+        return member.offset_data, member.size
+    if member.issym():
+        return posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname)).lstrip("/")
+    target = _as_relative(member.linkname)
+    return members.get(target, target)  # a hard link keeps what had this name before, whatever has it later
+
+
+def _follow(found: _Place | str, members: Mapping[str, _Place | str]) -> _Place:
+    """Where the bytes are that a member is or leads to."""
+    for _ in range(_CHAIN):
+        if not isinstance(found, str):
+            return found
+        found = members.get(found, _LOST)
+    return _LOST
+
+
+def _is_hidden(name: str) -> bool:
+    return "/." in f"/{name}"
+
+
+def _is_label(name: str) -> bool:
+    return _split(name)[1] in _LABELS and not _is_hidden(name)
+
+
+def _read_label(file: IO[bytes], name: str, place: _Place) -> _Said:
+    if place == _LOST:
+        return _Said(problem=f"{name} is not readable as a label ({_LOST_WHY}): {_LOST_CURE}")
+    file.seek(place[0])
+    content = file.read(place[1])
+    is_json = name.lower().endswith(".json")
     try:
-        if extension != "json":
-            return content.decode().strip()
+        if not is_json:
+            return _Said(content.decode().strip())
         entry = json.loads(content)
-        value = next((entry[field] for field in _FIELDS if field in entry), None) if isinstance(entry, dict) else entry
-        return None if value is None else str(value)
-    except ValueError as error:
-        raise UsageError(f"{place}: {member.name} is not readable as a label ({error})") from error
+    except (ValueError, RecursionError) as error:
+        form = "JSON" if is_json else "text"
+        return _Said(problem=f"{name} is not readable as a label ({error}): write it again as {form} in UTF-8")
+    value = next((entry[field] for field in _FIELDS if field in entry), None) if isinstance(entry, dict) else entry
+    return _Said(None if value is None else str(value))
 
 
-def _told(name: str, said: dict[tuple[str, str], str | None]) -> str | None:
+def _told(name: str, said: Mapping[tuple[str, str], _Said]) -> _Said:
+    """What stands beside a picture, by the order of the extensions."""
     key, _ = _split(name)
-    return next((said[key, extension] for extension in _LABELS if said.get((key, extension)) is not None), None)
+    beside = (said.get((key, extension), _Said()) for extension in _LABELS)
+    return next((one for one in beside if one != _Said()), _Said())
 
 
 def _as_relative(name: str) -> str:
