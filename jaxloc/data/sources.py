@@ -27,6 +27,11 @@ class Record(abc.ABC):
         return None
 
     @property
+    def archive_bytes(self) -> int | None:
+        """Bytes of the file that the picture lies in among others, where they are known."""
+        return None
+
+    @property
     def image_size(self) -> tuple[int, int] | None:
         """Rows and columns of the picture, upright, where they are known without reading it."""
         return None
@@ -44,6 +49,21 @@ class Record(abc.ABC):
     def read_start(self, count: int) -> bytes:
         """At least the first ``count`` bytes, or all: no more than that is read where the place allows it."""
         return self.read()
+
+
+def bytes_of(path: Path | Record) -> int:
+    """What tells a picture from another that took its place, without reading it.
+
+    Returns:
+        bytes of its file or record, else of the archive that it lies in; -1 where neither can be told.
+    """
+    if isinstance(path, Record):
+        known = path.archive_bytes if path.size_in_bytes is None else path.size_in_bytes
+        return -1 if known is None else known
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
 
 
 class Source(NamedTuple):

@@ -4,14 +4,14 @@ import contextlib
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxloc._files import HALVES, write_text
 from jaxloc._interrupts import checked
-from jaxloc.data import Buckets, Record
+from jaxloc.data import Buckets
+from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
 from jaxloc.run.outputs import PARTS, drop_halves
 from jaxloc.run.plan import Pictures, Window, buckets_from_json, buckets_to_json
@@ -151,19 +151,9 @@ def describe_pictures(pictures: Pictures) -> dict[str, Any]:
         digest.update(f"{images.name}\0{len(images.sources)}\0".encode("utf-8", "surrogateescape"))
         for source in checked(images.sources):
             digest.update(
-                f"{source.name}\0{_bytes(source.path) if counted else ''}\n".encode("utf-8", "surrogateescape")
+                f"{source.name}\0{bytes_of(source.path) if counted else ''}\n".encode("utf-8", "surrogateescape")
             )
     return {"number": len(pictures), "digest": digest.hexdigest()}
-
-
-def _bytes(path: Any) -> int:
-    """Bytes of a file or record; -1 where that cannot be told without reading it."""
-    if isinstance(path, Record):
-        return -1 if path.size_in_bytes is None else path.size_in_bytes
-    try:
-        return os.stat(path).st_size if isinstance(path, os.PathLike) else -1
-    except OSError:
-        return -1
 
 
 def check_same(

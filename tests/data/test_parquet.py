@@ -10,6 +10,7 @@ import pytest
 
 from jaxloc.data import find_sets, read_picture
 from jaxloc.data.archives import parquet
+from jaxloc.data.sources import bytes_of
 from jaxloc.errors import ImageError, UsageError
 from tests.data.encoded import names_of, picture, shades_of
 
@@ -100,6 +101,7 @@ def test_a_record_says_where_it_lies_and_goes_to_another_process(tmp_path):
     record = find_sets([path])[0].sources[4].path
     assert str(record) == f"{path}#00000004"
     assert record.size_in_bytes is None
+    assert record.archive_bytes == bytes_of(record) == path.stat().st_size
     assert pickle.loads(pickle.dumps(record)).read() == picture(4)
 
 

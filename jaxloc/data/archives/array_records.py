@@ -26,11 +26,13 @@ class ArrayRecordEntry(Record):
         file: the ArrayRecord file.
         number: of the record.
         is_example: whether it is a ``tf.train.Example`` that holds the picture, not the picture itself.
+        archive_bytes: of the file when it was listed.
     """
 
     file: str
     number: int
     is_example: bool
+    archive_bytes: int | None = dataclasses.field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}#{self.number:08}"
@@ -75,6 +77,7 @@ class ArrayRecords(Part):
                 f"{place}: ArrayRecord files are read from a local disk only: copy it, or mount the bucket"
             )
         self._count = count_records(place)
+        self._bytes = os.stat(place).st_size
         if not self._count:
             raise UsageError(f"{place}: holds no picture: it has no records")
         [first] = _reader(place).read([0])
@@ -91,7 +94,7 @@ class ArrayRecords(Part):
 
     def path(self, number: int) -> ArrayRecordEntry:
         """Where the record lies."""
-        return ArrayRecordEntry(self.place, number, self._is_example)
+        return ArrayRecordEntry(self.place, number, self._is_example, self._bytes)
 
     def find_labels(self) -> Labels | None:
         """The labels inside the examples: all records are read for them."""

@@ -49,6 +49,7 @@ class ParquetRow(Record):
         group: the row group.
         row: within the group.
         number: within the file.
+        archive_bytes: of the file when it was listed.
     """
 
     file: str
@@ -56,6 +57,7 @@ class ParquetRow(Record):
     group: int
     row: int
     number: int
+    archive_bytes: int | None = dataclasses.field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}#{self.number:08}"
@@ -88,6 +90,8 @@ class Parquet(Part):
         self.place = place
         _row_groups.forget(place)
         with remote.reaching(place), remote.open_file(place, ahead=False) as handle:
+            self._bytes = handle.seek(0, os.SEEK_END)
+            handle.seek(0)
             try:
                 with pq.ParquetFile(handle) as file:
                     schema = file.schema_arrow
@@ -114,7 +118,7 @@ class Parquet(Part):
     def path(self, number: int) -> ParquetRow:
         """Where the row lies."""
         group = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return ParquetRow(self.place, self._column, group, number - int(self._starts[group]), number)
+        return ParquetRow(self.place, self._column, group, number - int(self._starts[group]), number, self._bytes)
 
 
 def _leaves(schema: Any) -> dict[str, Any]:

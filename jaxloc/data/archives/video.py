@@ -46,7 +46,7 @@ class VideoFrame(Record):
         size: rows and columns, upright.
         stamp: when it is shown, in the video's own units; ``None`` if it is found by counting.
         key: the stamp of the frame where decoding has to begin; ``None`` likewise.
-        length: bytes of the file when it was listed.
+        archive_bytes: of the file when it was listed.
     """
 
     file: str
@@ -54,7 +54,7 @@ class VideoFrame(Record):
     size: tuple[int, int] = dataclasses.field(compare=False)
     stamp: int | None = None
     key: int | None = None
-    length: int = dataclasses.field(default=0, compare=False)
+    archive_bytes: int | None = dataclasses.field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}#{_name(self.number)}"
@@ -79,7 +79,7 @@ class VideoFrame(Record):
         try:
             return _decoder(self.file).get(self)
         except (ImageError, UsageError):
-            if file_length(self.file) < self.length:
+            if file_length(self.file) < (self.archive_bytes or 0):
                 raise remote.lost(self.file, "has become shorter since it was listed", "copy it again") from None
             raise
         except Exception:
@@ -171,7 +171,7 @@ class Video(Part):
         if not self._there[number]:
             return MissingFrame(self.place, number)
         if self._stamps is None or self._keys is None:
-            return VideoFrame(self.place, number, self.image_size, length=self._length)
+            return VideoFrame(self.place, number, self.image_size, archive_bytes=self._length)
         stamp, key = int(self._stamps[number]), int(self._keys[number])
         return VideoFrame(self.place, number, self.image_size, stamp, key, self._length)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxloc._interrupts import checked
+from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.run import hosts, outputs
@@ -23,7 +24,7 @@ from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Description, Gallery, Skip
 from jaxloc.run.retrieval.options import IndexOptions, WhitenSpec
 from jaxloc.run.retrieval.pictures import Labelled, Paths, find_pictures
-from jaxloc.run.retrieval.shards import Job, forget_job, size_in_bytes, write_shards
+from jaxloc.run.retrieval.shards import Job, forget_job, write_shards
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from jaxloc.run.stream import open_stream
 from jaxloc.run.writing import disk_errors, locked
@@ -239,7 +240,7 @@ def _check_rank(gallery: Gallery, pending: int) -> None:
 def _pending(gallery: Gallery, pictures: list[Labelled]) -> tuple[list[Labelled], list[str]]:
     """Pictures to describe, in order, and the paths of those among them that the gallery knows with another size."""
     known = gallery.whole_table().sizes | {skip.path: skip.bytes for skip in gallery.skipped()}
-    pending = [picture for picture in checked(pictures) if known.get(picture.key) != size_in_bytes(picture)]
+    pending = [picture for picture in checked(pictures) if known.get(picture.key) != bytes_of(picture.source.path)]
     return pending, [picture.key for picture in pending if picture.key in known]
 
 

@@ -16,6 +16,7 @@ from jaxloc._interrupts import checked
 from jaxloc.data import Batch, Buckets, Record
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.remote import check_place
+from jaxloc.data.sources import bytes_of
 from jaxloc.run import hosts
 from jaxloc.run.passes import in_flight
 from jaxloc.run.plan import buckets_from_json, buckets_to_json, plan_buckets
@@ -101,7 +102,7 @@ def write_shards(gallery: Gallery, describer: Describer, options: IndexOptions, 
                 Skip(
                     pending[number].key,
                     pending[number].source.name,
-                    size_in_bytes(pending[number]),
+                    bytes_of(pending[number].source.path),
                     stream.skipped[number],
                 )
                 for number in numbers
@@ -109,17 +110,6 @@ def write_shards(gallery: Gallery, describer: Describer, options: IndexOptions, 
             ]
             gallery.write_shard(shard, vectors, rows, skipped)
             stream.forget(numbers)
-
-
-def size_in_bytes(picture: Labelled) -> int:
-    """Bytes of the picture's file or record; -1 if there is none, or they cannot be told."""
-    path = picture.source.path
-    if isinstance(path, Record):
-        return -1 if path.size_in_bytes is None else path.size_in_bytes
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1
 
 
 def _describe(
@@ -181,6 +171,6 @@ def _row(picture: Labelled, size: tuple[int, int], found: bool, box: np.ndarray,
         height=rows,
         found=found,
         box=(x0, y0, x1, y1) if found else None,
-        bytes=size_in_bytes(picture),
+        bytes=bytes_of(picture.source.path),
         checksum=checksum,
     )

@@ -1,11 +1,15 @@
 """What a run does with a folder that holds another run, a damaged one, a running one or a finished one."""
 
+import io
 import json
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from jaxloc.run import engine, writing
+from jaxloc.errors import UsageError
+from jaxloc.run import engine, localize, writing
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
@@ -65,6 +69,26 @@ def test_other_pictures_are_refused(asked, tmp_path, change):
     assert runs.complaint(changed, out, weights) == (
         f"{out}: holds a run on other pictures (7 then, {number} now, or some have changed): {CURE}"
     )
+
+
+def test_other_pictures_in_an_archive_of_the_same_name_are_refused(weights, tmp_path):
+    archive, out = tmp_path / "cats.parquet", tmp_path / "out"
+
+    def write(first):
+        encoded = []
+        for number in range(first, first + 2):
+            file = io.BytesIO()
+            small.crop("cat", number).save(file, "PNG")
+            encoded.append(file.getvalue())
+        pq.write_table(pa.table({"image": encoded}), archive)
+
+    write(0)
+    localize([archive], out, runs.options(weights))
+    write(2)
+    with pytest.raises(UsageError, match=r"holds a run on other pictures \(2 then, 2 now, or some have changed\)"):
+        localize([archive], out, runs.options(weights))
+    localize([archive], out, runs.options(weights), overwrite=True)
+    assert localize([archive], out, runs.options(weights)).finished_before
 
 
 def test_the_same_pictures_elsewhere_are_the_same_pictures(asked, tmp_path):
