@@ -27,9 +27,6 @@ _RESULTS = ("overlays", "parts", "video")
 _MADE = {"parts/_run.json": _RESULTS, "gallery.json": ("table", "vectors", "whitened")}
 """Files that tell a folder of results, of a job or a gallery, and the folders that were made beside them."""
 
-_UNUSABLE = (problems.NO_AREA, problems.OUTSIDE, problems.NO_PICTURE, problems.UNKNOWN_CLASS, problems.DAMAGED)
-"""What annotations are left out for; their classes count only for a picture that has no others."""
-
 
 @dataclasses.dataclass
 class Given:
@@ -159,7 +156,7 @@ def _expand_coco(folder: str, place: str) -> Given:
     classes = {_join(folder, name): _classes(image) for name, image in read.images.items()}
     given = _listed(folder, classes)
     given.labels = {place: some[0] for place, some in classes.items() if len(some) == 1}
-    given.problems = [problem for problem in read.problems if problem.kind in _UNUSABLE]
+    given.problems = [problem for problem in read.problems if problem.kind in problems.UNUSABLE]
     return given
 
 

@@ -21,7 +21,6 @@ from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated, Annotation, Box, Keypoint, Mask, Polygons, Rle
 from jaxloc.errors import UsageError
 
-_REFUSED = (problems.NO_AREA, problems.OUTSIDE, problems.NO_PICTURE, problems.UNKNOWN_CLASS, problems.DAMAGED)
 _SECTIONS = {"images": ("id", "file_name"), "annotations": (), "categories": ("id", "name")}
 """What a file consists of, and what each entry has to have; annotations that lack something are left out."""
 
@@ -40,7 +39,7 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
     """
     found = read_coco_file(path)
     for problem in found.problems:
-        if problem.kind in _REFUSED:
+        if problem.kind in problems.UNUSABLE:
             raise UsageError(str(problem))
     return found.images
 

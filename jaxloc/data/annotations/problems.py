@@ -23,6 +23,9 @@ DAMAGED = "damaged entry"
 DAMAGED_DETAIL = "damaged key points or parts"
 DAMAGED_FILE = "damaged file"
 
+UNUSABLE = (NO_AREA, OUTSIDE, NO_PICTURE, UNKNOWN_CLASS, DAMAGED)
+"""Kinds of annotations that say nothing of where an object is."""
+
 _ROUNDING = 0.05
 """Pixels by which a box may leave the picture without being called a problem: files round their numbers."""
 
