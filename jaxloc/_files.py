@@ -29,7 +29,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".jaxloc.{secrets.token_hex(4)}.part")  # short, however long the name is
+    temporary = path.with_name(
+        f".jaxloc.{secrets.token_hex(12)}.{secrets.token_hex(4)}.part"
+    )  # however long the name is
     try:
         yield temporary
         with temporary.open("rb+") as file:

@@ -1,6 +1,7 @@
 """Arrays on a user's own mesh: where jax cannot derive how a result is divided, the compiler chooses."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,6 +22,8 @@ def compiler_chooses(*, rows: bool = False) -> Callable[[Callable[P, T]], Callab
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        name = next(iter(inspect.signature(function).parameters))
+
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             leaves, structure = jax.tree.flatten((args, kwargs))
@@ -34,7 +37,8 @@ def compiler_chooses(*, rows: bool = False) -> Callable[[Callable[P, T]], Callab
                 args, kwargs = jax.tree.unflatten(structure, [arrays.get(*pair) for pair in enumerate(leaves)])
                 return function(*args, **kwargs)
 
-            divided = jax.typeof(leaves[0]).sharding.spec[:1] if rows and args else ()
+            first = jax.tree.leaves(args[0] if args else kwargs[name])[0]
+            divided = jax.typeof(first).sharding.spec[:1] if rows else ()
             result = NamedSharding(mesh, PartitionSpec(*divided))
             return jax.sharding.auto_axes(chosen, axes=mesh.explicit_axes, out_sharding=result)(arrays)
 

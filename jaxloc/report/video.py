@@ -35,6 +35,7 @@ class Clip(NamedTuple):
         rate: frames a second.
         frames: int64 ``[t]``, the numbers of the frames that were looked at, rising.
         seconds: float64 ``[t]``, when they are shown.
+        file: the video that is drawn of it, relative to the annotations; ``None`` if none is.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Clip(NamedTuple):
     rate: float
     frames: np.ndarray
     seconds: np.ndarray
+    file: str | None = None
 
 
 def place_of(finding: Finding) -> tuple[str, int]:
@@ -79,6 +81,7 @@ def write_annotations(path: str | os.PathLike[str], findings: Findings, clips: M
 
     videos = (
         {"id": clip.number, "name": clip.name, "width": clip.width, "height": clip.height, "fps": round(clip.rate, 6)}
+        | ({} if clip.file is None else {"file": clip.file})
         for clip in clips.values()
     )
     coco.write(path, findings, sections={"videos": videos}, image=of_image, annotation=of_annotation)

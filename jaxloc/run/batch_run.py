@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import tempfile
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from jaxloc.run.locate import TOO_FEW, Locator
 from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.options import Options
 from jaxloc.run.parts import Parts
-from jaxloc.run.plan import Pictures, Window, default_shard_size, make_windows, plan_buckets
+from jaxloc.run.plan import Pictures, Window, buckets_to_json, default_shard_size, make_windows, plan_buckets
 from jaxloc.run.progress import Busy, Progress, progress
 from jaxloc.run.refining import Refiner
 from jaxloc.run.stream import Stream
@@ -90,6 +91,7 @@ class BatchRun:
     def _open(self) -> None:
         """Go on with the run that is there, or plan and begin a new one."""
         described = parts.describe_pictures(self._pictures)
+        hosts.agree("pictures or options", parts.digest(self._depends, described))
         if hosts.is_first() and self._overwrite and not self._parts.go_on(self._depends, described):
             outputs.clear(self._folder)
             self._parts.clear()
@@ -99,13 +101,12 @@ class BatchRun:
             outputs.check_unused(self._folder)
             buckets = plan_buckets(self._pictures, self._engine, self._options)
             if hosts.is_first():
-                self._parts.begin(self._depends, described, buckets)
+                self._parts.begin(self._depends, described, buckets, overwrites=self._overwrite)
         else:
             parts.check_same(manifest, self._depends, described, self._folder)
             buckets = parts.kept_buckets(manifest)
             if hosts.is_first():
                 self._parts.clean()
-        hosts.agree("pictures or options", parts.digest(self._depends, described, buckets))
         self._shapes = f"{len(buckets.counts)}, {100 * round(buckets.padding, 4):.1f} % of their pixels padding"
         self._stream = Stream(
             self._pictures,
@@ -118,6 +119,9 @@ class BatchRun:
             self._pictures, sets_together=self._sets_together(), shard_size=self._options.shard_size
         )
         self._begun_before = sum(map(self._parts.begun, self._windows))
+        hosts.agree("pictures or options", parts.digest(buckets_to_json(buckets)))
+        if hosts.is_first() and self._is_done():
+            self._parts.drop_spent()
         if not self._is_found():
             self._engine.compile(buckets)
 
@@ -164,8 +168,12 @@ class BatchRun:
                     self._locate(window, models, locating)
                     self._cache.clear()
         hosts.wait("what was found")
-        files = [self._model] if self._is_done() else [self._parts.fitted(window.number) for window in self._windows]
-        stored = [model_file.load(hosts.see(path)).sets for path in reversed(files)]
+        if self._is_done():
+            stored = [model_file.load(hosts.see(self._model)).sets]
+        else:
+            files = [self._parts.fitted(window.number) for window in reversed(self._windows)]
+            stored = [parts.load_fits(hosts.see(path)).sets for path in files]
+        hosts.wait("the fits")  # or the first host drops them at the end before another has opened them
         fitted: Mapping[str, FittedSet] = ChainMap(*stored, before)  # type: ignore[arg-type]  # none is written to
         if not fitted and any(item.reason == TOO_FEW for item in self._findings([]).skipped):
             raise self._nothing(
@@ -203,10 +211,15 @@ class BatchRun:
             self._parts,
             self._cache,
             self._folder,
+            self._overlay_folders,
             self._refiner,
         )
         for shard in hosts.mine(window.shards):
             locator.locate_shard(shard, models, shown)
+
+    @functools.cached_property
+    def _overlay_folders(self) -> Mapping[str, str]:
+        return outputs.overlay_folders(self._pictures.sets) if self._options.overlays else {}
 
     def _progress(self, purpose: str, busy: Busy | None = None) -> contextlib.AbstractContextManager[Progress]:
         mine = sum(len(shard.pictures) for window in self._windows for shard in hosts.mine(window.shards))

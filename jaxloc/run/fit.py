@@ -18,7 +18,7 @@ from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.localizer import Localizer, Models
 from jaxloc.run.localizer import fit as fit_layer
 from jaxloc.run.model_file import FittedSet, ModelFile
-from jaxloc.run.parts import Parts, partial
+from jaxloc.run.parts import Parts, load_fits, partial
 from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
 from jaxloc.run.plan import Pictures, Shard, Window
 from jaxloc.run.progress import Progress, progress
@@ -71,13 +71,13 @@ class Fitter:
                 self._save_fits(first, dict(self._fit_sets(window)))
             hosts.wait(f"fits of window {window.number}")
             if self.sign == "minority":
-                self._orient_by_minority(window, path, model_file.load(hosts.see(first)).sets)
+                self._orient_by_minority(window, path, load_fits(hosts.see(first)).sets)
             if hosts.is_first():
                 for used in self._used(window):
                     used.unlink(missing_ok=True)
             memory.give_back()
         numbers = {self.pictures.sets[which].name: which for which in window.sets}
-        fitted = model_file.load(hosts.see(path)).sets
+        fitted = load_fits(hosts.see(path)).sets
         return {numbers[name]: fit.models for name, fit in fitted.items()}
 
     def _used(self, window: Window) -> Iterator[Path]:

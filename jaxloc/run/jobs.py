@@ -57,8 +57,7 @@ def colocalize(
     """
     options = options or Options()
     _check_one_name(name, per_folder or per_label)
-    if update is not None:
-        _check_elsewhere(update, out)
+    _check_elsewhere([*paths, *([] if update is None else [update])], out)
     if options.method == "scda":
         if update is not None:
             raise UsageError("scda fits nothing, so there is no model to update")
@@ -118,6 +117,7 @@ def localize(
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     _check_one_name(name, per_folder or per_label)
+    _check_elsewhere(paths, out)
     options = dataclasses.replace(options or Options(), method="scda")
     sets = find_sets(
         paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
@@ -159,7 +159,7 @@ def apply(
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     _check_one_name(category, per_folder or per_label)
-    _check_elsewhere(model, out)
+    _check_elsewhere([model, *paths], out)
     fitted = model_file.load(model)
     options = dataclasses.replace(
         options or Options(),
@@ -196,9 +196,13 @@ def _check_one_name(name: str | None, many: bool) -> None:
         )
 
 
-def _check_elsewhere(model: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
-    if Path(model).resolve() == Path(out, "model.safetensors").resolve():
-        raise UsageError(f"{model}: results in {os.fspath(out)} would take its place: choose another folder with --out")
+def _check_elsewhere(paths: Paths, out: str | os.PathLike[str]) -> None:
+    """Raise ``UsageError`` if a file that is given would be replaced by results."""
+    for path in paths:
+        if outputs.is_replaced(path, out):
+            raise UsageError(
+                f"{path}: results in {os.fspath(out)} would take its place: choose another folder with --out"
+            )
 
 
 def _check_components(engine: Localizer, options: Options) -> None:

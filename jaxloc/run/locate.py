@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,7 +48,8 @@ class Locator:
         options: the job's.
         parts: where what is done is kept.
         cache: features kept by the first pass.
-        folder: where overlays go.
+        folder: of the results.
+        overlay_folders: below ``overlays/``, of each set by name; see ``outputs.overlay_folders``.
         refiner: makes masks of pixels, where that was asked for.
     """
 
@@ -60,6 +60,7 @@ class Locator:
     parts: Parts
     cache: FeatureCache
     folder: Path
+    overlay_folders: Mapping[str, str]
     refiner: Refiner | None = None
 
     def locate_shard(self, shard: Shard, models: Mapping[int, Models] | None, shown: Progress) -> None:
@@ -139,16 +140,12 @@ class Locator:
 
             def draw(one: tuple[int, Finding]) -> None:
                 number, finding = one
-                below = self._overlay_folders[finding.category]
+                below = self.overlay_folders[finding.category]
                 outputs.write_overlay(self.folder, finding, self.pictures[number], below=below)
 
             with contextlib.closing(read_ahead(draw, findings, workers=workers, ahead=2 * workers)) as drawn:
                 for _ in _interrupts.checked(drawn):
                     pass
-
-    @functools.cached_property
-    def _overlay_folders(self) -> Mapping[str, str]:
-        return outputs.overlay_folders(self.pictures.sets)
 
     def _finding(self, index: int, one: Localization, divided: ObjectParts | None) -> Finding:
         source = self.pictures[index]

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import functools
 import gc
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +34,26 @@ def give_back(*, collect: bool = False) -> None:
 
 def available() -> int | None:
     """Bytes that a process may still take before the system kills one; ``None`` where it does not tell."""
+    told = _told(Path("/proc/meminfo"))
+    if "MemAvailable:" not in told:
+        return None
+    left = 1024 * (told["MemAvailable:"] + told.get("SwapFree:", 0))
+    group = Path("/sys/fs/cgroup")  # a container's own limit
+    limit, used = _number(group / "memory.max"), _number(group / "memory.current")
+    if limit is None or used is None:
+        return left
+    return min(left, limit - used + _told(group / "memory.stat").get("inactive_file", 0))
+
+
+def _told(path: Path) -> dict[str, int]:
+    """The numbers of a file with a name and a number in each line."""
     with contextlib.suppress(OSError):
-        if told := re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE):
-            return 1024 * int(told[1])
+        lines = (line.split() for line in path.read_text().splitlines())
+        return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdecimal()}
+    return {}
+
+
+def _number(path: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int(path.read_text())
     return None

@@ -119,15 +119,21 @@ class StoredSets(Mapping[str, FittedSet]):
         arrays: of it.
         names: of its sets, in its order.
         layers: of each.
+        cure: what to do about a file that is not whole.
 
     Raises:
         UsageError: when a set is read that is not whole.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], arrays: StoredArrays, names: Sequence[str], layers: Sequence[str]
+        self,
+        path: str | os.PathLike[str],
+        arrays: StoredArrays,
+        names: Sequence[str],
+        layers: Sequence[str],
+        cure: str,
     ) -> None:
-        self._path, self._arrays, self._layers = path, arrays, tuple(layers)
+        self._path, self._arrays, self._layers, self._cure = path, arrays, tuple(layers), cure
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def __getitem__(self, name: str) -> FittedSet:
@@ -145,7 +151,7 @@ class StoredSets(Mapping[str, FittedSet]):
         return len(self._numbers)
 
     def _part(self, kind: type[Part], number: int, layer: str) -> Part:
-        with _readable(self._path):
+        with _readable(self._path, self._cure):
             return kind._make(self._arrays[f"{number}/{layer}/{field}"] for field in kind._fields)
 
 
@@ -168,34 +174,38 @@ class _StoredMoments(Mapping[str, Moments]):
 
 
 @contextlib.contextmanager
-def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
+def _readable(path: str | os.PathLike[str], cure: str) -> Iterator[None]:
     try:
         yield
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise UsageError(f"{path}: damaged model file ({error}): fit it again") from error
+        raise UsageError(f"{path}: damaged model file ({error}): {cure}") from error
 
 
-def load(path: str | os.PathLike[str]) -> ModelFile:
+def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFile:
     """Open a model file; its sets are read when they are asked for.
+
+    Args:
+        path: the file.
+        cure: what to do about a damaged one.
 
     Raises:
         UsageError: missing, damaged, or not a model file.
     """
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such model file; `jaxloc colocalize` writes one as model.safetensors")
-    with _readable(path):
+    with _readable(path, cure):
         arrays = StoredArrays(path)
     metadata = arrays.metadata
     if metadata.get("format") != FORMAT:
         raise UsageError(f"{path}: not a DDT model; `jaxloc colocalize` writes one as model.safetensors")
-    with _readable(path):
+    with _readable(path, cure):
         layers, names = tuple(json.loads(metadata["layers"])), json.loads(metadata["sets"])
         fields = (*Model._fields, *Moments._fields)
         for wanted in itertools.product(map(str, range(len(names))), layers, fields):
             if "/".join(wanted) not in arrays:
                 raise KeyError("/".join(wanted))
         return ModelFile(
-            StoredSets(path, arrays, names, layers),
+            StoredSets(path, arrays, names, layers, cure),
             metadata["method"],
             layers,
             metadata["sign"],

@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from jaxloc.report.html import render_page
 from jaxloc.report.overlays import draw_overlay
 from jaxloc.report.records import Finding, Findings
 from jaxloc.report.text import displayable
-from jaxloc.report.video import FORMATS
 from jaxloc.run import model_file
 from jaxloc.run.model_file import ModelFile
 from jaxloc.run.writing import disk_errors, result_folder
@@ -47,6 +46,13 @@ def places(out: str | os.PathLike[str]) -> list[Path]:
     return [Path(out, name) for name in ("", _OVERLAYS, PARTS, VIDEOS)]
 
 
+def is_replaced(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> bool:
+    """Whether a file is one that results in a folder, or what is drawn of a clip, may take the place of."""
+    place, folder = Path(os.path.realpath(path)), Path(os.path.realpath(out))
+    written = {folder / name for name in (*_RESULTS, VIDEO_ANNOTATIONS)}
+    return place in written or (folder / VIDEOS in place.parents and place.is_file())
+
+
 def check_unused(folder: Path) -> None:
     """Raise ``UsageError`` if results that no run here has written would be replaced, such as annotations by hand."""
     for name in _RESULTS:
@@ -63,8 +69,7 @@ def clear(folder: Path) -> None:
     Of overlays and videos those go that a run wrote, and nothing that a person put beside them. The part files have to
     be there still: they tell videos that were looked at from those that were written.
     """
-    overlays = folder / _OVERLAYS
-    _drop((path for path in overlays.rglob("*.png") if _is_overlay(path, overlays)), overlays)
+    _clear_overlays(folder / _OVERLAYS)
     _clear_videos(folder)
     for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
@@ -79,15 +84,14 @@ def drop_halves(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _drop(paths: Iterable[Path], below: Path) -> None:
-    """Drop files below a folder, and those folders that are empty then."""
-    dropped = list(checked(paths))
-    for path in checked(dropped):
-        path.unlink(missing_ok=True)
-    folders = {parent for path in dropped for parent in path.parents if parent.is_relative_to(below)}
-    for emptied in sorted(folders, reverse=True):
+def _clear_overlays(overlays: Path) -> None:
+    """Drop the overlays that runs wrote, and those folders that are empty then."""
+    for here, _, files in checked(os.walk(overlays, topdown=False)):
+        for path in (Path(here, name) for name in files):
+            if path.suffix == ".png" and _is_overlay(path, overlays):
+                path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # something else is in it
-            emptied.rmdir()
+            os.rmdir(here)
 
 
 def _is_overlay(path: Path, overlays: Path) -> bool:
@@ -104,29 +108,23 @@ def _mark(place: str) -> bytes:
 
 
 def _clear_videos(folder: Path) -> None:
-    """Drop the annotations of videos, and the videos that were written after them."""
-    annotations, videos = folder / VIDEO_ANNOTATIONS, folder / VIDEOS
+    """Drop the annotations of videos, and the videos that were written with them."""
+    annotations = folder / VIDEO_ANNOTATIONS
     try:
         content = json.loads(annotations.read_bytes())
-        names = {str(video["name"]) for video in content["videos"]}
+        paths = [folder / video["file"] for video in content["videos"] if "file" in video]
         if "found by jaxloc" not in content["info"]["description"]:
             return
     except (OSError, ValueError, LookupError, TypeError):  # there is none, or a person's own
         return
-    names |= {os.path.splitext(name)[0] for name in names}
     written = annotations.stat().st_mtime_ns
     if seen := _videos_seen(folder):
-        _drop(
-            (
-                path
-                for path in videos.rglob("*.*")
-                if path.suffix[1:] in FORMATS
-                and path.relative_to(videos).with_suffix("").as_posix() in names
-                and path.stat().st_mtime_ns >= written
-                and os.path.realpath(path) not in seen
-            ),
-            videos,
-        )
+        for path in paths:
+            is_ours = path.is_file() and not path.is_symlink() and path.stat().st_mtime_ns >= written
+            if is_ours and folder / VIDEOS in path.parents and os.path.realpath(path) not in seen:
+                path.unlink()
+                with contextlib.suppress(OSError):  # something else is in it
+                    path.parent.rmdir()
     annotations.unlink()
 
 

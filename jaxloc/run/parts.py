@@ -13,6 +13,8 @@ from jaxloc._interrupts import checked
 from jaxloc.data import Buckets
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
+from jaxloc.run import model_file
+from jaxloc.run.model_file import ModelFile
 from jaxloc.run.outputs import PARTS, drop_halves
 from jaxloc.run.plan import Pictures, Window, buckets_from_json, buckets_to_json
 
@@ -86,25 +88,34 @@ class Parts:
                 f"{self._manifest_path}: not a run's manifest ({error}): start over with --overwrite"
             ) from error
 
-    def begin(self, settings: Mapping[str, str], pictures: Mapping[str, Any], buckets: Buckets) -> None:
+    def begin(
+        self,
+        settings: Mapping[str, str],
+        pictures: Mapping[str, Any],
+        buckets: Buckets,
+        *,
+        overwrites: bool = False,
+    ) -> None:
         """Write the manifest of a new run, to which no part that was there before belongs."""
         self._drop(self._all())
-        self._write({"format": _FORMAT, "settings": dict(settings), "pictures": pictures} | buckets_to_json(buckets))
+        manifest = {"format": _FORMAT, "settings": dict(settings), "pictures": pictures} | buckets_to_json(buckets)
+        self._write(manifest | ({"overwrites": True} if overwrites else {}))
 
     def go_on(self, settings: Mapping[str, str], pictures: Mapping[str, Any]) -> bool:
-        """Whether a run was begun here that is the one asked for, and is not finished."""
+        """Whether the run asked for was begun here by starting over, and is not finished: it need not start again."""
         try:
-            manifest = self.manifest() or {"finished": True}
+            manifest = self.manifest() or {}
         except UsageError:
             return False
         same = manifest.get("settings") == dict(settings) and manifest.get("pictures") == dict(pictures)
-        return same and not manifest.get("finished")
+        return same and bool(manifest.get("overwrites"))
 
     def finish(self, warnings: list[str]) -> None:
         """Note that everything is written, and drop the parts that nobody needs any more."""
         manifest = self.manifest() or {}
+        manifest.pop("overwrites", None)
         self._write(manifest | {"warnings": warnings, "finished": True})
-        self._drop(self._spent())
+        self.drop_spent()
 
     def clear(self) -> None:
         """Drop a run: its own files alone, for the folder may lie among a person's.
@@ -116,14 +127,12 @@ class Parts:
             self.folder.rmdir()
 
     def clean(self) -> None:
-        """Drop what a kill left half written, and of a finished run what it left undropped."""
+        """Drop what a kill left half written."""
         drop_halves(self.folder.parent)
-        if (self.manifest() or {}).get("finished"):
-            self._drop(self._spent())
 
-    def _spent(self) -> Iterator[Path]:
-        """The parts that only an unfinished run needs."""
-        return (path for path in self._all() if not path.name.startswith("found-") or ".partial" in path.name)
+    def drop_spent(self) -> None:
+        """Drop the parts that only an unfinished run needs."""
+        self._drop(path for path in self._all() if not path.name.startswith("found-") or ".partial" in path.name)
 
     def _drop(self, *paths: Iterable[Path]) -> None:
         for path in itertools.chain(*map(list, paths)):
@@ -176,10 +185,18 @@ def check_same(
         )
 
 
-def digest(settings: Mapping[str, str], pictures: Mapping[str, Any], buckets: Buckets) -> bytes:
+def digest(*known: Mapping[str, Any]) -> bytes:
     """What all hosts of a run must have in common."""
-    text = json.dumps([dict(settings), dict(pictures), buckets_to_json(buckets)], sort_keys=True)
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(json.dumps([dict(one) for one in known], sort_keys=True).encode()).digest()
+
+
+def load_fits(path: Path) -> ModelFile:
+    """Open what was fitted to a window's sets.
+
+    Raises:
+        UsageError: it is damaged; also later, when a set is read that is not whole.
+    """
+    return model_file.load(path, cure="delete it and run the same command again")
 
 
 def kept_buckets(manifest: Mapping[str, Any]) -> Buckets:

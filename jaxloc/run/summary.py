@@ -72,7 +72,7 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
         + (
             "this run was finished before; nothing was computed again"
             if findings.finished_before
-            else _speed(number, findings.begun_before, seconds) + _padding(findings.settings)
+            else _speed(number + len(findings.skipped), findings.begun_before, seconds) + _padding(findings.settings)
         )
         + ")"
         + f". Look at {Path(out) / 'report.html'}"

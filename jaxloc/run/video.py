@@ -100,7 +100,11 @@ def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = 
     _check_kept(followed, targets.values())
     written = [out / VIDEO_ANNOTATIONS]
     with disk_errors(out):
-        video.write_annotations(written[0], view, {place: one.clip for place, one in followed.items()})
+        drawn = (
+            {} if options.kind == "none" else {place: targets[place].relative_to(out).as_posix() for place in targets}
+        )
+        clips = {place: one.clip._replace(file=drawn.get(place)) for place, one in followed.items()}
+        video.write_annotations(written[0], view, clips)
         if options.kind != "none":
             shown = iter(view.pictures) if options.heat else view.light()
             for place, frames in itertools.groupby(shown, lambda finding: place_of(finding)[0]):

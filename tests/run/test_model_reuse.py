@@ -1,6 +1,7 @@
 """A fitted model updated with more pictures, and applied to pictures it never saw."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -141,3 +142,15 @@ def test_a_name_for_a_single_set_is_refused_where_there_are_many(job, paths, tmp
     for run in (colocalize, localize):
         with pytest.raises(UsageError, match=message):
             run(paths, tmp_path, name="cat", per_label=True)
+
+
+def test_a_list_that_results_would_replace_is_refused(paths, tmp_path):
+    helpers.plant(tmp_path / "in", paths[:2])
+    images = [{"id": number, "file_name": path.name} for number, path in enumerate(paths[:2])]
+    given = tmp_path / "in" / "annotations.json"
+    given.write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    before = helpers.every_file(tmp_path)
+    for run in (colocalize, localize):
+        with pytest.raises(UsageError, match=r"annotations\.json: results in .* would take its place"):
+            run([given], tmp_path / "in", overwrite=True)
+    assert helpers.every_file(tmp_path) == before

@@ -244,8 +244,8 @@ def filmed(tmp_path) -> Path:
     found = Findings("films", "scda", {}, pictures, [])
     parquet.write(plant_parts(tmp_path / "out"), pictures, [])
     clips = {
-        str(place): Clip(number, place.name, 80, 60, 25.0, np.array([0]), np.array([0.0]))
-        for number, place in enumerate(places.values(), 1)
+        str(place): Clip(number, place.name, 80, 60, 25.0, np.array([0]), np.array([0.0]), f"video/{name}.mp4")
+        for number, (name, place) in enumerate(places.items(), 1)
     }
     write_annotations(tmp_path / "out" / "annotations_vid.json", found, clips)
     plant(
@@ -265,6 +265,7 @@ def test_clearing_drops_the_videos_that_were_written_and_none_that_were_read(fil
     assert set(helpers.every_file(filmed)) == {
         "parts/found-00000.parquet",
         "video/run.mp4",
+        "video/walk.gif",
         "video/walk.txt",
         "video/stroll.mp4",
         "video/old/walk.mp4",
@@ -272,10 +273,17 @@ def test_clearing_drops_the_videos_that_were_written_and_none_that_were_read(fil
 
 
 def test_clearing_leaves_a_video_that_was_there_before_the_run(filmed):
-    os.utime(filmed / "video/walk.gif", (0, 0))
+    os.utime(filmed / "video/walk.mp4", (0, 0))
     outputs.clear(filmed)
-    assert (filmed / "video/walk.gif").exists()
-    assert not (filmed / "video/walk.mp4").exists()
+    assert (filmed / "video/walk.mp4").exists()
+    assert not (filmed / "annotations_vid.json").exists()
+
+
+def test_clearing_leaves_a_link_in_the_place_of_a_video(filmed):
+    (filmed / "video/walk.mp4").unlink()
+    (filmed / "video/walk.mp4").symlink_to("nowhere.mp4")
+    outputs.clear(filmed)
+    assert (filmed / "video/walk.mp4").is_symlink()
 
 
 @pytest.mark.parametrize("damage", [b"PAR1", None])

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxloc import clustering, components, mixture, moments, ranking, refinement
-from tests.sharding.cases import CASES, ELSEWHERE, NUMBER, Element
+from tests.sharding.cases import CASES, CHANNELS, ELSEWHERE, NUMBER, Element
 from tests.sharding.conftest import DEVICES
 from tests.test_conventions import ONE_IMAGE, public
 
@@ -138,6 +138,13 @@ def test_one_set_on_explicit_axes_gives_the_same_however_it_is_divided(name):
     if name == "graphs.solve":  # rounding may spare it a step
         found, expected = found._replace(iterations=0), expected._replace(iterations=0)
     assert_equal(found, expected)
+
+
+def test_lists_stay_divided_as_the_queries_are_whichever_way_these_are_given(explicit_mesh):
+    vectors = np.stack([Element(seed).normal(CHANNELS) for seed in range(2 * DEVICES)])
+    queries = jax.device_put(vectors, NamedSharding(explicit_mesh, BATCH))
+    for found in (ranking.top_k(queries, vectors, k=3), ranking.top_k(gallery=vectors, queries=queries, k=3)):
+        assert found.indices.sharding.spec[0] == "data"
 
 
 @pytest.mark.parametrize("transform", [jax.jit, lambda function: function])

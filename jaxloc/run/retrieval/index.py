@@ -65,7 +65,8 @@ def index(
 ) -> Indexed:
     """Describe pictures and add their vectors to a gallery, which is made if there is none.
 
-    Pictures that are there already (same path, same size) are skipped; those that have changed are described again.
+    Pictures that are there already (same path, same size) are skipped; those that have changed are described again, and
+    all of a Parquet, ArrayRecord or video file that has another size.
     A kill costs no more than the shard at work: the same call goes on from there, and ends with the same bytes.
 
     Args:

@@ -65,6 +65,39 @@ def test_an_unfinished_run_goes_on_though_it_was_begun_with_overwrite(asked, unb
     assert helpers.every_file(asked[1]) == unbroken()
 
 
+def test_a_run_that_was_begun_otherwise_is_started_over(asked, unbroken, pictures, weights, tmp_path):
+    begun = pictures, tmp_path / "begun", weights
+    assert runs.stopped(10, *begun, feature_cache=0)
+    with runs.counted() as seen:
+        runs.run(*begun, overwrite=True, feature_cache=0)
+    assert sum(seen.values()) == 12
+    assert helpers.every_file(tmp_path / "begun") == unbroken()
+
+
+@pytest.mark.parametrize("damaged", ["fitted-00000.safetensors", "found-00000.parquet"])
+def test_a_damaged_part_is_named_with_a_cure_and_dropped_by_starting_over(
+    unbroken, pictures, weights, tmp_path, damaged
+):
+    begun = pictures, tmp_path / "out", weights
+    assert runs.stopped(10, *begun, feature_cache=0)
+    path = tmp_path / "out" / "parts" / damaged
+    path.write_bytes(path.read_bytes()[:-9])
+    message = runs.complaint(*begun)
+    assert message.startswith(f"{path}: ")
+    assert message.endswith("delete it and run the same command again")
+    runs.run(*begun, overwrite=True)
+    assert helpers.every_file(tmp_path / "out") == unbroken()
+
+
+def test_a_finished_run_without_its_model_gets_on_each_time_it_is_stopped(asked, unbroken):
+    (asked[1] / "model.safetensors").unlink()
+    assert runs.stopped(4, *asked)
+    with runs.counted() as seen:
+        runs.run(*asked)
+    assert sum(seen.values()) < 6
+    assert helpers.every_file(asked[1]) == unbroken()
+
+
 @pytest.mark.parametrize("number", range(1, 8))
 def test_killed_while_it_drops_a_run_no_other_run_takes_what_is_left(asked, unbroken, number):
     other = runs.SETTINGS["scda"]
