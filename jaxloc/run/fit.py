@@ -91,7 +91,7 @@ class Fitter:
         """Sum the moments of a shard, and write them, unless that is done."""
         path = self.parts.sums(shard.number)
         if path.exists():
-            shown.update(len(shard.pictures))
+            shown.skip(len(shard.pictures))
             return
         kept = sums.load(partial(path)) if partial(path).exists() else Sums(self.engine.layers)
         done = set(kept.summed)

@@ -73,7 +73,7 @@ class Locator:
         """
         path = self.parts.found(shard.number)
         if path.exists():
-            shown.update(len(shard.pictures))
+            shown.skip(len(shard.pictures))
             return
         found: dict[int, Finding | None] = dict(self._kept(partial(path), shard))
 

@@ -73,6 +73,12 @@ class Progress:
             self._bar.set_postfix_str(f"device idle {100 * self.busy.idle_share:.0f} %", refresh=False)
         self._bar.update(pictures)
 
+    def skip(self, pictures: int) -> None:
+        """Move on past what an earlier call has done, which tells nothing of the rate."""
+        self._bar.initial += pictures
+        self._bar.last_print_n += pictures
+        self._bar.n += pictures
+
     def close(self) -> None:
         """Take the bar away."""
         self.busy.close()

@@ -94,3 +94,12 @@ def test_a_short_job_without_a_terminal_says_nothing(capsys):
     for _ in progress.bar(range(3), purpose="looking", total=3, unit="picture"):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_what_an_earlier_call_has_done_counts_for_the_place_and_not_for_the_rate():
+    with progress.progress("locating", 100) as shown:
+        shown.skip(80)
+        shown.update(5)
+        shown.skip(10)
+        said = shown._bar.format_dict
+    assert (said["n"], said["n"] - said["initial"]) == (95, 5)

@@ -95,7 +95,7 @@ def write_shards(gallery: Gallery, describer: Describer, options: IndexOptions, 
     with progress("indexing", total) as shown:
         for shard, numbers in mine:
             if shard in there:
-                shown.update(len(numbers))
+                shown.skip(len(numbers))
                 continue
             vectors, rows = _describe(stream, describer, options, pending, codebooks, numbers, shown)
             skipped = [
