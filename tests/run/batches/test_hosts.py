@@ -90,3 +90,15 @@ def test_hosts_that_see_different_pictures_are_refused(pictures, command, progra
     for status, err in both:
         assert status == 2
         assert re.search(r"^jaxloc: .*(every host must see the same|holds a run on other) pictures", err, re.M), err
+
+
+def test_hosts_that_disagree_drop_nothing_of_the_run_before(unbroken, pictures, command, programs, tmp_path):
+    for name, data in unbroken().items():
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    both = [[*command(pictures), "--overwrite", *("--sign", sign)] for sign in ("aggregation", "none")]
+    for status, err in finish_both(start_both(both, programs)):
+        assert status == 2
+        assert re.search(r"^jaxloc: host 1 has pictures or options that is not host 0's", err, re.M), err
+    assert helpers.every_file(tmp_path / "out") == unbroken()
