@@ -260,7 +260,7 @@ def _update(
         return _best(keys, jnp.concatenate([best[1], indices.reshape(count, -1)], 1), k)
 
     needed = jnp.minimum(hopeful.sum(1).max(), most)
-    branch = jnp.searchsorted(jnp.array(sizes), needed)
+    branch = (jnp.array(sizes) < needed).sum()
     return jax.lax.switch(branch, [lambda size=size: take(size) for size in sizes])
 
 
