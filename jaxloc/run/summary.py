@@ -72,7 +72,7 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
         + (
             "this run was finished before; nothing was computed again"
             if findings.finished_before
-            else _speed(number + len(findings.skipped), findings.begun_before, seconds) + _padding(findings.settings)
+            else _speed(number, len(findings.skipped), findings.begun_before, seconds) + _padding(findings.settings)
         )
         + ")"
         + f". Look at {Path(out) / 'report.html'}"
@@ -81,13 +81,13 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
     return "\n\n".join(parts)
 
 
-def _speed(number: int, begun_before: int, seconds: float) -> str:
+def _speed(number: int, skipped: int, begun_before: int, seconds: float) -> str:
     """The rate of what was done in this call alone, if it is known."""
     if not begun_before:
         return _rate(number, seconds)
-    if begun_before >= number:
+    if begun_before >= number + skipped:
         return "an earlier call had begun with all of them, so there is no rate"
-    rate = _rate(number - begun_before, seconds)
+    rate = _rate(number + skipped - begun_before, seconds)
     return f"an earlier call had begun with {begun_before:,} of them; {rate} for the others"
 
 

@@ -141,7 +141,7 @@ def test_while_archives_are_opened(stop_in, monkeypatch):
 
 def test_while_pictures_are_described(photos, stop_in):
     sources = [Source(path, path.name) for path in sorted(photos.rglob("*.png"))]
-    calls = stop_in(parts, "_bytes")
+    calls = stop_in(parts, "bytes_of")
     assert is_stopped(lambda: parts.describe_pictures(Pictures([ImageSet("cat", sources)])))
     assert len(calls) == 3
 

@@ -120,10 +120,10 @@ def test_a_run_that_was_done_already_says_so():
 
 @pytest.mark.parametrize(
     ("begun_before", "said"),
-    [
+    [  # of six, two of which are skipped
         (0, "4 pictures in 2.0 s (2.0 a second). Look"),
-        (3, "4 pictures in 2.0 s (an earlier call had begun with 3 of them; 0.5 a second for the others). Look"),
-        (4, "4 pictures in 2.0 s (an earlier call had begun with all of them, so there is no rate). Look"),
+        (3, "4 pictures in 2.0 s (an earlier call had begun with 3 of them; 1.5 a second for the others). Look"),
+        (6, "4 pictures in 2.0 s (an earlier call had begun with all of them, so there is no rate). Look"),
     ],
 )
 def test_the_rate_is_that_of_the_pictures_that_this_call_did_from_the_beginning(findings, begun_before, said):
