@@ -29,9 +29,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(
-        f".jaxloc.{secrets.token_hex(12)}.{secrets.token_hex(4)}.part"
-    )  # however long the name is
+    # Its name does not hold the file's, which may be as long as names can be.
+    temporary = path.with_name(f".jaxloc.{secrets.token_hex(12)}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -59,7 +58,7 @@ def check_writable(folder: Path) -> None:
 
 def digest(text: str) -> str:
     """Sixteen digits that tell a name from others, whatever bytes it has."""
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return hashlib.sha256(_bytes(text)).hexdigest()[:16]
 
 
 def fitting_path(name: str, suffix: str) -> str:

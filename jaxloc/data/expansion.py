@@ -199,11 +199,10 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
                 continue
             seen.add(real)
             ours = {name for file, made in _MADE.items() if os.path.isfile(os.path.join(here, file)) for name in made}
-            inner = [
-                (name, os.path.join(here, name)) for name in sorted(folders) if name[0] != "." and name not in ours
-            ]
-            folders[:] = [name for name, path in inner if path not in exclude and not os.path.islink(path)]
-            waiting += [path for _, path in inner if path not in exclude and os.path.islink(path)]
+            wanted = (name for name in sorted(folders) if name[0] != "." and name not in ours)
+            inner = {name: path for name in wanted if (path := os.path.join(here, name)) not in exclude}
+            folders[:] = [name for name, path in inner.items() if not os.path.islink(path)]
+            waiting += [path for path in inner.values() if os.path.islink(path)]
             for name in sorted(files):
                 check()
                 if name[0] != "." and (is_picture(name) or archive_kind(name)):

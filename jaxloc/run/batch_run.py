@@ -118,7 +118,7 @@ class BatchRun:
         self._windows = make_windows(
             self._pictures, sets_together=self._sets_together(), shard_size=self._options.shard_size
         )
-        self._begun_before = sum(map(self._parts.begun, self._windows))
+        self._begun_before = self._parts.begun(self._windows)
         hosts.agree("pictures or options", parts.digest(buckets_to_json(buckets)))
         if hosts.is_first() and self._is_done():
             self._parts.drop_spent()

@@ -55,15 +55,17 @@ class Parts:
         """What was found in a shard."""
         return self.folder / f"found-{shard:05d}.parquet"
 
-    def begun(self, window: Window) -> int:
-        """How many pictures of a window there are of which something is done."""
-        fitted = self.fitted(window.number).exists() or self.unsigned(window.number).exists()
-        of_shard = (self.sums, self.counts, self.found)
-        return sum(
-            len(shard.pictures)
-            for shard in window.shards
-            if fitted or any(path.exists() or partial(path).exists() for path in (of(shard.number) for of in of_shard))
-        )
+    def begun(self, windows: Iterable[Window]) -> int:
+        """How many pictures of these windows there are of which something is done."""
+        there = set(self._all())  # one listing: a look at each file takes long where the folder is remote
+        pictures = 0
+        for window in windows:
+            fitted = not there.isdisjoint((self.fitted(window.number), self.unsigned(window.number)))
+            for shard in window.shards:
+                parts = [of(shard.number) for of in (self.sums, self.counts, self.found)]
+                if fitted or not there.isdisjoint([*parts, *map(partial, parts)]):
+                    pictures += len(shard.pictures)
+        return pictures
 
     def manifest(self) -> dict[str, Any] | None:
         """What the run in this folder depends on; ``None`` if there is none.

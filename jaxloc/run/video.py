@@ -96,16 +96,18 @@ def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = 
         return []
     view = dataclasses.replace(findings, pictures=_Frames(findings, followed))
     names = _file_names([one.clip.name for one in followed.values()])
-    targets = {place: out / VIDEOS / f"{names[one.clip.name]}.{options.kind}" for place, one in followed.items()}
+    targets = {
+        place: out / VIDEOS / f"{names[one.clip.name]}.{options.kind}"
+        for place, one in followed.items()
+        if options.kind != "none"
+    }
     _check_kept(followed, targets.values())
     written = [out / VIDEO_ANNOTATIONS]
     with disk_errors(out):
-        drawn = (
-            {} if options.kind == "none" else {place: targets[place].relative_to(out).as_posix() for place in targets}
-        )
+        drawn = {place: target.relative_to(out).as_posix() for place, target in targets.items()}
         clips = {place: one.clip._replace(file=drawn.get(place)) for place, one in followed.items()}
         video.write_annotations(written[0], view, clips)
-        if options.kind != "none":
+        if targets:
             shown = iter(view.pictures) if options.heat else view.light()
             for place, frames in itertools.groupby(shown, lambda finding: place_of(finding)[0]):
                 one = followed[place]

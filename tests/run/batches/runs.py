@@ -26,6 +26,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """Runs that pass over their pictures in different ways."""
 
 
+class Killed(BaseException):
+    """Stands for a kill: nothing in the library may catch it."""
+
+
 def write_pictures(folder: Path) -> Path:
     """Six pictures in three sets, of two shapes, and one more that cannot be read."""
     small.write_pictures(folder, range(2), empty=False)

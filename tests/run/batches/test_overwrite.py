@@ -9,10 +9,7 @@ import pytest
 from jaxloc.errors import UsageError
 from tests.run import helpers
 from tests.run.batches import runs
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing in the library may catch it."""
+from tests.run.batches.runs import Killed
 
 
 @contextlib.contextmanager

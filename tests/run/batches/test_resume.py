@@ -10,16 +10,12 @@ import pytest
 from jaxloc.run import engine
 from tests.run import helpers
 from tests.run.batches import runs
-from tests.run.batches.runs import SETTINGS
+from tests.run.batches.runs import SETTINGS, Killed
 
 READABLE = set(range(7)) - {2}
 """Numbers of the pictures that can be read."""
 PASSES = {"ddt": 2, "ddt+": 2, "scda": 1, "minority": 3}
 """How often a run of each kind needs a picture's features, if it keeps none."""
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing in the library may catch it."""
 
 
 @contextlib.contextmanager
