@@ -20,6 +20,7 @@ SHARED |= {
     "moments",
     "pooling",
     "refinement",
+    "signs",
     "tracks",
     "whitening",
 }

@@ -1,0 +1,27 @@
+"""Methods, sign rules and refinements as values: named once, listed without JAX."""
+
+import subprocess
+import sys
+
+import pytest
+
+from jaxloc.localizers import METHODS
+from jaxloc.refiners import REFINEMENTS
+from jaxloc.signs import SIGN_RULES
+
+
+def test_names_are_listed_without_jax():
+    code = "import sys, jaxloc.localizers, jaxloc.signs, jaxloc.refiners; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"
+
+
+def test_names():
+    assert list(METHODS) == ["ddt", "ddt+", "scda"]
+    assert list(SIGN_RULES) == ["aggregation", "loading", "minority", "none"]
+    assert list(REFINEMENTS) == ["crf", "guided", "grabcut"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_registered_under_its_name(name):
+    assert METHODS[name].name == name
