@@ -5,7 +5,7 @@
 
 Each side runs in processes of its own, in turn (A B A B …). "Warm" is the second pass within a process, "cold" the
 first, imports and compilation included. The ratio is jaxloc's warm pass over the script's, pair by pair. Memory is
-the whole process's peak, from a process that makes one pass. Boxes are compared by picture.
+the whole process's peak, from a process that makes one pass. Boxes are compared by image.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def compare(torch: list[str], ours: list[str], count: int, repeats: int) -> None
 
 
 def compare_boxes(torch: dict[str, list], ours: dict[str, list]) -> None:
-    """Say in how many pictures the boxes agree."""
+    """Say in how many images the boxes agree."""
     same = sum(torch.get(name) == box for name, box in ours.items())
     overlaps = [float(metrics.box_iou(box, torch[name])[0, 0]) for name, box in ours.items() if name in torch]
     print(f"boxes: {same} of {max(len(ours), len(torch))} identical, lowest IoU {np.min(overlaps):.3f}")

@@ -94,9 +94,9 @@ def measure(web: Path, out: Path, classes: Sequence[str], share: int, rounds: in
     for name in classes:
         numbers = np.array([value for rule in RULES for value in measured(cleaned[rule], name)])
         figures.append(numbers)
-        pictures = [item for item in cleaned[RULES[0]].items if item.category == name]
-        noise = sum(is_noise(item.name) for item in pictures)
-        rows.append([f"{name} {share} %", len(pictures), noise, *map("{:.3f}".format, numbers)])
+        images = [item for item in cleaned[RULES[0]].items if item.category == name]
+        noise = sum(is_noise(item.name) for item in images)
+        rows.append([f"{name} {share} %", len(images), noise, *map("{:.3f}".format, numbers)])
     if len(classes) > 1:
         rows.append([f"mean {share} %", "–", "–", *map("{:.3f}".format, np.mean(figures, axis=0))])
     heads = [text for rule in RULES for text in ("AUC", f"t({rule})", "precision", "recall")]

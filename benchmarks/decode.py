@@ -1,12 +1,12 @@
-"""Pictures decoded per second: the library's threads beside Grain's threads and its worker processes.
+"""Images decoded per second: the library's threads beside Grain's threads and its worker processes.
 
     pip install grain
     python benchmarks/decode.py FOLDER [--shorter-side 224] [--workers 2] [--pictures 1000] [--repeats 5] [--busy]
 
-Each side runs in a process of its own, in turn (A B C A B C …), and decodes the same pictures in the same order; the
-folder is gone through as often as needed. The first pictures, with the start of threads or processes, are shown apart.
+Each side runs in a process of its own, in turn (A B C A B C …), and decodes the same images in the same order; the
+folder is gone through as often as needed. The first images, with the start of threads or processes, are shown apart.
 With ``--busy`` a network's convolutions run all the while in the consuming thread, once for every batch of eight: then
-the rate is that of the whole. "Waited" is the share of the time in which the consumer had no picture, "processor" the
+the rate is that of the whole. "Waited" is the share of the time in which the consumer had no image, "processor" the
 processor seconds of all threads and processes with imports: on a shared machine the fairer figure.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from peers import run
 
-from jaxloc.data import Source, find_sets, read_picture
+from jaxloc.data import Source, find_sets, read_image
 from jaxloc.data.ahead import read_ahead
 
 SIDES = ("threads", "grain threads", "grain processes", "one thread")
@@ -52,21 +52,21 @@ def main() -> None:
             [line] = (line for line in done.output.splitlines() if line.startswith('{"rate"'))
             found[side].append(json.loads(line) | {"peak_mb": done.peak_mb, "processor": done.processor_seconds})
     if len({turn["digest"] for turns in found.values() for turn in turns}) != 1:
-        raise SystemExit("the sides do not give the same pictures in the same order")
+        raise SystemExit("the sides do not give the same images in the same order")
     for side, turns in found.items():
         ratios = [theirs["rate"] / ours["rate"] for ours, theirs in zip(found["threads"], turns, strict=True)]
         middle = {name: statistics.median(turn[name] for turn in turns) for name in turns[0] if name != "digest"}
         print(
-            f"{side:16} {middle['rate']:7.1f} pictures/s   {statistics.median(ratios):.2f} of threads   "
+            f"{side:16} {middle['rate']:7.1f} images/s   {statistics.median(ratios):.2f} of threads   "
             f"waited {middle['wait']:.0%}   processor {middle['processor']:.1f} s   "
             f"first {middle['first']:.2f} s   largest process {middle['peak_mb']:.0f} MB"
         )
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Decode with one side, and print its rate, the time to its first picture, and what it gave."""
+    """Decode with one side, and print its rate, the time to its first image, and what it gave."""
     [images] = find_sets([arguments.folder])
-    sources = [images.sources[i % len(images.sources)] for i in range(arguments.pictures)]
+    sources = [images.sources[i % len(images.sources)] for i in range(arguments.images)]
     work = convolve() if arguments.busy else None
     sides: dict[str, Side] = {
         "threads": with_threads,
@@ -76,14 +76,14 @@ def measure(arguments: argparse.Namespace) -> None:
     }
     digest = hashlib.sha256()
     start = time.perf_counter()
-    pictures = sides[arguments.side](sources, arguments.shorter_side or None, arguments.workers)
-    first = next(pictures)
+    photos = sides[arguments.side](sources, arguments.shorter_side or None, arguments.workers)
+    first = next(photos)
     begun = time.perf_counter()
     digest.update(first[::16, ::16].tobytes())
     waited = 0.0
     for number in range(1, len(sources)):
         before = time.perf_counter()
-        digest.update(next(pictures)[::16, ::16].tobytes())
+        digest.update(next(photos)[::16, ::16].tobytes())
         waited += time.perf_counter() - before
         if work and number % BATCH == 0:
             work()
@@ -93,7 +93,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def decode(source: Source, shorter_side: int | None) -> np.ndarray:
-    return read_picture(source.path, shorter_side=shorter_side).pixels
+    return read_image(source.path, shorter_side=shorter_side).pixels
 
 
 def with_threads(sources: Sequence[Source], shorter_side: int | None, workers: int) -> Iterator[np.ndarray]:

@@ -1,6 +1,6 @@
 """``jaxloc colocalize`` several times in one process: the first pass is cold, the next warm, a last one by stage.
 
-It prints JSON like ``plain_torch_ddt.py``. Stages overlap in a normal run (pictures decode while the network runs),
+It prints JSON like ``plain_torch_ddt.py``. Stages overlap in a normal run (images decode while the network runs),
 so they are timed in a pass of their own, in which each waits for the one before.
 
     python benchmarks/jaxloc_ddt.py PHOTOS --boxes jaxloc.json
@@ -52,7 +52,7 @@ def once(photos: Path, options: run.Options) -> tuple[float, dict[str, list]]:
     with tempfile.TemporaryDirectory() as out:
         began = time.perf_counter()
         findings = run.colocalize([photos], out, options)
-        return time.perf_counter() - began, {Path(f.name).name: list(f.box) for f in findings.pictures if f.box}
+        return time.perf_counter() - began, {Path(f.name).name: list(f.box) for f in findings.images if f.box}
 
 
 def main() -> None:

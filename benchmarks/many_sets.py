@@ -2,7 +2,7 @@
 
     python benchmarks/many_sets.py PHOTOS [--sets 500] [--pictures 40] [--side 64] [--separate 500]
 
-Each set is a folder of small pictures cut out of the photographs at random places. Separate runs are jobs of one set
+Each set is a folder of small images cut out of the photographs at random places. Separate runs are jobs of one set
 each, in one process, so that they compile nothing again; a box counts as the same if all four edges are.
 """
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--sets", type=int, default=500)
     parser.add_argument("--pictures", type=int, default=40, help="in each set")
-    parser.add_argument("--side", type=int, default=64, help="pixels a side of each picture")
+    parser.add_argument("--side", type=int, default=64, help="pixels a side of each image")
     parser.add_argument("--separate", type=int, help="so many sets are also run on their own [default: all]")
     parser.add_argument("--moments-memory", type=float, default=1.0, help="GB, as of the command")
     arguments = parser.parse_args()
@@ -36,8 +36,8 @@ def main() -> None:
         together = [sys.executable, "-c", COMMAND, "colocalize", str(folder / "sets"), "--per-folder"]
         together += ["--out", str(folder / "together"), "--moments-memory", str(arguments.moments_memory)]
         done = run(together)
-        number = arguments.sets * arguments.pictures
-        print(f"{number:,} pictures in {arguments.sets:,} sets together: {done.seconds:.1f} s", end="")
+        number = arguments.sets * arguments.images
+        print(f"{number:,} images in {arguments.sets:,} sets together: {done.seconds:.1f} s", end="")
         print(f" ({number / done.seconds:.0f} a second), peak {done.peak_mb:.0f} MB", flush=True)
         chosen = names[: arguments.separate]
         seconds = run_apart(folder, chosen)
@@ -49,14 +49,14 @@ def main() -> None:
 
 
 def write_sets(photos: list[Path], folder: Path, arguments: argparse.Namespace) -> list[str]:
-    """Cut pictures out of the photographs, a few photographs to a set; the names of the sets."""
+    """Cut images out of the photographs, a few photographs to a set; the names of the sets."""
     rng = np.random.default_rng(0)
     side, names = arguments.side, []
     for which in range(arguments.sets):
         name = f"set{which:04d}"
         names.append(name)
         (folder / name).mkdir(parents=True)
-        for number in range(arguments.pictures):
+        for number in range(arguments.images):
             with Image.open(photos[(3 * which + number % 5) % len(photos)]) as image:
                 image.draft("RGB", (4 * side, 4 * side))
                 image = image.convert("RGB")
@@ -81,7 +81,7 @@ def run_apart(folder: Path, names: list[str]) -> float:
 
 
 def boxes_of(folder: Path) -> dict[str, list[float] | None]:
-    """The box of each picture that a run found, by name."""
+    """The box of each image that a run found, by name."""
     coco = json.loads((folder / "annotations.json").read_text())
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     boxes: dict[str, list[float] | None] = dict.fromkeys(names.values())

@@ -1,4 +1,4 @@
-"""Peak memory of ``jaxloc colocalize`` as the number of pictures grows tenfold.
+"""Peak memory of ``jaxloc colocalize`` as the number of images grows tenfold.
 
     python benchmarks/memory.py PHOTOS [--counts 200 2000] [options of jaxloc colocalize]
 
@@ -38,7 +38,7 @@ def main() -> None:
             command = [sys.executable, "-c", "from jaxloc.cli import main; main()", "colocalize", str(folder)]
             done = run([*command, "--out", str(Path(scratch, f"out{count}")), *options])
             peaks.append(done.peak_mb)
-            print(f"{count:6d} pictures: peak {done.peak_mb:7.1f} MB, {done.seconds:7.1f} s", flush=True)
+            print(f"{count:6d} images: peak {done.peak_mb:7.1f} MB, {done.seconds:7.1f} s", flush=True)
     growth = peaks[1] - peaks[0]
     print(f"difference: {growth:+.1f} MB ({100 * growth / peaks[0]:+.1f} %)")
 

@@ -1,6 +1,6 @@
 """The sides of ``network.py``: VGG-16 to relu5_3 in several libraries, each in a process of its own.
 
-Run by ``network.py``. A process loads its network, writes the features of the first picture to a file, prints 0, and
+Run by ``network.py``. A process loads its network, writes the features of the first image to a file, prints 0, and
 from then on answers each line it reads with the seconds of one run.
 """
 
@@ -26,10 +26,10 @@ SIDES = {
 BLOCKS = (2, 2, 3, 3, 3)
 
 Run = Callable[[], list[np.ndarray]]
-"""Features of each picture, ``[h, w, 512]``."""
+"""Features of each image, ``[h, w, 512]``."""
 
 
-def pictures(sizes: list[tuple[int, int]]) -> list[np.ndarray]:
+def images(sizes: list[tuple[int, int]]) -> list[np.ndarray]:
     """scikit-image's photographs in the sizes asked for, uint8."""
     photographs = (skimage.data.chelsea, skimage.data.astronaut, skimage.data.coffee, skimage.data.rocket)
     return [
@@ -46,7 +46,7 @@ def batches(images: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def load_jaxloc(images: list[np.ndarray], conv: str) -> Run:
-    """jaxloc; pictures of several sizes are padded to one batch."""
+    """jaxloc; images of several sizes are padded to one batch."""
     import jax
 
     from jaxloc import models
@@ -154,7 +154,7 @@ def main() -> None:
     """Serve one side until the input ends."""
     side, sizes, features, cores = sys.argv[1:]
     os.sched_setaffinity(0, map(int, cores.split(",")))
-    run = load(side, pictures(json.loads(sizes)))
+    run = load(side, images(json.loads(sizes)))
     np.save(features, run()[0])
     run()
     print(0, flush=True)

@@ -1,7 +1,7 @@
 """The script a user would write without jaxloc: torch and torchvision VGG-16, batch 1, scikit-learn's PCA.
 
-Pictures keep their own size, every descriptor is stacked in memory, and the box is drawn on the map enlarged to the
-picture. ``--channels-last`` uses torch's faster memory layout. It prints seconds by stage and writes the boxes as
+Images keep their own size, every descriptor is stacked in memory, and the box is drawn on the map enlarged to the
+image. ``--channels-last`` uses torch's faster memory layout. It prints seconds by stage and writes the boxes as
 JSON. The weights are jaxloc's own, so that both sides compute the same features.
 
     python benchmarks/plain_torch_ddt.py PHOTOS --boxes torch.json

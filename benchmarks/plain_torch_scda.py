@@ -1,6 +1,6 @@
-"""The script a user would write without jaxloc to describe pictures by SCDA: torch and torchvision VGG-16, batch 1.
+"""The script a user would write without jaxloc to describe images by SCDA: torch and torchvision VGG-16, batch 1.
 
-Pictures keep their own size up to ``--max-side``. Of each, the descriptors of ``pool5`` in the largest component of
+Images keep their own size up to ``--max-side``. Of each, the descriptors of ``pool5`` in the largest component of
 the cells above the mean are averaged and maximised, each of unit length, and the vectors are saved with NumPy in the
 order of the file names. The weights are jaxloc's own, so that both sides compute the same features.
 

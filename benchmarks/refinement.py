@@ -1,6 +1,6 @@
-"""DDT's boxes as they are and after each refinement: CorLoc, mean IoU and seconds per picture, in one table.
+"""DDT's boxes as they are and after each refinement: CorLoc, mean IoU and seconds per image, in one table.
 
-DATA holds a folder of pictures for each class and ``annotations.json`` (COCO). DDT runs once for each class; every
+DATA holds a folder of images for each class and ``annotations.json`` (COCO). DDT runs once for each class; every
 refiner then works on the same response maps, and its box is that of its mask. The options of the refiners were chosen
 on the classes named by --chosen-on; means are printed for these, for the others, and for all.
 
@@ -17,14 +17,14 @@ import numpy as np
 
 from jaxloc import run
 from jaxloc.data.annotations import Annotated, read_coco
-from jaxloc.data.images import read_picture
+from jaxloc.data.images import read_image
 from jaxloc.metrics import box_iou
 from jaxloc.report.records import Finding
 from jaxloc.run.refining import REFINEMENTS, Refiner
 
 
 def overlap(box: Sequence[float] | None, finding: Finding, truth: dict[str, Annotated]) -> float:
-    """IoU of a box with the best one of the picture's class; 0 where nothing was found."""
+    """IoU of a box with the best one of the image's class; 0 where nothing was found."""
     if box is None:
         return 0.0
     return float(box_iou(box, [one[:4] for one in truth[finding.name].boxes[finding.category]]).max())
@@ -33,12 +33,12 @@ def overlap(box: Sequence[float] | None, finding: Finding, truth: dict[str, Anno
 def measure(
     method: str, findings: Sequence[Finding], truth: dict[str, Annotated], side: int
 ) -> tuple[dict[str, list[float]], float]:
-    """The IoU of each class's pictures, and the median of seconds for a picture."""
+    """The IoU of each class's images, and the median of seconds for an image."""
     refiner = Refiner(method, side=side)
     overlaps: dict[str, list[float]] = {}
     seconds = []
     for finding in findings:
-        pixels = read_picture(finding.path).pixels
+        pixels = read_image(finding.path).pixels
         began = time.perf_counter()
         refined = refiner.refine(pixels, finding.heat, 0.0, finding.box)
         seconds.append(time.perf_counter() - began)
@@ -50,8 +50,8 @@ def main() -> None:
     """Run DDT, then the refiners, and print the table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--max-side", type=int, default=800, help="of the network's pictures (%(default)s)")
-    parser.add_argument("--side", type=int, default=320, help="at which pictures are refined (%(default)s)")
+    parser.add_argument("--max-side", type=int, default=800, help="of the network's images (%(default)s)")
+    parser.add_argument("--side", type=int, default=320, help="at which images are refined (%(default)s)")
     parser.add_argument("--chosen-on", nargs="*", default=["aeroplane", "bus", "horse"])
     parser.add_argument("--out", help="keep DDT's results there, and use them again")
     arguments = parser.parse_args()
@@ -59,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         options = run.Options(max_side=arguments.max_side, report_limit=10**6)  # response maps are kept with the report
         done = run.colocalize([arguments.data], arguments.out or temporary, options, per_folder=True)
-        findings = [finding for finding in done.pictures if truth[finding.name].boxes]
+        findings = [finding for finding in done.images if truth[finding.name].boxes]
     results = {method: measure(method, findings, truth, arguments.side) for method in REFINEMENTS}
 
     classes = sorted({finding.category for finding in findings})
@@ -78,7 +78,7 @@ def main() -> None:
             )
             cells.append(f"{corloc:.1f} / {iou:.1f}")
         print(f"| {label} | " + " | ".join(cells) + " |")
-    print("| seconds a picture | " + " | ".join(f"{seconds:.3f}" for _, seconds in results.values()) + " |")
+    print("| seconds an image | " + " | ".join(f"{seconds:.3f}" for _, seconds in results.values()) + " |")
 
 
 if __name__ == "__main__":

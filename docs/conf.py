@@ -1,6 +1,6 @@
 """How the documentation is built: ``sphinx-build -W -n --keep-going docs OUT``.
 
-Needs no network and no files of one's own: cells run on pictures that ship inside scikit-image. Formulas become
+Needs no network and no files of one's own: cells run on images that ship inside scikit-image. Formulas become
 MathML while building, and its font lies beside the pages, so that they need no network to be read either.
 """
 

@@ -1,6 +1,6 @@
-"""What the pages' examples share: a few pictures with known boxes, the network, and functions that draw.
+"""What the pages' examples share: a few images with known boxes, the network, and functions that draw.
 
-The pictures are composed by ``jaxloc.data.demo`` from photographs that ship inside scikit-image.
+The images are composed by ``jaxloc.data.demo`` from photographs that ship inside scikit-image.
 """
 
 import functools
@@ -15,8 +15,8 @@ from jaxloc import models
 from jaxloc.data import demo
 
 # [start of the example]
-pictures = demo.compose(with_object=6, without=2)
-photos = [np.asarray(picture.image) for picture in pictures]  # uint8 [h, w, 3]
+images = demo.compose(with_object=6, without=2)
+photos = [np.asarray(image.image) for image in images]  # uint8 [h, w, 3]
 sizes = [np.array(photo.shape[:2]) for photo in photos]
 
 weights = models.load("vgg16")
@@ -31,7 +31,7 @@ def extract(params: dict, images: jax.Array, sizes: jax.Array) -> dict[str, mode
 
 
 def features(photo: np.ndarray) -> dict[str, np.ndarray]:
-    """One picture's descriptors, [h, w, d] for each layer; padded, so that one program serves pictures of any shape."""
+    """One image's descriptors, [h, w, d] for each layer; padded, so that one program serves images of any shape."""
     padded = np.zeros((1, 448, 448, 3), np.uint8)
     padded[0, : photo.shape[0], : photo.shape[1]] = photo
     maps = extract(params, padded, np.array([photo.shape[:2]]))
@@ -52,13 +52,13 @@ def row(count: int, *, height: float = 2.4, rows: int = 1) -> np.ndarray:
 
 
 def draw(axis: Axes, photo: np.ndarray, title: str = "") -> None:
-    """A picture, in the pixels that boxes are in."""
+    """An image, in the pixels that boxes are in."""
     axis.imshow(photo)
     axis.set_title(title, fontsize=10)
 
 
 def draw_map(axis: Axes, photo: np.ndarray, values: np.ndarray, title: str = "", *, signed: bool = False) -> None:
-    """A map of cells over the whole of its picture; signed ones are red above zero and blue below."""
+    """A map of cells over the whole of its image; signed ones are red above zero and blue below."""
     rows, columns = photo.shape[:2]
     peak = np.abs(values).max() or 1
     style = {"cmap": "RdBu_r", "vmin": -peak, "vmax": peak} if signed else {"cmap": "magma", "vmin": 0}
@@ -83,6 +83,6 @@ def draw_box(axis: Axes, box: np.ndarray | tuple | None, *, colour: str = "#00b8
 
 
 def draw_each(draw_one: Callable[[Axes, int], None], *, rows: int = 2) -> None:
-    """One small axis for each picture."""
+    """One small axis for each image."""
     for number, axis in enumerate(row(len(photos) // rows, height=2.2, rows=rows)):
         draw_one(axis, number)

@@ -1,4 +1,4 @@
-"""jaxloc: find the objects in pictures without boxes, with nothing but a pre-trained network, in JAX.
+"""jaxloc: find the objects in images without boxes, with nothing but a pre-trained network, in JAX.
 
 Methods are pure functions of arrays: ``scda`` (one image), ``ddt`` (an image set), ``spoc``, ``crow``, ``rmac`` and
 ``encoding`` (other descriptors), ``ranking`` (search), over ``boxes``, ``components``, ``grids``, ``moments``,

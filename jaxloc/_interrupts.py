@@ -2,7 +2,7 @@
 
 Python raises ``KeyboardInterrupt`` wherever the main thread happens to be. Inside a finaliser or a callback from C the
 exception is printed and dropped, and the program goes on. Within ``remembered`` the first signal is only noted, and
-loops over pictures ask for it with ``check``; a second Ctrl-C interrupts at once. Work that never comes to Python, such
+loops over images ask for it with ``check``; a second Ctrl-C interrupts at once. Work that never comes to Python, such
 as waiting for another host, is given to ``attended``.
 """
 

@@ -1,7 +1,7 @@
 """Connected components of small masks: labels and the largest one, on the host or on the device.
 
 The host backend is scikit-image behind one ``jax.pure_callback``. Under ``vmap`` the whole batch travels in one
-call: the masks are stacked with an empty row between them and labelled as one picture. Masks cross to the host
+call: the masks are stacked with an empty row between them and labelled as one image. Masks cross to the host
 packed eight cells to a byte, because large callback arguments can deadlock the CPU client; pass masks at
 feature-map size, never images. A program with a callback cannot be exported nor kept in the persistent
 compile cache; the device backend (neighbour minima and pointer jumping) has neither limit and gives the same result.

@@ -10,11 +10,11 @@ class UsageError(JaxlocError, ValueError):
 
 
 class PlaceError(UsageError):
-    """What pictures lie in cannot be read any more: a network, a disk or an archive, and no picture is to blame."""
+    """What images lie in cannot be read any more: a network, a disk or an archive, and no image is to blame."""
 
 
 class ImageError(JaxlocError, ValueError):
-    """One picture cannot be used; the message says why, without its name."""
+    """One image cannot be used; the message says why, without its name."""
 
 
 class WeightsError(JaxlocError, ValueError):

@@ -76,13 +76,13 @@ def of(descriptors: ArrayLike, valid: ArrayLike | None = None) -> Moments:
 
 @compiler_chooses()
 def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: ArrayLike | None = None) -> Moments:
-    """Moments of each of several sets whose pictures share a batch.
+    """Moments of each of several sets whose images share a batch.
 
-    The work does not grow with the number of sets; each picture takes ``d²`` numbers in passing.
+    The work does not grow with the number of sets; each image takes ``d²`` numbers in passing.
 
     Args:
-        descriptors: ``[n, ..., d]``: ``n`` pictures.
-        segments: int ``[n]``: the set that each picture belongs to, from 0; any other number means none.
+        descriptors: ``[n, ..., d]``: ``n`` images.
+        segments: int ``[n]``: the set that each image belongs to, from 0; any other number means none.
         count: how many sets there are (static).
         valid: bool ``[n, ...]``, True where a descriptor counts; ``None`` means everywhere.
 
@@ -96,14 +96,14 @@ def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: 
     x = x.astype(jnp.float32)
     segments = jnp.asarray(segments)
     if segments.shape != x.shape[:1]:
-        raise ValueError(f"segments must be {x.shape[:1]}, one set for each picture, got {segments.shape}")
+        raise ValueError(f"segments must be {x.shape[:1]}, one set for each image, got {segments.shape}")
     known = (segments >= 0) & (segments < count)
     owner = jnp.where(known, segments, count)
     x = x.reshape(len(x), -1, x.shape[-1])
     keep = (keep.reshape(len(x), -1) & known[:, None])[..., None]
 
-    def per_set(per_picture: jax.Array) -> jax.Array:
-        return jax.ops.segment_sum(per_picture, owner, count + 1)[:count]
+    def per_set(per_image: jax.Array) -> jax.Array:
+        return jax.ops.segment_sum(per_image, owner, count + 1)[:count]
 
     number = per_set(keep.sum((1, 2), dtype=jnp.int32))
     mean = per_set(jnp.where(keep, x, 0).sum(1)) / jnp.maximum(number, 1)[:, None]

@@ -18,13 +18,13 @@
 #
 # You have forty photographs of the same kind of thing, and no labels. This notebook puts a box around that thing in
 # each of them, and names the photographs that lack it. Nothing is trained: a network pre-trained on ImageNet turns
-# each picture into descriptors, and two short methods do the rest.
+# each image into descriptors, and two short methods do the rest.
 #
-# - **SCDA** (Wei, Luo, Wu & Zhou, 2017) looks at one picture: the object is where the network fires.
+# - **SCDA** (Wei, Luo, Wu & Zhou, 2017) looks at one image: the object is where the network fires.
 # - **DDT** (Wei, Zhang, Li, Xie, Wu, Shen & Zhou, 2017, 2019) looks at the whole set: the object is what varies
-#   *together* across the pictures, the first principal component of all their descriptors.
+#   *together* across the images, the first principal component of all their descriptors.
 #
-# If you write JAX, read the code cells: each method is a pure function of one picture's features, which you `jit`,
+# If you write JAX, read the code cells: each method is a pure function of one image's features, which you `jit`,
 # `vmap` and differentiate as you please. If you only want boxes, section 8 ends with the command that does all this.
 # The notebook needs no connection and no files, and takes about a minute on two CPU cores.
 
@@ -42,7 +42,7 @@ import PIL.Image
 from IPython.display import Image, Markdown
 
 from jaxloc import ddt, grids, metrics, models, moments, scda
-from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_picture
+from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_image
 
 # %% [markdown]
 # The next cell only draws; skip it.
@@ -107,7 +107,7 @@ def draw_histogram(axis, item, values, threshold, limits, title=""):
 
 
 def draw_sheet(items, boxes=None):
-    """Pictures side by side, with the boxes found and (dashed) the boxes known."""
+    """Images side by side, with the boxes found and (dashed) the boxes known."""
     figure, axes = grid(-(-len(items) // 8), 8, 1.6 * -(-len(items) // 8))
     for axis, item in zip(axes.flat, items, strict=False):
         draw(axis, item, item.pixels)
@@ -134,33 +134,33 @@ def crop(values, size):
 
 
 # %% [markdown]
-# ## 1. Pictures
+# ## 1. Images
 #
 # `demo.compose()` makes a set from photographs that ship inside scikit-image: the motorcycle of the Middlebury stereo
-# pair, cut out along its disparity, is pasted at random place, scale and flip onto sixteen crops of other pictures;
+# pair, cut out along its disparity, is pasted at random place, scale and flip onto sixteen crops of other images;
 # six more go without it. So every box is known. It is an easy set: the object is always the same motorcycle from the
 # same side, nothing hides it, and the backgrounds repeat. The numbers below show that the code works,
 # **not how accurate the methods are**; for that see the papers.
 
 # %%
-pictures = demo.compose()
-photos = [np.asarray(picture.image) for picture in pictures]  # uint8 [h, w, 3], RGB
+images = demo.compose()
+photos = [np.asarray(image.image) for image in images]  # uint8 [h, w, 3], RGB
 items = [Item(number, photo, photo.shape[:2]) for number, photo in enumerate(photos)]
-truths = [picture.box for picture in pictures]  # x0, y0, x1, y1 in pixels, or None
+truths = [image.box for image in images]  # x0, y0, x1, y1 in pixels, or None
 
 # %% [markdown]
 # **Your own photographs.** Put a folder's name here and run all cells. Nothing below knows the difference, except that
-# without known boxes there is no AUC (section 5) and no CorLoc (section 7). The remarks on single pictures are about
+# without known boxes there is no AUC (section 5) and no CorLoc (section 7). The remarks on single images are about
 # the set composed above.
 
 # %%
 FOLDER = None  # for example "photos"
-EXAMPLE = 3  # the picture that is shown step by step, one of the first four
+EXAMPLE = 3  # the image that is shown step by step, one of the first four
 
 if FOLDER:
     [images] = find_sets([FOLDER])
-    decoded = [read_picture(source.path, shorter_side=400) for source in images.sources]
-    items = [Item(number, *picture) for number, picture in enumerate(decoded)]
+    decoded = [read_image(source.path, shorter_side=400) for source in images.sources]
+    items = [Item(number, *image) for number, image in enumerate(decoded)]
     truths = [None] * len(items)
 
 # %%
@@ -188,8 +188,8 @@ example.pixels.shape, {layer: (features.shape, size.tolist()) for layer, (featur
 # `size`, the valid rows and columns.
 #
 # Photographs come in many shapes, and XLA compiles one program per shape. `choose_buckets` finds few shapes that waste
-# little, here a single one, and `make_batches` pads pictures to them. The network sets every activation outside a
-# picture back to zero, which is the padding the picture alone would have had. So **a picture's features do not depend
+# little, here a single one, and `make_batches` pads images to them. The network sets every activation outside a
+# image back to zero, which is the padding the image alone would have had. So **an image's features do not depend
 # on its neighbours in the batch**, up to rounding:
 
 # %%
@@ -208,11 +208,11 @@ for position, number in enumerate(batch.indices[batch.indices >= 0]):
 table(["pixels", "cells", f"largest relative difference, alone or padded to {batch.images.shape[1:3]}"], rows)
 
 # %% [markdown]
-# ## 3. SCDA: one picture
+# ## 3. SCDA: one image
 #
 # The *aggregation map* adds up the channels, $A = \sum_c x_c$. Cells above its mean $\bar a$ are candidates,
 # $M = A > \bar a$; the largest connected component $\widetilde M$ is the object, and its tight box the answer.
-# Four functions, each on one picture:
+# Four functions, each on one image:
 
 # %%
 features, size = extract(weights.params, example.pixels)["relu5_3"]
@@ -224,7 +224,7 @@ found = scda.localize(features, example.original_size)  # all of the above, and 
 # %%
 figure, [axes] = grid(1, 5, 2.7)
 peak = aggregation.max()
-draw(axes[0], example, example.pixels, "picture")
+draw(axes[0], example, example.pixels, "image")
 draw(axes[1], example, aggregation, r"$A=\Sigma_c\,x_c$", cmap="magma", vmin=0)
 draw_histogram(axes[2], example, aggregation / peak, aggregation.mean() / peak, (0, 1), r"$A\,/\,\max A$ and its mean")
 draw_mask(axes[3], example, above_mean, r"$M = A > \bar a$")
@@ -234,9 +234,9 @@ show(figure)
 
 # %% [markdown]
 # The histogram is the one in the DDT paper's figure 2. The mean cuts through a broad hump, so many cells pass: a
-# single picture cannot say that the cat is not what we look for.
+# single image cannot say that the cat is not what we look for.
 #
-# A batch is `jax.vmap`, which maps keyword arguments over their first axis too. Two sizes travel with each picture:
+# A batch is `jax.vmap`, which maps keyword arguments over their first axis too. Two sizes travel with each image:
 # `image_size`, in whose pixels the box is given, and `size`, the valid cells of a padded map.
 
 # %%
@@ -254,9 +254,9 @@ found.box.tolist(), several.box[position].tolist()
 # %% [markdown]
 # ## 4. DDT: the whole set
 #
-# DDT needs the mean $\bar x$ and the covariance of all descriptors of all pictures, and nothing else. Both are running
+# DDT needs the mean $\bar x$ and the covariance of all descriptors of all images, and nothing else. Both are running
 # sums: `moments.of` a batch, `moments.merge` with what came before. Batches stream through, and what is kept is
-# $512^2 + 512$ numbers a layer, **however many pictures there are**. Merging is associative, so devices and hosts can
+# $512^2 + 512$ numbers a layer, **however many images there are**. Merging is associative, so devices and hosts can
 # each take a share (`moments.psum`).
 
 
@@ -281,11 +281,11 @@ maps = jax.tree.map(lambda *parts: jnp.concatenate(parts)[: len(items)], *kept)
 image_sizes = jnp.array([item.original_size for item in items])
 megabytes = {"moments": sums["relu5_3"], "features": maps["relu5_3"].features}
 megabytes = {name: round(sum(x.nbytes for x in jax.tree.leaves(tree)) / 1e6, 1) for name, tree in megabytes.items()}
-f"{moments.count(sums['relu5_3']):,} descriptors of {len(items)} pictures", megabytes
+f"{moments.count(sums['relu5_3']):,} descriptors of {len(items)} images", megabytes
 
 # %% [markdown]
 # `ddt.fit` takes the eigenvectors $\xi_1, \xi_2, \ldots$ of the covariance by falling eigenvalue. The *indicator map*
-# of a picture is $P^j = \xi_j^\top (x - \bar x)$: how far each cell goes along the $j$-th direction.
+# of an image is $P^j = \xi_j^\top (x - \bar x)$: how far each cell goes along the $j$-th direction.
 
 # %%
 model = ddt.fit(sums["relu5_3"], components=4)
@@ -311,16 +311,16 @@ for column, number in zip(axes.T, SHOWN, strict=True):
     for j in (0, 1):
         shown = crop(indicators[number, j], maps["relu5_3"].size[number])
         draw_signed(column[j + 1], items[number], shown, jnp.abs(indicators[jnp.array(SHOWN), j]).max())
-for axis, label in zip(axes[:, 0], ("picture", "$P^1$", "$P^2$"), strict=True):
+for axis, label in zip(axes[:, 0], ("image", "$P^1$", "$P^2$"), strict=True):
     axis.set_ylabel(label)
 show(figure)
 
 # %% [markdown]
 # Red is positive, blue negative, white zero, on one scale a row. $P^1$ is the motorcycle, and almost nothing in the
-# last picture, which has none. $P^2$ splits it in parts, wheels against body, as it splits dogs into head and torso in
+# last image, which has none. $P^2$ splits it in parts, wheels against body, as it splits dogs into head and torso in
 # the paper's figure 5.
 #
-# The rest is SCDA's recipe with a better map: $P^1 > 0$, largest component, tight box. All pictures at once, in one
+# The rest is SCDA's recipe with a better map: $P^1 > 0$, largest component, tight box. All images at once, in one
 # compiled program; the model is a tuple of arrays and goes in as an argument like any other.
 
 # %%
@@ -332,7 +332,7 @@ found_ddt = localize_set(model, features, image_sizes, size=size)
 figure, [axes] = grid(1, 5, 2.7)
 indicator, largest = crop(found_ddt.response[EXAMPLE], size[EXAMPLE]), crop(found_ddt.mask[EXAMPLE], size[EXAMPLE])
 peak = np.abs(indicator).max()
-draw(axes[0], example, example.pixels, "picture")
+draw(axes[0], example, example.pixels, "image")
 draw_signed(axes[1], example, indicator, peak, r"$P^1=\xi_1^\top(x-\bar x)$")
 draw_histogram(axes[2], example, indicator / peak, 0, (-1, 1), r"$P^1/\,\max|P^1|$ and 0")
 draw_mask(axes[3], example, indicator > 0, r"$P^1>0$")
@@ -348,15 +348,15 @@ show(figure)
 draw_sheet(items[:24], found_ddt.box)
 
 # %% [markdown]
-# Cyan is found, dashed yellow is known. Two things to see. In picture 13 the box is far too large: parts of the space
-# suit are a little positive and touch the motorcycle. And in some pictures without a motorcycle a small box appears:
+# Cyan is found, dashed yellow is known. Two things to see. In image 13 the box is far too large: parts of the space
+# suit are a little positive and touch the motorcycle. And in some images without a motorcycle a small box appears:
 # something often looks a little like the object. Hence the next section.
 #
-# ## 5. Pictures that lack the object
+# ## 5. Images that lack the object
 #
 # The share of cells with $P^1 > 0$ is DDT's noise score (`positive_share`): **the smaller, the surer the object is
 # absent**, and at zero there is no box at all (`found` is False, the box NaN). The area under the ROC curve is the
-# chance that a picture with the object has a larger share than one without.
+# chance that an image with the object has a larger share than one without.
 
 # %%
 share = np.asarray(found_ddt.positive_share)
@@ -367,7 +367,7 @@ figure, axis = plt.subplots(figsize=(11, 2.8), dpi=100, layout="constrained")
 axis.bar(range(len(order)), share[order], color=np.where(holds[order], TEAL, GREY))
 axis.axhline(0.1, color=RED, linewidth=1.5)
 axis.text(len(order) - 0.5, 0.105, "threshold 0.1", color=RED, ha="right")
-axis.set(xlabel="picture", ylabel="share of cells with $P^1>0$", xlim=(-0.6, len(order) - 0.4))
+axis.set(xlabel="image", ylabel="share of cells with $P^1>0$", xlim=(-0.6, len(order) - 0.4))
 axis.set_xticks(range(len(order)), order + 1)
 handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (TEAL, GREY)]
 axis.legend(handles, ["holds the object", "does not, or not known"], frameon=False)
@@ -377,15 +377,15 @@ show(figure)
 f"AUC {metrics.roc_auc(share, holds):.3f}"
 
 # %% [markdown]
-# Six pictures, most of them texture, are an easy test; real noise looks more like the object. The paper calls a
-# picture noisy at 0, or at 0.1 or less. Which suits you depends on how small the object may be, because the share is
-# also its size in the picture.
+# Six images, most of them texture, are an easy test; real noise looks more like the object. The paper calls a
+# image noisy at 0, or at 0.1 or less. Which suits you depends on how small the object may be, because the share is
+# also its size in the image.
 #
 # ## 6. DDT+: two layers
 #
 # DDT+ fits `relu5_2` as well, on its own descriptors, and keeps the cells that both layers call positive:
 # $\mathrm{LCC}(P^1_{5\_3} > 0) \wedge (P^1_{5\_2} > 0)$. The moments of both layers were summed in the one pass.
-# The models are shared by all pictures and the maps are one for each, so what we `vmap` is a function of the maps.
+# The models are shared by all images and the maps are one for each, so what we `vmap` is a function of the maps.
 
 # %%
 fitted = {layer: ddt.fit(sums[layer]) for layer in LAYERS}
@@ -410,7 +410,7 @@ item, size = items[number], maps["relu5_3"].size[number]
 top, below = (crop(ddt.indicator_maps(fitted[layer], maps[layer].features[number])[0], size) for layer in LAYERS)
 
 figure, [axes] = grid(1, 5, 2.35)
-draw(axes[0], item, item.pixels, "picture")
+draw(axes[0], item, item.pixels, "image")
 draw_signed(axes[1], item, top, np.abs(top).max(), "$P^1$ of relu5_3")
 draw_signed(axes[2], item, below, np.abs(below).max(), "$P^1$ of relu5_2")
 for axis, found, title in ((axes[3], found_ddt, "DDT"), (axes[4], found_plus, "DDT+")):
@@ -419,12 +419,12 @@ for axis, found, title in ((axes[3], found_ddt, "DDT"), (axes[4], found_plus, "D
 show(figure)
 
 # %% [markdown]
-# A cell of relu5_2 sees a smaller patch of the picture, so its map is tighter, here below the wheels; it is also
+# A cell of relu5_2 sees a smaller patch of the image, so its map is tighter, here below the wheels; it is also
 # positive in places that the deeper layer ignores. The intersection keeps what both see.
 #
 # ## 7. How many are right
 #
-# CorLoc is the share of pictures with the object whose box has IoU > 0.5 with the known one.
+# CorLoc is the share of images with the object whose box has IoU > 0.5 with the known one.
 
 # %%
 features, size = maps["relu5_3"]
@@ -445,7 +445,7 @@ rows = [score("SCDA", found_scda.box), score("DDT", found_ddt.box), score("DDT+"
 table(SCORES, rows)
 
 # %% [markdown]
-# With sixteen pictures, one more or less is six points: the table ranks nothing. On real sets the papers report, for
+# With sixteen images, one more or less is six points: the table ranks nothing. On real sets the papers report, for
 # example on PASCAL VOC 2007 with VGG-19, 29.5 % for SCDA and 46.9 % for DDT.
 #
 # ## 8. Composing
@@ -464,7 +464,7 @@ table(SCORES, [*rows, score("DDT of square roots", found_roots.box)])
 # Here that does more harm than good; with your features it may not.
 #
 # And everything up to the mask is differentiable. $P^1$ is linear in the features, and the features are a function of
-# the pixels, so `jax.grad` says which pixels make a picture positive. Ask it about picture 13, whose box was too large:
+# the pixels, so `jax.grad` says which pixels make an image positive. Ask it about image 13, whose box was too large:
 
 
 # %%
@@ -484,7 +484,7 @@ strength = np.abs(gradient).sum(-1)
 figure, [axes] = grid(1, 4, 2.15)
 size = maps["relu5_3"].size[number]
 indicator, mask = crop(found_ddt.response[number], size), crop(found_ddt.mask[number], size)
-draw(axes[0], item, item.pixels, "picture")
+draw(axes[0], item, item.pixels, "image")
 draw_signed(axes[1], item, indicator, np.abs(indicator).max(), "$P^1$")
 draw_mask(axes[2], item, mask, "largest component, box")
 draw_box(axes[2], truths[number], YELLOW, "--", 1.5)
@@ -497,12 +497,12 @@ show(figure)
 # gradient is strongest on the motorcycle itself, but does not vanish along the ring.
 #
 # **The same as a command**, for a folder of any size, with a report to look through, COCO annotations, and the fitted
-# model for pictures to come:
+# model for images to come:
 #
 # ```sh
 # jaxloc colocalize photos --out result                 # DDT; --method ddt+ or scda for the others
 # jaxloc apply result/model.safetensors more --out more-result
-# jaxloc demo --out demo                                # the pictures of this notebook
+# jaxloc demo --out demo                                # the images of this notebook
 # ```
 #
 # ## 9. What to read next

@@ -14,9 +14,9 @@
 # ---
 
 # %% [markdown]
-# # Find more pictures like this one
+# # Find more images like this one
 #
-# You have a picture, and a collection in which you look for others of the same kind. This notebook turns each picture
+# You have an image, and a collection in which you look for others of the same kind. This notebook turns each image
 # into one vector, compares vectors, and shows what comes out. Nothing is trained: the network is pre-trained on
 # ImageNet and stays as it is.
 #
@@ -46,7 +46,7 @@ import skimage.data
 from IPython.display import Image, Markdown
 
 from jaxloc import attributes, grids, metrics, models, pooling, ranking, scda, whitening
-from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_picture
+from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_image
 from jaxloc.run.retrieval.compare import compare
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
@@ -103,7 +103,7 @@ def draw_mask(axis, pixels, mask, title=""):
 
 
 def draw_results(axes, query, found, count):
-    """Pictures in order, each with its score, and whether it is of the query's kind."""
+    """Images in order, each with its score, and whether it is of the query's kind."""
     for axis, number, value in zip(
         axes[:count], *(np.asarray(x)[:count] for x in (found.indices, found.scores)), strict=True
     ):
@@ -125,72 +125,72 @@ def crop(values, size):
 
 
 # %% [markdown]
-# ## 1. Pictures
+# ## 1. Images
 #
-# Retrieval needs kinds: several pictures of each. Five of the six kinds here are pieces of one photograph each that
+# Retrieval needs kinds: several images of each. Five of the six kinds here are pieces of one photograph each that
 # ships inside scikit-image: a random window, sometimes mirrored, turned a little, in other colours. The sixth is the
-# motorcycle of the first notebook, pasted onto other pictures, some of them also kinds. It is an **easy set**: each
+# motorcycle of the first notebook, pasted onto other images, some of them also kinds. It is an **easy set**: each
 # kind comes from a single photograph. The numbers below show that the code works, not how good the method is.
 
 
 # %%
 def vary(photo, shape, rng):
-    picture = PIL.Image.fromarray(photo).convert("RGB").rotate(rng.uniform(-12, 12), PIL.Image.Resampling.BICUBIC)
-    picture = PIL.ImageOps.crop(picture, round(0.15 * min(picture.size)))  # the turned picture has black corners
-    rows = rng.uniform(0.4, 0.95) * min(picture.height, picture.width * shape[0] / shape[1])
+    image = PIL.Image.fromarray(photo).convert("RGB").rotate(rng.uniform(-12, 12), PIL.Image.Resampling.BICUBIC)
+    image = PIL.ImageOps.crop(image, round(0.15 * min(image.size)))  # the turned image has black corners
+    rows = rng.uniform(0.4, 0.95) * min(image.height, image.width * shape[0] / shape[1])
     columns = rows * shape[1] / shape[0]
-    x, y = rng.uniform(0, picture.width - columns), rng.uniform(0, picture.height - rows)
-    picture = picture.resize(shape[::-1], PIL.Image.Resampling.BICUBIC, (x, y, x + columns, y + rows))
-    picture = PIL.ImageOps.mirror(picture) if rng.random() < 0.5 else picture
-    picture = PIL.ImageEnhance.Color(picture).enhance(rng.uniform(0, 1.5))
-    return PIL.ImageEnhance.Brightness(picture).enhance(rng.uniform(0.6, 1.4))
+    x, y = rng.uniform(0, image.width - columns), rng.uniform(0, image.height - rows)
+    image = image.resize(shape[::-1], PIL.Image.Resampling.BICUBIC, (x, y, x + columns, y + rows))
+    image = PIL.ImageOps.mirror(image) if rng.random() < 0.5 else image
+    image = PIL.ImageEnhance.Color(image).enhance(rng.uniform(0, 1.5))
+    return PIL.ImageEnhance.Brightness(image).enhance(rng.uniform(0.6, 1.4))
 
 
 def compose(folder, each):
     photos = {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee", "coins": "coins", "rocket": "rocket"}
     shapes = ((224, 304), (256, 256), (304, 224), (240, 320))
     rng = np.random.default_rng(0)
-    made = {"motorcycle": [picture.image for picture in demo.compose(with_object=each, without=0)]}
+    made = {"motorcycle": [image.image for image in demo.compose(with_object=each, without=0)]}
     for kind, name in photos.items():
         photo = getattr(skimage.data, name)()
         made[kind] = [vary(photo, shapes[number % len(shapes)], rng) for number in range(each)]
-    for kind, pictures in made.items():
+    for kind, images in made.items():
         (folder / kind).mkdir()
-        for number, picture in enumerate(pictures, 1):
-            picture.save(folder / kind / f"{number}.jpg", quality=92)
+        for number, image in enumerate(images, 1):
+            image.save(folder / kind / f"{number}.jpg", quality=92)
 
 
 # %% [markdown]
-# **Your own pictures.** Name a folder with one sub-folder for each kind, and run all cells. If the environment variable
+# **Your own images.** Name a folder with one sub-folder for each kind, and run all cells. If the environment variable
 # `JAXLOC_TEST_DATA` names a folder that holds `flowers17_small` (a part of Oxford Flowers 17), that is taken. The
-# remarks on single pictures are about the set composed above.
+# remarks on single images are about the set composed above.
 
 # %%
 DATA = os.environ.get("JAXLOC_TEST_DATA")
 FOLDER = Path(DATA, "flowers17_small") if DATA else None  # for example Path("flowers")
-EACH = 8  # pictures of each kind; the first two of them are queries, the others are the gallery
+EACH = 8  # images of each kind; the first two of them are queries, the others are the gallery
 ASKED = 2
-SIDE = 224  # pictures are shrunk until their shorter side has so many pixels at most
+SIDE = 224  # images are shrunk until their shorter side has so many pixels at most
 
 temporary = tempfile.TemporaryDirectory()
-pictures = Path(temporary.name, "pictures")
-pictures.mkdir()
+images = Path(temporary.name, "pictures")
+images.mkdir()
 if FOLDER is None:
-    compose(pictures, EACH)
+    compose(images, EACH)
 else:
     for kind in find_sets([FOLDER], per_folder=True)[:6]:
-        (pictures / kind.name).mkdir()
+        (images / kind.name).mkdir()
         for source in kind.sources[:EACH]:
-            shutil.copy(source.path, pictures / kind.name)
+            shutil.copy(source.path, images / kind.name)
 
-kinds = find_sets([pictures], per_folder=True)
+kinds = find_sets([images], per_folder=True)
 sources = [source for kind in kinds for source in kind.sources]
 labels = np.array([kind.name for kind in kinds for _ in kind.sources])
-items = [Item(number, *read_picture(source.path, shorter_side=SIDE)) for number, source in enumerate(sources)]
+items = [Item(number, *read_image(source.path, shorter_side=SIDE)) for number, source in enumerate(sources)]
 
 place = np.concatenate([np.arange(len(kind.sources)) for kind in kinds])
 queries, gallery = np.flatnonzero(place < ASKED), np.flatnonzero(place >= ASKED)
-f"{len(kinds)} kinds, {len(queries)} queries, {len(gallery)} pictures in the gallery"
+f"{len(kinds)} kinds, {len(queries)} queries, {len(gallery)} images in the gallery"
 
 # %%
 figure, axes = grid(len(kinds), EACH, 1.25 * len(kinds))
@@ -202,7 +202,7 @@ for axis, kind in zip(axes[:, 0], kinds, strict=True):
 show(figure)
 
 # %% [markdown]
-# ## 2. From a picture to a vector
+# ## 2. From an image to a vector
 #
 # `extract_features` runs the network; the parameters are an argument of the jitted function, never a closure. Two
 # layers are needed: `pool5`, in which the object is found, and `relu5_2` below it, with cells half as wide.
@@ -215,7 +215,7 @@ extract = jax.jit(
 )
 
 # %% [markdown]
-# **SCDA+** of one picture, step by step:
+# **SCDA+** of one image, step by step:
 #
 # 1. The aggregation map $A$ adds up the channels of `pool5`. The largest connected component of $A > \bar a$ is the
 #    object's mask.
@@ -234,7 +234,7 @@ def describe(maps):
 
 
 # %% [markdown]
-# **SCDA_flip+** appends the SCDA+ of the mirrored picture (4096 numbers). The mirror image is a picture of its own: it
+# **SCDA_flip+** appends the SCDA+ of the mirrored image (4096 numbers). The mirror image is an image of its own: it
 # goes through the network, and its object is found again. To mirror the features instead would give something else,
 # because the network's filters are not symmetric. The mask may differ too:
 
@@ -247,7 +247,7 @@ plus_of_flip, mask_mirrored, _ = describe(maps_mirrored)
 vector = scda.descriptor_flip_plus(plus, plus_of_flip)
 
 figure, [axes] = grid(1, 5, 2.1)
-draw(axes[0], example.pixels, "picture")
+draw(axes[0], example.pixels, "image")
 aggregation = scda.aggregation_map(maps["pool5"].features)
 draw_cells(axes[1], example.pixels, aggregation, "$A$ of pool5", cmap="magma", vmin=0)
 draw_mask(axes[2], example.pixels, mask, "mask of pool5")
@@ -261,9 +261,9 @@ plus.shape, vector.shape
 # %% [markdown]
 # ## 3. A batch of mixed sizes
 #
-# Every function above takes one picture. `jax.vmap` makes it a batch, and `size`, which travels with each map, says
-# which of its cells are the picture and which are padding. `choose_buckets` finds a few shapes for all pictures, so
-# that few programs are compiled; `make_batches` pads the pictures to them.
+# Every function above takes one image. `jax.vmap` makes it a batch, and `size`, which travels with each map, says
+# which of its cells are the image and which are padding. `choose_buckets` finds a few shapes for all images, so
+# that few programs are compiled; `make_batches` pads the images to them.
 
 # %%
 describe_batch = jax.jit(jax.vmap(describe))
@@ -288,7 +288,7 @@ vectors = np.stack([vectors[number] for number in range(len(items))])
 vectors.shape
 
 # %% [markdown]
-# **Padded is the same as alone.** Here are three pictures of different sizes, each through the network by itself, and
+# **Padded is the same as alone.** Here are three images of different sizes, each through the network by itself, and
 # beside it what the padded batch gave:
 
 # %%
@@ -335,7 +335,7 @@ strips(found, range(0, len(queries), ASKED))
 # The gallery holds six of each kind, so at best six are right and the seventh is not. Three things to see:
 #
 # - The motorcycle's mask also takes in some of the space suit behind it, and suits come fifth and sixth.
-# - The cat with a motorcycle on it counts as wrong, although there is a cat. A label knows one kind a picture.
+# - The cat with a motorcycle on it counts as wrong, although there is a cat. A label knows one kind an image.
 # - There is no cosine below which all are wrong: coins fall off after 0.68, rockets are right down to 0.46.
 #
 # `metrics.judge` compares rankings with labels. *Average precision* (AP) is 1 if all of a kind come before all others;
@@ -400,13 +400,13 @@ show(figure)
 
 # %% [markdown]
 # A handful of dimensions is as good as all, for a five-hundredth of the memory. But look at the right end: **whitening
-# needs many more pictures than dimensions.** The last directions of so few vectors are noise, and whitening makes
-# noise as loud as anything else. The paper keeps 256 dimensions of galleries with thousands of pictures. The 8 above
+# needs many more images than dimensions.** The last directions of so few vectors are noise, and whitening makes
+# noise as loud as anything else. The paper keeps 256 dimensions of galleries with thousands of images. The 8 above
 # were chosen with this curve in sight, which you must not do if you want to report a number.
 #
 # ## 6. What a dimension means
 #
-# Section 4.2 of the paper sorts pictures by one dimension of the whitened vectors, and sees attributes: colour, shape,
+# Section 4.2 of the paper sorts images by one dimension of the whitened vectors, and sees attributes: colour, shape,
 # background. `attributes.extremes` keeps both ends, because the sign of a singular vector is arbitrary.
 
 # %%
@@ -417,8 +417,8 @@ for number, row in enumerate(axes):
     row[ENDS].remove()
     lowest, highest = row[:ENDS], row[ENDS + 1 :][::-1]
     for axes_of_end, indices, values in ((lowest, ends.low, ends.low_values), (highest, ends.high, ends.high_values)):
-        for axis, picture, value in zip(axes_of_end, indices[number], values[number], strict=True):
-            draw(axis, items[gallery[picture]].pixels, f"{value:+.2f}")
+        for axis, image, value in zip(axes_of_end, indices[number], values[number], strict=True):
+            draw(axis, items[gallery[image]].pixels, f"{value:+.2f}")
     row[0].set_ylabel(f"dimension {number}")
 show(figure)
 
@@ -430,7 +430,7 @@ show(figure)
 # ## 7. After the first search
 #
 # **Query expansion** adds the first results to the query, each weighted by its cosine to the power α, and searches
-# again. **Diffusion** lets the ranking flow along a graph of neighbours: a picture can be found through another that is
+# again. **Diffusion** lets the ranking flow along a graph of neighbours: an image can be found through another that is
 # like both. Both trust the first results, so they help where those are right, and harm where they are not.
 
 # %%
@@ -466,11 +466,11 @@ show(figure)
 
 # %% [markdown]
 # Scores of diffusion are not cosines; only their order means anything. The graph's `k` matters most: more neighbours
-# than a kind has pictures link kinds to each other. Try `NEIGHBORS = 12`.
+# than a kind has images link kinds to each other. Try `NEIGHBORS = 12`.
 #
 # ## 8. The same with the jobs
 #
-# `index` reads pictures, describes them in padded batches, and keeps their vectors in a folder, the *gallery*. Stopped
+# `index` reads images, describes them in padded batches, and keeps their vectors in a folder, the *gallery*. Stopped
 # half-way, the same call goes on from there; called again later, it adds what is new. `search` describes queries as the
 # gallery was described.
 
@@ -495,10 +495,10 @@ f"largest difference {np.abs(stored - vectors[gallery, :1024]).max():.0e}"
 
 # %% [markdown]
 # `compare` makes every descriptor that jaxloc has, from one pass of the network, and measures each with and without
-# whitening. Each picture is a query against all the others: the table of the paper for your own pictures.
+# whitening. Each image is a query against all the others: the table of the paper for your own images.
 
 # %%
-comparison = compare([pictures], Describing(max_side=SIDE), whitenings=("none", f"svd-{DIMENSION}"))
+comparison = compare([images], Describing(max_side=SIDE), whitenings=("none", f"svd-{DIMENSION}"))
 measured = collections.defaultdict(list)
 for line in comparison.lines:
     if line.scored is not None:
@@ -512,13 +512,13 @@ table(
 )
 
 # %% [markdown]
-# Each picture was a query here, 48 instead of 12, so one more or less is two points: **this table ranks nothing.** The
+# Each image was a query here, 48 instead of 12, so one more or less is two points: **this table ranks nothing.** The
 # descriptors differ little, and to select the object's cells brings nothing over Pool5, which takes all: most of these
-# pictures hold little else. Whitening lowers every mAP.
+# images hold little else. Whitening lowers every mAP.
 #
-# Real pictures differ more. On six kinds of Oxford Flowers 17, with the same cells, mAP is 78.6 % for Pool5 and 76.8 %
+# Real images differ more. On six kinds of Oxford Flowers 17, with the same cells, mAP is 78.6 % for Pool5 and 76.8 %
 # for SCDA_flip+; whitened, 78.8 % and 84.2 %. Query expansion lifted the mAP of section 7 from 0.885 to 0.922 there,
-# diffusion to 0.903, but diffusion harmed four of the twelve queries. On all 8,189 pictures of Oxford Flowers 102 the
+# diffusion to 0.903, but diffusion harmed four of the twelve queries. On all 8,189 images of Oxford Flowers 102 the
 # paper reports 75.1 % first right for SCDA, 77.6 % for SCDA_flip+, and 80.7 % for that whitened to 256 dimensions.
 #
 # As commands, with a page to look through in the end:
@@ -535,5 +535,5 @@ table(
 #   `rmac.py`, `encoding.py`: the others of the table.
 # - `jaxloc/whitening.py`: PCA, attenuated whitening (`power`), and whitening learnt from labels.
 # - `jaxloc/ranking/`: streaming and sharded search, k-reciprocal re-ranking, diffusion.
-# - `jaxloc approximate --help`: for galleries of a million pictures and more.
+# - `jaxloc approximate --help`: for galleries of a million images and more.
 # - The paper: [arXiv:1604.04994](https://arxiv.org/abs/1604.04994).

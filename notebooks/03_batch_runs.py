@@ -62,7 +62,7 @@ from IPython.display import Image, Markdown
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxloc import ddt, grids, metrics, models, moments
-from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_picture
+from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_image
 from jaxloc.run import Options, colocalize
 from jaxloc.run.machine import compile_cache
 
@@ -115,62 +115,62 @@ def table(head, rows):
 
 
 # %% [markdown]
-# ## 1. Pictures
+# ## 1. Images
 #
-# Five sets of eight pictures, made from photographs that ship inside scikit-image and written to a folder, one
+# Five sets of eight images, made from photographs that ship inside scikit-image and written to a folder, one
 # sub-folder for each set. Four sets are random windows of one photograph each; the fifth is the motorcycle of the first
-# notebook, pasted onto other pictures. It is an easy set: it shows that the machinery works, not how good the methods
+# notebook, pasted onto other images. It is an easy set: it shows that the machinery works, not how good the methods
 # are.
 
 
 # %%
 def window(photo, shape, rng):
     """A random part of a photograph, sometimes mirrored."""
-    picture = PIL.Image.fromarray(photo).convert("RGB")
-    rows = rng.uniform(0.6, 1) * min(picture.height, picture.width * shape[0] / shape[1])
+    image = PIL.Image.fromarray(photo).convert("RGB")
+    rows = rng.uniform(0.6, 1) * min(image.height, image.width * shape[0] / shape[1])
     columns = rows * shape[1] / shape[0]
-    x, y = rng.uniform(0, picture.width - columns), rng.uniform(0, picture.height - rows)
-    picture = picture.resize(shape[::-1], PIL.Image.Resampling.BICUBIC, (x, y, x + columns, y + rows))
-    return PIL.ImageOps.mirror(picture) if rng.random() < 0.5 else picture
+    x, y = rng.uniform(0, image.width - columns), rng.uniform(0, image.height - rows)
+    image = image.resize(shape[::-1], PIL.Image.Resampling.BICUBIC, (x, y, x + columns, y + rows))
+    return PIL.ImageOps.mirror(image) if rng.random() < 0.5 else image
 
 
 EACH = 8
 SHAPES = ((160, 224), (192, 192), (224, 160))
 temporary = tempfile.TemporaryDirectory()
-pictures = Path(temporary.name, "pictures")
+images = Path(temporary.name, "pictures")
 rng = np.random.default_rng(0)
 for name, photo in {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}.items():
-    (pictures / name).mkdir(parents=True)
+    (images / name).mkdir(parents=True)
     for number in range(EACH):
         made = window(getattr(skimage.data, photo)(), SHAPES[number % len(SHAPES)], rng)
-        made.save(pictures / name / f"{number + 1}.jpg", quality=90)
+        made.save(images / name / f"{number + 1}.jpg", quality=90)
 
-(pictures / "motorcycle").mkdir()
+(images / "motorcycle").mkdir()
 truths = {}
 for number, composed in enumerate(demo.compose(with_object=EACH, without=0), 1):
-    composed.image.reduce(2).save(pictures / "motorcycle" / f"{number}.jpg", quality=90)
+    composed.image.reduce(2).save(images / "motorcycle" / f"{number}.jpg", quality=90)
     truths[f"motorcycle/{number}.jpg"] = np.array(composed.box) / 2
 
 # %% [markdown]
-# **Your own pictures.** Name a folder with one sub-folder for each set, and run all cells; the first eight of each set
+# **Your own images.** Name a folder with one sub-folder for each set, and run all cells; the first eight of each set
 # are taken for sections 2 to 4.
 
 # %%
 FOLDER = None  # for example Path("classes")
 
-pictures = pictures if FOLDER is None else FOLDER.absolute()
-sets = find_sets([pictures], per_folder=True)
-rounds = zip(*(one.sources[:EACH] for one in sets), strict=False)  # one picture of every set, then the next
+images = images if FOLDER is None else FOLDER.absolute()
+sets = find_sets([images], per_folder=True)
+rounds = zip(*(one.sources[:EACH] for one in sets), strict=False)  # one image of every set, then the next
 chosen = [(which, source) for together in rounds for which, source in enumerate(together)]
-owners = [which for which, _ in chosen]  # the set of each picture
+owners = [which for which, _ in chosen]  # the set of each image
 names = [source.name for _, source in chosen]
-items = [Item(n, *read_picture(source.path, shorter_side=224)) for n, (_, source) in enumerate(chosen)]
-f"{len(sets)} sets, {len(items)} pictures"
+items = [Item(n, *read_image(source.path, shorter_side=224)) for n, (_, source) in enumerate(chosen)]
+f"{len(sets)} sets, {len(items)} images"
 
 # %% [markdown]
 # ## 2. A mesh
 #
-# A mesh is an array of devices with named axes. One axis is enough here: pictures are divided along `data`, everything
+# A mesh is an array of devices with named axes. One axis is enough here: images are divided along `data`, everything
 # else is whole on every device. `make_batches` fills the batch up with invalid entries where it does not divide.
 
 # %%
@@ -184,7 +184,7 @@ images, sizes, original_sizes = jax.device_put(batch[:3], divided)
 mesh, images.shape, images.sharding.shard_shape(images.shape)
 
 # %% [markdown]
-# Which device has which picture? An array knows it. Pictures of five sets took turns, so every device has some of
+# Which device has which image? An array knows it. Images of five sets took turns, so every device has some of
 # every set:
 
 
@@ -223,8 +223,8 @@ features, cells = program(params, images, sizes)["relu5_3"]
 features.shape, features.sharding.spec
 
 # %% [markdown]
-# Now all five sets at once. Each device takes the moments of its own pictures, set by set, `moments.of_segments`, and
-# `moments.psum` merges those of all devices. A batch has pictures of several sets, a set lies on several devices, and
+# Now all five sets at once. Each device takes the moments of its own images, set by set, `moments.of_segments`, and
+# `moments.psum` merges those of all devices. A batch has images of several sets, a set lies on several devices, and
 # neither matters. The eigenvectors are a small matter and are left to one device.
 
 # %%
@@ -271,9 +271,9 @@ table(["set", "share of ξ₁, alone", "on the mesh", "largest difference in ξ�
 # %% [markdown]
 # ## 4. Boxes
 #
-# To localise is a matter of one picture, so it goes inside `shard_map` too: every device finds the components of its
-# own masks, `backend="device"`. The models are whole everywhere, and each picture takes that of its set. Features stay
-# where they are; what comes back from the devices is four numbers a picture.
+# To localise is a matter of one image, so it goes inside `shard_map` too: every device finds the components of its
+# own masks, `backend="device"`. The models are whole everywhere, and each image takes that of its set. Features stay
+# where they are; what comes back from the devices is four numbers an image.
 
 
 # %%
@@ -302,19 +302,19 @@ f"{sum(map(bool, (metrics.correct_localization(*pair) for pair in known)))} of {
 # %% [markdown]
 # ## 5. The job
 #
-# All that was above, for any number of pictures, is `jaxloc.run.colocalize`, the function behind the command. It cuts
-# the pictures into **shards** that are done and written together, and the sets into **windows** that are fitted
-# together: as many sets as `moments_memory` holds. Here a shard is eight pictures, one for each device, and there is
-# room for two sets, as if there were thousands. One more picture is broken, as some always are.
+# All that was above, for any number of images, is `jaxloc.run.colocalize`, the function behind the command. It cuts
+# the images into **shards** that are done and written together, and the sets into **windows** that are fitted
+# together: as many sets as `moments_memory` holds. Here a shard is eight images, one for each device, and there is
+# room for two sets, as if there were thousands. One more image is broken, as some always are.
 
 # %%
 if FOLDER is None:
-    (pictures / "cat" / "9.jpg").write_bytes((pictures / "cat" / "1.jpg").read_bytes()[:3000])
+    (images / "cat" / "9.jpg").write_bytes((images / "cat" / "1.jpg").read_bytes()[:3000])
 
 cache = compile_cache(Path(temporary.name, "programs"))  # later processes need not compile what this one has
 job = Path(temporary.name, "job")
 options = Options(batch=1, shard_size=8, moments_memory=5_000_000)
-findings = colocalize([pictures], job, options, per_folder=True)
+findings = colocalize([images], job, options, per_folder=True)
 table(["skipped", "why"], [[item.name, item.reason] for item in findings.skipped])
 
 # %% [markdown]
@@ -338,7 +338,7 @@ coco = json.loads((job / "annotations.json").read_text())
 
 # %% [markdown]
 # `parts/found-*.parquet` hold the same as tables, one for each shard, which is what you want of a hundred million
-# pictures: any reader of Parquet takes the columns and the shards it needs. Here pyarrow counts:
+# images: any reader of Parquet takes the columns and the shards it needs. Here pyarrow counts:
 
 # %%
 files = sorted((job / "parts").glob("found-*.parquet"))
@@ -351,7 +351,7 @@ table(
 )
 
 # %% [markdown]
-# The shards also hold a thumbnail and a heat map of the first thousand pictures, for the report. So this sheet is drawn
+# The shards also hold a thumbnail and a heat map of the first thousand images, for the report. So this sheet is drawn
 # from the part files alone; red is warm, the cells that are object:
 
 # %%
@@ -376,7 +376,7 @@ show(figure)
 # first part file:
 
 # %%
-COMMAND = [str(Path(sysconfig.get_path("scripts"), "jaxloc")), "colocalize", str(pictures), "--per-folder"]
+COMMAND = [str(Path(sysconfig.get_path("scripts"), "jaxloc")), "colocalize", str(images), "--per-folder"]
 COMMAND += ["--batch", "1", "--shard-size", "8", "--moments-memory", "0.005", "--compile-cache", str(cache)]
 ON_CPU = os.environ | {"JAX_PLATFORMS": "cpu"}  # an accelerator is this notebook's; its children make do without
 
@@ -428,7 +428,7 @@ table(["file", "same bytes"], rows)
 
 # %% [markdown]
 # `kill -9`, a power cut or a full disk lose no more than the shard in flight: files appear whole or not at all.
-# Called once more, the command sees that all is done, and returns. With other options or other pictures it refuses to
+# Called once more, the command sees that all is done, and returns. With other options or other images it refuses to
 # mix two runs, unless you say `--overwrite`:
 
 # %%
@@ -473,7 +473,7 @@ table(
 )
 
 # %% [markdown]
-# That one is no accident. What a run does follows from its pictures and options alone: which pictures share a batch,
+# That one is no accident. What a run does follows from its images and options alone: which images share a batch,
 # in which order sums are added, which shard holds what. Devices and hosts only decide who does it. (The bytes may
 # differ where the arithmetic does: on another kind of chip, or a CPU with another `NPROC`.)
 #
@@ -489,7 +489,7 @@ table(
 #
 # ## 8. What to read next
 #
-# - `docs/scale.md`: from forty pictures to a hundred million: which options matter when, and the arithmetic of hours
+# - `docs/scale.md`: from forty images to a hundred million: which options matter when, and the arithmetic of hours
 #   and bytes.
 # - `docs/meshes.md`: the pure functions on your own mesh, with Auto and Explicit axes.
-# - `jaxloc/moments.py`: why sums of sums are exact enough, at any number of pictures.
+# - `jaxloc/moments.py`: why sums of sums are exact enough, at any number of images.

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # From a pile of web photographs to a data set
 #
-# Ask a search engine for pictures of a thing, and some of what comes back shows something else. The DDT papers clean
-# such a pile before they train on it: co-localise each class, drop the pictures in which nothing shared was found,
+# Ask a search engine for images of a thing, and some of what comes back shows something else. The DDT papers clean
+# such a pile before they train on it: co-localise each class, drop the images in which nothing shared was found,
 # and keep the boxes. `jaxloc clean` does that, looks for near-duplicates as well, and writes a page on which a person
 # has the last word.
 #
@@ -44,7 +44,7 @@ import skimage.data
 from IPython.display import Image, Markdown
 
 from jaxloc import metrics, models, scda
-from jaxloc.data import demo, read_picture
+from jaxloc.data import demo, read_image
 from jaxloc.run import Options
 from jaxloc.run.cleaning import CleaningOptions, clean
 
@@ -65,14 +65,14 @@ def show(figure):
     return Image(small.getvalue())
 
 
-def sheet(pictures, columns=10):
+def sheet(images, columns=10):
     """Photographs side by side: ``(path, box or None, colour of the frame, title)`` each."""
-    rows = -(-len(pictures) // columns)
+    rows = -(-len(images) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(11, 1.25 * rows), dpi=100, layout="constrained", squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, (path, box, colour, title) in zip(axes.flat, pictures, strict=False):
-        pixels = read_picture(path).pixels
+    for axis, (path, box, colour, title) in zip(axes.flat, images, strict=False):
+        pixels = read_image(path).pixels
         axis.imshow(pixels)
         axis.set_title(title, fontsize=8, color=colour, pad=2)
         height, width = pixels.shape[:2]
@@ -92,13 +92,13 @@ def table(head, rows):
 # ## 1. A noisy folder
 #
 # Where real photographs are at hand (the environment variable `JAXLOC_TEST_DATA` names a folder with `voc07_left`, a
-# part of PASCAL VOC 2007), the classes are some of theirs. Otherwise pictures are made from photographs that ship
+# part of PASCAL VOC 2007), the classes are some of theirs. Otherwise images are made from photographs that ship
 # inside scikit-image: the motorcycle that `demo.compose` pastes onto others, and crops of four photographs, each
 # turned, mirrored, brightened or darkened at random. That is an **easy** set: it shows that the code works, not how
 # well it does on the web.
 #
-# Three pictures in ten of each training folder are then exchanged for pictures of other classes, as a search engine's
-# mistakes would be. The test pictures stay clean.
+# Three images in ten of each training folder are then exchanged for images of other classes, as a search engine's
+# mistakes would be. The test images stay clean.
 
 # %%
 FOLDER = None  # for example "web-photos", with a sub-folder for each class
@@ -120,44 +120,44 @@ def crops(name, number, rng):
 
 
 def made(number, rng):
-    """Pictures by class, from photographs that ship inside scikit-image."""
+    """Images by class, from photographs that ship inside scikit-image."""
     kinds = {"cat": "chelsea", "cup": "coffee", "astronaut": "astronaut", "rocket": "rocket"}
-    pictures = {kind: list(crops(name, number, rng)) for kind, name in kinds.items()}
+    images = {kind: list(crops(name, number, rng)) for kind, name in kinds.items()}
     composed = demo.compose(with_object=number, without=0, seed=1)
-    return pictures | {"motorcycle": [picture.image.resize((320, 240)) for picture in composed]}
+    return images | {"motorcycle": [image.image.resize((320, 240)) for image in composed]}
 
 
 def real(folder, number, rng):
-    """Pictures by class, from photographs on disk."""
-    pictures = {}
+    """Images by class, from photographs on disk."""
+    images = {}
     for kind in ("aeroplane", "bicycle", "horse", "motorbike"):
         paths = sorted(Path(folder, kind).glob("*.jpg"))
         some = rng.permutation(len(paths))[:number]
-        pictures[kind] = [PIL.Image.fromarray(read_picture(paths[one], shorter_side=240).pixels) for one in some]
-    return pictures
+        images[kind] = [PIL.Image.fromarray(read_image(paths[one], shorter_side=240).pixels) for one in some]
+    return images
 
 
 def write_noisy(folder, rng):
-    """Write ``train`` and ``test``, and return what each training picture really shows."""
+    """Write ``train`` and ``test``, and return what each training image really shows."""
     data = os.environ.get("JAXLOC_TEST_DATA", "")
     has_photographs = Path(data, "voc07_left").is_dir()
     if has_photographs:
-        pictures = real(Path(data, "voc07_left"), TRAINING + TESTING, rng)
+        images = real(Path(data, "voc07_left"), TRAINING + TESTING, rng)
     else:
-        pictures = made(TRAINING + TESTING, rng)
-    kinds = sorted(pictures)
+        images = made(TRAINING + TESTING, rng)
+    kinds = sorted(images)
     truth = {}
     for kind in kinds:
         (folder / "train" / kind).mkdir(parents=True)
         (folder / "test" / kind).mkdir(parents=True)
-        for number, picture in enumerate(pictures[kind][TRAINING:]):
-            picture.save(folder / "test" / kind / f"{number:02}.png")
+        for number, image in enumerate(images[kind][TRAINING:]):
+            image.save(folder / "test" / kind / f"{number:02}.png")
     wrong = round(NOISE * TRAINING)
     for place, kind in enumerate(kinds):
         others = [kinds[(place + 1 + step % (len(kinds) - 1)) % len(kinds)] for step in range(wrong)]
         shown = [kind] * (TRAINING - wrong) + others
         for number, really in enumerate(shown):
-            pictures[really][number].save(folder / "train" / kind / f"{number:02}.png")
+            images[really][number].save(folder / "train" / kind / f"{number:02}.png")
             truth[f"{kind}/{number:02}.png"] = really
     return truth
 
@@ -184,8 +184,8 @@ sheet(
 #
 # ## 2. Clean it
 #
-# The same as `jaxloc clean web-photos --out cleaned --noise 0.1`. A picture whose share of positive cells is at or
-# below the threshold is noise (the paper uses 0 and 0.1; `"knee"` looks for it in the sorted scores). Here pictures
+# The same as `jaxloc clean web-photos --out cleaned --noise 0.1`. An image whose share of positive cells is at or
+# below the threshold is noise (the paper uses 0 and 0.1; `"knee"` looks for it in the sorted scores). Here images
 # with near-copies would be noise of another sort; there are none.
 
 # %%
@@ -206,9 +206,9 @@ def row(kind):
 table(["class", "pictures", "kept", "precision", "recall"], map(row, classes))
 
 # %% [markdown]
-# What was decided in that folder, by rising noise score: the frame's colour says what the picture really is, the
+# What was decided in that folder, by rising noise score: the frame's colour says what the image really is, the
 # title what the rule made of it, with the score, the share of its cells that are positive. DDT's box is drawn
-# whether a picture is kept or not, for a person may decide otherwise: `review.html`, beside the data set, is a page to
+# whether an image is kept or not, for a person may decide otherwise: `review.html`, beside the data set, is a page to
 # do that on, and `jaxloc clean … --decisions decisions-by-hand.json` applies it.
 
 # %%
@@ -231,10 +231,10 @@ sheet(
 # %% [markdown]
 # ## 3. How well does the score tell noise?
 #
-# Each threshold keeps some pictures rightly and some wrongly; the ROC shows them all at once, and the area under it is
-# the chance that a picture of the class scores above one that is not. A curve below
+# Each threshold keeps some images rightly and some wrongly; the ROC shows them all at once, and the area under it is
+# the chance that an image of the class scores above one that is not. A curve below
 # the diagonal is a class whose noise has more in common with what DDT found than the class itself has: among the
-# composed pictures that is the astronaut, of whom DDT takes the helmet's ring alone, so that close-ups of a cat or a
+# composed images that is the astronaut, of whom DDT takes the helmet's ring alone, so that close-ups of a cat or a
 # cup score higher. The page to review exists for such classes.
 
 # %%
@@ -251,7 +251,7 @@ if truth:
         rates = curve.false_positive_rate + aside, curve.true_positive_rate - aside
         axis.plot(*rates, color=colour, linewidth=2, label=f"{kind}: {areas[-1]:.2f}")
     axis.plot([0, 1], [0, 1], color=GREY, linestyle=":")
-    axis.set(xlabel="noise kept", ylabel="pictures of the class kept", title=f"mean area {np.mean(areas):.2f}")
+    axis.set(xlabel="noise kept", ylabel="images of the class kept", title=f"mean area {np.mean(areas):.2f}")
     axis.legend(loc="center right", frameon=False)
     figure = show(figure)
 else:
@@ -261,10 +261,10 @@ figure
 # %% [markdown]
 # ## 4. Does cleaning pay?
 #
-# Train the same classifier twice, on all the pictures under the names of their folders, and on those that were kept;
-# test both on pictures that are clean. The classifier is as small as can be: a linear layer on SCDA's descriptor of
-# the picture, trained with optax. `scda.descriptor` is a function of one picture's features; the network runs once for
-# each picture.
+# Train the same classifier twice, on all the images under the names of their folders, and on those that were kept;
+# test both on images that are clean. The classifier is as small as can be: a linear layer on SCDA's descriptor of
+# the image, trained with optax. `scda.descriptor` is a function of one image's features; the network runs once for
+# each image.
 
 # %%
 weights = models.load("vgg16")
@@ -279,7 +279,7 @@ def describe(params, pixels):
 
 
 def vectors_of(paths):
-    return np.stack([describe(params, read_picture(path, shorter_side=240).pixels) for path in paths])
+    return np.stack([describe(params, read_image(path, shorter_side=240).pixels) for path in paths])
 
 
 names = list(decisions)
@@ -291,7 +291,7 @@ vectors.shape, f"{kept.mean():.0%} kept"
 
 # %%
 def train(vectors, labels, *, steps=300, decay=1e-3, seed=0):
-    """A linear classifier: cross entropy, AdamW, all pictures in each step."""
+    """A linear classifier: cross entropy, AdamW, all images in each step."""
     optimizer = optax.adamw(optax.cosine_decay_schedule(0.05, steps), weight_decay=decay)
     start = jax.random.normal(jax.random.key(seed), (vectors.shape[1], len(classes))) * 0.01
     weight, bias = start, jnp.zeros(len(classes))
@@ -322,7 +322,7 @@ if truth:
     right = np.array([truth[name] == name.split("/")[0] for name in names])
     rows = []
     for what, chosen in (
-        ("all pictures", np.ones(len(names), bool)),
+        ("all images", np.ones(len(names), bool)),
         ("those that were kept", kept),
         ("those that are right (nobody knows them)", right),
     ):
@@ -332,18 +332,18 @@ if truth:
         ]
         wrong = 1 - right[chosen].mean()
         rows.append([what, int(chosen.sum()), f"{100 * wrong:.0f} %", f"{100 * np.mean(scores):.1f}"])
-    result = table(["trained on", "pictures", "of them wrong", f"accuracy on {len(tested)} clean pictures, %"], rows)
+    result = table(["trained on", "pictures", "of them wrong", f"accuracy on {len(tested)} clean images, %"], rows)
 else:
-    result = Markdown("Without pictures known to be right there is nothing to test on.")
+    result = Markdown("Without images known to be right there is nothing to test on.")
 result
 
 # %% [markdown]
-# The mean of five runs that differ in where the training starts. With so few test pictures one picture more or less is
+# The mean of five runs that differ in where the training starts. With so few test images one image more or less is
 # a point or two; on a set of your own, measure before you believe it.
 #
 # ## 5. The data set
 #
-# `clean` has written it as well, here as COCO: pictures, boxes, and what was decided. Another `--format` gives PASCAL
+# `clean` has written it as well, here as COCO: images, boxes, and what was decided. Another `--format` gives PASCAL
 # VOC, YOLO, TFDS or Parquet, without running the network again.
 
 # %%

@@ -59,7 +59,7 @@ def test_flipping_the_mask_flips_the_box():
     np.testing.assert_array_equal(boxes.mask_to_box(mask[:, ::-1], np.array([112, 144])), [144 - x1, y0, 144 - x0, y1])
 
 
-def test_large_pictures_do_not_overflow():
+def test_large_images_do_not_overflow():
     mask = np.zeros((600, 600), bool)
     mask[599, 598] = True
     box = boxes.mask_to_box(mask, np.array([60000, 60000]))

@@ -14,7 +14,7 @@ BOXES = [(0, 0, 451, 300), (13, 27, 311, 290), (5, 5, 25, 45), (3, 4, 4, 5), (40
 SHAPES = [(64, 96), (7, 5), (120, 33), (1, 1)]
 
 
-def picture(cat: np.ndarray) -> np.ndarray:
+def photo(cat: np.ndarray) -> np.ndarray:
     return cat.astype(np.float32) / 255
 
 
@@ -28,7 +28,7 @@ def pillow(image: np.ndarray, box: tuple[int, int, int, int], shape: tuple[int, 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_equals_pillow(cat, shape):
-    image = picture(cat)
+    image = photo(cat)
     crop = jax.jit(functools.partial(crops.crop_resize, shape=shape))
     for box in BOXES:
         np.testing.assert_allclose(crop(image, np.array(box)), pillow(image, box, shape), atol=2e-5)
@@ -37,19 +37,19 @@ def test_equals_pillow(cat, shape):
 def test_equals_pillow_on_bytes_within_its_rounding(cat):
     for box in BOXES:
         expected = np.asarray(Image.fromarray(cat).crop(box).resize((96, 64), Image.Resampling.BILINEAR))
-        found = crops.crop_resize(picture(cat), np.array(box), (64, 96))
+        found = crops.crop_resize(photo(cat), np.array(box), (64, 96))
         np.testing.assert_allclose(found, expected / 255, atol=1.01 / 255)
 
 
 def test_boxes_between_pixels_equal_numpy(cat):
-    image = picture(cat)[:40, :50]
+    image = photo(cat)[:40, :50]
     for box in [(3.25, 4.5, 30.75, 33.1), (0.2, 0.7, 0.9, 0.8), (10.9, 3.1, 12.1, 39.5)]:
         found = crops.crop_resize(image, np.array(box), (9, 11))
         np.testing.assert_allclose(found, reference.crop_resize(image, box, (9, 11)), atol=1e-5)
 
 
 def test_result_is_continuous_where_a_box_reaches_a_new_pixel(cat):
-    image = picture(cat)
+    image = photo(cat)
     crop = jax.jit(functools.partial(crops.crop_resize, shape=(32, 32)))
     below, above = (crop(image, np.array([20, 30, 119.999 + step, 130])) for step in (0, 0.002))
     np.testing.assert_allclose(above, below, atol=1e-3)
@@ -57,7 +57,7 @@ def test_result_is_continuous_where_a_box_reaches_a_new_pixel(cat):
 
 @pytest.mark.parametrize("shape", [(3, 3), (50, 60)])
 def test_nothing_beyond_the_box_is_seen(cat, shape):
-    image = picture(cat)
+    image = photo(cat)
     outside = np.full_like(image, 1e6)
     outside[30:90, 40:140] = image[30:90, 40:140]
     box = np.array([40, 30, 140, 90])
@@ -65,7 +65,7 @@ def test_nothing_beyond_the_box_is_seen(cat, shape):
 
 
 def test_nan_means_the_whole_valid_image(cat):
-    image = picture(cat)
+    image = photo(cat)
     padded = np.pad(image, [(0, 20), (0, 29), (0, 0)], constant_values=np.nan)
     expected = pillow(image, (0, 0, 451, 300), (30, 40))
     for box in ([np.nan] * 4, [3, np.nan, 5, 6]):
@@ -75,7 +75,7 @@ def test_nan_means_the_whole_valid_image(cat):
 
 
 def test_a_box_is_cut_off_at_the_valid_image(cat):
-    image = picture(cat)
+    image = photo(cat)
     found = crops.crop_resize(image, np.array([-50, 250, 100, np.inf]), (20, 20))
     np.testing.assert_allclose(found, pillow(image, (0, 250, 100, 300), (20, 20)), atol=2e-5)
     found = crops.crop_resize(image, np.array([10, 20, 400, 280]), (20, 20), size=np.array([200, 150]))
@@ -84,16 +84,16 @@ def test_a_box_is_cut_off_at_the_valid_image(cat):
 
 @pytest.mark.parametrize("box", [(5, 5, 5, 9), (9, 5, 5, 9), (500, 10, 600, 20), (-9, -9, 0, -1)])
 def test_a_box_without_area_in_the_image_gives_zeros(cat, box):
-    np.testing.assert_array_equal(crops.crop_resize(picture(cat), np.array(box), (8, 8)), 0)
+    np.testing.assert_array_equal(crops.crop_resize(photo(cat), np.array(box), (8, 8)), 0)
 
 
 def test_no_valid_pixels_give_zeros(cat):
-    found = crops.crop_resize(picture(cat), np.full(4, np.nan), (4, 4), size=np.array([0, 0]))
+    found = crops.crop_resize(photo(cat), np.full(4, np.nan), (4, 4), size=np.array([0, 0]))
     np.testing.assert_array_equal(found, 0)
 
 
 def test_batch_of_mixed_sizes_equals_each_image_alone(cat):
-    image = picture(cat)
+    image = photo(cat)
     sizes = np.array([[300, 451], [120, 90], [37, 300], [1, 1]])
     boxes = np.array([[13, 27, 311, 290], [5.5, 2.25, 80, 200], [np.nan] * 4, [0, 0, 1, 1]])
     padded = np.full((4, 300, 451, 3), np.nan, np.float32)
@@ -107,7 +107,7 @@ def test_batch_of_mixed_sizes_equals_each_image_alone(cat):
 
 
 def test_several_boxes_of_one_image_by_vmap(cat):
-    image = picture(cat)
+    image = photo(cat)
     crop = functools.partial(crops.crop_resize, shape=(16, 16))
     found = jax.vmap(crop, (None, 0))(image, np.array(BOXES))
     for one, box in zip(found, BOXES, strict=True):

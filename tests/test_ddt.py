@@ -1,4 +1,4 @@
-"""DDT and DDT+ against the NumPy float64 transcription, on made-up sets and on real pictures."""
+"""DDT and DDT+ against the NumPy float64 transcription, on made-up sets and on real images."""
 
 import functools
 
@@ -174,15 +174,15 @@ def test_fit_jits_and_vmaps_over_sets():
         np.testing.assert_allclose(mapped.components[index], fit(maps).components, atol=1e-4)
 
 
-def test_real_pictures_share_the_motorcycle(vgg16):
-    pictures = compose(with_object=4, without=0, seed=1)
+def test_real_images_share_the_motorcycle(vgg16):
+    images = compose(with_object=4, without=0, seed=1)
     extract = jax.jit(functools.partial(models.extract_features, network=vgg16.network))
-    maps = [np.asarray(extract(vgg16.params, np.asarray(p.image))["relu5_3"].features) for p in pictures]
+    maps = [np.asarray(extract(vgg16.params, np.asarray(p.image))["relu5_3"].features) for p in images]
     model = fit(maps)
     mean, components, _ = reference.ddt_fit(maps)
     assert np.abs(np.asarray(model.components[0]) - components[0]).max() < 1e-4
-    for picture, features in zip(pictures, maps, strict=True):
-        size = (picture.image.height, picture.image.width)
+    for image, features in zip(images, maps, strict=True):
+        size = (image.image.height, image.image.width)
         mask = reference.largest(reference.ddt_indicator(features, mean, components[0]) > 0)
         np.testing.assert_array_equal(ddt.localize(model, features, np.array(size)).box, reference.box(mask, size))
 

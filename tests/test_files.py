@@ -224,7 +224,7 @@ def test_a_path_that_does_not_fit_is_cut_and_still_tells_names_apart(tmp_path, n
     assert len({place, *(fitting_path(other, ".png") for other in others)}) == len({name, *others})
 
 
-def test_pictures_of_a_folder_whose_name_is_cut_stay_together():
+def test_images_of_a_folder_whose_name_is_cut_stay_together():
     one, two = (fitting_path(f"{'d' * 300}/{name}", ".png").split("/") for name in ("a.jpg", "b.jpg"))
     assert one[0] == two[0]
     assert (one[1], two[1]) == ("a.jpg.png", "b.jpg.png")

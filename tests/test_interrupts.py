@@ -1,4 +1,4 @@
-"""A Ctrl-C or SIGTERM ends a job at the next picture, and a second Ctrl-C at once."""
+"""A Ctrl-C or SIGTERM ends a job at the next image, and a second Ctrl-C at once."""
 
 import ctypes
 import os

@@ -103,7 +103,7 @@ def test_segments_give_each_set_its_own_moments():
     valid = np.random.default_rng(0).random((8, 3, 5)) < 0.6
     segments = np.array([2, 0, -1, 2, 5, 0, 3, 2], np.int32)
     broken = np.where(valid[..., None], x, np.nan)
-    broken[[2, 4]] = np.inf  # Pictures of no set.
+    broken[[2, 4]] = np.inf  # Images of no set.
     for transform in (lambda f: f, jax.jit):
         found = transform(lambda *arrays: moments.of_segments(*arrays[:2], 5, arrays[2]))(broken, segments, valid)
         assert found.scatter.shape == (5, 12, 12)
@@ -231,7 +231,7 @@ def test_wrong_arguments_are_refused():
     batch = jax.vmap(moments.of)(x[:, None])
     with pytest.raises(ValueError, match=r"jax\.vmap"):
         moments.merge(batch, batch)
-    with pytest.raises(ValueError, match="one set for each picture"):
+    with pytest.raises(ValueError, match="one set for each image"):
         moments.of_segments(x, np.zeros(3, int), 1)
     with pytest.raises(ValueError, match="one flag per descriptor"):
         moments.of_segments(x, np.zeros(8, int), 1, np.ones(3, bool))

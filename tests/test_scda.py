@@ -200,8 +200,8 @@ def test_flip_plus_of_the_cat(cat, vgg16):
         return found["pool5"].features, found["relu5_2"].features
 
     plus, expected = [], []
-    for picture in (image, grids.flip_columns(image)):
-        upper, lower = maps(vgg16.params, picture)
+    for photo in (image, grids.flip_columns(image)):
+        upper, lower = maps(vgg16.params, photo)
         mask = scda.object_mask(scda.aggregation_map(upper))
         mask_lower = lower_mask(mask, lower)
         plus.append(scda.descriptor_plus(upper, mask, lower, mask_lower))

@@ -164,7 +164,7 @@ def test_without_smoothing_boxes_stay_and_gaps_are_straight():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_moving_or_scaling_the_picture_moves_or_scales_the_track(seed):
+def test_moving_or_scaling_the_image_moves_or_scales_the_track(seed):
     boxes, found = shaky(seed)
     plain = smooth(boxes, found)
     shift = np.array([64, 32, 64, 32], np.float32)
@@ -180,7 +180,7 @@ def test_backwards_in_time_is_the_same_backwards(seed):
     same(tracks.Track(*(value[::-1] for value in backwards)), forwards, tolerance=1e-3)
 
 
-def test_mirroring_the_picture_mirrors_the_track():
+def test_mirroring_the_image_mirrors_the_track():
     boxes, found = shaky(5)
     mirrored = np.stack([400 - boxes[:, 2], boxes[:, 1], 400 - boxes[:, 0], boxes[:, 3]], 1)
     result, plain = smooth(mirrored, found), smooth(boxes, found)

@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Find the object in pictures without boxes, and find it again, with nothing but a pre-trained network.\n\n"
+    help="Find the object in images without boxes, and find it again, with nothing but a pre-trained network.\n\n"
     "Start with `jaxloc demo`, then point `jaxloc colocalize` at a folder of photographs that share an object, or "
     "`jaxloc index` at a gallery to search.",
 )

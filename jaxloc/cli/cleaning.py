@@ -60,8 +60,8 @@ class DataSetFormat(StrEnum):
     parquet = "parquet"
 
 
-class DataSetPictures(StrEnum):
-    """How pictures get into the data set."""
+class DataSetPlacement(StrEnum):
+    """How images get into the data set."""
 
     copy = "copy"
     link = "link"
@@ -84,24 +84,24 @@ def clean(
         str,
         typer.Option(
             "--noise",
-            help="Drop pictures of which this share of cells or less is positive (0 and 0.1 are the paper's), or knee: "
+            help="Drop images of which this share of cells or less is positive (0 and 0.1 are the paper's), or knee: "
             "look for the threshold in the scores of each class.",
             rich_help_panel=_KEEPING,
         ),
     ] = "0.1",
-    pictures: Annotated[
-        DataSetPictures,
+    placement: Annotated[
+        DataSetPlacement,
         typer.Option(
             "--pictures",
-            help="coco, voc, yolo: how the kept pictures get into OUT/dataset: copies, or hard links (no space, but "
+            help="coco, voc, yolo: how the kept images get into OUT/dataset: copies, or hard links (no space, but "
             "changing one in the data set changes your original).",
         ),
-    ] = DataSetPictures.copy,
+    ] = DataSetPlacement.copy,
     found_only: Annotated[
         bool,
         typer.Option(
             "--found-only/--with-empty",
-            help="Leave pictures that you keep though nothing was found in them out of the data set, or have them in "
+            help="Leave images that you keep though nothing was found in them out of the data set, or have them in "
             "it as examples without the object.",
             rich_help_panel=_KEEPING,
         ),
@@ -110,7 +110,7 @@ def clean(
         str,
         typer.Option(
             "--duplicates",
-            help="Pictures whose 64-bit hashes differ in so many bits or fewer are the same; none looks for no such.",
+            help="Images whose 64-bit hashes differ in so many bits or fewer are the same; none looks for no such.",
             rich_help_panel=_KEEPING,
         ),
     ] = "4",
@@ -133,7 +133,7 @@ def clean(
         ),
     ] = 1,
     review_limit: Annotated[
-        int, typer.Option("--review-limit", help="Pictures in review.html at most, the most doubtful first.")
+        int, typer.Option("--review-limit", help="Images in review.html at most, the most doubtful first.")
     ] = 2000,
     method: Annotated[CleaningMethod, typer.Option("--method", "-m", help="ddt or ddt+ (two layers).")] = (
         CleaningMethod.ddt
@@ -160,10 +160,10 @@ def clean(
     strict: Strict = False,
     download: Download = False,
 ) -> None:
-    """Turn a pile of web photographs into a training set: noise and repeated pictures out, a box drawn in each.
+    """Turn a pile of web photographs into a training set: noise and repeated images out, a box drawn in each.
 
-    Writes dataset/ in the format you choose, decisions.json (every picture: kept or dropped, and why), and review.html,
-    where you look at the doubtful pictures, decide otherwise, and download your decisions. After a kill, the same
+    Writes dataset/ in the format you choose, decisions.json (every image: kept or dropped, and why), and review.html,
+    where you look at the doubtful images, decide otherwise, and download your decisions. After a kill, the same
     command goes on where it was; with another --noise, --duplicates or --decisions it takes seconds.
 
     Examples:
@@ -199,7 +199,7 @@ def clean(
         noise="knee" if noise == "knee" else _number(noise, "--noise", "a share of cells, such as 0.1, or knee"),
         duplicates=None if duplicates == "none" else _whole(duplicates),
         format=data_format.value,
-        pictures=pictures.value,
+        placement=placement.value,
         found_only=found_only,
         rounds=rounds,
         review_limit=review_limit,

@@ -89,7 +89,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--split",
-            help="Only pictures of this split of the truth, such as test; repeatable.",
+            help="Only images of this split of the truth, such as test; repeatable.",
             rich_help_panel=_RULES,
         ),
     ] = None,
@@ -129,7 +129,7 @@ def evaluate(
         bool,
         typer.Option(
             "--parts",
-            help="PCP of parts; those without names are matched to the true ones once for all pictures.",
+            help="PCP of parts; those without names are matched to the true ones once for all images.",
             rich_help_panel=_MORE,
         ),
     ] = False,
@@ -157,7 +157,7 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             "--queries",
-            help="Pictures, folders, or another gallery to search it with; repeatable. [default: each of its pictures "
+            help="Images, folders, or another gallery to search it with; repeatable. [default: each of its images "
             "against the rest]",
             rich_help_panel=_GALLERY,
         ),
@@ -170,8 +170,8 @@ def evaluate(
 ) -> None:
     """Compare boxes with the truth (CorLoc and more), or measure a gallery whose labels are known (mAP, R@k).
 
-    Objects flagged difficult or truncated do not count, nor do pictures that hold no others. Whatever does not fit
-    (pictures on one side only, other sizes, unknown classes, damaged boxes) is counted and named below the table.
+    Objects flagged difficult or truncated do not count, nor do images that hold no others. Whatever does not fit
+    (images on one side only, other sizes, unknown classes, damaged boxes) is counted and named below the table.
 
     Examples:
     - `jaxloc evaluate result truth.json` compares what `colocalize --out result` found with a COCO file

@@ -35,35 +35,35 @@ def export(
         Path | None,
         typer.Option(
             "--images",
-            help="Folder that the pictures' names are relative to. [default: where the job read them, or beside the "
+            help="Folder that the images' names are relative to. [default: where the job read them, or beside the "
             "annotations]",
             metavar="FOLDER",
         ),
     ] = None,
-    pictures: Annotated[
+    placement: Annotated[
         Literal["link", "copy", "none"],
         typer.Option(
             "--pictures",
-            help="Put the pictures beside as hard links (no space, but editing one edits both; of a symbolic link, the "
-            "picture it points at), copies, or not.",
+            help="Put the images beside as hard links (no space, but editing one edits both; of a symbolic link, the "
+            "image it points at), copies, or not.",
         ),
     ] = "link",
     split: Annotated[
         str | None,
         typer.Option(
             "--split",
-            help="Deal the pictures to splits, such as train=0.8,val=0.2; by name, so each stays where it is when "
+            help="Deal the images to splits, such as train=0.8,val=0.2; by name, so each stays where it is when "
             "others come. [default: the splits that the annotations have]",
             metavar="NAME=SHARE,…",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Another number deals the pictures otherwise.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Another number deals the images otherwise.")] = 0,
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Leave out objects with a lower score.", show_default=False)
     ] = None,
     found_only: Annotated[
         bool,
-        typer.Option("--found-only/--with-empty", help="Leave out pictures without objects, or keep them."),
+        typer.Option("--found-only/--with-empty", help="Leave out images without objects, or keep them."),
     ] = False,
     rename: Annotated[
         list[str] | None,
@@ -87,10 +87,10 @@ def export(
         ),
     ] = False,
 ) -> None:
-    """Write boxes, masks and pictures for another tool: COCO, VOC, YOLO, TFDS, Parquet, mask pictures or crops.
+    """Write boxes, masks and images for another tool: COCO, VOC, YOLO, TFDS, Parquet, mask images or crops.
 
-    What is wrong in the annotations (boxes outside the picture, missing pictures, …) is counted and named; all of it
-    is in export.json. Pictures that are stored turned (EXIF) are written upright, since boxes are drawn on them so.
+    What is wrong in the annotations (boxes outside the image, missing images, …) is counted and named; all of it
+    is in export.json. Images that are stored turned (EXIF) are written upright, since boxes are drawn on them so.
 
     Examples:
     - `jaxloc export result --format coco --out dataset`: for pycocotools, detectron2, supervision
@@ -107,7 +107,7 @@ def export(
 
     options = job.ExportOptions(
         images=images,
-        pictures=pictures,
+        placement=placement,
         split={name: _share(text) for name, text in _pairs("--split", split.split(",") if split else [])},
         seed=seed,
         min_score=min_score,
@@ -146,7 +146,7 @@ def _tell(made: "Exported") -> None:
 
     splits = ", ".join(f"{name} {count:,}" for name, count in made.splits.items())
     classes = ", ".join(made.categories[:_SHOWN]) + (", …" if len(made.categories) > _SHOWN else "")
-    say(f"{made.folder}: {made.pictures:,} pictures{f' ({splits})' if splits else ''}, {made.objects:,} objects")
+    say(f"{made.folder}: {made.images:,} images{f' ({splits})' if splits else ''}, {made.objects:,} objects")
     say(f"{len(made.categories):,} classes: {classes}" if made.categories else "no classes")
     for what, count in made.left_out.items():
         say(f"left out: {count:,} × {what}")

@@ -23,9 +23,9 @@ def attributes(
     gallery: GalleryFolder,
     html: Annotated[Path, typer.Option("--html", help="The page to write.", dir_okay=False)],
     dimensions: Annotated[int, typer.Option("--dimensions", help="How many, from the first.")] = 10,
-    count: Annotated[int, typer.Option("--count", help="Pictures at each end.")] = 6,
+    count: Annotated[int, typer.Option("--count", help="Images at each end.")] = 6,
 ) -> None:
-    """Show what the dimensions of a gallery's vectors stand for: the pictures at both ends of each.
+    """Show what the dimensions of a gallery's vectors stand for: the images at both ends of each.
 
     The dimensions say most after a whitening (section 4.2 of the paper).
 
@@ -44,15 +44,15 @@ def attributes(
 @one_line_errors
 def remove(
     gallery: GalleryFolder,
-    pictures: Annotated[list[str], typer.Argument(help="Names or paths as they stand in the gallery's table.")],
+    images: Annotated[list[str], typer.Argument(help="Names or paths as they stand in the gallery's table.")],
 ) -> None:
-    """Take pictures out of a gallery; the photographs themselves stay.
+    """Take images out of a gallery; the photographs themselves stay.
 
     Example: `jaxloc remove gallery daisy/blurred.jpg`
     """
     from jaxloc.run.retrieval.index import remove
 
-    say(f"{remove(gallery, pictures)} removed.")
+    say(f"{remove(gallery, images)} removed.")
 
 
 @one_line_errors
@@ -63,7 +63,7 @@ def approximate(
     ] = Approximate.hnsw,
     seed: Annotated[int, typer.Option("--seed", help="Of the sample it is trained and measured on.")] = 0,
 ) -> None:
-    """Build an approximate index with FAISS, for galleries past a million pictures, and print its recall.
+    """Build an approximate index with FAISS, for galleries past a million images, and print its recall.
 
     The exact search needs no index. Needs the extra: pip install 'jaxloc[faiss]'.
 

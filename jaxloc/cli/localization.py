@@ -82,7 +82,7 @@ def colocalize(
     conv: ConvChoice = Conv.auto,
     feature_cache: CacheSize = 4.0,
     moments_memory: MomentsMemory = 1.0,
-    update: Annotated[Path | None, typer.Option("--update", help="Add the pictures to this fitted model.")] = None,
+    update: Annotated[Path | None, typer.Option("--update", help="Add the images to this fitted model.")] = None,
     workers: Workers = None,
     report_limit: ReportLimit = 1000,
     parts: ObjectParts = 0,
@@ -103,7 +103,7 @@ def colocalize(
     strict: Strict = False,
     download: Download = False,
 ) -> None:
-    """Find the object that the pictures share: a box in each, and which pictures lack it.
+    """Find the object that the images share: a box in each, and which images lack it.
 
     Writes annotations.json (COCO), report.html and model.safetensors (for `jaxloc apply`) to the output folder.
 
@@ -194,7 +194,7 @@ def localize(
     strict: Strict = False,
     download: Download = False,
 ) -> None:
-    """Find the main object of each picture on its own, with SCDA.
+    """Find the main object of each image on its own, with SCDA.
 
     Writes annotations.json (COCO) and report.html to the output folder.
 
@@ -277,7 +277,7 @@ def apply(
     strict: Strict = False,
     download: Download = False,
 ) -> None:
-    """Find the object of a fitted model in pictures it never saw.
+    """Find the object of a fitted model in images it never saw.
 
     Example: `jaxloc apply result/model.safetensors new-photos --out result2`
     """
@@ -323,22 +323,22 @@ def apply(
 
 @one_line_errors
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and results.")] = Path("jaxloc-demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for images and results.")] = Path("jaxloc-demo"),
     method: Annotated[Method, typer.Option("--method", "-m", help="ddt, ddt+ or scda.")] = Method.ddt,
     seed: Annotated[int, typer.Option("--seed", help="Decides where the object is placed.")] = 0,
 ) -> None:
     """See it work without any files: a motorcycle hidden in photographs is found, and the result scored.
 
-    The pictures are composed from photographs that ship inside scikit-image: the motorcycle is cut out of one and
-    placed at random scale, place and flip onto others; some pictures go without. Nothing is downloaded.
+    The images are composed from photographs that ship inside scikit-image: the motorcycle is cut out of one and
+    placed at random scale, place and flip onto others; some images go without. Nothing is downloaded.
     """
     from jaxloc.run.demo import demo
     from jaxloc.run.summary import demo_text
 
     start = time.perf_counter()
     say(
-        "Composing 22 pictures from photographs that ship inside scikit-image: a motorcycle, cut out of one,\n"
-        "placed onto 16 of them; 6 go without. jaxloc sees the pictures only, no boxes and no labels."
+        "Composing 22 images from photographs that ship inside scikit-image: a motorcycle, cut out of one,\n"
+        "placed onto 16 of them; 6 go without. jaxloc sees the images only, no boxes and no labels."
     )
     result = demo(out, _options(method=method.value), seed=seed)
     _finish(result.findings, out, start, strict=False)

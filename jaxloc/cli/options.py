@@ -59,28 +59,28 @@ class Conv(StrEnum):
 Paths = Annotated[
     list[str],
     typer.Argument(
-        help="Folders (searched recursively), pictures, quoted globs, text files with one path a line, COCO files, "
+        help="Folders (searched recursively), images, quoted globs, text files with one path a line, COCO files, "
         "archives (.tar, .parquet, .array_record), remote places (gs://…), or tfds:NAME[/CONFIG][:SPLIT]."
     ),
 ]
 GalleryFolder = Annotated[Path, typer.Argument(help="A folder that `jaxloc index` made.", metavar="GALLERY")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", file_okay=False)]
 PerFolder = Annotated[bool, typer.Option("--per-folder", help="Each sub-folder is its own image set.")]
-PerLabel = Annotated[bool, typer.Option("--per-label", help="The pictures of each label are an image set.")]
+PerLabel = Annotated[bool, typer.Option("--per-label", help="The images of each label are an image set.")]
 Category = Annotated[str | None, typer.Option("--category", help="Name of the set. [default: the folder's name]")]
 WeightsName = Annotated[str, typer.Option("--weights", "-w", help="A name (vgg16, vgg19) or a weights file.")]
 Layer = Annotated[str, typer.Option("--layer", help="Layer whose descriptors are used, such as relu5_3 or pool5.")]
 SignRule = Annotated[Sign, typer.Option("--sign", help="How DDT decides which side of its component is object.")]
 NoiseThreshold = Annotated[
     float,
-    typer.Option("--noise-threshold", help="Call a picture noisy if this share of its cells or less is positive."),
+    typer.Option("--noise-threshold", help="Call an image noisy if this share of its cells or less is positive."),
 ]
 MaxSide = Annotated[
-    int, typer.Option("--max-side", help="Shrink pictures whose shorter side is longer, in pixels; 0 never shrinks.")
+    int, typer.Option("--max-side", help="Shrink images whose shorter side is longer, in pixels; 0 never shrinks.")
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option("--batch", help="Pictures in a batch at most. [default: by the device]", rich_help_panel=_SPEED),
+    typer.Option("--batch", help="Images in a batch at most. [default: by the device]", rich_help_panel=_SPEED),
 ]
 Connectivity = Annotated[int, typer.Option("--connectivity", help="Neighbours that connect cells: 8 or 4.")]
 ComponentBackend = Annotated[
@@ -117,7 +117,7 @@ ShardSize = Annotated[
     int | None,
     typer.Option(
         "--shard-size",
-        help="Pictures that are done, and written, together. [default: by their number]",
+        help="Images that are done, and written, together. [default: by their number]",
         rich_help_panel=_RUN,
     ),
 ]
@@ -166,11 +166,11 @@ Download = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", help="Threads that decode pictures. [default: by the machine]", rich_help_panel=_SPEED),
+    typer.Option("--workers", help="Threads that decode images. [default: by the machine]", rich_help_panel=_SPEED),
 ]
 ReportLimit = Annotated[
     int,
-    typer.Option("--report-limit", help="Pictures shown in report.html at most.", rich_help_panel=_WRITTEN),
+    typer.Option("--report-limit", help="Images shown in report.html at most.", rich_help_panel=_WRITTEN),
 ]
 
 
@@ -187,7 +187,7 @@ RefineChoice = Annotated[
     Refine,
     typer.Option(
         "--refine",
-        help="Fit the object's pixels to the picture, and write them: dense CRF, guided filter, or GrabCut.",
+        help="Fit the object's pixels to the image, and write them: dense CRF, guided filter, or GrabCut.",
         rich_help_panel=_WRITTEN,
     ),
 ]
@@ -251,12 +251,12 @@ Overlays = Annotated[
     bool,
     typer.Option(
         "--overlays",
-        help="Also write overlays/NAME.png with box and heat map; in a folder for each set where they share pictures.",
+        help="Also write overlays/NAME.png with box and heat map; in a folder for each set where they share images.",
         rich_help_panel=_WRITTEN,
     ),
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Exit with 3 if any picture had to be skipped.", rich_help_panel=_RUN)
+    bool, typer.Option("--strict", help="Exit with 3 if any image had to be skipped.", rich_help_panel=_RUN)
 ]
 
 

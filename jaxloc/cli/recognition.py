@@ -28,12 +28,12 @@ class Optimizer(StrEnum):
     adamw = "adamw"
 
 
-Epochs = Annotated[int, typer.Option("--epochs", help="Times that every picture is seen when fine-tuning.")]
-TrainingBatch = Annotated[int, typer.Option("--batch", help="Pictures in a training step.")]
+Epochs = Annotated[int, typer.Option("--epochs", help="Times that every image is seen when fine-tuning.")]
+TrainingBatch = Annotated[int, typer.Option("--batch", help="Images in a training step.")]
 Choice = Annotated[Optimizer, typer.Option("--optimizer", help="How the network is fine-tuned.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", help="The highest, of the network's layers.")]
 TrainingSide = Annotated[
-    int, typer.Option("--training-side", help="Shrink pictures whose shorter side is longer, while fine-tuning.")
+    int, typer.Option("--training-side", help="Shrink images whose shorter side is longer, while fine-tuning.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of what is held out, the order and the flips.")]
 
@@ -44,7 +44,7 @@ def classify(
     out: Out,
     test: Annotated[
         list[Path] | None,
-        typer.Option("--test", help="Pictures to test on; repeatable. [default: a share of each kind]"),
+        typer.Option("--test", help="Images to test on; repeatable. [default: a share of each kind]"),
     ] = None,
     test_share: Annotated[float, typer.Option("--test-share", help="That share.")] = 0.25,
     tune: Annotated[
@@ -61,7 +61,7 @@ def classify(
     ] = None,
     labels: Labels = None,
     max_side: Annotated[
-        int, typer.Option("--max-side", help="Shrink pictures whose shorter side is longer, when describing; 0 never.")
+        int, typer.Option("--max-side", help="Shrink images whose shorter side is longer, when describing; 0 never.")
     ] = 700,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -71,7 +71,7 @@ def classify(
     strict: Strict = False,
     download: Download = False,
 ) -> None:
-    """Learn kinds of pictures from labels: fine-tuning, SCDA_flip+ (α = 1), a linear SVM; prints the accuracy.
+    """Learn kinds of images from labels: fine-tuning, SCDA_flip+ (α = 1), a linear SVM; prints the accuracy.
 
     Writes classifier.safetensors, evaluation.json, the vectors as galleries, and the tuned network. Broken off, the
     same command goes on where it was. Fine-tuning needs the extra: pip install 'jaxloc[train]'.
@@ -159,7 +159,7 @@ def finetune(
     strict: Strict = False,
     download: Download = False,
 ) -> None:
-    """Fine-tune the network on kinds of pictures (each folder is one); broken off, it goes on where it was.
+    """Fine-tune the network on kinds of images (each folder is one); broken off, it goes on where it was.
 
     Writes tuned.safetensors, for --weights of any other command. Needs the extra: pip install 'jaxloc[train]'.
 

@@ -51,7 +51,7 @@ def reproduce(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", help="Only the first so many pictures of each class: a try, and marked as such."),
+        typer.Option("--limit", help="Only the first so many images of each class: a try, and marked as such."),
     ] = None,
     bootstrap: Annotated[int, typer.Option("--bootstrap", help="Draws for the confidence intervals; 0: none.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Of the draws and of codebooks.")] = 0,

@@ -1,4 +1,4 @@
-"""The commands that find pictures of the same kind: index, search, compare, and what belongs to them."""
+"""The commands that find images of the same kind: index, search, compare, and what belongs to them."""
 
 import dataclasses
 import time
@@ -35,7 +35,7 @@ from jaxloc.errors import UsageError
 
 
 class Descriptor(StrEnum):
-    """What a picture's vector is made of."""
+    """What an image's vector is made of."""
 
     scda = "scda"
     scda_plus = "scda+"
@@ -65,10 +65,10 @@ class Rerank(StrEnum):
 
 Labels = Annotated[
     Path | None,
-    typer.Option("--labels", help="COCO file of labels. [default: the folder a picture lies in]", dir_okay=False),
+    typer.Option("--labels", help="COCO file of labels. [default: the folder an image lies in]", dir_okay=False),
 ]
 Splits = Annotated[
-    list[str] | None, typer.Option("--split", help="Only pictures of this split in the --labels file; repeatable.")
+    list[str] | None, typer.Option("--split", help="Only images of this split in the --labels file; repeatable.")
 ]
 WhitenChoice = Annotated[
     str | None,
@@ -87,7 +87,7 @@ Alpha = Annotated[
 ]
 MaxSide = Annotated[
     int | None,
-    typer.Option("--max-side", help="Shrink pictures whose shorter side is longer, in pixels; 0 never. [default: 700]"),
+    typer.Option("--max-side", help="Shrink images whose shorter side is longer, in pixels; 0 never. [default: 700]"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -109,7 +109,7 @@ def index(
     power: Annotated[float | None, typer.Option("--gem-power", help="Exponent of GeM. [default: 3]")] = None,
     levels: Annotated[int | None, typer.Option("--levels", help="Scales of R-MAC's regions. [default: 3]")] = None,
     region_global: Annotated[
-        bool | None, typer.Option("--region-global/--no-region-global", help="R-MAC also takes the whole picture.")
+        bool | None, typer.Option("--region-global/--no-region-global", help="R-MAC also takes the whole image.")
     ] = None,
     region_whiten: Annotated[
         int | None,
@@ -120,9 +120,9 @@ def index(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of VLAD's and the Fisher vector's codebook.")] = None,
     max_side: MaxSide = None,
-    refit: Annotated[bool, typer.Option("--refit", help="Fit the whitening again, on all pictures.")] = False,
+    refit: Annotated[bool, typer.Option("--refit", help="Fit the whitening again, on all images.")] = False,
     shard_size: Annotated[
-        int | None, typer.Option("--shard-size", help="Pictures in a shard: what a kill can cost. [default: 128]")
+        int | None, typer.Option("--shard-size", help="Images in a shard: what a kill can cost. [default: 128]")
     ] = None,
     batch: BatchSize = None,
     devices: Devices = None,
@@ -137,9 +137,9 @@ def index(
     profile: Profile = None,
     download: Download = False,
 ) -> None:
-    """Describe pictures and keep their vectors in a gallery, to be searched.
+    """Describe images and keep their vectors in a gallery, to be searched.
 
-    A gallery that is there is extended: pictures it holds are skipped, and its own settings are the defaults. After a
+    A gallery that is there is extended: images it holds are skipped, and its own settings are the defaults. After a
     kill, the same command goes on from the last finished shard. Vectors are safetensors, the table beside them is
     Parquet.
 
@@ -225,7 +225,7 @@ def search(
     strict: Strict = False,
     download: Download = False,
 ) -> None:
-    """Find the pictures of a gallery that are most like each query.
+    """Find the images of a gallery that are most like each query.
 
     Examples:
     - `jaxloc search gallery query.jpg`
@@ -261,7 +261,7 @@ def search(
         ranking,
         labels=labels,
         splits=split or (),
-        pictures=html is not None,
+        images=html is not None,
         strips=strips(gallery, range(dimensions)) if dimensions else (),
     )
     if html is not None:
@@ -295,11 +295,11 @@ def compare(
     ] = None,
     labels: Labels = None,
     queries: Annotated[
-        list[Path] | None, typer.Option("--queries", help="Pictures that are queries and not searched; repeatable.")
+        list[Path] | None, typer.Option("--queries", help="Images that are queries and not searched; repeatable.")
     ] = None,
     query_split: Annotated[
         list[str] | None,
-        typer.Option("--query-split", help="Pictures of this split are queries and not searched; repeatable."),
+        typer.Option("--query-split", help="Images of this split are queries and not searched; repeatable."),
     ] = None,
     as_json: AsJson = False,
     weights: WeightsName = "vgg16",
@@ -319,9 +319,9 @@ def compare(
     workers: Workers = None,
     download: Download = False,
 ) -> None:
-    """Compare descriptors and whitenings on labelled pictures, from one pass of the network: the paper's table.
+    """Compare descriptors and whitenings on labelled images, from one pass of the network: the paper's table.
 
-    Each picture in turn is a query against the rest, unless queries are named.
+    Each image in turn is a query against the rest, unless queries are named.
 
     Examples:
     - `jaxloc compare flowers` (each folder is a kind)

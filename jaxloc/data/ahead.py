@@ -12,7 +12,7 @@ R = TypeVar("R")
 def read_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Generator[R, None, None]:
     """Map a function over items in threads, in order, never more than ``ahead`` results waiting.
 
-    Decoders release the interpreter's lock, so pictures decode while the network runs. Leaving the loop early
+    Decoders release the interpreter's lock, so images decode while the network runs. Leaving the loop early
     cancels what has not begun.
 
     Args:

@@ -1,4 +1,4 @@
-"""Pictures of any size to padded batches of few shapes."""
+"""Images of any size to padded batches of few shapes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -6,17 +6,17 @@ from typing import NamedTuple
 import numpy as np
 
 _WORTH_FILLING = 0.75
-"""A batch less full than this is slower than its pictures one by one."""
+"""A batch less full than this is slower than its images one by one."""
 
 
 class Batch(NamedTuple):
-    """Pictures of one bucket, zero-padded to its shape.
+    """Images of one bucket, zero-padded to its shape.
 
     Attributes:
         images: uint8 ``[n, rows, columns, 3]``.
         sizes: int32 ``[n, 2]``, valid rows and columns; ``0, 0`` for entries that only fill the batch.
-        original_sizes: int32 ``[n, 2]``, rows and columns of the original pictures.
-        indices: int64 ``[n]``, the caller's number of each picture; -1 for entries that only fill the batch.
+        original_sizes: int32 ``[n, 2]``, rows and columns of the original images.
+        indices: int64 ``[n]``, the caller's number of each image; -1 for entries that only fill the batch.
     """
 
     images: np.ndarray
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One decoded picture on its way into a batch: its number, pixels ``[h, w, 3]``, original rows and columns."""
+    """One decoded image on its way into a batch: its number, pixels ``[h, w, 3]``, original rows and columns."""
 
     number: int
     pixels: np.ndarray
@@ -40,15 +40,15 @@ def make_batches(
     capacity: Callable[[tuple[int, int]], int],
     singles: int = 0,
 ) -> Iterator[Batch]:
-    """Group pictures by bucket as they come, and yield each bucket when it is full; the rest at the end.
+    """Group images by bucket as they come, and yield each bucket when it is full; the rest at the end.
 
     Few programs are compiled: every batch of a bucket has its capacity, filled up with invalid entries at the end, or
-    holds a single picture.
+    holds a single image.
 
     Args:
-        items: pictures, in any order; sorted by bucket, few wait.
-        bucket: from a picture's rows and columns to its padded shape, as ``choose_buckets`` makes it.
-        capacity: pictures in a batch of a padded shape.
+        items: images, in any order; sorted by bucket, few wait.
+        bucket: from an image's rows and columns to its padded shape, as ``choose_buckets`` makes it.
+        capacity: images in a batch of a padded shape.
         singles: the rest of a bucket of at most this capacity comes one by one where that computes less than filling
             up a batch.
 

@@ -1,4 +1,4 @@
-"""Few padded shapes for pictures of many sizes: each shape costs a compilation, each padded pixel a little time."""
+"""Few padded shapes for images of many sizes: each shape costs a compilation, each padded pixel a little time."""
 
 import dataclasses
 import functools
@@ -10,19 +10,19 @@ Size = tuple[int, int]
 
 _CANDIDATES = 128
 _COARSE = 16
-"""Pictures larger than any counted are padded to multiples of so many steps: they are few, and their sizes many."""
+"""Images larger than any counted are padded to multiples of so many steps: they are few, and their sizes many."""
 _LARGEST = 1 << 24
 """Pixels up to which shapes are merged freely: a wide and a tall panorama together would fill a device's memory."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Buckets:
-    """Padded shapes, and how many of the counted pictures each is for.
+    """Padded shapes, and how many of the counted images each is for.
 
     Attributes:
-        counts: pictures by shape.
-        step: shapes are multiples of this; a picture that none holds gets its own, a multiple of sixteen steps.
-        padding: share of the padded pixels of the counted pictures that are padding.
+        counts: images by shape.
+        step: shapes are multiples of this; an image that none holds gets its own, a multiple of sixteen steps.
+        padding: share of the padded pixels of the counted images that are padding.
     """
 
     counts: Mapping[Size, int]
@@ -30,7 +30,7 @@ class Buckets:
     padding: float = 0.0
 
     def __call__(self, size: Size) -> Size:
-        """The smallest shape that holds a picture of this size, or the picture's own, rounded up coarsely."""
+        """The smallest shape that holds an image of this size, or the image's own, rounded up coarsely."""
         holding = (shape for shape in self._by_area if shape[0] >= size[0] and shape[1] >= size[1])
         return next(holding, _round_up(size, _COARSE * self.step))
 
@@ -50,7 +50,7 @@ def choose_buckets(
     are too many shapes and no others to merge; then the smallest such shape is made.
 
     Args:
-        counts: how many pictures there are of each size, rows and columns.
+        counts: how many images there are of each size, rows and columns.
         limit: shapes at most.
         step: shapes are multiples of this.
         compilation: pixels that the network computes in the time in which it is compiled for a shape.
@@ -79,7 +79,7 @@ def choose_buckets(
         merged = _cover(first, second)
         shapes[merged] = shapes.get(merged, 0) + count
     chosen = Buckets(shapes, step)
-    used: Counter[Size] = Counter()  # a shape may hold pictures of others that were merged past it
+    used: Counter[Size] = Counter()  # a shape may hold images of others that were merged past it
     for size, count in counts.items():
         used[chosen(size)] += count
     padded = sum(math.prod(shape) * count for shape, count in used.items())
@@ -96,7 +96,7 @@ def _cover(a: Size, b: Size) -> Size:
 
 
 def _cost(a: Size, count_a: int, b: Size, count_b: int, largest: int) -> tuple[int, int]:
-    """Of merging two shapes: the pixels of their cover where it is too large, else 0; those added to all pictures."""
+    """Of merging two shapes: the pixels of their cover where it is too large, else 0; those added to all images."""
     area, area_a, area_b = math.prod(_cover(a, b)), math.prod(a), math.prod(b)
     excess = area if area > largest and area > area_a and area > area_b else 0
     return excess, count_a * (area - area_a) + count_b * (area - area_b)

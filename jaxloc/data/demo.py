@@ -2,7 +2,7 @@
 
 The object is the motorcycle of the Middlebury stereo pair, cut out with the disparity map that ships beside it (it
 stands nearer than the floor and the wall behind it) and placed at random scale, place and flip onto crops of other
-photographs. A few pictures go without it. Everything follows from the seed.
+photographs. A few images go without it. Everything follows from the seed.
 """
 
 from typing import NamedTuple
@@ -31,12 +31,12 @@ _SIZES = ((320, 448), (352, 416), (384, 384), (416, 352))
 
 
 class Composed(NamedTuple):
-    """One composed picture.
+    """One composed image.
 
     Attributes:
         name: file name, which says what it was made of.
         image: RGB.
-        box: the object's ``x0, y0, x1, y1`` in pixels; ``None`` in pictures without it.
+        box: the object's ``x0, y0, x1, y1`` in pixels; ``None`` in images without it.
     """
 
     name: str
@@ -48,21 +48,21 @@ def compose(*, with_object: int = 16, without: int = 6, seed: int = 0) -> list[C
     """Compose the set.
 
     Args:
-        with_object: pictures that hold the object.
-        without: pictures that do not.
+        with_object: images that hold the object.
+        without: images that do not.
         seed: decides every crop, place, scale and flip.
     """
     rng = np.random.default_rng(seed)
     left, mask = cut_out()
-    pictures = []
+    images = []
     for number in range(with_object + without):
         background = _BACKGROUNDS[number % len(_BACKGROUNDS)]
         canvas = _crop(background, _SIZES[number % len(_SIZES)], rng)
         holds = number < with_object
         box = _place(canvas, left, mask, rng) if holds else None
         kind = "motorcycle" if holds else "without"
-        pictures.append(Composed(f"{number + 1:02d}_{kind}_on_{background}.jpg", canvas, box))
-    return pictures
+        images.append(Composed(f"{number + 1:02d}_{kind}_on_{background}.jpg", canvas, box))
+    return images
 
 
 def cut_out() -> tuple[np.ndarray, np.ndarray]:
@@ -83,12 +83,12 @@ def cut_out() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _crop(name: str, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
-    picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
-    scale = max(size[0] / picture.height, size[1] / picture.width) * rng.uniform(1, 1.3)
-    picture = picture.resize((int(np.ceil(picture.width * scale)), int(np.ceil(picture.height * scale))))
-    x = int(rng.integers(picture.width - size[1] + 1))
-    y = int(rng.integers(picture.height - size[0] + 1))
-    return picture.crop((x, y, x + size[1], y + size[0]))
+    image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+    scale = max(size[0] / image.height, size[1] / image.width) * rng.uniform(1, 1.3)
+    image = image.resize((int(np.ceil(image.width * scale)), int(np.ceil(image.height * scale))))
+    x = int(rng.integers(image.width - size[1] + 1))
+    y = int(rng.integers(image.height - size[0] + 1))
+    return image.crop((x, y, x + size[1], y + size[0]))
 
 
 def _place(

@@ -1,7 +1,7 @@
-"""Near-duplicates among many pictures: perceptual hashes, and the pairs of them that differ in few bits.
+"""Near-duplicates among many images: perceptual hashes, and the pairs of them that differ in few bits.
 
 The hash is the "pHash" of C. Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010: the
-picture in grey, shrunk to 32 × 32, its cosine transform, and one bit for each of the 64 lowest frequencies, set where
+image in grey, shrunk to 32 × 32, its cosine transform, and one bit for each of the 64 lowest frequencies, set where
 the coefficient is above their median. It gives the bits of the ``imagehash`` package, whose wavelets nobody needs
 here. Shrinking, compressing and small changes of colour turn a few bits; cropping and mirroring turn many.
 
@@ -20,7 +20,7 @@ from PIL import Image
 BITS = 64
 """Bits of a hash."""
 MOST_BITS = 10
-"""Pairs may differ in so many bits at most: beyond, most pairs of unlike pictures do as well."""
+"""Pairs may differ in so many bits at most: beyond, most pairs of unlike images do as well."""
 
 _SIDE = 32
 _LOW = 8
@@ -28,18 +28,18 @@ _ONES = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
 
 
 def perceptual_hash(pixels: np.ndarray) -> int:
-    """The 64-bit hash of a picture, the same for nearly the same pictures.
+    """The 64-bit hash of an image, the same for nearly the same images.
 
     Args:
         pixels: uint8 ``[h, w, 3]``, RGB.
 
     Raises:
-        ValueError: ``pixels`` is not one RGB picture of bytes.
+        ValueError: ``pixels`` is not one RGB image of bytes.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise ValueError(f"pixels must be uint8 [h, w, 3], got {pixels.dtype} of shape {pixels.shape}")
     grey = Image.fromarray(pixels).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    # Rounded, so that a picture of one colour has no bits that hang on the last digit.
+    # Rounded, so that an image of one colour has no bits that hang on the last digit.
     low = scipy.fft.dctn(np.asarray(grey, np.float64), type=2)[:_LOW, :_LOW].round(6)
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
 
@@ -92,23 +92,23 @@ def _pairs_that_share(hashes: np.ndarray, mask: int, bits: int) -> np.ndarray:
 
 
 def group_duplicates(hashes: Sequence[int | None], *, bits: int) -> list[tuple[int, int]]:
-    """For each picture the one it is a duplicate of, and in how many bits they differ.
+    """For each image the one it is a duplicate of, and in how many bits they differ.
 
-    Pictures are taken in order, the best first: each is a duplicate of the nearest of those before it that are no
+    Images are taken in order, the best first: each is a duplicate of the nearest of those before it that are no
     duplicates themselves (of equally near ones the first), if that differs in at most ``bits`` bits. So every
-    duplicate is near the picture it stands behind; there are no chains.
+    duplicate is near the image it stands behind; there are no chains.
 
     Args:
-        hashes: of the pictures, the best first; ``None`` for a picture that takes no part.
+        hashes: of the images, the best first; ``None`` for an image that takes no part.
         bits: how many bits may differ, from 0 to ``MOST_BITS``.
 
     Returns:
-        the place of the other picture and the distance; its own place and 0 for a picture that is no duplicate.
+        the place of the other image and the distance; its own place and 0 for an image that is no duplicate.
     """
     places = [place for place, one in enumerate(hashes) if one is not None]
     values = np.array([hashes[place] for place in places], np.uint64)
     different, owners = np.unique(values, return_inverse=True)
-    # Where each different hash appears first: all its later pictures fare as that one does, at distance 0.
+    # Where each different hash appears first: all its later images fare as that one does, at distance 0.
     first = np.full(len(different), len(hashes), np.int64)
     np.minimum.at(first, owners.reshape(-1), np.array(places, np.int64))
     neighbours: dict[int, list[tuple[int, int]]] = {}

@@ -16,7 +16,7 @@ from jaxloc.data.annotations import Annotated, Problem, problems
 from jaxloc.data.annotations.coco import read_coco_file
 from jaxloc.data.archives import is_tfds, open_tfds
 from jaxloc.data.datasets import is_spec, open_dataset
-from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_picture, missing_shards, suffix
+from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_image, missing_shards, suffix
 from jaxloc.data.remote import Entry
 from jaxloc.data.sources import Part
 from jaxloc.errors import UsageError
@@ -34,10 +34,10 @@ class Given:
 
     Attributes:
         root: the folder or archive that names are relative to.
-        files: places of single pictures, with their bytes where a listing said them.
+        files: places of single images, with their bytes where a listing said them.
         archives: places of archives.
         parts: archives that are open already.
-        labels: of single pictures, by place.
+        labels: of single images, by place.
         problems: annotations that were left out where the labels were read.
         spec: of a data set, where one was named.
     """
@@ -77,7 +77,7 @@ def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Gi
 def _find(path: str, left_out: set[str]) -> list[Entry]:
     """What is at a path, or what a pattern matches; a file of the pattern's own name comes first."""
     if remote.is_remote(path):
-        return _pictures_of(path, remote.match(path)) if "*" in path else [remote.stat(path)]
+        return _images_of(path, remote.match(path)) if "*" in path else [remote.stat(path)]
     if os.path.exists(path):
         return [_entry(path)]
     if not glob.has_magic(path):
@@ -86,7 +86,7 @@ def _find(path: str, left_out: set[str]) -> list[Entry]:
     start = Path(os.path.abspath(os.path.join("", *plain)))
     below = [folder for folder in map(Path, left_out) if start in folder.parents]
     found = sorted(map(_entry, checked(glob.iglob(path, recursive=True))))
-    return _pictures_of(path, (entry for entry in checked(found) if not _is_below(entry.place, below)))
+    return _images_of(path, (entry for entry in checked(found) if not _is_below(entry.place, below)))
 
 
 def _check_shards(path: str, found: Sequence[Entry]) -> None:
@@ -106,15 +106,15 @@ def _is_below(place: str, folders: Iterable[Path]) -> bool:
     return any(Path(place).is_relative_to(folder) for folder in folders)
 
 
-def _pictures_of(pattern: str, found: Iterable[Entry]) -> list[Entry]:
+def _images_of(pattern: str, found: Iterable[Entry]) -> list[Entry]:
     """The matches to look at: what a folder's search would take, or anything if the pattern names its extension."""
     extension = suffix(pattern)
     anything = extension and not glob.has_magic(extension)
     wanted = [
-        entry for entry in found if anything or entry.is_folder or is_picture(entry.place) or archive_kind(entry.place)
+        entry for entry in found if anything or entry.is_folder or is_image(entry.place) or archive_kind(entry.place)
     ]
     if not wanted:
-        raise UsageError(f"{pattern}: matches no picture, folder or archive: check the pattern")
+        raise UsageError(f"{pattern}: matches no image, folder or archive: check the pattern")
     return wanted
 
 
@@ -131,13 +131,13 @@ def _expand_entry(entry: Entry, left_out: set[str]) -> Given:
 
 
 def _expand_folder(root: str, files: dict[str, int | None]) -> Given:
-    """Its pictures; or if no file has the extension of one, its archives; or else the files without extension."""
-    pictures = {place: size for place, size in checked(files.items()) if is_picture(place)}
+    """Its images; or if no file has the extension of one, its archives; or else the files without extension."""
+    images = {place: size for place, size in checked(files.items()) if is_image(place)}
     archives = sorted(place for place in checked(files) if archive_kind(place))
-    if archives and not any(suffix(place) for place in pictures):
+    if archives and not any(suffix(place) for place in images):
         _refuse_missing(missing_shards(archives))
         return Given(root, archives=archives)
-    return Given(root, files=pictures)
+    return Given(root, files=images)
 
 
 def _expand_file(place: str, size: int | None) -> Given:
@@ -161,12 +161,12 @@ def _expand_coco(folder: str, place: str) -> Given:
 
 
 def _classes(image: Annotated) -> list[str]:
-    """A picture's classes; if it has none, those of annotations whose boxes cannot be used."""
+    """An image's classes; if it has none, those of annotations whose boxes cannot be used."""
     return image.categories or [category for category in image.damaged if category]
 
 
 def _listed(folder: str, places: Iterable[str]) -> Given:
-    """Pictures named in a file; names are relative to its folder, unless some of them lie elsewhere."""
+    """Images named in a file; names are relative to its folder, unless some of them lie elsewhere."""
     files: dict[str, int | None] = dict.fromkeys(checked(places))
     if all(place.startswith(f"{folder}/") for place in files):
         return Given(folder, files)
@@ -184,7 +184,7 @@ def _absolute(path: str) -> str:
 
 
 def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
-    """Its pictures and archives, each folder once: by its own name, or if none leads there by that of a link to it."""
+    """Its images and archives, each folder once: by its own name, or if none leads there by that of a link to it."""
     waiting = collections.deque([folder])  # links to folders are followed when all that is not behind one is known
     seen: set[str] = set()
 
@@ -205,7 +205,7 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
             waiting += [path for path in inner.values() if os.path.islink(path)]
             for name in sorted(files):
                 check()
-                if name[0] != "." and (is_picture(name) or archive_kind(name)):
+                if name[0] != "." and (is_image(name) or archive_kind(name)):
                     yield Path(here, name).as_posix()
 
 

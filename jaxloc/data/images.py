@@ -1,4 +1,4 @@
-"""Read one picture, whatever its file holds, as upright RGB; or say in one line why not."""
+"""Read one image, whatever its file holds, as upright RGB; or say in one line why not."""
 
 import contextlib
 import io
@@ -25,7 +25,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by its EXIF orientation (Exif 3.0, section 4.6.5.1.6)."""
+"""What makes an image upright, by its EXIF orientation (Exif 3.0, section 4.6.5.1.6)."""
 _ON_ITS_SIDE = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 _SIGNATURE = 8
@@ -40,20 +40,20 @@ _HEADER = 1 << 16
 """Bytes in which a JPEG's header nearly always ends."""
 
 
-class Picture(NamedTuple):
-    """A decoded picture.
+class DecodedImage(NamedTuple):
+    """A decoded image.
 
     Attributes:
         pixels: uint8 ``[h, w, 3]``, RGB, upright; shrunk if a limit was given.
-        original_size: rows and columns of the whole picture, upright.
+        original_size: rows and columns of the whole image, upright.
     """
 
     pixels: np.ndarray
     original_size: tuple[int, int]
 
 
-def read_picture(path: str | os.PathLike[str] | Record, *, shorter_side: int | None = None) -> Picture:
-    """Decode a picture to upright RGB.
+def read_image(path: str | os.PathLike[str] | Record, *, shorter_side: int | None = None) -> DecodedImage:
+    """Decode an image to upright RGB.
 
     Grey, palette, 16-bit (scaled), CMYK, and alpha (dropped) become RGB; EXIF orientation is applied; of an
     animation the first frame is taken.
@@ -63,18 +63,18 @@ def read_picture(path: str | os.PathLike[str] | Record, *, shorter_side: int | N
         shorter_side: shrink (anti-aliased bilinear) until the shorter side is at most this; never enlarge.
 
     Raises:
-        ImageError: saying why the picture cannot be used.
+        ImageError: saying why the image cannot be used.
         UsageError: what it lies in, a remote place or an archive, cannot be read; a remote place is tried a few times.
     """
     try:
         with Image.open(_content(path)) as image:
-            return _to_picture(image, shorter_side)
+            return _to_image(image, shorter_side)
     except (ImageError, UsageError):
         raise
     except FileNotFoundError as error:
         raise ImageError("no such file") from error
     except UnidentifiedImageError as error:
-        raise ImageError("not a picture, or of a kind that Pillow does not know") from error
+        raise ImageError("not an image, or of a kind that Pillow does not know") from error
     except Image.DecompressionBombError as error:
         raise ImageError("too many pixels, it may be a decompression bomb; save it smaller") from error
     except MemoryError as error:
@@ -87,16 +87,16 @@ def read_picture(path: str | os.PathLike[str] | Record, *, shorter_side: int | N
 
 
 def read_size(path: str | os.PathLike[str] | Record, *, shorter_side: int | None = None) -> tuple[int, int] | None:
-    """Rows and columns that ``read_picture`` would return, from the file's header alone; ``None`` if unreadable.
+    """Rows and columns that ``read_image`` would return, from the file's header alone; ``None`` if unreadable.
 
-    Of a record's JPEG the first 64 KiB are read, where the place allows that; pictures of other kinds are read whole.
+    Of a record's JPEG the first 64 KiB are read, where the place allows that; images of other kinds are read whole.
 
     Args:
         path: the file, or the record of an archive or a remote place.
-        shorter_side: as for ``read_picture``.
+        shorter_side: as for ``read_image``.
 
     Raises:
-        UsageError: as for ``read_picture``.
+        UsageError: as for ``read_image``.
     """
     try:
         size = _size_of_record(path) if isinstance(path, Record) else None
@@ -114,7 +114,7 @@ def read_size(path: str | os.PathLike[str] | Record, *, shorter_side: int | None
 
 
 def is_encoded(data: bytes) -> bool:
-    """Whether the bytes begin like a picture of a kind that Pillow knows."""
+    """Whether the bytes begin like an image of a kind that Pillow knows."""
     try:
         with Image.open(io.BytesIO(data)):
             return True
@@ -126,7 +126,7 @@ def _size_of_record(record: Record) -> tuple[int, int] | None:
     if record.image_size is not None:
         return record.image_size[::-1]
     start = io.BytesIO(record.read_start(_HEADER))
-    with contextlib.suppress(Exception), Image.open(start) as image:  # whatever it lacks, the whole picture has
+    with contextlib.suppress(Exception), Image.open(start) as image:  # whatever it lacks, the whole image has
         if image.format == "JPEG":  # other kinds may say more at their end
             return _upright(image)[0]
     return None
@@ -158,7 +158,7 @@ def _check_file(path: str | os.PathLike[str]) -> None:
 
 
 def _upright(image: Image.Image) -> tuple[tuple[int, int], Image.Transpose | None]:
-    """Columns and rows once the EXIF orientation is applied, and how the picture is turned for that."""
+    """Columns and rows once the EXIF orientation is applied, and how the image is turned for that."""
     turn = _TURNS.get(_orientation(image))
     return image.size[::-1] if turn in _ON_ITS_SIDE else image.size, turn
 
@@ -169,7 +169,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         return _exif(image).get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF raises all kinds of errors, and the picture is fine without
+    except Exception:  # damaged EXIF raises all kinds of errors, and the image is fine without
         return 1
 
 
@@ -204,7 +204,7 @@ def _is_turned_at_its_end(file: IO[bytes]) -> bool:
     return False
 
 
-def _to_picture(image: Image.Image, shorter_side: int | None) -> Picture:
+def _to_image(image: Image.Image, shorter_side: int | None) -> DecodedImage:
     (columns, rows), turn = _upright(image)
     if shorter_side:
         wanted = [_REDUCING_GAP * side for side in _limited(image.size, shorter_side)]
@@ -214,7 +214,7 @@ def _to_picture(image: Image.Image, shorter_side: int | None) -> Picture:
     size = _limited((columns, rows), shorter_side)
     if size != upright.size:
         upright = upright.resize(size, Image.Resampling.BILINEAR)
-    return Picture(np.asarray(upright), (rows, columns))
+    return DecodedImage(np.asarray(upright), (rows, columns))
 
 
 def _limited(size: tuple[int, int], shorter_side: int | None) -> tuple[int, int]:

@@ -11,7 +11,7 @@ LISTS = (".txt", ".lst", ".list")
 """Text files of paths."""
 
 VIDEOS = ("mp4", "m4v", "mov", "mkv", "webm", "avi")
-"""Extensions of videos, whose frames are pictures."""
+"""Extensions of videos, whose frames are images."""
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?=(\.[^/]*)?$)")
 _ARCHIVE = re.compile(rf"(?<=.)\.(tar|parquet|array_?record|{'|'.join(VIDEOS)})(-\d+-of-\d+)?$", re.IGNORECASE)
@@ -24,9 +24,9 @@ def suffix(name: str) -> str:
     return f".{extension.lower()}" if dot and stem else ""
 
 
-def is_picture(name: str) -> bool:
-    """Whether the extension is that of a picture, or there is none."""
-    return suffix(name) in _picture_suffixes() or not suffix(name)
+def is_image(name: str) -> bool:
+    """Whether the extension is that of an image, or there is none."""
+    return suffix(name) in _image_suffixes() or not suffix(name)
 
 
 def archive_kind(name: str) -> str | None:
@@ -72,5 +72,5 @@ def common_folder(places: Iterable[str]) -> str:
 
 
 @functools.cache
-def _picture_suffixes() -> frozenset[str]:
+def _image_suffixes() -> frozenset[str]:
     return frozenset(extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN)

@@ -26,50 +26,50 @@ def find_sets(
     exclude: Sequence[str | os.PathLike[str]] = (),
     every: int = 1,
 ) -> list[ImageSet]:
-    """List pictures, wherever they are, without reading them.
+    """List images, wherever they are, without reading them.
 
     In a folder, files are taken by their extension, or if they have none; hidden files and folders are left out, and
     what earlier jobs wrote (the folders overlays, parts and video beside a run's other results, the tables of a
-    gallery), not the photographs beside it. A folder without a single picture file may hold archives. Names are
+    gallery), not the photographs beside it. A folder without a single image file may hold archives. Names are
     relative to the folder or archive given; where several paths are given, to their common parent.
 
     Args:
         paths: any of these, on this machine or at an address that fsspec knows (``gs://bucket/photos``):
 
-            - folders and picture files;
+            - folders and image files;
             - patterns such as ``photos/**/*.jpg``;
             - text files (``.txt``, ``.lst``, ``.list``) whose paths are relative to the text file's own folder; blank
               lines and lines starting with ``#`` are skipped;
             - COCO files (``.json``): the images they list, relative to their own folder; an image's category, or that
               of its boxes if they are all of one, is its label; with ``per_label``, boxes that cannot be used are told
               on standard error;
-            - archives: tar files, plain or in WebDataset's layout (``.tar``), Parquet with a column of encoded pictures
+            - archives: tar files, plain or in WebDataset's layout (``.tar``), Parquet with a column of encoded images
               (``.parquet``), ArrayRecord (``.array_record``), videos (``.mp4``, ``.mov``, ``.mkv``, ``.webm``,
-              ``.avi``), whose frames are pictures named by their number;
+              ``.avi``), whose frames are images named by their number;
             - ``tfds:NAME[/config][:split]``: a set that tensorflow-datasets has prepared;
             - ``NAME:ROOT``, ``NAME/SPLIT:ROOT`` or ``NAME:tfds``: a data set of the papers, with its own classes as
-              labels; a picture with objects of two classes is in both sets (see ``jaxloc.data.datasets``).
-        per_folder: make each sub-folder of a given folder its own set, named after it; pictures inside archives are
+              labels; an image with objects of two classes is in both sets (see ``jaxloc.data.datasets``).
+        per_folder: make each sub-folder of a given folder its own set, named after it; images inside archives are
             parted by the folders in there, or else by archive.
-        per_label: make the pictures of each label a set. Where only the records hold the labels (ArrayRecord, tfds),
+        per_label: make the images of each label a set. Where only the records hold the labels (ArrayRecord, tfds),
             all of them are read for this.
         name: the category of a single set; by default the folder's or archive's name.
         exclude: folders that results are written to: what jobs write in there is left out as well.
         every: of videos, take every so many-th frame.
 
     Raises:
-        UsageError: a path does not exist, cannot be read or needs a package; an archive is truncated; pictures have no
+        UsageError: a path does not exist, cannot be read or needs a package; an archive is truncated; images have no
             label though ``per_label`` needs one; or there is nothing to look at.
     """
     if not paths:
-        raise UsageError("no picture given: pass a folder, files, or a text file of paths")
+        raise UsageError("no image given: pass a folder, files, or a text file of paths")
     if per_folder and per_label:
         raise UsageError("sets are made either per folder or per label: choose one of them")
     given = [found for path in paths for found in expand(os.fspath(path), exclude)]
     base = common_folder([found.root for found in given])
     parts = [*_files(given), *_archives(given, every)]
     if not parts:
-        raise UsageError(f"no picture found in {', '.join(map(str, paths))}: pass a folder that holds photographs")
+        raise UsageError(f"no image found in {', '.join(map(str, paths))}: pass a folder that holds photographs")
     sources = Sources([(_prefix(part.place, base), part) for part in parts])
     if per_label:
         for line in summarize(problem for some in given for problem in some.problems):
@@ -143,7 +143,7 @@ def _owners(given: Iterable[Given], base: str) -> Mapping[str, str]:
             owners.setdefault(place, name)
             if named.setdefault(name, folder) != folder:
                 raise UsageError(
-                    f"{base or os.sep}: its own pictures and those of its folder {name} would be one set, {name}: "
+                    f"{base or os.sep}: its own images and those of its folder {name} would be one set, {name}: "
                     f"move its own ones into a folder of another name, or give its folders alone ({base}/*/)"
                 )
     return owners
@@ -158,23 +158,23 @@ def _folders(part: Part, owners: Mapping[str, str], base: str) -> Labels:
 
 
 def _members(part: Part) -> Mapping[str, np.ndarray]:
-    """The numbers of the pictures of each label."""
+    """The numbers of the images of each label."""
     return part.members() if isinstance(part, DatasetPart) else _labels(part).members()
 
 
 def _labels(part: Part) -> Labels:
     labels = part.find_labels()
-    place = part.place or "the pictures"
+    place = part.place or "the images"
     if labels is None or not labels.classes:
         raise UsageError(
             f"{place}: no labels there: point at a COCO file, or at archives whose records have labels; "
-            "for pictures in one folder per class, make the sets per folder"
+            "for images in one folder per class, make the sets per folder"
         )
     missing = np.flatnonzero(labels.codes < 0)
     if len(missing):
         example = part.name(int(missing[0]))
         raise UsageError(
-            f"{place}: {len(missing)} of {len(part)} pictures have no label, or several, such as {example}: "
+            f"{place}: {len(missing)} of {len(part)} images have no label, or several, such as {example}: "
             "label them or leave them out"
         )
     return labels
@@ -183,7 +183,7 @@ def _labels(part: Part) -> Labels:
 def _parted(
     sources: Sources, parts: Sequence[Part], find: Callable[[Part], Mapping[str, np.ndarray]]
 ) -> list[ImageSet]:
-    """One set for each name that ``find`` gives the pictures of any part, in order of name."""
+    """One set for each name that ``find`` gives the images of any part, in order of name."""
     members: dict[str, list[np.ndarray]] = {}
     start = 0
     for part in parts:

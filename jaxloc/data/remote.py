@@ -28,7 +28,7 @@ _LOOK = 0.1
 _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "abfs": "adlfs", "az": "adlfs"}
 _PACKAGES |= {"http": "aiohttp", "https": "aiohttp", "hf": "huggingface_hub", "sftp": "paramiko", "smb": "smbprotocol"}
 _OPTIONS = {protocol: {"max_concurrency": 1} for protocol in ("s3", "s3a")}
-"""One request for a picture: to read a file in several parts at once, s3fs would first ask how large it is."""
+"""One request for an image: to read a file in several parts at once, s3fs would first ask how large it is."""
 _AHEAD = 8 << 20
 """Bytes fetched beyond those asked for; s3fs's own 50 MiB, of several archives at once, take a gigabyte of memory."""
 
@@ -179,11 +179,11 @@ def persist(place: str, work: Callable[[], T], *, alone: bool = False) -> T:
     Args:
         place: the file.
         work: reads it.
-        alone: whether the file is that of one picture: that it is not there, or may not be read, is raised as it is.
+        alone: whether the file is that of one image: that it is not there, or may not be read, is raised as it is.
 
     Raises:
         PlaceError: it failed to the end; the message names the file, the reason and the cure.
-        OSError: the picture's own file is not there, or may not be read.
+        OSError: the image's own file is not there, or may not be read.
         ImageError: as ``work`` raised it.
     """
     pauses = iter(PAUSES if is_remote(place) else ())
@@ -203,7 +203,7 @@ def persist(place: str, work: Callable[[], T], *, alone: bool = False) -> T:
 
 
 def check_place(place: str, error: OSError) -> None:
-    """Of an error on the file of one picture, see that it tells nothing of all files there.
+    """Of an error on the file of one image, see that it tells nothing of all files there.
 
     Raises:
         PlaceError: the disk went away, or the process has too many files open.
@@ -312,7 +312,7 @@ def _entry(system: "fsspec.AbstractFileSystem", path: str, about: dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class RemoteFile(Record):
-    """One picture file at a remote place.
+    """One image file at a remote place.
 
     Attributes:
         address: with its protocol.
@@ -378,6 +378,6 @@ def _checked(folder: str, name: str) -> str:
     if name.startswith("/") or ".." in name.split("/"):
         raise UsageError(
             f"{folder}/{name}: results cannot be named after it (// or .. in its name): rename it, or name the folders "
-            "or pictures to use"
+            "or images to use"
         )
     return name

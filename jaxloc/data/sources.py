@@ -1,4 +1,4 @@
-"""Pictures to read, wherever they are: one record type, and sequences of records that stay small however long."""
+"""Images to read, wherever they are: one record type, and sequences of records that stay small however long."""
 
 import abc
 import array
@@ -16,32 +16,32 @@ from jaxloc.errors import UsageError
 
 
 class Record(abc.ABC):
-    """One encoded picture inside an archive or at a remote place; hashable, and read from any thread or process.
+    """One encoded image inside an archive or at a remote place; hashable, and read from any thread or process.
 
     ``str`` gives its place as a person would write it, such as ``photos.tar#dogs/a.jpg``.
     """
 
     @property
     def size_in_bytes(self) -> int | None:
-        """Bytes of the encoded picture, where they are known without reading it."""
+        """Bytes of the encoded image, where they are known without reading it."""
         return None
 
     @property
     def archive_bytes(self) -> int | None:
-        """Bytes of the file that the picture lies in among others, where they are known."""
+        """Bytes of the file that the image lies in among others, where they are known."""
         return None
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """Rows and columns of the picture, upright, where they are known without reading it."""
+        """Rows and columns of the image, upright, where they are known without reading it."""
         return None
 
     @abc.abstractmethod
     def read(self) -> bytes:
-        """The encoded picture.
+        """The encoded image.
 
         Raises:
-            ImageError: something is wrong with this picture alone.
+            ImageError: something is wrong with this image alone.
             OSError: its own file cannot be read.
             UsageError: what it lies in cannot be read.
         """
@@ -52,7 +52,7 @@ class Record(abc.ABC):
 
 
 def bytes_of(path: Path | Record) -> int:
-    """What tells a picture from another that took its place, without reading it.
+    """What tells an image from another that took its place, without reading it.
 
     Returns:
         bytes of its file or record, else of the archive that it lies in; -1 where neither can be told.
@@ -67,7 +67,7 @@ def bytes_of(path: Path | Record) -> int:
 
 
 class Source(NamedTuple):
-    """One picture to read.
+    """One image to read.
 
     Attributes:
         path: the file, or the record.
@@ -85,10 +85,10 @@ class Source(NamedTuple):
         """The local file, for work that needs one.
 
         Raises:
-            UsageError: the picture lies inside an archive or at a remote place.
+            UsageError: the image lies inside an archive or at a remote place.
         """
         if isinstance(self.path, Record):
-            raise UsageError(f"{self.path}: pictures have to be files of this machine here: copy or unpack them first")
+            raise UsageError(f"{self.path}: images have to be files of this machine here: copy or unpack them first")
         return self.path
 
 
@@ -121,14 +121,14 @@ class Texts(Sequence[str]):
 
 
 class Labels:
-    """One label, or none, for each of many pictures.
+    """One label, or none, for each of many images.
 
     Args:
         labels: in order.
 
     Attributes:
         classes: the different labels, in order of appearance.
-        codes: int32 ``[n]``, the place of each picture's label in ``classes``; -1 for none.
+        codes: int32 ``[n]``, the place of each image's label in ``classes``; -1 for none.
     """
 
     def __init__(self, labels: Iterable[str | None]) -> None:
@@ -144,14 +144,14 @@ class Labels:
         return None if code < 0 else self.classes[code]
 
     def members(self) -> dict[str, np.ndarray]:
-        """The numbers of the pictures of each label, rising."""
+        """The numbers of the images of each label, rising."""
         order = np.argsort(self.codes, kind="stable")
         starts = np.searchsorted(self.codes[order], np.arange(len(self.classes) + 1))
         return {name: order[starts[code] : starts[code + 1]] for code, name in enumerate(self.classes)}
 
 
 class Part(abc.ABC):
-    """Pictures that lie together: a folder's files, or the records of one archive.
+    """Images that lie together: a folder's files, or the records of one archive.
 
     Attributes:
         place: what they lie in.
@@ -166,11 +166,11 @@ class Part(abc.ABC):
 
     @abc.abstractmethod
     def name(self, number: int) -> str:
-        """The picture's name within this part."""
+        """The image's name within this part."""
 
     @abc.abstractmethod
     def path(self, number: int) -> Path | Record:
-        """Where the picture is read from."""
+        """Where the image is read from."""
 
     def find_labels(self) -> Labels | None:
         """The labels, read for this from every record where an index does not hold them."""
@@ -203,14 +203,14 @@ class Files(Part):
 
 
 class Sources(Sequence[Source]):
-    """Pictures of several parts in a row, made when they are asked for.
+    """Images of several parts in a row, made when they are asked for.
 
     A slice is again such a sequence, so ``sources[host::hosts]`` are disjoint exact shards, and reading may start
     anywhere.
 
     Args:
         parts: in order, each with what its names begin with.
-        chosen: numbers of the pictures that are taken, counted over all parts; ``None`` means all.
+        chosen: numbers of the images that are taken, counted over all parts; ``None`` means all.
     """
 
     def __init__(self, parts: Sequence[tuple[str, Part]], chosen: range | np.ndarray | None = None) -> None:
@@ -244,17 +244,17 @@ class Sources(Sequence[Source]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<{len(self)} pictures in {', '.join(part.place or os.sep for _, part in self._parts)}>"
+        return f"<{len(self)} images in {', '.join(part.place or os.sep for _, part in self._parts)}>"
 
     def take(self, numbers: np.ndarray) -> "Sources":
-        """The pictures of these numbers, in this order."""
+        """The images of these numbers, in this order."""
         chosen, numbers = self._chosen, np.asarray(numbers)
         picked = chosen.start + chosen.step * numbers if isinstance(chosen, range) else chosen[numbers]
         return Sources(self._parts, picked)
 
 
 class ImageSet(NamedTuple):
-    """Pictures that share an object.
+    """Images that share an object.
 
     Attributes:
         name: the category, from the folder's name or the label.

@@ -2,8 +2,8 @@
 
 Rubinstein, Joulin, Kopf & Liu, "Unsupervised joint object discovery and segmentation in internet images", CVPR 2013:
 precision is the share of pixels, object or background, that are labelled correctly; the Jaccard similarity is the
-intersection over union of the object's pixels. A picture without the object has no Jaccard similarity here (NaN):
-theirs is measured on pictures that hold it.
+intersection over union of the object's pixels. An image without the object has no Jaccard similarity here (NaN):
+theirs is measured on images that hold it.
 """
 
 import numpy as np

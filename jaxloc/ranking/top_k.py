@@ -6,7 +6,7 @@ consecutive rows are compared first: the best k rows lie in the k groups of larg
 does not exceed the k-th best score of the chunks before it holds none, so that full sorting sees few scores.
 
 The order is total, so chunks, shards and machines do not change it: larger score first, then lower index. A gallery
-row of zeros (a picture whose mask is empty) has no direction; it scores −inf and follows every other row, as does a
+row of zeros (an image whose mask is empty) has no direction; it scores −inf and follows every other row, as does a
 row whose score is not a number.
 """
 

@@ -1,6 +1,6 @@
 """From a coarse response map to a mask of the object at image size.
 
-``object_probabilities`` enlarges the map, ``crf``, ``guided`` or ``grabcut`` fits it to the picture, and ``select``
+``object_probabilities`` enlarges the map, ``crf``, ``guided`` or ``grabcut`` fits it to the image, and ``select``
 keeps what belongs to the object:
 
     probabilities = refinement.object_probabilities(found.response, photo.shape[:2], mask=found.mask)

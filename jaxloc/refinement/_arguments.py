@@ -7,7 +7,7 @@ from jax.typing import ArrayLike
 from jaxloc._checks import check_rank
 
 
-def check_picture(image: ArrayLike, probabilities: ArrayLike) -> tuple[jax.Array, jax.Array]:
+def check_image(image: ArrayLike, probabilities: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """One image as float32 in 0–255 and its probabilities as float32.
 
     Args:

@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 from jaxloc._sharding import compiler_chooses
 from jaxloc.grids import valid_cells
 from jaxloc.refinement import bilateral_grid
-from jaxloc.refinement._arguments import check_picture
+from jaxloc.refinement._arguments import check_image
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _LEAST = 1e-6
@@ -62,7 +62,7 @@ def crf(
     Raises:
         ValueError: not one image and its map, a deviation not above 0 or too small for a grid, negative iterations.
     """
-    colours, values = check_picture(image, probabilities)
+    colours, values = check_image(image, probabilities)
     if not min(appearance_deviation, colour_deviation, smoothness_deviation) > 0 or iterations < 0:
         raise ValueError(
             "deviations must be above 0 and iterations at least 0, got "

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc.grids import valid_cells
-from jaxloc.refinement._arguments import check_picture
+from jaxloc.refinement._arguments import check_image
 
 
 def guided(
@@ -41,7 +41,7 @@ def guided(
     Raises:
         ValueError: not one image and its map, or a radius below 1, or ``eps`` not above 0.
     """
-    colours, values = check_picture(image, probabilities)
+    colours, values = check_image(image, probabilities)
     if radius < 1 or not eps > 0:
         raise ValueError(f"radius must be at least 1 and eps above 0, got {radius} and {eps}")
     shape = (values.shape[0], values.shape[1])

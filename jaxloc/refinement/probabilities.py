@@ -97,7 +97,7 @@ def upsample_bilinear(
 
 def _weights(cells: jax.Array, length: int, pixels: jax.Array, number: int) -> jax.Array:
     """Weights ``[number, length]`` of the cells at each pixel."""
-    # In whole numbers as far as they go, so that a picture mirrored gets its weights mirrored.
+    # In whole numbers as far as they go, so that an image mirrored gets its weights mirrored.
     twice = (2 * jnp.arange(number) + 1) * cells - pixels
     place = jnp.clip(twice / (2 * pixels), 0, jnp.maximum(cells - 1, 0))
     return jnp.maximum(1 - jnp.abs(place[:, None] - jnp.arange(length)), 0)

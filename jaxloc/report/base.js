@@ -1,5 +1,5 @@
 "use strict";
-// What every page does: pictures with a box and layers to switch, filters by name and group, the large view.
+// What every page does: images with a box and layers to switch, filters by name and group, the large view.
 
 const one = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -20,11 +20,11 @@ function element(tag, text, kind) {
   return made;
 }
 
-// --- Pictures ----------------------------------------------------------------------------------------------------
+// --- Images ----------------------------------------------------------------------------------------------------
 
-// Width by height of every card's frame: that of the middle picture, within reason.
-function chooseFrame(pictures) {
-  const ratios = pictures.map(({ width, height }) => width / height).sort((a, b) => a - b);
+// Width by height of every card's frame: that of the middle image, within reason.
+function chooseFrame(images) {
+  const ratios = images.map(({ width, height }) => width / height).sort((a, b) => a - b);
   const ratio = Math.min(1.5, Math.max(0.75, ratios[ratios.length >> 1] || 1));
   document.documentElement.style.setProperty("--frame", ratio);
   return ratio;
@@ -36,9 +36,9 @@ function setRatio(frame, ratio) {
 }
 
 function showImage(frame, address) {
-  const image = one("img", frame);
-  image.src = address;
-  image.hidden = false;
+  const element = one("img", frame);
+  element.src = address;
+  element.hidden = false;
 }
 
 function placeBox(marker, { box, width, height }) {
@@ -51,7 +51,7 @@ function placeBox(marker, { box, width, height }) {
   marker.hidden = false;
 }
 
-// A list item's pictures are drawn by its `fill`, once, when it comes near the window.
+// A list item's images are drawn by its `fill`, once, when it comes near the window.
 const near = new IntersectionObserver(
   (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => reveal(entry.target)),
   { rootMargin: "800px" });

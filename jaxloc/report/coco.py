@@ -16,7 +16,7 @@ _UNDECODABLE = re.compile("[\udc80-\udcff]")
 """What Python makes of bytes in a file's name that are not UTF-8: half characters, which strict readers refuse."""
 
 Details = Callable[[Finding], Mapping[str, Any]]
-"""Further fields of a picture."""
+"""Further fields of an image."""
 
 
 def _none(finding: Finding) -> Mapping[str, Any]:
@@ -31,10 +31,10 @@ def write(
     image: Details = _none,
     annotation: Details = _none,
 ) -> None:
-    r"""Write the COCO file in one step, however many pictures there are; the same bytes for the same findings.
+    r"""Write the COCO file in one step, however many images there are; the same bytes for the same findings.
 
-    It has ``images``, ``annotations``, ``categories``, and ``skipped`` pictures with their reasons, each on a line of
-    its own. Boxes are ``x, y, width, height`` in pixels of the original picture. An image also has ``category_id``
+    It has ``images``, ``annotations``, ``categories``, and ``skipped`` images with their reasons, each on a line of
+    its own. Boxes are ``x, y, width, height`` in pixels of the original image. An image also has ``category_id``
     (its set), ``found``, ``noisy`` and ``noise_score``; an annotation also has ``score``, and, where the job kept them,
     ``segmentation`` (compressed run lengths; ``area`` is the mask's then) and ``parts`` (each with ``name``, ``bbox``).
     A name that is not UTF-8 is written with ``\xff`` for each such byte; beside it ``undecodable`` holds all of its
@@ -44,7 +44,7 @@ def write(
         path: the file to write or replace.
         findings: what was found.
         sections: further lists of entries, by name.
-        image: further fields of a picture's entry in ``images``.
+        image: further fields of an image's entry in ``images``.
         annotation: further fields of its entry in ``annotations``.
     """
     write_parts(path, _parts(findings, sections or {}, image, annotation))

@@ -1,4 +1,4 @@
-"""Which pictures of a collection are kept and why: the one input of the file of decisions and of the page to review."""
+"""Which images of a collection are kept and why: the one input of the file of decisions and of the page to review."""
 
 import dataclasses
 import json
@@ -26,22 +26,22 @@ UNUSABLE = (BROKEN, TOO_FEW)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decision:
-    """One picture, and whether it is kept.
+    """One image, and whether it is kept.
 
     Attributes:
         name: path relative to what the user pointed at, with forward slashes.
         category: its class.
         keep: whether it goes into the data set.
-        why: what the rules say: ``"kept"``, ``"noise"``, ``"duplicate"``, ``"contradiction"`` (nearly the same picture
+        why: what the rules say: ``"kept"``, ``"noise"``, ``"duplicate"``, ``"contradiction"`` (nearly the same image
             stands in another class), ``"broken"`` or ``"too few"`` (of its class, to look for anything).
         reason: the same in words.
         by_hand: a person decided, whatever the rules say.
-        width: of the picture as displayed, in pixels; 0 where it could not be read.
+        width: of the image as displayed, in pixels; 0 where it could not be read.
         height: likewise.
         box: ``x0, y0, x1, y1`` in pixels, half-open; ``None`` where nothing was found.
         score: in [0, 1), how far the object stands out.
         noise_score: share of cells with a positive indicator; ``None`` where it was not computed.
-        other: name of the picture that it repeats or contradicts; of noise, one that it nearly repeats.
+        other: name of the image that it repeats or contradicts; of noise, one that it nearly repeats.
         bits: in how many bits the hashes of the two differ.
         doubt: how little would have changed the rules' mind, the least first; see ``jaxloc.run.cleaning.rules``.
     """
@@ -67,7 +67,7 @@ class Threshold:
     """Where the noise of a class ends.
 
     Attributes:
-        value: pictures whose noise score is at or below it are noise; ``None`` where no picture was looked at.
+        value: images whose noise score is at or below it are noise; ``None`` where no image was looked at.
         rule: how it was chosen, in words.
     """
 
@@ -81,7 +81,7 @@ class Decisions:
 
     Attributes:
         title: what was looked at, for a heading.
-        pictures: number of the pictures, and a digest of their names, classes and sizes in bytes.
+        images: number of the images, and a digest of their names, classes and sizes in bytes.
         settings: what the decisions depend on, printable, in a fixed order.
         thresholds: by class, in order of name.
         items: by class, and in it in the order of the collection.
@@ -89,16 +89,16 @@ class Decisions:
     """
 
     title: str
-    pictures: Mapping[str, Any]
+    images: Mapping[str, Any]
     settings: Mapping[str, str]
     thresholds: Mapping[str, Threshold]
     items: Sequence[Decision]
     warnings: Sequence[str] = ()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """For each class its pictures: dropped by each rule or by hand, which with those kept adds up; kept by hand.
+        """For each class its images: dropped by each rule or by hand, which with those kept adds up; kept by hand.
 
-        A reason is counted where the picture is dropped for it; ``"kept by hand"`` is part of ``"kept"``.
+        A reason is counted where the image is dropped for it; ``"kept by hand"`` is part of ``"kept"``.
         """
         keys = ("pictures", NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW, DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
         counts = {category: dict.fromkeys(keys, 0) for category in self.thresholds}
@@ -114,14 +114,14 @@ class Decisions:
 
 
 def write(path: str | os.PathLike[str], decisions: Decisions) -> None:
-    """Write the file of decisions in one step: the same bytes for the same decisions, a line for each picture."""
+    """Write the file of decisions in one step: the same bytes for the same decisions, a line for each image."""
     write_parts(path, _parts(decisions))
 
 
 def _parts(decisions: Decisions) -> Iterator[str]:
     head = {
         "format": FORMAT,
-        "pictures": dict(decisions.pictures),
+        "pictures": dict(decisions.images),
         "settings": dict(decisions.settings),
         "warnings": list(decisions.warnings),
     }

@@ -15,12 +15,12 @@ from jaxloc.report.records import Skipped
 from jaxloc.report.text import displayable
 
 
-class _Pictured(Protocol):
+class _Imaged(Protocol):
     @property
     def thumbnail(self) -> bytes | None: ...
 
 
-_Some = TypeVar("_Some", bound=_Pictured)
+_Some = TypeVar("_Some", bound=_Imaged)
 
 
 def page(
@@ -88,7 +88,7 @@ def escape(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and its noun, such as ``"1,200 pictures"``; an ``"y"`` at the end becomes ``"ies"``."""
+    """A number and its noun, such as ``"1,200 images"``; an ``"y"`` at the end becomes ``"ies"``."""
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{number:,} {noun if number == 1 else plural}"
 
@@ -137,7 +137,7 @@ def settings(values: Mapping[str, str]) -> str:
 
 
 def toggle(name: str, label: str, *, key: str, checked: bool = False, kind: str = "") -> str:
-    """A box that switches one layer of the pictures, by pointer or key."""
+    """A box that switches one layer of the images, by pointer or key."""
     return (
         f'<label title="Key: {key}" class="{kind}"><input type="checkbox" '
         f'data-toggle="{name}" data-key="{key}"{" checked" if checked else ""}> {label}</label>'

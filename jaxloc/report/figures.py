@@ -1,4 +1,4 @@
-"""Counts and scores of what a job found, of each set and of all, in one pass over any number of pictures."""
+"""Counts and scores of what a job found, of each set and of all, in one pass over any number of images."""
 
 import math
 from array import array
@@ -20,11 +20,11 @@ class Figures:
     """The figures of one set.
 
     Attributes:
-        statuses: number of pictures by status.
-        skipped: number of skipped pictures.
-        scores: finite scores of the pictures where the object was found.
-        noise_scores: finite noise scores of all pictures.
-        with_noise: whether a picture has a noise score, finite or not.
+        statuses: number of images by status.
+        skipped: number of skipped images.
+        scores: finite scores of the images where the object was found.
+        noise_scores: finite noise scores of all images.
+        with_noise: whether an image has a noise score, finite or not.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Figures:
         self.with_noise = False
 
     def add(self, finding: Finding) -> None:
-        """Count a picture."""
+        """Count an image."""
         which = status(finding)
         self.statuses[which] += 1
         if which == "found" and math.isfinite(finding.score):

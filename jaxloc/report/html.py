@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxloc.report import elements, figures
 from jaxloc.report.figures import Figures
-from jaxloc.report.overlays import PART_COLOURS, make_mask_picture
+from jaxloc.report.overlays import PART_COLOURS, make_mask_image
 from jaxloc.report.records import Finding, Findings
 from jaxloc.report.text import displayable
 
@@ -22,7 +22,7 @@ _DDT_SCORE = "at 0.5, the object's mean response is one standard deviation of it
 _SCORES = {
     "ddt": _DDT_SCORE,
     "ddt+": _DDT_SCORE,
-    "scda": "at 0.5, the object's mean activation is twice that of the whole picture",
+    "scda": "at 0.5, the object's mean activation is twice that of the whole image",
 }
 _REST = "; annotations.json holds all."
 _MASK_SIDE = 192
@@ -32,16 +32,16 @@ _SETS = 1000
 
 
 def render_page(findings: Findings, *, limit: int = 2000) -> str:
-    """The page's text: counts and settings, then a card for each picture, to sort, filter and enlarge.
+    """The page's text: counts and settings, then a card for each image, to sort, filter and enlarge.
 
     Args:
         findings: what the job found.
-        limit: pictures to show, those with a thumbnail first; the counts are of all.
+        limit: images to show, those with a thumbnail first; the counts are of all.
 
     Raises:
         ValueError: ``limit`` is negative.
     """
-    shown, with_heat = _choose(findings.pictures, limit)
+    shown, with_heat = _choose(findings.images, limit)
     masked = any(finding.mask is not None for finding in shown)
     sets = figures.of_sets(findings)
     categories = list(sets)
@@ -55,8 +55,8 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
         warnings=findings.warnings,
         tiles=_counts(statuses, counts, len(findings.skipped)),
         tables=_set_table(sets, statuses, with_noise) + "\n" + elements.settings(findings.settings),
-        noscript="The pictures below need JavaScript. annotations.json, beside this page, holds every box and score.",
-        limit_note=elements.limit_note(len(shown), len(findings.pictures), "picture", _REST),
+        noscript="The images below need JavaScript. annotations.json, beside this page, holds every box and score.",
+        limit_note=elements.limit_note(len(shown), len(findings.images), "image", _REST),
         toggles=elements.toggle("box", "Box", key="b", checked=True)
         + elements.toggle("heat", "Heat map", key="h", checked=not masked, kind="of-heat")
         + elements.toggle("smooth", "Smooth", key="s", kind="of-heat")
@@ -69,25 +69,25 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
     )
 
 
-def _choose(pictures: Sequence[Finding], limit: int) -> tuple[list[Finding], bool]:
-    """The pictures to show, and whether any picture at all has a heat map; reads no further than it must."""
+def _choose(images: Sequence[Finding], limit: int) -> tuple[list[Finding], bool]:
+    """The images to show, and whether any image at all has a heat map; reads no further than it must."""
     candidates: list[Finding] = []
     number = {True: 0, False: 0}
     with_heat = False
-    for finding in pictures:
+    for finding in images:
         if number[True] >= limit and with_heat:
             break
         with_heat = with_heat or finding.heat is not None
-        pictured = finding.thumbnail is not None
-        if number[pictured] < limit:
-            number[pictured] += 1
+        shown_here = finding.thumbnail is not None
+        if number[shown_here] < limit:
+            number[shown_here] += 1
             candidates.append(finding)
     return elements.choose(candidates, limit), with_heat
 
 
 def _lead(findings: Findings, sets: int) -> str:
-    pictures = elements.counted(len(findings.pictures), "picture")
-    return f"{_METHODS.get(findings.method, findings.method)} of {pictures} in {elements.counted(sets, 'set')}."
+    images = elements.counted(len(findings.images), "image")
+    return f"{_METHODS.get(findings.method, findings.method)} of {images} in {elements.counted(sets, 'set')}."
 
 
 def _statuses(counts: Mapping[str, int], with_noise: bool) -> list[str]:
@@ -103,7 +103,7 @@ def _statuses(counts: Mapping[str, int], with_noise: bool) -> list[str]:
 def _counts(statuses: list[str], counts: Counter[str], skipped: int) -> dict[str, str]:
     """Headings and counts, of the whole page or of one set."""
     return {
-        "Pictures": f"{counts.total():,}",
+        "Images": f"{counts.total():,}",
         **{status.capitalize(): f"{counts[status]:,}" for status in statuses},
         "Skipped": f"{skipped:,}",
     }
@@ -125,9 +125,9 @@ def _set_table(sets: Mapping[str, Figures], statuses: list[str], with_noise: boo
 def _absent_note(counts: Mapping[str, int]) -> str:
     reasons = []
     if counts["noisy"]:
-        reasons.append("Noisy: so small a share of the picture responds that the object is taken to be absent.")
+        reasons.append("Noisy: so small a share of the image responds that the object is taken to be absent.")
     if counts["nothing found"]:
-        reasons.append("Nothing found: no cell of the picture was kept as object.")
+        reasons.append("Nothing found: no cell of the image was kept as object.")
     return " ".join(reasons)
 
 
@@ -136,34 +136,34 @@ def _reading(method: str, with_noise: bool, with_heat: bool, parts: int) -> list
     items = ["<b>Score</b>, from 0 to 1: how far the object stands out" + (f"; {scale}." if scale else ".")]
     if with_noise:
         items.append(
-            "<b>Noise score</b>: share of the picture's cells with a positive indicator; "
+            "<b>Noise score</b>: share of the image's cells with a positive indicator; "
             "small where the object is absent."
         )
     if with_heat:
         items.append(
             '<b>Heat map</b>: cells above the threshold, <span class="ramp"></span> from weak to strong, scaled to '
-            "each picture on its own; the large view also shows cells below it in blue."
+            "each image on its own; the large view also shows cells below it in blue."
         )
     if parts:
         colours = (PART_COLOURS[number % len(PART_COLOURS)] for number in range(parts))
         names = (
             f'<b style="background:{colour};color:#101418">&nbsp;{n}&nbsp;</b>' for n, colour in enumerate(colours, 1)
         )
-        items.append(f"<b>Parts</b>: {' '.join(names)}, the same part in every picture of a set.")
+        items.append(f"<b>Parts</b>: {' '.join(names)}, the same part in every image of a set.")
     of_all = ", noise scores of all" if with_noise else ""
-    items.append(f"<b>Medians</b>: scores of the pictures where the object was found{of_all}.")
+    items.append(f"<b>Medians</b>: scores of the images where the object was found{of_all}.")
     return items
 
 
-def _data(categories: list[str], pictures: list[Finding]) -> str:
+def _data(categories: list[str], images: list[Finding]) -> str:
     """What page.js shows."""
     numbers = {category: number for number, category in enumerate(categories)}
     return elements.safe_json(
-        sets=map(displayable, categories), pictures=(_picture(finding, numbers) for finding in pictures)
+        sets=map(displayable, categories), images=(_image(finding, numbers) for finding in images)
     )
 
 
-def _picture(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
+def _image(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
     heat = None
     if finding.heat is not None and finding.heat.size:
         rows, columns = finding.heat.shape
@@ -190,6 +190,6 @@ def _details(finding: Finding) -> dict[str, Any]:
         details["parts"] = [elements.edges(part) for part in finding.parts]
     if finding.mask is not None and finding.thumbnail is not None:
         buffer = io.BytesIO()
-        make_mask_picture(finding.mask, finding.width, finding.height, _MASK_SIDE).save(buffer, "PNG")
+        make_mask_image(finding.mask, finding.width, finding.height, _MASK_SIDE).save(buffer, "PNG")
         details["mask"] = elements.base64_text(buffer.getvalue())
     return details

@@ -1,4 +1,4 @@
-"""Pictures for people: full-size overlays, thumbnails, and response maps small enough to keep."""
+"""Images for people: full-size overlays, thumbnails, and response maps small enough to keep."""
 
 import io
 import math
@@ -50,14 +50,14 @@ def encode_heat(response: ArrayLike, threshold: float) -> np.ndarray:
 
 
 def make_thumbnail(pixels: np.ndarray, side: int = 256) -> bytes:
-    """A small JPEG of a picture, without metadata and the same for the same pixels.
+    """A small JPEG of an image, without metadata and the same for the same pixels.
 
     Args:
         pixels: uint8 ``[h, w, 3]``.
-        side: the longest side of the thumbnail, in pixels; smaller pictures keep their size.
+        side: the longest side of the thumbnail, in pixels; smaller images keep their size.
 
     Raises:
-        ValueError: ``pixels`` is not one RGB picture of bytes.
+        ValueError: ``pixels`` is not one RGB image of bytes.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise ValueError(f"pixels must be uint8 [h, w, 3], got {pixels.dtype} of shape {pixels.shape}")
@@ -68,8 +68,8 @@ def make_thumbnail(pixels: np.ndarray, side: int = 256) -> bytes:
     return buffer.getvalue()
 
 
-def make_mask_picture(counts: bytes, width: int, height: int, side: int | None = None) -> Image.Image:
-    """A mask as a transparent picture in which the object is tinted.
+def make_mask_image(counts: bytes, width: int, height: int, side: int | None = None) -> Image.Image:
+    """A mask as a transparent image in which the object is tinted.
 
     Args:
         counts: COCO's compressed run lengths.
@@ -78,29 +78,29 @@ def make_mask_picture(counts: bytes, width: int, height: int, side: int | None =
         side: the longest side of the result, in pixels; smaller masks keep their size. ``None`` keeps any.
 
     Returns:
-        An RGBA picture.
+        An RGBA image.
     """
     inside = Image.fromarray(coco_masks.decode({"size": [height, width], "counts": counts}) * np.uint8(255))
     if side is not None:
         inside.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
-    picture = Image.new("RGBA", inside.size, _MASK)
-    picture.putalpha(inside.point(lambda value: _MASK[3] if value > 127 else 0))
-    return picture
+    image = Image.new("RGBA", inside.size, _MASK)
+    image.putalpha(inside.point(lambda value: _MASK[3] if value > 127 else 0))
+    return image
 
 
 def draw_overlay(image: Image.Image, finding: Finding) -> Image.Image:
-    """The picture with the object's pixels or the heat of its positive cells, boxes, and a label.
+    """The image with the object's pixels or the heat of its positive cells, boxes, and a label.
 
     Args:
-        image: the whole picture, in any mode and at any scale; it is left as it is.
+        image: the whole image, in any mode and at any scale; it is left as it is.
         finding: what was found in it.
 
     Returns:
-        An RGB picture of the same size.
+        An RGB image of the same size.
     """
     result = image.convert("RGB")
     if finding.mask is not None:
-        inside = make_mask_picture(finding.mask, finding.width, finding.height).resize(result.size)
+        inside = make_mask_image(finding.mask, finding.width, finding.height).resize(result.size)
         result.paste(inside.convert("RGB"), mask=inside.getchannel("A"))
     elif finding.heat is not None and finding.heat.size:
         heat = Image.fromarray(_heat_colours(finding.heat)).resize(result.size, Image.Resampling.NEAREST)
@@ -141,7 +141,7 @@ def _draw_box(
 
 
 def _draw_label(draw: ImageDraw.ImageDraw, size: tuple[int, int], corner: tuple[int, int], finding: Finding) -> None:
-    """Write category and score above the corner, or below it where there is no room; not on pictures too small."""
+    """Write category and score above the corner, or below it where there is no room; not on images too small."""
     text_size = min(max(12, round(max(size) / 40)), 96)
     pad = text_size // 4
     height = text_size + 2 * pad

@@ -1,18 +1,18 @@
 {
-  const { sets, pictures } = data;
+  const { sets, images } = data;
 
-  pictures.forEach((picture, index) => {
-    const { name, set, width, height, box, status } = picture;
-    picture.index = index;
-    picture.address = `#picture-${index + 1}`;
-    picture.found = status === "found";
-    picture.area = box && Math.max(0, box[2] - box[0]) * Math.max(0, box[3] - box[1]) / (width * height);
-    picture.searchable = comparable(name);
-    picture.label = sets[set] && name.startsWith(sets[set] + "/") ? name.slice(sets[set].length + 1) : name;
+  images.forEach((image, index) => {
+    const { name, set, width, height, box, status } = image;
+    image.index = index;
+    image.address = `#image-${index + 1}`;
+    image.found = status === "found";
+    image.area = box && Math.max(0, box[2] - box[0]) * Math.max(0, box[3] - box[1]) / (width * height);
+    image.searchable = comparable(name);
+    image.label = sets[set] && name.startsWith(sets[set] + "/") ? name.slice(sets[set].length + 1) : name;
   });
-  chooseFrame(pictures);
+  chooseFrame(images);
 
-  // --- A picture with its heat map and box, in a card or large -------------------------------------------------
+  // --- An image with its heat map and box, in a card or large -------------------------------------------------
 
   // Above the threshold amber to red, as overlays.py draws it; below it, where asked for, a faint blue.
   const weak = [255, 193, 51, 77];
@@ -23,64 +23,64 @@
 
   function drawHeat(canvas, { rows, columns, cells }, below) {
     const bytes = atob(cells);
-    const image = new ImageData(columns, rows);
+    const pixels = new ImageData(columns, rows);
     for (let i = 0; i < bytes.length; i++) {
       const value = bytes.charCodeAt(i) << 24 >> 24;
-      if (value > 0) image.data.set(ramp[value], 4 * i);
-      else if (value < 0 && below) image.data.set([40, 110, 255, -0.45 * value], 4 * i);
+      if (value > 0) pixels.data.set(ramp[value], 4 * i);
+      else if (value < 0 && below) pixels.data.set([40, 110, 255, -0.45 * value], 4 * i);
     }
     canvas.width = columns;
     canvas.height = rows;
-    canvas.getContext("2d").putImageData(image, 0, 0);
+    canvas.getContext("2d").putImageData(pixels, 0, 0);
     canvas.hidden = false;
   }
 
-  function fill(frame, picture, below) {
-    if (picture.thumbnail) showImage(frame, jpeg(picture.thumbnail));
-    if (picture.heat) drawHeat(one("canvas", frame), picture.heat, below);
-    if (picture.mask) {
-      one(".mask", frame).src = "data:image/png;base64," + picture.mask;
+  function fill(frame, image, below) {
+    if (image.thumbnail) showImage(frame, jpeg(image.thumbnail));
+    if (image.heat) drawHeat(one("canvas", frame), image.heat, below);
+    if (image.mask) {
+      one(".mask", frame).src = "data:image/png;base64," + image.mask;
       one(".mask", frame).hidden = false;
     }
-    one(".parts", frame).replaceChildren(...(picture.parts ?? []).map((box, number) => {
+    one(".parts", frame).replaceChildren(...(image.parts ?? []).map((box, number) => {
       const part = element("span", "", "part");
       part.hidden = true;
       part.title = `part ${number + 1}`;
       part.style.borderColor = partColours[number % partColours.length];
-      placeBox(part, { box, width: picture.width, height: picture.height });
+      placeBox(part, { box, width: image.width, height: image.height });
       return part;
     }));
-    placeBox(one(".box", frame), picture);
+    placeBox(one(".box", frame), image);
   }
 
-  function frameOf(picture, template) {
-    const frame = one(".picture", template);
-    setRatio(frame, picture.width / picture.height);
-    frame.classList.toggle("without", !picture.thumbnail);
+  function frameOf(image, template) {
+    const frame = one(".image", template);
+    setRatio(frame, image.width / image.height);
+    frame.classList.toggle("without", !image.thumbnail);
     return frame;
   }
 
-  // --- Cards: made once; their pictures are decoded when they come near the window -------------------------------
+  // --- Cards: made once; their images are decoded when they come near the window -------------------------------
 
-  const cards = pictures.map((picture) => {
+  const cards = images.map((image) => {
     const card = one("#card").content.firstElementChild.cloneNode(true);
-    card.title = picture.name;
-    const frame = frameOf(picture, card);
-    card.fill = () => fill(frame, picture, false);
-    one(".name", card).textContent = picture.label;
-    one(".set", card).textContent = groupName(sets[picture.set]);
+    card.title = image.name;
+    const frame = frameOf(image, card);
+    card.fill = () => fill(frame, image, false);
+    one(".name", card).textContent = image.label;
+    one(".set", card).textContent = groupName(sets[image.set]);
     one(".set", card).hidden = sets.length < 2;
     const badge = one(".badge", card);
-    badge.hidden = picture.found;
-    badge.textContent = picture.status;
-    const scores = picture.found ? [["score", picture.score]] : [];
-    if (picture.noise !== null) scores.push(["noise", picture.noise]);
+    badge.hidden = image.found;
+    badge.textContent = image.status;
+    const scores = image.found ? [["score", image.score]] : [];
+    if (image.noise !== null) scores.push(["noise", image.noise]);
     for (const [name, value] of scores) {
       const score = element("span", `${name} `);
       score.append(element("b", decimal(value)));
       one(".scores", card).append(score, " ");
     }
-    one("button", card).addEventListener("click", () => enlarge(picture));
+    one("button", card).addEventListener("click", () => enlarge(image));
     return card;
   });
 
@@ -98,23 +98,23 @@
   function sorted(some) {
     const [key, direction] = controls.sort.value.split(" ");
     const sign = direction === "down" ? -1 : 1;
-    const lacks = (picture) => picture[key] === null;
+    const lacks = (image) => image[key] === null;
     return some.sort((a, b) => lacks(a) - lacks(b) || sign * sortKeys[key](a, b) || a.index - b.index);
   }
 
   function show(section, some) {
     section.hidden = some.length === 0;
     one(".number", section).textContent = numbers.format(some.length);
-    putInto(one(".grid", section), some.map((picture) => cards[picture.index]));
+    putInto(one(".grid", section), some.map((image) => cards[image.index]));
   }
 
   function update() {
     const query = comparable(controls.query.value.trim());
     const group = controls.group.value;
     const view = controls.show.value;
-    const matching = sorted(pictures.filter((p) => inGroup(p.set) && p.searchable.includes(query)));
-    const found = matching.filter((picture) => picture.found);
-    const absent = matching.filter((picture) => !picture.found);
+    const matching = sorted(images.filter((p) => inGroup(p.set) && p.searchable.includes(query)));
+    const found = matching.filter((image) => image.found);
+    const absent = matching.filter((image) => !image.found);
     countTabs({ all: matching.length, found: found.length, absent: absent.length });
     const foundShown = view === "absent" ? [] : found;
     const absentShown = view === "found" ? [] : absent;
@@ -132,14 +132,14 @@
     if (view !== "all") conditions.push(view === "found" ? "“object found”" : "“object not found”");
     if (group !== "") conditions.push(`the set “${groupName(sets[group])}”`);
     if (query) conditions.push(`“${controls.query.value.trim()}” in the name`);
-    sayFiltered(shown.length, pictures.length, "pictures", conditions);
+    sayFiltered(shown.length, images.length, "images", conditions);
   }
 
   one(".choose-set").hidden = sets.length < 2;
-  if (!pictures.some((picture) => picture.noise !== null)) all(".of-noise").forEach((part) => part.remove());
-  if (!pictures.some((picture) => picture.heat)) all(".of-heat").forEach((part) => part.remove());
-  if (!pictures.some((picture) => picture.mask)) all(".of-mask").forEach((part) => part.remove());
-  if (!pictures.some((picture) => picture.parts)) all(".of-parts").forEach((part) => part.remove());
+  if (!images.some((image) => image.noise !== null)) all(".of-noise").forEach((part) => part.remove());
+  if (!images.some((image) => image.heat)) all(".of-heat").forEach((part) => part.remove());
+  if (!images.some((image) => image.mask)) all(".of-mask").forEach((part) => part.remove());
+  if (!images.some((image) => image.parts)) all(".of-parts").forEach((part) => part.remove());
   startFilters(sets, update);
 
   // --- The large view ------------------------------------------------------------------------------------------
@@ -151,23 +151,23 @@
     if (box) {
       const [x0, y0, x1, y1] = box.map((edge) => numbers.format(Math.round(edge)));
       list.push(["Box", `x ${x0} to ${x1}, y ${y0} to ${y1}`]);
-      list.push(["Box area", `${area < 0.01 ? "under 1" : Math.round(100 * area)} % of the picture`]);
+      list.push(["Box area", `${area < 0.01 ? "under 1" : Math.round(100 * area)} % of the image`]);
     }
-    list.push(["Picture", `${numbers.format(width)} × ${numbers.format(height)} pixels`]);
+    list.push(["Image", `${numbers.format(width)} × ${numbers.format(height)} pixels`]);
     return list;
   }
 
-  function draw(picture) {
-    const frame = frameOf(picture, one("#card").content.cloneNode(true));
-    fill(frame, picture, true);
-    one("img", frame).alt = picture.name;
+  function draw(image) {
+    const frame = frameOf(image, one("#card").content.cloneNode(true));
+    fill(frame, image, true);
+    one("img", frame).alt = image.name;
     return frame;
   }
 
   const { enlarge, openFromAddress } = largeView({
     shown: () => shown,
-    describe: (picture) => ({ name: picture.label, facts: facts(picture), draw: () => draw(picture) }),
-    buttonOf: (picture) => one("button", cards[picture.index]),
+    describe: (image) => ({ name: image.label, facts: facts(image), draw: () => draw(image) }),
+    buttonOf: (image) => one("button", cards[image.index]),
   });
   update();
   openFromAddress();

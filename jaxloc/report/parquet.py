@@ -1,6 +1,6 @@
 """What a job found as Parquet files, one for each shard, and many of them as one sequence that is read as it is used.
 
-A file has a row for each picture, and after these a row for each skipped picture. Any reader of Parquet can open it.
+A file has a row for each image, and after these a row for each skipped image. Any reader of Parquet can open it.
 ``name``, ``path``, ``category`` and ``reason`` show U+FFFD where a name has bytes that are not text; in such a row
 ``undecodable`` holds the four as they are (UTF-8, lone surrogates as WTF-8 writes them).
 """
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from jaxloc._files import atomic_path
 from jaxloc._interrupts import checked
 from jaxloc.errors import UsageError
-from jaxloc.report.records import Finding, Skipped, StoredPictures
+from jaxloc.report.records import Finding, Skipped, StoredImages
 from jaxloc.report.text import displayable
 
 SCHEMA = pa.schema(
@@ -52,8 +52,8 @@ SCHEMA = pa.schema(
     metadata={"format": "jaxloc-findings-2"},
 )
 """The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null where there is none, ``local``
-says whether ``path`` is a file's, ``reason`` is null unless the picture was skipped. A file's metadata also has
-``pictures``, the number of rows before those of skipped pictures."""
+says whether ``path`` is a file's, ``reason`` is null unless the image was skipped. A file's metadata also has
+``images``, the number of rows before those of skipped images."""
 
 _TEXTS = ("name", "path", "category", "reason")
 _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
@@ -70,8 +70,8 @@ def write(path: str | os.PathLike[str], findings: Sequence[Finding], skipped: Se
 
     Args:
         path: the file to write or replace.
-        findings: of the shard's pictures, in order.
-        skipped: the shard's pictures that could not be used, in order.
+        findings: of the shard's images, in order.
+        skipped: the shard's images that could not be used, in order.
     """
     schema = SCHEMA.with_metadata({**SCHEMA.metadata, "pictures": str(len(findings))})
     with (
@@ -86,7 +86,7 @@ def write(path: str | os.PathLike[str], findings: Sequence[Finding], skipped: Se
             write_page_checksum=True,
         ) as writer,
     ):
-        for rows in (map(_picture_row, findings), map(_skipped_row, skipped)):
+        for rows in (map(_image_row, findings), map(_skipped_row, skipped)):
             while some := list(itertools.islice(rows, _ROWS)):
                 writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
@@ -97,10 +97,10 @@ def read(path: str | os.PathLike[str]) -> tuple[list[Finding], list[Skipped]]:
     Raises:
         UsageError: it is missing, damaged or something else.
     """
-    return list(_pictures(path, SCHEMA.names)), list(_skipped(path))
+    return list(_images(path, SCHEMA.names)), list(_skipped(path))
 
 
-def _picture_row(finding: Finding) -> dict[str, Any]:
+def _image_row(finding: Finding) -> dict[str, Any]:
     row = {
         **_texts(finding.name, str(finding.path), finding.category, None),
         "local": isinstance(finding.path, Path),
@@ -139,7 +139,7 @@ def _exact(undecodable: list[bytes | None]) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[pq.ParquetFile, list[int], list[int]]]:
-    """Open a shard; yield it with the numbers of the row groups of its pictures, and of its skipped pictures.
+    """Open a shard; yield it with the numbers of the row groups of its images, and of its skipped images.
 
     Raises:
         UsageError: it is missing, damaged or something else, which may also turn out within the block.
@@ -149,12 +149,12 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[pq.ParquetFile, list
             metadata = shard.metadata.metadata or {}
             if metadata.get(b"format") != SCHEMA.metadata[b"format"] or not shard.schema_arrow.equals(SCHEMA):
                 raise ValueError("its columns are not those of findings")
-            pictures = int(metadata[b"pictures"])
+            images = int(metadata[b"pictures"])
             groups = range(shard.num_row_groups)
             starts = [0, *itertools.accumulate(_count(shard, [group]) for group in groups)]
-            if pictures not in starts:
+            if images not in starts:
                 raise ValueError("its counts do not agree")
-            border = starts.index(pictures)
+            border = starts.index(images)
             yield shard, list(groups[:border]), list(groups[border:])
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file: run the same command again") from error
@@ -167,7 +167,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[pq.ParquetFile, list
         raise UsageError(f"{path}: not readable as findings ({reason}): {cure}") from error
 
 
-def _pictures(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[Finding]:
+def _images(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[Finding]:
     with _opened(path) as (shard, groups, _):
         for cells in _rows(shard, groups, columns, SCHEMA.names):
             name, place, local, category, width, height, x0, y0, x1, y1, score, found, noise_score, noisy = cells[:14]
@@ -265,8 +265,8 @@ class _Sharded(Sequence[_Record]):
         return self._kept[1][place - self._starts[number]]
 
 
-class Pictures(_Sharded[Finding], StoredPictures):
-    """The pictures of many shards, in their order, as ``Findings`` takes them.
+class Images(_Sharded[Finding], StoredImages):
+    """The images of many shards, in their order, as ``Findings`` takes them.
 
     Args:
         files: the shards, in order.
@@ -276,8 +276,8 @@ class Pictures(_Sharded[Finding], StoredPictures):
     """
 
     def light(self) -> Iterator[Finding]:
-        """Each picture in order; heat maps and thumbnails are not read and ``None``."""
-        return itertools.chain.from_iterable(_pictures(path, _LIGHT) for path in self._files)
+        """Each image in order; heat maps and thumbnails are not read and ``None``."""
+        return itertools.chain.from_iterable(_images(path, _LIGHT) for path in self._files)
 
     def categories(self) -> set[str]:
         """The names of the image sets; nothing else is read."""
@@ -295,11 +295,11 @@ class Pictures(_Sharded[Finding], StoredPictures):
             return _count(shard, groups)
 
     def _read(self, path: str | os.PathLike[str]) -> Iterator[Finding]:
-        return _pictures(path, SCHEMA.names)
+        return _images(path, SCHEMA.names)
 
 
-class SkippedPictures(_Sharded[Skipped]):
-    """The skipped pictures of many shards, in their order, as ``Findings`` takes them.
+class SkippedImages(_Sharded[Skipped]):
+    """The skipped images of many shards, in their order, as ``Findings`` takes them.
 
     Args:
         files: the shards, in order.

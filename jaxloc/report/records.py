@@ -12,13 +12,13 @@ from jaxloc import __version__
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One picture and what was found in it.
+    """One image and what was found in it.
 
     Attributes:
         name: path relative to what the user pointed at, with forward slashes.
-        path: the file, or as text the place of a picture inside an archive or on another machine.
+        path: the file, or as text the place of an image inside an archive or on another machine.
         category: the image set it belongs to.
-        width: of the original picture as displayed (EXIF orientation applied), in pixels.
+        width: of the original image as displayed (EXIF orientation applied), in pixels.
         height: likewise.
         box: ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` where nothing was found.
         score: in [0, 1), how far the object stands out; 0 where nothing was found.
@@ -26,10 +26,10 @@ class Finding:
         noise_score: share of cells with a positive indicator (DDT), small where the object is absent; ``None`` for
             methods that have no such measure.
         noisy: whether the noise score is at or below the threshold.
-        heat: int8 ``[h, w]``, the response map minus its threshold, scaled to the picture's largest magnitude
+        heat: int8 ``[h, w]``, the response map minus its threshold, scaled to the image's largest magnitude
             (±127): positive cells are object. ``None`` if not kept.
-        thumbnail: a small JPEG of the picture, or ``None`` if not kept.
-        mask: the object's pixels as COCO's compressed run lengths, of the original picture's size; ``None`` if not
+        thumbnail: a small JPEG of the image, or ``None`` if not kept.
+        mask: the object's pixels as COCO's compressed run lengths, of the original image's size; ``None`` if not
             asked for, or nothing was found.
         parts: boxes of the object's parts, in the order of the set's part detectors; ``None`` for one that is not
             there. Empty if not asked for.
@@ -53,19 +53,19 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Skipped:
-    """One picture that could not be used, and why (one line, without its name)."""
+    """One image that could not be used, and why (one line, without its name)."""
 
     name: str
     category: str
     reason: str
 
 
-class StoredPictures(Sequence[Finding]):
-    """Pictures that are kept elsewhere than in memory, and read each time they are asked for."""
+class StoredImages(Sequence[Finding]):
+    """Images that are kept elsewhere than in memory, and read each time they are asked for."""
 
     @abstractmethod
     def light(self) -> Iterator[Finding]:
-        """Each picture in order; heat maps and thumbnails are not read and ``None``."""
+        """Each image in order; heat maps and thumbnails are not read and ``None``."""
 
     @abstractmethod
     def categories(self) -> set[str]:
@@ -80,17 +80,17 @@ class Findings:
         title: what was looked at, for a heading.
         method: ``"ddt"``, ``"ddt+"`` or ``"scda"``.
         settings: what the result depends on, printable, in a fixed order.
-        pictures: in order of name within each category; a list, or ``StoredPictures`` if they may not fit in memory.
-        skipped: pictures that could not be used.
+        images: in order of name within each category; a list, or ``StoredImages`` if they may not fit in memory.
+        skipped: images that could not be used.
         warnings: what the user should know of each category, such as a doubtful sign.
         finished_before: an earlier call had done all of it.
-        begun_before: pictures of which an earlier call had done a part or all.
+        begun_before: images of which an earlier call had done a part or all.
     """
 
     title: str
     method: str
     settings: Mapping[str, str]
-    pictures: Sequence[Finding]
+    images: Sequence[Finding]
     skipped: Sequence[Skipped]
     warnings: list[str] = dataclasses.field(default_factory=list)
     finished_before: bool = False
@@ -98,16 +98,16 @@ class Findings:
 
     @property
     def categories(self) -> list[str]:
-        """Names of the image sets, sorted; all pictures are looked at each time."""
-        if isinstance(self.pictures, StoredPictures):
-            found = self.pictures.categories()
+        """Names of the image sets, sorted; all images are looked at each time."""
+        if isinstance(self.images, StoredImages):
+            found = self.images.categories()
         else:
-            found = {item.category for item in self.pictures}
+            found = {item.category for item in self.images}
         return sorted(found | {item.category for item in self.skipped})
 
     def light(self) -> Iterator[Finding]:
-        """Each picture in order, for counting: of stored ones, heat maps and thumbnails are not read and ``None``."""
-        return self.pictures.light() if isinstance(self.pictures, StoredPictures) else iter(self.pictures)
+        """Each image in order, for counting: of stored ones, heat maps and thumbnails are not read and ``None``."""
+        return self.images.light() if isinstance(self.images, StoredImages) else iter(self.images)
 
     @property
     def version(self) -> str:

@@ -1,49 +1,49 @@
 {
-  const { file: [file], hidden, sets, names, thresholds, counts, pictures } = data;
+  const { file: [file], hidden, sets, names, thresholds, counts, images } = data;
   const NEAR = 0.05;
   const UNUSABLE = ["broken", "too few"];
   const taken = [];
   let unsaved = false;
 
-  pictures.forEach((picture, index) => {
-    const { name, set, noise, why } = picture;
-    picture.index = index;
-    picture.address = `#picture-${index + 1}`;
-    picture.searchable = comparable(name);
-    picture.label = name.startsWith(`${sets[set]}/`) ? name.slice(sets[set].length + 1) : name;
-    picture.near = noise !== null && thresholds[set] !== null && Math.abs(noise - thresholds[set]) <= NEAR;
-    picture.repeated = why === "duplicate" || why === "contradiction";
-    picture.other = picture.other === null ? null : pictures[picture.other];
+  images.forEach((image, index) => {
+    const { name, set, noise, why } = image;
+    image.index = index;
+    image.address = `#image-${index + 1}`;
+    image.searchable = comparable(name);
+    image.label = name.startsWith(`${sets[set]}/`) ? name.slice(sets[set].length + 1) : name;
+    image.near = noise !== null && thresholds[set] !== null && Math.abs(noise - thresholds[set]) <= NEAR;
+    image.repeated = why === "duplicate" || why === "contradiction";
+    image.other = image.other === null ? null : images[image.other];
   });
-  // Pictures that repeat each other stand together, under the number of the one they all name. Of a contradiction that
+  // Images that repeat each other stand together, under the number of the one they all name. Of a contradiction that
   // one names another in turn, and the first of the two stands for all.
-  for (const picture of pictures) {
-    const { other } = picture;
-    picture.leader = other ? Math.min(other.index, other.other?.index ?? other.index) : picture.index;
+  for (const image of images) {
+    const { other } = image;
+    image.leader = other ? Math.min(other.index, other.other?.index ?? other.index) : image.index;
   }
   const groups = new Map();
-  for (const picture of pictures) groups.set(picture.leader, [...groups.get(picture.leader) ?? [], picture]);
-  const companions = (picture) => groups.get(picture.leader).filter((some) => some !== picture);
-  chooseFrame(pictures);
+  for (const image of images) groups.set(image.leader, [...groups.get(image.leader) ?? [], image]);
+  const companions = (image) => groups.get(image.leader).filter((some) => some !== image);
+  chooseFrame(images);
 
-  // --- A picture with its box, in a card or large ----------------------------------------------------------------
+  // --- An image with its box, in a card or large ----------------------------------------------------------------
 
-  function frameOf(picture, template) {
-    const frame = one(".picture", template);
-    setRatio(frame, picture.width / picture.height);
-    frame.classList.toggle("without", !picture.thumbnail);
+  function frameOf(image, template) {
+    const frame = one(".image", template);
+    setRatio(frame, image.width / image.height);
+    frame.classList.toggle("without", !image.thumbnail);
     return frame;
   }
 
-  function fill(frame, picture) {
-    if (picture.thumbnail) showImage(frame, jpeg(picture.thumbnail));
-    placeBox(one(".box", frame), picture);
+  function fill(frame, image) {
+    if (image.thumbnail) showImage(frame, jpeg(image.thumbnail));
+    placeBox(one(".box", frame), image);
   }
 
-  function drawn(picture) {
-    const frame = frameOf(picture, one("#card").content.cloneNode(true));
-    fill(frame, picture);
-    one("img", frame).alt = picture.name;
+  function drawn(image) {
+    const frame = frameOf(image, one("#card").content.cloneNode(true));
+    fill(frame, image);
+    one("img", frame).alt = image.name;
     return frame;
   }
 
@@ -54,45 +54,45 @@
   const verdict = ({ keep }) => keep ? "kept" : "dropped";
   const offer = ({ keep }) => keep ? "Drop it" : "Keep it";
 
-  function paint(picture) {
-    const card = cards[picture.index];
-    const changed = picture.keep !== picture.rule;
-    card.classList.toggle("dropped", !picture.keep);
+  function paint(image) {
+    const card = cards[image.index];
+    const changed = image.keep !== image.rule;
+    card.classList.toggle("dropped", !image.keep);
     card.classList.toggle("changed", changed);
     const badge = one(".badge", card);
-    badge.className = `badge ${verdict(picture)}`;
-    badge.textContent = changed ? `${verdict(picture)} by hand` : picture.keep ? "kept" : picture.why;
+    badge.className = `badge ${verdict(image)}`;
+    badge.textContent = changed ? `${verdict(image)} by hand` : image.keep ? "kept" : image.why;
     const flip = one(".flip", card);
-    flip.textContent = offer(picture);
-    flip.setAttribute("aria-label", `${offer(picture)}: ${picture.name}`);
+    flip.textContent = offer(image);
+    flip.setAttribute("aria-label", `${offer(image)}: ${image.name}`);
   }
 
-  const cards = pictures.map((picture) => {
+  const cards = images.map((image) => {
     const card = one("#card").content.firstElementChild.cloneNode(true);
-    card.title = `${picture.name}: ${picture.reason}`;
-    card.picture = picture;
-    const frame = frameOf(picture, card);
-    card.fill = () => fill(frame, picture);
-    one(".name", card).textContent = picture.label;
-    one(".set", card).textContent = groupName(sets[picture.set]);
+    card.title = `${image.name}: ${image.reason}`;
+    card.image = image;
+    const frame = frameOf(image, card);
+    card.fill = () => fill(frame, image);
+    one(".name", card).textContent = image.label;
+    one(".set", card).textContent = groupName(sets[image.set]);
     one(".set", card).hidden = sets.length < 2;
-    const scores = [["positive", picture.noise === null ? null : share(picture.noise)],
-      ["score", picture.box ? decimal(picture.score) : null]];
+    const scores = [["positive", image.noise === null ? null : share(image.noise)],
+      ["score", image.box ? decimal(image.score) : null]];
     for (const [name, text] of scores.filter(([, text]) => text !== null)) {
       const score = element("span", `${name} `);
       score.append(element("b", text));
       one(".scores", card).append(score, " ");
     }
-    if (!picture.box) one(".scores", card).append(element("span", "no box"), " ");
-    if (picture.bits !== null) one(".scores", card).append(element("span", `${picture.bits} bits apart`));
-    one(".open", card).addEventListener("click", () => enlarge(picture));
-    one(".flip", card).addEventListener("click", () => decide(picture, !picture.keep));
+    if (!image.box) one(".scores", card).append(element("span", "no box"), " ");
+    if (image.bits !== null) one(".scores", card).append(element("span", `${image.bits} bits apart`));
+    one(".open", card).addEventListener("click", () => enlarge(image));
+    one(".flip", card).addEventListener("click", () => decide(image, !image.keep));
     return card;
   });
 
   // --- Decide ----------------------------------------------------------------------------------------------------
 
-  // Where the table of classes counts a picture that is kept or dropped.
+  // Where the table of classes counts an image that is kept or dropped.
   function columns({ rule, why }, keep) {
     if (!keep) return [rule ? "dropped by hand" : why];
     return rule ? ["kept"] : ["kept", "kept by hand"];
@@ -101,10 +101,10 @@
   function count() {
     const now = counts.map((own) => ({ ...own }));
     let changed = hidden.length;
-    for (const picture of pictures) {
-      for (const column of columns(picture, picture.before)) now[picture.set][column] -= 1;
-      for (const column of columns(picture, picture.keep)) now[picture.set][column] += 1;
-      changed += picture.keep !== picture.rule;
+    for (const image of images) {
+      for (const column of columns(image, image.before)) now[image.set][column] -= 1;
+      for (const column of columns(image, image.keep)) now[image.set][column] += 1;
+      changed += image.keep !== image.rule;
     }
     const sum = (...keys) => now.reduce((total, own) => keys.reduce((some, key) => some + own[key], total), 0);
     const values = [sum("kept"), sum("pictures") - sum("kept", ...UNUSABLE), sum(...UNUSABLE), changed];
@@ -118,29 +118,29 @@
     one(".download").textContent = unsaved ? `Download ${numbers.format(changed)} decisions` : "Download decisions";
   }
 
-  function changeTo(picture, keep) {
-    picture.keep = keep;
+  function changeTo(image, keep) {
+    image.keep = keep;
     unsaved = true;
-    paint(picture);
+    paint(image);
     count();
     countShown();
-    one(".said").textContent = `${picture.name}: ${verdict(picture)}`;
-    if (one("dialog").open) enlarge(picture);
+    one(".said").textContent = `${image.name}: ${verdict(image)}`;
+    if (one("dialog").open) enlarge(image);
   }
 
-  function decide(picture, keep) {
-    if (picture.keep === keep) return;
-    taken.push(picture);
-    changeTo(picture, keep);
+  function decide(image, keep) {
+    if (image.keep === keep) return;
+    taken.push(image);
+    changeTo(image, keep);
   }
 
   function undo() {
-    const picture = taken.pop();
-    if (picture) changeTo(picture, !picture.keep);
+    const image = taken.pop();
+    if (image) changeTo(image, !image.keep);
   }
 
   function download() {
-    const byHand = pictures.filter(({ keep, rule }) => keep !== rule);
+    const byHand = images.filter(({ keep, rule }) => keep !== rule);
     const decisions = [...hidden, ...byHand.map(({ key, set, keep }) => ({ name: key, class: names[set], keep }))];
     const text = JSON.stringify({ ...file, decisions }, null, 1) + "\n";
     const link = element("a", "");
@@ -178,8 +178,8 @@
   function matching() {
     const query = comparable(controls.query.value.trim());
     const why = controls.why.value;
-    const reason = reasons[why] ?? ((picture) => picture.why === why);
-    return pictures.filter((picture) => inGroup(picture.set) && reason(picture) && picture.searchable.includes(query));
+    const reason = reasons[why] ?? ((image) => image.why === why);
+    return images.filter((image) => inGroup(image.set) && reason(image) && image.searchable.includes(query));
   }
 
   function countShown() {
@@ -191,35 +191,35 @@
     const compare = sortKeys[controls.sort.value];
     shown = matching().filter(views[controls.show.value]).sort((a, b) => compare(a, b) || a.index - b.index);
     countShown();
-    one("#pictures").hidden = shown.length === 0;
-    one("#pictures .number").textContent = numbers.format(shown.length);
-    putInto(one(".grid"), shown.map((picture) => cards[picture.index]));
+    one("#images").hidden = shown.length === 0;
+    one("#images .number").textContent = numbers.format(shown.length);
+    putInto(one(".grid"), shown.map((image) => cards[image.index]));
     const conditions = [];
     if (controls.show.value !== "all") conditions.push(`“${controls.show.value}”`);
     if (controls.why.value) conditions.push(`“${controls.why.selectedOptions[0].textContent}”`);
     if (controls.group.value !== "") conditions.push(`the class “${groupName(sets[controls.group.value])}”`);
     if (controls.query.value.trim()) conditions.push(`“${controls.query.value.trim()}” in the name`);
-    sayFiltered(shown.length, pictures.length, "pictures", conditions);
+    sayFiltered(shown.length, images.length, "images", conditions);
   }
 
   // --- The large view, and the keys ------------------------------------------------------------------------------
 
-  function facts(picture) {
-    const list = [["Class", groupName(sets[picture.set])], ["Decision", verdict(picture)], ["Rules", picture.why],
-      ["Why", picture.reason]];
-    if (picture.noise !== null) list.push(["Positive cells", share(picture.noise)]);
-    list.push(picture.box ? ["Score", decimal(picture.score)] : ["Box", "none: nothing was found"]);
-    if (picture.bits !== null) list.push(["Hashes", `${picture.bits} bits apart`]);
-    list.push(["Picture", `${numbers.format(picture.width)} × ${numbers.format(picture.height)} pixels`]);
+  function facts(image) {
+    const list = [["Class", groupName(sets[image.set])], ["Decision", verdict(image)], ["Rules", image.why],
+      ["Why", image.reason]];
+    if (image.noise !== null) list.push(["Positive cells", share(image.noise)]);
+    list.push(image.box ? ["Score", decimal(image.score)] : ["Box", "none: nothing was found"]);
+    if (image.bits !== null) list.push(["Hashes", `${image.bits} bits apart`]);
+    list.push(["Image", `${numbers.format(image.width)} × ${numbers.format(image.height)} pixels`]);
     return list;
   }
 
-  // Under the facts: the button that decides, and the pictures that this one repeats or that repeat it.
-  function besideOf(picture) {
-    const flip = element("button", offer(picture), "flip");
+  // Under the facts: the button that decides, and the images that this one repeats or that repeat it.
+  function besideOf(image) {
+    const flip = element("button", offer(image), "flip");
     flip.type = "button";
-    flip.addEventListener("click", () => decide(picture, !picture.keep));
-    const others = companions(picture).slice(0, 4).flatMap((some) => [
+    flip.addEventListener("click", () => decide(image, !image.keep));
+    const others = companions(image).slice(0, 4).flatMap((some) => [
       element("p", `${some.name}: ${verdict(some)}, ${numbers.format(some.width)} × ${numbers.format(some.height)}`),
       drawn(some),
     ]);
@@ -228,16 +228,16 @@
 
   const { enlarge, openFromAddress } = largeView({
     shown: () => shown,
-    describe: (picture) => ({
-      name: picture.label, facts: facts(picture), draw: () => drawn(picture), beside: besideOf(picture),
+    describe: (image) => ({
+      name: image.label, facts: facts(image), draw: () => drawn(image), beside: besideOf(image),
     }),
-    buttonOf: (picture) => one(".open", cards[picture.index]),
+    buttonOf: (image) => one(".open", cards[image.index]),
   });
 
   function underHand() {
     const open = one("dialog").open;
     if (open) return shown.find(({ address }) => address === location.hash);
-    return document.activeElement?.closest(".card")?.picture;
+    return document.activeElement?.closest(".card")?.image;
   }
 
   // In the grid, arrow keys go from card to card; up and down by a row.
@@ -253,10 +253,10 @@
     const { target, ctrlKey, metaKey, altKey } = event;
     if (ctrlKey || metaKey || altKey || target.matches("[type=search], [type=range], [type=radio], select")) return;
     const key = event.key.toLowerCase();
-    const picture = underHand();
+    const image = underHand();
     if (key === "u") undo();
-    else if (picture && (key === "k" || key === "d")) decide(picture, key === "k");
-    else if (picture && key.startsWith("arrow") && !one("dialog").open) {
+    else if (image && (key === "k" || key === "d")) decide(image, key === "k");
+    else if (image && key.startsWith("arrow") && !one("dialog").open) {
       event.preventDefault();
       walk(document.activeElement.closest(".card"), key);
     }
@@ -264,9 +264,9 @@
 
   one(".choose-set").hidden = sets.length < 2;
   one(".clear").addEventListener("click", () => { controls.why.value = ""; });
-  for (const picture of pictures) {
-    picture.before = picture.keep;
-    paint(picture);
+  for (const image of images) {
+    image.before = image.keep;
+    paint(image);
   }
   count();
   startFilters(sets, update);

@@ -1,7 +1,7 @@
 """A page on which a person looks at what was kept and dropped, decides otherwise, and takes the decisions along.
 
-One file without a network, like every page here. It shows so many pictures at most, the most doubtful first; the file
-of decisions beside it holds all. What it hands out is a file of the same format with the pictures decided by hand.
+One file without a network, like every page here. It shows so many images at most, the most doubtful first; the file
+of decisions beside it holds all. What it hands out is a file of the same format with the images decided by hand.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,10 +13,10 @@ from jaxloc.report.records import Skipped
 from jaxloc.report.text import displayable
 
 _ROWS = 1000
-"""Rows of the table of classes, and of the unusable pictures, at most."""
+"""Rows of the table of classes, and of the unusable images, at most."""
 _REST = "; decisions.json holds all."
 _HEADINGS = {
-    "pictures": "Pictures",
+    "pictures": "Images",
     "noise": "Noise",
     "duplicate": "Duplicates",
     "contradiction": "Contradictions",
@@ -31,13 +31,13 @@ _BY_HAND = (DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
 
 
 def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:
-    """The numbers of the pictures to show, in order: the most doubtful, each with the picture it repeats.
+    """The numbers of the images to show, in order: the most doubtful, each with the image it repeats.
 
-    Pictures decided by hand come first of all; those that could not be used are not shown.
+    Images decided by hand come first of all; those that could not be used are not shown.
 
     Args:
         items: all decisions.
-        limit: pictures at most.
+        limit: images at most.
 
     Raises:
         ValueError: ``limit`` is negative.
@@ -59,10 +59,10 @@ def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:
 
 
 def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapping[int, bytes]) -> str:
-    """The page's text: counts of each class, then a card for each picture shown, to decide by pointer or key.
+    """The page's text: counts of each class, then a card for each image shown, to decide by pointer or key.
 
     Args:
-        decisions: on every picture.
+        decisions: on every image.
         shown: numbers of those to show, from ``choose_shown``.
         thumbnails: JPEGs by number.
     """
@@ -77,7 +77,7 @@ def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapp
         "review",
         title=f"Review of {decisions.title}",
         lead=(
-            f"{elements.counted(len(decisions.items), 'picture')} in {len(classes):,} "
+            f"{elements.counted(len(decisions.items), 'image')} in {len(classes):,} "
             f"{'class' if len(classes) == 1 else 'classes'}. Look at the doubtful ones, decide otherwise where the "
             "rules are wrong, and take your decisions along."
         ),
@@ -89,9 +89,9 @@ def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapp
             "Changed by hand": f"{sum(item.by_hand for item in decisions.items):,}",
         },
         tables=_class_table(decisions, counts, headings) + "\n" + elements.settings(decisions.settings),
-        noscript="Reviewing needs JavaScript. decisions.json, beside this page, holds every picture with what was "
+        noscript="Reviewing needs JavaScript. decisions.json, beside this page, holds every image with what was "
         "decided and why; edit its keep values and give it to jaxloc clean --decisions.",
-        limit_note=elements.limit_note(len(shown), len(usable), "picture", f", the most doubtful{_REST}"),
+        limit_note=elements.limit_note(len(shown), len(usable), "image", f", the most doubtful{_REST}"),
         toggles=elements.toggle("box", "Box", key="b", checked=True),
         skipped=elements.skipped(unusable, classes, limit=_ROWS, rest=_REST),
         reading=_reading(),
@@ -111,20 +111,20 @@ def _class_table(decisions: Decisions, counts: Mapping[str, Mapping[str, int]], 
 
 def _reading() -> list[str]:
     return [
-        "<b>Positive</b>: share of the picture's cells with a positive indicator, small where the object of the class "
-        "is absent. At or below the threshold of its class, a picture is dropped as <b>noise</b>.",
-        "<b>Duplicate</b>: nearly the same as a kept picture of the class; the larger one is kept, of equally large "
+        "<b>Positive</b>: share of the image's cells with a positive indicator, small where the object of the class "
+        "is absent. At or below the threshold of its class, an image is dropped as <b>noise</b>.",
+        "<b>Duplicate</b>: nearly the same as a kept image of the class; the larger one is kept, of equally large "
         "ones the first by name.",
-        "<b>Contradiction</b>: nearly the same picture stands in another class as well. All of them are dropped until "
+        "<b>Contradiction</b>: nearly the same image stands in another class as well. All of them are dropped until "
         "you keep the one whose class is right.",
-        "<b>No box</b>: nothing was found. Such a picture that you keep would be an example without the object, so it "
+        "<b>No box</b>: nothing was found. Such an image that you keep would be an example without the object, so it "
         "stays out of the data set unless jaxloc clean was told <code>--with-empty</code> (see the settings).",
         "<b>Skipped</b>: could not be read, or of a class too small to look for anything. They are listed at the end, "
         "have no card, and count neither as kept nor as dropped.",
         "<b>Most doubtful</b>: least would have changed the rules' mind: the positive share lies next to the "
         "threshold, the hashes differ in nearly too many bits, or the classes contradict each other.",
-        "<b>Keys</b>: K keeps the picture, D drops it, U takes the last decision back; arrow keys go to the next "
-        "picture, Enter enlarges it. What you decide stays in this window until you download it; then run "
+        "<b>Keys</b>: K keeps the image, D drops it, U takes the last decision back; arrow keys go to the next "
+        "image, Enter enlarges it. What you decide stays in this window until you download it; then run "
         "<code>jaxloc clean … --decisions decisions-by-hand.json</code>.",
     ]
 
@@ -140,17 +140,17 @@ def _data(decisions: Decisions, classes: Sequence[str], shown: Collection[int], 
         if item.by_hand and number not in seen
     ]
     return elements.safe_json(
-        file=[{"format": FORMAT, "pictures": dict(decisions.pictures)}],
+        file=[{"format": FORMAT, "pictures": dict(decisions.images)}],
         hidden=hidden,
         sets=map(displayable, classes),
         names=classes,
         thresholds=[threshold.value for threshold in decisions.thresholds.values()],
         counts=decisions.counts().values(),
-        pictures=(_picture(decisions.items[number], groups, places, thumbnails.get(number)) for number in shown),
+        images=(_image(decisions.items[number], groups, places, thumbnails.get(number)) for number in shown),
     )
 
 
-def _picture(
+def _image(
     item: Decision, groups: Mapping[str, int], places: Mapping[str, int], thumbnail: bytes | None
 ) -> dict[str, Any]:
     return {

@@ -1,35 +1,35 @@
 {
-  const { labels, queries, strips, pictures } = data;
+  const { labels, queries, strips, images } = data;
   const thumbnails = data.thumbnails.map(jpeg);
-  const frameRatio = chooseFrame(pictures.filter((picture) => picture.width));
+  const frameRatio = chooseFrame(images.filter((image) => image.width));
   const percent = (share) => share === null ? "" : `${(100 * share).toFixed(1)} % of the variance`;
-  const ofLabel = (picture) => picture.label === null ? "unknown" : groupName(picture.label);
-  const shortName = (picture) => picture.label === null ? picture.name : groupName(picture.label);
+  const ofLabel = (image) => image.label === null ? "unknown" : groupName(image.label);
+  const shortName = (image) => image.label === null ? image.name : groupName(image.label);
 
   // --- What can be enlarged: a query, a result of one, an example of a dimension ---------------------------------
 
   queries.forEach((query, index) => {
     const address = `#query-${index + 1}`;
     query.index = index;
-    query.picture = pictures[query.picture];
-    query.name = query.picture.name;
-    query.searchable = comparable(`${query.name}\n${query.picture.label ?? ""}`);
+    query.image = images[query.image];
+    query.name = query.image.name;
+    query.searchable = comparable(`${query.name}\n${query.image.label ?? ""}`);
     query.best = query.results.length ? query.results[0][1] : null;
-    const asked = { query, picture: query.picture, mask: query.mask, address };
-    const results = query.results.map(([picture, score, relevant], at) => (
-      { query, picture: pictures[picture], rank: at + 1, score, relevant, address: `${address}-result-${at + 1}` }));
+    const asked = { query, image: query.image, mask: query.mask, address };
+    const results = query.results.map(([image, score, relevant], at) => (
+      { query, image: images[image], rank: at + 1, score, relevant, address: `${address}-result-${at + 1}` }));
     query.items = [asked, ...results];
   });
 
   strips.forEach((strip) => {
     for (const end of ["high", "low"]) {
-      strip[end] = strip[end].map(([picture, value], at) => (
-        { strip, end, picture: pictures[picture], rank: at + 1, value, address: `#dimension-${strip.dimension}-${end}-${at + 1}` }));
+      strip[end] = strip[end].map(([image, value], at) => (
+        { strip, end, image: images[image], rank: at + 1, value, address: `#dimension-${strip.dimension}-${end}-${at + 1}` }));
     }
   });
   const examples = strips.flatMap((strip) => [...strip.high, ...strip.low]);
 
-  // --- A picture with its mask and box, in a card or large -------------------------------------------------------
+  // --- An image with its mask and box, in a card or large -------------------------------------------------------
 
   // Darkens the cells outside the mask and draws a line around those inside.
   function drawMask(canvas, { rows, columns, cells }) {
@@ -65,36 +65,36 @@
     canvas.hidden = false;
   }
 
-  function fill(frame, { picture, mask }) {
-    if (picture.thumbnail !== null) showImage(frame, thumbnails[picture.thumbnail]);
+  function fill(frame, { image, mask }) {
+    if (image.thumbnail !== null) showImage(frame, thumbnails[image.thumbnail]);
     if (mask) drawMask(one("canvas", frame), mask);
-    if (picture.width) placeBox(one(".box", frame), picture);
+    if (image.width) placeBox(one(".box", frame), image);
   }
 
-  function frameOf({ picture }, template) {
-    const frame = one(".picture", template);
-    const image = one("img", frame);
-    setRatio(frame, picture.width ? picture.width / picture.height : frameRatio);
-    if (!picture.width) image.addEventListener("load", () => setRatio(frame, image.naturalWidth / image.naturalHeight));
-    frame.classList.toggle("without", picture.thumbnail === null);
+  function frameOf({ image }, template) {
+    const frame = one(".image", template);
+    const element = one("img", frame);
+    setRatio(frame, image.width ? image.width / image.height : frameRatio);
+    if (!image.width) element.addEventListener("load", () => setRatio(frame, element.naturalWidth / element.naturalHeight));
+    frame.classList.toggle("without", image.thumbnail === null);
     return frame;
   }
 
   function drawn(item) {
     const frame = frameOf(item, one("#card").content.cloneNode(true));
     fill(frame, item);
-    one("img", frame).alt = item.picture.name;
+    one("img", frame).alt = item.image.name;
     return frame;
   }
 
-  // --- Cards and rows: made once; their pictures are decoded when they come near the window ----------------------
+  // --- Cards and rows: made once; their images are decoded when they come near the window ----------------------
 
   function cardOf(item, { name, label = "", badge = "", scores = [] }) {
     const card = one("#card").content.firstElementChild.cloneNode(true);
     const frame = frameOf(item, card);
     item.card = card;
     card.draw = () => fill(frame, item);
-    card.title = item.picture.name;
+    card.title = item.image.name;
     one(".name", card).textContent = name;
     one(".label", card).textContent = label;
     one(".badge", card).textContent = badge;
@@ -109,18 +109,18 @@
   }
 
   function askedCard(item) {
-    const { query, picture } = item;
+    const { query, image } = item;
     return cardOf(item, {
-      name: picture.name,
-      label: picture.label ?? "",
+      name: image.name,
+      label: image.label ?? "",
       badge: query.found ? "" : "no object found",
       scores: query.precision === null ? [] : [["AP ", query.precision.toFixed(3)]],
     });
   }
 
   function resultCard(item) {
-    const { picture, rank, score, relevant } = item;
-    const card = cardOf(item, { name: shortName(picture), badge: String(rank), scores: [["", decimal(score)]] });
+    const { image, rank, score, relevant } = item;
+    const card = cardOf(item, { name: shortName(image), badge: String(rank), scores: [["", decimal(score)]] });
     if (relevant !== null) {
       card.classList.add(relevant ? "relevant" : "irrelevant");
       const sign = one(".sign", card);
@@ -131,8 +131,8 @@
   }
 
   function exampleCard(item) {
-    const { picture, rank, value } = item;
-    return cardOf(item, { name: shortName(picture), badge: String(rank), scores: [["", decimal(value)]] });
+    const { image, rank, value } = item;
+    return cardOf(item, { name: shortName(image), badge: String(rank), scores: [["", decimal(value)]] });
   }
 
   function rowOf(template) {
@@ -147,7 +147,7 @@
     one(".asked", query.row).append(askedCard(asked));
     one(".strip", query.row).append(...results.map(resultCard));
     if (results.length) continue;
-    const reason = query.found ? "No results." : "No object was found in this picture, so nothing was searched for.";
+    const reason = query.found ? "No results." : "No object was found in this image, so nothing was searched for.";
     one(".strip", query.row).replaceWith(element("p", reason, "nothing"));
   }
 
@@ -215,7 +215,7 @@
   one(".choose-label").hidden = labels.length < 2;
   if (queries.every((query) => query.precision === null)) all(".of-precision").forEach((part) => part.remove());
   if (queries.every((query) => !query.mask)) all(".of-mask").forEach((part) => part.remove());
-  if (pictures.every((picture) => !picture.box)) all(".of-box").forEach((part) => part.remove());
+  if (images.every((image) => !image.box)) all(".of-box").forEach((part) => part.remove());
   if (!queries.length && strips.length) for (const part of [form, one("#queries")]) part.hidden = true;
   controls.size.addEventListener("input", balanceAll);
   new ResizeObserver(balanceAll).observe(one("main"));
@@ -223,21 +223,21 @@
 
   // --- The large view --------------------------------------------------------------------------------------------
 
-  function facts({ query, strip, end, picture, rank, score, value, relevant }) {
+  function facts({ query, strip, end, image, rank, score, value, relevant }) {
     const list = [];
     if (strip) list.push(["Dimension", `${strip.dimension}, ${end} end`], ["Value", decimal(value)]);
     else if (rank) list.push(["Rank", numbers.format(rank)], ["Score", decimal(score)]);
     if (relevant !== undefined && relevant !== null) list.push(["Relevant", relevant ? "✓ yes" : "✗ no"]);
-    list.push(["Label", ofLabel(picture)]);
+    list.push(["Label", ofLabel(image)]);
     if (!strip && !rank) {
       list.push(["Object", query.found ? "found" : "not found"]);
       if (query.precision !== null) list.push(["AP", query.precision.toFixed(3)]);
     }
-    if (picture.box) {
-      const [x0, y0, x1, y1] = picture.box.map((edge) => numbers.format(Math.round(edge)));
+    if (image.box) {
+      const [x0, y0, x1, y1] = image.box.map((edge) => numbers.format(Math.round(edge)));
       list.push(["Box", `x ${x0} to ${x1}, y ${y0} to ${y1}`]);
     }
-    if (picture.width) list.push(["Picture", `${numbers.format(picture.width)} × ${numbers.format(picture.height)} pixels`]);
+    if (image.width) list.push(["Image", `${numbers.format(image.width)} × ${numbers.format(image.height)} pixels`]);
     return list;
   }
 
@@ -251,14 +251,14 @@
   function besideOf({ query, rank }) {
     if (!query || !rank) return [];
     const caption = element("p", `Query: ${query.name}`);
-    if (query.picture.label !== null) caption.append(`, ${groupName(query.picture.label)}`);
+    if (query.image.label !== null) caption.append(`, ${groupName(query.image.label)}`);
     return [caption, drawn(query.items[0])];
   }
 
   const { enlarge, openFromAddress } = largeView({
     shown: () => [...shown.flatMap((query) => query.items), ...examples],
     describe: (item) => ({
-      name: item.picture.name, facts: facts(item), draw: () => drawn(item), beside: besideOf(item), where: whereOf(item),
+      name: item.image.name, facts: facts(item), draw: () => drawn(item), beside: besideOf(item), where: whereOf(item),
     }),
     buttonOf: (item) => one("button", item.card),
   });

@@ -39,7 +39,7 @@ def render_search(searched: Searched, *, limit: int = 200, results_file: str | N
         warnings=searched.warnings,
         tiles=_tiles(searched),
         tables=_label_table(searched.queries, labels) + "\n" + elements.settings(searched.settings),
-        noscript="The pictures below need JavaScript."
+        noscript="The images below need JavaScript."
         + (f" {results_file}, beside this page, holds every result." if results_file else ""),
         limit_note=elements.limit_note(len(shown), len(searched.queries), "query", rest),
         toggles=elements.toggle("mask", "Mask", key="m", checked=True, kind="of-mask")
@@ -63,7 +63,7 @@ def _failed(query: Query) -> bool:
 
 
 def _lead(searched: Searched) -> str:
-    gallery = elements.counted(searched.gallery_size, "picture")
+    gallery = elements.counted(searched.gallery_size, "image")
     return f"{elements.counted(len(searched.queries), 'query')} searched in a gallery of {gallery}."
 
 
@@ -106,7 +106,7 @@ def _dimensions(strips: list[Strip]) -> str:
         return ""
     return (
         '<section id="dimensions" aria-labelledby="dimensions-title"><h2 id="dimensions-title">Dimensions '
-        f'<span class="number">{len(strips):,}</span></h2><p class="note">The pictures of the gallery with the highest '
+        f'<span class="number">{len(strips):,}</span></h2><p class="note">The images of the gallery with the highest '
         'and the lowest values in one dimension of their vectors.</p><ul class="strips"></ul></section>'
     )
 
@@ -130,7 +130,7 @@ def _reading(searched: Searched) -> list[str]:
         + "no object was found to search with, or no result."
     )
     if any(query.mask is not None for query in searched.queries):
-        items.append("<b>Mask</b>: the cells that the query was searched with; the rest of the picture is darkened.")
+        items.append("<b>Mask</b>: the cells that the query was searched with; the rest of the image is darkened.")
     if searched.strips:
         items.append("<b>Dimensions</b>: which end is the high one is chance, and a dimension need not mean anything.")
     return items
@@ -150,19 +150,19 @@ class _Table:
 
 
 def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
-    """What search.js shows: pictures and thumbnails are numbered, so that each is there once."""
-    thumbnails, pictures = _Table(), _Table()
+    """What search.js shows: images and thumbnails are numbered, so that each is there once."""
+    thumbnails, images = _Table(), _Table()
 
-    def picture(item: Query | Result | Example) -> int:
+    def image(item: Query | Result | Example) -> int:
         size = (None, None, None) if isinstance(item, Example) else (item.width, item.height, item.box)
         label = None if item.label is None else displayable(item.label)
         thumbnail = None if item.thumbnail is None else thumbnails.number(item.thumbnail)
-        return pictures.number((displayable(item.name), label, thumbnail, *size))
+        return images.number((displayable(item.name), label, thumbnail, *size))
 
     numbers = {label: index for index, label in enumerate(labels)}
     shown_queries = [
         {
-            "picture": picture(query),
+            "image": image(query),
             "label": None if query.label is None else numbers[query.label],
             "mask": _mask(query),
             "found": bool(query.found),
@@ -170,7 +170,7 @@ def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
             "precision": None if query.average_precision is None else elements.number(query.average_precision),
             "results": [
                 [
-                    picture(result),
+                    image(result),
                     elements.number(result.score),
                     None if result.relevant is None else bool(result.relevant),
                 ]
@@ -183,8 +183,8 @@ def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
         {
             "dimension": int(strip.dimension),
             "share": None if strip.share is None else elements.number(strip.share),
-            "high": [[picture(example), elements.number(example.value)] for example in strip.high],
-            "low": [[picture(example), elements.number(example.value)] for example in strip.low],
+            "high": [[image(example), elements.number(example.value)] for example in strip.high],
+            "low": [[image(example), elements.number(example.value)] for example in strip.low],
         }
         for strip in strips
     ]
@@ -192,12 +192,12 @@ def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
         labels=map(displayable, labels),
         queries=shown_queries,
         strips=shown_strips,
-        pictures=pictures.values(_picture),
+        images=images.values(_image),
         thumbnails=thumbnails.values(elements.base64_text),
     )
 
 
-def _picture(parts: tuple[Any, ...]) -> dict[str, Any]:
+def _image(parts: tuple[Any, ...]) -> dict[str, Any]:
     name, label, thumbnail, width, height, box = parts
     return {
         "name": name,

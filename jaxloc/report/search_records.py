@@ -10,13 +10,13 @@ from jaxloc.report.records import Skipped
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """One picture at an end of a dimension.
+    """One image at an end of a dimension.
 
     Attributes:
         name: path relative to what the user pointed at, with forward slashes.
         label: what is in it, ``None`` if unknown.
         value: of its vector in that dimension.
-        thumbnail: a small JPEG of the picture, or ``None`` if not kept.
+        thumbnail: a small JPEG of the image, or ``None`` if not kept.
     """
 
     name: str
@@ -27,16 +27,16 @@ class Example:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """One picture of the gallery that a query found.
+    """One image of the gallery that a query found.
 
     Attributes:
         name: path relative to the gallery, with forward slashes.
         label: what is in it, ``None`` if unknown.
         score: its similarity to the query, larger is more alike.
         relevant: whether it shows what the query shows, ``None`` if unknown.
-        thumbnail: a small JPEG of the picture, or ``None`` if not kept.
+        thumbnail: a small JPEG of the image, or ``None`` if not kept.
         box: of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` if not known.
-        width: of the original picture as displayed (EXIF orientation applied), in pixels.
+        width: of the original image as displayed (EXIF orientation applied), in pixels.
         height: likewise.
     """
 
@@ -52,17 +52,17 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-    """One picture that was searched for, and what was found.
+    """One image that was searched for, and what was found.
 
     Attributes:
         name: path relative to what the user pointed at, with forward slashes.
         label: what is in it, ``None`` if unknown.
-        width: of the original picture as displayed (EXIF orientation applied), in pixels.
+        width: of the original image as displayed (EXIF orientation applied), in pixels.
         height: likewise.
         box: of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` where there is none.
         mask: bool ``[h, w]``, True for the cells of the object at feature resolution; ``None`` if not kept.
         found: whether there is an object to search with.
-        thumbnail: a small JPEG of the picture, or ``None`` if not kept.
+        thumbnail: a small JPEG of the image, or ``None`` if not kept.
         results: best first.
         average_precision: in [0, 1], ``None`` where relevance is unknown.
     """
@@ -81,7 +81,7 @@ class Query:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Strip:
-    """The pictures at both ends of one dimension of the vectors.
+    """The images at both ends of one dimension of the vectors.
 
     Attributes:
         dimension: counted from 0.
@@ -103,9 +103,9 @@ class Searched:
     Attributes:
         title: what was searched, for a heading.
         settings: what the result depends on, printable, in a fixed order.
-        gallery_size: pictures that could be found.
+        gallery_size: images that could be found.
         queries: in order of name.
-        skipped: pictures that could not be used, of queries and gallery.
+        skipped: images that could not be used, of queries and gallery.
         strips: dimensions to show by example.
         warnings: what the user should know.
         summary: figures of all queries, such as a mean average precision; name and printable value.

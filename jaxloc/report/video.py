@@ -60,7 +60,7 @@ def write_annotations(path: str | os.PathLike[str], findings: Findings, clips: M
     Beside what ``jaxloc.report.coco`` writes there are ``videos``; an image has ``video_id``, ``frame_id`` (its place
     among the frames of its video that were looked at, from 0), ``frame_number`` (in the file) and ``time`` in seconds;
     an annotation has ``video_id``, ``instance_id`` (one object a video) and ``bridged``: the box was not found in this
-    picture but follows from those before and after it.
+    image but follows from those before and after it.
 
     Args:
         path: the file to write or replace.
@@ -95,7 +95,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[tuple[Fraction, I
 
     Args:
         path: the file to write or replace, ``.mp4`` or ``.gif``.
-        frames: when each is shown, in seconds from the first and rising, and its picture; those of another size than
+        frames: when each is shown, in seconds from the first and rising, and its image; those of another size than
             the first are resized to it.
 
     Raises:
@@ -113,7 +113,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[tuple[Fraction, I
     first = next(coming, None)
     if first is None:
         raise ValueError(f"{path}: there is no frame to write")
-    pictures = _ticks(itertools.chain([first], coming), first[1].size, _TICKS[kind])
+    images = _ticks(itertools.chain([first], coming), first[1].size, _TICKS[kind])
     width, height = first[1].size
     options = {"mp4": {"movflags": "+faststart"}, "gif": {"loop": "0"}}[kind] | {"fflags": "+bitexact"}
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format=kind, options=options) as container:
@@ -130,7 +130,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[tuple[Fraction, I
             context.colorspace = context.color_primaries = context.color_trc = context.color_range = _BT709
         stream.width, stream.height = width, height
         stream.codec_context.time_base = Fraction(1, _TICKS[kind])
-        ready = (_to_frame(at, pixels, _TICKS[kind]) for at, pixels in pictures)
+        ready = (_to_frame(at, pixels, _TICKS[kind]) for at, pixels in images)
         for frame in _with_palettes(ready, width, height) if kind == "gif" else map(_to_yuv, ready):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -24,7 +24,7 @@ from jaxloc.run.locate import TOO_FEW, Locator
 from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.options import Options
 from jaxloc.run.parts import Parts
-from jaxloc.run.plan import Pictures, Window, buckets_to_json, default_shard_size, make_windows, plan_buckets
+from jaxloc.run.plan import Images, Window, buckets_to_json, default_shard_size, make_windows, plan_buckets
 from jaxloc.run.progress import Busy, Progress, progress
 from jaxloc.run.refining import Refiner
 from jaxloc.run.stream import Stream
@@ -38,7 +38,7 @@ class BatchRun:
     """A run over image sets; entered, it holds its folder against other writers.
 
     Args:
-        sets: the pictures.
+        sets: the images.
         folder: where results go; ``outputs.prepare`` has made it.
         engine: the compiled steps.
         options: the job's.
@@ -56,12 +56,12 @@ class BatchRun:
         depends: Mapping[str, str] | None = None,
         overwrite: bool = False,
     ) -> None:
-        self._pictures = Pictures(sets)
+        self._images = Images(sets)
         self._engine = engine
         self._options = options
         self._folder = folder
         self._parts = Parts(self._folder)
-        self._depends = _how(engine, options, len(self._pictures)) | dict(depends or {})
+        self._depends = _how(engine, options, len(self._images)) | dict(depends or {})
         self._overwrite = overwrite
         refine = options.refine != "none"
         self._refiner = Refiner(options.refine, connectivity=options.connectivity) if refine else None
@@ -90,8 +90,8 @@ class BatchRun:
 
     def _open(self) -> None:
         """Go on with the run that is there, or plan and begin a new one."""
-        described = parts.describe_pictures(self._pictures)
-        hosts.agree("pictures or options", parts.digest(self._depends, described))
+        described = parts.describe_images(self._images)
+        hosts.agree("images or options", parts.digest(self._depends, described))
         if hosts.is_first() and self._overwrite and not self._parts.go_on(self._depends, described):
             outputs.clear(self._folder)
             self._parts.clear()
@@ -99,7 +99,7 @@ class BatchRun:
         manifest = self._parts.manifest()
         if manifest is None:
             outputs.check_unused(self._folder)
-            buckets = plan_buckets(self._pictures, self._engine, self._options)
+            buckets = plan_buckets(self._images, self._engine, self._options)
             if hosts.is_first():
                 self._parts.begin(self._depends, described, buckets, overwrites=self._overwrite)
         else:
@@ -109,17 +109,17 @@ class BatchRun:
                 self._parts.clean()
         self._shapes = f"{len(buckets.counts)}, {100 * round(buckets.padding, 4):.1f} % of their pixels padding"
         self._stream = Stream(
-            self._pictures,
+            self._images,
             self._options,
             self._engine,
             buckets,
             thumbnails_wanted=self._options.report_limit,
         )
         self._windows = make_windows(
-            self._pictures, sets_together=self._sets_together(), shard_size=self._options.shard_size
+            self._images, sets_together=self._sets_together(), shard_size=self._options.shard_size
         )
         self._begun_before = self._parts.begun(self._windows)
-        hosts.agree("pictures or options", parts.digest(buckets_to_json(buckets)))
+        hosts.agree("images or options", parts.digest(buckets_to_json(buckets)))
         if hosts.is_first() and self._is_done():
             self._parts.drop_spent()
         if not self._is_found():
@@ -128,7 +128,7 @@ class BatchRun:
     def _sets_together(self) -> int:
         """Sets whose moments fit into the memory given; all of them where nothing is fitted."""
         if self._options.method == "scda":
-            return max(1, len(self._pictures.sets))
+            return max(1, len(self._images.sets))
         dimensions = self._engine.dimensions
         return max(1, self._options.moments_memory // sum(8 * (d * d + d) for d in dimensions))
 
@@ -137,13 +137,13 @@ class BatchRun:
         return all(self._parts.found(shard.number).exists() for one in windows for shard in one.shards)
 
     def colocalize(self, before: Mapping[str, FittedSet]) -> Findings:
-        """Fit each window's sets, and find the object in their pictures.
+        """Fit each window's sets, and find the object in their images.
 
         Args:
             before: earlier fits by set, whose moments are added to.
         """
         fitter = Fitter(
-            self._pictures,
+            self._images,
             self._stream,
             self._engine,
             self._options.sign,
@@ -177,19 +177,19 @@ class BatchRun:
         fitted: Mapping[str, FittedSet] = ChainMap(*stored, before)  # type: ignore[arg-type]  # none is written to
         if not fitted and any(item.reason == TOO_FEW for item in self._findings([]).skipped):
             raise self._nothing(
-                f"DDT needs at least {MINIMUM_SET} readable pictures in a set, and no set has them: add pictures, "
+                f"DDT needs at least {MINIMUM_SET} readable images in a set, and no set has them: add images, "
                 "or use `jaxloc localize`"
             )
-        names = [images.name for images in self._pictures.sets if images.name in fitted]
+        names = [images.name for images in self._images.sets if images.name in fitted]
         return self._finish(lambda: _doubts(self._findings([]), names, fitted), self._as_file(fitted))
 
     def localize(self) -> Findings:
-        """Find the object of each picture on its own."""
+        """Find the object of each image on its own."""
         return self._one_pass(None, {})
 
     def apply(self, fitted: Mapping[str, FittedSet]) -> Findings:
-        """Find the object in pictures of sets that are fitted already, by name."""
-        models = {number: fitted[images.name].models for number, images in enumerate(self._pictures.sets)}
+        """Find the object in images of sets that are fitted already, by name."""
+        models = {number: fitted[images.name].models for number, images in enumerate(self._images.sets)}
         return self._one_pass(models, fitted)
 
     def _one_pass(self, models: Mapping[int, Models] | None, fitted: Mapping[str, FittedSet]) -> Findings:
@@ -199,12 +199,12 @@ class BatchRun:
             for window in self._windows:
                 self._locate(window, models, shown)
         hosts.wait("what was found")
-        names = [images.name for images in self._pictures.sets if images.name in fitted]
+        names = [images.name for images in self._images.sets if images.name in fitted]
         return self._finish(lambda: _doubts(self._findings([]), names, fitted))
 
     def _locate(self, window: Window, models: Mapping[int, Models] | None, shown: Progress) -> None:
         locator = Locator(
-            self._pictures,
+            self._images,
             self._stream,
             self._engine,
             self._options,
@@ -219,10 +219,10 @@ class BatchRun:
 
     @functools.cached_property
     def _overlay_folders(self) -> Mapping[str, str]:
-        return outputs.overlay_folders(self._pictures.sets) if self._options.overlays else {}
+        return outputs.overlay_folders(self._images.sets) if self._options.overlays else {}
 
     def _progress(self, purpose: str, busy: Busy | None = None) -> contextlib.AbstractContextManager[Progress]:
-        mine = sum(len(shard.pictures) for window in self._windows for shard in hosts.mine(window.shards))
+        mine = sum(len(shard.images) for window in self._windows for shard in hosts.mine(window.shards))
         return progress(purpose, mine, busy=busy)
 
     @property
@@ -247,23 +247,23 @@ class BatchRun:
 
     def _findings(self, warnings: list[str]) -> Findings:
         files = [hosts.see(self._parts.found(shard.number)) for window in self._windows for shard in window.shards]
-        names = [images.name for images in self._pictures.sets]
+        names = [images.name for images in self._images.sets]
         return Findings(
             title=", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
             method=self._options.method,
             settings=_settings(self._engine, self._options) | {"padded shapes": self._shapes, "jaxloc": __version__},
-            pictures=parquet.Pictures(files),
-            skipped=parquet.SkippedPictures(files),
+            images=parquet.Images(files),
+            skipped=parquet.SkippedImages(files),
             warnings=warnings,
         )
 
     def _finish(self, doubts: Callable[[], list[str]], model: ModelFile | None = None) -> Findings:
         """Write what there is one of from the shards of all hosts."""
         found = self._findings([])
-        if not len(found.pictures):
+        if not len(found.images):
             reasons = "; ".join(f"{item.name}: {item.reason}" for item in found.skipped[:3])
             number = len(found.skipped)
-            raise self._nothing(f"no readable picture among {number} ({reasons}{' …' if number > 3 else ''})")
+            raise self._nothing(f"no readable image among {number} ({reasons}{' …' if number > 3 else ''})")
         if hosts.is_first():
             warnings = doubts()
             outputs.write(self._folder, self._findings(warnings), model=model, limit=self._options.report_limit)
@@ -337,7 +337,7 @@ def _settings(engine: Localizer, options: Options) -> dict[str, str]:
 
 
 def _how(engine: Localizer, options: Options, number: int) -> dict[str, str]:
-    """What the bytes of a run depend on beside its pictures."""
+    """What the bytes of a run depend on beside its images."""
     return _settings(engine, options) | {
         "jaxloc": __version__,
         "convolution (--conv)": options.conv,

@@ -1,9 +1,9 @@
-"""A linear classifier on vectors of pictures: choose C, fit, measure, keep.
+"""A linear classifier on vectors of images: choose C, fit, measure, keep.
 
 Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section 4.3:
 SCDA_flip+ with α = 1 of a fine-tuned network, into a linear SVM. The vectors come as they are: their blocks are
 normalised already, and scaling each dimension on its own would undo that. The paper does not say how C was chosen;
-here it is by the accuracy on pictures held out of the training set.
+here it is by the accuracy on images held out of the training set.
 """
 
 import dataclasses
@@ -56,7 +56,7 @@ class LinearClassifier:
         if vectors.shape[1] != self.weights.shape[1]:
             raise UsageError(
                 f"the classifier reads vectors of {self.weights.shape[1]} dimensions, not {vectors.shape[1]}: "
-                "describe the pictures as it was trained"
+                "describe the images as it was trained"
             )
         return vectors @ self.weights.T + self.bias
 
@@ -220,7 +220,7 @@ def choose_c(
         held_out = [hold_out_share(targets, hold_out, seed)]
     held_out = [test for test in held_out if test.any() and not test.all()]
     if not held_out:
-        raise UsageError(f"{len(targets)} pictures are too few to hold any out: give C, or more pictures")
+        raise UsageError(f"{len(targets)} images are too few to hold any out: give C, or more images")
     on_device = jnp.asarray(vectors)
     correct = dict.fromkeys(sorted(candidates), 0)
     for regularization in correct:
@@ -323,7 +323,7 @@ def _targets(vectors: np.ndarray, labels: Sequence[str]) -> tuple[tuple[str, ...
     _check_labels(vectors, labels)
     classes = tuple(sorted(set(labels)))
     if len(classes) < 2:
-        raise UsageError(f"all training pictures are of one class, {classes[0]!r}: there is nothing to tell apart")
+        raise UsageError(f"all training images are of one class, {classes[0]!r}: there is nothing to tell apart")
     return classes, np.searchsorted(np.asarray(classes), np.asarray(labels)).astype(np.int32)
 
 
@@ -331,7 +331,7 @@ def _check_labels(vectors: np.ndarray, labels: Sequence[str]) -> None:
     if len(vectors) != len(labels):
         raise UsageError(f"{len(vectors)} vectors, but {len(labels)} labels")
     if not len(labels):
-        raise UsageError("no pictures to train or test on")
+        raise UsageError("no images to train or test on")
 
 
 def _check_vectors(vectors: np.ndarray) -> np.ndarray:

@@ -16,20 +16,20 @@ _NAMES, _WIDTH = 18, 96
 
 @dataclasses.dataclass
 class Counts:
-    """What the pictures of a split, or of a class, have.
+    """What the images of a split, or of a class, have.
 
     Attributes:
-        pictures: how many there are.
+        images: how many there are.
         used: of a class, those that co-localisation is run on.
         boxes: boxes in them; of a class, those of the class.
         difficult: of these boxes, those that do not count.
-        truncated: of these boxes, those that leave the picture.
+        truncated: of these boxes, those that leave the image.
         crowds: of these boxes, those that hold many objects.
-        masked: pictures with a mask, of their own or of an object.
-        without_box: pictures without a box of the class they belong to, or of any.
+        masked: images with a mask, of their own or of an object.
+        without_box: images without a box of the class they belong to, or of any.
     """
 
-    pictures: int = 0
+    images: int = 0
     used: int = 0
     boxes: int = 0
     difficult: int = 0
@@ -39,9 +39,9 @@ class Counts:
     without_box: int = 0
 
     def add(self, image: Annotated, category: str | None = None) -> None:
-        """Count a picture; of a class, what it has of the class."""
+        """Count an image; of a class, what it has of the class."""
         told = [one for one in image.annotations if category in (None, one.category)]
-        self.pictures += 1
+        self.images += 1
         self.used += category in set_names(image) if category else bool(set_names(image))
         self.boxes += len(told)
         self.difficult += sum(one.difficult for one in told)
@@ -57,9 +57,9 @@ class Described:
 
     Attributes:
         dataset: it itself.
-        whole: counts over all pictures.
-        splits: by split; a picture may be in several.
-        classes: by class; a picture may be in several.
+        whole: counts over all images.
+        splits: by split; an image may be in several.
+        classes: by class; an image may be in several.
         keypoints: points of objects, and of them the visible ones.
         parts: boxes of parts.
     """
@@ -150,9 +150,7 @@ def explanation(info: Info) -> str:
 def description(described: Described) -> str:
     """What a data set on this machine holds, as text."""
     dataset, whole = described.dataset, described.whole
-    lines = [
-        f"{dataset.info.title} in {dataset.place}: {whole.pictures:,} pictures, {len(described.classes):,} classes"
-    ]
+    lines = [f"{dataset.info.title} in {dataset.place}: {whole.images:,} images, {len(described.classes):,} classes"]
     lines += ["", _table("split", {**described.splits, "all": whole}, whole)]
     shown = dict(list(described.classes.items())[:_CLASSES_SHOWN])
     if shown:
@@ -168,7 +166,7 @@ def description(described: Described) -> str:
         for query in dataset.queries:
             judged.update({kind: len(names) for kind, names in query.judged.items()})
         told = ", ".join(f"{count:,} {kind}" for kind, count in judged.items())
-        lines += ["", f"{len(dataset.queries):,} queries; judged pictures: {told}."]
+        lines += ["", f"{len(dataset.queries):,} queries; judged images: {told}."]
     found = summarize(dataset.problems)
     lines += ["", "Problems:", *(f"  {line}" for line in found)] if found else ["", "No problem found."]
     return "\n".join(lines)
@@ -184,7 +182,7 @@ def to_plain(described: Described) -> dict[str, Any]:
     return {
         "name": dataset.info.name,
         "place": dataset.place,
-        "pictures": described.whole.pictures,
+        "pictures": described.whole.images,
         "all": dataclasses.asdict(described.whole),
         "splits": {name: dataclasses.asdict(counts) for name, counts in described.splits.items()},
         "classes": {name: dataclasses.asdict(counts) for name, counts in described.classes.items()},

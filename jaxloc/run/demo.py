@@ -21,8 +21,8 @@ class DemoResult:
 
     Attributes:
         findings: as of any job.
-        score: against the boxes known from composing the pictures.
-        without: names of the pictures composed without the object.
+        score: against the boxes known from composing the images.
+        without: names of the images composed without the object.
     """
 
     findings: Findings
@@ -42,26 +42,26 @@ def demo(out: str | os.PathLike[str], options: Options | None = None, *, seed: i
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     folder = prepare(out)
-    pictures = compose(seed=seed)
-    for picture in pictures:
-        with atomic_path(folder / "photos" / picture.name) as temporary:
-            picture.image.save(temporary, format="JPEG", quality=92)
+    images = compose(seed=seed)
+    for image in images:
+        with atomic_path(folder / "photos" / image.name) as temporary:
+            image.image.save(temporary, format="JPEG", quality=92)
     truth = folder / "ground_truth.json"
-    write_text(truth, json.dumps(_ground_truth(pictures), indent=1))
+    write_text(truth, json.dumps(_ground_truth(images), indent=1))
     options = dataclasses.replace(options or Options(), overlays=True)
     findings = colocalize([folder / "photos"], folder, options, name=CATEGORY, overwrite=True)
     score = evaluate_files(folder / "annotations.json", truth).classes[0]
-    return DemoResult(findings, score, [picture.name for picture in pictures if picture.box is None])
+    return DemoResult(findings, score, [image.name for image in images if image.box is None])
 
 
-def _ground_truth(pictures: list[Composed]) -> dict[str, object]:
+def _ground_truth(photos: list[Composed]) -> dict[str, object]:
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
-    for number, picture in enumerate(pictures, 1):
-        width, height = picture.image.size
-        images.append({"id": number, "file_name": picture.name, "width": width, "height": height, "category_id": 1})
-        if picture.box is not None:
-            x0, y0, x1, y1 = picture.box
+    for number, image in enumerate(photos, 1):
+        width, height = image.image.size
+        images.append({"id": number, "file_name": image.name, "width": width, "height": height, "category_id": 1})
+        if image.box is not None:
+            x0, y0, x1, y1 = image.box
             annotations.append(
                 {
                     "id": len(annotations) + 1,

@@ -1,4 +1,4 @@
-"""Pictures to features: the network on every local device, compiled once for each padded shape."""
+"""Images to features: the network on every local device, compiled once for each padded shape."""
 
 import contextlib
 import functools
@@ -28,18 +28,18 @@ Maps = dict[str, FeatureMap]
 Shape = tuple[int, int]
 
 DATA = "data"
-"""The mesh axis over which pictures are divided."""
+"""The mesh axis over which images are divided."""
 WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(DATA)
 
-# On the CPU larger batches only help small pictures, whose computing is less than reading the network's parameters.
+# On the CPU larger batches only help small images, whose computing is less than reading the network's parameters.
 _CPU_STEP, _CPU_BATCH, _CPU_PIXELS, _CPU_COMPILATION = 8, 64, 1 << 19, 1 << 19
 _ACCELERATOR_STEP, _ACCELERATOR_BATCH, _ACCELERATOR_PIXELS, _ACCELERATOR_COMPILATION = 32, 32, 1 << 24, 1 << 32
 _BUCKETS = 12
 _SINGLES = 8
-"""On the CPU the rest of a bucket of at most this capacity goes one by one; small pictures are faster together."""
+"""On the CPU the rest of a bucket of at most this capacity goes one by one; small images are faster together."""
 _MAP_STEP = 8
 _WORTH_COMPILING = 128
-"""Pictures of a shape from which on a program for full batches pays on the CPU, beside the one for single pictures."""
+"""Images of a shape from which on a program for full batches pays on the CPU, beside the one for single images."""
 
 
 def local_mesh(devices: int | None = None) -> Mesh:
@@ -65,14 +65,14 @@ class Engine:
         layers: the layers whose features are extracted, deepest first.
         dimensions: of each layer's descriptors.
         mesh: the devices; each batch is divided over them.
-        batch: pictures in a device's batch at most.
+        batch: images in a device's batch at most.
         buckets: padded shapes at most; each costs a compilation, and memory as long as the process lives.
         backend: where components are labelled.
         step: bucket sides are multiples of this many pixels.
         pixels: padded pixels in a device's batch at most.
         compilation: pixels that are computed in the time in which the network is compiled for a shape.
         singles: the rest of a bucket of at most this capacity goes one by one instead of filling up a batch.
-        minimum_side: pictures with a shorter side are too small for the layers.
+        minimum_side: images with a shorter side are too small for the layers.
     """
 
     def __init__(self, options: Reading, weights: Weights, layers: Sequence[str]) -> None:
@@ -121,7 +121,7 @@ class Engine:
         return PartitionSpec(*[None] * (values.ndim - 1), DATA) if even else WHOLE
 
     def capacity(self, buckets: Buckets, shape: Shape) -> int:
-        """Pictures in one device's batch of a padded shape: a power of two."""
+        """Images in one device's batch of a padded shape: a power of two."""
         fitting = max(1, min(self.batch, self.pixels // (shape[0] * shape[1])))
         capacity = 1 << (fitting.bit_length() - 1)
         worth = capacity if self._batch_is_given else _WORTH_COMPILING
@@ -228,8 +228,8 @@ def _is_full(error: Exception) -> bool:
 def _too_large(batch: Batch) -> UsageError:
     rows, columns = batch.images.shape[1:3]
     return UsageError(
-        f"the device's memory is too small for pictures of {columns}×{rows} pixels: use a smaller --batch or a smaller "
-        "--max-side, or take such pictures out"
+        f"the device's memory is too small for images of {columns}×{rows} pixels: use a smaller --batch or a smaller "
+        "--max-side, or take such images out"
     )
 
 

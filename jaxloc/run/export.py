@@ -1,4 +1,4 @@
-"""Export: pictures and what is known of them, into the layout of another tool.
+"""Export: images and what is known of them, into the layout of another tool.
 
 Every class of the source has its number, whether or not an object of it is left, so that no option changes a number.
 """
@@ -14,11 +14,11 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from jaxloc import __version__
 from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
-from jaxloc.data.annotations.pictures import check_picture
+from jaxloc.data.annotations.checking import check_image
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.report.exports import coco, crops, masks, parquet, tfds, voc, yolo
 from jaxloc.report.exports.names import safe_name, safe_names
-from jaxloc.report.exports.pictures import Pictures, unreadable, with_right_suffix
+from jaxloc.report.exports.placement import Placement, unreadable, with_right_suffix
 from jaxloc.report.exports.work import Work, each
 from jaxloc.run.export_folder import check_replaceable, replacing, write_marker
 from jaxloc.run.threaded import threaded
@@ -28,7 +28,7 @@ Format = Literal["coco", "voc", "yolo", "tfds", "parquet", "masks", "crops"]
 """The layouts that there are."""
 
 _FLAT = ("voc", "yolo")
-_WITH_PICTURES = ("tfds", "crops")
+_WITH_IMAGES = ("tfds", "crops")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,13 +36,13 @@ class ExportOptions:
     """How to export.
 
     Attributes:
-        images: folder that the pictures' names are relative to; by default they are looked for as ``read`` does.
-        pictures: ``link`` (hard links, or copies where there are none), ``copy`` or ``none``.
-        split: share of the pictures by split, such as ``{"train": 0.8, "val": 0.2}``, adding up to 1; empty keeps the
-            splits that the annotations have. Whom a picture is dealt to depends on its name and ``seed`` alone.
+        images: folder that the images' names are relative to; by default they are looked for as ``read`` does.
+        placement: ``link`` (hard links, or copies where there are none), ``copy`` or ``none``.
+        split: share of the images by split, such as ``{"train": 0.8, "val": 0.2}``, adding up to 1; empty keeps the
+            splits that the annotations have. Whom an image is dealt to depends on its name and ``seed`` alone.
         seed: other seeds deal otherwise.
         min_score: leave out objects with a lower score.
-        found_only: leave out pictures without objects.
+        found_only: leave out images without objects.
         rename: new names of classes, by their old ones; two may get the same.
         overwrite: replace the files that an earlier export wrote to the folder, if it holds no others.
         segments: YOLO: outlines of masks instead of boxes.
@@ -52,7 +52,7 @@ class ExportOptions:
     """
 
     images: str | os.PathLike[str] | None = None
-    pictures: Pictures = "link"
+    placement: Placement = "link"
     split: Mapping[str, float] = dataclasses.field(default_factory=dict)
     seed: int = 0
     min_score: float | None = None
@@ -72,9 +72,9 @@ class Exported:
     Attributes:
         folder: where.
         format: how.
-        pictures: their number.
+        images: their number.
         objects: their number.
-        splits: pictures in each split; empty without splits.
+        splits: images in each split; empty without splits.
         categories: the classes of the source, in the order of their numbers.
         left_out: what was left out as the options ask: how many, by what they are.
         problems: what was wrong, and mended or left out.
@@ -82,7 +82,7 @@ class Exported:
 
     folder: Path
     format: Format
-    pictures: int
+    images: int
     objects: int
     splits: dict[str, int]
     categories: list[str]
@@ -96,10 +96,10 @@ def export(
     format: Format,
     options: ExportOptions | None = None,
 ) -> Exported:
-    """Write annotations and their pictures in the layout of another tool.
+    """Write annotations and their images in the layout of another tool.
 
-    Pictures that are missing, unreadable or of another size than their annotations say are left out and told of.
-    Those that are stored turned (EXIF) are written again upright, for boxes are drawn on pictures as they are shown.
+    Images that are missing, unreadable or of another size than their annotations say are left out and told of.
+    Those that are stored turned (EXIF) are written again upright, for boxes are drawn on images as they are shown.
 
     Args:
         source: a job's folder, or anything else that ``jaxloc.data.annotations.read`` reads; or what it has read.
@@ -149,9 +149,9 @@ def _nothing_left(
     source: str | os.PathLike[str] | Annotations, told: Iterable[Problem], left_out: Mapping[str, int]
 ) -> UsageError:
     reasons = [*problems.summarize(told), *(f"{count} × {what}" for what, count in left_out.items())]
-    cure = "; name the pictures' folder with --images" if any(one.kind == problems.MISSING for one in told) else ""
+    cure = "; name the images' folder with --images" if any(one.kind == problems.MISSING for one in told) else ""
     return UsageError(
-        f"{_named(source)}: nothing is left to export: {'; '.join(reasons) or 'there are no pictures'}{cure}"
+        f"{_named(source)}: nothing is left to export: {'; '.join(reasons) or 'there are no images'}{cure}"
     )
 
 
@@ -162,10 +162,10 @@ def _named(source: str | os.PathLike[str] | Annotations) -> str:
 def _check(format: str, options: ExportOptions) -> None:
     if format not in get_args(Format):
         raise UsageError(f"no format {format!r}: there are {', '.join(get_args(Format))}")
-    if options.pictures not in get_args(Pictures):
-        raise UsageError(f"pictures are put beside as {', '.join(get_args(Pictures))}, not {options.pictures!r}")
-    if options.pictures == "none" and format in _WITH_PICTURES:
-        raise UsageError(f"{format} is made of pictures: leave --pictures none out, or choose another format")
+    if options.placement not in get_args(Placement):
+        raise UsageError(f"images are put beside as {', '.join(get_args(Placement))}, not {options.placement!r}")
+    if options.placement == "none" and format in _WITH_IMAGES:
+        raise UsageError(f"{format} is made of images: leave --pictures none out, or choose another format")
     for name, share in options.split.items():
         if not 0 < share <= 1:
             raise UsageError(f"the share of split {name} must be above 0 and at most 1, not {share}")
@@ -207,7 +207,7 @@ def _check_sources(folder: Path, source: str | os.PathLike[str] | Annotations, i
 
 
 class _Wanted(NamedTuple):
-    """A picture that can be exported: with its size, and the file it should be, whose extension says what is in it."""
+    """An image that can be exported: with its size, and the file it should be, whose extension says what is in it."""
 
     image: Annotated
     file: str
@@ -216,15 +216,15 @@ class _Wanted(NamedTuple):
 def _look(
     images: Sequence[Annotated], format: Format, options: ExportOptions, told: list[Problem], work: Work
 ) -> dict[str, _Wanted]:
-    """The pictures that can be exported, by name."""
-    placed = options.pictures != "none"
+    """The images that can be exported, by name."""
+    placed = options.placement != "none"
 
     def look(image: Annotated, own: list[Problem]) -> _Wanted | None:
         known: Annotated | None = image
         if placed or (image.width is None and image.path is not None):
-            known = check_picture(image, own)
+            known = check_image(image, own)
         elif image.width is None and format != "coco":
-            own.append(Problem(problems.NO_SIZE, image.name, f"{format} needs the picture's size; left out"))
+            own.append(Problem(problems.NO_SIZE, image.name, f"{format} needs the image's size; left out"))
             return None
         try:
             return None if known is None else _Wanted(known, with_right_suffix(known) if placed else known.name)
@@ -251,7 +251,7 @@ def _choose(wanted: Mapping[str, _Wanted], options: ExportOptions) -> tuple[list
         ]
         left_out["objects below the lowest score"] += len(image.annotations) - len(objects)
         if options.found_only and not objects:
-            left_out["pictures without objects"] += 1
+            left_out["images without objects"] += 1
             continue
         own = None if image.category is None else options.rename.get(image.category, image.category)
         chosen.append(dataclasses.replace(image, category=own, annotations=tuple(objects)))
@@ -273,7 +273,7 @@ def _split(images: Sequence[Annotated], options: ExportOptions) -> list[Annotate
 
 
 def deal(name: str, options: ExportOptions) -> str:
-    """The split of a picture: of its name and the seed alone, so that it stays when others come or go."""
+    """The split of an image: of its name and the seed alone, so that it stays when others come or go."""
     digest = hashlib.sha256(f"{options.seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     *others, last = options.split
@@ -294,19 +294,19 @@ def _write(
     work: Work,
 ) -> list[Annotated]:
     if format == "coco":
-        return coco.write(folder, images, categories, told, pictures=options.pictures, work=work)
+        return coco.write(folder, images, categories, told, placement=options.placement, work=work)
     if format == "voc":
-        return voc.write(folder, images, categories, told, pictures=options.pictures, work=work)
+        return voc.write(folder, images, categories, told, placement=options.placement, work=work)
     if format == "yolo":
         return yolo.write(
-            folder, images, categories, told, pictures=options.pictures, segments=options.segments, work=work
+            folder, images, categories, told, placement=options.placement, segments=options.segments, work=work
         )
     if format == "tfds":
         return tfds.write(folder, images, categories, told, work=work)
     if format == "parquet":
-        return parquet.write(folder, images, categories, told, pictures=options.pictures, work=work)
+        return parquet.write(folder, images, categories, told, placement=options.placement, work=work)
     if format == "masks":
-        return masks.write(folder, images, categories, told, pictures=options.pictures, work=work)
+        return masks.write(folder, images, categories, told, placement=options.placement, work=work)
     return crops.write(folder, images, categories, told, margin=options.margin, square=options.square, work=work)
 
 
@@ -320,7 +320,7 @@ def _describe(
         "source": origin if isinstance(source, Annotations) else os.fspath(source),
         "format": made.format,
         "options": chosen | {"images": None if options.images is None else os.fspath(options.images)},
-        "pictures": made.pictures,
+        "pictures": made.images,
         "objects": made.objects,
         "splits": made.splits,
         "categories": made.categories,

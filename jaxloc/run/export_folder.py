@@ -3,7 +3,7 @@
 A full disk, an error or Ctrl-C leaves nothing, a kill leaves a hidden folder that the next export to the same place
 removes. What was there before stays until then. Only what an export wrote itself is ever replaced: ``export.json``
 lists its files with their sizes and is written last, so that a file that is not listed, or that has another size or a
-later date, is somebody's own. A hard link whose picture was edited at its other name is not: nothing is lost with it.
+later date, is somebody's own. A hard link whose image was edited at its other name is not: nothing is lost with it.
 """
 
 import contextlib

@@ -56,7 +56,7 @@ class FeatureCache:
         """Keep a batch's features, if they fit; where they do not, they are computed again.
 
         Args:
-            batch: the pictures.
+            batch: the images.
             maps: their features.
             part: the part of the job they belong to.
         """
@@ -111,7 +111,7 @@ class FeatureCache:
         return part in self._batches
 
     def indices(self, part: int = 0) -> set[int]:
-        """Numbers of the pictures of a part whose features are kept."""
+        """Numbers of the images of a part whose features are kept."""
         return {int(index) for stored in self._batches.get(part, []) for index in stored.indices}
 
     def batches(self, part: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
@@ -161,7 +161,7 @@ def feature_batches(
     """Indices, original sizes and features of every batch: those kept on disk, then the rest through the network.
 
     Args:
-        stream: the pictures.
+        stream: the images.
         engine: the compiled steps.
         purpose: a word for the progress bar.
         cache: features kept by an earlier pass.

@@ -1,7 +1,7 @@
-"""Fine-tune a network on image labels: what SCDA's section 4.3 does before it describes and classifies pictures.
+"""Fine-tune a network on image labels: what SCDA's section 4.3 does before it describes and classifies images.
 
-Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017. Each picture
-is mirrored with probability ½ each time it is seen. Order and flips follow from the seed, the epoch and the picture's
+Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017. Each image
+is mirrored with probability ½ each time it is seen. Order and flips follow from the seed, the epoch and the image's
 number, and every checkpoint holds all that the next step needs. So a training that was killed goes on, when the same
 call is made again, to the same weights as an unbroken one: bit for bit on a CPU, and on a GPU whose compiler is told
 to keep to one order of summation (``XLA_FLAGS=--xla_gpu_deterministic_ops=true``).
@@ -23,7 +23,7 @@ from jaxloc.models.extract import Params
 from jaxloc.run import classify, outputs
 from jaxloc.run.checkpoints import Checkpoints
 from jaxloc.run.classify import LinearClassifier
-from jaxloc.run.labelled import LabelledPictures
+from jaxloc.run.labelled import LabelledImages
 from jaxloc.run.training import Epoch, Training, TrainingOptions
 
 TUNED, CLASSIFIER, LOG, CHECKPOINTS = "tuned.safetensors", "classifier.safetensors", "training.json", "checkpoints"
@@ -41,7 +41,7 @@ class FineTuned:
         epochs: in order.
         best: number of the epoch, from 0, whose weights were kept.
         resumed: whether it went on from a checkpoint.
-        skipped: reasons, by name of the picture.
+        skipped: reasons, by name of the image.
     """
 
     weights: Path
@@ -60,16 +60,16 @@ def finetune(
     *,
     labels: Mapping[str, str] | None = None,
 ) -> FineTuned:
-    """Learn to tell classes of pictures apart, and write the tuned network; goes on where a training was broken off.
+    """Learn to tell classes of images apart, and write the tuned network; goes on where a training was broken off.
 
     Ctrl-C (within ``_interrupts.remembered``, as the command runs it) ends the step, writes a checkpoint and raises
     ``KeyboardInterrupt``.
 
     Args:
-        paths: folders with one sub-folder for each class, or with ``labels`` any folders, pictures, or lists.
+        paths: folders with one sub-folder for each class, or with ``labels`` any folders, images, or lists.
         out: folder for ``tuned.safetensors``, ``classifier.safetensors``, ``training.json`` and ``checkpoints/``.
         options: how; ``TrainingOptions()`` by default.
-        labels: class by the picture's name relative to the folder given; ``None`` takes the sub-folder's name.
+        labels: class by the image's name relative to the folder given; ``None`` takes the sub-folder's name.
 
     Raises:
         UsageError: nothing could be learnt, the loss is not finite, or ``out`` holds a training with other settings.
@@ -77,7 +77,7 @@ def finetune(
     """
     options = options or TrainingOptions()
     folder = outputs.prepare(out)
-    pictures = LabelledPictures(
+    images = LabelledImages(
         paths,
         labels,
         minimum_side=minimum_side(options.layer),
@@ -87,7 +87,7 @@ def finetune(
     )
     weights = load(options.weights, allow_download=options.allow_download)
     with Checkpoints(folder / CHECKPOINTS) as checkpoints:
-        training = Training(pictures, weights, options, checkpoints)
+        training = Training(images, weights, options, checkpoints)
         training.resume()
         training.run()
         parameters = training.best_parameters()
@@ -102,11 +102,11 @@ def finetune(
     return FineTuned(
         folder / TUNED,
         folder / CLASSIFIER,
-        pictures.classes,
+        images.classes,
         training.history,
         training.best,
         training.resumed,
-        dict(sorted(pictures.skipped.items())),
+        dict(sorted(images.skipped.items())),
     )
 
 
@@ -118,8 +118,8 @@ def _write(folder: Path, training: Training, parameters: Params, weights: Weight
         if layer != HEAD
         for name, array in arrays.items()
     }
-    classes = training.pictures.classes
-    seen = f"{len(training.pictures.sources)} pictures of {len(classes)} classes"
+    classes = training.images.classes
+    seen = f"{len(training.images.sources)} images of {len(classes)} classes"
     source = f"{weights.source}, fine-tuned by jaxloc on {seen}"
     tuned = weights_file.make_weights(flat, weights.network, source, TUNED)
     save(folder / TUNED, tuned)

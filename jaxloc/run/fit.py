@@ -20,13 +20,13 @@ from jaxloc.run.localizer import fit as fit_layer
 from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.parts import Parts, load_fits, partial
 from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
-from jaxloc.run.plan import Pictures, Shard, Window
+from jaxloc.run.plan import Images, Shard, Window
 from jaxloc.run.progress import Progress, progress
 from jaxloc.run.stream import Stream
 from jaxloc.run.sums import StoredSums, Sums
 
 MINIMUM_SET = 2
-"""Pictures that a set must have for anything to be shared."""
+"""Images that a set must have for anything to be shared."""
 
 
 @dataclasses.dataclass
@@ -34,7 +34,7 @@ class Fitter:
     """Fits DDT to a run's sets, window by window.
 
     Attributes:
-        pictures: of the run.
+        images: of the run.
         stream: reads them.
         engine: the compiled steps.
         sign: one of the rules in ``Options.sign``; ``"minority"`` takes a further pass over the features.
@@ -45,7 +45,7 @@ class Fitter:
         as_file: makes a model file of fits by set.
     """
 
-    pictures: Pictures
+    images: Images
     stream: Stream
     engine: Localizer
     sign: str
@@ -59,7 +59,7 @@ class Fitter:
         """Fit every set of a window, or read the fits where that is done.
 
         Returns:
-            models by the set's number, on the host; sets of fewer than two pictures have none.
+            models by the set's number, on the host; sets of fewer than two images have none.
         """
         path = self.parts.fitted(window.number)
         if not path.exists():
@@ -76,7 +76,7 @@ class Fitter:
                 for used in self._used(window):
                     used.unlink(missing_ok=True)
             memory.give_back()
-        numbers = {self.pictures.sets[which].name: which for which in window.sets}
+        numbers = {self.images.sets[which].name: which for which in window.sets}
         fitted = load_fits(hosts.see(path)).sets
         return {numbers[name]: fit.models for name, fit in fitted.items()}
 
@@ -91,14 +91,14 @@ class Fitter:
         """Sum the moments of a shard, and write them, unless that is done."""
         path = self.parts.sums(shard.number)
         if path.exists():
-            shown.skip(len(shard.pictures))
+            shown.skip(len(shard.images))
             return
         kept = sums.load(partial(path)) if partial(path).exists() else Sums(self.engine.layers)
         done = set(kept.summed)
         keep = not done
 
         def launch(batch: Batch) -> tuple[Any, ...]:
-            which = owners(self.pictures, batch.indices)
+            which = owners(self.images, batch.indices)
             which[np.isin(batch.indices, list(done))] = -1
             if (which < 0).all():
                 return batch, None, None, ()
@@ -107,14 +107,14 @@ class Fitter:
             shown.busy.sent(moments)
             return batch, maps, moments, rows
 
-        stream = self.stream.batches("fitting", only=shard.pictures, bar=shown)
+        stream = self.stream.batches("fitting", only=shard.images, bar=shown)
         try:
             for batch, maps, moments, rows in in_flight(stream, launch):
                 if maps is None:
                     continue
                 several = sums.split(moments, [row for row, _, _ in rows])
-                for (_, which, pictures), one in zip(rows, several, strict=True):
-                    kept.add(which, pictures, one)
+                for (_, which, images), one in zip(rows, several, strict=True):
+                    kept.add(which, images, one)
                 kept.summed += [number for number in batch.indices.tolist() if number >= 0 and number not in done]
                 keep = keep and self.cache.put(batch, maps, shard.number)
         except (*STOPS, PlaceError):
@@ -124,7 +124,7 @@ class Fitter:
         partial(path).unlink(missing_ok=True)
         if not keep:
             self.cache.forget(shard.number)
-            self.stream.forget(shard.pictures)
+            self.stream.forget(shard.images)
 
     def _fit_sets(self, window: Window) -> Iterator[tuple[str, FittedSet]]:
         """Each set's fit, from the parts of all hosts in the order of the shards."""
@@ -134,7 +134,7 @@ class Fitter:
             """The sets that no later shard adds to."""
             for which in [which for which in together.sets if which < before]:
                 _interrupts.check()
-                name = self.pictures.sets[which].name
+                name = self.images.sets[which].name
                 fit = self._fit(name, together, which)
                 together.drop(which)
                 if fit is not None:
@@ -144,12 +144,12 @@ class Fitter:
             some = StoredSums(hosts.see(self.parts.sums(shard.number)))
             for which in some.sets:
                 yield from complete(which)
-                together.merge(which, some.pictures[which], some.of_set(which))
+                together.merge(which, some.images[which], some.of_set(which))
         yield from complete(window.sets.stop)
 
     def _fit(self, name: str, together: Sums, which: int) -> FittedSet | None:
         start = self.start.get(name)
-        if start is None and together.pictures[which] < MINIMUM_SET:
+        if start is None and together.images[which] < MINIMUM_SET:
             return None
         moments = together.moments(which)
         if start is not None:
@@ -166,7 +166,7 @@ class Fitter:
         """Turn each component that is positive on most cells of its set, and write the fits."""
         models = {which: fitted[images.name].models for which, images in self._named(window) if images.name in fitted}
         mine = hosts.mine(window.shards)
-        with progress("choosing the sign", sum(len(shard.pictures) for shard in mine)) as shown:
+        with progress("choosing the sign", sum(len(shard.images) for shard in mine)) as shown:
             for shard in mine:
                 counts = self.parts.counts(shard.number)
                 if not counts.exists():
@@ -181,7 +181,7 @@ class Fitter:
                 totals[key] = totals.get(key, 0) + some
         oriented = {}
         for which, models_of in _interrupts.checked(models.items()):
-            name = self.pictures.sets[which].name
+            name = self.images.sets[which].name
             turned = {
                 layer: ddt.orient(model, totals[which, layer][:-1] / max(int(totals[which, layer][-1]), 1))
                 for layer, model in models_of.items()
@@ -197,7 +197,7 @@ class Fitter:
     ) -> dict[tuple[int, str], np.ndarray]:
         counts: dict[tuple[int, str], np.ndarray] = {}
         for indices, _, maps in shard_features(self.stream, self.engine, shard, self.cache, "choosing the sign", shown):
-            each = owners(self.pictures, indices).tolist()
+            each = owners(self.images, indices).tolist()
             some = [models.get(which) for which in each]
             if maps is None or not any(some):
                 continue
@@ -206,8 +206,8 @@ class Fitter:
                     if which in models:
                         counts[which, layer] = counts.get((which, layer), 0) + row.astype(np.int64)
         if shard.number not in self.cache:
-            self.stream.forget(shard.pictures)
+            self.stream.forget(shard.images)
         return counts
 
     def _named(self, window: Window) -> Iterator[tuple[int, ImageSet]]:
-        return ((which, self.pictures.sets[which]) for which in window.sets)
+        return ((which, self.images.sets[which]) for which in window.sets)

@@ -178,7 +178,7 @@ def agree(what: str, digest: bytes) -> None:
     different = [host for host, other in enumerate(digests) if not np.array_equal(other, digests[0])]
     if different:
         raise UsageError(
-            f"host {different[0]} has {what} that is not host 0's: every host must see the same pictures and the same "
+            f"host {different[0]} has {what} that is not host 0's: every host must see the same images and the same "
             "--out folder, and get the same options"
         )
 

@@ -33,21 +33,21 @@ def colocalize(
     every: int = 1,
     video: VideoOptions | None = None,
 ) -> Findings:
-    """Find what each image set shares, in two passes over its pictures, and write boxes, model and report.
+    """Find what each image set shares, in two passes over its images, and write boxes, model and report.
 
-    The first pass sums the moments of the descriptors, the second finds the object in each picture. Memory does not
-    grow with the number of pictures. Many sets are fitted together, as many at a time as ``options.moments_memory``
+    The first pass sums the moments of the descriptors, the second finds the object in each image. Memory does not
+    grow with the number of images. Many sets are fitted together, as many at a time as ``options.moments_memory``
     holds. A run that was killed goes on where it was when it is called again, and ends with the same bytes.
 
     Args:
-        paths: folders, pictures, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
+        paths: folders, images, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
         out: folder for ``annotations.json``, ``model.safetensors``, ``report.html``, ``overlays/`` and ``parts/``; of
             videos also ``video/`` and ``annotations_vid.json``.
         options: what to do; ``Options()`` by default. With ``method="scda"`` this is ``localize``.
         per_folder: make each sub-folder its own set.
-        per_label: make the pictures of each label their own set.
+        per_label: make the images of each label their own set.
         name: the category of a single set; by default the folder's name, or that of the only set of ``update``.
-        update: a model file; its sets of the same names are fitted on the pictures as well as on those before.
+        update: a model file; its sets of the same names are fitted on the images as well as on those before.
         overwrite: start over where ``out`` holds another run.
         every: of videos, take every so many-th frame.
         video: what is made of videos; ``VideoOptions()`` by default.
@@ -99,15 +99,15 @@ def localize(
     every: int = 1,
     video: VideoOptions | None = None,
 ) -> Findings:
-    """Find the object of each picture on its own with SCDA, in one pass, and write boxes and report.
+    """Find the object of each image on its own with SCDA, in one pass, and write boxes and report.
 
     Args:
-        paths: folders, pictures, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
+        paths: folders, images, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
         out: folder for ``annotations.json``, ``report.html``, ``overlays/`` and ``parts/``; of videos also
             ``video/`` and ``annotations_vid.json``.
         options: what to do; the method is SCDA whatever they say.
-        per_folder: name each picture's category after its sub-folder.
-        per_label: name each picture's category after its label.
+        per_folder: name each image's category after its sub-folder.
+        per_label: name each image's category after its label.
         name: the category of all; by default the folder's name.
         overwrite: start over where ``out`` holds another run.
         every: of videos, take every so many-th frame.
@@ -140,17 +140,17 @@ def apply(
     every: int = 1,
     video: VideoOptions | None = None,
 ) -> Findings:
-    """Find the object a fitted DDT knows in pictures it never saw, in one pass, and write boxes and report.
+    """Find the object a fitted DDT knows in images it never saw, in one pass, and write boxes and report.
 
     Args:
         model: a ``model.safetensors`` that ``colocalize`` wrote.
-        paths: folders, pictures, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
+        paths: folders, images, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
         out: folder for ``annotations.json``, ``report.html``, ``overlays/`` and ``parts/``; of videos also
             ``video/`` and ``annotations_vid.json``.
         options: weights, threshold and the like; method, layer, sign and size limit are the model's.
         category: which of the model's sets to look for; may be left out if it has only one.
         per_folder: look in each sub-folder for the set of its name.
-        per_label: look in the pictures of each label for the set of its name.
+        per_label: look in the images of each label for the set of its name.
         overwrite: start over where ``out`` holds another run.
         every: of videos, take every so many-th frame.
         video: what is made of videos; ``VideoOptions()`` by default.

@@ -1,4 +1,4 @@
-"""Labelled pictures as training reads them: in planned batches of few shapes, so that any step can be repeated."""
+"""Labelled images as training reads them: in planned batches of few shapes, so that any step can be repeated."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxloc import _interrupts
-from jaxloc.data import Source, choose_buckets, find_sets, read_picture, read_size
+from jaxloc.data import Source, choose_buckets, find_sets, read_image, read_size
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.run.progress import bar
@@ -21,7 +21,7 @@ _BUCKETS, _STEP = 4, 32
 
 
 class LabelledBatch(NamedTuple):
-    """Pictures of one bucket, zero-padded to its shape.
+    """Images of one bucket, zero-padded to its shape.
 
     Attributes:
         images: uint8 ``[n, rows, columns, 3]``.
@@ -36,14 +36,14 @@ class LabelledBatch(NamedTuple):
     counted: np.ndarray
 
 
-class LabelledPictures:
-    """Pictures with a class each.
+class LabelledImages:
+    """Images with a class each.
 
     Attributes:
-        sources: the pictures that can be used, in order of name.
+        sources: the images that can be used, in order of name.
         targets: int32 ``[n]``, the number of each one's class.
         classes: names, in order.
-        skipped: reasons, by the name of the picture.
+        skipped: reasons, by the name of the image.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class LabelledPictures:
         workers: int | None = None,
         exclude: Sequence[Path] = (),
     ) -> None:
-        """Find the pictures and look at their headers.
+        """Find the images and look at their headers.
 
         Args:
-            paths: folders, pictures, or text files of paths.
-            labels: class by the picture's name (relative to the folder given); ``None`` takes the sub-folder's name.
-            minimum_side: pictures with a shorter side are skipped.
-            max_side: pictures whose shorter side is longer are shrunk to it; 0 never shrinks.
+            paths: folders, images, or text files of paths.
+            labels: class by the image's name (relative to the folder given); ``None`` takes the sub-folder's name.
+            minimum_side: images with a shorter side are skipped.
+            max_side: images whose shorter side is longer are shrunk to it; 0 never shrinks.
             workers: threads that decode; ``None`` chooses.
             exclude: folders left out of the search.
 
         Raises:
-            UsageError: a picture without label, or fewer than two classes with usable pictures.
+            UsageError: an image without label, or fewer than two classes with usable images.
         """
         self._limit = max_side or None
         self._workers = workers or min(8, os.cpu_count() or 1)
@@ -85,15 +85,15 @@ class LabelledPictures:
         if len(self.classes) < 2:
             known = f"only of {self.classes[0]!r}" if self.classes else "of no class"
             raise UsageError(
-                f"there are usable pictures {known}, and telling classes apart needs two: "
-                "pass a folder with one sub-folder of pictures for each class"
+                f"there are usable images {known}, and telling classes apart needs two: "
+                "pass a folder with one sub-folder of images for each class"
             )
         self.targets = np.array([self.classes.index(label) for _, label in kept], np.int32)
         self._sizes = [size for size, good in zip(sizes, usable, strict=True) if size is not None and good]
         self._bucket = choose_buckets(Counter(sorted(self._sizes)), limit=_BUCKETS, step=_STEP)
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, classes and file sizes: whether a training goes on with the pictures it began with."""
+        """SHA-256 over names, classes and file sizes: whether a training goes on with the images it began with."""
         listed = [
             (source.name, self.classes[target], source.file.stat().st_size)
             for source, target in zip(self.sources, self.targets, strict=True)
@@ -101,11 +101,11 @@ class LabelledPictures:
         return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
     def plan(self, numbers: np.ndarray, batch: int) -> list[list[int]]:
-        """Group pictures of one bucket into batches, in the order given; what is left over comes last.
+        """Group images of one bucket into batches, in the order given; what is left over comes last.
 
         Args:
-            numbers: int ``[n]``, which pictures, in which order.
-            batch: pictures in a batch.
+            numbers: int ``[n]``, which images, in which order.
+            batch: images in a batch.
         """
         waiting: dict[tuple[int, int], list[int]] = {}
         full = []
@@ -125,12 +125,12 @@ class LabelledPictures:
         Args:
             plan: from ``plan``, or the rest of one.
             batch: entries of a batch.
-            flipped: whether to mirror a picture, left to right, by its number.
+            flipped: whether to mirror an image, left to right, by its number.
         """
 
         def read(number: int) -> np.ndarray | str:
             try:
-                pixels = read_picture(self.sources[number].path, shorter_side=self._limit).pixels
+                pixels = read_image(self.sources[number].path, shorter_side=self._limit).pixels
             except ImageError as error:
                 return str(error)
             if pixels.shape[:2] != self._sizes[number]:
@@ -138,13 +138,13 @@ class LabelledPictures:
             return pixels[:, ::-1] if flipped(number) else pixels
 
         numbers = [number for together in plan for number in together]
-        pictures = read_ahead(read, numbers, workers=self._workers, ahead=2 * batch + self._workers)
+        photos = read_ahead(read, numbers, workers=self._workers, ahead=2 * batch + self._workers)
         for together in plan:
             rows, columns = self._bucket(self._sizes[together[0]])
             images = np.zeros((batch, rows, columns, 3), np.uint8)
             sizes, targets, counted = np.zeros((batch, 2), np.int32), np.zeros(batch, np.int32), np.zeros(batch, bool)
             for position, number in enumerate(together):
-                pixels = next(pictures)
+                pixels = next(photos)
                 if isinstance(pixels, str):
                     self.skipped[self.sources[number].name] = pixels
                     continue
@@ -158,7 +158,7 @@ class LabelledPictures:
             return read_size(source.path, shorter_side=self._limit)
 
         seen = read_ahead(look, sources, workers=self._workers, ahead=64 * self._workers)
-        for size in bar(seen, purpose="looking at sizes", total=len(sources), unit="picture"):
+        for size in bar(seen, purpose="looking at sizes", total=len(sources), unit="image"):
             _interrupts.check()
             yield size
 
@@ -166,7 +166,7 @@ class LabelledPictures:
         if size is not None:
             return f"too small: {size[1]}×{size[0]} pixels, and {minimum_side} a side are needed"
         try:
-            read_picture(source.path)
+            read_image(source.path)
         except ImageError as error:
             return str(error)
         return "its size cannot be read from its header"
@@ -180,7 +180,7 @@ def _with_labels(
     missing = [] if labels is None else [name for name in names if name not in labels]
     if missing:
         first = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
-        raise UsageError(f"no label for {first}: add it, or leave the picture out")
+        raise UsageError(f"no label for {first}: add it, or leave the image out")
     for images in sets:
         for source in images.sources:
             yield source, images.name if labels is None else labels[source.name]

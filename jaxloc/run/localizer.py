@@ -41,11 +41,11 @@ class Localizer(Engine):
 
         Args:
             maps: features of the batch.
-            owners: int ``[n]``, the set each picture belongs to; -1 for entries that only fill the batch.
+            owners: int ``[n]``, the set each image belongs to; -1 for entries that only fill the batch.
 
         Returns:
             moments by layer with a leading axis, on the devices, and for each row of it that holds any the set it is
-            of and the number of pictures: ``(row, set, pictures)``.
+            of and the number of images: ``(row, set, images)``.
         """
         parts = owners.reshape(self.devices, -1)
         known = [np.unique(part[part >= 0]) for part in parts]
@@ -60,7 +60,7 @@ class Localizer(Engine):
         return step(maps, self.put(local.ravel().astype(np.int32))), rows
 
     def localize(self, models: Sequence[Models | None], maps: Maps, original_sizes: np.ndarray) -> Located:
-        """Each picture's object: DDT or DDT+ with the models of its set, SCDA where there are none; and its parts.
+        """Each image's object: DDT or DDT+ with the models of its set, SCDA where there are none; and its parts.
 
         Args:
             models: of each entry of the batch; ``None`` for entries that only fill it, and for SCDA.
@@ -70,7 +70,7 @@ class Localizer(Engine):
         return self._localize(self._stack(models), maps, self.put(original_sizes))
 
     def positive_counts(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
-        """Positive cells of each component in each picture, and its valid cells last: int32 ``[n, k + 1]`` by layer."""
+        """Positive cells of each component in each image, and its valid cells last: int32 ``[n, k + 1]`` by layer."""
         return jax.device_get(_compiled_counts(self.mesh)(self._stack(models), maps))
 
     def _stack(self, models: Sequence[Models | None]) -> Models:

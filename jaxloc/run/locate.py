@@ -1,4 +1,4 @@
-"""The pass that finds the object in each picture of a run."""
+"""The pass that finds the object in each image of a run."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxloc import _interrupts
-from jaxloc.data import Source, read_picture
+from jaxloc.data import Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.annotations import Rle
 from jaxloc.data.annotations.records import Box
@@ -28,21 +28,21 @@ from jaxloc.run.localizer import Localizer, Models
 from jaxloc.run.options import Options, workers_of
 from jaxloc.run.parts import Parts, partial
 from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
-from jaxloc.run.plan import Pictures, Shard
+from jaxloc.run.plan import Images, Shard
 from jaxloc.run.progress import Progress
 from jaxloc.run.refining import RefinedMask, Refiner
 from jaxloc.run.stream import Stream
 
-TOO_FEW = f"its set has fewer than {MINIMUM_SET} readable pictures, and DDT needs them"
-"""Why the pictures of a small set are skipped."""
+TOO_FEW = f"its set has fewer than {MINIMUM_SET} readable images, and DDT needs them"
+"""Why the images of a small set are skipped."""
 
 
 @dataclasses.dataclass
 class Locator:
-    """Finds the object in a run's pictures, shard by shard.
+    """Finds the object in a run's images, shard by shard.
 
     Attributes:
-        pictures: of the run.
+        images: of the run.
         stream: reads them.
         engine: the compiled steps.
         options: the job's.
@@ -53,7 +53,7 @@ class Locator:
         refiner: makes masks of pixels, where that was asked for.
     """
 
-    pictures: Pictures
+    images: Images
     stream: Stream
     engine: Localizer
     options: Options
@@ -64,16 +64,16 @@ class Locator:
     refiner: Refiner | None = None
 
     def locate_shard(self, shard: Shard, models: Mapping[int, Models] | None, shown: Progress) -> None:
-        """Find the object in every readable picture of a shard, and write the findings, unless that is done.
+        """Find the object in every readable image of a shard, and write the findings, unless that is done.
 
         Args:
-            shard: the pictures.
+            shard: the images.
             models: DDT by layer for each set that has any; ``None`` means SCDA.
             shown: the progress bar.
         """
         path = self.parts.found(shard.number)
         if path.exists():
-            shown.skip(len(shard.pictures))
+            shown.skip(len(shard.images))
             return
         found: dict[int, Finding | None] = dict(self._kept(partial(path), shard))
 
@@ -81,7 +81,7 @@ class Locator:
             indices, original_sizes, maps = features
             if maps is None:
                 return indices, (), None, None
-            each = [None if models is None else models.get(which) for which in owners(self.pictures, indices).tolist()]
+            each = [None if models is None else models.get(which) for which in owners(self.images, indices).tolist()]
             if models is not None and not any(each):
                 return indices, each, None, None
             result = self.engine.localize(each, maps, original_sizes)
@@ -98,12 +98,12 @@ class Locator:
             raise
         self.cache.make_room(lambda: self._write(path, shard, found))
         partial(path).unlink(missing_ok=True)
-        self.stream.forget(shard.pictures)
+        self.stream.forget(shard.images)
 
     def _each(
         self, results: Iterator[tuple[int, Localization | None, ObjectParts | None]]
     ) -> Iterator[tuple[int, Finding | None]]:
-        """What was found in each picture; those that are refined are read again, in threads."""
+        """What was found in each image; those that are refined are read again, in threads."""
 
         def finish(result: tuple[int, Localization | None, ObjectParts | None]) -> tuple[int, Finding | None]:
             index, one, divided = result
@@ -119,16 +119,16 @@ class Locator:
         if not path.exists():
             return {}
         numbers = {
-            (self.pictures.sets[self.pictures.set_of(number)].name, self.pictures[number].name): number
-            for number in shard.pictures
+            (self.images.sets[self.images.set_of(number)].name, self.images[number].name): number
+            for number in shard.images
         }
         return {numbers[finding.category, finding.name]: finding for finding in parquet.read(path)[0]}
 
     def _write(self, path: Path, shard: Shard, found: Mapping[int, Finding | None]) -> None:
-        reasons = {number: self.stream.skipped[number] for number in shard.pictures if number in self.stream.skipped}
+        reasons = {number: self.stream.skipped[number] for number in shard.images if number in self.stream.skipped}
         reasons |= {number: TOO_FEW for number, finding in found.items() if finding is None}
         skipped = [
-            Skipped(self.pictures[number].name, self.pictures.sets[self.pictures.set_of(number)].name, reason)
+            Skipped(self.images[number].name, self.images.sets[self.images.set_of(number)].name, reason)
             for number, reason in sorted(reasons.items())
         ]
         parquet.write(path, [finding for _, finding in sorted(found.items()) if finding is not None], skipped)
@@ -141,14 +141,14 @@ class Locator:
             def draw(one: tuple[int, Finding]) -> None:
                 number, finding = one
                 below = self.overlay_folders[finding.category]
-                outputs.write_overlay(self.folder, finding, self.pictures[number], below=below)
+                outputs.write_overlay(self.folder, finding, self.images[number], below=below)
 
             with contextlib.closing(read_ahead(draw, findings, workers=workers, ahead=2 * workers)) as drawn:
                 for _ in _interrupts.checked(drawn):
                     pass
 
     def _finding(self, index: int, one: Localization, divided: ObjectParts | None) -> Finding:
-        source = self.pictures[index]
+        source = self.images[index]
         rows, columns = self.stream.sizes[index]
         fitted = self.options.method != "scda"
         share = float(one.positive_share)
@@ -165,7 +165,7 @@ class Locator:
         return Finding(
             name=source.name,
             path=source.path if isinstance(source.path, Path) else str(source.path),
-            category=self.pictures.sets[self.pictures.set_of(index)].name,
+            category=self.images.sets[self.images.set_of(index)].name,
             width=columns,
             height=rows,
             box=box,
@@ -185,7 +185,7 @@ class Locator:
         if self.refiner is not None:
             with contextlib.suppress(ImageError):  # it was read a moment ago
                 threshold = 0.0 if self.options.method != "scda" else float(response.mean())
-                pixels = read_picture(source.path).pixels
+                pixels = read_image(source.path).pixels
                 return self.refiner.refine(pixels, response, threshold, np.asarray(one.box), cells=cells)
         if not self.options.masks and self.refiner is None:
             return None
@@ -196,7 +196,7 @@ class Locator:
 def _single(
     batches: Iterator[tuple[Any, ...]], *, fitted: bool
 ) -> Iterator[tuple[int, Localization | None, ObjectParts | None]]:
-    """Each picture's number, object and parts, without padding; no object where its set has no model."""
+    """Each image's number, object and parts, without padding; no object where its set has no model."""
     for indices, each, result, sizes in batches:
         result, sizes = jax.device_get((result, sizes))
         for position, index in enumerate(indices.tolist() if each else ()):

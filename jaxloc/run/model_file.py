@@ -48,7 +48,7 @@ class ModelFile:
         method: ``"ddt"`` or ``"ddt+"``.
         layers: deepest first.
         sign: the rule by which signs were fixed.
-        max_side: the limit on the shorter side that the pictures were read with.
+        max_side: the limit on the shorter side that the images were read with.
         architecture: the network's.
         weights_checksum: of the network's parameters; a model only fits features of the same ones.
     """

@@ -18,12 +18,12 @@ BACKENDS = ("auto", "host", "device")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How pictures are read and sent through the network, whatever the job.
+    """How images are read and sent through the network, whatever the job.
 
     Attributes:
         weights: a name (``"vgg16"``) or a file.
-        max_side: pictures whose shorter side exceeds this many pixels are shrunk to it; 0 never shrinks.
-        batch: pictures in a device's batch at most; ``None`` chooses by the device.
+        max_side: images whose shorter side exceeds this many pixels are shrunk to it; 0 never shrinks.
+        batch: images in a device's batch at most; ``None`` chooses by the device.
         devices: how many of this host's devices work; ``None`` means all.
         shard_weights: keep a part of the network's parameters on each device, and gather them at each step, instead
             of all on every device.
@@ -35,8 +35,8 @@ class Reading:
         feature_cache: bytes of disk used to keep features between two passes; what does not fit is computed again,
             with the same result.
         allow_download: let weights be fetched from the Hugging Face hub.
-        workers: threads that decode pictures; ``None`` chooses.
-        report_limit: pictures shown in the report at most.
+        workers: threads that decode images; ``None`` chooses.
+        report_limit: images shown in the report at most.
     """
 
     weights: str | os.PathLike[str] = "vgg16"
@@ -82,14 +82,14 @@ class Options(Reading):
         method: ``"ddt"``, ``"ddt+"`` or ``"scda"``.
         layer: the layer whose descriptors are used; DDT+ also takes the convolution below it.
         sign: how DDT's arbitrary sign is fixed: ``"aggregation"``, ``"loading"``, ``"minority"`` or ``"none"``.
-        noise_threshold: a picture whose share of positive cells is at or below this is called noisy.
+        noise_threshold: an image whose share of positive cells is at or below this is called noisy.
         parts: part the object in so many parts, each with its box; 0 leaves it whole.
         masks: keep the object's pixels as well as its box.
-        refine: fit these to the picture: ``"none"`` (whole cells), ``"crf"``, ``"guided"`` or ``"grabcut"``; anything
+        refine: fit these to the image: ``"none"`` (whole cells), ``"crf"``, ``"guided"`` or ``"grabcut"``; anything
             but ``"none"`` keeps them.
         box_from_mask: draw the box around the refined pixels instead of the cells.
-        overlays: write one picture with its box and heat map for each picture.
-        shard_size: pictures that are done, and written, together; ``None`` chooses by their number.
+        overlays: write one image with its box and heat map for each image.
+        shard_size: images that are done, and written, together; ``None`` chooses by their number.
         moments_memory: bytes that the moments of image sets fitted together may take; further sets wait.
     """
 
@@ -126,5 +126,5 @@ class Options(Reading):
 
 
 def workers_of(options: Reading) -> int:
-    """Threads that decode pictures."""
+    """Threads that decode images."""
     return options.workers or min(8, os.cpu_count() or 1)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from jaxloc._files import HALVES, atomic_path, check_writable, digest, fitting_path, write_text
 from jaxloc._interrupts import checked
-from jaxloc.data import ImageSet, Source, read_picture
+from jaxloc.data import ImageSet, Source, read_image
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.report import coco, parquet
 from jaxloc.report.exports.names import safe_names
@@ -42,7 +42,7 @@ _KEYWORD, _START = "jaxloc", 128
 
 
 def places(out: str | os.PathLike[str]) -> list[Path]:
-    """The folders that results are written to; pictures beside them are looked for, those inside are not."""
+    """The folders that results are written to; images beside them are looked for, those inside are not."""
     return [Path(out, name) for name in ("", _OVERLAYS, PARTS, VIDEOS)]
 
 
@@ -132,7 +132,7 @@ def _videos_seen(folder: Path) -> set[str]:
     """The places of the videos that the run in a folder looked at; none where its part files are gone or damaged."""
     files = sorted((folder / PARTS).glob("found-*.parquet"))
     with contextlib.suppress(UsageError):
-        return {os.path.realpath(str(finding.path).rpartition("#")[0]) for finding in parquet.Pictures(files).light()}
+        return {os.path.realpath(str(finding.path).rpartition("#")[0]) for finding in parquet.Images(files).light()}
     return set()
 
 
@@ -157,7 +157,7 @@ def write(folder: Path, findings: Findings, *, model: ModelFile | None = None, l
         folder: where to.
         findings: what was found.
         model: what was fitted, if anything was.
-        limit: pictures shown in the report at most.
+        limit: images shown in the report at most.
 
     Raises:
         UsageError: the disk is full, or the folder cannot be written any more.
@@ -172,7 +172,7 @@ def write(folder: Path, findings: Findings, *, model: ModelFile | None = None, l
 def overlay_folders(sets: Sequence[ImageSet]) -> dict[str, str]:
     """For the name of each set the folder below ``overlays/`` that its overlays lie in.
 
-    Where a picture is in two sets, each set has a folder of its own, and there is an overlay of each finding; else all
+    Where an image is in two sets, each set has a folder of its own, and there is an overlay of each finding; else all
     lie in ``overlays/`` itself. This follows from the sets alone, whatever part of them a host or a restart sees.
 
     Args:
@@ -188,18 +188,18 @@ def overlay_folders(sets: Sequence[ImageSet]) -> dict[str, str]:
 
 
 def write_overlay(folder: Path, finding: Finding, source: Source, *, below: str = "") -> None:
-    """Draw a picture's box and heat map over it; the file is named after the picture.
+    """Draw an image's box and heat map over it; the file is named after the image.
 
     A file system that does not take even a shortened name costs the overlay, not the box; that is told.
 
     Args:
         folder: of the results.
-        finding: what was found in the picture.
-        source: the picture.
+        finding: what was found in the image.
+        source: the image.
         below: the folder for the overlay below ``overlays/``, see ``overlay_folders``.
     """
     try:
-        image = Image.fromarray(read_picture(source.path).pixels)
+        image = Image.fromarray(read_image(source.path).pixels)
     except ImageError:
         return  # it was read a moment ago; its box is in the annotations all the same
     overlays = folder / _OVERLAYS

@@ -16,12 +16,12 @@ from jaxloc.errors import UsageError
 from jaxloc.run import model_file
 from jaxloc.run.model_file import ModelFile
 from jaxloc.run.outputs import PARTS, drop_halves
-from jaxloc.run.plan import Pictures, Window, buckets_from_json, buckets_to_json
+from jaxloc.run.plan import Images, Window, buckets_from_json, buckets_to_json
 
 _FORMAT = "jaxloc-run-1"
 _HOLDS = {"settings", "pictures", "step", "padding", "shapes"}
 _COUNTED = 100_000
-"""Up to so many pictures, a run notices that one of them has another size in bytes than before."""
+"""Up to so many images, a run notices that one of them has another size in bytes than before."""
 
 
 class Parts:
@@ -56,16 +56,16 @@ class Parts:
         return self.folder / f"found-{shard:05d}.parquet"
 
     def begun(self, windows: Iterable[Window]) -> int:
-        """How many pictures of these windows there are of which something is done."""
+        """How many images of these windows there are of which something is done."""
         there = set(self._all())  # one listing: a look at each file takes long where the folder is remote
-        pictures = 0
+        images = 0
         for window in windows:
             fitted = not there.isdisjoint((self.fitted(window.number), self.unsigned(window.number)))
             for shard in window.shards:
                 parts = [of(shard.number) for of in (self.sums, self.counts, self.found)]
                 if fitted or not there.isdisjoint([*parts, *map(partial, parts)]):
-                    pictures += len(shard.pictures)
-        return pictures
+                    images += len(shard.images)
+        return images
 
     def manifest(self) -> dict[str, Any] | None:
         """What the run in this folder depends on; ``None`` if there is none.
@@ -81,7 +81,7 @@ class Parts:
                 raise ValueError(f"without {', '.join(sorted(missing))}")
             kept_buckets(kept)
             if not isinstance(kept["settings"], dict) or not isinstance(kept["pictures"]["number"], int):
-                raise ValueError("settings or pictures are not what a run writes")
+                raise ValueError("settings or images are not what a run writes")
             return kept
         except FileNotFoundError:
             return None
@@ -93,23 +93,23 @@ class Parts:
     def begin(
         self,
         settings: Mapping[str, str],
-        pictures: Mapping[str, Any],
+        images: Mapping[str, Any],
         buckets: Buckets,
         *,
         overwrites: bool = False,
     ) -> None:
         """Write the manifest of a new run, to which no part that was there before belongs."""
         self._drop(self._all())
-        manifest = {"format": _FORMAT, "settings": dict(settings), "pictures": pictures} | buckets_to_json(buckets)
+        manifest = {"format": _FORMAT, "settings": dict(settings), "pictures": images} | buckets_to_json(buckets)
         self._write(manifest | ({"overwrites": True} if overwrites else {}))
 
-    def go_on(self, settings: Mapping[str, str], pictures: Mapping[str, Any]) -> bool:
+    def go_on(self, settings: Mapping[str, str], images: Mapping[str, Any]) -> bool:
         """Whether the run asked for was begun here by starting over, and is not finished: it need not start again."""
         try:
             manifest = self.manifest() or {}
         except UsageError:
             return False
-        same = manifest.get("settings") == dict(settings) and manifest.get("pictures") == dict(pictures)
+        same = manifest.get("settings") == dict(settings) and manifest.get("pictures") == dict(images)
         return same and bool(manifest.get("overwrites"))
 
     def finish(self, warnings: list[str]) -> None:
@@ -154,22 +154,20 @@ def partial(path: Path) -> Path:
     return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
-def describe_pictures(pictures: Pictures) -> dict[str, Any]:
-    """How many pictures there are, and a digest of their names, sets and (if they are not too many) sizes in bytes."""
+def describe_images(photos: Images) -> dict[str, Any]:
+    """How many images there are, and a digest of their names, sets and (if they are not too many) sizes in bytes."""
     digest = hashlib.sha256()
-    counted = len(pictures) <= _COUNTED
-    for images in pictures.sets:
+    counted = len(photos) <= _COUNTED
+    for images in photos.sets:
         digest.update(f"{images.name}\0{len(images.sources)}\0".encode("utf-8", "surrogateescape"))
         for source in checked(images.sources):
             digest.update(
                 f"{source.name}\0{bytes_of(source.path) if counted else ''}\n".encode("utf-8", "surrogateescape")
             )
-    return {"number": len(pictures), "digest": digest.hexdigest()}
+    return {"number": len(photos), "digest": digest.hexdigest()}
 
 
-def check_same(
-    manifest: Mapping[str, Any], settings: Mapping[str, str], pictures: Mapping[str, Any], out: Path
-) -> None:
+def check_same(manifest: Mapping[str, Any], settings: Mapping[str, str], images: Mapping[str, Any], out: Path) -> None:
     """Raise ``UsageError`` naming what differs unless a run is the one asked for."""
     cure = "use the same, choose another --out, or start over with --overwrite"
     made = manifest["settings"]
@@ -179,10 +177,10 @@ def check_same(
                 f"{out}: holds a run with {name} {made.get(name, 'unset')}, and {settings.get(name, 'unset')} is asked "
                 f"for: {cure}"
             )
-    if dict(manifest["pictures"]) != dict(pictures):
+    if dict(manifest["pictures"]) != dict(images):
         number = manifest["pictures"]["number"]
         raise UsageError(
-            f"{out}: holds a run on other pictures ({number:,} then, {pictures['number']:,} now, or some have "
+            f"{out}: holds a run on other images ({number:,} then, {images['number']:,} now, or some have "
             f"changed): {cure}"
         )
 

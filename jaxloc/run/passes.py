@@ -9,7 +9,7 @@ from jaxloc import _interrupts
 from jaxloc._interrupts import Interrupted, Terminated
 from jaxloc.run.engine import Engine, Maps
 from jaxloc.run.feature_cache import FeatureCache
-from jaxloc.run.plan import Pictures, Shard
+from jaxloc.run.plan import Images, Shard
 from jaxloc.run.progress import Progress
 from jaxloc.run.stream import Stream
 
@@ -42,9 +42,9 @@ def in_flight(batches: Iterable[B], launch: Callable[[B], R]) -> Iterator[R]:
     yield from waiting
 
 
-def owners(pictures: Pictures, indices: np.ndarray) -> np.ndarray:
+def owners(images: Images, indices: np.ndarray) -> np.ndarray:
     """The set each entry of a batch belongs to, int64 ``[n]``; -1 for entries that only fill it."""
-    return np.array([pictures.set_of(index) if index >= 0 else -1 for index in indices.tolist()])
+    return np.array([images.set_of(index) if index >= 0 else -1 for index in indices.tolist()])
 
 
 def shard_features(
@@ -60,13 +60,13 @@ def shard_features(
     """Indices, original sizes and features of every batch of a shard: as they were kept, or else computed again.
 
     Args:
-        stream: the run's pictures.
+        stream: the run's images.
         engine: the compiled steps.
         shard: which of them.
         cache: features kept by an earlier pass.
         purpose: a word for the progress bar.
         shown: the progress bar.
-        known: pictures whose features nobody needs; batches of these alone come without.
+        known: images whose features nobody needs; batches of these alone come without.
     """
     if shard.number in cache:
         for indices, original_sizes, maps in cache.batches(shard.number):
@@ -74,6 +74,6 @@ def shard_features(
             shown.update(int((indices >= 0).sum()))
             yield indices, original_sizes, engine.put(maps)
         return
-    for batch in stream.batches(purpose, only=shard.pictures, bar=shown):
+    for batch in stream.batches(purpose, only=shard.images, bar=shown):
         needed = any(index >= 0 and index not in known for index in batch.indices.tolist())
         yield batch.indices, batch.original_sizes, engine.features(batch) if needed else None

@@ -1,6 +1,6 @@
-"""What a run does in which order: windows of image sets, shards of pictures, padded shapes.
+"""What a run does in which order: windows of image sets, shards of images, padded shapes.
 
-A plan follows from the pictures and the options alone, not from devices, hosts or what was done before, so that
+A plan follows from the images and the options alone, not from devices, hosts or what was done before, so that
 every run of it gives the same bytes.
 """
 
@@ -23,22 +23,22 @@ from jaxloc.run.engine import Engine
 from jaxloc.run.options import Reading, workers_of
 
 _SAMPLE = 8192
-"""Pictures whose sizes are looked at, evenly spread, to choose the padded shapes."""
+"""Images whose sizes are looked at, evenly spread, to choose the padded shapes."""
 _SHARDS, _SMALLEST, _LARGEST = 16, 64, 4096
-"""A run is cut into about so many shards, of at least and at most so many pictures."""
+"""A run is cut into about so many shards, of at least and at most so many images."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Pictures that are done, and written, together.
+    """Images that are done, and written, together.
 
     Attributes:
         number: in the run, from 0.
-        pictures: their numbers in the run.
+        images: their numbers in the run.
     """
 
     number: int
-    pictures: range
+    images: range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Window:
     Attributes:
         number: in the run, from 0.
         sets: their numbers.
-        shards: of their pictures, in order.
+        shards: of their images, in order.
     """
 
     number: int
@@ -56,8 +56,8 @@ class Window:
     shards: tuple[Shard, ...]
 
 
-class Pictures(Sequence[Source]):
-    """All pictures of a run, set after set, by number.
+class Images(Sequence[Source]):
+    """All images of a run, set after set, by number.
 
     Args:
         sets: in order of name.
@@ -80,28 +80,28 @@ class Pictures(Sequence[Source]):
         return self.sets[which].sources[number - self.starts[which]]
 
     def set_of(self, number: int) -> int:
-        """The set a picture belongs to."""
+        """The set an image belongs to."""
         return bisect.bisect_right(self.starts, number) - 1
 
     def of_set(self, which: int) -> range:
-        """Numbers of a set's pictures."""
+        """Numbers of a set's images."""
         return range(self.starts[which], self.starts[which + 1])
 
 
-def make_windows(pictures: Pictures, *, sets_together: int, shard_size: int | None) -> list[Window]:
+def make_windows(images: Images, *, sets_together: int, shard_size: int | None) -> list[Window]:
     """Cut a run into windows of at most so many sets, and each window into shards.
 
     Args:
-        pictures: of the run.
+        images: of the run.
         sets_together: sets whose moments may be held at once.
-        shard_size: pictures in a shard; ``None`` chooses by their number.
+        shard_size: images in a shard; ``None`` chooses by their number.
     """
-    size = shard_size or default_shard_size(len(pictures))
+    size = shard_size or default_shard_size(len(images))
     windows: list[Window] = []
     shards = 0
-    for number, first in enumerate(range(0, len(pictures.sets), sets_together)):
-        sets = range(first, min(first + sets_together, len(pictures.sets)))
-        start, stop = pictures.starts[sets.start], pictures.starts[sets.stop]
+    for number, first in enumerate(range(0, len(images.sets), sets_together)):
+        sets = range(first, min(first + sets_together, len(images.sets)))
+        start, stop = images.starts[sets.start], images.starts[sets.stop]
         cut = [range(begin, min(begin + size, stop)) for begin in range(start, stop, size)]
         windows.append(Window(number, sets, tuple(Shard(shards + i, some) for i, some in enumerate(cut))))
         shards += len(cut)
@@ -109,16 +109,16 @@ def make_windows(pictures: Pictures, *, sets_together: int, shard_size: int | No
 
 
 def default_shard_size(number: int) -> int:
-    """A power of two that cuts so many pictures into about 16 shards, between 64 and 4,096."""
+    """A power of two that cuts so many images into about 16 shards, between 64 and 4,096."""
     wanted = max(1, -(-number // _SHARDS))
     return min(max(1 << (wanted - 1).bit_length(), _SMALLEST), _LARGEST)
 
 
 def look_at_sizes(sources: Sequence[Source], engine: Engine, options: Reading, bar: tqdm | None = None) -> np.ndarray:
-    """Rows and columns of each picture as its header says, int32 ``[n, 2]``; 0 if unreadable or too small.
+    """Rows and columns of each image as its header says, int32 ``[n, 2]``; 0 if unreadable or too small.
 
     Args:
-        sources: the pictures.
+        sources: the images.
         engine: says which are too small.
         options: the job's.
         bar: a progress bar to move on.
@@ -139,16 +139,16 @@ def look_at_sizes(sources: Sequence[Source], engine: Engine, options: Reading, b
 
 
 def plan_buckets(sources: Sequence[Source], engine: Engine, options: Reading) -> Buckets:
-    """Padded shapes for pictures, chosen from the sizes of an evenly spread sample of them.
+    """Padded shapes for images, chosen from the sizes of an evenly spread sample of them.
 
     Args:
-        sources: all pictures of the job.
+        sources: all images of the job.
         engine: says how many shapes there may be.
         options: the job's.
     """
     chosen = range(0, len(sources), max(1, -(-len(sources) // _SAMPLE)))
     sample = [sources[number] for number in chosen] if len(chosen) < len(sources) else sources
-    with progress.bar(purpose="looking at sizes", total=len(sample), unit="picture") as bar:
+    with progress.bar(purpose="looking at sizes", total=len(sample), unit="image") as bar:
         sizes = look_at_sizes(sample, engine, options, bar)
     scale = len(sources) / max(1, len(sample))
     counts = {size: math.ceil(count * scale) for size, count in count_sizes([sizes]).items()}
@@ -156,7 +156,7 @@ def plan_buckets(sources: Sequence[Source], engine: Engine, options: Reading) ->
 
 
 def count_sizes(sizes: Iterable[np.ndarray]) -> dict[tuple[int, int], int]:
-    """How many pictures there are of each size, without those of no size."""
+    """How many images there are of each size, without those of no size."""
     counts: Counter[tuple[int, int]] = Counter()
     for some in sizes:
         counts.update((int(rows), int(columns)) for rows, columns in some if rows)

@@ -50,34 +50,34 @@ def bar(items: Iterable[Any] | None = None, *, purpose: str, total: int, unit: s
 
 
 class Progress:
-    """A progress bar over pictures with the device's idle share beside throughput and remaining time.
+    """A progress bar over images with the device's idle share beside throughput and remaining time.
 
     Args:
         purpose: a word for the bar.
-        total: pictures to do.
-        done: pictures an earlier run has done.
+        total: images to do.
+        done: images an earlier run has done.
         busy: what watches the device, where several bars take turns; each has its own else.
     """
 
     def __init__(self, purpose: str, total: int, done: int = 0, busy: "Busy | None" = None) -> None:
-        self._bar = bar(purpose=purpose, total=total, unit="picture", initial=done)
+        self._bar = bar(purpose=purpose, total=total, unit="image", initial=done)
         self.busy = busy or Busy()
 
     def go_on(self) -> None:
         """Begin, or begin again after other work, whose time does not count."""
         self._bar.unpause()
 
-    def update(self, pictures: int = 1) -> None:
+    def update(self, images: int = 1) -> None:
         """Move on."""
         if self.busy.any:
             self._bar.set_postfix_str(f"device idle {100 * self.busy.idle_share:.0f} %", refresh=False)
-        self._bar.update(pictures)
+        self._bar.update(images)
 
-    def skip(self, pictures: int) -> None:
+    def skip(self, images: int) -> None:
         """Move on past what an earlier call has done, which tells nothing of the rate."""
-        self._bar.initial += pictures
-        self._bar.last_print_n += pictures
-        self._bar.n += pictures
+        self._bar.initial += images
+        self._bar.last_print_n += images
+        self._bar.n += images
 
     def close(self) -> None:
         """Take the bar away."""

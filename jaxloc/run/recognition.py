@@ -1,4 +1,4 @@
-"""Recognise kinds of pictures: fine-tune, describe with SCDA_flip+, and separate with a linear SVM.
+"""Recognise kinds of images: fine-tune, describe with SCDA_flip+, and separate with a linear SVM.
 
 Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section 4.3.
 The vectors are kept in two galleries, so a run that is broken off goes on where it was.
@@ -21,9 +21,9 @@ from jaxloc.run.classify import Classified
 from jaxloc.run.engine import load_weights
 from jaxloc.run.finetune import FineTuned, finetune
 from jaxloc.run.retrieval.gallery import Gallery
-from jaxloc.run.retrieval.index import describe_gallery, index_pictures
+from jaxloc.run.retrieval.index import describe_gallery, index_images
+from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
 from jaxloc.run.retrieval.options import IndexOptions
-from jaxloc.run.retrieval.pictures import Labelled, Paths, check_labels, find_pictures
 from jaxloc.run.training import TrainingOptions
 
 TUNES = ("none", "head", "last", "whole")
@@ -40,7 +40,7 @@ class RecognitionOptions:
             convolutions, or the whole network.
         training: how to fine-tune; the weights to begin with are its, what is frozen and the seed follow from here.
         describing: what vectors are made of: SCDA_flip+ with α = 1 in the paper. Its weights do not count.
-        test_share: share of each kind that is tested on, where no test pictures are given.
+        test_share: share of each kind that is tested on, where no test images are given.
         regularization: the SVM's C; ``None`` chooses it by validation.
         seed: decides what is tested on and the parts of the validation.
     """
@@ -71,12 +71,12 @@ class Recognized:
     """What was learnt, and what it is worth.
 
     Attributes:
-        classified: the SVM and its accuracy on the test pictures.
+        classified: the SVM and its accuracy on the test images.
         tuned: the fine-tuning, or ``None``.
-        train: pictures learnt from.
-        test: pictures tested on.
+        train: images learnt from.
+        test: images tested on.
         classifier: the SVM's file.
-        skipped: reasons, by name of the picture.
+        skipped: reasons, by name of the image.
     """
 
     classified: Classified
@@ -95,18 +95,18 @@ def recognize(
     test: Paths = (),
     labels: str | os.PathLike[str] | None = None,
 ) -> Recognized:
-    """Learn kinds of pictures and measure how well new ones are recognised.
+    """Learn kinds of images and measure how well new ones are recognised.
 
-    The outcome is that of these pictures and options, whatever an earlier call left in ``out``: its vectors are used
+    The outcome is that of these images and options, whatever an earlier call left in ``out``: its vectors are used
     again where they are still right, and made again where they are not.
 
     Args:
-        paths: folders, pictures, or text files of paths to learn from.
+        paths: folders, images, or text files of paths to learn from.
         out: folder for ``classifier.safetensors``, ``evaluation.json``, the galleries ``train/`` and ``test/``, and
             ``tuning/`` (the tuned network and its checkpoints).
         options: what to do.
-        test: pictures to test on; without any a share of each kind is held out.
-        labels: a COCO file of labels; by default the folder a picture lies in.
+        test: images to test on; without any a share of each kind is held out.
+        labels: a COCO file of labels; by default the folder an image lies in.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
@@ -127,9 +127,9 @@ def recognize(
     settings = {"descriptor": describing.descriptor, "weight": f"{describing.weight:g}", "tune": options.tune}
     classified = classify.classify(
         vectors,
-        [str(picture.label) for picture in known],
+        [str(image.label) for image in known],
         test_vectors,
-        [str(picture.label) for picture in asked],
+        [str(image.label) for image in asked],
         regularization=options.regularization,
         seed=options.seed,
         settings=settings | {"weights_checksum": Gallery.open(folder / "train").description.weights_checksum},
@@ -137,11 +137,11 @@ def recognize(
     path = folder / "classifier.safetensors"
     classify.save(path, classified.classifier)
     done = Recognized(classified, tuned, len(known), len(asked), path, skipped)
-    pictures = [
-        {"name": picture.source.name, "label": picture.label, "predicted": predicted}
-        for picture, predicted in zip(asked, classified.evaluation.predicted, strict=True)
+    images = [
+        {"name": image.source.name, "label": image.label, "predicted": predicted}
+        for image, predicted in zip(asked, classified.evaluation.predicted, strict=True)
     ]
-    write_text(folder / "evaluation.json", json.dumps(to_plain(done) | {"pictures": pictures}, indent=1) + "\n")
+    write_text(folder / "evaluation.json", json.dumps(to_plain(done) | {"pictures": images}, indent=1) + "\n")
     return done
 
 
@@ -152,59 +152,59 @@ def _split(
     out: str | os.PathLike[str],
     options: RecognitionOptions,
 ) -> tuple[list[Labelled], list[Labelled]]:
-    pictures = find_pictures(paths, labels=labels, exclude=[out])
-    check_labels([picture.label for picture in pictures], "pictures", several=False)
+    images = find_images(paths, labels=labels, exclude=[out])
+    check_labels([image.label for image in images], "images", several=False)
     tested: list[Labelled] = []
     if test:
-        tested = find_pictures(test, labels=labels, exclude=[out])
-        check_labels([picture.label for picture in tested], "test pictures", several=False)
-        keys = {picture.key for picture in tested}
-        pictures = [picture for picture in pictures if picture.key not in keys]
-        if not pictures:
-            raise UsageError("every picture is one to test on, so there is none to learn from: name others with --test")
-    kinds = {picture.label for picture in pictures}
+        tested = find_images(test, labels=labels, exclude=[out])
+        check_labels([image.label for image in tested], "test images", several=False)
+        keys = {image.key for image in tested}
+        images = [image for image in images if image.key not in keys]
+        if not images:
+            raise UsageError("every image is one to test on, so there is none to learn from: name others with --test")
+    kinds = {image.label for image in images}
     if len(kinds) < 2:
         raise UsageError(
-            f"all pictures to learn from are of one kind, {kinds.pop()!r}, and telling kinds apart needs two: "
+            f"all images to learn from are of one kind, {kinds.pop()!r}, and telling kinds apart needs two: "
             "pass a folder with one sub-folder for each"
         )
     if test:
-        return pictures, tested
-    _, numbers = np.unique([str(picture.label) for picture in pictures], return_inverse=True)
+        return images, tested
+    _, numbers = np.unique([str(image.label) for image in images], return_inverse=True)
     held_out = classify.hold_out_share(numbers, options.test_share, options.seed)
     if not held_out.any():
-        raise UsageError("every kind has a single picture, so there is nothing to test on: give pictures with --test")
+        raise UsageError("every kind has a single image, so there is nothing to test on: give images with --test")
     return (
-        [picture for picture, held in zip(pictures, held_out, strict=True) if not held],
-        [picture for picture, held in zip(pictures, held_out, strict=True) if held],
+        [image for image, held in zip(images, held_out, strict=True) if not held],
+        [image for image, held in zip(images, held_out, strict=True) if held],
     )
 
 
-def _as_files(pictures: Sequence[Labelled]) -> tuple[list[Path], dict[str, str]]:
+def _as_files(images: Sequence[Labelled]) -> tuple[list[Path], dict[str, str]]:
     """The files, and each one's label by its name relative to what they have in common."""
-    files = [picture.source.file for picture in pictures]
+    files = [image.source.file for image in images]
     base = os.path.commonpath([path.parent for path in files])
     names = [Path(os.path.relpath(path, base)).as_posix() for path in files]
-    return files, {name: str(picture.label) for name, picture in zip(names, pictures, strict=True)}
+    return files, {name: str(image.label) for name, image in zip(names, images, strict=True)}
 
 
 def _vectors(
-    pictures: list[Labelled], folder: Path, options: IndexOptions, skipped: dict[str, str]
+    images: list[Labelled], folder: Path, options: IndexOptions, skipped: dict[str, str]
 ) -> tuple[np.ndarray, list[Labelled]]:
-    """The vectors of these pictures, and those of them that have one, in their order."""
-    wanted = {picture.key for picture in pictures}
+    """The vectors of these images, and those of them that have one, in their order."""
+    wanted = {image.key for image in images}
     _drop_other(folder, options)
     if Gallery.is_one(folder):
         known = Gallery.open(folder)
         there = [*known.whole_table().paths, *(skip.path for skip in known.skipped())]
         known.remove(path for path in there if path not in wanted)
-    done = index_pictures(pictures, folder, options, relabel=True)
+    done = index_images(images, folder, options, relabel=True)
     skipped |= {skip.name: skip.reason for skip in done.skipped}
     gallery = Gallery.open(folder)
-    # A gallery keeps the order in which pictures came to it; the outcome shall not depend on that.
+    # A gallery keeps the order in which images came to it; the outcome shall not depend on that.
     rows = {path: row for row, path in enumerate(gallery.whole_table().paths)}
-    found = [picture for picture in pictures if picture.key in rows]
-    return gallery.all_vectors()[[rows[picture.key] for picture in found]], found
+    found = [image for image in images if image.key in rows]
+    return gallery.all_vectors()[[rows[image.key] for image in found]], found
 
 
 def _drop_other(folder: Path, options: IndexOptions) -> None:

@@ -1,7 +1,7 @@
-"""Refine what a job found in one picture to a mask of the picture's own pixels.
+"""Refine what a job found in one image to a mask of the image's own pixels.
 
-The picture is shrunk to a bounded size and padded to one of a few shapes, so that few programs are compiled; the mask
-is enlarged to the picture again. A picture gives the same mask every time on the same kind of device: on a GPU the
+The image is shrunk to a bounded size and padded to one of a few shapes, so that few programs are compiled; the mask
+is enlarged to the image again. An image gives the same mask every time on the same kind of device: on a GPU the
 programs are compiled to sum in one order.
 """
 
@@ -28,14 +28,14 @@ _CELLS = 32
 """Response maps are padded to multiples of so many cells."""
 
 _PIXELS = 64
-"""Shrunk pictures are padded to multiples of so many pixels."""
+"""Shrunk images are padded to multiples of so many pixels."""
 
 _WHOLE = 512
-"""Whole pictures, of which only masks are made, are padded to multiples of so many pixels."""
+"""Whole images, of which only masks are made, are padded to multiples of so many pixels."""
 
 
 class RefinedMask(NamedTuple):
-    """The object of one picture, to the pixel.
+    """The object of one image, to the pixel.
 
     Attributes:
         mask: bool ``[h, w]``.
@@ -50,15 +50,15 @@ class RefinedMask(NamedTuple):
 
 
 class Refiner:
-    """Refines pictures one by one, from any number of threads; each padded shape is compiled for once.
+    """Refines images one by one, from any number of threads; each padded shape is compiled for once.
 
     Args:
         method: ``"crf"``, ``"guided"`` or ``"grabcut"``; ``"none"`` only enlarges the coarse mask.
-        side: pixels of a picture's longer side at which it is refined; smaller pictures keep their size.
+        side: pixels of an image's longer side at which it is refined; smaller images keep their size.
         connectivity: 8 or 4, of the object's cells and pixels.
         sharpness: of ``refinement.object_probabilities``.
         **options: of the method's function in ``jaxloc.refinement``, in place of its defaults; lengths are in pixels of
-            the shrunk picture.
+            the shrunk image.
 
     Raises:
         UsageError: an unknown method, a side below 32, or OpenCV is missing.
@@ -96,19 +96,19 @@ class Refiner:
         *,
         cells: ArrayLike | None = None,
     ) -> RefinedMask:
-        """The object's mask in one picture.
+        """The object's mask in one image.
 
         Args:
-            image: uint8 ``[h, w, 3]``, RGB, the whole picture.
+            image: uint8 ``[h, w, 3]``, RGB, the whole image.
             response: float ``[fh, fw]``, the valid cells of the method's response map.
             threshold: what a cell must exceed to be object: 0 for DDT, the map's mean for SCDA.
-            box: ``x0, y0, x1, y1`` of the object in the picture's pixels, around which GrabCut looks for it; by
+            box: ``x0, y0, x1, y1`` of the object in the image's pixels, around which GrabCut looks for it; by
                 default the box of the coarse mask.
             cells: bool ``[fh, fw]``, the coarse mask where the method has another than the largest component of
                 ``response > threshold`` (DDT+).
 
         Raises:
-            ValueError: not one RGB picture of bytes, not one map, or a coarse mask of another size.
+            ValueError: not one RGB image of bytes, not one map, or a coarse mask of another size.
         """
         image, indicator = np.asarray(image), np.asarray(response, np.float32) - np.float32(threshold)
         check_rank("response", indicator, 2, "[fh, fw]")
@@ -130,7 +130,7 @@ class Refiner:
     def _refine(
         self, image: np.ndarray, indicator: np.ndarray, cells: np.ndarray, box: ArrayLike | None
     ) -> np.ndarray | None:
-        """The mask of the shrunk picture; ``None`` where nothing is left."""
+        """The mask of the shrunk image; ``None`` where nothing is left."""
         scale = min(1.0, self.side / max(image.shape[:2]))
         rows, columns = (max(1, round(scale * side)) for side in image.shape[:2])
         small = image if (rows, columns) == image.shape[:2] else _resize(image, (rows, columns))
@@ -158,7 +158,7 @@ class Refiner:
         return np.asarray(selected.mask)[:rows, :columns] if selected.refined else None
 
     def _enlarge(self, cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """The coarse mask over the whole picture."""
+        """The coarse mask over the whole image."""
         target = np.array(size, np.int32)
         valid = np.array(cells.shape, np.int32)
         whole = self._run(_nearest, *_padded(cells), valid, target, shape=_round_up(size, _WHOLE))

@@ -1,4 +1,4 @@
-"""The pictures of a job read as batches, with what is learnt of each picture on the way."""
+"""The images of a job read as batches, with what is learnt of each image on the way."""
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from jaxloc import _interrupts
-from jaxloc.data import Batch, Buckets, Item, Source, make_batches, read_picture, side_by_side
+from jaxloc.data import Batch, Buckets, Item, Source, make_batches, read_image, side_by_side
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.report.overlays import make_thumbnail
@@ -17,14 +17,14 @@ from jaxloc.run.options import Reading, workers_of
 from jaxloc.run.plan import look_at_sizes, plan_buckets
 
 _FEW, _LARGE, _SMALL = 300, 512, 256
-"""Up to so many pictures, the report can afford large thumbnails."""
+"""Up to so many images, the report can afford large thumbnails."""
 
 
 class Bar(Protocol):
     """What a stream needs of a progress bar."""
 
     def update(self) -> object:
-        """One picture has been read."""
+        """One image has been read."""
 
 
 class _Read(NamedTuple):
@@ -36,17 +36,17 @@ class _Read(NamedTuple):
 
 @dataclasses.dataclass
 class Stream:
-    """The pictures of a job, read as often as it passes over them.
+    """The images of a job, read as often as it passes over them.
 
     Attributes:
-        sources: the pictures, by number.
+        sources: the images, by number.
         options: the job's.
         engine: says how batches are made.
         buckets: the padded shapes.
         name: for the progress bar.
-        thumbnails_wanted: a thumbnail is kept of the pictures numbered below this.
-        skipped: reasons, by the picture's number.
-        sizes: original rows and columns of the pictures read, by number.
+        thumbnails_wanted: a thumbnail is kept of the images numbered below this.
+        skipped: reasons, by the image's number.
+        sizes: original rows and columns of the images read, by number.
         thumbnails: small JPEGs, by number.
     """
 
@@ -54,7 +54,7 @@ class Stream:
     options: Reading
     engine: Engine
     buckets: Buckets
-    name: str = "pictures"
+    name: str = "images"
     thumbnails_wanted: int = 0
     skipped: dict[int, str] = dataclasses.field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
@@ -71,12 +71,12 @@ class Stream:
         only: Iterable[int] | None = None,
         bar: Bar | None = None,
     ) -> Iterator[Batch]:
-        """Decode ahead in threads, and yield padded batches, pictures of one bucket after another.
+        """Decode ahead in threads, and yield padded batches, images of one bucket after another.
 
         Args:
             purpose: a word for the progress bar.
-            leave_out: numbers of pictures not to read; those already skipped are left out as well.
-            only: numbers of the pictures to read; ``None`` means all.
+            leave_out: numbers of images not to read; those already skipped are left out as well.
+            only: numbers of the images to read; ``None`` means all.
             bar: a progress bar to move on instead of showing one.
 
         Yields:
@@ -95,13 +95,13 @@ class Stream:
         yield from side_by_side(batches, self.engine.devices)
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """Drop what was learnt of pictures that are done."""
+        """Drop what was learnt of images that are done."""
         for number in numbers:
             for known in (self.skipped, self.sizes, self.thumbnails):
                 known.pop(number, None)
 
     def _look(self, numbers: list[int]) -> np.ndarray:
-        """Rows and columns of pictures, int32 ``[n, 2]``; a header is read in the first pass only."""
+        """Rows and columns of images, int32 ``[n, 2]``; a header is read in the first pass only."""
         unknown = [number for number in numbers if not self._seen[number].any()]
         if unknown:
             self._seen[unknown] = look_at_sizes([self.sources[number] for number in unknown], self.engine, self.options)
@@ -112,7 +112,7 @@ class Stream:
         ahead = 2 * workers + self.engine.batch * self.engine.devices
         reads: Iterable[_Read] = read_ahead(self._read, numbers, workers=workers, ahead=ahead)
         if bar is None:
-            reads = progress.bar(reads, purpose=f"{self.name}: {purpose}", total=len(numbers), unit="picture")
+            reads = progress.bar(reads, purpose=f"{self.name}: {purpose}", total=len(numbers), unit="image")
         for read in reads:
             _interrupts.check()
             if bar is not None:
@@ -128,10 +128,10 @@ class Stream:
     def _read(self, number: int) -> _Read:
         source = self.sources[number]
         try:
-            picture = read_picture(source.path, shorter_side=self.options.max_side or None)
+            image = read_image(source.path, shorter_side=self.options.max_side or None)
         except ImageError as error:
             return _Read(number, None, None, str(error))
-        rows, columns = picture.pixels.shape[:2]
+        rows, columns = image.pixels.shape[:2]
         if min(rows, columns) < self.engine.minimum_side:
             reason = (
                 f"too small: {columns}×{rows} pixels, {self.engine.layers[0]} needs {self.engine.minimum_side} a side"
@@ -139,21 +139,21 @@ class Stream:
             return _Read(number, None, None, reason)
         wanted = number < self.thumbnails_wanted and number not in self.thumbnails
         side = _LARGE if min(self.options.report_limit, len(self.sources)) <= _FEW else _SMALL
-        thumbnail = make_thumbnail(picture.pixels, side) if wanted else None
-        return _Read(number, Item(number, picture.pixels, picture.original_size), thumbnail, "")
+        thumbnail = make_thumbnail(image.pixels, side) if wanted else None
+        return _Read(number, Item(number, image.pixels, image.original_size), thumbnail, "")
 
 
 def open_stream(
-    sources: Sequence[Source], engine: Engine, options: Reading, *, name: str = "pictures", thumbnails: int = 0
+    sources: Sequence[Source], engine: Engine, options: Reading, *, name: str = "images", thumbnails: int = 0
 ) -> Stream:
-    """Choose padded shapes for pictures, compile the network for them, and open the pictures as a stream.
+    """Choose padded shapes for images, compile the network for them, and open the images as a stream.
 
     Args:
-        sources: the pictures.
+        sources: the images.
         engine: says how many buckets there may be.
         options: the job's.
         name: for the progress bar.
-        thumbnails: keep one of so many pictures.
+        thumbnails: keep one of so many images.
     """
     buckets = plan_buckets(sources, engine, options)
     engine.compile(buckets)

@@ -66,9 +66,9 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
         if len(findings.skipped) > _SHOWN:
             lines.append(f"  … and {len(findings.skipped) - _SHOWN} more, listed in annotations.json")
         parts.append("Skipped:\n" + "\n".join(lines))
-    number = len(findings.pictures)
+    number = len(findings.images)
     parts.append(
-        f"{number:,} {'picture' if number == 1 else 'pictures'} in {seconds:.1f} s ("
+        f"{number:,} {'image' if number == 1 else 'images'} in {seconds:.1f} s ("
         + (
             "this run was finished before; nothing was computed again"
             if findings.finished_before
@@ -102,12 +102,12 @@ def _padding(settings: Mapping[str, str]) -> str:
 
 
 def demo_text(result: "DemoResult") -> str:
-    """The demo's score against the boxes known from composing the pictures."""
+    """The demo's score against the boxes known from composing the images."""
     score = result.score
     lines = [f"CorLoc against the known boxes: {score.corloc / 100:.3f} ({score.correct} of {score.images})"]
     if not math.isnan(score.noise_auc):
         lines.append(
-            f"Noise score, telling the {len(result.without)} pictures without it apart: AUC {score.noise_auc:.3f}"
+            f"Noise score, telling the {len(result.without)} images without it apart: AUC {score.noise_auc:.3f}"
         )
     noisy = [item.name for item in result.findings.light() if item.noisy]
     if result.findings.method != "scda":
@@ -126,7 +126,7 @@ def recognition_text(done: "Recognized", seconds: float) -> str:
     if done.tuned is not None:
         parts.append(tuning_text(done.tuned))
     parts.append(
-        f"Learnt from {done.train:,} pictures, tested on {done.test:,}; C = {done.classified.regularization:g}"
+        f"Learnt from {done.train:,} images, tested on {done.test:,}; C = {done.classified.regularization:g}"
         + ("" if done.classified.choice is None else ", chosen by validation")
         + f"; mean over kinds {100 * found.mean_class_accuracy:.2f} %. {seconds:.1f} s. {done.classifier}"
     )

@@ -26,32 +26,32 @@ class Sums:
 
     Attributes:
         layers: of the network.
-        pictures: how many pictures of each set are summed, by the set's number.
-        summed: numbers of the pictures that are, while a shard is not whole.
+        images: how many images of each set are summed, by the set's number.
+        summed: numbers of the images that are, while a shard is not whole.
     """
 
     def __init__(self, layers: Sequence[str]) -> None:
         self.layers = tuple(layers)
         self.summed: list[int] = []
-        self.pictures: dict[int, int] = {}
+        self.images: dict[int, int] = {}
         self._sums: dict[tuple[int, str], Accumulator] = {}
 
     @property
     def sets(self) -> list[int]:
         """Numbers of the sets that have moments."""
-        return sorted(self.pictures)
+        return sorted(self.images)
 
-    def add(self, which: int, pictures: int, moments: dict[str, Moments]) -> None:
-        """Merge the moments of some pictures of a set."""
-        self.pictures[which] = self.pictures.get(which, 0) + pictures
+    def add(self, which: int, images: int, moments: dict[str, Moments]) -> None:
+        """Merge the moments of some images of a set."""
+        self.images[which] = self.images.get(which, 0) + images
         for layer, values in moments.items():
             if (which, layer) not in self._sums:
                 self._sums[which, layer] = Accumulator(len(values.mean))
             self._sums[which, layer].add(values)
 
-    def merge(self, which: int, pictures: int, others: Mapping[str, Accumulator]) -> None:
-        """Merge the sums of further pictures of a set, which are not to be used otherwise."""
-        self.pictures[which] = self.pictures.get(which, 0) + pictures
+    def merge(self, which: int, images: int, others: Mapping[str, Accumulator]) -> None:
+        """Merge the sums of further images of a set, which are not to be used otherwise."""
+        self.images[which] = self.images.get(which, 0) + images
         for layer, other in others.items():
             if (which, layer) in self._sums:
                 self._sums[which, layer].merge(other)
@@ -64,7 +64,7 @@ class Sums:
 
     def drop(self, which: int) -> None:
         """Forget a set."""
-        del self.pictures[which]
+        del self.images[which]
         for layer in self.layers:
             del self._sums[which, layer]
 
@@ -73,13 +73,13 @@ class Sums:
 
         Args:
             path: the file.
-            whole: everything is in it, so that nobody need know which pictures are.
+            whole: everything is in it, so that nobody need know which images are.
         """
         specs = ({name: Spec.of(values) for name, values in state.items()} for state in self._states())
         metadata = {
             "format": _FORMAT,
             "layers": json.dumps(self.layers),
-            "pictures": json.dumps([[which, self.pictures[which]] for which in self.sets]),
+            "pictures": json.dumps([[which, self.images[which]] for which in self.sets]),
             "summed": json.dumps([] if whole else self.summed),
         }
         write_safetensors_in_parts(path, specs, self._states(), metadata)
@@ -97,8 +97,8 @@ class StoredSums:
 
     Attributes:
         layers: of the network.
-        pictures: how many pictures of each set are summed, by the set's number.
-        summed: numbers of the pictures that are, where the shard was not whole.
+        images: how many images of each set are summed, by the set's number.
+        summed: numbers of the images that are, where the shard was not whole.
 
     Raises:
         UsageError: the file is missing or damaged, which may also turn out when a set is read.
@@ -112,13 +112,13 @@ class StoredSums:
             if metadata.get("format") != _FORMAT:
                 raise KeyError("format")
             self.layers: tuple[str, ...] = tuple(json.loads(metadata["layers"]))
-            self.pictures = {int(which): int(number) for which, number in json.loads(metadata["pictures"])}
+            self.images = {int(which): int(number) for which, number in json.loads(metadata["pictures"])}
             self.summed = [int(number) for number in json.loads(metadata["summed"])]
 
     @property
     def sets(self) -> list[int]:
         """Numbers of the sets that have moments."""
-        return sorted(self.pictures)
+        return sorted(self.images)
 
     def of_set(self, which: int) -> dict[str, Accumulator]:
         """The sums of a set, by layer."""
@@ -145,8 +145,8 @@ def load(path: str | os.PathLike[str]) -> Sums:
     stored = StoredSums(path)
     sums = Sums(stored.layers)
     sums.summed = stored.summed
-    for which, pictures in stored.pictures.items():
-        sums.merge(which, pictures, stored.of_set(which))
+    for which, images in stored.images.items():
+        sums.merge(which, images, stored.of_set(which))
     return sums
 
 

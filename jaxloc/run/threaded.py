@@ -1,4 +1,4 @@
-"""Work on many pictures in threads, with a progress bar, that ends cleanly when it is stopped."""
+"""Work on many images in threads, with a progress bar, that ends cleanly when it is stopped."""
 
 import contextlib
 import os

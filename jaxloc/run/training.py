@@ -20,7 +20,7 @@ from jaxloc.models.classifier import OPTIMIZERS, Optimizer, Tally, TrainState
 from jaxloc.models.extract import Params
 from jaxloc.run.checkpoints import Checkpoints
 from jaxloc.run.classify import hold_out_share
-from jaxloc.run.labelled import LabelledPictures
+from jaxloc.run.labelled import LabelledImages
 from jaxloc.run.progress import bar
 
 _ORDER, _FLIPS = 0, 1
@@ -37,8 +37,8 @@ class TrainingOptions:
         layer: the layer whose average the head reads.
         frozen_blocks: the first so many of the five blocks of convolutions stay as they are: 0 tunes the whole
             network, 5 learns the head only.
-        epochs: times that every picture is seen.
-        batch: pictures in a step.
+        epochs: times that every image is seen.
+        batch: images in a step.
         optimizer: ``"sgd"`` or ``"adamw"``.
         learning_rate: the highest, of the network's layers; it rises first and falls along a cosine.
         head_factor: the head learns so many times faster.
@@ -47,11 +47,11 @@ class TrainingOptions:
         warmup: share of the steps over which the rate rises.
         label_smoothing: share of each label that is spread over all classes.
         validation_share: share of each class held out to choose the best epoch; 0 takes the last.
-        max_side: pictures whose shorter side exceeds this many pixels are shrunk to it; 0 never shrinks.
+        max_side: images whose shorter side exceeds this many pixels are shrunk to it; 0 never shrinks.
         seed: decides what is held out, the order and the flips.
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``; parameters are float32.
         checkpoint_steps: also write a checkpoint every so many steps; 0 writes one after each epoch only.
-        workers: threads that decode pictures; ``None`` chooses.
+        workers: threads that decode images; ``None`` chooses.
         allow_download: let weights be fetched from the Hugging Face hub.
     """
 
@@ -94,7 +94,7 @@ class TrainingOptions:
 
 @dataclasses.dataclass
 class Score:
-    """Loss and hits summed over pictures."""
+    """Loss and hits summed over images."""
 
     loss: float = 0.0
     correct: int = 0
@@ -107,13 +107,13 @@ class Score:
         self.count += int(tally.total)
 
     def means(self) -> tuple[float, float]:
-        """Mean loss, and accuracy; zeros without pictures."""
+        """Mean loss, and accuracy; zeros without images."""
         return self.loss / max(self.count, 1), self.correct / max(self.count, 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """What an epoch came to: means over the pictures as they were seen, and over those held out at its end.
+    """What an epoch came to: means over the images as they were seen, and over those held out at its end.
 
     Attributes:
         loss: cross entropy.
@@ -132,21 +132,21 @@ class Training:
     """One training: its state, and how far it has come.
 
     Attributes:
-        pictures: labelled.
+        images: labelled.
         settings: all that decides the outcome; a checkpoint with other settings is refused.
         history: of the epochs done.
         resumed: whether it went on from a checkpoint.
     """
 
     def __init__(
-        self, pictures: LabelledPictures, weights: Weights, options: TrainingOptions, checkpoints: Checkpoints
+        self, images: LabelledImages, weights: Weights, options: TrainingOptions, checkpoints: Checkpoints
     ) -> None:
         """Set everything out; nothing is computed yet.
 
         Raises:
             UsageError: the layer is not a convolution's.
         """
-        self.pictures = pictures
+        self.images = images
         self.options = options
         self.history: list[Epoch] = []
         self.resumed = False
@@ -154,12 +154,12 @@ class Training:
         self._batch = 0
         self._score = Score()
         self._saved = -1
-        held_out = hold_out_share(pictures.targets, options.validation_share, options.seed)
+        held_out = hold_out_share(images.targets, options.validation_share, options.seed)
         self._seen, self._held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        self._per_epoch = len(pictures.plan(self._seen, options.batch))
+        self._per_epoch = len(images.plan(self._seen, options.batch))
         learnt, self._fixed = classifier.split_params(
             weights.params,
-            len(pictures.classes),
+            len(images.classes),
             network=weights.network,
             layer=options.layer,
             frozen_blocks=options.frozen_blocks,
@@ -180,8 +180,8 @@ class Training:
         self.settings: dict[str, Any] = {
             **{k: v for k, v in dataclasses.asdict(options).items() if k not in _NOT_LEARNT_FROM},
             "network": weights.checksum,
-            "classes": list(pictures.classes),
-            "pictures": pictures.fingerprint(),
+            "classes": list(images.classes),
+            "pictures": images.fingerprint(),
         }
 
     @property
@@ -211,7 +211,7 @@ class Training:
         self._saved, self._batch, self.resumed = restored.number, notes["batch"], True
         self._score = Score(**notes["score"])
         self.history = [Epoch(**epoch) for epoch in notes["history"]]
-        self.pictures.skipped.update(notes["skipped"])
+        self.images.skipped.update(notes["skipped"])
 
     def run(self) -> None:
         """Train to the end.
@@ -241,12 +241,12 @@ class Training:
         options, epoch = self.options, len(self.history)
         shown.set_description(f"fine-tuning, epoch {epoch + 1} of {options.epochs}", refresh=False)
         order = np.random.default_rng([options.seed, _ORDER, epoch]).permutation(self._seen)
-        plan = self.pictures.plan(order, options.batch)
+        plan = self.images.plan(order, options.batch)
 
         def flipped(number: int) -> bool:
             return bool(np.random.default_rng([options.seed, _FLIPS, epoch, number]).integers(2))
 
-        for batch in self.pictures.batches(plan[self._batch :], options.batch, flipped=flipped):
+        for batch in self.images.batches(plan[self._batch :], options.batch, flipped=flipped):
             self._state, tally = self._step(self._state, self._fixed, *batch)
             if not tally.finite:
                 raise self._diverged(epoch)
@@ -268,9 +268,9 @@ class Training:
         if not len(self._held_out):
             return None
         score = Score()
-        plan = self.pictures.plan(self._held_out, self.options.batch)
+        plan = self.images.plan(self._held_out, self.options.batch)
         parameters = self._fixed | self._state.trained
-        for batch in self.pictures.batches(plan, self.options.batch):
+        for batch in self.images.batches(plan, self.options.batch):
             score.add(self._measure(parameters, *batch))
             self._stop_if_asked()
         return score
@@ -292,7 +292,7 @@ class Training:
             "batch": self._batch,
             "score": dataclasses.asdict(self._score),
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
-            "skipped": self.pictures.skipped,
+            "skipped": self.images.skipped,
         }
         metrics = None
         if validation is not None:

@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image
 
 from jaxloc import _interrupts, tracks
-from jaxloc.data import read_picture
+from jaxloc.data import read_image
 from jaxloc.data.archives import Video
 from jaxloc.data.kinds import archive_kind
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.report import video
 from jaxloc.report.overlays import draw_overlay
-from jaxloc.report.records import Finding, Findings, StoredPictures
+from jaxloc.report.records import Finding, Findings, StoredImages
 from jaxloc.report.video import FORMATS, Clip, place_of
 from jaxloc.run.outputs import VIDEO_ANNOTATIONS, VIDEOS
 from jaxloc.run.writing import disk_errors
@@ -81,7 +81,7 @@ def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = 
 
     Args:
         out: folder of the results.
-        findings: of a finished job; pictures that are no frames of a video are passed over.
+        findings: of a finished job; images that are no frames of a video are passed over.
         options: what to make.
 
     Returns:
@@ -94,7 +94,7 @@ def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = 
     followed = _follow(findings, options)
     if not followed:
         return []
-    view = dataclasses.replace(findings, pictures=_Frames(findings, followed))
+    view = dataclasses.replace(findings, images=_Frames(findings, followed))
     names = _file_names([one.clip.name for one in followed.values()])
     targets = {
         place: out / VIDEOS / f"{names[one.clip.name]}.{options.kind}"
@@ -108,7 +108,7 @@ def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = 
         clips = {place: one.clip._replace(file=drawn.get(place)) for place, one in followed.items()}
         video.write_annotations(written[0], view, clips)
         if targets:
-            shown = iter(view.pictures) if options.heat else view.light()
+            shown = iter(view.images) if options.heat else view.light()
             for place, frames in itertools.groupby(shown, lambda finding: place_of(finding)[0]):
                 one = followed[place]
                 written.append(targets[place])
@@ -163,8 +163,8 @@ def _smoothed(
     return inside, np.asarray(track.outliers)[places]
 
 
-class _Frames(StoredPictures):
-    """The frames of the videos among a job's pictures, with the boxes of their tracks."""
+class _Frames(StoredImages):
+    """The frames of the videos among a job's images, with the boxes of their tracks."""
 
     def __init__(self, findings: Findings, followed: Mapping[str, _Followed]) -> None:
         self._findings, self._followed = findings, followed
@@ -173,7 +173,7 @@ class _Frames(StoredPictures):
         return sum(len(one.boxes) for one in self._followed.values())
 
     def __iter__(self) -> Iterator[Finding]:
-        return self._of(iter(self._findings.pictures))
+        return self._of(iter(self._findings.images))
 
     def light(self) -> Iterator[Finding]:
         """Each frame in order, without what is heavy."""
@@ -202,7 +202,7 @@ def _drawn(one: _Followed, frames: Iterator[Finding], heat: bool) -> Iterator[tu
         _interrupts.check()
         _, number = place_of(finding)
         try:
-            image = Image.fromarray(read_picture(one.source.path(number)).pixels)
+            image = Image.fromarray(read_image(one.source.path(number)).pixels)
         except ImageError:
             continue  # it was read before; its box is in the annotations all the same
         yield (

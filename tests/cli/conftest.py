@@ -17,7 +17,7 @@ def one_device():
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
-    """Three small pictures of a motorcycle; nothing may be written to the folder."""
+    """Three small images of a motorcycle; nothing may be written to the folder."""
     folder = tmp_path_factory.mktemp("photos") / "motorcycle"
     helpers.write_photographs(folder, with_object=3, without=0)
     return folder

@@ -28,22 +28,22 @@ def web(tmp_path_factory):
     return write_collection(tmp_path_factory.mktemp("collection") / "web")
 
 
-def test_counts_of_each_class_are_printed_and_broken_pictures_named(web, tmp_path):
+def test_counts_of_each_class_are_printed_and_broken_images_named(web, tmp_path):
     status, out, err = invoke(web, "--out", tmp_path / "out", "--noise", "knee", "--strict", "--format", "yolo")
     assert (status, err) == (3, "")
     assert re.search(r"^class +photos +noise +duplicates( +contradictions)? +broken +kept +threshold +rule$", out, re.M)
     assert re.search(r"^motorcycle +9 ", out, re.M)
     assert re.search(r"^all +12 ", out, re.M)
-    assert "motorcycle/broken.jpg: not a picture" in out
+    assert "motorcycle/broken.jpg: not an image" in out
     assert f"Look at {tmp_path / 'out' / 'review.html'}" in out
     assert list((tmp_path / "out" / "dataset").rglob("*.txt"))
 
 
-def test_pictures_can_be_linked(web, tmp_path):
+def test_images_can_be_linked(web, tmp_path):
     status, _, err = invoke(web, "--out", tmp_path / "out", "--pictures", "link", "--with-empty")
     assert (status, err) == (0, "")
     about = json.loads((tmp_path / "out" / "dataset" / "export.json").read_text())
-    assert (about["options"]["pictures"], about["options"]["found_only"]) == ("link", False)
+    assert (about["options"]["placement"], about["options"]["found_only"]) == ("link", False)
 
 
 @pytest.mark.parametrize(

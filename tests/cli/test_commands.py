@@ -41,7 +41,7 @@ def test_apply_refuses_weights_as_a_model_and_a_folder_it_does_not_know(fitted, 
     assert "was not fitted on dog; it knows motorcycle" in cli.one_line(err)
 
 
-def test_localize_writes_a_box_and_an_overlay_for_each_picture(photos, tmp_path):
+def test_localize_writes_a_box_and_an_overlay_for_each_image(photos, tmp_path):
     status, out, err = cli.invoke("localize", photos, "-o", tmp_path, "--overlays")
     assert (status, err) == (0, "")
     assert re.search(r"^motorcycle +3 +3 +0 ", out, re.M)
@@ -56,7 +56,7 @@ def test_the_demo_finds_the_motorcycle_and_tells_how_well(demo):
     ).groups()
     assert float(corloc) == pytest.approx(int(correct) / 16, abs=5e-4)
     assert float(corloc) > 0.85
-    assert float(re.search(r"pictures without it apart: AUC ([\d.]+)", out)[1]) > 0.9
+    assert float(re.search(r"images without it apart: AUC ([\d.]+)", out)[1]) > 0.9
     assert re.search(r"^motorcycle +22 ", out, re.M)
     assert len(list((folder / "photos").iterdir())) == len(list((folder / "overlays").iterdir())) == 22
 
@@ -112,24 +112,24 @@ def test_a_process_that_did_its_work_exits_0_and_is_silent_on_stderr(photos, tmp
 def test_a_process_that_cannot_do_its_work_exits_2_with_one_line(tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(2):
-        (tmp_path / "in" / f"{number}.jpg").write_bytes(b"no picture")
+        (tmp_path / "in" / f"{number}.jpg").write_bytes(b"no image")
     process = cli.start("colocalize", tmp_path / "in", "--out", tmp_path / "out")
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (2, b"")
-    assert "no readable picture among 2 (0.jpg: not a picture" in cli.one_line(err)
+    assert "no readable image among 2 (0.jpg: not an image" in cli.one_line(err)
 
 
 def test_a_strict_process_exits_3_and_prints_names_that_are_no_text(photos, tmp_path):
     folder = tmp_path / "in"
     shutil.copytree(photos, folder)
     try:
-        (Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.jpg"))).write_bytes(b"no picture")
+        (Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.jpg"))).write_bytes(b"no image")
     except OSError:
         pytest.skip("this file system only takes names that are text")
     process = cli.start("localize", folder, "--out", tmp_path / "out", "--strict", PYTHONIOENCODING="utf-8:strict")
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (3, b"")
-    assert "not a picture" in out.decode()
+    assert "not an image" in out.decode()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX signals on this system")

@@ -49,7 +49,7 @@ def test_one_that_is_here_is_counted_by_split_and_class(run, tmp_path):
     root = trees.voc(tmp_path)
     status, out, _ = run(f"voc07:{root}")
     assert status == 0
-    assert f"PASCAL VOC 2007 in {root}/VOC2007: 12 pictures, 3 classes" in out
+    assert f"PASCAL VOC 2007 in {root}/VOC2007: 12 images, 3 classes" in out
     assert "No problem found." in out
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
     assert rows["split"] == ["pictures", "used", "boxes", "difficult", "masked"]
@@ -66,7 +66,7 @@ def test_points_parts_and_queries_are_counted(run, tmp_path):
     assert "16 points of objects, 14 of them visible." in run(f"cub200:{trees.cub(tmp_path / 'a')}")[1]
     assert "4 boxes of parts." in run(f"pets:{trees.pets(tmp_path / 'b')}")[1]
     out = run(f"oxford5k:{trees.landmarks(tmp_path / 'c')}")[1]
-    assert "2 queries; judged pictures: 4 good, 2 ok, 2 junk." in out
+    assert "2 queries; judged images: 4 good, 2 ok, 2 junk." in out
 
 
 def test_problems_are_counted_by_kind_and_named(run, tmp_path):
@@ -75,9 +75,9 @@ def test_problems_are_counted_by_kind_and_named(run, tmp_path):
         (root / "images" / "001.Bird_1" / f"Bird_{number:04}.jpg").unlink()
     out = run(f"cub200:{root}")[1]
     example = f"{root}/images.txt: images/001.Bird_1/Bird_0000.jpg is not there; left out"
-    assert f"Problems:\n  2 × missing picture, such as {example}\n" in out
+    assert f"Problems:\n  2 × missing image, such as {example}\n" in out
     found = json.loads(run(f"cub200:{root}", "--json")[1])
-    assert found["problems"] == {"missing picture": {"count": 2, "example": example}}
+    assert found["problems"] == {"missing image": {"count": 2, "example": example}}
 
 
 def test_errors_are_one_line(run, tmp_path):

@@ -15,7 +15,7 @@ from tests.report.exports import examples
 
 @pytest.fixture
 def dataset(tmp_path):
-    """A COCO export of three pictures, which lie in ``photos`` with a COCO file of their own beside."""
+    """A COCO export of three images, which lie in ``photos`` with a COCO file of their own beside."""
     images = examples.images(tmp_path / "photos")
     export(Annotations({image.name: image for image in images}), tmp_path / "dataset", "coco")
     shutil.copy(tmp_path / "dataset" / "annotations.json", tmp_path / "photos" / "annotations.json")
@@ -29,12 +29,12 @@ def test_it_writes_and_says_what(dataset, tmp_path):
     )  # fmt: skip
     assert (status, err) == (0, "")
     first, *rest = out.splitlines()
-    assert first.startswith(f"{tmp_path}/yolo: 2 pictures (")
+    assert first.startswith(f"{tmp_path}/yolo: 2 images (")
     assert first.endswith("), 2 objects")
     assert rest == [
         "2 classes: cat, hound",
         "left out: 1 × objects below the lowest score",
-        "left out: 1 × pictures without objects",
+        "left out: 1 × images without objects",
     ]
     assert (tmp_path / "yolo" / "data.yaml").exists()
 
@@ -48,9 +48,9 @@ def test_problems_are_counted_and_the_first_is_named(dataset, tmp_path):
     file.write_text(json.dumps(content))
     status, _, err = cli.invoke("export", file, "--format", "voc", "--out", tmp_path / "voc")
     assert status == 0
-    what = "annotation 1 of dogs/a.jpg reaches out of its picture of 64 × 48 pixels: [50, 10, 40, 10]; clipped"
+    what = "annotation 1 of dogs/a.jpg reaches out of its image of 64 × 48 pixels: [50, 10, 40, 10]; clipped"
     assert err.splitlines() == [
-        f"problem: 2 × box that reaches out of the picture, such as {file}: {what}",
+        f"problem: 2 × box that reaches out of the image, such as {file}: {what}",
         f"problem: 1 × box without area, such as {file}: annotation 3 of cats/b.png has a box without area: "
         "[0, 0, 0, 0]",
     ]
@@ -65,7 +65,7 @@ def test_problems_are_counted_and_the_first_is_named(dataset, tmp_path):
         (["--split", "a=0.5,b=0.2"], "the shares of the splits must add up to 1, not 0.7"),
         (["--rename", "dog"], "--rename: 'dog' is not NAME=VALUE"),
         (["--rename", "horse=dog"], "there is no class horse to rename: there are cat, dog"),
-        (["--images", "nowhere"], "nowhere: no such folder of pictures"),
+        (["--images", "nowhere"], "nowhere: no such folder of images"),
     ],
 )
 def test_options_that_cannot_be_are_one_line(dataset, tmp_path, options, message):

@@ -15,12 +15,12 @@ from tests.run.retrieval import small, synthetic
 
 @pytest.fixture
 def gallery(tmp_path):
-    """Twelve made-up vectors; the pictures of all but the last are there, and nothing was selected in the third."""
+    """Twelve made-up vectors; the images of all but the last are there, and nothing was selected in the third."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(11):
         Image.new("RGB", (40, 40), (20 * number, 90, 90)).save(photos / f"{number}.png")
-    return synthetic.write(tmp_path / "gallery", np.split(vectors(), [7]), pictures=photos)
+    return synthetic.write(tmp_path / "gallery", np.split(vectors(), [7]), images=photos)
 
 
 def vectors() -> np.ndarray:
@@ -63,7 +63,7 @@ def test_attributes_tells_what_there_is_none_of(gallery, tmp_path, given, messag
     assert not (tmp_path / "page.html").exists()
 
 
-def test_remove_takes_pictures_out_by_name_or_path_and_leaves_the_photographs(gallery, tmp_path):
+def test_remove_takes_images_out_by_name_or_path_and_leaves_the_photographs(gallery, tmp_path):
     photos = helpers.every_file(tmp_path / "photos")
     last = names(gallery)[11]
     assert cli.invoke("remove", gallery, "3.png", last) == (0, "2 removed.\n", "")
@@ -73,12 +73,12 @@ def test_remove_takes_pictures_out_by_name_or_path_and_leaves_the_photographs(ga
     before = helpers.every_file(gallery)
     status, out, err = cli.invoke("remove", gallery, "4.png", "3.png")
     assert (status, out) == (2, "")
-    assert "holds no picture 3.png; its table has name and path of each" in cli.one_line(err)
+    assert "holds no image 3.png; its table has name and path of each" in cli.one_line(err)
     assert helpers.every_file(gallery) == before
     assert cli.invoke("remove", gallery, *names(gallery))[1] == "10 removed.\n"
     status, _, err = cli.invoke("attributes", gallery, "--html", tmp_path / "page.html")
     assert status == 2
-    assert "the gallery is empty: add pictures with `jaxloc index`" in cli.one_line(err)
+    assert "the gallery is empty: add images with `jaxloc index`" in cli.one_line(err)
 
 
 def test_approximate_tells_what_it_built_and_how_good_it_is(gallery):

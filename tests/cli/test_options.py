@@ -54,12 +54,12 @@ def test_version_is_printed():
 def calls(monkeypatch) -> list[tuple[str, tuple, dict]]:
     """Jobs are not run; what they were asked is kept here."""
     asked: list[tuple[str, tuple, dict]] = []
-    pictures = [Finding("a.jpg", Path("a.jpg"), "dogs", 80, 60, (0, 0, 9, 9), 0.5, True, 0.2)]
+    images = [Finding("a.jpg", Path("a.jpg"), "dogs", 80, 60, (0, 0, 9, 9), 0.5, True, 0.2)]
 
     def job(name: str):
         def record(*arguments, **options):
             asked.append((name, arguments, options))
-            return Findings("dogs", "ddt", {}, pictures, [Skipped("b.jpg", "dogs", "no such file")])
+            return Findings("dogs", "ddt", {}, images, [Skipped("b.jpg", "dogs", "no such file")])
 
         return record
 
@@ -175,7 +175,7 @@ def test_what_is_made_of_videos_and_masks_reaches_the_job(calls, command):
 
 
 @pytest.mark.parametrize("command", [["colocalize"], ["localize"], ["apply", "m"]], ids=cli.spelt)
-def test_strict_turns_skipped_pictures_into_exit_3(calls, command):
+def test_strict_turns_skipped_images_into_exit_3(calls, command):
     assert cli.invoke(*command, "a", "-o", "o")[0] == 0
     status, out, err = cli.invoke(*command, "a", "-o", "o", "--strict")
     assert (status, err) == (3, "")
@@ -265,10 +265,10 @@ def test_a_missing_folder_is_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_one_picture_is_too_few_to_share_anything(photos, tmp_path):
+def test_one_image_is_too_few_to_share_anything(photos, tmp_path):
     status, _, err = cli.invoke("colocalize", next(photos.iterdir()), "-o", tmp_path)
     assert status == 2
-    assert "at least 2 readable pictures" in cli.one_line(err)
+    assert "at least 2 readable images" in cli.one_line(err)
 
 
 def test_results_that_cannot_be_written_are_told_before_anything_is_computed(photos, tmp_path):

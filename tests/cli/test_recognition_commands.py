@@ -34,9 +34,9 @@ def weights(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
-    """Four pictures of each of three kinds."""
-    return small.write_pictures(tmp_path_factory.mktemp("pictures") / "photos", range(4), empty=False)
+def images(tmp_path_factory) -> Path:
+    """Four images of each of three kinds."""
+    return small.write_images(tmp_path_factory.mktemp("pictures") / "photos", range(4), empty=False)
 
 
 @pytest.fixture
@@ -101,14 +101,14 @@ def test_every_option_of_finetune_reaches_the_job(calls):
     assert calls == [((["a"], Path("o"), options), {})]
 
 
-def test_classify_prints_the_accuracy_of_each_kind_or_json_and_is_strict_if_asked(pictures, weights, tmp_path):
-    classify = ["classify", pictures, "--out", tmp_path / "out", "--weights", weights, "--svm-c", 1, "--workers", 1]
+def test_classify_prints_the_accuracy_of_each_kind_or_json_and_is_strict_if_asked(images, weights, tmp_path):
+    classify = ["classify", images, "--out", tmp_path / "out", "--weights", weights, "--svm-c", 1, "--workers", 1]
     status, out, err = cli.invoke(*classify, "--strict")
     assert (status, err) == (0, "")
     for kind in small.KINDS:
         assert re.search(rf"^{kind} +1 +[01] +(0|100)\.00$", out, re.M)
     right = int(re.search(r"^all +3 +(\d) ", out, re.M)[1])
-    assert "Learnt from 9 pictures, tested on 3; C = 1; mean over kinds" in out
+    assert "Learnt from 9 images, tested on 3; C = 1; mean over kinds" in out
     assert str(tmp_path / "out" / "classifier.safetensors") in out
 
     status, out, err = cli.invoke(*classify, "--json")
@@ -119,13 +119,13 @@ def test_classify_prints_the_accuracy_of_each_kind_or_json_and_is_strict_if_aske
     assert [one["name"] for one in values["classes"]] == sorted(small.KINDS)
 
     photos = tmp_path / "photos"
-    shutil.copytree(pictures, photos)
+    shutil.copytree(images, photos)
     for number in range(12):
-        (photos / "cat" / f"text{number}.png").write_text("no picture")
-    classify[1:4] = [photos, "--out", tmp_path / "other", "--test", pictures]
+        (photos / "cat" / f"text{number}.png").write_text("no image")
+    classify[1:4] = [photos, "--out", tmp_path / "other", "--test", images]
     status, out, err = cli.invoke(*classify, "--strict")
     assert (status, err) == (3, "")
-    assert "cat/text0.png: not a picture" in out
+    assert "cat/text0.png: not an image" in out
     assert "… and 2 more, listed in evaluation.json" in out
     assert cli.invoke(*classify)[0] == 0
     status, out, _ = cli.invoke(*classify, "--json", "--strict")
@@ -133,9 +133,9 @@ def test_classify_prints_the_accuracy_of_each_kind_or_json_and_is_strict_if_aske
     assert len(json.loads(out)["skipped"]) == 12
 
 
-def test_finetune_prints_its_epochs_and_leaves_weights_that_classify_reads(pictures, weights, tmp_path):
+def test_finetune_prints_its_epochs_and_leaves_weights_that_classify_reads(images, weights, tmp_path):
     pytest.importorskip("orbax.checkpoint")
-    finetune = ["finetune", pictures, "--out", tmp_path / "tuning", "--weights", weights, *TRAINING]
+    finetune = ["finetune", images, "--out", tmp_path / "tuning", "--weights", weights, *TRAINING]
     finetune += ["--frozen-blocks", 5, "--training-side", 64]
     status, out, err = cli.invoke(*finetune)
     assert (status, err) == (0, "")
@@ -147,17 +147,17 @@ def test_finetune_prints_its_epochs_and_leaves_weights_that_classify_reads(pictu
     assert (status, out) == (2, "")
     assert "a training was begun there with seed 0, not 3: ask for the same" in cli.one_line(err)
 
-    classify = ["classify", pictures, "--out", tmp_path / "out", "--weights", tuned, "--svm-c", 1, "--json"]
+    classify = ["classify", images, "--out", tmp_path / "out", "--weights", tuned, "--svm-c", 1, "--json"]
     status, out, err = cli.invoke(*classify, "--workers", 1)
     assert (status, err) == (0, "")
     assert json.loads(out)["test"] == 3
 
 
-def test_without_orbax_the_extra_is_named(pictures, weights, tmp_path, monkeypatch):
+def test_without_orbax_the_extra_is_named(images, weights, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
     out = tmp_path / "out"
     for command in (["finetune"], ["classify", "--tune", "head"]):
-        status, text, err = cli.invoke(*command, pictures, "--out", out, "--weights", weights, *TRAINING)
+        status, text, err = cli.invoke(*command, images, "--out", out, "--weights", weights, *TRAINING)
         assert (status, text) == (2, "")
         assert "pip install 'jaxloc[train]'" in cli.one_line(err)
     assert not (out / "classifier.safetensors").exists()
@@ -181,16 +181,16 @@ def test_without_orbax_the_extra_is_named(pictures, weights, tmp_path, monkeypat
     ],
     ids=cli.spelt,
 )
-def test_a_wrong_value_is_told_in_one_line(pictures, tmp_path, command, given, message):
-    status, out, err = cli.invoke(command, pictures, "-o", tmp_path / "out", *given)
+def test_a_wrong_value_is_told_in_one_line(images, tmp_path, command, given, message):
+    status, out, err = cli.invoke(command, images, "-o", tmp_path / "out", *given)
     assert (status, out) == (2, "")
     assert message in cli.one_line(err)
     assert [name for name in helpers.every_file(tmp_path) if "checkpoints" not in name] == []
 
 
 @pytest.mark.parametrize("command", ["classify", "finetune"])
-def test_one_kind_is_refused_in_one_line(pictures, weights, tmp_path, command):
-    status, out, err = cli.invoke(command, pictures / "cat", "-o", tmp_path / "out", "--weights", weights)
+def test_one_kind_is_refused_in_one_line(images, weights, tmp_path, command):
+    status, out, err = cli.invoke(command, images / "cat", "-o", tmp_path / "out", "--weights", weights)
     assert (status, out) == (2, "")
     assert "'cat', and telling" in cli.one_line(err)
     assert "one sub-folder" in err

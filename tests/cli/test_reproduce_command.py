@@ -72,7 +72,7 @@ def test_json_and_latex_say_the_same(arguments):
 def test_a_limit_is_marked(arguments, tmp_path):
     status, out, _ = invoke(*arguments[:-1], tmp_path / "out", "--limit", 2)
     assert status == 0
-    assert "NOT THE PAPER'S PROTOCOL: the first 2 pictures of each class." in out
+    assert "NOT THE PAPER'S PROTOCOL: the first 2 images of each class." in out
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_limit_is_marked(arguments, tmp_path):
         (["scda-table1"], "scda-table1: name the data set, cub200:FOLDER or dogs:FOLDER (`jaxloc datasets cub200`"),
         (["ddt-table1", "nowhere"], "nowhere: no such folder, and no data set that is known: ddt-table1 takes"),
         (["ddt-table1", "x", "--json", "--format", "latex"], "--json and --format latex exclude each other"),
-        (["ddt-table1", "x", "--limit", "0"], "--limit must leave at least 2 pictures of a class, not 0"),
+        (["ddt-table1", "x", "--limit", "0"], "--limit must leave at least 2 images of a class, not 0"),
         (["ddt-table1", "x", "--method", "eiss"], "methods must be one or both of ddt, scda, not eiss"),
     ],
 )

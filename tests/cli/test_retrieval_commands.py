@@ -37,17 +37,17 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return small.write_pictures(tmp_path_factory.mktemp("pictures") / "birds")
+def images(tmp_path_factory):
+    return small.write_images(tmp_path_factory.mktemp("pictures") / "birds")
 
 
 @pytest.fixture(scope="module")
-def made(weights, pictures, tmp_path_factory):
+def made(weights, images, tmp_path_factory):
     """A finished gallery, and what was printed; nothing may be written to it."""
     folder = tmp_path_factory.mktemp("made") / "gallery"
     with small.narrow():
         status, out, err = cli.invoke(
-            "index", pictures, "--out", folder, "-w", weights, "--whiten", "svd-5", "--shard-size", 4
+            "index", images, "--out", folder, "-w", weights, "--whiten", "svd-5", "--shard-size", 4
         )
     assert (status, err) == (0, "")
     return folder, out
@@ -61,39 +61,39 @@ def test_help_names_every_option_with_what_it_does(command):
         assert re.search(rf"{option}\b.*[A-Za-z]{{3,}}", out), option
 
 
-def test_index_tells_what_it_made_and_what_to_do_next(made, weights, pictures):
+def test_index_tells_what_it_made_and_what_to_do_next(made, weights, images):
     assert re.search(
-        r"gallery: 16 vectors of 5 dimensions; 16 added in [\d.]+ s, 0 were there\.\nIn 1 pictures nothing was "
-        r"selected: they rank last, and the table says so\.\nWarning: svd-5 is fitted on 16 pictures only: .*, which "
+        r"gallery: 16 vectors of 5 dimensions; 16 added in [\d.]+ s, 0 were there\.\nIn 1 images nothing was "
+        r"selected: they rank last, and the table says so\.\nWarning: svd-5 is fitted on 16 images only: .*, which "
         r"does not whiten\nNow: jaxloc search \S+gallery QUERY\.jpg\n$",
         made[1],
     )
 
 
-def test_index_goes_on_with_the_gallerys_own_settings(made, weights, pictures, tmp_path):
+def test_index_goes_on_with_the_gallerys_own_settings(made, weights, images, tmp_path):
     folder = small.copy(made[0], tmp_path / "g")
     before = helpers.every_file(folder)
-    status, out, err = cli.invoke("index", pictures, "--out", folder, "--weights", weights)
+    status, out, err = cli.invoke("index", images, "--out", folder, "--weights", weights)
     assert (status, err) == (0, "")
     assert "0 added in" in out
     assert "16 were there" in out
     assert helpers.every_file(folder) == before
-    status, out, err = cli.invoke("index", pictures, "--out", folder, "--weights", weights, "-d", "vlad")
+    status, out, err = cli.invoke("index", images, "--out", folder, "--weights", weights, "-d", "vlad")
     assert (status, out) == (2, "")
     assert "made with other settings than asked for (descriptor scda and vlad)" in cli.one_line(err)
-    status, out, _ = cli.invoke("index", pictures, "--out", folder, "--weights", weights, "--whiten", "none")
+    status, out, _ = cli.invoke("index", images, "--out", folder, "--weights", weights, "--whiten", "none")
     assert status == 0
     assert "16 vectors of 20 dimensions" in out
     assert Gallery.open(folder).description.whiten == "none"
 
 
-def test_every_option_of_index_reaches_the_gallery(weights, pictures, tmp_path):
+def test_every_option_of_index_reaches_the_gallery(weights, images, tmp_path):
     given = {
         "descriptor": "rmac", "layer": "relu5_3", "lower-layer": "relu5_1", "weight": 0.25, "gem-power": 2.5,
         "levels": 2, "region-whiten": 4, "clusters": 3, "seed": 5, "max-side": 64, "shard-size": 7, "dtype": "bfloat16",
     }  # fmt: skip
     options = [text for name, value in given.items() for text in (f"--{name}", value)]
-    status, _, err = cli.invoke("index", pictures, "-o", tmp_path / "g", "-w", weights, *options, "--region-global")
+    status, _, err = cli.invoke("index", images, "-o", tmp_path / "g", "-w", weights, *options, "--region-global")
     assert (status, err) == (0, "")
     description = Gallery.open(tmp_path / "g").description
     values = {"descriptor": description.descriptor, "shard_size": description.shard_size, **description.settings}
@@ -102,19 +102,19 @@ def test_every_option_of_index_reaches_the_gallery(weights, pictures, tmp_path):
     assert values["region_global"] is True
 
 
-def test_search_prints_a_table_and_says_what_was_not_found(made, weights, pictures):
-    status, out, err = cli.invoke("search", made[0], pictures / "coffee" / "3.png", "--weights", weights, "-k", 16)
+def test_search_prints_a_table_and_says_what_was_not_found(made, weights, images):
+    status, out, err = cli.invoke("search", made[0], images / "coffee" / "3.png", "--weights", weights, "-k", 16)
     assert (status, err) == (0, "")
     assert re.search(r"^ *1 +1\.0000 +coffee/3\.png +coffee +✓ *$", out, re.M)
     assert re.search(r"^ *16 +– +face/zz_small\.png +face +✗ *$", out, re.M)
-    assert "Warning: in 1 pictures of the gallery nothing was selected: they rank last" in out
+    assert "Warning: in 1 images of the gallery nothing was selected: they rank last" in out
 
 
 @pytest.mark.parametrize(
     "given", [[], ["--expand", "--expand-with", 3], ["--rerank", "reciprocal"], ["--rerank", "diffusion"]], ids=str
 )
-def test_search_prints_json_that_any_parser_reads(made, weights, pictures, given):
-    status, out, err = cli.invoke("search", made[0], pictures / "face", "-w", weights, "-k", 16, "--json", *given)
+def test_search_prints_json_that_any_parser_reads(made, weights, images, given):
+    status, out, err = cli.invoke("search", made[0], images / "face", "-w", weights, "-k", 16, "--json", *given)
     assert (status, err) == (0, "")
     values = json.loads(out, parse_constant=pytest.fail)
     assert [len(query["results"]) for query in values["queries"]] == [16] * 6
@@ -122,9 +122,9 @@ def test_search_prints_json_that_any_parser_reads(made, weights, pictures, given
     assert [query["found"] for query in values["queries"]] == [True] * 5 + [False]
 
 
-def test_search_writes_a_page(made, weights, pictures, tmp_path):
+def test_search_writes_a_page(made, weights, images, tmp_path):
     page = tmp_path / "found.html"
-    arguments = ["search", made[0], pictures / "cat", "-w", weights, "--html", page, "--attributes", 2]
+    arguments = ["search", made[0], images / "cat", "-w", weights, "--html", page, "--attributes", 2]
     status, out, err = cli.invoke(*arguments)
     assert (status, err) == (0, "")
     assert f"Look at {page}" in out
@@ -134,64 +134,64 @@ def test_search_writes_a_page(made, weights, pictures, tmp_path):
     status, out, _ = cli.invoke(*arguments, "--json")
     assert json.loads(out)["queries"]
     status, out, err = cli.invoke(
-        "search", made[0], pictures / "cat", "-w", weights, "--html", tmp_path / "no" / "p.html"
+        "search", made[0], images / "cat", "-w", weights, "--html", tmp_path / "no" / "p.html"
     )
     assert status == 0
     (tmp_path / "file").touch()
-    status, out, err = cli.invoke("search", made[0], pictures, "-w", weights, "--html", tmp_path / "file" / "p.html")
+    status, out, err = cli.invoke("search", made[0], images, "-w", weights, "--html", tmp_path / "file" / "p.html")
     assert (status, out) == (2, "")
     assert "file" in cli.one_line(err)
 
 
-def test_a_broken_query_is_skipped_and_strict_makes_it_exit_3(made, weights, pictures, tmp_path):
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    queries = [pictures / "cat" / "1.png", tmp_path / "broken.jpg"]
+def test_a_broken_query_is_skipped_and_strict_makes_it_exit_3(made, weights, images, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    queries = [images / "cat" / "1.png", tmp_path / "broken.jpg"]
     status, out, err = cli.invoke("search", made[0], *queries, "-w", weights)
     assert (status, err) == (0, "")
-    assert re.search(r"Skipped:\n +\S*broken\.jpg: not a picture", out)
+    assert re.search(r"Skipped:\n +\S*broken\.jpg: not an image", out)
     assert re.search(r"^ *1 +1\.0000 +cat/1\.png", out, re.M)
     status, out, err = cli.invoke("search", made[0], *queries, "-w", weights, "--strict")
     assert (status, err) == (3, "")
     status, out, err = cli.invoke("search", made[0], tmp_path / "broken.jpg", "-w", weights, "--strict")
     assert (status, out) == (2, "")
-    assert "no query can be read: broken.jpg: not a picture" in cli.one_line(err)
+    assert "no query can be read: broken.jpg: not an image" in cli.one_line(err)
 
 
-def test_strict_makes_index_exit_3(weights, pictures, tmp_path):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
-    (photos / "cat" / "broken.jpg").write_bytes(b"no picture")
+def test_strict_makes_index_exit_3(weights, images, tmp_path):
+    photos = shutil.copytree(images, tmp_path / "photos")
+    (photos / "cat" / "broken.jpg").write_bytes(b"no image")
     for strict, expected in (((), 0), (("--strict",), 3)):
         status, out, err = cli.invoke("index", photos, "-o", tmp_path / "g", "-w", weights, *strict)
         assert (status, err) == (expected, "")
-        assert "Skipped:\n  cat/broken.jpg: not a picture" in out
+        assert "Skipped:\n  cat/broken.jpg: not an image" in out
 
 
-def test_evaluate_prints_a_table_and_json(made, weights, pictures):
+def test_evaluate_prints_a_table_and_json(made, weights, images):
     status, out, err = cli.invoke("evaluate", "--retrieval", made[0])
     assert (status, err) == (0, "")
     for name in ("cat", "coffee", "face", "all"):
         assert re.search(rf"^{name} +\d+( +[\d.]+){{8}}$", out, re.M)
-    assert "16 queries against the rest of 16 pictures, 5 dimensions." in out
+    assert "16 queries against the rest of 16 images, 5 dimensions." in out
     status, out, err = cli.invoke("evaluate", "--retrieval", made[0], "--json")
     values = json.loads(out, parse_constant=pytest.fail)
     assert (values["mean"]["queries"], values["leave_one_out"]) == (16, True)
     assert len(values["mean"]["recalls"]) == 4
-    status, out, err = cli.invoke("evaluate", "--retrieval", made[0], "--queries", pictures / "cat", "-w", weights)
+    status, out, err = cli.invoke("evaluate", "--retrieval", made[0], "--queries", images / "cat", "-w", weights)
     assert (status, err) == (0, "")
-    assert "5 queries against the gallery of 16 pictures" in out
+    assert "5 queries against the gallery of 16 images" in out
     assert "Warning: 5 queries are in the gallery themselves" in out
 
 
-def test_evaluate_of_a_kind_that_is_not_there_is_json_too(made, weights, pictures, tmp_path):
+def test_evaluate_of_a_kind_that_is_not_there_is_json_too(made, weights, images, tmp_path):
     folder = small.copy(made[0], tmp_path / "g")
     assert cli.invoke("remove", folder, *(f"face/{n}.png" for n in range(5)), small.EMPTY) == (0, "6 removed.\n", "")
-    status, out, _ = cli.invoke("evaluate", "--retrieval", folder, "--queries", pictures, "-w", weights, "--json")
+    status, out, _ = cli.invoke("evaluate", "--retrieval", folder, "--queries", images, "-w", weights, "--json")
     assert status == 0
     assert json.loads(out, parse_constant=pytest.fail)["classes"]["face"]["recalls"] == [None] * 4
 
 
-def test_compare_prints_the_papers_table_and_json(weights, pictures):
-    given = ["compare", pictures, "-w", weights, "-d", "scda", "-d", "vlad", "--whiten", "none", "--whiten", "svd-19"]
+def test_compare_prints_the_papers_table_and_json(weights, images):
+    given = ["compare", images, "-w", weights, "-d", "scda", "-d", "vlad", "--whiten", "none", "--whiten", "svd-19"]
     status, out, err = cli.invoke(*given)
     assert status == 0
     assert re.search(r"^SCDA, –: top1 [\d.]+$", err, re.M)
@@ -213,12 +213,12 @@ def test_attributes_writes_a_page(made, tmp_path):
     assert "there is no dimension 5: the vectors have 5, counted from 0" in cli.one_line(err)
 
 
-def test_remove_tells_how_many(made, pictures, tmp_path):
+def test_remove_tells_how_many(made, images, tmp_path):
     folder = small.copy(made[0], tmp_path / "g")
-    assert cli.invoke("remove", folder, "cat/1.png", pictures / "face" / "2.png") == (0, "2 removed.\n", "")
+    assert cli.invoke("remove", folder, "cat/1.png", images / "face" / "2.png") == (0, "2 removed.\n", "")
     status, _, err = cli.invoke("remove", folder, "cat/1.png")
     assert status == 2
-    assert "holds no picture cat/1.png" in cli.one_line(err)
+    assert "holds no image cat/1.png" in cli.one_line(err)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_remove_tells_how_many(made, pictures, tmp_path):
             ["search", "GALLERY", "PICTURES", "--attributes", "-2", "--html", "a"],
             "--attributes must be at least 0, not -2",
         ),
-        (["search", "GALLERY", "PICTURES", "--top", "17"], "--top 17 is more than the gallery's 16 pictures"),
+        (["search", "GALLERY", "PICTURES", "--top", "17"], "--top 17 is more than the gallery's 16 images"),
         (["search", "GALLERY", "PICTURES"], "made with other weights (vgg16, "),
         (["search", "PICTURES", "PICTURES"], "no gallery here; make one with `jaxloc index PHOTOS --out"),
         (["index", "PICTURES", "--out", "PICTURES"], "holds other files"),
@@ -247,7 +247,7 @@ def test_remove_tells_how_many(made, pictures, tmp_path):
         (["evaluate"], "give predictions and the true boxes, or --retrieval GALLERY"),
         (
             ["evaluate", "--retrieval", "GALLERY", "--split", "test"],
-            "labels and splits are those of pictures to search",
+            "labels and splits are those of images to search",
         ),
         (["compare", "PICTURES", "--whiten", "svd-0"], "cannot read the whitening 'svd-0'"),
         (["compare", "PICTURES", "--feature-cache", "-1"], "the feature cache must be a size in GB, 0 or more"),
@@ -255,8 +255,8 @@ def test_remove_tells_how_many(made, pictures, tmp_path):
     ],
     ids=cli.spelt,
 )
-def test_what_makes_no_sense_is_told_in_one_line(made, pictures, weights, tmp_path, arguments, message):
-    places = {"GALLERY": made[0], "PICTURES": pictures, "NEW": tmp_path / "new"}
+def test_what_makes_no_sense_is_told_in_one_line(made, images, weights, tmp_path, arguments, message):
+    places = {"GALLERY": made[0], "PICTURES": images, "NEW": tmp_path / "new"}
     own = ["-w", small.write_weights(tmp_path / "w.safetensors", seed=8)]
     if arguments == ["search", "GALLERY", "PICTURES", "--top", "17"]:
         own = ["-w", weights]

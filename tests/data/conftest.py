@@ -1,4 +1,4 @@
-"""A remote place and a real picture for the tests of sources."""
+"""A remote place and a real image for the tests of sources."""
 
 import fsspec
 import numpy as np
@@ -25,5 +25,5 @@ def bucket():
 
 @pytest.fixture
 def upright() -> np.ndarray:
-    """A real picture without any symmetry: uint8 ``[48, 72, 3]``."""
+    """A real image without any symmetry: uint8 ``[48, 72, 3]``."""
     return np.asarray(Image.fromarray(skimage.data.chelsea()).resize((72, 48)))

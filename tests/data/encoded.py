@@ -1,4 +1,4 @@
-"""Small encoded pictures, archives of them, and folders of empty files, for the tests of sources."""
+"""Small encoded images, archives of them, and folders of empty files, for the tests of sources."""
 
 import io
 import tarfile
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from jaxloc.data import ImageSet, read_picture
+from jaxloc.data import ImageSet, read_image
 
 
-def picture(shade: int, *, rows: int = 6, columns: int = 9, kind: str = "PNG") -> bytes:
-    """An encoded picture of one shade."""
+def image(shade: int, *, rows: int = 6, columns: int = 9, kind: str = "PNG") -> bytes:
+    """An encoded image of one shade."""
     file = io.BytesIO()
     Image.fromarray(np.full((rows, columns, 3), shade, np.uint8)).save(file, kind)
     return file.getvalue()
@@ -30,17 +30,17 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 def names_of(sets: list[ImageSet]) -> dict[str, list[str]]:
-    """Names of the pictures by set."""
+    """Names of the images by set."""
     return {images.name: [source.name for source in images.sources] for images in sets}
 
 
 def shades_of(images: ImageSet) -> list[int]:
-    """The shade of each picture, decoded."""
-    return [int(read_picture(source.path).pixels[0, 0, 0]) for source in images.sources]
+    """The shade of each image, decoded."""
+    return [int(read_image(source.path).pixels[0, 0, 0]) for source in images.sources]
 
 
 def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
-    """Encode a picture as the file's name says."""
+    """Encode an image as the file's name says."""
     Image.fromarray(pixels).convert(mode).save(path, **options)
     return path
 

@@ -1,4 +1,4 @@
-"""Padded batches: every picture exactly once, few shapes, bounded size."""
+"""Padded batches: every image exactly once, few shapes, bounded size."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ def random_sizes(count: int) -> list[tuple[int, int]]:
 
 
 def check(batches: list[Batch], items: list[Item]) -> None:
-    """Each picture is in one batch, with its own pixels, sizes and zeros around it."""
+    """Each image is in one batch, with its own pixels, sizes and zeros around it."""
     by_number = {item.number: item for item in items}
     for batch in batches:
         assert batch.images.dtype == np.uint8
@@ -49,18 +49,18 @@ def check(batches: list[Batch], items: list[Item]) -> None:
 
 
 def several(count: int) -> Callable[[tuple[int, int]], int]:
-    """So many pictures in a batch, whatever its shape."""
+    """So many images in a batch, whatever its shape."""
     return lambda shape: count
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3, 8, 32])
 @pytest.mark.parametrize("singles", [0, 8])
-def test_every_picture_is_in_one_batch_with_zeros_around_it(capacity, singles):
+def test_every_image_is_in_one_batch_with_zeros_around_it(capacity, singles):
     items = items_of(random_sizes(53))
     check(list(make_batches(items, bucket=multiples(8), capacity=several(capacity), singles=singles)), items)
 
 
-def test_a_picture_is_padded_to_its_bucket():
+def test_an_image_is_padded_to_its_bucket():
     for batch in make_batches(items_of(random_sizes(40)), bucket=lambda size: (40, 56), capacity=several(4)):
         assert batch.images.shape[1:] == (40, 56, 3)
 
@@ -91,7 +91,7 @@ def test_a_batch_that_is_nearly_full_is_filled_up(left, counts):
     assert [len(batch.indices) for batch in batches] == counts
 
 
-def test_the_padded_shape_decides_how_many_pictures_are_in_a_batch():
+def test_the_padded_shape_decides_how_many_images_are_in_a_batch():
     batches = make_batches(
         items_of([(9, 9)] * 4 + [(8, 8)] * 4),
         bucket=multiples(8),
@@ -123,13 +123,13 @@ def test_rows_and_columns_are_not_confused():
     assert (wide.images.shape, tall.images.shape) == ((1, 8, 24, 3), (2, 24, 8, 3))
 
 
-def test_the_same_pictures_give_the_same_batches():
+def test_the_same_images_give_the_same_batches():
     items = items_of(random_sizes(30))
     once, twice = (list(make_batches(items, bucket=multiples(8), capacity=several(4))) for _ in range(2))
     assert [batch.indices.tolist() for batch in once] == [batch.indices.tolist() for batch in twice]
 
 
-def test_no_pictures_give_no_batches():
+def test_no_images_give_no_batches():
     assert list(make_batches([], bucket=multiples(8), capacity=several(4))) == []
     assert list(side_by_side([], 8)) == []
 

@@ -16,7 +16,7 @@ def photographs(count: int, seed: int = 0) -> dict[tuple[int, int], int]:
 
 
 def padding(sizes: dict[tuple[int, int], int], bucket) -> float:
-    """Padded pixels for each pixel of the pictures."""
+    """Padded pixels for each pixel of the images."""
     padded = sum(count * np.prod(bucket(size)) for size, count in sizes.items())
     return padded / sum(count * np.prod(size) for size, count in sizes.items())
 
@@ -24,7 +24,7 @@ def padding(sizes: dict[tuple[int, int], int], bucket) -> float:
 @pytest.mark.parametrize("count", [0, 1, 10, 300])
 @pytest.mark.parametrize("limit", [1, 2, 8, 24])
 @pytest.mark.parametrize("step", [8, 64])
-def test_every_picture_fits_and_there_are_no_more_shapes_than_allowed(count, limit, step):
+def test_every_image_fits_and_there_are_no_more_shapes_than_allowed(count, limit, step):
     sizes = photographs(count)
     bucket = choose_buckets(sizes, limit=limit, step=step)
     shapes = {size: bucket(size) for size in sizes}
@@ -47,13 +47,13 @@ def test_the_shapes_merged_are_those_that_add_the_least_padding():
     assert [bucket(size) for size in sizes] == [(104, 100), (104, 100), (400, 400)]
 
 
-def test_a_size_of_many_pictures_is_padded_less_than_a_rare_one():
+def test_a_size_of_many_images_is_padded_less_than_a_rare_one():
     sizes = {(200, 200): 1000, (240, 200): 1, (200, 296): 1}
     bucket = choose_buckets(sizes, limit=2, step=8)
     assert bucket((200, 200)) == (200, 200)
 
 
-def test_wide_and_tall_pictures_do_not_share_a_square_without_need():
+def test_wide_and_tall_images_do_not_share_a_square_without_need():
     bucket = choose_buckets({(300, 600): 5, (600, 300): 5}, limit=2, step=4)
     assert (bucket((300, 600)), bucket((600, 300))) == ((300, 600), (600, 300))
 
@@ -95,7 +95,7 @@ def test_the_order_in_which_sizes_were_counted_changes_nothing():
 
 @pytest.mark.parametrize("count", [0, 1, 300])
 @pytest.mark.parametrize("limit", [1, 6, 24])
-def test_every_picture_is_counted_with_the_shape_it_gets(count, limit):
+def test_every_image_is_counted_with_the_shape_it_gets(count, limit):
     sizes = photographs(count)
     buckets = choose_buckets(sizes, limit=limit, step=8)
     expected: dict[tuple[int, int], int] = {}
@@ -104,19 +104,19 @@ def test_every_picture_is_counted_with_the_shape_it_gets(count, limit):
     assert buckets.counts == expected
 
 
-def test_the_pictures_of_merged_shapes_are_counted_together():
+def test_the_images_of_merged_shapes_are_counted_together():
     buckets = choose_buckets({(100, 100): 10, (104, 100): 7, (400, 400): 1}, limit=2, step=4)
     assert buckets.counts == {(104, 100): 17, (400, 400): 1}
 
 
 @pytest.mark.parametrize("limit", [1, 6, 24])
-def test_padding_is_the_share_of_padded_pixels_that_no_picture_fills(limit):
+def test_padding_is_the_share_of_padded_pixels_that_no_image_fills(limit):
     sizes = photographs(100)
     buckets = choose_buckets(sizes, limit=limit, step=8)
     assert 1 / (1 - buckets.padding) == pytest.approx(padding(sizes, buckets))
 
 
-def test_pictures_that_fill_their_shapes_have_no_padding():
+def test_images_that_fill_their_shapes_have_no_padding():
     assert choose_buckets({(96, 128): 3, (128, 128): 5}, limit=2, step=8).padding == 0
     assert choose_buckets({}, limit=2, step=8).padding == 0
     assert choose_buckets({(96, 128): 1, (128, 128): 1}, limit=1, step=8).padding == pytest.approx(1 / 8)

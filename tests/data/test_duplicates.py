@@ -41,7 +41,7 @@ def test_hash_is_that_of_imagehash(name):
     assert perceptual_hash(photograph(name)) == IMAGEHASH[name]
 
 
-def test_a_picture_shrunk_compressed_or_brighter_stays_near_and_others_are_far():
+def test_an_image_shrunk_compressed_or_brighter_stays_near_and_others_are_far():
     cat = Image.fromarray(photograph("chelsea"))
     saved = io.BytesIO()
     cat.resize((200, 133)).save(saved, "JPEG", quality=40)
@@ -52,13 +52,13 @@ def test_a_picture_shrunk_compressed_or_brighter_stays_near_and_others_are_far()
     assert all(apart(one, IMAGEHASH["chelsea"]) > 16 for one in others)
 
 
-def test_pictures_of_one_colour_have_one_hash():
+def test_images_of_one_colour_have_one_hash():
     hashes = {perceptual_hash(np.full((40, 30, 3), grey, np.uint8)) for grey in (1, 77, 200, 255)}
     assert hashes == {1 << 63}
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
-def test_what_is_no_picture_is_refused(pixels):
+def test_what_is_no_image_is_refused(pixels):
     with pytest.raises(ValueError, match=r"pixels must be uint8 \[h, w, 3\]"):
         perceptual_hash(pixels)
 
@@ -107,7 +107,7 @@ def test_equal_hashes_follow_their_first_and_none_takes_no_part():
     assert group_duplicates([], bits=4) == []
 
 
-def test_many_pictures_of_which_many_are_the_same():
+def test_many_images_of_which_many_are_the_same():
     rng = np.random.default_rng(0)
     different = rng.integers(0, 2**64, 20_000, dtype=np.uint64).tolist()
     grouped = group_duplicates([*different, *[different[7]] * 20_000, different[9] ^ 5], bits=4)

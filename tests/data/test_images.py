@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 from PIL import Image, ImageOps
 
-from jaxloc.data import read_picture, read_size
+from jaxloc.data import read_image, read_size
 from jaxloc.errors import ImageError
 from tests.data.encoded import attribute, save
 
@@ -34,21 +34,21 @@ def luma(pixels: np.ndarray) -> np.ndarray:
         ("wrong extension.jpg", {"format": "PNG"}),
     ],
 )
-def test_a_lossless_picture_comes_back_as_it_was(tmp_path, upright, name, options):
-    picture = read_picture(save(tmp_path / name, upright, **options))
-    np.testing.assert_array_equal(picture.pixels, upright)
-    assert picture.pixels.dtype == np.uint8
-    assert picture.original_size == (48, 72)
+def test_a_lossless_image_comes_back_as_it_was(tmp_path, upright, name, options):
+    image = read_image(save(tmp_path / name, upright, **options))
+    np.testing.assert_array_equal(image.pixels, upright)
+    assert image.pixels.dtype == np.uint8
+    assert image.original_size == (48, 72)
 
 
 def test_a_jpeg_comes_back_as_pillow_decodes_it(tmp_path, upright):
     path = save(tmp_path / "a.jpg", upright, quality=90)
     with Image.open(path) as image:
-        np.testing.assert_array_equal(read_picture(path).pixels, np.asarray(image))
+        np.testing.assert_array_equal(read_image(path).pixels, np.asarray(image))
 
 
 def test_grey_becomes_three_equal_channels(tmp_path, upright):
-    np.testing.assert_array_equal(read_picture(save(tmp_path / "a.png", upright, "L")).pixels, luma(upright))
+    np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", upright, "L")).pixels, luma(upright))
 
 
 def test_black_and_white_becomes_0_and_255(tmp_path):
@@ -56,13 +56,13 @@ def test_black_and_white_becomes_0_and_255(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(bits).save(path)
     assert attribute(path, "mode") == "1"
-    np.testing.assert_array_equal(read_picture(path).pixels, np.repeat(bits[..., None] * np.uint8(255), 3, 2))
+    np.testing.assert_array_equal(read_image(path).pixels, np.repeat(bits[..., None] * np.uint8(255), 3, 2))
 
 
 def test_cmyk_jpeg_becomes_rgb(tmp_path, upright):
     path = save(tmp_path / "a.jpg", upright, "CMYK", quality=98)
     assert attribute(path, "mode") == "CMYK"
-    assert np.abs(read_picture(path).pixels.astype(int) - upright).mean() < 4
+    assert np.abs(read_image(path).pixels.astype(int) - upright).mean() < 4
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
@@ -73,7 +73,7 @@ def test_16_bits_of_grey_are_scaled_to_8(tmp_path, name):
     expected = np.rint(values / 257).astype(np.uint8)
     assert expected.min() == 0
     assert expected.max() == 255
-    np.testing.assert_array_equal(read_picture(tmp_path / name).pixels, np.repeat(expected[..., None], 3, 2))
+    np.testing.assert_array_equal(read_image(tmp_path / name).pixels, np.repeat(expected[..., None], 3, 2))
 
 
 @pytest.mark.parametrize(
@@ -91,15 +91,15 @@ def test_32_bits_of_grey_are_scaled_by_the_smallest_usual_range_that_holds_them(
     values = np.linspace(low, high, 20 * 30).reshape(20, 30).astype(dtype)
     Image.fromarray(values).save(tmp_path / "a.tif")
     assert attribute(tmp_path / "a.tif", "mode") == ("F" if dtype == np.float32 else "I")
-    pixels = read_picture(tmp_path / "a.tif").pixels
+    pixels = read_image(tmp_path / "a.tif").pixels
     assert pixels.shape == (20, 30, 3)
     np.testing.assert_allclose(pixels[..., 1], to_bytes(values.astype(float)), atol=0.51)
 
 
 @pytest.mark.parametrize("value", [-5, 0, 0.5, 300, 1e6])
-def test_32_bits_of_one_constant_grey_are_a_constant_picture(tmp_path, value):
+def test_32_bits_of_one_constant_grey_are_a_constant_image(tmp_path, value):
     Image.fromarray(np.full((20, 30), value, np.float32)).save(tmp_path / "a.tif")
-    pixels = read_picture(tmp_path / "a.tif").pixels
+    pixels = read_image(tmp_path / "a.tif").pixels
     assert pixels.shape == (20, 30, 3)
     assert np.ptp(pixels) == 0
 
@@ -110,7 +110,7 @@ def test_values_that_are_not_numbers_are_refused(tmp_path, value):
     values[3, 4] = value
     Image.fromarray(values).save(tmp_path / "a.tif")
     with pytest.raises(ImageError, match="holds values that are not numbers"):
-        read_picture(tmp_path / "a.tif")
+        read_image(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("transparency", [None, 7, bytes(range(256))])
@@ -119,7 +119,7 @@ def test_a_palette_becomes_its_colours(tmp_path, upright, transparency):
     options = {} if transparency is None else {"transparency": transparency}
     palette.save(tmp_path / "a.png", **options)
     assert attribute(tmp_path / "a.png", "mode") == "P"
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, np.asarray(palette.convert("RGB")))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, np.asarray(palette.convert("RGB")))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -129,7 +129,7 @@ def test_alpha_is_dropped_and_the_colours_below_it_stay(tmp_path, upright, mode)
     image.save(tmp_path / "a.png")
     assert attribute(tmp_path / "a.png", "mode") == mode
     expected = luma(upright) if mode == "LA" else upright
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, expected)
 
 
 @pytest.mark.parametrize("mode", ["YCbCr", "LAB"])
@@ -139,7 +139,7 @@ def test_other_colour_spaces_become_rgb(tmp_path, upright, mode):
     path = tmp_path / "a.tif"
     Image.fromarray(upright).convert("YCbCr").save(path) if mode == "YCbCr" else Image.new("LAB", (72, 48)).save(path)
     assert attribute(path, "mode") == mode
-    pixels = read_picture(path).pixels
+    pixels = read_image(path).pixels
     assert pixels.shape == (48, 72, 3)
     if mode == "YCbCr":
         np.testing.assert_allclose(pixels.astype(int), upright, atol=4)
@@ -151,17 +151,17 @@ def test_of_several_frames_the_first_is_taken(tmp_path, name):
     options = {"a.webp": {"lossless": True}}.get(name, {})
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
     assert attribute(tmp_path / name, "n_frames") == 3
-    picture = read_picture(tmp_path / name)
-    assert picture.original_size == (30, 20)
-    np.testing.assert_array_equal(picture.pixels, np.asarray(frames[0]))
+    image = read_image(tmp_path / name)
+    assert image.original_size == (30, 20)
+    np.testing.assert_array_equal(image.pixels, np.asarray(frames[0]))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 5), (1, 300), (300, 1)])
 @pytest.mark.parametrize("limit", [None, 1, 800])
-def test_the_smallest_pictures_are_read(tmp_path, size, limit):
-    picture = read_picture(save(tmp_path / "a.png", np.zeros((*size, 3), np.uint8)), shorter_side=limit)
-    assert picture.original_size == size
-    assert picture.pixels.shape[:2] == ((1, 1) if limit == 1 and size == (5, 5) else size)
+def test_the_smallest_images_are_read(tmp_path, size, limit):
+    image = read_image(save(tmp_path / "a.png", np.zeros((*size, 3), np.uint8)), shorter_side=limit)
+    assert image.original_size == size
+    assert image.pixels.shape[:2] == ((1, 1) if limit == 1 and size == (5, 5) else size)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_the_smallest_pictures_are_read(tmp_path, size, limit):
 )
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
 def test_the_shorter_side_is_shrunk_to_the_limit_and_nothing_is_enlarged(tmp_path, name, size, limit, expected):
-    picture = read_picture(save(tmp_path / name, np.zeros((*size, 3), np.uint8)), shorter_side=limit)
-    assert picture.pixels.shape[:2] == expected
-    assert picture.original_size == size
+    image = read_image(save(tmp_path / name, np.zeros((*size, 3), np.uint8)), shorter_side=limit)
+    assert image.pixels.shape[:2] == expected
+    assert image.original_size == size
     assert read_size(tmp_path / name, shorter_side=limit) == expected
 
 
@@ -196,9 +196,9 @@ def test_a_large_jpeg_decoded_at_a_fraction_equals_one_decoded_whole_and_shrunk(
         whole = ImageOps.exif_transpose(image)
     scale = limit / 1400
     expected = whole.resize([round(side * scale) for side in whole.size], Image.Resampling.BILINEAR)
-    picture = read_picture(tmp_path / "a.jpg", shorter_side=limit)
-    assert picture.original_size == whole.size[::-1]
-    difference = np.abs(picture.pixels.astype(int) - np.asarray(expected))
+    photo = read_image(tmp_path / "a.jpg", shorter_side=limit)
+    assert photo.original_size == whole.size[::-1]
+    difference = np.abs(photo.pixels.astype(int) - np.asarray(expected))
     assert difference.mean() < 1.5
     assert np.percentile(difference, 99.9) < 25
 
@@ -206,30 +206,30 @@ def test_a_large_jpeg_decoded_at_a_fraction_equals_one_decoded_whole_and_shrunk(
 def test_shrinking_does_not_alias(tmp_path):
     stripes = np.zeros((400, 400, 3), np.uint8)
     stripes[:, ::2] = 255
-    pixels = read_picture(save(tmp_path / "a.png", stripes), shorter_side=50).pixels
+    pixels = read_image(save(tmp_path / "a.png", stripes), shorter_side=50).pixels
     np.testing.assert_allclose(pixels.astype(int), 127.5, atol=8)
 
 
 def test_an_empty_file_says_so(tmp_path):
     (tmp_path / "a.jpg").touch()
     with pytest.raises(ImageError, match=r"^empty file \(0 bytes\)$"):
-        read_picture(tmp_path / "a.jpg")
+        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", bytes(1000), b"\xff\xd8", b"GIF8"])
-def test_a_file_that_is_no_picture_says_so(tmp_path, content):
+def test_a_file_that_is_no_image_says_so(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
-    with pytest.raises(ImageError, match=r"^not a picture, or of a kind that Pillow does not know$"):
-        read_picture(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"^not an image, or of a kind that Pillow does not know$"):
+        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.tif", "a.bmp"])
 @pytest.mark.parametrize("limit", [None, 20])
-def test_a_truncated_picture_is_refused(tmp_path, upright, name, limit):
+def test_a_truncated_image_is_refused(tmp_path, upright, name, limit):
     data = save(tmp_path / name, upright).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(ImageError):
-        read_picture(tmp_path / name, shorter_side=limit)
+        read_image(tmp_path / name, shorter_side=limit)
 
 
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
@@ -240,18 +240,18 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
     pixels = chunk(b"IDAT", zlib.compress(bytes(1000)))
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
     with pytest.raises(ImageError, match="too many pixels, it may be a decompression bomb; save it smaller"):
-        read_picture(tmp_path / "a.png", shorter_side=800)
+        read_image(tmp_path / "a.png", shorter_side=800)
 
 
 def test_a_missing_file_says_so(tmp_path):
     with pytest.raises(ImageError, match=r"^no such file$"):
-        read_picture(tmp_path / "a.jpg")
+        read_image(tmp_path / "a.jpg")
 
 
 def test_a_folder_says_so(tmp_path):
     (tmp_path / "a.jpg").mkdir()
     with pytest.raises(ImageError, match=r"^not a file$"):
-        read_picture(tmp_path / "a.jpg")
+        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
@@ -259,7 +259,7 @@ def test_a_folder_says_so(tmp_path):
 def test_a_named_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
     with pytest.raises(ImageError):
-        read_picture(tmp_path / "a.jpg")
+        read_image(tmp_path / "a.jpg")
     assert read_size(tmp_path / "a.jpg") is None
 
 
@@ -267,7 +267,7 @@ def test_a_named_pipe_does_not_block(tmp_path):
 def test_a_file_without_permission_says_so(tmp_path, upright):
     save(tmp_path / "a.png", upright).chmod(0)
     with pytest.raises(ImageError, match=r"^cannot be read: Permission denied$"):
-        read_picture(tmp_path / "a.png")
+        read_image(tmp_path / "a.png")
 
 
 def test_running_out_of_memory_says_so(tmp_path, upright, monkeypatch):
@@ -277,11 +277,11 @@ def test_running_out_of_memory_says_so(tmp_path, upright, monkeypatch):
     path = save(tmp_path / "a.png", upright)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
     with pytest.raises(ImageError, match="does not fit into memory; save it smaller"):
-        read_picture(path)
+        read_image(path)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.webp", "a.tif"])
-def test_random_damage_gives_a_picture_or_an_image_error_and_nothing_else(tmp_path, upright, name):
+def test_random_damage_gives_an_image_or_an_image_error_and_nothing_else(tmp_path, upright, name):
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     data = save(tmp_path / name, upright, exif=exif).read_bytes()
@@ -292,7 +292,7 @@ def test_random_damage_gives_a_picture_or_an_image_error_and_nothing_else(tmp_pa
         for _ in range(200):
             (tmp_path / name).write_bytes(damage(data, rng))
             try:
-                pixels = read_picture(tmp_path / name, shorter_side=30).pixels
+                pixels = read_image(tmp_path / name, shorter_side=30).pixels
             except ImageError as error:
                 reasons.append(str(error))
                 continue
@@ -316,8 +316,8 @@ def damage(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(damaged)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0", bytes(500)])
-def test_the_size_of_what_is_no_picture_is_none(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0", bytes(500)])
+def test_the_size_of_what_is_no_image_is_none(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
     assert read_size(tmp_path / "a.jpg") is None
     assert read_size(tmp_path / "gone.jpg") is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxloc.data.kinds import archive_kind, common_folder, is_picture, missing_shards, suffix, title
+from jaxloc.data.kinds import archive_kind, common_folder, is_image, missing_shards, suffix, title
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_a_suffix_is_that_of_the_last_part_in_lower_case(name, expected):
     assert suffix(name) == expected
 
 
-def test_pictures_are_told_by_extension_or_by_having_none():
-    assert [is_picture(name) for name in ("a.JPG", "x/a", "a.txt", "a.pdf", "a.tar")] == [
+def test_images_are_told_by_extension_or_by_having_none():
+    assert [is_image(name) for name in ("a.JPG", "x/a", "a.txt", "a.pdf", "a.tar")] == [
         True,
         True,
         False,

@@ -1,4 +1,4 @@
-"""Labels of single pictures, from COCO files, and the sets that are made of them."""
+"""Labels of single images, from COCO files, and the sets that are made of them."""
 
 import json
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def test_per_label_makes_a_set_of_each_label(tmp_path):
     }
 
 
-def test_boxes_that_cannot_be_used_refuse_no_picture_and_are_told_once_where_labels_are_wanted(tmp_path, capsys):
+def test_boxes_that_cannot_be_used_refuse_no_image_and_are_told_once_where_labels_are_wanted(tmp_path, capsys):
     images = [{"id": i, "file_name": f"{i}.jpg", "width": 160, "height": 120} for i in range(4)]
     boxes = [(0, 1, [1, 1, 9, 9]), (0, 2, [1, 1, 9, 0]), (1, 2, [1, 1, 9, 9]), (1, 9, [1, 1, 9, 9])]
     boxes += [(2, 2, [1, 1, 0, 9]), (3, 1, [1, 1, 9, 9]), (77, 1, [1, 1, 9, 9])]
@@ -65,7 +65,7 @@ def test_boxes_that_cannot_be_used_refuse_no_picture_and_are_told_once_where_lab
     assert told.err.splitlines() == [
         f"2 × box without area, such as {path}: annotation 1 of 0.jpg has a box without area: [1, 1, 9, 0]",
         f"1 × unknown class, such as {path}: annotation 3 of 1.jpg has no known category (9)",
-        f"1 × annotation of no picture, such as {path}: annotation 6 belongs to no image (77)",
+        f"1 × annotation of no image, such as {path}: annotation 6 belongs to no image (77)",
     ]
 
 
@@ -77,7 +77,7 @@ def test_boxes_that_are_fine_or_mended_are_not_told_of(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_coco_file_beside_its_folder_labels_the_pictures_there(tmp_path):
+def test_a_coco_file_beside_its_folder_labels_the_images_there(tmp_path):
     plant(tmp_path / "pets", "0.jpg", "1.jpg")
     path = write_coco(tmp_path / "pets/coco.json", [{"id": 0, "file_name": "0.jpg", "category_id": 2}])
     [found] = find_sets([tmp_path / "pets", path])

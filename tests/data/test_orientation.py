@@ -1,4 +1,4 @@
-"""Pictures that are stored turned: read upright whatever else their EXIF says, and known by their headers."""
+"""Images that are stored turned: read upright whatever else their EXIF says, and known by their headers."""
 
 import struct
 import zlib
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from jaxloc.data import read_picture, read_size
+from jaxloc.data import read_image, read_size
 from tests.data.encoded import attribute, save
 
 ORIENTATION = 0x0112
@@ -21,7 +21,7 @@ STORED_AS = {
     7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
     8: lambda upright: np.rot90(upright, -1),
 }
-"""What a camera stores of an upright picture under each EXIF orientation."""
+"""What a camera stores of an upright image under each EXIF orientation."""
 
 
 @pytest.mark.parametrize("limit", [None, 24, 4000])
@@ -32,22 +32,22 @@ def test_every_exif_orientation_is_read_upright(tmp_path, upright, name, orienta
     exif[ORIENTATION] = orientation
     options = {"a.webp": {"lossless": True}, "a.jpg": {"quality": 98, "subsampling": 0}}.get(name, {})
     path = save(tmp_path / name, np.ascontiguousarray(STORED_AS[orientation](upright)), exif=exif, **options)
-    picture = read_picture(path, shorter_side=limit)
+    image = read_image(path, shorter_side=limit)
     expected = Image.fromarray(upright)
     if limit == 24:
         expected = expected.resize((36, 24), Image.Resampling.BILINEAR)
-    assert picture.original_size == (48, 72)
-    assert picture.pixels.shape[:2] == expected.size[::-1]
+    assert image.original_size == (48, 72)
+    assert image.pixels.shape[:2] == expected.size[::-1]
     assert read_size(path, shorter_side=limit) == expected.size[::-1]
     tolerance = 20 if name == "a.jpg" else 1 if limit == 24 else 0
-    np.testing.assert_allclose(picture.pixels.astype(int), np.asarray(expected), atol=tolerance)
+    np.testing.assert_allclose(image.pixels.astype(int), np.asarray(expected), atol=tolerance)
 
 
 @pytest.mark.parametrize(
     ("name", "mode"),
     [*(("a.png", mode) for mode in ("1", "L", "LA", "P", "RGBA", "I;16")), ("a.jpg", "CMYK"), ("a.jpg", "L")],
 )
-def test_pictures_of_every_mode_are_turned(tmp_path, upright, name, mode):
+def test_images_of_every_mode_are_turned(tmp_path, upright, name, mode):
     path = tmp_path / name
     image = Image.fromarray(upright).convert("L" if mode == "I;16" else mode)
     if mode == "I;16":
@@ -55,12 +55,12 @@ def test_pictures_of_every_mode_are_turned(tmp_path, upright, name, mode):
     options = {"transparency": 7} if mode == "P" else {}
     image.save(path, **options)
     assert attribute(path, "mode") == mode
-    stored = read_picture(path).pixels
+    stored = read_image(path).pixels
     for orientation, store in STORED_AS.items():
         image.save(path, exif=one_tag(ORIENTATION, 3, 1, struct.pack("<H", orientation)), **options)
-        picture = read_picture(path)
-        np.testing.assert_array_equal(store(picture.pixels), stored)
-        assert read_size(path) == picture.original_size == picture.pixels.shape[:2]
+        photo = read_image(path)
+        np.testing.assert_array_equal(store(photo.pixels), stored)
+        assert read_size(path) == photo.original_size == photo.pixels.shape[:2]
 
 
 def one_tag(tag: int, kind: int, count: int, value: bytes, *, orientation: int | None = None) -> bytes:
@@ -87,14 +87,14 @@ def one_tag(tag: int, kind: int, count: int, value: bytes, *, orientation: int |
     ids=["resolution", "width", "fractional width", "unit", "copyright", "make", "pointer", "negative pointer"],
 )
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_an_odd_entry_of_exif_does_not_cost_a_turned_picture(tmp_path, upright, tag, kind, count, value, orientation):
+def test_an_odd_entry_of_exif_does_not_cost_a_turned_image(tmp_path, upright, tag, kind, count, value, orientation):
     stored = np.ascontiguousarray(STORED_AS[orientation](upright))
     exif = one_tag(tag, kind, count, value, orientation=orientation)
     path = save(tmp_path / "a.webp", stored, exif=exif, lossless=True)
-    np.testing.assert_array_equal(read_picture(path).pixels, upright)
+    np.testing.assert_array_equal(read_image(path).pixels, upright)
     assert read_size(path) == (48, 72)
     path = save(tmp_path / "a.jpg", stored, exif=exif)
-    assert read_picture(path).pixels.shape == (48, 72, 3)
+    assert read_image(path).pixels.shape == (48, 72, 3)
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -134,12 +134,12 @@ def test_a_png_is_turned_wherever_it_says_so_and_its_header_knows(tmp_path, upri
     chunks.insert(len(chunks) - 1 if is_at_the_end else 1, TURNING[how])
     (tmp_path / "a.png").write_bytes(png(chunks))
     assert read_size(tmp_path / "a.png") == (48, 72)
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, upright)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, upright)
 
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """The pictures whose pixels were decoded from here on."""
+    """The images whose pixels were decoded from here on."""
     found = []
     load = ImageFile.ImageFile.load
 
@@ -157,7 +157,7 @@ def test_the_size_is_read_without_decoding(tmp_path, upright, name, decoded):
     decoded.clear()
     assert read_size(path) == (48, 72)
     assert not decoded
-    read_picture(path)
+    read_image(path)
     assert decoded
 
 
@@ -176,17 +176,17 @@ def test_the_size_of_a_png_is_read_without_decoding_whatever_else_it_says_at_its
 def test_an_orientation_that_does_not_exist_is_left_alone(tmp_path, upright):
     exif = Image.Exif()
     exif[ORIENTATION] = 99
-    picture = read_picture(save(tmp_path / "a.png", upright, exif=exif))
-    np.testing.assert_array_equal(picture.pixels, upright)
-    assert picture.original_size == (48, 72)
+    image = read_image(save(tmp_path / "a.png", upright, exif=exif))
+    np.testing.assert_array_equal(image.pixels, upright)
+    assert image.original_size == (48, 72)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize(
     "block", [b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0XXXXXXXX", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
 )
-def test_a_damaged_exif_block_does_not_cost_the_picture(tmp_path, upright, block):
+def test_a_damaged_exif_block_does_not_cost_the_image(tmp_path, upright, block):
     path = tmp_path / "a.jpg"
     Image.fromarray(upright).save(path, quality=98, subsampling=0, exif=block)
-    assert read_picture(path).pixels.shape == (48, 72, 3)
+    assert read_image(path).pixels.shape == (48, 72, 3)
     assert read_size(path) == (48, 72)

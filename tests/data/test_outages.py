@@ -1,4 +1,4 @@
-"""What is tried again, what is one picture's own fault, and what ends the work because the place is at fault."""
+"""What is tried again, what is one image's own fault, and what ends the work because the place is at fault."""
 
 import errno
 import io
@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxloc import _interrupts
-from jaxloc.data import find_sets, images, read_picture, read_size, remote
+from jaxloc.data import find_sets, images, read_image, read_size, remote
 from jaxloc.data.archives import parquet
 from jaxloc.errors import ImageError, PlaceError
-from tests.data.encoded import picture, shades_of, write_tar
+from tests.data.encoded import image, shades_of, write_tar
 
 
 @pytest.fixture
@@ -66,22 +66,22 @@ OUTAGES = [
 
 @pytest.mark.parametrize("error", OUTAGES)
 def test_a_read_that_fails_for_a_moment_is_tried_again(bucket, failing, error):
-    bucket(**{"pets/a.jpg": picture(1, kind="JPEG")})
+    bucket(**{"pets/a.jpg": image(1, kind="JPEG")})
     [[_, sources]] = find_sets(["memory://pets"])
-    expected = read_picture(sources[0].path).original_size
-    for read, last in ((read_picture, lambda found: found.original_size), (read_size, lambda found: found)):
+    expected = read_image(sources[0].path).original_size
+    for read, last in ((read_image, lambda found: found.original_size), (read_size, lambda found: found)):
         count = failing(3, error)
         assert last(read(sources[0].path)) == expected
         assert len(count) == 4
 
 
 @pytest.mark.parametrize("error", OUTAGES)
-def test_a_place_that_keeps_failing_is_no_fault_of_its_picture(bucket, failing, error, tmp_path):
-    data = write_tar(tmp_path / "x.tar", {"a.jpg": picture(1, kind="JPEG")}).read_bytes()
-    bucket(**{"pets/a.jpg": picture(1, kind="JPEG"), "x.tar": data})
+def test_a_place_that_keeps_failing_is_no_fault_of_its_image(bucket, failing, error, tmp_path):
+    data = write_tar(tmp_path / "x.tar", {"a.jpg": image(1, kind="JPEG")}).read_bytes()
+    bucket(**{"pets/a.jpg": image(1, kind="JPEG"), "x.tar": data})
     for given, place in (("memory://pets", "memory://pets/a.jpg"), ("memory://x.tar", "memory://x.tar")):
         [[_, sources]] = find_sets([given])
-        for read in (read_picture, read_size):
+        for read in (read_image, read_size):
             count = failing(99, error)
             message = (
                 rf"^{place}: cannot be read any more \(.+\): check the network and your credentials, and run the same "
@@ -103,19 +103,19 @@ def test_a_place_that_keeps_failing_is_no_fault_of_its_picture(bucket, failing, 
     ],
 )
 def test_a_file_that_is_not_there_or_forbidden_is_skipped_at_once_but_not_an_archive(bucket, failing, error, tmp_path):
-    data = write_tar(tmp_path / "x.tar", {"a.png": picture(1)}).read_bytes()
-    bucket(**{"pets/a.png": picture(1), "x.tar": data})
+    data = write_tar(tmp_path / "x.tar", {"a.png": image(1)}).read_bytes()
+    bucket(**{"pets/a.png": image(1), "x.tar": data})
     for given, expected in (("memory://pets", ImageError), ("memory://x.tar", PlaceError)):
         [[_, sources]] = find_sets([given])
         count = failing(99, error)
         with pytest.raises(expected):
-            read_picture(sources[0].path)
+            read_image(sources[0].path)
         assert len(count) == 1
 
 
 def test_a_table_that_cannot_be_reached_for_a_moment_is_read(bucket, monkeypatch):
     table = io.BytesIO()
-    pq.write_table(pa.table({"image": [picture(i) for i in range(4)]}), table)
+    pq.write_table(pa.table({"image": [image(i) for i in range(4)]}), table)
     bucket(**{"s/2.parquet": table.getvalue()})
     [found] = find_sets(["memory://s"])
     system, opened = type(fsspec.filesystem("memory")), []
@@ -132,11 +132,11 @@ def test_a_table_that_cannot_be_reached_for_a_moment_is_read(bucket, monkeypatch
     assert shades_of(found) == [0, 1, 2, 3]
     parquet._row_groups.forget("memory://s/2.parquet")
     with pytest.raises(PlaceError, match=r"^memory://s/2\.parquet: cannot be read any more \(TimeoutError: slow\): ch"):
-        read_picture(found.sources[0].path)
+        read_image(found.sources[0].path)
 
 
 def test_a_pause_ends_when_the_process_is_asked_to(bucket, failing, monkeypatch):
-    bucket(**{"pets/a.png": picture(1)})
+    bucket(**{"pets/a.png": image(1)})
     [[_, sources]] = find_sets(["memory://pets"])
     failing(99, TimeoutError("slow"))
     monkeypatch.setattr(remote, "PAUSES", (3600,))
@@ -144,7 +144,7 @@ def test_a_pause_ends_when_the_process_is_asked_to(bucket, failing, monkeypatch)
     def stopped():
         with _interrupts.remembered():
             _interrupts.request()
-            read_picture(sources[0].path)
+            read_image(sources[0].path)
 
     with pytest.raises(_interrupts.Terminated):
         stopped()
@@ -158,15 +158,15 @@ def test_an_empty_file_is_not_asked_for_a_range(bucket, failing):
 
 
 @pytest.mark.parametrize("number", [errno.ENOTCONN, errno.ESTALE, errno.EMFILE])
-def test_a_disk_that_went_away_is_no_fault_of_the_picture(tmp_path, monkeypatch, number):
+def test_a_disk_that_went_away_is_no_fault_of_the_image(tmp_path, monkeypatch, number):
     path = tmp_path / "a.png"
-    path.write_bytes(picture(1))
+    path.write_bytes(image(1))
 
     def fail(place):
         raise OSError(number, os.strerror(number), place)
 
     monkeypatch.setattr(images.os, "stat", fail)
     message = rf"a\.png: cannot be read any more \({os.strerror(number)}\): see that the file and its disk are there"
-    for read in (read_picture, read_size):
+    for read in (read_image, read_size):
         with pytest.raises(PlaceError, match=message):
             read(path)

@@ -7,7 +7,7 @@ import pytest
 
 from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
-from tests.data.encoded import names_of, picture, plant, write_tar
+from tests.data.encoded import image, names_of, plant, write_tar
 
 
 def test_a_folder_is_searched_recursively_and_named_after_itself(tmp_path):
@@ -27,7 +27,7 @@ def test_a_hidden_folder_that_is_pointed_at_is_searched(tmp_path):
     assert names_of(find_sets([tmp_path / ".dogs"])) == {".dogs": ["a.jpg"]}
 
 
-def test_pictures_are_told_by_extension_in_any_case_or_by_having_none(tmp_path):
+def test_images_are_told_by_extension_in_any_case_or_by_having_none(tmp_path):
     taken = ["a.JPG", "b.jpeg", "c.PnG", "d.gif", "e.tif", "f.TIFF", "g.webp", "h.bmp", "i"]
     plant(tmp_path / "dogs", *taken, "notes.md", "labels.csv", "a.json", "model.safetensors", "page.html", "list.txt")
     assert names_of(find_sets([tmp_path / "dogs"])) == {"dogs": taken}
@@ -45,7 +45,7 @@ def test_a_relative_folder_gives_the_names_of_the_absolute_one(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".lst", ".list", ".TXT"])
-def test_a_list_names_pictures_relative_to_its_own_folder(tmp_path, monkeypatch, suffix):
+def test_a_list_names_images_relative_to_its_own_folder(tmp_path, monkeypatch, suffix):
     plant(tmp_path / "dogs", "a.jpg", "sub/b.jpg", "sub/c.jpg")
     path = tmp_path / "dogs" / f"some{suffix}"
     path.write_text("sub/c.jpg\na.jpg\n")
@@ -97,7 +97,7 @@ def test_a_folder_and_files_can_be_given_together(tmp_path):
 
 
 @pytest.mark.parametrize("per_folder", [False, True])
-def test_a_picture_reached_twice_is_read_once(tmp_path, monkeypatch, per_folder):
+def test_an_image_reached_twice_is_read_once(tmp_path, monkeypatch, per_folder):
     plant(tmp_path / "dogs", "a.jpg", "sub/b.jpg", "list.txt")
     (tmp_path / "dogs" / "list.txt").write_text("a.jpg\n./a.jpg\nsub/../a.jpg\nsub/b.jpg\n")
     monkeypatch.chdir(tmp_path)
@@ -119,7 +119,7 @@ def test_per_folder_makes_a_set_of_each_subfolder_with_all_below_it(tmp_path):
     }
 
 
-def test_per_folder_puts_loose_pictures_in_a_set_named_after_the_folder_given(tmp_path):
+def test_per_folder_puts_loose_images_in_a_set_named_after_the_folder_given(tmp_path):
     plant(tmp_path / "pets", "dogs/a.jpg", "loose.jpg")
     assert names_of(find_sets([tmp_path / "pets"], per_folder=True)) == {"dogs": ["dogs/a.jpg"], "pets": ["loose.jpg"]}
 
@@ -133,10 +133,10 @@ def test_per_folder_keeps_subfolders_of_one_name_in_two_roots_apart(tmp_path):
     }
 
 
-def test_per_folder_refuses_to_mix_loose_pictures_with_those_of_a_subfolder_of_the_same_name(tmp_path):
+def test_per_folder_refuses_to_mix_loose_images_with_those_of_a_subfolder_of_the_same_name(tmp_path):
     plant(tmp_path / "pets", "loose.jpg", "cats/a.jpg", "pets/b.jpg")
     message = (
-        r"pets: its own pictures and those of its folder pets would be one set, pets: move its own ones into a folder "
+        r"pets: its own images and those of its folder pets would be one set, pets: move its own ones into a folder "
         r"of another name, or give its folders alone \(.*/pets/\*/\)$"
     )
     with pytest.raises(UsageError, match=message):
@@ -156,7 +156,7 @@ def test_per_folder_takes_the_sets_of_a_list_from_its_folders(tmp_path):
     }
 
 
-def test_sets_and_pictures_come_in_order_of_name_however_they_are_given(tmp_path):
+def test_sets_and_images_come_in_order_of_name_however_they_are_given(tmp_path):
     entries = ["dogs/a.jpg", "cats/z.jpg", "dogs/B.jpg", "dogs/9.jpg", "dogs/10.jpg"]
     plant(tmp_path / "pets", *entries)
     (tmp_path / "pets/list.txt").write_text("\n".join(entries))
@@ -181,7 +181,7 @@ def test_a_folder_that_does_not_exist_yet_can_be_excluded(tmp_path):
     assert names_of(find_sets([tmp_path / "dogs"], exclude=[tmp_path / "nowhere"])) == {"dogs": ["a.jpg"]}
 
 
-def test_a_link_to_a_folder_of_pictures_can_be_pointed_at(tmp_path):
+def test_a_link_to_a_folder_of_images_can_be_pointed_at(tmp_path):
     plant(tmp_path / "real", "a.jpg")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert names_of(find_sets([tmp_path / "link"])) == {"link": ["a.jpg"]}
@@ -194,7 +194,7 @@ def test_a_loop_of_links_ends(tmp_path):
 
 
 def test_nothing_given_says_what_to_pass():
-    with pytest.raises(UsageError, match="no picture given: pass a folder, files, or a text file of paths"):
+    with pytest.raises(UsageError, match="no image given: pass a folder, files, or a text file of paths"):
         find_sets([])
 
 
@@ -207,19 +207,19 @@ def test_a_path_that_does_not_exist_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("names", [[], ["notes.md", ".hidden.jpg"], ["empty.txt"]])
-def test_a_folder_without_pictures_is_named(tmp_path, names):
+def test_a_folder_without_images_is_named(tmp_path, names):
     plant(tmp_path / "dogs", *names).mkdir(exist_ok=True)
-    with pytest.raises(UsageError, match=r"no picture found in .*dogs: pass a folder that holds photographs"):
+    with pytest.raises(UsageError, match=r"no image found in .*dogs: pass a folder that holds photographs"):
         find_sets([tmp_path / "dogs"])
 
 
 def test_an_empty_list_is_named(tmp_path):
     (tmp_path / "list.txt").write_text("# nothing yet\n\n")
-    with pytest.raises(UsageError, match=r"no picture found in .*list\.txt"):
+    with pytest.raises(UsageError, match=r"no image found in .*list\.txt"):
         find_sets([tmp_path / "list.txt"])
 
 
-@pytest.mark.parametrize("content", ["a.jpg\n".encode("utf-16"), b"\xff\xd8\xff\xe0 a picture, not a list"])
+@pytest.mark.parametrize("content", ["a.jpg\n".encode("utf-16"), b"\xff\xd8\xff\xe0 an image, not a list"])
 def test_a_list_that_is_no_text_is_named(tmp_path, content):
     (tmp_path / "list.txt").write_bytes(content)
     with pytest.raises(UsageError, match=r"list\.txt: not a readable list of paths, one a line"):
@@ -263,7 +263,7 @@ def test_a_link_to_a_folder_that_is_left_out_under_its_own_name_is_followed(tmp_
     assert names_of(find_sets([classes], per_folder=True)) == expected
 
 
-def test_kinds_that_can_only_be_written_are_no_pictures(tmp_path):
+def test_kinds_that_can_only_be_written_are_no_images(tmp_path):
     plant(tmp_path / "dogs", "a.jpg", "paper.pdf", "notes.txt", "labels.json")
     assert names_of(find_sets([tmp_path / "dogs"])) == {"dogs": ["a.jpg"]}
 
@@ -314,14 +314,14 @@ def test_a_pattern_does_not_find_the_results_below_it(tmp_path, monkeypatch):
 def test_a_pattern_without_match_is_named(tmp_path):
     plant(tmp_path / "dogs", "a.jpg", "notes.md")
     for pattern in ("*.jgp", "no*"):
-        with pytest.raises(UsageError, match=r"dogs/.*\*.*: matches no picture, folder or archive: check the pattern"):
+        with pytest.raises(UsageError, match=r"dogs/.*\*.*: matches no image, folder or archive: check the pattern"):
             find_sets([tmp_path / "dogs" / pattern])
 
 
 def test_results_of_an_earlier_job_are_left_out_of_a_search_but_not_if_asked_for(tmp_path):
     plant(tmp_path / "photos", "a.jpg", "result/overlays/a.jpg.png", "result/parts/_run.json")
     assert [source.name for source in find_sets([tmp_path / "photos"])[0].sources] == ["a.jpg"]
-    with pytest.raises(UsageError, match="no picture found in"):
+    with pytest.raises(UsageError, match="no image found in"):
         find_sets([tmp_path / "photos" / "result"])
     [asked] = find_sets([tmp_path / "photos" / "result" / "overlays"])
     assert [source.name for source in asked.sources] == ["a.jpg.png"]
@@ -340,14 +340,14 @@ def test_photographs_beside_results_stay_whether_these_are_an_earlier_jobs_or_th
     assert names_of(find_sets([two / "horse/**/*.jpg"], exclude=[tmp_path / out])) == alone
 
 
-def test_the_tables_of_a_gallery_are_no_archives_of_pictures(tmp_path):
+def test_the_tables_of_a_gallery_are_no_archives_of_images(tmp_path):
     plant(tmp_path / "s", "gallery/gallery.json", "gallery/table/00000000-1f.parquet", "gallery/a.jpg")
     assert names_of(find_sets([tmp_path / "s"])) == {"s": ["gallery/a.jpg"]}
 
 
 def test_a_pattern_that_would_match_a_missing_shard_names_it(tmp_path):
     for number in (0, 1, 3):
-        write_tar(tmp_path / f"s/x-0000{number}-of-00005.tar", {"a.png": picture(number)})
+        write_tar(tmp_path / f"s/x-0000{number}-of-00005.tar", {"a.png": image(number)})
     for pattern, missing in (("*.tar", 2), ("**/*", 2), ("x-*", 2), ("*[34]-of*", 4)):
         with pytest.raises(UsageError, match=rf"s/x-0000{missing}-of-00005\.tar: this shard is missing: fetch it, or"):
             find_sets([tmp_path / "s" / pattern])

@@ -1,4 +1,4 @@
-"""Pictures that are bytes of a record give what the same bytes in a file give."""
+"""Images that are bytes of a record give what the same bytes in a file give."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxloc.data import Record, read_picture, read_size
+from jaxloc.data import Record, read_image, read_size
 
 ORIENTATION = 0x0112
 
@@ -33,9 +33,9 @@ def test_a_record_gives_what_its_file_gives(tmp_path, cat, name, limit):
     path = tmp_path / name
     Image.fromarray(cat).save(path, exif=exif)
     record = Kept(path.read_bytes())
-    picture, expected = read_picture(record, shorter_side=limit), read_picture(path, shorter_side=limit)
-    np.testing.assert_array_equal(picture.pixels, expected.pixels)
-    assert picture.original_size == expected.original_size
+    image, expected = read_image(record, shorter_side=limit), read_image(path, shorter_side=limit)
+    np.testing.assert_array_equal(image.pixels, expected.pixels)
+    assert image.original_size == expected.original_size
     assert read_size(record, shorter_side=limit) == read_size(path, shorter_side=limit) == expected.pixels.shape[:2]
 
 
@@ -49,6 +49,6 @@ def test_the_size_of_a_jpeg_whose_header_is_long_is_found_in_the_whole(cat):
     assert (long.whole_reads, short.whole_reads) == (1, 0)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0"])
-def test_the_size_of_a_record_that_is_no_picture_is_none(content):
+@pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0"])
+def test_the_size_of_a_record_that_is_no_image_is_none(content):
     assert read_size(Kept(content)) is None

@@ -1,4 +1,4 @@
-"""Sequences of pictures: exact, random access, slices, and what they cost."""
+"""Sequences of images: exact, random access, slices, and what they cost."""
 
 import itertools
 import pickle
@@ -7,16 +7,16 @@ import pytest
 
 from jaxloc.data import Source, find_sets, sources
 from jaxloc.errors import UsageError
-from tests.data.encoded import picture, write_tar
+from tests.data.encoded import image, write_tar
 
 
 @pytest.fixture
 def mixed(tmp_path):
-    """25 pictures: 4 files and the members of three shards."""
+    """25 images: 4 files and the members of three shards."""
     for number in range(4):
-        (tmp_path / f"{number}.png").write_bytes(picture(number))
+        (tmp_path / f"{number}.png").write_bytes(image(number))
     for shard in range(3):
-        write_tar(tmp_path / f"{shard}.tar", {f"{i}.png": picture(i) for i in range(7)})
+        write_tar(tmp_path / f"{shard}.tar", {f"{i}.png": image(i) for i in range(7)})
     [images] = find_sets([tmp_path / "*.png", tmp_path / "*.tar"])
     return images.sources
 
@@ -44,7 +44,7 @@ def test_slices_are_disjoint_exact_shards(mixed, hosts):
     assert [source for block in blocks for source in block] == everything
 
 
-def test_a_slice_of_a_slice_and_chosen_pictures_keep_their_order(mixed):
+def test_a_slice_of_a_slice_and_chosen_images_keep_their_order(mixed):
     everything = list(mixed)
     assert list(mixed[3:20:2][1:5]) == everything[3:20:2][1:5]
     chosen = mixed.take([20, 3, 4])
@@ -84,7 +84,7 @@ def test_labels_know_their_members_and_who_has_none():
 def test_work_that_needs_a_file_is_told_where_there_is_none(tmp_path, mixed):
     assert mixed[0].file == tmp_path / "0.png"
     with pytest.raises(
-        UsageError, match=r"2\.tar#6\.png: pictures have to be files of this machine here: copy or unpack"
+        UsageError, match=r"2\.tar#6\.png: images have to be files of this machine here: copy or unpack"
     ):
         _ = mixed[-1].file
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxloc.data import find_sets, read_picture, read_size
+from jaxloc.data import find_sets, read_image, read_size
 from jaxloc.data.archives import tfds as reading
 from jaxloc.errors import UsageError
-from tests.data.encoded import names_of, picture, shades_of
+from tests.data.encoded import image, names_of, shades_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -21,7 +21,7 @@ with warnings.catch_warnings():
 
 
 class JaxlocTiny(tfds.core.GeneratorBasedBuilder):
-    """Seven pictures to train with and three to test with."""
+    """Seven images to train with and three to test with."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -38,11 +38,11 @@ class JaxlocTiny(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, start, stop):
         for number in range(start, stop):
-            yield number, {"id": number, "image": io.BytesIO(picture(number)), "label": number % 2}
+            yield number, {"id": number, "image": io.BytesIO(image(number)), "label": number % 2}
 
 
 class JaxlocWords(JaxlocTiny):
-    """No pictures."""
+    """No images."""
 
     def _info(self):
         features = tfds.features.FeaturesDict({"id": tfds.features.Scalar(np.int64)})
@@ -114,16 +114,16 @@ def test_records_go_to_another_process(tiny):
     source = find_sets(["tfds:jaxloc_tiny:train"])[0].sources[3]
     again = pickle.loads(pickle.dumps(source))
     assert again == source
-    assert read_picture(again.path).pixels.shape == (6, 9, 3)
+    assert read_image(again.path).pixels.shape == (6, 9, 3)
 
 
 def test_tensorflow_is_not_loaded(prepared):
     code = (
         "import sys, tensorflow_datasets as tfds; "
         f"tfds.core.constants.DATA_DIR = {str(prepared)!r}; "
-        "from jaxloc.data import find_sets, read_picture; "
+        "from jaxloc.data import find_sets, read_image; "
         "from tests.data.test_tfds import JaxlocTiny; "
-        "[read_picture(source.path) for source in find_sets(['tfds:jaxloc_tiny:train'])[0].sources]; "
+        "[read_image(source.path) for source in find_sets(['tfds:jaxloc_tiny:train'])[0].sources]; "
         "print(sorted({'tensorflow', 'jax'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[2]
@@ -156,8 +156,8 @@ def test_what_is_no_name_of_a_set_is_explained(spec):
         find_sets([spec])
 
 
-def test_a_set_without_pictures_is_named(tiny):
-    with pytest.raises(UsageError, match=r"^tfds:jaxloc_words: has no feature of pictures; its features: id"):
+def test_a_set_without_images_is_named(tiny):
+    with pytest.raises(UsageError, match=r"^tfds:jaxloc_words: has no feature of images; its features: id"):
         find_sets(["tfds:jaxloc_words:train"])
 
 

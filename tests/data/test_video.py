@@ -1,4 +1,4 @@
-"""Frames of videos as pictures: exact numbers, any order, any thread, upright, and what is refused."""
+"""Frames of videos as images: exact numbers, any order, any thread, upright, and what is refused."""
 
 import itertools
 import pickle
@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxloc.data import find_sets, read_picture, read_size
+from jaxloc.data import find_sets, read_image, read_size
 from jaxloc.data.archives import open_archive, open_archives, video
 from jaxloc.data.archives.video import MissingFrame, Video
 from jaxloc.errors import ImageError, PlaceError, UsageError
-from tests.data.encoded import names_of, picture
+from tests.data.encoded import image, names_of
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
 
@@ -56,7 +56,7 @@ def write(
 
 
 def shade_of(part: Video, number: int) -> int:
-    return int(read_picture(part.path(number)).pixels[40, 50, 0])
+    return int(read_image(part.path(number)).pixels[40, 50, 0])
 
 
 def check(part: Video, numbers: Iterable[int], step: int = 1) -> None:
@@ -103,7 +103,7 @@ def test_a_clip_is_an_archive_of_frames_named_by_their_numbers(tmp_path):
     assert names_of([images]) == {"clip": [f"{number:06}" for number in range(12)]}
     source = images.sources[7]
     assert str(source.path) == f"{path}#000007"
-    assert read_picture(source.path).pixels.shape == (ROWS, COLUMNS, 3)
+    assert read_image(source.path).pixels.shape == (ROWS, COLUMNS, 3)
     assert source.path.read().startswith(b"P6\n64 48\n255\n")
 
 
@@ -117,9 +117,9 @@ def test_several_clips_are_one_set_or_one_each(tmp_path):
     assert names_of(parted) == {"a": together[:2], "b": together[2:]}
 
 
-def test_a_folder_of_pictures_stays_one_whatever_clips_lie_in_it(tmp_path):
+def test_a_folder_of_images_stays_one_whatever_clips_lie_in_it(tmp_path):
     write(tmp_path / "trip/a.mp4", frames=2)
-    (tmp_path / "trip/a.png").write_bytes(picture(1))
+    (tmp_path / "trip/a.png").write_bytes(image(1))
     assert names_of(find_sets([tmp_path / "trip"])) == {"trip": ["a.png"]}
 
 
@@ -194,7 +194,7 @@ def test_sizes_are_known_without_reading(tmp_path, monkeypatch):
     assert read_size(part.path(1), shorter_side=24) == (24, 32)
 
 
-# What a player does to the stored picture, as MP4 writes it: a, b, c, d of its matrix.
+# What a player does to the stored image, as MP4 writes it: a, b, c, d of its matrix.
 TURNS = {
     "upright": ((1, 0, 0, 1), lambda p: p),
     "quarter clockwise": ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
@@ -208,7 +208,7 @@ TURNS = {
 @pytest.mark.parametrize("turn", TURNS)
 def test_frames_are_turned_as_the_file_says(tmp_path, turn):
     path = write(tmp_path / "a.mp4", frames=3)
-    stored = read_picture(Video(str(path)).path(1)).pixels
+    stored = read_image(Video(str(path)).path(1)).pixels
     matrix, expected = TURNS[turn]
     data = path.read_bytes()
     plain = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
@@ -217,7 +217,7 @@ def test_frames_are_turned_as_the_file_says(tmp_path, turn):
     turned = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     (tmp_path / "turned.mp4").write_bytes(data[:place] + turned + data[place + len(plain) :])
     part = Video(str(tmp_path / "turned.mp4"))
-    pixels = read_picture(part.path(1)).pixels
+    pixels = read_image(part.path(1)).pixels
     np.testing.assert_array_equal(pixels, expected(stored))
     assert read_size(part.path(1)) == part.image_size == pixels.shape[:2]
 
@@ -235,7 +235,7 @@ def test_of_a_clip_cut_short_the_missing_frames_are_named(tmp_path):
     check(part, there)
     for number in (len(there), 39):
         with pytest.raises(ImageError, match="missing or damaged frame: the video was cut short, copy it again"):
-            read_picture(part.path(number))
+            read_image(part.path(number))
         assert read_size(part.path(number)) is None
         assert str(part.path(number)) == f"{path}#{number:06}"
 
@@ -249,7 +249,7 @@ def test_a_clip_that_does_not_list_its_frames_is_refused_when_cut_short(tmp_path
         find_sets([path])
 
 
-@pytest.mark.parametrize("content", [b"", b"no video at all", b"hello, this is text\n" * 200, picture(3)])
+@pytest.mark.parametrize("content", [b"", b"no video at all", b"hello, this is text\n" * 200, image(3)])
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.webm"])
 def test_what_is_no_video_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -264,7 +264,7 @@ def test_a_clip_whose_index_is_cut_off_is_named(tmp_path):
         find_sets([tmp_path / "cut.mp4"])
 
 
-def test_sound_without_pictures_is_named(tmp_path):
+def test_sound_without_images_is_named(tmp_path):
     path = tmp_path / "song.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
@@ -272,7 +272,7 @@ def test_sound_without_pictures_is_named(tmp_path):
         frame.rate = 44100
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(UsageError, match=r"song\.mp4: holds no picture: no video that can be decoded, only audio"):
+    with pytest.raises(UsageError, match=r"song\.mp4: holds no image: no video that can be decoded, only audio"):
         find_sets([path])
 
 
@@ -286,7 +286,7 @@ def test_a_damaged_frame_does_not_keep_the_others_from_being_read(tmp_path):
     path.write_bytes(data)
     part = Video(str(path))
     with pytest.raises(ImageError, match=r"this frame of the video (does not decode|is damaged)"):
-        read_picture(part.path(20))
+        read_image(part.path(20))
     check(part, [19, 25, 39, 0])
 
 
@@ -298,7 +298,7 @@ def test_a_clip_of_which_no_frame_decodes_is_named(tmp_path):
     for position, size in packets:
         data[position : position + size] = bytes(size)
     path.write_bytes(data)
-    with pytest.raises(UsageError, match=r"a\.mp4: holds no picture: none of its frames decodes"):
+    with pytest.raises(UsageError, match=r"a\.mp4: holds no image: none of its frames decodes"):
         Video(str(path))
 
 
@@ -314,12 +314,12 @@ def test_a_clip_that_went_away_or_became_shorter_is_no_fault_of_its_frames(tmp_p
     with pytest.raises(
         PlaceError, match=r"a\.mp4: has become shorter since it was listed: copy it again, and run the same"
     ):
-        read_picture(part.path(1))
+        read_image(part.path(1))
     (tmp_path / "a.mp4").unlink()
     with pytest.raises(PlaceError, match=r"a\.mp4: cannot be read any more \(no such file\): see that the file and"):
-        read_picture(part.path(1))
+        read_image(part.path(1))
     (tmp_path / "a.mp4").write_bytes(data)
-    assert read_picture(part.path(1)).pixels.size
+    assert read_image(part.path(1)).pixels.size
 
 
 def test_a_clip_written_again_is_read_again(tmp_path):
@@ -346,6 +346,6 @@ def test_remote_clips_are_read_where_they_lie(tmp_path):
     try:
         [images] = find_sets(["memory://clips/a.mp4"])
         assert len(images.sources) == 10
-        assert abs(int(read_picture(images.sources[7].path).pixels[40, 50, 0]) - shade(7)) <= 4
+        assert abs(int(read_image(images.sources[7].path).pixels[40, 50, 0]) - shade(7)) <= 4
     finally:
         system.rm("/clips", recursive=True)

@@ -22,7 +22,7 @@ def params(monkeypatch):
     return narrow.weights(monkeypatch).params
 
 
-def pictures(*, padding: str = "zeros") -> np.ndarray:
+def photos(*, padding: str = "zeros") -> np.ndarray:
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (4, 96, 96, 3)).astype(np.uint8)
     if padding == "zeros":
@@ -45,8 +45,8 @@ def compiled_logits():
 
 def test_scores_are_the_head_on_the_average_of_the_cells(params):
     learnt, _ = with_random_head(params)
-    scores = compiled_logits()(learnt, pictures(), SIZES)
-    for image, (rows, columns), found in zip(pictures(), SIZES, scores, strict=True):
+    scores = compiled_logits()(learnt, photos(), SIZES)
+    for image, (rows, columns), found in zip(photos(), SIZES, scores, strict=True):
         alone = extract_features(params, image[:rows, :columns], network=Network(), layers=["pool5"])["pool5"].features
         mean = np.asarray(alone, np.float64).reshape(-1, alone.shape[-1]).mean(0)
         expected = mean @ np.asarray(learnt["head"]["kernel"], np.float64) + np.asarray(learnt["head"]["bias"])
@@ -60,12 +60,12 @@ def test_garbage_around_the_images_changes_neither_scores_nor_steps(params):
     step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, network=Network()))
     results = {}
     for padding in ("zeros", "garbage"):
-        np_images = pictures(padding=padding)
+        np_images = photos(padding=padding)
         results[padding] = step(state, fixed, np_images, SIZES, TARGETS, EVERYONE)
     clean, dirty = results["zeros"], results["garbage"]
     assert clean[1].loss == dirty[1].loss
     jax.tree.map(np.testing.assert_array_equal, clean[0].trained, dirty[0].trained)
-    filled = [np.concatenate([a, a[:2]]) for a in (pictures(), SIZES, TARGETS)]
+    filled = [np.concatenate([a, a[:2]]) for a in (photos(), SIZES, TARGETS)]
     filled[1][4:] = 0
     after, tally = step(state, fixed, *filled, np.arange(6) < 4)
     assert int(tally.total) == 4
@@ -100,7 +100,7 @@ def test_steps_of_the_head_are_those_of_softmax_regression(params):
             np.asarray(extract_features(params, i[:r, :c], network=Network(), layers=["pool5"])["pool5"].features)
             .astype(np.float64)
             .mean((0, 1))
-            for i, (r, c) in zip(pictures(), SIZES, strict=True)
+            for i, (r, c) in zip(photos(), SIZES, strict=True)
         ]
     )
     kernel, bias = np.zeros((features.shape[1], 3)), np.zeros(3)
@@ -112,7 +112,7 @@ def test_steps_of_the_head_are_those_of_softmax_regression(params):
         speed[0] = 0.8 * speed[0] + features.T @ error + 0.1 * kernel
         speed[1] = 0.8 * speed[1] + error.sum(0)
         kernel, bias = kernel - rate * speed[0], bias - rate * speed[1]
-        state, _ = step(state, fixed, pictures(), SIZES, TARGETS, EVERYONE)
+        state, _ = step(state, fixed, photos(), SIZES, TARGETS, EVERYONE)
     np.testing.assert_allclose(state.trained["head"]["kernel"], kernel, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(state.trained["head"]["bias"], bias, rtol=1e-3, atol=1e-6)
     assert int(state.step) == 4
@@ -151,7 +151,7 @@ def test_a_step_that_is_not_finite_is_not_taken(params):
     optimizer = classifier.make_optimizer(10)
     state = classifier.start(learnt, optimizer)
     step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, network=Network()))
-    after, tally = step(state, fixed, pictures(), SIZES, TARGETS, EVERYONE)
+    after, tally = step(state, fixed, photos(), SIZES, TARGETS, EVERYONE)
     assert not tally.finite
     assert int(after.step) == 0
     jax.tree.map(np.testing.assert_array_equal, after.trained, state.trained)
@@ -159,8 +159,8 @@ def test_a_step_that_is_not_finite_is_not_taken(params):
 
 def test_jit_is_eager(params):
     learnt, _ = with_random_head(params)
-    eager = classifier.logits(learnt, pictures(), SIZES, network=Network())
-    np.testing.assert_allclose(compiled_logits()(learnt, pictures(), SIZES), eager, rtol=1e-4, atol=1e-5)
+    eager = classifier.logits(learnt, photos(), SIZES, network=Network())
+    np.testing.assert_allclose(compiled_logits()(learnt, photos(), SIZES), eager, rtol=1e-4, atol=1e-5)
 
 
 def test_wrong_arguments_are_refused(params):

@@ -19,7 +19,7 @@ HOSTILE = (
 )
 
 
-def picture(name: str, category: str = "cat", **changes) -> Finding:
+def image(name: str, category: str = "cat", **changes) -> Finding:
     values = {
         "name": name,
         "path": Path("elsewhere") / "a.jpg",
@@ -37,7 +37,7 @@ def picture(name: str, category: str = "cat", **changes) -> Finding:
 
 
 def noisy(name: str, category: str = "cat") -> Finding:
-    return picture(name, category, box=None, score=0.0, found=False, noise_score=0.03125, noisy=True)
+    return image(name, category, box=None, score=0.0, found=False, noise_score=0.03125, noisy=True)
 
 
 def ddt(**changes) -> Findings:
@@ -45,29 +45,29 @@ def ddt(**changes) -> Findings:
         "title": "cat, dog",
         "method": "ddt",
         "settings": {"layer": "relu5_4", "sign": "aggregation"},
-        "pictures": [
-            picture("cat/1.jpg", score=0.5),
-            picture("cat/2.jpg", score=0.7),
+        "images": [
+            image("cat/1.jpg", score=0.5),
+            image("cat/2.jpg", score=0.7),
             noisy("cat/3.jpg"),
-            picture("dog/1.jpg", "dog", score=0.875, noise_score=0.5),
+            image("dog/1.jpg", "dog", score=0.875, noise_score=0.5),
         ],
-        "skipped": [Skipped("dog/2.jpg", "dog", "not a picture")],
+        "skipped": [Skipped("dog/2.jpg", "dog", "not an image")],
     }
     return Findings(**values | changes)
 
 
 def scda() -> Findings:
-    pictures = [
-        picture("cat/1.jpg", noise_score=None),
-        picture("cat/2.jpg", noise_score=None, box=None, score=0.0, found=False),
+    images = [
+        image("cat/1.jpg", noise_score=None),
+        image("cat/2.jpg", noise_score=None, box=None, score=0.0, found=False),
     ]
-    return Findings("cat", "scda", {"layer": "relu5_3"}, pictures, [])
+    return Findings("cat", "scda", {"layer": "relu5_3"}, images, [])
 
 
 def stored(findings: Findings, folder, per_shard: int = 3) -> Findings:
     """The same findings, read from shards."""
     files = []
-    for start in range(0, max(1, len(findings.pictures)), per_shard):
+    for start in range(0, max(1, len(findings.images)), per_shard):
         files.append(folder / f"shard-{start:05}.parquet")
-        parquet.write(files[-1], findings.pictures[start : start + per_shard], [] if start else list(findings.skipped))
-    return dataclasses.replace(findings, pictures=parquet.Pictures(files), skipped=parquet.SkippedPictures(files))
+        parquet.write(files[-1], findings.images[start : start + per_shard], [] if start else list(findings.skipped))
+    return dataclasses.replace(findings, images=parquet.Images(files), skipped=parquet.SkippedImages(files))

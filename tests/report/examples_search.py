@@ -71,7 +71,7 @@ def searched(**changes) -> Searched:
         "settings": {"method": "SCDA", "metric": "cosine"},
         "gallery_size": 1340,
         "queries": [query("daisy/1.jpg"), without_object("daisy/2.jpg"), wrong("rose/1.jpg")],
-        "skipped": [Skipped("rose/2.jpg", "gallery", "not a picture")],
+        "skipped": [Skipped("rose/2.jpg", "gallery", "not an image")],
         "strips": [strip()],
         "summary": {"mAP@5": "79.5 %"},
     }

@@ -8,7 +8,7 @@ import pytest
 
 from jaxloc.report.html import render_page
 from jaxloc.report.search_page import render_search
-from tests.report.examples import HOSTILE, ddt, noisy, picture
+from tests.report.examples import HOSTILE, ddt, image, noisy
 from tests.report.examples_search import query, searched, without_object
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -38,11 +38,11 @@ def folder(tmp_path):
 
 
 def test_cards_and_the_large_view_are_drawn_and_names_stay_text(folder):
-    pictures = [*(picture(name) for name in HOSTILE), noisy("cat/none.jpg")]
-    document = opened(folder, render_page(ddt(pictures=pictures)), "#picture-2")
+    images = [*(image(name) for name in HOSTILE), noisy("cat/none.jpg")]
+    document = opened(folder, render_page(ddt(images=images)), "#image-2")
     body = document.split("<script", 1)[0]
-    assert body.count('<li class="card"') == len(pictures) + 1  # and the template
-    assert body.count('src="data:image/jpeg;base64,') == len(pictures) + 1  # and the large view
+    assert body.count('<li class="card"') == len(images) + 1  # and the template
+    assert body.count('src="data:image/jpeg;base64,') == len(images) + 1  # and the large view
     assert "<title>cat, dog" in document
     assert "left: 10%; top: 10%; width: 40%; height: 40%;" in body
     assert re.search(r'<dialog[^>]* open=""', body)
@@ -51,8 +51,8 @@ def test_cards_and_the_large_view_are_drawn_and_names_stay_text(folder):
 
 
 def test_controls_follow_what_the_findings_have(folder):
-    without = [picture(f"cat/{number}.jpg", heat=None, noise_score=None) for number in range(2)]
-    body = opened(folder, render_page(ddt(method="scda", pictures=without, skipped=[]))).split("<script", 1)[0]
+    without = [image(f"cat/{number}.jpg", heat=None, noise_score=None) for number in range(2)]
+    body = opened(folder, render_page(ddt(method="scda", images=without, skipped=[]))).split("<script", 1)[0]
     assert 'data-toggle="box"' in body
     assert 'data-toggle="heat"' not in body
     assert 'value="noise down"' not in body
@@ -67,7 +67,7 @@ def test_queries_results_and_dimensions_are_drawn_and_names_stay_text(folder):
     assert body.count('<li class="dimension"') == 1 + 1
     assert body.count('<li class="card relevant"') == body.count('<li class="card irrelevant"') == len(HOSTILE)
     assert body.count('<span class="hidden">relevant</span>✓') == len(HOSTILE)
-    assert "No object was found in this picture" in body
+    assert "No object was found in this image" in body
     assert ">−2.00<" in body  # the low end of the dimension
     assert "<title>flowers" in document
     assert re.search(r'<dialog[^>]* open=""', body)

@@ -1,4 +1,4 @@
-"""The COCO file is written picture by picture, the same bytes as if it were made in one piece."""
+"""The COCO file is written image by image, the same bytes as if it were made in one piece."""
 
 import json
 
@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from jaxloc.data.annotations import Rle, read_coco
 from jaxloc.report import coco, parquet
 from jaxloc.report.records import Findings, Skipped
-from tests.report.examples import HOSTILE, ddt, noisy, picture, scda, stored
+from tests.report.examples import HOSTILE, ddt, image, noisy, scda, stored
 
 
 def escaped(name: str) -> str:
@@ -24,7 +24,7 @@ def named(field: str, name: str) -> dict[str, str]:
 def plain(findings: Findings) -> str:
     """The whole file from one dictionary."""
     numbers = {category: number for number, category in enumerate(findings.categories, 1)}
-    found = [(number, item) for number, item in enumerate(findings.pictures, 1) if item.box is not None]
+    found = [(number, item) for number, item in enumerate(findings.images, 1) if item.box is not None]
     sections = {
         "images": [
             {
@@ -37,7 +37,7 @@ def plain(findings: Findings) -> str:
                 "noisy": item.noisy,
                 "noise_score": item.noise_score,
             }
-            for number, item in enumerate(findings.pictures, 1)
+            for number, item in enumerate(findings.images, 1)
         ],
         "annotations": [
             {
@@ -74,9 +74,9 @@ def plain(findings: Findings) -> str:
 EXAMPLES = [
     ddt(),
     scda(),
-    ddt(pictures=[picture(name, name) for name in HOSTILE], skipped=[Skipped(HOSTILE[0], "other", HOSTILE[0])]),
-    ddt(pictures=[noisy("a.jpg")], skipped=[], warnings=["cat: in doubt"]),
-    ddt(pictures=[]),
+    ddt(images=[image(name, name) for name in HOSTILE], skipped=[Skipped(HOSTILE[0], "other", HOSTILE[0])]),
+    ddt(images=[noisy("a.jpg")], skipped=[], warnings=["cat: in doubt"]),
+    ddt(images=[]),
     Findings("nothing", "ddt", {}, [], []),
 ]
 
@@ -99,7 +99,7 @@ def strings(value):
 def test_a_name_that_is_no_text_is_written_as_text_and_read_as_it_was(tmp_path):
     name, category = "cat/bad-byte-\udc80.jpg", "k\udce4fer"
     findings = ddt(
-        pictures=[picture(name, category)],
+        images=[image(name, category)],
         skipped=[Skipped("\udcff.jpg", "other", "half \ud800 a character")],
         settings={"model": "\udcfe.safetensors"},
         warnings=[f"{category}: in doubt"],
@@ -127,14 +127,14 @@ def test_boxes_are_corner_width_and_height_and_numbers_count_from_one(tmp_path):
     ]
     assert read["annotations"][0]["bbox"] == [64, 48, 256, 192]
     assert read["annotations"][0]["area"] == 256 * 192
-    assert read["skipped"] == [{"file_name": "dog/2.jpg", "category_id": 2, "reason": "not a picture"}]
+    assert read["skipped"] == [{"file_name": "dog/2.jpg", "category_id": 2, "reason": "not an image"}]
 
 
 def test_masks_are_run_lengths_that_pycocotools_reads_and_parts_that_are_there_have_names(tmp_path, capsys):
     mask = np.zeros((480, 640), bool)
     mask[50:60, 70:90] = True
     parts = ((64.0, 48.0, 100.0, 80.0), None, (1.5, 2.0, 3.0, 4.0))
-    findings = ddt(pictures=[picture("cat/1.jpg", mask=Rle.of(mask).counts, parts=parts), picture("cat/2.jpg")])
+    findings = ddt(images=[image("cat/1.jpg", mask=Rle.of(mask).counts, parts=parts), image("cat/2.jpg")])
     for some in (findings, stored(findings, tmp_path)):
         coco.write(tmp_path / "coco.json", some)
         read = COCO(tmp_path / "coco.json")
@@ -151,7 +151,7 @@ def test_masks_are_run_lengths_that_pycocotools_reads_and_parts_that_are_there_h
 
 def test_heat_maps_and_thumbnails_are_not_read(tmp_path, monkeypatch):
     findings = stored(ddt(), tmp_path)
-    monkeypatch.setattr(parquet.Pictures, "__iter__", None)
+    monkeypatch.setattr(parquet.Images, "__iter__", None)
     coco.write(tmp_path / "coco.json", findings)
     assert (tmp_path / "coco.json").read_text() == plain(ddt())
 
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     resource = pytest.importorskip("resource")
     path = tmp_path / "coco.json"
     coco.write(path, ddt())
-    many = ddt(pictures=[picture(f"cat/{number}.jpg") for number in range(2000)])
+    many = ddt(images=[image(f"cat/{number}.jpg") for number in range(2000)])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:

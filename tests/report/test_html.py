@@ -14,23 +14,23 @@ from jaxloc.data.annotations import Rle
 from jaxloc.report import parquet
 from jaxloc.report.html import render_page
 from jaxloc.report.records import Findings, Skipped
-from tests.report.examples import HOSTILE, ddt, noisy, picture, scda, stored
+from tests.report.examples import HOSTILE, ddt, image, noisy, scda, stored
 from tests.report.parsed import Page
 
 
 def test_counts_and_medians_are_of_each_set():
     page = Page(render_page(ddt()))
-    assert "DDT co-localisation of 4 pictures in 2 sets." in page.text
-    assert [page.tile(name) for name in ("Pictures", "Found", "Noisy", "Skipped")] == ["4", "3", "1", "1"]
-    assert page.row("Set") == ["Set", "Pictures", "Found", "Noisy", "Skipped", "Median score", "Median noise score"]
+    assert "DDT co-localisation of 4 images in 2 sets." in page.text
+    assert [page.tile(name) for name in ("Images", "Found", "Noisy", "Skipped")] == ["4", "3", "1", "1"]
+    assert page.row("Set") == ["Set", "Images", "Found", "Noisy", "Skipped", "Median score", "Median noise score"]
     assert page.row("cat") == ["cat", "3", "2", "1", "0", "0.60", "0.25"]
     assert page.row("dog") == ["dog", "1", "1", "0", "1", "0.88", "0.50"]
 
 
-def test_settings_warnings_and_skipped_pictures_are_told():
+def test_settings_warnings_and_skipped_images_are_told():
     page = Page(render_page(ddt(warnings=["cat: the sign is in doubt"])))
     assert page.row("layer") == ["layer", "relu5_4"]
-    assert page.row("dog/2.jpg") == ["dog/2.jpg", "dog", "not a picture"]
+    assert page.row("dog/2.jpg") == ["dog/2.jpg", "dog", "not an image"]
     assert "cat: the sign is in doubt" in page.text
     assert "Please check" not in Page(render_page(ddt())).text
 
@@ -38,13 +38,13 @@ def test_settings_warnings_and_skipped_pictures_are_told():
 def test_data_hold_what_the_cards_show():
     page = Page(render_page(ddt()))
     assert page.data["sets"] == ["cat", "dog"]
-    first, _, third, last = page.data["pictures"]
+    first, _, third, last = page.data["images"]
     assert (first["name"], first["set"], first["status"], last["set"]) == ("cat/1.jpg", 0, "found", 1)
     assert (first["width"], first["height"], first["box"]) == (640, 480, [64, 48, 320, 240])
     assert (third["status"], third["box"], third["noise"]) == ("noisy", None, 0.0312)
     heat = np.frombuffer(base64.b64decode(first["heat"]["cells"]), np.int8)
     assert heat.reshape(first["heat"]["rows"], first["heat"]["columns"]).tolist() == [[127, -127, 3], [0, -1, 64]]
-    assert base64.b64decode(first["thumbnail"]) == ddt().pictures[0].thumbnail
+    assert base64.b64decode(first["thumbnail"]) == ddt().images[0].thumbnail
 
 
 def test_page_reaches_for_nothing_outside_itself():
@@ -67,7 +67,7 @@ def test_policy_allows_the_pages_own_script_and_no_other():
 
 def test_hostile_text_adds_no_element_and_survives_whole():
     plain = ddt(
-        pictures=[picture("cat/1.jpg") for _ in HOSTILE],
+        images=[image("cat/1.jpg") for _ in HOSTILE],
         skipped=[Skipped("a", "cat", "b") for _ in HOSTILE],
         warnings=["w"] * len(HOSTILE),
         settings={f"setting {number}": "v" for number in range(len(HOSTILE))},
@@ -75,7 +75,7 @@ def test_hostile_text_adds_no_element_and_survives_whole():
     hostile = dataclasses.replace(
         plain,
         title=HOSTILE[0],
-        pictures=[picture(name) for name in HOSTILE],
+        images=[image(name) for name in HOSTILE],
         skipped=[Skipped(name, "cat", name) for name in HOSTILE],
         warnings=list(HOSTILE),
         settings=dict(zip(HOSTILE, HOSTILE, strict=True)),
@@ -85,7 +85,7 @@ def test_hostile_text_adds_no_element_and_survives_whole():
     page = Page(text)
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in Page(render_page(plain)).elements]
     shown = [name.replace("\udc80", "\ufffd") for name in HOSTILE]
-    assert [item["name"] for item in page.data["pictures"]] == shown
+    assert [item["name"] for item in page.data["images"]] == shown
     assert "cat/bad-byte-\ufffd.jpg" in page.text
     assert HOSTILE[1] in page.text
     assert not re.search("[<>&]", page.scripts[0])
@@ -93,7 +93,7 @@ def test_hostile_text_adds_no_element_and_survives_whole():
 
 def test_hostile_set_names_stay_text():
     category = "<b>\udc80</script>"
-    page = Page(render_page(ddt(pictures=[picture("x.jpg", category)], skipped=[])))
+    page = Page(render_page(ddt(images=[image("x.jpg", category)], skipped=[])))
     assert page.data["sets"] == ["<b>\ufffd</script>"]
     assert page.row("<b>\ufffd</script>")[1] == "1"
 
@@ -104,77 +104,77 @@ def test_same_findings_give_the_same_page():
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 2000])
 def test_stored_findings_give_the_same_page(tmp_path, limit):
-    late = [picture("1.jpg", thumbnail=None, heat=None), noisy("2.jpg"), *(picture(name) for name in HOSTILE)]
-    for findings in (ddt(), scda(), ddt(pictures=late), Findings("nothing", "ddt", {}, [], [])):
+    late = [image("1.jpg", thumbnail=None, heat=None), noisy("2.jpg"), *(image(name) for name in HOSTILE)]
+    for findings in (ddt(), scda(), ddt(images=late), Findings("nothing", "ddt", {}, [], [])):
         expected = render_page(findings, limit=limit)
         assert render_page(stored(findings, tmp_path), limit=limit) == expected
 
 
 def test_thumbnails_are_read_no_further_than_needed(tmp_path, monkeypatch):
-    findings = stored(ddt(pictures=[picture(f"{number}.jpg") for number in range(9)]), tmp_path)
+    findings = stored(ddt(images=[image(f"{number}.jpg") for number in range(9)]), tmp_path)
     expected = render_page(findings, limit=2)
     read = []
-    whole = parquet.Pictures._read
-    monkeypatch.setattr(parquet.Pictures, "_read", lambda self, file: read.append(file.name) or whole(self, file))
+    whole = parquet.Images._read
+    monkeypatch.setattr(parquet.Images, "_read", lambda self, file: read.append(file.name) or whole(self, file))
     assert render_page(findings, limit=2) == expected
     assert read == ["shard-00000.parquet"]
 
 
 def test_of_thousands_of_sets_the_first_are_listed_and_the_rest_counted():
     def page(number: int) -> Page:
-        pictures = [picture(f"{index}.jpg", f"set {index:04}", heat=None, thumbnail=None) for index in range(number)]
-        return Page(render_page(ddt(pictures=pictures, skipped=[]), limit=10))
+        images = [image(f"{index}.jpg", f"set {index:04}", heat=None, thumbnail=None) for index in range(number)]
+        return Page(render_page(ddt(images=images, skipped=[]), limit=10))
 
     few, many = page(1000), page(1203)
     for one in (few, many):
         assert [row[0] for row in one.rows if row[0].startswith("set ")] == [f"set {n:04}" for n in range(1000)]
     assert "Sets: the first" not in few.text
     assert "Sets: the first 1,000 of 1,203 by name" in many.text
-    assert "of 1,203 pictures in 1,203 sets." in many.text
+    assert "of 1,203 images in 1,203 sets." in many.text
 
 
 def test_scda_has_no_noise_score():
     text = render_page(scda())
     page = Page(text)
-    assert "SCDA localisation of 2 pictures in 1 set." in page.text
-    assert page.row("Set") == ["Set", "Pictures", "Found", "Nothing found", "Skipped", "Median score"]
+    assert "SCDA localisation of 2 images in 1 set." in page.text
+    assert page.row("Set") == ["Set", "Images", "Found", "Nothing found", "Skipped", "Median score"]
     assert page.row("cat") == ["cat", "2", "1", "1", "0", "0.75"]
-    assert {item["noise"] for item in page.data["pictures"]} == {None}
+    assert {item["noise"] for item in page.data["images"]} == {None}
     assert "Noise score" not in page.text
 
 
 def test_noisy_and_nothing_found_are_told_apart():
-    pictures = [noisy("cat/1.jpg"), picture("cat/2.jpg", box=None, score=0.0, found=False)]
-    page = Page(render_page(ddt(method="ddt+", pictures=pictures)))
-    assert [item["status"] for item in page.data["pictures"]] == ["noisy", "nothing found"]
+    images = [noisy("cat/1.jpg"), image("cat/2.jpg", box=None, score=0.0, found=False)]
+    page = Page(render_page(ddt(method="ddt+", images=images)))
+    assert [item["status"] for item in page.data["images"]] == ["noisy", "nothing found"]
     assert (page.tile("Found"), page.tile("Noisy"), page.tile("Nothing found")) == ("0", "1", "1")
     assert page.row("cat")[-2:] == ["–", "0.14"]
 
 
 def test_page_without_heat_says_nothing_of_it():
-    pictures = [picture("cat/1.jpg", heat=None), picture("cat/2.jpg", heat=np.zeros((0, 2), np.int8))]
-    page = Page(render_page(ddt(pictures=pictures[:1])))
+    images = [image("cat/1.jpg", heat=None), image("cat/2.jpg", heat=np.zeros((0, 2), np.int8))]
+    page = Page(render_page(ddt(images=images[:1])))
     assert "cells above the threshold" not in page.text
-    assert [item["heat"] for item in Page(render_page(ddt(pictures=pictures))).data["pictures"]] == [None, None]
+    assert [item["heat"] for item in Page(render_page(ddt(images=images))).data["images"]] == [None, None]
 
 
-def test_limit_prefers_pictures_with_a_thumbnail_and_says_how_many_are_left():
-    pictures = [picture(f"cat/{number:04}.jpg", thumbnail=None if number % 2 else b"jpeg") for number in range(1200)]
-    page = Page(render_page(ddt(pictures=pictures), limit=601))
-    names = [item["name"] for item in page.data["pictures"]]
+def test_limit_prefers_images_with_a_thumbnail_and_says_how_many_are_left():
+    images = [image(f"cat/{number:04}.jpg", thumbnail=None if number % 2 else b"jpeg") for number in range(1200)]
+    page = Page(render_page(ddt(images=images), limit=601))
+    names = [item["name"] for item in page.data["images"]]
     assert names == ["cat/0000.jpg", "cat/0001.jpg", *(f"cat/{number:04}.jpg" for number in range(2, 1200, 2))]
-    assert "Showing 601 of 1,200 pictures; annotations.json holds all." in page.text
-    assert page.tile("Pictures") == "1,200"
+    assert "Showing 601 of 1,200 images; annotations.json holds all." in page.text
+    assert page.tile("Images") == "1,200"
 
 
 def test_everything_is_shown_up_to_the_limit_without_a_word_about_it():
-    pictures = [picture("cat/1.jpg", thumbnail=None), picture("cat/2.jpg")]
-    page = Page(render_page(ddt(pictures=pictures), limit=2))
-    assert [item["thumbnail"] is None for item in page.data["pictures"]] == [True, False]
+    images = [image("cat/1.jpg", thumbnail=None), image("cat/2.jpg")]
+    page = Page(render_page(ddt(images=images), limit=2))
+    assert [item["thumbnail"] is None for item in page.data["images"]] == [True, False]
     assert "Showing" not in page.text
 
 
-def test_skipped_pictures_are_listed_up_to_the_limit():
+def test_skipped_images_are_listed_up_to_the_limit():
     skipped = [Skipped(f"cat/{number}.jpg", "cat", "truncated") for number in range(5)]
     page = Page(render_page(ddt(skipped=skipped), limit=3))
     assert sum(row[-1:] == ["truncated"] for row in page.rows) == 3
@@ -189,36 +189,36 @@ def test_negative_limit_is_refused():
 
 def test_findings_of_nothing_make_a_page():
     page = Page(render_page(Findings("nothing", "ddt", {}, [], [])))
-    assert page.data == {"sets": [], "pictures": []}
-    assert page.tile("Pictures") == "0"
+    assert page.data == {"sets": [], "images": []}
+    assert page.tile("Images") == "0"
     assert not page.rows
 
 
 def test_scores_that_are_not_numbers_do_not_break_the_data():
-    page = Page(render_page(ddt(pictures=[picture("cat/1.jpg", score=np.float32("nan"), noise_score=float("inf"))])))
-    assert (page.data["pictures"][0]["score"], page.data["pictures"][0]["noise"]) == (None, None)
+    page = Page(render_page(ddt(images=[image("cat/1.jpg", score=np.float32("nan"), noise_score=float("inf"))])))
+    assert (page.data["images"][0]["score"], page.data["images"][0]["noise"]) == (None, None)
 
 
 def test_version_and_the_meaning_of_the_scores_are_told():
     page = Page(render_page(ddt()))
     assert f"Made by jaxloc {ddt().version}." in page.text
     assert "one standard deviation of its whole set" in page.text
-    assert "share of the picture's cells with a positive indicator" in page.text
-    assert "twice that of the whole picture" in Page(render_page(scda())).text
+    assert "share of the image's cells with a positive indicator" in page.text
+    assert "twice that of the whole image" in Page(render_page(scda())).text
 
 
 def test_masks_and_parts_are_layers_of_their_own():
     mask = np.zeros((480, 640), bool)
     mask[100:300, 100:400] = True
-    pictures = [
-        picture("cat/1.jpg", mask=Rle.of(mask).counts, parts=((1.0, 2.0, 3.0, 4.0), None)),
-        picture("cat/2.jpg"),
+    images = [
+        image("cat/1.jpg", mask=Rle.of(mask).counts, parts=((1.0, 2.0, 3.0, 4.0), None)),
+        image("cat/2.jpg"),
     ]
-    page = Page(render_page(ddt(pictures=pictures)))
-    first, second = page.data["pictures"]
+    page = Page(render_page(ddt(images=images)))
+    first, second = page.data["images"]
     assert first["parts"] == [[1.0, 2.0, 3.0, 4.0], None]
     with Image.open(io.BytesIO(base64.b64decode(first["mask"]))) as layer:
         assert (layer.mode, layer.size) == ("RGBA", (192, 144))
     assert not {"mask", "parts"} & second.keys()
-    assert "the same part in every picture of a set" in page.text
+    assert "the same part in every image of a set" in page.text
     assert "the same part" not in Page(render_page(ddt())).text

@@ -1,4 +1,4 @@
-"""Results of many pictures are written in memory that does not grow with their number."""
+"""Results of many images are written in memory that does not grow with their number."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ import pytest
 from jaxloc.report import coco, parquet
 from jaxloc.report.html import render_page
 from jaxloc.report.records import Findings
-from tests.report.examples import picture
+from tests.report.examples import image
 
 SHARDS, EACH = 50, 400
 MEGABYTE = 2**20
@@ -20,15 +20,15 @@ MEGABYTE = 2**20
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory) -> Findings:
-    """20,000 pictures in 50 shards, each with a heat map and a thumbnail of 2,000 bytes."""
+    """20,000 images in 50 shards, each with a heat map and a thumbnail of 2,000 bytes."""
     folder = tmp_path_factory.mktemp("shards")
     heat = np.zeros((14, 14), np.int8)
     files = [folder / f"{number:02}.parquet" for number in range(SHARDS)]
     for number, file in enumerate(files):
         category = f"set {number // 2}"
-        one = picture("", category, heat=heat, thumbnail=bytes(2000))
+        one = image("", category, heat=heat, thumbnail=bytes(2000))
         parquet.write(file, [dataclasses.replace(one, name=f"{category}/{i}.jpg") for i in range(EACH)], [])
-    return Findings("many", "ddt", {}, parquet.Pictures(files), parquet.SkippedPictures(files))
+    return Findings("many", "ddt", {}, parquet.Images(files), parquet.SkippedImages(files))
 
 
 def peak(work: Callable[[], object]) -> float:
@@ -45,12 +45,12 @@ def peak(work: Callable[[], object]) -> float:
         pa.set_memory_pool(before)
 
 
-def test_coco_and_page_need_a_fraction_of_what_all_pictures_need(findings, tmp_path):
+def test_coco_and_page_need_a_fraction_of_what_all_images_need(findings, tmp_path):
     def write() -> None:
         coco.write(tmp_path / "coco.json", findings)
         render_page(findings, limit=100)
 
-    # 3 to 6 MB were measured; with all pictures in a list, 64 MB.
+    # 3 to 6 MB were measured; with all images in a list, 64 MB.
     assert peak(write) < 20
     images = json.loads((tmp_path / "coco.json").read_text())["images"]
-    assert len(images) == len(findings.pictures) == SHARDS * EACH
+    assert len(images) == len(findings.images) == SHARDS * EACH

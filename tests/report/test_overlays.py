@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data
 
 from jaxloc.data.annotations import Rle
-from jaxloc.report.overlays import draw_overlay, encode_heat, make_mask_picture, make_thumbnail
+from jaxloc.report.overlays import draw_overlay, encode_heat, make_mask_image, make_thumbnail
 from jaxloc.report.records import Finding
 
 CYAN = (0, 229, 255)
@@ -83,7 +83,7 @@ def test_thumbnail_fits_the_side_and_never_grows(shape, size):
     assert (image.format, image.mode, image.size) == ("JPEG", "RGB", size)
 
 
-def test_thumbnail_looks_like_the_picture_and_is_small_and_without_metadata():
+def test_thumbnail_looks_like_the_image_and_is_small_and_without_metadata():
     pixels = data.coffee()
     thumbnail = make_thumbnail(pixels)
     image = Image.open(io.BytesIO(thumbnail))
@@ -118,14 +118,14 @@ def test_box_shows_on_any_background(shade):
     assert (np.abs(line - shade).max(2) > 100).any()
 
 
-def test_box_line_grows_with_the_picture():
+def test_box_line_grows_with_the_image():
     wide = draw_overlay(grey(2800, 1680), finding())
     cyan = (np.asarray(wide) == CYAN).all(2)
     assert cyan[840, 700:760].sum() == 8
     assert bounds(cyan[600:])[0] == 704
 
 
-def test_box_is_scaled_to_a_picture_of_another_size():
+def test_box_is_scaled_to_an_image_of_another_size():
     cyan = (np.asarray(draw_overlay(grey(100, 60), finding(found=False))) == CYAN).all(2)
     assert bounds(cyan) == (26, 21, 74, 49)
 
@@ -170,7 +170,7 @@ def test_any_category_can_be_a_label(category):
     assert changed(draw_overlay(image, finding(category=category)), image)[20:40, 50:].any()
 
 
-def test_same_input_gives_the_same_picture_and_is_left_alone():
+def test_same_input_gives_the_same_image_and_is_left_alone():
     image = Image.fromarray(data.coffee())
     before = image.tobytes()
     heat = encode_heat(np.random.default_rng(0).normal(size=(9, 13)), 0.0)
@@ -180,7 +180,7 @@ def test_same_input_gives_the_same_picture_and_is_left_alone():
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1"])
-def test_every_mode_and_the_smallest_picture_give_rgb(mode):
+def test_every_mode_and_the_smallest_image_give_rgb(mode):
     heat = np.array([[127]], np.int8)
     one = finding(width=1, height=1, box=(0.0, 0.0, 1.0, 1.0), heat=heat)
     result = draw_overlay(Image.new(mode, (1, 1)), one)
@@ -203,10 +203,10 @@ def test_a_mask_is_tinted_instead_of_the_heat():
     np.testing.assert_array_equal(tinted, mask)
 
 
-def test_a_mask_becomes_a_small_transparent_picture():
+def test_a_mask_becomes_a_small_transparent_image():
     mask = np.zeros((100, 400), bool)
     mask[:, 200:] = True
-    small = make_mask_picture(Rle.of(mask).counts, 400, 100, 40)
+    small = make_mask_image(Rle.of(mask).counts, 400, 100, 40)
     assert (small.mode, small.size) == ("RGBA", (40, 10))
     opacity = np.asarray(small.getchannel("A"))
     assert not opacity[:, :20].any()

@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 from jaxloc.errors import UsageError
 from jaxloc.report import parquet
 from jaxloc.report.records import Finding, Skipped
-from tests.report.examples import HOSTILE, noisy, picture
+from tests.report.examples import HOSTILE, image, noisy
 
-PICTURES = [
-    *(picture(name, category=name) for name in HOSTILE),
+IMAGES = [
+    *(image(name, category=name) for name in HOSTILE),
     noisy("cat/none.jpg"),
-    picture("cat/bare.jpg", heat=None, thumbnail=None, noise_score=None),
-    picture("cat/empty.jpg", heat=np.zeros((0, 2), np.int8), thumbnail=b""),
-    picture("cat/odd.jpg", score=math.nan, noise_score=math.inf, box=(0.1, -0.0, math.nan, 1e-310)),
-    picture("", category="", path="memory://bucket//a.jpg"),
-    picture("in an archive", path="photos.tar#dogs//a.jpg"),
-    picture("a file", path=Path("photos#1.jpg")),
-    picture("undecodable", path=Path("photos\udcff.jpg")),
+    image("cat/bare.jpg", heat=None, thumbnail=None, noise_score=None),
+    image("cat/empty.jpg", heat=np.zeros((0, 2), np.int8), thumbnail=b""),
+    image("cat/odd.jpg", score=math.nan, noise_score=math.inf, box=(0.1, -0.0, math.nan, 1e-310)),
+    image("", category="", path="memory://bucket//a.jpg"),
+    image("in an archive", path="photos.tar#dogs//a.jpg"),
+    image("a file", path=Path("photos#1.jpg")),
+    image("undecodable", path=Path("photos\udcff.jpg")),
 ]
-SKIPPED = [Skipped("cat/9.jpg", "cat", "not a picture"), *(Skipped(name, name, name) for name in HOSTILE)]
+SKIPPED = [Skipped("cat/9.jpg", "cat", "not an image"), *(Skipped(name, name, name) for name in HOSTILE)]
 
 
 def exact(finding: Finding) -> tuple:
@@ -46,22 +46,22 @@ def same(some, others) -> bool:
 @pytest.fixture
 def shards(tmp_path):
     """Three shards, of which the second is empty, and what is in all of them."""
-    pictures = [picture(f"{number}.jpg", "cat" if number < 5 else "dog\udc80", width=number) for number in range(9)]
+    images = [image(f"{number}.jpg", "cat" if number < 5 else "dog\udc80", width=number) for number in range(9)]
     skipped = [Skipped(f"skipped {number}", "bird", "cut") for number in range(3)]
-    parts = [(pictures[:4], skipped[:1]), ([], []), (pictures[4:], skipped[1:])]
+    parts = [(images[:4], skipped[:1]), ([], []), (images[4:], skipped[1:])]
     files = [tmp_path / f"{number}.parquet" for number in range(3)]
     for file, part in zip(files, parts, strict=True):
         parquet.write(file, *part)
-    return files, pictures, skipped
+    return files, images, skipped
 
 
 @pytest.mark.parametrize(
-    ("pictures", "skipped"), [(PICTURES, SKIPPED), (PICTURES, []), ([], SKIPPED), ([], []), (PICTURES[:1] * 2500, [])]
+    ("images", "skipped"), [(IMAGES, SKIPPED), (IMAGES, []), ([], SKIPPED), ([], []), (IMAGES[:1] * 2500, [])]
 )
-def test_what_is_written_is_read_back_to_the_bit(tmp_path, pictures, skipped):
-    parquet.write(tmp_path / "shard", pictures, skipped)
+def test_what_is_written_is_read_back_to_the_bit(tmp_path, images, skipped):
+    parquet.write(tmp_path / "shard", images, skipped)
     read, also_skipped = parquet.read(tmp_path / "shard")
-    assert same(read, pictures)
+    assert same(read, images)
     assert also_skipped == skipped
 
 
@@ -73,7 +73,7 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path, pictures, skipped):
     st.integers(1, 2**31 - 1),
 )
 def test_any_text_and_number_is_read_back_to_the_bit(tmp_path, text, double, single, side):
-    finding = picture(text, text, width=side, score=double, noise_score=np.float32(single), box=(single,) * 4)
+    finding = image(text, text, width=side, score=double, noise_score=np.float32(single), box=(single,) * 4)
     skipped = Skipped(text, text, text)
     parquet.write(tmp_path / "shard", [finding], [skipped])
     read, also_skipped = parquet.read(tmp_path / "shard")
@@ -83,20 +83,20 @@ def test_any_text_and_number_is_read_back_to_the_bit(tmp_path, text, double, sin
 
 def test_masks_and_parts_are_read_back(tmp_path):
     parts = ((1.5, 2.0, 3.0, 4.0), None)
-    pictures = [picture("cat/1.jpg", mask=b"\x00run lengths\xff", parts=parts), picture("cat/2.jpg")]
-    parquet.write(tmp_path / "shard", pictures, [])
+    images = [image("cat/1.jpg", mask=b"\x00run lengths\xff", parts=parts), image("cat/2.jpg")]
+    parquet.write(tmp_path / "shard", images, [])
     read, _ = parquet.read(tmp_path / "shard")
     assert [(one.mask, one.parts) for one in read] == [(b"\x00run lengths\xff", parts), (None, ())]
 
 
 def test_same_content_gives_the_same_bytes(tmp_path):
-    parquet.write(tmp_path / "first", PICTURES, SKIPPED)
+    parquet.write(tmp_path / "first", IMAGES, SKIPPED)
     parquet.write(tmp_path / "second", *parquet.read(tmp_path / "first"))
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
 def test_columns_can_be_read_by_anyone(tmp_path):
-    parquet.write(tmp_path / "shard", [picture("cat/1.jpg"), noisy("cat/\udc80.jpg")], SKIPPED[:1])
+    parquet.write(tmp_path / "shard", [image("cat/1.jpg"), noisy("cat/\udc80.jpg")], SKIPPED[:1])
     table = pq.read_table(tmp_path / "shard")
     assert table.schema.metadata[b"format"] == b"jaxloc-findings-2"
     assert "undecodable" in table.column_names
@@ -105,33 +105,33 @@ def test_columns_can_be_read_by_anyone(tmp_path):
     assert columns["path"] == ["elsewhere/a.jpg", "elsewhere/a.jpg", None]
     assert columns["x1"] == [320.0, None, None]
     assert columns["noisy"] == [False, True, None]
-    assert columns["reason"] == [None, None, "not a picture"]
+    assert columns["reason"] == [None, None, "not an image"]
     assert (columns["heat_rows"][0], columns["heat_columns"][0], len(columns["heat"][0])) == (2, 3, 6)
     assert columns["thumbnail"][0][:2] == b"\xff\xd8"
 
 
 def test_a_failure_leaves_the_old_shard(tmp_path):
-    parquet.write(tmp_path / "shard", PICTURES, SKIPPED)
+    parquet.write(tmp_path / "shard", IMAGES, SKIPPED)
     before = (tmp_path / "shard").read_bytes()
     with pytest.raises(AttributeError):
-        parquet.write(tmp_path / "shard", [*PICTURES[:1] * 1500, None], [])
+        parquet.write(tmp_path / "shard", [*IMAGES[:1] * 1500, None], [])
     assert (tmp_path / "shard").read_bytes() == before
     assert list(tmp_path.iterdir()) == [tmp_path / "shard"]
 
 
 def test_a_changed_byte_is_an_error_or_changes_nothing(tmp_path):
     path = tmp_path / "shard"
-    parquet.write(path, PICTURES, SKIPPED)
+    parquet.write(path, IMAGES, SKIPPED)
     data = path.read_bytes()
     refused = 0
     for place in range(0, len(data), 17):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         try:
-            pictures, skipped = parquet.read(path)
+            images, skipped = parquet.read(path)
         except UsageError:
             refused += 1
         else:
-            assert same(pictures, PICTURES)
+            assert same(images, IMAGES)
             assert skipped == SKIPPED
     assert refused > len(data) / 17 / 2
 
@@ -141,7 +141,7 @@ def test_a_truncated_shard_is_named_with_the_cure(shards, length):
     file = shards[0][0]
     file.write_bytes(file.read_bytes()[:length])
     message = r"0\.parquet: not readable as findings \(.*\): delete it and run the same command again"
-    for action in (parquet.read, lambda file: parquet.Pictures([file]), lambda file: parquet.SkippedPictures([file])):
+    for action in (parquet.read, lambda file: parquet.Images([file]), lambda file: parquet.SkippedImages([file])):
         with pytest.raises(UsageError, match=message):
             action(file)
 
@@ -166,17 +166,17 @@ def test_a_shard_whose_counts_do_not_agree_is_refused(shards):
 
 def test_a_missing_shard_and_one_that_cannot_be_opened_are_told_apart(tmp_path):
     with pytest.raises(UsageError, match=r"gone: no such file: run the same command again"):
-        parquet.Pictures([tmp_path / "gone"])
+        parquet.Images([tmp_path / "gone"])
     with pytest.raises(UsageError, match=r"cannot be read \(Is a directory\): mend that and run the same command"):
         parquet.read(tmp_path)
 
 
 def test_shards_are_one_sequence_in_their_order(shards):
-    files, pictures, skipped = shards
+    files, images, skipped = shards
     for stored, expected in (
-        (parquet.Pictures(files), pictures),
-        (parquet.SkippedPictures(files), skipped),
-        (parquet.Pictures([]), []),
+        (parquet.Images(files), images),
+        (parquet.SkippedImages(files), skipped),
+        (parquet.Images([]), []),
     ):
         for _ in range(2):
             assert [item.name for item in stored] == [item.name for item in expected]
@@ -192,37 +192,37 @@ def test_shards_are_one_sequence_in_their_order(shards):
 
 
 def test_records_of_a_sequence_are_whole(shards):
-    files, pictures, skipped = shards
-    assert same(parquet.Pictures(files), pictures)
-    assert same([parquet.Pictures(files)[5]], pictures[5:6])
-    assert list(parquet.SkippedPictures(files)) == skipped
+    files, images, skipped = shards
+    assert same(parquet.Images(files), images)
+    assert same([parquet.Images(files)[5]], images[5:6])
+    assert list(parquet.SkippedImages(files)) == skipped
 
 
 def test_light_iteration_leaves_out_heat_maps_and_thumbnails_and_nothing_else(shards):
-    files, pictures, _ = shards
-    expected = [dataclasses.replace(finding, heat=None, thumbnail=None) for finding in pictures]
-    assert same(parquet.Pictures(files).light(), expected)
+    files, images, _ = shards
+    expected = [dataclasses.replace(finding, heat=None, thumbnail=None) for finding in images]
+    assert same(parquet.Images(files).light(), expected)
 
 
-def test_categories_are_those_of_the_pictures(shards):
-    assert parquet.Pictures(shards[0]).categories() == {"cat", "dog\udc80"}
+def test_categories_are_those_of_the_images(shards):
+    assert parquet.Images(shards[0]).categories() == {"cat", "dog\udc80"}
 
 
 def test_len_light_iteration_and_categories_do_not_need_heat_and_thumbnails(tmp_path):
-    pictures = [picture(f"{number}", thumbnail=bytes(range(256)) * 4) for number in range(100)]
-    parquet.write(tmp_path / "shard", pictures, [])
+    images = [image(f"{number}", thumbnail=bytes(range(256)) * 4) for number in range(100)]
+    parquet.write(tmp_path / "shard", images, [])
     data = (tmp_path / "shard").read_bytes()
     (tmp_path / "shard").write_bytes(data.replace(bytes(range(256)), bytes(256)))
-    stored = parquet.Pictures([tmp_path / "shard"])
+    stored = parquet.Images([tmp_path / "shard"])
     assert (len(stored), len(list(stored.light())), stored.categories()) == (100, 100, {"cat"})
     with pytest.raises(UsageError, match="shard: not readable as findings"):
         list(stored)
 
 
 def test_a_shard_lost_later_is_named_when_it_is_read(shards):
-    files, pictures, _ = shards
-    stored = parquet.Pictures(files)
+    files, images, _ = shards
+    stored = parquet.Images(files)
     files[2].unlink()
-    assert stored[0].name == pictures[0].name
+    assert stored[0].name == images[0].name
     with pytest.raises(UsageError, match=r"2\.parquet: no such file"):
         list(stored)

@@ -14,7 +14,7 @@ from tests.report import chromium
 from tests.report.examples import HOSTILE
 from tests.report.parsed import Page
 
-PICTURES = {"number": 7, "digest": "abc"}
+IMAGES = {"number": 7, "digest": "abc"}
 TILES = ("Kept", "Dropped", "Skipped", "Changed by hand")
 THUMBNAIL = make_thumbnail(np.full((48, 64, 3), 90, np.uint8))
 
@@ -41,7 +41,7 @@ ITEMS = [
     kept("cat/4.jpg", keep=False, why="duplicate", other="cat/1.jpg", bits=2, doubt=2 / 64, width=320, height=240),
     kept("cat/5.jpg", keep=False, why="contradiction", other="dog/1.jpg", bits=1, doubt=0.0),
     kept("dog/1.jpg", "dog", keep=False, why="contradiction", other="cat/5.jpg", bits=1, doubt=0.0),
-    Decision("dog/2.jpg", "dog", False, "broken", "not a picture"),
+    Decision("dog/2.jpg", "dog", False, "broken", "not an image"),
 ]
 
 
@@ -49,7 +49,7 @@ def decided(items=ITEMS, **changes) -> Decisions:
     classes = {item.category for item in items}
     values = {
         "title": "cat, dog",
-        "pictures": PICTURES,
+        "images": IMAGES,
         "settings": {"noise": "0"},
         "thresholds": {name: Threshold(0.0, "given") for name in sorted(classes)},
         "items": items,
@@ -67,16 +67,16 @@ def test_counts_are_of_each_class():
     read = Page(page())
     assert [read.tile(name) for name in TILES] == ["2", "4", "1", "0"]
     assert read.row("Class") == [
-        "Class", "Pictures", "Noise", "Duplicates", "Contradictions", "Broken", "Dropped by hand", "Kept",
+        "Class", "Images", "Noise", "Duplicates", "Contradictions", "Broken", "Dropped by hand", "Kept",
         "Of them by hand", "Noise threshold",
     ]  # fmt: skip
     assert read.row("cat") == ["cat", "5", "1", "1", "1", "0", "0", "2", "0", "0.0 % (given)"]
     assert read.row("dog") == ["dog", "2", "0", "0", "1", "1", "0", "0", "0", "0.0 % (given)"]
-    assert read.row("dog/2.jpg") == ["dog/2.jpg", "dog", "not a picture"]
+    assert read.row("dog/2.jpg") == ["dog/2.jpg", "dog", "not an image"]
     assert read.row("noise") == ["noise", "0"]
 
 
-def test_a_reason_counts_where_the_picture_is_dropped_for_it_so_that_the_counts_add_up():
+def test_a_reason_counts_where_the_image_is_dropped_for_it_so_that_the_counts_add_up():
     items = list(ITEMS)
     items[2] = dataclasses.replace(items[2], keep=True, by_hand=True)
     items[0] = dataclasses.replace(items[0], keep=False, by_hand=True)
@@ -96,11 +96,11 @@ def test_what_is_shown_in_words_is_explained():
 
 def test_data_hold_what_the_cards_and_the_download_need():
     data = Page(page()).data
-    assert data["file"] == [{"format": FORMAT, "pictures": PICTURES}]
-    assert [one["key"] for one in data["pictures"]] == [item.name for item in ITEMS[:6]]
-    assert [one["other"] for one in data["pictures"]] == [None, None, None, 0, 5, 4]
-    assert [one["rule"] for one in data["pictures"]] == [True, True, False, False, False, False]
-    assert data["pictures"][0]["box"] == [64, 48, 320, 240]
+    assert data["file"] == [{"format": FORMAT, "pictures": IMAGES}]
+    assert [one["key"] for one in data["images"]] == [item.name for item in ITEMS[:6]]
+    assert [one["other"] for one in data["images"]] == [None, None, None, 0, 5, 4]
+    assert [one["rule"] for one in data["images"]] == [True, True, False, False, False, False]
+    assert data["images"][0]["box"] == [64, 48, 320, 240]
     assert data["thresholds"] == [0, 0]
     assert [(own["kept"], own["noise"], own["broken"]) for own in data["counts"]] == [(2, 1, 0), (0, 0, 1)]
     assert data["hidden"] == []
@@ -121,7 +121,7 @@ def test_the_limit_is_told_and_decisions_by_hand_come_first_or_are_carried_along
     items = [by_hand, *ITEMS[1:]]
     assert choose_shown(items, 1) == [0]
     read = Page(page(decided(items), 1))
-    assert "Showing 1 of 6 pictures, the most doubtful; decisions.json holds all." in read.text
+    assert "Showing 1 of 6 images, the most doubtful; decisions.json holds all." in read.text
     assert read.data["hidden"] == []
     hidden = Page(page(decided(items), 0)).data["hidden"]
     assert hidden == [{"name": "cat/1.jpg", "class": "cat", "keep": False}]
@@ -137,7 +137,7 @@ def test_hostile_text_adds_no_element_and_names_survive_whole():
     settings = {str(number): "v" for number in range(len(HOSTILE))}
     same = page(decided(plain, warnings=["w"] * len(HOSTILE), settings=settings))
     assert [tag for tag, _ in Page(text).elements] == [tag for tag, _ in Page(same).elements]
-    assert [one["key"] for one in Page(text).data["pictures"]] == list(HOSTILE)
+    assert [one["key"] for one in Page(text).data["images"]] == list(HOSTILE)
 
 
 def test_same_decisions_give_the_same_page_and_it_reaches_for_nothing():
@@ -163,7 +163,7 @@ def browser(tmp_path):
 
 
 def names(browser) -> list[str]:
-    return browser.evaluate("[...document.querySelectorAll('.grid > .card')].map((card) => card.picture.name)")
+    return browser.evaluate("[...document.querySelectorAll('.grid > .card')].map((card) => card.image.name)")
 
 
 def tiles(browser) -> list[str]:
@@ -180,7 +180,7 @@ def row(browser, number: int) -> list[str]:
     return browser.evaluate(f"[...{cells}].map((cell) => cell.textContent)")
 
 
-def test_the_positive_share_is_a_percentage_and_a_picture_without_a_box_says_so(browser):
+def test_the_positive_share_is_a_percentage_and_an_image_without_a_box_says_so(browser):
     scores = "[...document.querySelectorAll('.grid > .card')].map((card) => card.querySelector('.scores').textContent)"
     shown = dict(zip(names(browser), browser.evaluate(scores), strict=True))
     assert shown["cat/1.jpg"].split("score")[0] == "positive 25 % "
@@ -210,7 +210,7 @@ def test_a_decision_is_flipped_undone_and_downloaded(browser):
     content = json.loads(browser.downloaded("decisions-by-hand.json").read_text(encoding="utf-8"))
     assert content == {
         "format": FORMAT,
-        "pictures": PICTURES,
+        "pictures": IMAGES,
         "decisions": [
             {"name": "cat/2.jpg", "class": "cat", "keep": False},
             {"name": "dog/1.jpg", "class": "dog", "keep": True},

@@ -20,18 +20,18 @@ def parsed(**changes) -> Page:
     return Page(render_search(searched(**changes)))
 
 
-def test_figures_settings_warnings_and_skipped_pictures_are_told():
+def test_figures_settings_warnings_and_skipped_images_are_told():
     page = parsed(warnings=["the gallery is small"])
-    assert "3 queries searched in a gallery of 1,340 pictures." in page.text
+    assert "3 queries searched in a gallery of 1,340 images." in page.text
     assert [page.tile(name) for name in ("Queries", "Gallery", "Without object", "Skipped")] == ["3", "1,340", "1", "1"]
     assert re.search(r"mAP@5\s*79\.5 %", page.text)
     assert page.row("metric") == ["metric", "cosine"]
-    assert page.row("rose/2.jpg") == ["rose/2.jpg", "gallery", "not a picture"]
+    assert page.row("rose/2.jpg") == ["rose/2.jpg", "gallery", "not an image"]
     assert "the gallery is small" in page.text
 
 
 def test_one_of_anything_is_singular():
-    assert "1 query searched in a gallery of 1 picture." in parsed(queries=[query("a.jpg")], gallery_size=1).text
+    assert "1 query searched in a gallery of 1 image." in parsed(queries=[query("a.jpg")], gallery_size=1).text
 
 
 def test_each_label_has_its_failures_and_mean_average_precision():
@@ -49,12 +49,12 @@ def test_queries_without_a_label_are_in_no_row():
 def test_data_hold_what_the_rows_show():
     data = parsed().data
     first, second, _ = data["queries"]
-    asked = data["pictures"][first["picture"]]
+    asked = data["images"][first["image"]]
     assert (asked["name"], asked["label"], asked["width"], asked["height"]) == ("daisy/1.jpg", "daisy", 600, 400)
     assert asked["box"] == [60, 40, 300, 200]
     assert (data["labels"][first["label"]], first["precision"], first["found"]) == ("daisy", 0.5, True)
     assert [(score, relevant) for _, score, relevant in first["results"]] == [(0.875, True), (-0.25, False)]
-    names = [data["pictures"][number]["name"] for number, *_ in first["results"]]
+    names = [data["images"][number]["name"] for number, *_ in first["results"]]
     assert names == ["gallery/1.jpg", "gallery/2.jpg"]
     assert (second["found"], second["mask"], second["results"]) == (False, None, [])
 
@@ -86,13 +86,13 @@ def test_failures_are_a_wrong_best_result_or_none(asked, failed):
 def test_dimensions_hold_both_ends_with_their_values():
     page = parsed(strips=[strip(), strip(7, share=None)])
     first, second = page.data["strips"]
-    pictures = page.data["pictures"]
+    images = page.data["images"]
     assert (first["dimension"], first["share"], second["dimension"], second["share"]) == (0, 0.125, 7, None)
-    assert [(pictures[number]["name"], value) for number, value in first["high"]] == [
+    assert [(images[number]["name"], value) for number, value in first["high"]] == [
         ("gallery/1.jpg", 2.5),
         ("gallery/2.jpg", 1.25),
     ]
-    assert [(pictures[number]["label"], value) for number, value in first["low"]] == [(None, -2.0)]
+    assert [(images[number]["label"], value) for number, value in first["low"]] == [(None, -2.0)]
     assert re.search(r"Dimensions\s*2", page.text)
 
 
@@ -113,21 +113,21 @@ def test_links_lead_to_the_parts_there_are():
     assert {link[1:] for link in links} <= ids
 
 
-def test_thumbnails_and_pictures_are_there_once_however_often_they_are_found():
+def test_thumbnails_and_images_are_there_once_however_often_they_are_found():
     queries = [query(f"{number}.jpg", thumbnail=b"jpeg %d" % number) for number in range(40)]
     data = parsed(queries=queries).data
     assert len(data["thumbnails"]) == 40 + 2  # of two results, and one more example
-    assert len(data["pictures"]) == 40 + 2 + 3
+    assert len(data["images"]) == 40 + 2 + 3
     shown = [base64.b64decode(text) for text in data["thumbnails"]]
     for number, item in enumerate(data["queries"]):
-        assert shown[data["pictures"][item["picture"]]["thumbnail"]] == queries[number].thumbnail
+        assert shown[data["images"][item["image"]]["thumbnail"]] == queries[number].thumbnail
 
 
-def test_pictures_of_one_name_in_two_folders_are_not_confused():
+def test_images_of_one_name_in_two_folders_are_not_confused():
     asked = query("1.jpg", results=[result("1.jpg", thumbnail=thumbnail(200))])
     data = parsed(queries=[asked]).data
     (shown,) = data["queries"]
-    kept = [data["pictures"][number]["thumbnail"] for number in (shown["picture"], shown["results"][0][0])]
+    kept = [data["images"][number]["thumbnail"] for number in (shown["image"], shown["results"][0][0])]
     assert [base64.b64decode(data["thumbnails"][number]) for number in kept] == [thumbnail(30), thumbnail(200)]
 
 
@@ -151,10 +151,10 @@ def test_policy_allows_the_pages_own_script_and_no_other():
 
 def test_hostile_text_adds_no_element_and_survives_whole():
     def with_names(names: tuple[str, ...]) -> Searched:
-        pictures = [query(name, f"{number}{name}", results=[result(name, name)]) for number, name in enumerate(names)]
+        images = [query(name, f"{number}{name}", results=[result(name, name)]) for number, name in enumerate(names)]
         return searched(
             title=names[0],
-            queries=pictures,
+            queries=images,
             skipped=[Skipped(name, name, name) for name in names],
             warnings=list(names),
             settings={f"{number}{name}": name for number, name in enumerate(names)},
@@ -168,8 +168,8 @@ def test_hostile_text_adds_no_element_and_survives_whole():
     plain = Page(render_search(with_names(tuple("abcdef")), limit=9))
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements]
     shown = [name.replace("\udc80", "\ufffd") for name in HOSTILE]
-    assert [page.data["pictures"][item["picture"]]["name"] for item in page.data["queries"]] == shown
-    assert [page.data["pictures"][number]["label"] for number, _ in page.data["strips"][0]["high"]] == shown
+    assert [page.data["images"][item["image"]]["name"] for item in page.data["queries"]] == shown
+    assert [page.data["images"][number]["label"] for number, _ in page.data["strips"][0]["high"]] == shown
     assert HOSTILE[1] in page.text
     assert not re.search("[<>&]", page.scripts[0])
 
@@ -182,7 +182,7 @@ def test_limit_prefers_queries_with_a_thumbnail_and_says_how_many_are_left():
     queries = [query(f"{number:04}.jpg", thumbnail=None if number % 2 else thumbnail(1)) for number in range(1200)]
     text = render_search(searched(queries=queries), limit=601, results_file="results.json")
     page = Page(text)
-    names = [page.data["pictures"][item["picture"]]["name"] for item in page.data["queries"]]
+    names = [page.data["images"][item["image"]]["name"] for item in page.data["queries"]]
     assert names == ["0000.jpg", "0001.jpg", *(f"{number:04}.jpg" for number in range(2, 1200, 2))]
     assert "Showing 601 of 1,200 queries; results.json holds all." in page.text
     assert "results.json, beside this page, holds every result." in page.text
@@ -194,7 +194,7 @@ def test_everything_is_shown_up_to_the_limit_without_a_word_about_it():
     assert "Showing" not in Page(render_search(searched(), limit=3)).text
 
 
-def test_skipped_pictures_are_listed_up_to_the_limit():
+def test_skipped_images_are_listed_up_to_the_limit():
     skipped = [Skipped(f"{number}.jpg", "", "truncated") for number in range(5)]
     page = Page(render_search(searched(skipped=skipped), limit=3, results_file="results.json"))
     assert [row for row in page.rows if row[-1:] == ["truncated"]] == [[f"{n}.jpg", "truncated"] for n in range(3)]
@@ -208,7 +208,7 @@ def test_negative_limit_is_refused():
 
 def test_search_of_nothing_makes_a_page():
     page = Page(render_search(Searched("nothing", {}, 0, [])))
-    assert page.data == {"labels": [], "queries": [], "strips": [], "pictures": [], "thumbnails": []}
+    assert page.data == {"labels": [], "queries": [], "strips": [], "images": [], "thumbnails": []}
     assert page.tile("Queries") == "0"
     assert not page.rows
 
@@ -219,4 +219,4 @@ def test_numbers_that_are_not_finite_do_not_break_the_data():
     page = parsed(queries=[dataclasses.replace(asked)], strips=[strip(share=nan)])
     (shown,) = page.data["queries"]
     assert (shown["precision"], shown["results"][0][1], page.data["strips"][0]["share"]) == (None, None, None)
-    assert page.data["pictures"][shown["picture"]]["box"] is None
+    assert page.data["images"][shown["image"]]["box"] is None

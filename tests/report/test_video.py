@@ -92,7 +92,7 @@ def test_frames_of_another_size_take_that_of_the_first(tmp_path):
     assert np.abs(found[2][1].astype(int) - 200).max() < 6
 
 
-def test_colours_are_those_of_the_pictures(tmp_path):
+def test_colours_are_those_of_the_images(tmp_path):
     path = tmp_path / "a.mp4"
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 229, 255), (16, 20, 24)]
     write_video(path, [(Fraction(i), Image.new("RGB", (64, 48), colour)) for i, colour in enumerate(colours)])
@@ -150,7 +150,7 @@ def test_wrong_arguments_are_named(tmp_path, monkeypatch):
 
 def frames_of(place: str, numbers, **changes):
     stem = place.rpartition("/")[2]
-    return [examples.picture(f"{stem}/{number:06}", path=f"{place}#{number:06}", **changes) for number in numbers]
+    return [examples.image(f"{stem}/{number:06}", path=f"{place}#{number:06}", **changes) for number in numbers]
 
 
 def clip(number: int, name: str, frames) -> Clip:
@@ -159,10 +159,10 @@ def clip(number: int, name: str, frames) -> Clip:
 
 
 def test_annotations_tell_videos_frames_and_instances_apart(tmp_path):
-    pictures = frames_of("/x/a.mp4", [0, 5, 15]) + frames_of("/x/b.mov", [2])
-    pictures[1] = dataclasses.replace(pictures[1], box=None, found=False, score=0.0)
-    pictures[2] = dataclasses.replace(pictures[2], found=False, score=0.0)
-    findings = examples.ddt(pictures=pictures, skipped=[])
+    images = frames_of("/x/a.mp4", [0, 5, 15]) + frames_of("/x/b.mov", [2])
+    images[1] = dataclasses.replace(images[1], box=None, found=False, score=0.0)
+    images[2] = dataclasses.replace(images[2], found=False, score=0.0)
+    findings = examples.ddt(images=images, skipped=[])
     clips = {"/x/a.mp4": clip(1, "a.mp4", [0, 5, 15]), "/x/b.mov": clip(2, "b.mov", [2])}
     write_annotations(tmp_path / "vid.json", findings, clips)
     found = json.loads((tmp_path / "vid.json").read_text())
@@ -188,7 +188,7 @@ def test_annotations_tell_videos_frames_and_instances_apart(tmp_path):
 
 
 def test_annotations_are_opened_by_pycocotools(tmp_path, capsys):
-    findings = examples.ddt(pictures=frames_of("/x/a.mp4", range(4)), skipped=[])
+    findings = examples.ddt(images=frames_of("/x/a.mp4", range(4)), skipped=[])
     write_annotations(tmp_path / "vid.json", findings, {"/x/a.mp4": clip(1, "a.mp4", range(4))})
     loaded = COCO(str(tmp_path / "vid.json"))
     assert len(loaded.getAnnIds(imgIds=[2])) == 1
@@ -197,4 +197,4 @@ def test_annotations_are_opened_by_pycocotools(tmp_path, capsys):
 
 @pytest.mark.parametrize(("path", "expected"), [("/a#b/c.mp4#000012", ("/a#b/c.mp4", 12)), ("c#7", ("c", 7))])
 def test_a_frame_tells_its_video_and_number(path, expected):
-    assert place_of(examples.picture("x", path=path)) == expected
+    assert place_of(examples.image("x", path=path)) == expected

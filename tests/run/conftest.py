@@ -27,7 +27,7 @@ def one_device():
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of six small pictures; the last lacks the motorcycle. Nothing may be written to it."""
+    """A folder of six small images; the last lacks the motorcycle. Nothing may be written to it."""
     folder = tmp_path_factory.mktemp("photos") / "motorcycle"
     helpers.write_photographs(folder)
     return folder
@@ -48,7 +48,7 @@ def job(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
 
 
 SIZES = {0: (128, 128), 1: (96, 128)}
-"""Rows and columns of the even and the odd pictures in ``photos``."""
+"""Rows and columns of the even and the odd images in ``photos``."""
 
 
 @pytest.fixture(scope="session")

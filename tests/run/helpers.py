@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 
 
 class Expected(NamedTuple):
-    """What the plain NumPy transcription makes of one picture."""
+    """What the plain NumPy transcription makes of one image."""
 
     box: Box | None
     share: float
@@ -39,25 +39,25 @@ def one_device() -> Iterator[None]:
 
 
 def write_photographs(folder: Path, *, with_object: int = 5, without: int = 1) -> dict[str, Box | None]:
-    """Compose pictures of a motorcycle and shrink them to two shapes, so that few programs are compiled.
+    """Compose images of a motorcycle and shrink them to two shapes, so that few programs are compiled.
 
     Returns:
         the true boxes by name, in pixels.
     """
     folder.mkdir(parents=True)
     boxes: dict[str, Box | None] = {}
-    for number, picture in enumerate(compose(with_object=with_object, without=without)):
+    for number, image in enumerate(compose(with_object=with_object, without=without)):
         width, height = size = (128, 96) if number % 2 else (128, 128)
-        picture.image.resize(size).save(folder / picture.name, quality=95)
-        x, y = width / picture.image.width, height / picture.image.height
-        boxes[picture.name] = None if picture.box is None else tuple(np.multiply(picture.box, (x, y, x, y)).tolist())
+        image.image.resize(size).save(folder / image.name, quality=95)
+        x, y = width / image.image.width, height / image.image.height
+        boxes[image.name] = None if image.box is None else tuple(np.multiply(image.box, (x, y, x, y)).tolist())
     return boxes
 
 
 def features(
     weights: Weights, paths: Sequence[Path], layers: Sequence[str], *, shorter_side: int | None = None, pad: int = 1
 ) -> dict[str, list[np.ndarray]]:
-    """Features of pictures one by one, with nothing around them but what makes their sides multiples of ``pad``."""
+    """Features of images one by one, with nothing around them but what makes their sides multiples of ``pad``."""
     extract = jax.jit(models.extract_features, static_argnames=("network", "layers"))
     found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
     for path in paths:
@@ -102,7 +102,7 @@ def annotations(folder: Path) -> dict[str, Any]:
 
 
 def boxes_of(folder: Path) -> dict[str, Box | None]:
-    """Corners of the box of each picture that a job found, by name."""
+    """Corners of the box of each image that a job found, by name."""
     coco = annotations(folder)
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     boxes: dict[str, Box | None] = dict.fromkeys(names.values())
@@ -113,7 +113,7 @@ def boxes_of(folder: Path) -> dict[str, Box | None]:
 
 
 def noise_scores(folder: Path) -> dict[str, float]:
-    """Share of positive cells of each picture, by name."""
+    """Share of positive cells of each image, by name."""
     return {image["file_name"]: image["noise_score"] for image in annotations(folder)["images"]}
 
 

@@ -17,9 +17,9 @@ from jaxloc.run.localizer import Localizer
 from tests.run import helpers
 
 
-def test_unreadable_pictures_are_skipped_with_their_reasons_and_change_nothing(job, paths, tmp_path):
+def test_unreadable_images_are_skipped_with_their_reasons_and_change_nothing(job, paths, tmp_path):
     folder = helpers.plant(tmp_path / "motorcycle", paths)
-    (folder / "00_garbage.jpg").write_bytes(b"no picture at all")
+    (folder / "00_garbage.jpg").write_bytes(b"no image at all")
     (folder / "05_empty.png").touch()
     (folder / "99_half.jpg").write_bytes(paths[0].read_bytes()[:900])
     Image.new("RGB", (200, 15)).save(folder / "03_tiny.png")
@@ -27,7 +27,7 @@ def test_unreadable_pictures_are_skipped_with_their_reasons_and_change_nothing(j
     findings = colocalize([folder / "list.txt"], tmp_path / "out", Options(batch=4))
     reasons = [(item.name, item.reason) for item in findings.skipped if item.name != "list.txt"]
     assert reasons[:4] == [
-        ("00_garbage.jpg", "not a picture, or of a kind that Pillow does not know"),
+        ("00_garbage.jpg", "not an image, or of a kind that Pillow does not know"),
         ("03_tiny.png", "too small: 200×15 pixels, relu5_3 needs 16 a side"),
         ("05_empty.png", "empty file (0 bytes)"),
         ("98_gone.jpg", "no such file"),
@@ -41,18 +41,18 @@ def test_unreadable_pictures_are_skipped_with_their_reasons_and_change_nothing(j
     ]
 
 
-def test_a_picture_that_vanishes_between_the_passes_is_skipped(job, photos, paths, tmp_path, monkeypatch):
+def test_an_image_that_vanishes_between_the_passes_is_skipped(job, photos, paths, tmp_path, monkeypatch):
     expected = helpers.boxes_of(job("ddt").folder)  # before reading is tampered with
     reads = []
-    read_picture = stream.read_picture
+    read_image = stream.read_image
 
     def vanishing(path, **options):
         reads.append(Path(path).name)
         if reads.count(paths[2].name) > 1 and Path(path) == paths[2]:
             raise ImageError("no such file")
-        return read_picture(path, **options)
+        return read_image(path, **options)
 
-    monkeypatch.setattr(stream, "read_picture", vanishing)
+    monkeypatch.setattr(stream, "read_image", vanishing)
     findings = colocalize([photos], tmp_path, Options(feature_cache=0, report_limit=0))
     assert [(item.name, item.reason) for item in findings.skipped] == [(paths[2].name, "no such file")]
     del expected[paths[2].name]
@@ -60,11 +60,11 @@ def test_a_picture_that_vanishes_between_the_passes_is_skipped(job, photos, path
 
 
 @pytest.mark.parametrize("method", ["ddt", "scda"])
-def test_no_readable_picture_at_all_is_an_error_that_shows_reasons(tmp_path, method):
+def test_no_readable_image_at_all_is_an_error_that_shows_reasons(tmp_path, method):
     folder = helpers.plant(tmp_path / "in", [])
     for number in range(5):
-        (folder / f"{number}.jpg").write_bytes(b"no picture")
-    with pytest.raises(UsageError, match=r"no readable picture among 5 \(0\.jpg: not a picture.*2\.jpg: .* …\)"):
+        (folder / f"{number}.jpg").write_bytes(b"no image")
+    with pytest.raises(UsageError, match=r"no readable image among 5 \(0\.jpg: not an image.*2\.jpg: .* …\)"):
         colocalize([folder], tmp_path / "out", Options(method=method))
     assert helpers.every_file(tmp_path / "out") == {}
 
@@ -80,18 +80,18 @@ def test_a_folder_for_results_that_cannot_be_made_is_named_before_anything_is_co
     assert (tmp_path / "a file").read_bytes() == b"kept"
 
 
-def test_results_inside_the_folder_of_pictures_are_not_taken_for_pictures(job, paths, tmp_path):
+def test_results_inside_the_folder_of_images_are_not_taken_for_images(job, paths, tmp_path):
     folder = helpers.plant(tmp_path / "motorcycle", paths)
     for overwrite in (False, False, True):
         findings = localize([folder], folder / "out", Options(overlays=True), overwrite=overwrite)
-        assert len(findings.pictures) == 6
+        assert len(findings.images) == 6
 
 
-def test_results_written_into_the_folder_of_pictures_itself_are_not_taken_for_pictures(paths, tmp_path):
+def test_results_written_into_the_folder_of_images_itself_are_not_taken_for_images(paths, tmp_path):
     folder = helpers.plant(tmp_path / "motorcycle", paths[:2])
     for overwrite in (False, False, True):
         findings = localize([folder], folder, Options(overlays=True), overwrite=overwrite)
-        assert [item.name for item in findings.pictures] == [path.name for path in paths[:2]]
+        assert [item.name for item in findings.images] == [path.name for path in paths[:2]]
 
 
 def test_photographs_beside_an_earlier_runs_results_stay_in_a_later_run(paths, tmp_path):
@@ -99,10 +99,10 @@ def test_photographs_beside_an_earlier_runs_results_stay_in_a_later_run(paths, t
     helpers.plant(tmp_path / "two" / "other", paths[2:4])
     for _ in range(2):  # the second time there is nothing left to do
         findings = colocalize([tmp_path / "two"], folder, Options(overlays=True), per_folder=True)
-        assert len(findings.pictures) == 4
+        assert len(findings.images) == 4
     assert findings.finished_before
-    assert len(localize([tmp_path / "two"], tmp_path / "out", Options()).pictures) == 4
-    assert len(localize([folder], tmp_path / "out2", Options()).pictures) == 2
+    assert len(localize([tmp_path / "two"], tmp_path / "out", Options()).images) == 4
+    assert len(localize([folder], tmp_path / "out2", Options()).images) == 2
 
 
 def test_names_that_are_no_text_go_through_results_evaluation_and_export(paths, tmp_path):
@@ -120,10 +120,10 @@ def test_names_that_are_no_text_go_through_results_evaluation_and_export(paths, 
     assert {name: image.category for name, image in read.items()} == dict.fromkeys(sorted(names), folder.name)
     [score] = evaluate_files(tmp_path / "out", tmp_path / "out/annotations.json").classes
     assert (score.corloc, score.images) == (100.0, 2)
-    assert export(tmp_path / "out", tmp_path / "exported", "coco").pictures == 2
+    assert export(tmp_path / "out", tmp_path / "exported", "coco").images == 2
 
 
-def test_overlays_stay_inside_the_results_wherever_the_pictures_lie(paths, tmp_path):
+def test_overlays_stay_inside_the_results_wherever_the_images_lie(paths, tmp_path):
     helpers.plant(tmp_path / "photos", paths[:1])
     (tmp_path / "lists" / "mine").mkdir(parents=True)
     (tmp_path / "lists" / "mine" / "list.txt").write_text(f"../../photos/{paths[0].name}\n")
@@ -133,7 +133,7 @@ def test_overlays_stay_inside_the_results_wherever_the_pictures_lie(paths, tmp_p
     assert len(list((tmp_path / "lists/mine/out").rglob("*.png"))) == 1
 
 
-def test_pictures_of_any_size_are_shrunk_to_the_limit_and_boxes_are_in_their_own_pixels(vgg16, tmp_path):
+def test_images_of_any_size_are_shrunk_to_the_limit_and_boxes_are_in_their_own_pixels(vgg16, tmp_path):
     folder = helpers.plant(tmp_path / "coffee", [])
     image = Image.fromarray(skimage.data.coffee())
     sizes = [(150, 131), (97, 203), (64, 64), (161, 90), (40, 131), (250, 300)]
@@ -150,7 +150,7 @@ def test_pictures_of_any_size_are_shrunk_to_the_limit_and_boxes_are_in_their_own
 
 
 @pytest.mark.parametrize("limit", [0, 2])
-def test_the_report_shows_no_more_pictures_than_asked_for(paths, tmp_path, limit):
+def test_the_report_shows_no_more_images_than_asked_for(paths, tmp_path, limit):
     localize(paths[:4], tmp_path, Options(report_limit=limit))
     report = (tmp_path / "report.html").read_text()
     assert [path.name in report for path in paths[:4]] == [number < limit for number in range(4)]

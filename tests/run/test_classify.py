@@ -139,11 +139,11 @@ def test_what_cannot_be_classified_is_refused():
     def run(vectors=TRAIN, labels=LABELS, test=TEST, test_labels=LABELS, **options):
         return classify.classify(vectors, labels, test, test_labels, **options)
 
-    with pytest.raises(UsageError, match="all training pictures are of one class, 'ant'"):
+    with pytest.raises(UsageError, match="all training images are of one class, 'ant'"):
         run(labels=["ant"] * 60)
     with pytest.raises(UsageError, match="60 vectors, but 59 labels"):
         run(labels=LABELS[:59])
-    with pytest.raises(UsageError, match="no pictures to train or test on"):
+    with pytest.raises(UsageError, match="no images to train or test on"):
         run(test=TEST[:0], test_labels=[])
     with pytest.raises(UsageError, match="1 of 60 vectors hold values that are not numbers"):
         run(vectors=np.where(np.arange(60)[:, None] == 3, np.nan, TRAIN))
@@ -158,5 +158,5 @@ def test_what_cannot_be_classified_is_refused():
         classify.choose_c(TRAIN, targets, classes=3, folds=1)
     with pytest.raises(UsageError, match="between 0 and 1"):
         classify.choose_c(TRAIN, targets, classes=3, hold_out=1.0)
-    with pytest.raises(UsageError, match="3 pictures are too few"):
+    with pytest.raises(UsageError, match="3 images are too few"):
         classify.choose_c(TRAIN[:3], targets[:3], classes=3, hold_out=0.5)

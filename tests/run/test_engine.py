@@ -84,7 +84,7 @@ def test_features_come_by_layer_with_their_valid_cells(make):
         ({"batch": 8}, 100, (1024, 512), 8),  # asked for, so it may be large
     ],
 )
-def test_pictures_in_a_batch_follow_from_the_shape_and_how_many_there_are(make, values, count, shape, expected):
+def test_images_in_a_batch_follow_from_the_shape_and_how_many_there_are(make, values, count, shape, expected):
     assert make(**values).capacity(Buckets({shape: count}, 8), shape) == expected
 
 

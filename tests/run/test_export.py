@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from jaxloc.data import read_picture
+from jaxloc.data import read_image
 from jaxloc.data.annotations import Annotated, Annotation, Annotations, read
 from jaxloc.errors import UsageError
 from jaxloc.report import coco, parquet
@@ -51,10 +51,10 @@ def test_every_format_is_written_and_tells_what(source, tmp_path, format):
             warnings.simplefilter("ignore")
             pytest.importorskip("tensorflow_datasets")
     made = export(source, tmp_path / "out", format)
-    pictures = {"masks": 1, "crops": 2}.get(format, 3)
-    assert (made.pictures, made.categories, made.splits, made.problems) == (pictures, ["cat", "dog"], {}, [])
+    images = {"masks": 1, "crops": 2}.get(format, 3)
+    assert (made.images, made.categories, made.splits, made.problems) == (images, ["cat", "dog"], {}, [])
     about = json.loads((tmp_path / "out" / "export.json").read_text())
-    assert (about["format"], about["pictures"], about["objects"]) == (format, pictures, made.objects)
+    assert (about["format"], about["pictures"], about["objects"]) == (format, images, made.objects)
     assert {place.name for place in tmp_path.iterdir()} == {"photos", "out"}
 
 
@@ -75,10 +75,10 @@ def test_one_layout_after_another_keeps_the_boxes(source, tmp_path, format):
 def write_job(folder, findings):
     (folder / "parts").mkdir(parents=True)
     coco.write(folder / "annotations.json", findings)
-    parquet.write(folder / "parts" / "found-00000.parquet", findings.pictures, [])
+    parquet.write(folder / "parts" / "found-00000.parquet", findings.images, [])
 
 
-def test_a_jobs_folder_knows_where_its_pictures_are(tmp_path):
+def test_a_jobs_folder_knows_where_its_images_are(tmp_path):
     path = examples.draw(tmp_path / "far" / "away.jpg", 64, 48)
     data = examples.draw(tmp_path / "b.jpg", 30, 20).read_bytes()
     with tarfile.open(tmp_path / "more.tar", "w") as archive:
@@ -87,7 +87,7 @@ def test_a_jobs_folder_knows_where_its_pictures_are(tmp_path):
     other = Finding("more/b.jpg", f"{tmp_path}/more.tar#in#side/b.jpg", "cats", 30, 20, None, 0.0, False, 0.01, True)
     write_job(tmp_path / "result", Findings("cats", "ddt", {}, [one, other], []))
     made = export(tmp_path / "result", tmp_path / "out", "coco")
-    assert (made.pictures, made.objects, made.problems) == (2, 1, [])
+    assert (made.images, made.objects, made.problems) == (2, 1, [])
     again = read(tmp_path / "out").images
     assert again["cats/a.jpg"].annotations == (Annotation("cats", one.box, score=0.5),)
     assert again["cats/a.jpg"].noise_score == 0.5
@@ -102,45 +102,45 @@ def test_a_jobs_folder_knows_where_its_pictures_are(tmp_path):
 def test_a_data_set_is_exported_by_its_spec(tmp_path):
     trees.voc(tmp_path / "voc")
     made = export(f"voc07:{tmp_path}/voc/VOCdevkit", tmp_path / "out", "yolo", ExportOptions(segments=True))
-    assert made.pictures == len(list((tmp_path / "voc/VOCdevkit/VOC2007/JPEGImages").iterdir()))
+    assert made.images == len(list((tmp_path / "voc/VOCdevkit/VOC2007/JPEGImages").iterdir()))
     again = read(tmp_path / "out")
     assert all(one.mask is not None for image in again.images.values() for one in image.annotations)
 
 
-def test_pictures_that_disagree_are_told_and_left_out(source, tmp_path):
+def test_images_that_disagree_are_told_and_left_out(source, tmp_path):
     (tmp_path / "photos" / "c.jpg").unlink()
     examples.draw(tmp_path / "photos/cats/b.png", 99, 40)
     made = export(source, tmp_path / "out", "yolo")
-    assert (made.pictures, [problem.kind for problem in made.problems]) == (
+    assert (made.images, [problem.kind for problem in made.problems]) == (
         1,
-        ["picture of another size", "missing picture"],
+        ["image of another size", "missing image"],
     )
     about = json.loads((tmp_path / "out" / "export.json").read_text())
     assert about["problems"][1]["where"].endswith("c.jpg")
     shutil.rmtree(tmp_path / "photos")
-    cure = r"3 × missing picture, such as .*a\.jpg: no such picture; left out; name the pictures' folder with --images"
+    cure = r"3 × missing image, such as .*a\.jpg: no such image; left out; name the images' folder with --images"
     with pytest.raises(UsageError, match=rf"nothing is left to export: {cure}"):
         export(source, tmp_path / "out2", "yolo")
     assert not (tmp_path / "out2").exists()
 
 
-def test_without_pictures_nothing_is_looked_for(source, tmp_path):
+def test_without_images_nothing_is_looked_for(source, tmp_path):
     shutil.rmtree(tmp_path / "photos")
-    made = export(source, tmp_path / "out", "coco", ExportOptions(pictures="none"))
-    assert (made.pictures, names(tmp_path / "out")) == (3, ["annotations.json", "export.json"])
+    made = export(source, tmp_path / "out", "coco", ExportOptions(placement="none"))
+    assert (made.images, names(tmp_path / "out")) == (3, ["annotations.json", "export.json"])
     unsized = Annotations({"a.jpg": Annotated("a.jpg")})
-    with pytest.raises(UsageError, match=r"missing size, such as a\.jpg: voc needs the picture's size; left out"):
-        export(unsized, tmp_path / "voc", "voc", ExportOptions(pictures="none"))
+    with pytest.raises(UsageError, match=r"missing size, such as a\.jpg: voc needs the image's size; left out"):
+        export(unsized, tmp_path / "voc", "voc", ExportOptions(placement="none"))
 
 
-def test_turned_pictures_are_exported_upright_with_their_boxes(tmp_path):
+def test_turned_images_are_exported_upright_with_their_boxes(tmp_path):
     path = examples.draw(tmp_path / "a.jpg", 40, 20, turned=True)
     source = Annotations({"a.jpg": Annotated("a.jpg", None, (Annotation("cat", (1, 2, 19, 39)),), 20, 40, path=path)})
     made = export(source, tmp_path / "out", "voc")
-    assert (made.pictures, made.problems) == (1, [])
+    assert (made.images, made.problems) == (1, [])
     again = read(tmp_path / "out", images=tmp_path / "out" / "JPEGImages").images["a.jpg"]
     assert again.annotations[0].box == (1, 2, 19, 39)
-    assert read_picture(again.path).original_size == (40, 20)
+    assert read_image(again.path).original_size == (40, 20)
     lying = Annotations({"a.jpg": dataclasses.replace(source.images["a.jpg"], width=40, height=20)})
     with pytest.raises(UsageError, match="is shown as 20 × 40 pixels, its annotations say 40 × 20"):
         export(lying, tmp_path / "out2", "voc")
@@ -152,7 +152,7 @@ def many(count: int) -> Annotations:
 
 
 def test_splits_have_their_shares_and_are_stable(tmp_path):
-    options = ExportOptions(split={"train": 0.7, "val": 0.2, "test": 0.1}, pictures="none")
+    options = ExportOptions(split={"train": 0.7, "val": 0.2, "test": 0.1}, placement="none")
     made = export(many(2000), tmp_path / "out", "coco", options)
     assert sum(made.splits.values()) == 2000
     assert abs(made.splits["train"] - 1400) < 80
@@ -172,11 +172,11 @@ def test_splits_of_the_annotations_are_kept_unless_others_are_asked_for(source, 
     assert made.splits == {"all": 3}
 
 
-def test_scores_empty_pictures_and_names_of_classes(source, tmp_path):
+def test_scores_empty_images_and_names_of_classes(source, tmp_path):
     options = ExportOptions(min_score=0.7, found_only=True, rename={"dog": "cat"})
     made = export(source, tmp_path / "out", "coco", options)
-    assert (made.pictures, made.objects, made.categories) == (2, 2, ["cat"])
-    assert made.left_out == {"objects below the lowest score": 1, "pictures without objects": 1}
+    assert (made.images, made.objects, made.categories) == (2, 2, ["cat"])
+    assert made.left_out == {"objects below the lowest score": 1, "images without objects": 1}
     with pytest.raises(UsageError, match="there is no class horse to rename: there are cat, dog"):
         export(source, tmp_path / "out2", "coco", ExportOptions(rename={"horse": "cat"}))
     with pytest.raises(UsageError, match="nothing is left to export: 3 × objects below the lowest score"):
@@ -198,8 +198,8 @@ def test_odd_names_become_files_and_are_told(tmp_path):
     ("format", "options", "message"),
     [
         ("csv", {}, "no format 'csv': there are coco, voc"),
-        ("coco", {"pictures": "move"}, "pictures are put beside as link, copy, none, not 'move'"),
-        ("crops", {"pictures": "none"}, "crops is made of pictures: leave --pictures none out"),
+        ("coco", {"placement": "move"}, "images are put beside as link, copy, none, not 'move'"),
+        ("crops", {"placement": "none"}, "crops is made of images: leave --pictures none out"),
         ("coco", {"split": {"a": 0.5, "b": 0.6}}, r"must add up to 1, not 1\.1"),
         ("coco", {"split": {"a": 1.5, "b": -0.5}}, r"the share of split a must be above 0 and at most 1, not 1\.5"),
         ("coco", {"split": {"a/b": 1}}, "a split's name becomes that of files: 'a/b' cannot"),
@@ -273,7 +273,7 @@ def test_what_is_exported_is_never_replaced(source, tmp_path):
 def test_a_full_disk_leaves_what_was_there_and_nothing_else(source, tmp_path):
     resource = pytest.importorskip("resource")
     out = tmp_path / "out"
-    export(source, out, "coco", ExportOptions(pictures="copy"))
+    export(source, out, "coco", ExportOptions(placement="copy"))
     before = {name: (out / name).read_bytes() for name in names(out)}
     for image in source.images.values():
         noise = np.random.default_rng(0).bytes(400_000)
@@ -282,7 +282,7 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_else(source, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
     try:
         with pytest.raises(UsageError, match=r"cannot be written \(File too large\)"):
-            export(source, out, "coco", ExportOptions(pictures="copy", overwrite=True))
+            export(source, out, "coco", ExportOptions(placement="copy", overwrite=True))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert {name: (out / name).read_bytes() for name in names(out)} == before
@@ -330,7 +330,7 @@ def test_what_another_process_is_writing_is_left_alone(source, tmp_path):
     assert theirs.is_dir()
 
 
-def test_it_ends_at_ctrl_c_between_two_pictures(source, tmp_path, monkeypatch):
+def test_it_ends_at_ctrl_c_between_two_images(source, tmp_path, monkeypatch):
     from jaxloc import _interrupts
 
     def stop():
@@ -345,7 +345,7 @@ def test_it_ends_at_ctrl_c_between_two_pictures(source, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("format", "bars"),
     [
-        ("coco", ["checking", "pictures", "annotations"]),
+        ("coco", ["checking", "images", "annotations"]),
         ("yolo", ["checking", "writing"]),
         ("crops", ["checking", "cutting crops"]),
         ("parquet", ["checking", "writing train"]),
@@ -365,7 +365,7 @@ def test_it_shows_how_far_it_is(source, tmp_path, monkeypatch, format, bars):
     assert shown == [(purpose, 3, 3) for purpose in bars]
 
 
-def test_many_pictures_and_problems_keep_their_order(tmp_path):
+def test_many_images_and_problems_keep_their_order(tmp_path):
     path = examples.draw(tmp_path / "photos/a.jpg", 20, 10)
     images = {}
     for number in range(200):
@@ -382,8 +382,8 @@ def test_many_pictures_and_problems_keep_their_order(tmp_path):
 @pytest.mark.parametrize("format", ["coco", "voc", "yolo"])
 def test_real_photographs_go_through(photos_folder, tmp_path, format):
     truth = read(photos_folder / "voc07_left" / "annotations.json")
-    made = export(truth, tmp_path / "out", format, ExportOptions(split={"train": 0.8, "val": 0.2}, pictures="copy"))
-    assert (made.pictures, made.problems) == (len(truth.images), [])
+    made = export(truth, tmp_path / "out", format, ExportOptions(split={"train": 0.8, "val": 0.2}, placement="copy"))
+    assert (made.images, made.problems) == (len(truth.images), [])
     again = {name.replace("/", "_"): image for name, image in read(tmp_path / "out").images.items()}
     off = [
         np.abs(np.subtract(before.box, after.box)).max()

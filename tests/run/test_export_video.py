@@ -1,4 +1,4 @@
-"""Frames of videos, which have no files of their own, are exported as pictures."""
+"""Frames of videos, which have no files of their own, are exported as images."""
 
 import numpy as np
 import pytest
@@ -17,23 +17,23 @@ def result(tmp_path):
     findings = found_in(write(tmp_path / "clips/a.mp4", 4), write(tmp_path / "clips/b.mov", 3), missing=[2])
     (tmp_path / "result" / "parts").mkdir(parents=True)
     coco.write(tmp_path / "result" / "annotations.json", findings)
-    parquet.write(tmp_path / "result" / "parts" / "found-00000.parquet", findings.pictures, [])
+    parquet.write(tmp_path / "result" / "parts" / "found-00000.parquet", findings.images, [])
     return tmp_path / "result"
 
 
 def shades(folder) -> dict[str, int]:
-    """The grey of each picture; frame N of a clip has 60 + N."""
+    """The grey of each image; frame N of a clip has 60 + N."""
     found = {}
     for path in sorted(folder.rglob("*.jpg")):
-        with Image.open(path) as picture:
-            assert (picture.format, picture.size) == ("JPEG", SIZE)
-            found[path.relative_to(folder).as_posix()] = round(float(np.asarray(picture).mean()))
+        with Image.open(path) as image:
+            assert (image.format, image.size) == ("JPEG", SIZE)
+            found[path.relative_to(folder).as_posix()] = round(float(np.asarray(image).mean()))
     return found
 
 
 def test_each_frame_becomes_a_jpeg_named_by_its_clip_and_number(result, tmp_path):
     made = export(result, tmp_path / "out", "coco")
-    assert (made.pictures, made.problems) == (7, [])
+    assert (made.images, made.problems) == (7, [])
     wanted = {f"a.mp4/00000{n}.jpg": 60 + n for n in range(4)} | {f"b.mov/00000{n}.jpg": 60 + n for n in range(3)}
     found = shades(tmp_path / "out" / "images")
     assert found.keys() == wanted.keys()

@@ -20,7 +20,7 @@ BYTES = int(np.prod(SHAPE)) * 4
 
 
 def make(number: int, layers: tuple[str, ...] = ("relu5_3",), dtype: str = "float32"):
-    """A batch of two pictures and its features."""
+    """A batch of two images and its features."""
     rng = np.random.default_rng(number)
     batch = Batch(
         np.zeros((2, 128, 128, 3), np.uint8),

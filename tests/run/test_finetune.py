@@ -18,7 +18,7 @@ from jaxloc.errors import UsageError
 from jaxloc.models import extract_features
 from jaxloc.run import classify
 from jaxloc.run.finetune import finetune
-from jaxloc.run.labelled import LabelledPictures
+from jaxloc.run.labelled import LabelledImages
 from jaxloc.run.training import Score, Training, TrainingOptions
 from tests.models import narrow
 from tests.run import helpers
@@ -26,8 +26,8 @@ from tests.run import helpers
 COLOURS = {"black": (20, 20, 20), "blue": (30, 30, 230), "yellow": (240, 240, 30)}
 
 
-def write_pictures(folder: Path, count: int = 6) -> Path:
-    """Noisy pictures of one colour each, in two shapes that go into one bucket."""
+def write_images(folder: Path, count: int = 6) -> Path:
+    """Noisy images of one colour each, in two shapes that go into one bucket."""
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)
@@ -39,8 +39,8 @@ def write_pictures(folder: Path, count: int = 6) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return write_pictures(tmp_path_factory.mktemp("pictures") / "in")
+def images(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("pictures") / "in")
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,10 @@ def options(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def unbroken(pictures, options, tmp_path_factory):
+def unbroken(images, options, tmp_path_factory):
     """A training without a break: its folder. Nothing may be changed in it."""
     folder = tmp_path_factory.mktemp("unbroken")
-    finetune([pictures], folder, options)
+    finetune([images], folder, options)
     return folder
 
 
@@ -94,20 +94,20 @@ def break_off(monkeypatch, at_step: int, how) -> None:
     monkeypatch.setattr(Score, "add", counted)
 
 
-def test_learns_and_leaves_a_network_and_a_classifier_that_work_together(pictures, options, unbroken):
+def test_learns_and_leaves_a_network_and_a_classifier_that_work_together(images, options, unbroken):
     log = json.loads((unbroken / "training.json").read_text())
     losses = [epoch["loss"] for epoch in log["epochs"]]
     assert losses[-1] < 0.85 * losses[0]
     tuned = models.load(unbroken / "tuned.safetensors")
     before = models.load(options.weights)
     assert tuned.network == before.network
-    assert tuned.source == "random, fine-tuned by jaxloc on 18 pictures of 3 classes"
+    assert tuned.source == "random, fine-tuned by jaxloc on 18 images of 3 classes"
     assert all((tuned.params[name]["kernel"] != before.params[name]["kernel"]).any() for name in before.params)
     head = classify.load(unbroken / "classifier.safetensors")
     assert head.classes == tuple(COLOURS)
     assert head.settings["weights_checksum"] == tuned.checksum
     assert head.settings["vectors"] == "average of pool5"
-    found = LabelledPictures([pictures], minimum_side=32, max_side=224)
+    found = LabelledImages([images], minimum_side=32, max_side=224)
     held_out = classify.hold_out_share(found.targets, 0.3, 0)
     vectors = []
     for source in found.sources:
@@ -119,15 +119,15 @@ def test_learns_and_leaves_a_network_and_a_classifier_that_work_together(picture
     assert losses.mean() == pytest.approx(log["epochs"][log["best"]]["validation_loss"], rel=1e-4)
 
 
-def test_a_finished_training_is_not_done_again(pictures, options, unbroken):
+def test_a_finished_training_is_not_done_again(images, options, unbroken):
     before = helpers.every_file(unbroken)
-    again = finetune([pictures], unbroken, options)
+    again = finetune([images], unbroken, options)
     assert again.resumed
     assert len(again.epochs) == 4
     assert helpers.every_file(unbroken) == before
 
 
-def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(pictures, options, unbroken, tmp_path):
+def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(images, options, unbroken, tmp_path):
     code = f"""
 import os, signal, sys
 from pathlib import Path
@@ -141,60 +141,60 @@ patch = pytest.MonkeyPatch()
 narrow.weights(patch)
 break_off(patch, 8, lambda: os.kill(os.getpid(), signal.SIGKILL))
 options = TrainingOptions(**{dataclasses.asdict(options) | {"weights": str(options.weights), "checkpoint_steps": 2}!r})
-finetune([{str(pictures)!r}], {str(tmp_path / "out")!r}, options)
+finetune([{str(images)!r}], {str(tmp_path / "out")!r}, options)
 """
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (tmp_path / "out" / "tuned.safetensors").exists()
-    assert finetune([pictures], tmp_path / "out", options).resumed
+    assert finetune([images], tmp_path / "out", options).resumed
     assert same_outcome(tmp_path / "out", unbroken)
 
 
 @pytest.mark.parametrize(("at_batch", "steps"), [(2, 2), (4, 3)])
 def test_ctrl_c_ends_the_step_and_leaves_a_checkpoint_of_it(
-    pictures, options, unbroken, tmp_path, monkeypatch, at_batch, steps
+    images, options, unbroken, tmp_path, monkeypatch, at_batch, steps
 ):
     """An epoch has three steps, so the fourth batch is of the validation set."""
     out = tmp_path / "out"
     with monkeypatch.context() as patch, _interrupts.remembered():
         break_off(patch, at_batch, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            finetune([pictures], out, options)
+            finetune([images], out, options)
     assert [path.name for path in (out / "checkpoints").iterdir()] == [str(steps)]
-    assert finetune([pictures], out, options).resumed
+    assert finetune([images], out, options).resumed
     assert same_outcome(out, unbroken)
 
 
-def test_a_damaged_checkpoint_is_passed_over(pictures, options, unbroken, tmp_path, monkeypatch, caplog):
+def test_a_damaged_checkpoint_is_passed_over(images, options, unbroken, tmp_path, monkeypatch, caplog):
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         break_off(patch, 3, killed)
         with pytest.raises(Killed):
-            finetune([pictures], out, dataclasses.replace(options, checkpoint_steps=1))
+            finetune([images], out, dataclasses.replace(options, checkpoint_steps=1))
     _, second = sorted((out / "checkpoints").iterdir())
     shutil.rmtree(second / "state")
-    finetune([pictures], out, options)
+    finetune([images], out, options)
     assert f"checkpoint {second.name} cannot be read" in caplog.text
     assert same_outcome(out, unbroken)
     for checkpoint in (out / "checkpoints").iterdir():
         shutil.rmtree(checkpoint / "state")
     with pytest.raises(UsageError, match=r"no checkpoint can be read .*remove the folder to start anew"):
-        finetune([pictures], out, options)
+        finetune([images], out, options)
 
 
-def test_other_settings_or_pictures_are_refused(pictures, options, unbroken, tmp_path):
+def test_other_settings_or_images_are_refused(images, options, unbroken, tmp_path):
     other = dataclasses.replace(options, learning_rate=0.5, seed=3)
     with pytest.raises(UsageError, match=r"begun there with learning_rate 0\.003, not 0\.5; seed 0, not 3: .*--out"):
-        finetune([pictures], unbroken, other)
-    with pytest.raises(UsageError, match="begun there with other pictures: "):
-        finetune([write_pictures(tmp_path / "in", 5)], unbroken, options)
+        finetune([images], unbroken, other)
+    with pytest.raises(UsageError, match="begun there with other images: "):
+        finetune([write_images(tmp_path / "in", 5)], unbroken, options)
     harmless = dataclasses.replace(options, workers=1, checkpoint_steps=7)
-    assert finetune([pictures], unbroken, harmless).resumed
+    assert finetune([images], unbroken, harmless).resumed
 
 
-def test_the_weights_of_the_best_epoch_are_kept(pictures, options, tmp_path, monkeypatch):
+def test_the_weights_of_the_best_epoch_are_kept(images, options, tmp_path, monkeypatch):
     held_out = iter([Score(3.0, 1, 6), Score(2.0, 4, 6), Score(2.5, 4, 6), Score(2.0, 4, 6)])
     monkeypatch.setattr(Training, "_validate", lambda _: next(held_out))
     kept = []
@@ -205,7 +205,7 @@ def test_the_weights_of_the_best_epoch_are_kept(pictures, options, tmp_path, mon
         save(training, validation)
 
     monkeypatch.setattr(Training, "_save", remember)
-    done = finetune([pictures], tmp_path / "out", options)
+    done = finetune([images], tmp_path / "out", options)
     assert done.best == 1
     assert [epoch.validation_accuracy for epoch in done.epochs] == [1 / 6, 4 / 6, 4 / 6, 4 / 6]
     tuned = narrow.flat(models.load(done.weights).params)
@@ -213,26 +213,26 @@ def test_the_weights_of_the_best_epoch_are_kept(pictures, options, tmp_path, mon
     assert any((tuned[name] != kept[2][name]).any() for name in tuned)
 
 
-def test_a_loss_that_is_not_finite_ends_it_with_the_cure(pictures, options, tmp_path):
+def test_a_loss_that_is_not_finite_ends_it_with_the_cure(images, options, tmp_path):
     wild = dataclasses.replace(options, learning_rate=1e25, warmup=0.0, checkpoint_steps=1)
     with pytest.raises(UsageError, match=r"not finite in step \d of epoch 1: lower the learning rate \(now 1e\+25\)"):
-        finetune([pictures], tmp_path / "out", wild)
+        finetune([images], tmp_path / "out", wild)
     assert any((tmp_path / "out" / "checkpoints").iterdir())
     assert not (tmp_path / "out" / "tuned.safetensors").exists()
 
 
-def test_frozen_blocks_stay_as_they_were(pictures, options, tmp_path):
-    done = finetune([pictures], tmp_path / "out", dataclasses.replace(options, frozen_blocks=4, epochs=1))
+def test_frozen_blocks_stay_as_they_were(images, options, tmp_path):
+    done = finetune([images], tmp_path / "out", dataclasses.replace(options, frozen_blocks=4, epochs=1))
     before, after = (narrow.flat(models.load(path).params) for path in (options.weights, done.weights))
     changed = {name for name in before if (before[name] != after[name]).any()}
     assert {name for name in before if name.startswith("conv5") and name.endswith("kernel")} <= changed
     assert all(name.startswith("conv5") for name in changed)
 
 
-def test_labels_may_be_given_by_name(pictures, options, tmp_path):
+def test_labels_may_be_given_by_name(images, options, tmp_path):
     flat = helpers.plant(tmp_path / "flat", [])
     labels = {}
-    for path in sorted(pictures.rglob("*.png")):
+    for path in sorted(images.rglob("*.png")):
         name = f"{path.parent.name}{path.stem}.png"
         shutil.copy(path, flat / name)
         labels[name] = "warm" if path.parent.name == "yellow" else "cold"
@@ -244,12 +244,12 @@ def test_labels_may_be_given_by_name(pictures, options, tmp_path):
         finetune([flat], tmp_path / "other", quick, labels=labels)
 
 
-def test_pictures_that_cannot_be_used_are_skipped_and_with_nothing_held_out_the_last_epoch_counts(
-    pictures, options, tmp_path
+def test_images_that_cannot_be_used_are_skipped_and_with_nothing_held_out_the_last_epoch_counts(
+    images, options, tmp_path
 ):
     folder = tmp_path / "in"
-    shutil.copytree(pictures, folder)
-    (folder / "yellow" / "text.png").write_text("no picture")
+    shutil.copytree(images, folder)
+    (folder / "yellow" / "text.png").write_text("no image")
     whole = (folder / "yellow" / "0.png").read_bytes()
     (folder / "yellow" / "cut.png").write_bytes(whole[: len(whole) // 2])
     Image.new("RGB", (20, 90)).save(folder / "yellow" / "small.png")
@@ -258,19 +258,19 @@ def test_pictures_that_cannot_be_used_are_skipped_and_with_nothing_held_out_the_
     assert done.epochs[0].validation_accuracy is None
     assert set(done.skipped) == {"yellow/text.png", "yellow/cut.png", "yellow/small.png"}
     assert "too small: 20×90 pixels, and 32 a side" in done.skipped["yellow/small.png"]
-    assert "not a picture" in done.skipped["yellow/text.png"]
+    assert "not an image" in done.skipped["yellow/text.png"]
     assert np.isfinite(done.epochs[0].loss)
 
 
-def test_one_class_is_refused(pictures, options, tmp_path):
+def test_one_class_is_refused(images, options, tmp_path):
     with pytest.raises(UsageError, match="only of 'yellow', and telling classes apart needs two"):
-        finetune([pictures / "yellow"], tmp_path / "out", options)
+        finetune([images / "yellow"], tmp_path / "out", options)
 
 
-def test_without_orbax_the_extra_is_named(pictures, options, tmp_path, monkeypatch):
+def test_without_orbax_the_extra_is_named(images, options, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
     with pytest.raises(UsageError, match=r"pip install 'jaxloc\[train\]'"):
-        finetune([pictures], tmp_path / "out", options)
+        finetune([images], tmp_path / "out", options)
 
 
 @pytest.mark.parametrize(
@@ -288,8 +288,8 @@ def test_wrong_options_are_refused(wrong, message):
         TrainingOptions(**wrong)
 
 
-def test_every_picture_is_seen_once_in_batches_of_one_shape_flipped_left_to_right(pictures):
-    found = LabelledPictures([pictures], minimum_side=32, max_side=0)
+def test_every_image_is_seen_once_in_batches_of_one_shape_flipped_left_to_right(images):
+    found = LabelledImages([images], minimum_side=32, max_side=0)
     plan = found.plan(np.random.default_rng(0).permutation(18), 4)
     assert sorted(number for together in plan for number in together) == list(range(18))
     assert max(map(len, plan)) == 4
@@ -303,9 +303,9 @@ def test_every_picture_is_seen_once_in_batches_of_one_shape_flipped_left_to_righ
             np.testing.assert_array_equal(image[:rows, :columns][:, ::-1], mirrored[:rows, :columns])
 
 
-def test_flips_change_from_epoch_to_epoch_and_are_about_half(pictures, options, tmp_path, monkeypatch):
+def test_flips_change_from_epoch_to_epoch_and_are_about_half(images, options, tmp_path, monkeypatch):
     seen = []
-    batches = LabelledPictures.batches
+    batches = LabelledImages.batches
 
     def spy(self, plan, batch, *, flipped=None):
         if flipped is None:
@@ -313,8 +313,8 @@ def test_flips_change_from_epoch_to_epoch_and_are_about_half(pictures, options, 
         seen.append([flipped(number) for number in range(200)])
         return batches(self, plan, batch, flipped=flipped)
 
-    monkeypatch.setattr(LabelledPictures, "batches", spy)
-    finetune([pictures], tmp_path / "out", dataclasses.replace(options, epochs=2, frozen_blocks=5))
+    monkeypatch.setattr(LabelledImages, "batches", spy)
+    finetune([images], tmp_path / "out", dataclasses.replace(options, epochs=2, frozen_blocks=5))
     assert len(seen) == 2
     assert seen[0] != seen[1]
     assert all(70 < sum(epoch) < 130 for epoch in seen)

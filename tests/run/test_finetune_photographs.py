@@ -9,7 +9,7 @@ import pytest
 from jaxloc.models import classifier, load
 from jaxloc.run import classify
 from jaxloc.run.finetune import finetune
-from jaxloc.run.labelled import LabelledPictures
+from jaxloc.run.labelled import LabelledImages
 from jaxloc.run.training import TrainingOptions
 from tests.run import helpers
 
@@ -23,7 +23,7 @@ def test_flowers_are_told_apart(photos_folder, tmp_path):
     options = TrainingOptions(max_side=96, epochs=3, batch=6, validation_share=0.0, frozen_blocks=4)
     done = finetune([tmp_path / "train"], tmp_path / "out", options)
     assert done.epochs[-1].loss < 0.5 * done.epochs[0].loss
-    test = LabelledPictures([tmp_path / "test"], minimum_side=32, max_side=96)
+    test = LabelledImages([tmp_path / "test"], minimum_side=32, max_side=96)
     tuned, head = load(done.weights), classify.load(done.classifier)
     params = tuned.params | {classifier.HEAD: {"kernel": head.weights.T, "bias": head.bias}}
     scores = jax.jit(functools.partial(classifier.logits, network=tuned.network))

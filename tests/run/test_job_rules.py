@@ -1,4 +1,4 @@
-"""What a job decides: signs, noise, and which pictures make a set."""
+"""What a job decides: signs, noise, and which images make a set."""
 
 import numpy as np
 import pytest
@@ -44,42 +44,42 @@ def test_the_minority_rule_makes_fewer_cells_positive_than_not(vgg16, tmp_path, 
     np.testing.assert_allclose(shares[1], np.minimum(shares[0], 1 - shares[0]), atol=1e-6)
 
 
-def test_a_picture_at_or_below_the_noise_threshold_is_noisy_and_has_no_box(job, photos, tmp_path):
-    before = job("ddt").findings.pictures
+def test_an_image_at_or_below_the_noise_threshold_is_noisy_and_has_no_box(job, photos, tmp_path):
+    before = job("ddt").findings.images
     shares = sorted(item.noise_score for item in before)
     threshold = (shares[2] + shares[3]) / 2
     findings = colocalize([photos], tmp_path, Options(noise_threshold=threshold))
     boxes = helpers.boxes_of(tmp_path)
-    for old, new in zip(before, findings.pictures, strict=True):
+    for old, new in zip(before, findings.images, strict=True):
         assert new.noise_score == old.noise_score
         assert new.noisy == (old.noise_score <= threshold)
         assert new.found == (not new.noisy)
         assert boxes[new.name] == (None if new.noisy else old.box)
-    assert sum(item.noisy for item in findings.pictures) == 3
+    assert sum(item.noisy for item in findings.images) == 3
 
 
-def test_a_picture_whose_share_is_exactly_the_threshold_is_noisy(job, paths, tmp_path):
+def test_an_image_whose_share_is_exactly_the_threshold_is_noisy(job, paths, tmp_path):
     folder = helpers.plant(tmp_path / "in", [])
     for path in paths[1::2]:
         with Image.open(path) as image:
             for name, one in {"a": image, "b": ImageOps.mirror(image), "c": ImageOps.flip(image)}.items():
                 one.save(folder / f"{path.stem}-{name}.png")
     model = job("ddt").folder / "model.safetensors"
-    cells = {item.name: round(item.noise_score * 48) for item in apply(model, [folder], tmp_path / "out").pictures}
+    cells = {item.name: round(item.noise_score * 48) for item in apply(model, [folder], tmp_path / "out").images}
     exact = sorted(cells.values())[len(cells) // 2] / 48
     findings = apply(model, [folder], tmp_path / "exact", Options(noise_threshold=exact))
-    assert [item.noisy for item in findings.pictures] == [cells[item.name] / 48 <= exact for item in findings.pictures]
+    assert [item.noisy for item in findings.images] == [cells[item.name] / 48 <= exact for item in findings.images]
 
 
-def test_each_folder_is_fitted_on_its_own_and_those_with_too_few_pictures_are_skipped(job, paths, tmp_path):
+def test_each_folder_is_fitted_on_its_own_and_those_with_too_few_images_are_skipped(job, paths, tmp_path):
     helpers.plant(tmp_path / "in" / "motorcycle", paths)
     helpers.plant(tmp_path / "in" / "lonely", paths[:1])
-    (helpers.plant(tmp_path / "in" / "broken", []) / "a.jpg").write_bytes(b"no picture")
+    (helpers.plant(tmp_path / "in" / "broken", []) / "a.jpg").write_bytes(b"no image")
     findings = colocalize([tmp_path / "in"], tmp_path / "out", per_folder=True)
     assert findings.categories == ["broken", "lonely", "motorcycle"]
     assert {item.name: item.reason for item in findings.skipped} == {
-        "broken/a.jpg": "not a picture, or of a kind that Pillow does not know",
-        f"lonely/{paths[0].name}": "its set has fewer than 2 readable pictures, and DDT needs them",
+        "broken/a.jpg": "not an image, or of a kind that Pillow does not know",
+        f"lonely/{paths[0].name}": "its set has fewer than 2 readable images, and DDT needs them",
     }
     alone = helpers.boxes_of(job("ddt").folder)
     assert helpers.boxes_of(tmp_path / "out") == {f"motorcycle/{name}": box for name, box in alone.items()}
@@ -94,10 +94,10 @@ def test_each_folder_is_fitted_on_its_own_and_those_with_too_few_pictures_are_sk
 
 
 @pytest.mark.parametrize("per_folder", [False, True])
-def test_sets_of_one_picture_only_are_refused(paths, tmp_path, per_folder):
+def test_sets_of_one_image_only_are_refused(paths, tmp_path, per_folder):
     helpers.plant(tmp_path / "in" / "a", paths[:1])
     if per_folder:
         helpers.plant(tmp_path / "in" / "b", paths[2:3])
-    with pytest.raises(UsageError, match=r"at least 2 readable pictures in a set.*jaxloc localize"):
+    with pytest.raises(UsageError, match=r"at least 2 readable images in a set.*jaxloc localize"):
         colocalize([tmp_path / "in"], tmp_path / "out", per_folder=per_folder)
     assert helpers.every_file(tmp_path / "out") == {}

@@ -1,4 +1,4 @@
-"""Whole jobs on small real pictures: against the NumPy transcription, and against themselves."""
+"""Whole jobs on small real images: against the NumPy transcription, and against themselves."""
 
 import weakref
 
@@ -19,8 +19,8 @@ def test_colocalize_equals_the_transcription_of_the_paper(job, paths, sizes, map
     folder, findings = job(method)
     expected = helpers.expect_ddt(maps, layers, sizes)
     helpers.check_boxes(folder, paths, expected)
-    np.testing.assert_allclose([item.noise_score for item in findings.pictures], [one.share for one in expected])
-    np.testing.assert_allclose([item.score for item in findings.pictures], [one.score for one in expected], atol=1e-4)
+    np.testing.assert_allclose([item.noise_score for item in findings.images], [one.share for one in expected])
+    np.testing.assert_allclose([item.score for item in findings.images], [one.score for one in expected], atol=1e-4)
     assert {one.box is None for one in expected} == {True, False}
 
 
@@ -29,7 +29,7 @@ def test_scda_equals_the_transcription_of_the_paper(job, paths, sizes, maps):
     masks = [reference.scda_mask(one) for one in maps["relu5_3"]]
     boxes = [tuple(reference.box(mask, size).tolist()) for mask, size in zip(masks, sizes, strict=True)]
     helpers.check_boxes(folder, paths, [helpers.Expected(box, 0, 0) for box in boxes])
-    assert all(item.noise_score is None and not item.noisy for item in findings.pictures)
+    assert all(item.noise_score is None and not item.noisy for item in findings.images)
 
 
 def test_the_object_is_found_where_it_was_put_and_nowhere_else(job, tmp_path):
@@ -54,7 +54,7 @@ def test_annotations_are_a_coco_file_with_all_that_was_found(job, paths, sizes, 
     assert [(entry["height"], entry["width"]) for entry in coco["images"]] == sizes
     assert [entry["id"] for entry in coco["annotations"]] == list(range(1, len(coco["annotations"]) + 1))
     found = {entry["image_id"]: entry for entry in coco["annotations"]}
-    for entry, finding in zip(coco["images"], findings.pictures, strict=True):
+    for entry, finding in zip(coco["images"], findings.images, strict=True):
         assert entry["category_id"] == 1
         assert entry["found"] == finding.found == (entry["id"] in found)
         assert entry["noise_score"] == finding.noise_score
@@ -104,7 +104,7 @@ def test_scda_leaves_no_model(job):
 
 
 @pytest.mark.parametrize("method", ["ddt", "ddt+", "scda"])
-def test_there_is_a_report_an_overlay_of_each_picture_and_nothing_else(job, paths, sizes, method):
+def test_there_is_a_report_an_overlay_of_each_image_and_nothing_else(job, paths, sizes, method):
     folder, _ = job(method)
     expected = helpers.written(model=method != "scda") | {f"overlays/{path.name}.png" for path in paths}
     assert set(helpers.every_file(folder)) == expected
@@ -115,7 +115,7 @@ def test_there_is_a_report_an_overlay_of_each_picture_and_nothing_else(job, path
             assert overlay.size == size[::-1]
 
 
-def test_the_same_pictures_give_the_same_bytes_of_every_file(job, photos, tmp_path):
+def test_the_same_images_give_the_same_bytes_of_every_file(job, photos, tmp_path):
     colocalize([photos], tmp_path / "again", Options(overlays=True))
     assert helpers.every_file(tmp_path / "again") == helpers.every_file(job("ddt").folder)
 
@@ -124,11 +124,11 @@ def test_the_same_pictures_give_the_same_bytes_of_every_file(job, photos, tmp_pa
 def test_how_it_is_computed_changes_no_box(job, photos, tmp_path, options):
     findings = colocalize([photos], tmp_path, Options(**options))
     assert helpers.boxes_of(tmp_path) == helpers.boxes_of(job("ddt").folder)
-    expected = job("ddt").findings.pictures
-    np.testing.assert_allclose([item.score for item in findings.pictures], [item.score for item in expected], atol=1e-5)
+    expected = job("ddt").findings.images
+    np.testing.assert_allclose([item.score for item in findings.images], [item.score for item in expected], atol=1e-5)
 
 
-def test_the_order_in_which_pictures_are_given_changes_nothing(job, photos, paths, tmp_path):
+def test_the_order_in_which_images_are_given_changes_nothing(job, photos, paths, tmp_path):
     shuffled = [paths[number] for number in np.random.default_rng(0).permutation(len(paths))]
     colocalize(shuffled, tmp_path)
     assert helpers.annotations(tmp_path) == helpers.annotations(job("ddt").folder)
@@ -182,7 +182,7 @@ def test_features_are_never_all_in_memory(photos, tmp_path, monkeypatch):
     assert max(most) <= 3
 
 
-def test_the_network_runs_once_for_each_picture_whose_features_are_kept(photos, tmp_path, monkeypatch):
+def test_the_network_runs_once_for_each_image_whose_features_are_kept(photos, tmp_path, monkeypatch):
     seen = []
     features = Engine.features
     monkeypatch.setattr(Engine, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch))
@@ -193,16 +193,16 @@ def test_the_network_runs_once_for_each_picture_whose_features_are_kept(photos, 
 def test_bfloat16_finds_nearly_the_same(job, photos, tmp_path):
     findings = colocalize([photos], tmp_path, Options(dtype="bfloat16"))
     assert findings.settings["computed in"] == "bfloat16"
-    expected = job("ddt").findings.pictures
-    assert [item.found for item in findings.pictures] == [item.found for item in expected]
-    shares = [[item.noise_score for item in some] for some in (findings.pictures, expected)]
+    expected = job("ddt").findings.images
+    assert [item.found for item in findings.images] == [item.found for item in expected]
+    shares = [[item.noise_score for item in some] for some in (findings.images, expected)]
     np.testing.assert_allclose(*shares, atol=0.05)
 
 
-def test_localize_needs_one_picture_only(job, paths, tmp_path):
+def test_localize_needs_one_image_only(job, paths, tmp_path):
     findings = localize(paths[:1], tmp_path)
-    assert [item.box for item in findings.pictures] == [job("scda").findings.pictures[0].box]
-    assert [item.category for item in findings.pictures] == ["motorcycle"]
+    assert [item.box for item in findings.images] == [job("scda").findings.images[0].box]
+    assert [item.category for item in findings.images] == ["motorcycle"]
 
 
 @pytest.mark.parametrize("layer", ["pool5", "relu4_3"])

@@ -61,7 +61,7 @@ def test_a_model_comes_back_bit_for_bit(model, path):
                     assert np.asarray(found).tobytes() == np.asarray(expected).tobytes()
 
 
-def test_a_loaded_model_fits_on_with_more_pictures(model, path):
+def test_a_loaded_model_fits_on_with_more_images(model, path):
     sums = model_file.load(path).sets["cats"].moments["relu5_3"]
     more = moments.of(np.random.default_rng(9).random((30, 6), np.float32))
     assert moments.count(moments.merge(sums, more)) == 80

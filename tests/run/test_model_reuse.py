@@ -1,4 +1,4 @@
-"""A fitted model updated with more pictures, and applied to pictures it never saw."""
+"""A fitted model updated with more images, and applied to images it never saw."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from jaxloc.run import Options, apply, colocalize, localize, model_file
 from tests.run import helpers
 
 
-def test_a_fit_updated_with_more_pictures_equals_the_fit_on_all(job, paths, tmp_path):
+def test_a_fit_updated_with_more_images_equals_the_fit_on_all(job, paths, tmp_path):
     colocalize(paths[:3], tmp_path / "a")
     findings = colocalize(paths[3:], tmp_path / "b", update=tmp_path / "a" / "model.safetensors")
     found, expected = (helpers.the_model(folder) for folder in (tmp_path / "b", job("ddt").folder))
@@ -24,10 +24,10 @@ def test_a_fit_updated_with_more_pictures_equals_the_fit_on_all(job, paths, tmp_
         for folder in (tmp_path / "b", job("ddt").folder)
     ]
     assert totals[0] == totals[1]
-    assert [item.box for item in findings.pictures] == [item.box for item in job("ddt").findings.pictures[3:]]
+    assert [item.box for item in findings.images] == [item.box for item in job("ddt").findings.images[3:]]
 
 
-def test_an_update_takes_one_picture_and_keeps_the_sets_it_does_not_touch(job, paths, tmp_path):
+def test_an_update_takes_one_image_and_keeps_the_sets_it_does_not_touch(job, paths, tmp_path):
     first = job("ddt").folder / "model.safetensors"
     colocalize(paths[:2], tmp_path / "a", name="pair", update=first)
     colocalize(paths[2:3], tmp_path / "b", name="pair", update=tmp_path / "a" / "model.safetensors")
@@ -39,7 +39,7 @@ def test_an_update_takes_one_picture_and_keeps_the_sets_it_does_not_touch(job, p
         np.testing.assert_array_equal(old, new)
 
 
-def test_pictures_of_a_folder_of_another_name_are_added_to_the_only_set_of_the_model(job, paths, tmp_path):
+def test_images_of_a_folder_of_another_name_are_added_to_the_only_set_of_the_model(job, paths, tmp_path):
     helpers.plant(tmp_path / "more", paths[:2])
     colocalize([tmp_path / "more"], tmp_path / "out", update=job("ddt").folder / "model.safetensors")
     assert list(model_file.load(tmp_path / "out" / "model.safetensors").sets) == ["motorcycle"]
@@ -81,7 +81,7 @@ def test_a_model_of_other_weights_is_neither_applied_nor_updated(other_weights, 
 
 
 @pytest.mark.parametrize("method", ["ddt", "ddt+"])
-def test_a_model_applied_to_the_pictures_it_was_fitted_on_finds_the_same(job, photos, tmp_path, method):
+def test_a_model_applied_to_the_images_it_was_fitted_on_finds_the_same(job, photos, tmp_path, method):
     findings = apply(job(method).folder / "model.safetensors", [photos], tmp_path)
     fitted = helpers.annotations(job(method).folder)
     applied = helpers.annotations(tmp_path)
@@ -91,13 +91,13 @@ def test_a_model_applied_to_the_pictures_it_was_fitted_on_finds_the_same(job, ph
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_a_model_finds_the_object_in_a_single_picture_it_never_saw(paths, tmp_path):
+def test_a_model_finds_the_object_in_a_single_image_it_never_saw(paths, tmp_path):
     colocalize(paths[1:], tmp_path / "fit")
     model = helpers.the_model(tmp_path / "fit")
     findings = apply(tmp_path / "fit" / "model.safetensors", [paths[0]], tmp_path / "out")
-    assert [item.name for item in findings.pictures] == [paths[0].name]
-    assert [item.category for item in findings.pictures] == ["motorcycle"]
-    assert findings.pictures[0].found
+    assert [item.name for item in findings.images] == [paths[0].name]
+    assert [item.category for item in findings.images] == ["motorcycle"]
+    assert findings.images[0].found
     assert model.mean.shape == (512,)
 
 
@@ -109,11 +109,11 @@ def test_which_set_of_a_model_to_look_for_is_asked_where_there_are_several(job, 
     with pytest.raises(UsageError, match=r"was not fitted on bicycle; it knows motorcycle, pair"):
         apply(model, paths[:1], tmp_path / "out", category="bicycle")
     findings = apply(model, paths[:1], tmp_path / "out", category="motorcycle")
-    assert [item.box for item in findings.pictures] == [job("ddt").findings.pictures[0].box]
+    assert [item.box for item in findings.images] == [job("ddt").findings.images[0].box]
     helpers.plant(tmp_path / "in" / "motorcycle", paths[:1])
     helpers.plant(tmp_path / "in" / "pair", paths[:1])
     findings = apply(model, [tmp_path / "in"], tmp_path / "both", per_folder=True)
-    assert [(item.category, item.name) for item in findings.pictures] == [
+    assert [(item.category, item.name) for item in findings.images] == [
         ("motorcycle", f"motorcycle/{paths[0].name}"),
         ("pair", f"pair/{paths[0].name}"),
     ]

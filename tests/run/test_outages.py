@@ -1,4 +1,4 @@
-"""Places that fail while a run reads them: the run ends, blames no picture, and goes on later."""
+"""Places that fail while a run reads them: the run ends, blames no image, and goes on later."""
 
 import fsspec
 import pytest
@@ -84,7 +84,7 @@ def test_a_passing_outage_ends_the_run_which_then_goes_on_without_a_gap(bucket, 
 
 def test_an_outage_shorter_than_the_tries_is_not_noticed(bucket, options, tmp_path):
     bucket(range(1, 4))
-    assert len(localize(["memory://pets"], tmp_path, options()).pictures) == 6
+    assert len(localize(["memory://pets"], tmp_path, options()).images) == 6
 
 
 def test_a_header_that_cannot_be_reached_is_not_unreadable(bucket, options):
@@ -98,13 +98,13 @@ def test_a_header_that_cannot_be_reached_is_not_unreadable(bucket, options):
 
 
 @pytest.mark.parametrize("what", [{"overlays": True}, {"refine": "guided"}])
-def test_a_picture_that_is_read_again_and_cannot_be_reached_ends_the_run(bucket, options, what, tmp_path):
+def test_an_image_that_is_read_again_and_cannot_be_reached_ends_the_run(bucket, options, what, tmp_path):
     asked = options(method="scda", **what)
     bucket(range(2, 6))
     with pytest.raises(PlaceError, match="503 service unavailable"):
         localize(["memory://pets"], tmp_path, asked)
     assert not (tmp_path / "parts/found-00000.parquet").exists()
-    assert len(localize(["memory://pets"], tmp_path, asked).pictures) == 6
+    assert len(localize(["memory://pets"], tmp_path, asked).images) == 6
 
 
 def test_an_archive_that_vanishes_in_the_middle_ends_the_run_which_then_goes_on(options, paths, tmp_path, monkeypatch):
@@ -126,10 +126,10 @@ def test_an_archive_that_vanishes_in_the_middle_ends_the_run_which_then_goes_on(
             localize([tar], tmp_path / "out", asked)
     away.rename(tar)
     findings = localize([tar], tmp_path / "out", asked)
-    assert (len(findings.pictures), len(findings.skipped)) == (6, 0)
+    assert (len(findings.images), len(findings.skipped)) == (6, 0)
 
 
-def test_an_index_blames_no_picture_either(bucket, options, tmp_path):
+def test_an_index_blames_no_image_either(bucket, options, tmp_path):
     asked = small.index_options(options().weights)
     for first in (1, 2):  # to be described, and for its checksum
         bucket(range(first, first + 4))

@@ -23,15 +23,15 @@ from tests.run import helpers
 
 @pytest.fixture
 def findings(tmp_path) -> Findings:
-    pictures = []
+    images = []
     for name in ("a.png", "sub/b.png"):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.random.default_rng(0).integers(256, size=(60, 80, 3), dtype=np.uint8)).save(path)
         heat = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
-        pictures.append(Finding(name, path, "dogs", 80, 60, (1.0, 2.0, 30.0, 40.0), 0.5, True, 0.25, heat=heat))
+        images.append(Finding(name, path, "dogs", 80, 60, (1.0, 2.0, 30.0, 40.0), 0.5, True, 0.25, heat=heat))
     skipped = [Skipped("c.png", "dogs", "empty file (0 bytes)")]
-    return Findings("dogs", "ddt", {"method": "ddt"}, pictures, skipped)
+    return Findings("dogs", "ddt", {"method": "ddt"}, images, skipped)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_prepare_names_a_folder_that_may_not_be_written(tmp_path):
 
 
 def write_overlays(folder, findings: Findings) -> None:
-    for finding in findings.pictures:
+    for finding in findings.images:
         outputs.write_overlay(folder, finding, Source(finding.path, finding.name))
 
 
@@ -92,7 +92,7 @@ def test_everything_is_written(findings, model, tmp_path):
     assert json.loads((tmp_path / "out/annotations.json").read_text())["skipped"][0]["file_name"] == "c.png"
 
 
-def test_an_overlay_is_as_large_as_its_picture_and_named_after_it(findings, tmp_path):
+def test_an_overlay_is_as_large_as_its_image_and_named_after_it(findings, tmp_path):
     write_overlays(tmp_path / "out", findings)
     assert set(helpers.every_file(tmp_path / "out")) == {"overlays/a.png.png", "overlays/sub/b.png.png"}
     with Image.open(tmp_path / "out/overlays/sub/b.png.png") as overlay:
@@ -114,8 +114,8 @@ def test_files_can_be_read_by_those_who_may_read_any_new_file(findings, model, t
         assert (tmp_path / "out" / name).stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_a_picture_that_is_gone_has_no_overlay_but_its_box(findings, tmp_path):
-    findings.pictures[0].path.unlink()
+def test_an_image_that_is_gone_has_no_overlay_but_its_box(findings, tmp_path):
+    findings.images[0].path.unlink()
     outputs.write(tmp_path / "out", findings)
     write_overlays(tmp_path / "out", findings)
     assert set(helpers.every_file(tmp_path / "out")) == {"annotations.json", "report.html", "overlays/sub/b.png.png"}
@@ -237,12 +237,12 @@ def filmed(tmp_path) -> Path:
     places = {"walk": tmp_path / "films" / "walk.mov", "run": tmp_path / "out" / "video" / "run.mp4"}
     plant(tmp_path, "films/walk.mov", "out/video/run.mp4")
     box = (1.0, 2.0, 30.0, 40.0)
-    pictures = [
+    images = [
         Finding(f"{place.name}/00000000", f"{place}#00000000", "films", 80, 60, box, 0.5, True)
         for place in places.values()
     ]
-    found = Findings("films", "scda", {}, pictures, [])
-    parquet.write(plant_parts(tmp_path / "out"), pictures, [])
+    found = Findings("films", "scda", {}, images, [])
+    parquet.write(plant_parts(tmp_path / "out"), images, [])
     clips = {
         str(place): Clip(number, place.name, 80, 60, 25.0, np.array([0]), np.array([0.0]), f"video/{name}.mp4")
         for number, (name, place) in enumerate(places.items(), 1)

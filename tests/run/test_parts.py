@@ -8,16 +8,16 @@ from jaxloc.data import Buckets, ImageSet, Source
 from jaxloc.errors import UsageError
 from jaxloc.run import parts
 from jaxloc.run.parts import Parts
-from jaxloc.run.plan import Pictures
+from jaxloc.run.plan import Images
 
 SETTINGS = {"method": "ddt", "layer": "relu5_3"}
 BUCKETS = Buckets({(64, 48): 3, (32, 32): 1}, 8)
 
 
-def pictures(folder: Path, *names: str, category: str = "cat", size: int = 5) -> Pictures:
+def images(folder: Path, *names: str, category: str = "cat", size: int = 5) -> Images:
     for name in names:
         (folder / name).write_bytes(b"x" * size)
-    return Pictures([ImageSet(category, [Source(folder / name, name) for name in names])])
+    return Images([ImageSet(category, [Source(folder / name, name) for name in names])])
 
 
 @pytest.fixture
@@ -82,31 +82,31 @@ def test_clearing_drops_the_run(begun, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_pictures_are_described_by_names_sets_order_and_sizes(tmp_path):
-    described = parts.describe_pictures(pictures(tmp_path, "a", "b"))
+def test_images_are_described_by_names_sets_order_and_sizes(tmp_path):
+    described = parts.describe_images(images(tmp_path, "a", "b"))
     assert described["number"] == 2
-    assert described == parts.describe_pictures(pictures(tmp_path, "a", "b"))
+    assert described == parts.describe_images(images(tmp_path, "a", "b"))
     others = [
-        pictures(tmp_path, "b", "a"),
-        pictures(tmp_path, "a", "c"),
-        pictures(tmp_path, "a"),
-        pictures(tmp_path, "a", "b", category="dog"),
+        images(tmp_path, "b", "a"),
+        images(tmp_path, "a", "c"),
+        images(tmp_path, "a"),
+        images(tmp_path, "a", "b", category="dog"),
     ]
     for other in others:
-        assert parts.describe_pictures(other) != described
-    assert parts.describe_pictures(pictures(tmp_path, "a", "b", size=6)) != described
+        assert parts.describe_images(other) != described
+    assert parts.describe_images(images(tmp_path, "a", "b", size=6)) != described
 
 
-def test_of_many_pictures_the_sizes_are_not_looked_at(tmp_path, monkeypatch):
+def test_of_many_images_the_sizes_are_not_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(parts, "_COUNTED", 1)
-    described = parts.describe_pictures(pictures(tmp_path, "a", "b"))
-    assert parts.describe_pictures(pictures(tmp_path, "a", "b", size=6)) == described
+    described = parts.describe_images(images(tmp_path, "a", "b"))
+    assert parts.describe_images(images(tmp_path, "a", "b", size=6)) == described
 
 
-def test_a_picture_that_is_gone_is_described_all_the_same(tmp_path):
-    gone = pictures(tmp_path, "a")
+def test_an_image_that_is_gone_is_described_all_the_same(tmp_path):
+    gone = images(tmp_path, "a")
     (tmp_path / "a").unlink()
-    assert parts.describe_pictures(gone)["number"] == 1
+    assert parts.describe_images(gone)["number"] == 1
 
 
 def test_cleaning_leaves_half_an_export_to_the_command_that_writes_it(begun, tmp_path):

@@ -15,7 +15,7 @@ from tests.run import helpers
 def parted(photos, tmp_path_factory):
     with helpers.one_device():
         out = tmp_path_factory.mktemp("parted")
-        return out, list(colocalize([photos], out, Options(parts=3, masks=True)).pictures)
+        return out, list(colocalize([photos], out, Options(parts=3, masks=True)).images)
 
 
 def test_parts_are_those_of_the_pure_functions(parted, maps, sizes):
@@ -66,10 +66,10 @@ def test_parts_and_masks_change_no_box(parted, job):
     assert helpers.boxes_of(parted[0]) == helpers.boxes_of(job("ddt").folder)
 
 
-def test_what_is_kept_of_a_fit_parts_new_pictures(parted, photos, tmp_path):
+def test_what_is_kept_of_a_fit_parts_new_images(parted, photos, tmp_path):
     out, found = parted
     again = apply(out / "model.safetensors", [photos], tmp_path / "out", Options(parts=2))
-    assert [len(finding.parts) for finding in again.pictures] == [2 if one.found else 0 for one in found]
+    assert [len(finding.parts) for finding in again.images] == [2 if one.found else 0 for one in found]
 
 
 def test_a_model_of_too_few_components_is_refused(job, photos, tmp_path):
@@ -87,13 +87,13 @@ def test_more_parts_than_descriptors_can_tell_apart_are_refused(photos, tmp_path
 
 def test_scda_has_masks_too(photos, tmp_path):
     found = localize([photos], tmp_path / "out", Options(masks=True))
-    assert all(finding.mask for finding in found.pictures)
+    assert all(finding.mask for finding in found.images)
 
 
 @pytest.mark.parametrize("box_from_mask", [False, True])
-def test_refined_pixels_follow_the_picture(parted, photos, tmp_path, box_from_mask):
+def test_refined_pixels_follow_the_image(parted, photos, tmp_path, box_from_mask):
     options = Options(refine="guided", box_from_mask=box_from_mask)
-    refined = colocalize([photos], tmp_path / "out", options).pictures
+    refined = colocalize([photos], tmp_path / "out", options).images
     for one, coarse in zip(refined, parted[1], strict=True):
         assert one.found == coarse.found
         if not one.found:
@@ -119,7 +119,7 @@ def test_parts_that_cannot_be_are_refused(options):
 
 def test_parts_lie_inside_the_box_around_the_refined_pixels(photos, tmp_path):
     options = Options(parts=2, refine="guided", box_from_mask=True)
-    found = [one for one in colocalize([photos], tmp_path / "out", options).pictures if one.found]
+    found = [one for one in colocalize([photos], tmp_path / "out", options).images if one.found]
     assert any(part for one in found for part in one.parts)
     for one in found:
         x0, y0, x1, y1 = one.box

@@ -1,4 +1,4 @@
-"""Windows of sets, shards of pictures and padded shapes."""
+"""Windows of sets, shards of images and padded shapes."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from PIL import Image
 
 from jaxloc.data import ImageSet, Source
 from jaxloc.run import Options, plan
-from jaxloc.run.plan import Pictures, default_shard_size, make_windows, plan_buckets
+from jaxloc.run.plan import Images, default_shard_size, make_windows, plan_buckets
 
 
 def sets_of(lengths) -> list[ImageSet]:
@@ -26,40 +26,40 @@ def sets_of(lengths) -> list[ImageSet]:
     together=st.integers(1, 14),
     size=st.none() | st.integers(1, 30),
 )
-def test_windows_and_shards_hold_every_set_and_picture_once_and_in_order(lengths, together, size):
-    pictures = Pictures(sets_of(lengths))
-    windows = make_windows(pictures, sets_together=together, shard_size=size)
+def test_windows_and_shards_hold_every_set_and_image_once_and_in_order(lengths, together, size):
+    images = Images(sets_of(lengths))
+    windows = make_windows(images, sets_together=together, shard_size=size)
     shards = [shard for window in windows for shard in window.shards]
     assert [window.number for window in windows] == list(range(len(windows)))
     assert [which for window in windows for which in window.sets] == list(range(len(lengths)))
     assert [shard.number for shard in shards] == list(range(len(shards)))
-    assert [number for shard in shards for number in shard.pictures] == list(range(sum(lengths)))
+    assert [number for shard in shards for number in shard.images] == list(range(sum(lengths)))
     assert max(len(window.sets) for window in windows) <= together
-    assert max(len(shard.pictures) for shard in shards) <= (size or default_shard_size(sum(lengths)))
+    assert max(len(shard.images) for shard in shards) <= (size or default_shard_size(sum(lengths)))
     for window in windows:
-        own = {pictures.set_of(number) for shard in window.shards for number in shard.pictures}
+        own = {images.set_of(number) for shard in window.shards for number in shard.images}
         assert own == set(window.sets)
 
 
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=12))
-def test_pictures_are_those_of_the_sets_one_after_another(lengths):
+def test_images_are_those_of_the_sets_one_after_another(lengths):
     sets = sets_of(lengths)
-    pictures = Pictures(sets)
-    assert list(pictures) == [source for images in sets for source in images.sources]
-    assert pictures[1:4] == list(pictures)[1:4]
-    assert pictures[-1] == sets[-1].sources[-1]
+    photos = Images(sets)
+    assert list(photos) == [source for images in sets for source in images.sources]
+    assert photos[1:4] == list(photos)[1:4]
+    assert photos[-1] == sets[-1].sources[-1]
     for which, images in enumerate(sets):
-        assert [pictures[number] for number in pictures.of_set(which)] == list(images.sources)
-        assert {pictures.set_of(number) for number in pictures.of_set(which)} == {which}
+        assert [photos[number] for number in photos.of_set(which)] == list(images.sources)
+        assert {photos.set_of(number) for number in photos.of_set(which)} == {which}
     with pytest.raises(IndexError):
-        pictures[len(pictures)]
+        photos[len(photos)]
 
 
 @pytest.mark.parametrize(
-    ("pictures", "size"), [(1, 64), (1024, 64), (1025, 128), (20_000, 2048), (65_536, 4096), (40_000_000, 4096)]
+    ("images", "size"), [(1, 64), (1024, 64), (1025, 128), (20_000, 2048), (65_536, 4096), (40_000_000, 4096)]
 )
-def test_a_run_is_cut_into_about_sixteen_shards_within_limits(pictures, size):
-    assert default_shard_size(pictures) == size
+def test_a_run_is_cut_into_about_sixteen_shards_within_limits(images, size):
+    assert default_shard_size(images) == size
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def engine():
 
 @pytest.fixture
 def sources(tmp_path):
-    """Twelve pictures of three shapes, one that is too small and one that is none."""
+    """Twelve images of three shapes, one that is too small and one that is none."""
     made = []
     for number in range(14):
         path = tmp_path / f"{number:02d}.png"
@@ -79,12 +79,12 @@ def sources(tmp_path):
     return made
 
 
-def test_padded_shapes_are_chosen_from_the_sizes_of_all_pictures(engine, sources):
+def test_padded_shapes_are_chosen_from_the_sizes_of_all_images(engine, sources):
     buckets = plan_buckets(sources, engine, Options())
     assert dict(buckets.counts) == {(48, 64): 4, (64, 48): 4, (40, 40): 4}
 
 
-def test_of_many_pictures_a_sample_is_looked_at_and_counted_for_all(engine, sources, monkeypatch):
+def test_of_many_images_a_sample_is_looked_at_and_counted_for_all(engine, sources, monkeypatch):
     monkeypatch.setattr(plan, "_SAMPLE", 7)
     looked = []
     read_size = plan.read_size
@@ -95,7 +95,7 @@ def test_of_many_pictures_a_sample_is_looked_at_and_counted_for_all(engine, sour
     assert set(buckets.counts) == {(48, 64), (64, 48), (40, 40)}
 
 
-def test_sizes_of_pictures_that_cannot_be_used_are_zero(engine, sources):
+def test_sizes_of_images_that_cannot_be_used_are_zero(engine, sources):
     sizes = plan.look_at_sizes(sources[11:], engine, Options())
     np.testing.assert_array_equal(sizes, [[40, 40], [0, 0], [0, 0]])
 

@@ -86,12 +86,12 @@ def test_where_there_is_no_terminal_a_bar_is_a_line_now_and_then(monkeypatch, ca
             shown.update()
     lines = capsys.readouterr().err.split("\n")
     assert lines.pop() == "", "the last line ends"
-    assert [line.partition(" (")[0] for line in lines[-3:]] == [f"fitting: {n} of 4 pictures" for n in (2, 3, 4)]
+    assert [line.partition(" (")[0] for line in lines[-3:]] == [f"fitting: {n} of 4 images" for n in (2, 3, 4)]
     assert all("device idle 0 %" in line and "to go" in line and "\r" not in line for line in lines[-3:])
 
 
 def test_a_short_job_without_a_terminal_says_nothing(capsys):
-    for _ in progress.bar(range(3), purpose="looking", total=3, unit="picture"):
+    for _ in progress.bar(range(3), purpose="looking", total=3, unit="image"):
         pass
     assert capsys.readouterr().err == ""
 

@@ -1,4 +1,4 @@
-"""Recognition from labelled pictures: what the SVM is given, what it leaves, and that no earlier run shows through."""
+"""Recognition from labelled images: what the SVM is given, what it leaves, and that no earlier run shows through."""
 
 import dataclasses
 import json
@@ -46,23 +46,23 @@ def options(weights) -> RecognitionOptions:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
-    """Four pictures of each of three kinds, each in its folder; nothing may be written here."""
-    return small.write_pictures(tmp_path_factory.mktemp("pictures") / "photos", range(EACH), empty=False)
+def images(tmp_path_factory) -> Path:
+    """Four images of each of three kinds, each in its folder; nothing may be written here."""
+    return small.write_images(tmp_path_factory.mktemp("pictures") / "photos", range(EACH), empty=False)
 
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory) -> Path:
-    """Other pictures of the same kinds."""
-    return small.write_pictures(tmp_path_factory.mktemp("asked") / "asked", range(7, 9), empty=False)
+    """Other images of the same kinds."""
+    return small.write_images(tmp_path_factory.mktemp("asked") / "asked", range(7, 9), empty=False)
 
 
 @pytest.fixture(scope="module")
-def expected(pictures, asked, options, weights, tmp_path_factory) -> dict[str, np.ndarray]:
-    """Every picture's vector, by path, from galleries made for nothing else."""
+def expected(images, asked, options, weights, tmp_path_factory) -> dict[str, np.ndarray]:
+    """Every image's vector, by path, from galleries made for nothing else."""
     found = {}
     with small.narrow():
-        for number, photos in enumerate((pictures, asked)):
+        for number, photos in enumerate((images, asked)):
             folder = tmp_path_factory.mktemp("expected") / str(number)
             index([photos], folder, dataclasses.replace(options.describing, weights=weights))
             found |= zip(Gallery.open(folder).whole_table().paths, small.stored(folder), strict=True)
@@ -70,11 +70,11 @@ def expected(pictures, asked, options, weights, tmp_path_factory) -> dict[str, n
 
 
 @pytest.fixture(scope="module")
-def done(pictures, options, tmp_path_factory) -> tuple[Path, recognition.Recognized]:
+def done(images, options, tmp_path_factory) -> tuple[Path, recognition.Recognized]:
     """A finished run: its folder, to be copied before anything is written there, and what it returned."""
     folder = tmp_path_factory.mktemp("done") / "out"
     with small.narrow():
-        return folder, recognize([pictures], folder, options)
+        return folder, recognize([images], folder, options)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def given(monkeypatch) -> list[tuple]:
 
 
 def names_of(vectors: np.ndarray, expected: dict[str, np.ndarray]) -> Iterator[str]:
-    """The one picture that each vector is of."""
+    """The one image that each vector is of."""
     for vector in vectors:
         (path,) = (path for path, value in expected.items() if np.allclose(vector, value, atol=1e-5))
         yield path
@@ -110,17 +110,15 @@ def evaluation(folder: Path) -> dict:
     return json.loads((folder / "evaluation.json").read_text())
 
 
-def test_a_share_of_each_kind_is_tested_on_with_the_vectors_of_these_pictures(
-    pictures, options, expected, given, tmp_path
-):
-    done = recognize([pictures], tmp_path, options)
+def test_a_share_of_each_kind_is_tested_on_with_the_vectors_of_these_images(images, options, expected, given, tmp_path):
+    done = recognize([images], tmp_path, options)
     ((vectors, labels, test_vectors, test_labels),) = given
     train, test = list(names_of(vectors, expected)), list(names_of(test_vectors, expected))
     assert list(map(kind_of, train)) == labels
     assert list(map(kind_of, test)) == test_labels == sorted(small.KINDS)
-    assert sorted(train + test) == sorted(str(path) for path in pictures.rglob("*.png"))
+    assert sorted(train + test) == sorted(str(path) for path in images.rglob("*.png"))
     assert (done.train, done.test, done.skipped, done.tuned) == (9, 3, {}, None)
-    wider = recognize([pictures], tmp_path / "half", dataclasses.replace(options, test_share=0.5))
+    wider = recognize([images], tmp_path / "half", dataclasses.replace(options, test_share=0.5))
     assert (wider.train, wider.test) == (6, 6)
 
 
@@ -132,30 +130,30 @@ def test_the_classifier_that_is_written_is_the_one_that_was_measured(done, expec
     assert (classifier.settings["tune"], classifier.settings["weight"]) == ("none", "1")
     told = evaluation(folder)
     right = 0
-    for picture in told["pictures"]:
-        (path,) = (path for path in expected if path.endswith(f"photos/{picture['name']}"))
-        assert picture["label"] == kind_of(path)
-        assert classifier.predict(expected[path][None]) == [picture["predicted"]]
-        right += picture["predicted"] == picture["label"]
+    for image in told["pictures"]:
+        (path,) = (path for path in expected if path.endswith(f"photos/{image['name']}"))
+        assert image["label"] == kind_of(path)
+        assert classifier.predict(expected[path][None]) == [image["predicted"]]
+        right += image["predicted"] == image["label"]
     assert told["accuracy"] == recognized.classified.evaluation.accuracy == right / 3
     assert (told["train"], told["test"], told["regularization"]) == (9, 3, 1.0)
 
 
-def test_the_seed_decides_what_is_tested_on(pictures, options, done):
+def test_the_seed_decides_what_is_tested_on(images, options, done):
     def tested(seed):
-        _, test = recognition._split([pictures], (), None, "out", dataclasses.replace(options, seed=seed))
-        return {picture.source.name for picture in test}
+        _, test = recognition._split([images], (), None, "out", dataclasses.replace(options, seed=seed))
+        return {image.source.name for image in test}
 
-    assert tested(0) == {picture["name"] for picture in evaluation(done[0])["pictures"]}
+    assert tested(0) == {image["name"] for image in evaluation(done[0])["pictures"]}
     assert len({frozenset(tested(seed)) for seed in range(5)}) > 1
 
 
-def test_pictures_to_test_on_are_not_learnt_from(pictures, asked, options, expected, given, tmp_path):
-    also = pictures / "cat" / "1.png"
-    done = recognize([pictures], tmp_path, options, test=[also, asked])
+def test_images_to_test_on_are_not_learnt_from(images, asked, options, expected, given, tmp_path):
+    also = images / "cat" / "1.png"
+    done = recognize([images], tmp_path, options, test=[also, asked])
     ((vectors, labels, test_vectors, test_labels),) = given
     train, test = list(names_of(vectors, expected)), list(names_of(test_vectors, expected))
-    assert set(train) == {str(path) for path in pictures.rglob("*.png") if path != also}
+    assert set(train) == {str(path) for path in images.rglob("*.png") if path != also}
     assert set(test) == {str(also), *(str(path) for path in asked.rglob("*.png"))}
     assert list(map(kind_of, train)) == labels
     assert (done.train, done.test) == (11, 7)
@@ -174,22 +172,22 @@ def write_coco(path: Path, labels: dict[str, str]) -> Path:
     return path
 
 
-def test_labels_may_come_from_a_coco_file_and_change(pictures, options, given, tmp_path):
+def test_labels_may_come_from_a_coco_file_and_change(images, options, given, tmp_path):
     flat = tmp_path / "flat"
     flat.mkdir()
     labels = {}
-    for path in sorted(pictures.rglob("*.png")):
+    for path in sorted(images.rglob("*.png")):
         name = f"{path.stem}_{path.parent.name}.png"
         shutil.copy(path, flat / name)
         labels[f"flat/{name}"] = "cup" if path.parent.name == "coffee" else "animal"
     coco = write_coco(tmp_path / "labels.json", labels)
-    with pytest.raises(UsageError, match="all pictures to learn from are of one kind, 'flat', and telling"):
+    with pytest.raises(UsageError, match="all images to learn from are of one kind, 'flat', and telling"):
         recognize([flat], tmp_path / "out", options)
     done = recognize([flat], tmp_path / "out", options, labels=coco)
     assert done.classified.classifier.classes == ("animal", "cup")
     assert (done.train, done.test) == (9, 3)
     told = evaluation(tmp_path / "out")["pictures"]
-    assert all(picture["label"] == labels[f"flat/{picture['name']}"] for picture in told)
+    assert all(image["label"] == labels[f"flat/{image['name']}"] for image in told)
 
     labels = {name: "early" if name.startswith(("flat/0", "flat/1")) else "late" for name in labels}
     write_coco(coco, labels)
@@ -203,19 +201,19 @@ def test_labels_may_come_from_a_coco_file_and_change(pictures, options, given, t
 
     del labels["flat/0_cat.png"]
     write_coco(coco, labels)
-    with pytest.raises(UsageError, match=r"1 of 12 pictures have no label: .*--labels"):
+    with pytest.raises(UsageError, match=r"1 of 12 images have no label: .*--labels"):
         recognize([flat], tmp_path / "out", options, labels=coco)
 
 
-def test_the_same_call_again_changes_nothing(pictures, options, done, tmp_path):
+def test_the_same_call_again_changes_nothing(images, options, done, tmp_path):
     folder = small.copy(done[0], tmp_path / "out")
     before = helpers.every_file(folder)
-    again = recognize([pictures], folder, options)
+    again = recognize([images], folder, options)
     assert helpers.every_file(folder) == before
     assert (again.train, again.test) == (done[1].train, done[1].test)
 
 
-def test_broken_off_it_goes_on_to_the_same_result(pictures, options, done, tmp_path, monkeypatch):
+def test_broken_off_it_goes_on_to_the_same_result(images, options, done, tmp_path, monkeypatch):
     write_shard = Gallery.write_shard
     written = []
 
@@ -228,15 +226,15 @@ def test_broken_off_it_goes_on_to_the_same_result(pictures, options, done, tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(Gallery, "write_shard", broken)
         with pytest.raises(KeyboardInterrupt):
-            recognize([pictures], tmp_path / "out", options)
+            recognize([images], tmp_path / "out", options)
     assert written == ["train", "train"]
-    recognize([pictures], tmp_path / "out", options)
+    recognize([images], tmp_path / "out", options)
     assert helpers.every_file(tmp_path / "out") == helpers.every_file(done[0])
 
 
-def test_pictures_that_went_came_or_changed_leave_no_trace(pictures, options, given, tmp_path):
+def test_images_that_went_came_or_changed_leave_no_trace(images, options, given, tmp_path):
     photos, out = tmp_path / "photos", tmp_path / "out"
-    shutil.copytree(pictures, photos)
+    shutil.copytree(images, photos)
     steps = [
         lambda: (photos / "cat" / "2.png").unlink(),
         lambda: small.crop("face", 9).save(photos / "face" / "0_before_the_others.png"),
@@ -256,7 +254,7 @@ def test_pictures_that_went_came_or_changed_leave_no_trace(pictures, options, gi
 
 
 @pytest.mark.parametrize("change", ["max_side", "lower_layer", "descriptor", "weights"])
-def test_with_other_options_or_weights_the_vectors_are_made_anew(pictures, options, done, tmp_path, change):
+def test_with_other_options_or_weights_the_vectors_are_made_anew(images, options, done, tmp_path, change):
     folder = small.copy(done[0], tmp_path / "out")
     if change == "weights":
         other = small.write_weights(tmp_path / "other.safetensors", seed=1)
@@ -264,13 +262,13 @@ def test_with_other_options_or_weights_the_vectors_are_made_anew(pictures, optio
     else:
         value = {"max_side": 64, "lower_layer": "relu4_3", "descriptor": "scda"}[change]
         changed = dataclasses.replace(options, describing=dataclasses.replace(options.describing, **{change: value}))
-    recognize([pictures], folder, changed)
-    recognize([pictures], tmp_path / "fresh", changed)
+    recognize([images], folder, changed)
+    recognize([images], tmp_path / "fresh", changed)
     assert helpers.every_file(folder) == helpers.every_file(tmp_path / "fresh")
     assert results(folder) != results(done[0])
 
 
-def test_killed_while_old_vectors_are_removed_it_still_goes_on(pictures, options, done, tmp_path, monkeypatch):
+def test_killed_while_old_vectors_are_removed_it_still_goes_on(images, options, done, tmp_path, monkeypatch):
     folder = small.copy(done[0], tmp_path / "out")
     changed = dataclasses.replace(options, describing=dataclasses.replace(options.describing, max_side=64))
     rmtree = shutil.rmtree
@@ -282,16 +280,16 @@ def test_killed_while_old_vectors_are_removed_it_still_goes_on(pictures, options
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", broken)
         with pytest.raises(KeyboardInterrupt):
-            recognize([pictures], folder, changed)
-    recognize([pictures], folder, changed)
-    recognize([pictures], tmp_path / "fresh", changed)
+            recognize([images], folder, changed)
+    recognize([images], folder, changed)
+    recognize([images], tmp_path / "fresh", changed)
     assert helpers.every_file(folder) == helpers.every_file(tmp_path / "fresh")
 
 
-def test_tuning_the_head_leaves_the_vectors_and_tuning_more_does_not(pictures, options, done, tmp_path):
+def test_tuning_the_head_leaves_the_vectors_and_tuning_more_does_not(images, options, done, tmp_path):
     folder = small.copy(done[0], tmp_path / "out")
     before = helpers.every_file(folder / "train")
-    tuned = recognize([pictures], folder, dataclasses.replace(options, tune="head")).tuned
+    tuned = recognize([images], folder, dataclasses.replace(options, tune="head")).tuned
     assert tuned.classes == tuple(sorted(small.KINDS))
     assert helpers.every_file(folder / "train") == before
     assert (folder / "tuning" / "tuned.safetensors").is_file()
@@ -299,7 +297,7 @@ def test_tuning_the_head_leaves_the_vectors_and_tuning_more_does_not(pictures, o
     assert classify.load(folder / "classifier.safetensors").settings["tune"] == "head"
 
     shutil.rmtree(folder / "tuning")
-    whole = recognize([pictures], folder, dataclasses.replace(options, tune="whole"))
+    whole = recognize([images], folder, dataclasses.replace(options, tune="whole"))
     assert whole.tuned.epochs[0].accuracy >= 0
     checksum = models.load(whole.tuned.weights).checksum
     assert Gallery.open(folder / "train").description.weights_checksum == checksum
@@ -307,11 +305,11 @@ def test_tuning_the_head_leaves_the_vectors_and_tuning_more_does_not(pictures, o
     assert checksum != models.load(options.training.weights).checksum
     assert helpers.every_file(folder / "train") != before
     after = helpers.every_file(folder)
-    recognize([pictures], folder, dataclasses.replace(options, tune="whole"))
+    recognize([images], folder, dataclasses.replace(options, tune="whole"))
     assert helpers.every_file(folder) == after
 
 
-def test_the_network_is_tuned_on_what_is_learnt_from_only(pictures, options, tmp_path, monkeypatch):
+def test_the_network_is_tuned_on_what_is_learnt_from_only(images, options, tmp_path, monkeypatch):
     seen = {}
 
     def stop(paths, out, training, labels):
@@ -321,39 +319,39 @@ def test_the_network_is_tuned_on_what_is_learnt_from_only(pictures, options, tmp
     monkeypatch.setattr(recognition, "finetune", stop)
     wanted = dataclasses.replace(options, tune="last", seed=3)
     with pytest.raises(UsageError, match="far enough"):
-        recognize([pictures], tmp_path / "out", wanted)
-    train, _ = recognition._split([pictures], (), None, tmp_path / "out", wanted)
-    assert seen["paths"] == [picture.source.path for picture in train]
+        recognize([images], tmp_path / "out", wanted)
+    train, _ = recognition._split([images], (), None, tmp_path / "out", wanted)
+    assert seen["paths"] == [image.source.path for image in train]
     assert seen["labels"] == {f"{kind_of(path)}/{path.name}": kind_of(path) for path in seen["paths"]}
     assert (seen["out"], seen["training"].frozen_blocks, seen["training"].seed) == (tmp_path / "out" / "tuning", 4, 3)
 
 
-def test_kinds_with_a_single_picture_are_learnt_but_not_tested(pictures, options, tmp_path):
+def test_kinds_with_a_single_image_are_learnt_but_not_tested(images, options, tmp_path):
     photos = tmp_path / "photos"
-    shutil.copytree(pictures / "cat", photos / "cat")
-    helpers.plant(photos / "face", [pictures / "face" / "0.png"])
+    shutil.copytree(images / "cat", photos / "cat")
+    helpers.plant(photos / "face", [images / "face" / "0.png"])
     done = recognize([photos], tmp_path / "out", options)
     assert (done.train, done.test) == (4, 1)
     assert done.classified.classifier.classes == ("cat", "face")
     assert [one.name for one in done.classified.evaluation.classes] == ["cat"]
     shutil.rmtree(photos / "cat")
-    helpers.plant(photos / "cat", [pictures / "cat" / "0.png"])
-    with pytest.raises(UsageError, match=r"every kind has a single picture, so there is nothing to test on: .*--test"):
+    helpers.plant(photos / "cat", [images / "cat" / "0.png"])
+    with pytest.raises(UsageError, match=r"every kind has a single image, so there is nothing to test on: .*--test"):
         recognize([photos], tmp_path / "out", options)
 
 
-def test_a_kind_that_was_not_learnt_counts_as_wrong(pictures, asked, options, tmp_path):
-    done = recognize([pictures / "cat", pictures / "face"], tmp_path / "out", options, test=[asked])
+def test_a_kind_that_was_not_learnt_counts_as_wrong(images, asked, options, tmp_path):
+    done = recognize([images / "cat", images / "face"], tmp_path / "out", options, test=[asked])
     scores = {one.name: one for one in done.classified.evaluation.classes}
     assert done.classified.classifier.classes == ("cat", "face")
     assert (scores["coffee"].correct, scores["coffee"].count) == (0, 2)
     assert done.classified.evaluation.accuracy <= 4 / 6
 
 
-def test_pictures_that_cannot_be_read_are_told_until_they_are_gone(pictures, asked, options, tmp_path):
+def test_images_that_cannot_be_read_are_told_until_they_are_gone(images, asked, options, tmp_path):
     photos = tmp_path / "photos"
-    shutil.copytree(pictures, photos)
-    (photos / "cat" / "text.png").write_text("no picture")
+    shutil.copytree(images, photos)
+    (photos / "cat" / "text.png").write_text("no image")
     whole = (photos / "face" / "0.png").read_bytes()
     (photos / "face" / "cut.png").write_bytes(whole[: len(whole) // 2])
     done = recognize([photos], tmp_path / "out", options, test=[asked])
@@ -367,34 +365,34 @@ def test_pictures_that_cannot_be_read_are_told_until_they_are_gone(pictures, ask
     assert recognize([photos], tmp_path / "out", options, test=[asked]).train == 13
 
 
-def test_where_nothing_can_be_tested_or_learnt_from_the_cure_is_named(pictures, options, tmp_path):
+def test_where_nothing_can_be_tested_or_learnt_from_the_cure_is_named(images, options, tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(UsageError, match=r"every picture is one to test on, so there is none to learn from: .*--test"):
-        recognize([pictures], out, options, test=[pictures])
-    with pytest.raises(UsageError, match="all pictures to learn from are of one kind, 'cat', and telling kinds apart"):
-        recognize([pictures / "cat"], out, options)
-    with pytest.raises(UsageError, match="all pictures to learn from are of one kind, 'cat'"):
-        recognize([pictures], out, options, test=[pictures / "coffee", pictures / "face"])
+    with pytest.raises(UsageError, match=r"every image is one to test on, so there is none to learn from: .*--test"):
+        recognize([images], out, options, test=[images])
+    with pytest.raises(UsageError, match="all images to learn from are of one kind, 'cat', and telling kinds apart"):
+        recognize([images / "cat"], out, options)
+    with pytest.raises(UsageError, match="all images to learn from are of one kind, 'cat'"):
+        recognize([images], out, options, test=[images / "coffee", images / "face"])
     broken = tmp_path / "broken" / "cat"
     broken.mkdir(parents=True)
-    (broken / "a.png").write_text("no picture")
+    (broken / "a.png").write_text("no image")
     assert not out.exists()
-    with pytest.raises(UsageError, match=r"no readable picture among 1 \(.*a\.png: not a picture"):
-        recognize([pictures], out, options, test=[broken.parent])
+    with pytest.raises(UsageError, match=r"no readable image among 1 \(.*a\.png: not an image"):
+        recognize([images], out, options, test=[broken.parent])
     assert not (out / "classifier.safetensors").exists()
 
 
-def test_what_is_written_beside_the_pictures_is_not_taken_for_pictures(pictures, options, tmp_path):
+def test_what_is_written_beside_the_images_is_not_taken_for_images(images, options, tmp_path):
     photos = tmp_path / "photos"
-    shutil.copytree(pictures, photos)
+    shutil.copytree(images, photos)
     first = recognize([photos], photos / "out", options)
     assert not [path for path in (photos / "out").rglob("*") if path.suffix in (".png", ".jpg", ".jpeg")]
     again = recognize([photos], photos / "out", options)
     assert (again.train, again.test) == (first.train, first.test) == (9, 3)
 
 
-def test_c_is_chosen_by_validation_where_none_is_given(pictures, options, tmp_path):
-    done = recognize([pictures], tmp_path, dataclasses.replace(options, regularization=None))
+def test_c_is_chosen_by_validation_where_none_is_given(images, options, tmp_path):
+    done = recognize([images], tmp_path, dataclasses.replace(options, regularization=None))
     assert done.classified.regularization == done.classified.choice.regularization
     assert set(done.classified.choice.accuracies) == set(classify.CANDIDATES)
     assert evaluation(tmp_path)["regularization"] == done.classified.regularization

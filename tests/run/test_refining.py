@@ -1,4 +1,4 @@
-"""Masks of a picture's own pixels, for pictures of any size, from many threads."""
+"""Masks of an image's own pixels, for images of any size, from many threads."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -45,18 +45,18 @@ def test_the_mask_covers_the_object_and_the_box_the_mask(refiners, cup, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_threads_give_the_same_bytes_and_compile_once(cup, refiners, method):
-    pictures = [cup[0], cup[0][:, :320], cup[0][:90, :70]] * 3
+    images = [cup[0], cup[0][:, :320], cup[0][:90, :70]] * 3
     refiner = Refiner(method, side=128)
     with ThreadPoolExecutor(4) as pool:
-        masks = list(pool.map(lambda picture: refiner.refine(picture, cup[1], 2.0).mask, pictures))
+        masks = list(pool.map(lambda image: refiner.refine(image, cup[1], 2.0).mask, images))
     programs = len(refiner._programs)
-    for mask, picture in zip(masks, pictures, strict=True):
-        np.testing.assert_array_equal(mask, refiners[method].refine(picture, cup[1], 2.0).mask)
+    for mask, image in zip(masks, images, strict=True):
+        np.testing.assert_array_equal(mask, refiners[method].refine(image, cup[1], 2.0).mask)
     refiner.refine(cup[0][:396, 3:], cup[1][1:], 2.0)
     assert len(refiner._programs) == programs
 
 
-def test_none_is_the_coarse_mask_at_the_size_of_the_picture(refiners, cup):
+def test_none_is_the_coarse_mask_at_the_size_of_the_image(refiners, cup):
     image, response = cup
     found = refiners["none"].refine(image, response, 2.0)
     np.testing.assert_array_equal(found.mask, grids.upsample_nearest(response > 2, (400, 600)))
@@ -131,7 +131,7 @@ def test_wrong_arguments_are_refused(refiners, cup):
         refiners["crf"].refine(image, response, 0.0, cells=np.ones((2, 3), bool))
 
 
-def test_missing_opencv_is_named_before_any_picture_is_read(monkeypatch):
+def test_missing_opencv_is_named_before_any_image_is_read(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UsageError, match=r"needs OpenCV: pip install 'jaxloc\[grabcut\]'$"):
         Refiner("grabcut")

@@ -20,7 +20,7 @@ from jaxloc.report import coco, figures
 from jaxloc.report import parquet as stored
 from jaxloc.report.records import Finding, Findings
 from jaxloc.run import engine, fit, hosts, outputs, parts
-from jaxloc.run.plan import Pictures
+from jaxloc.run.plan import Images
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
@@ -101,7 +101,7 @@ def write_parquet(photos: Path) -> Path:
 @pytest.mark.parametrize(
     ("given", "owner", "name"),
     [
-        (lambda photos: photos, expansion, "is_picture"),
+        (lambda photos: photos, expansion, "is_image"),
         (lambda photos: photos / "*" / "*.png", expansion, "_entry"),
         (lambda photos: photos / "*" / "*.png", expansion, "_expand_entry"),
         (write_list, expansion, "_join"),
@@ -110,7 +110,7 @@ def write_parquet(photos: Path) -> Path:
     ],
     ids=["folder", "pattern", "its matches", "list", "tar", "parquet"],
 )
-def test_while_pictures_are_listed(photos, stop_in, given, owner, name):
+def test_while_images_are_listed(photos, stop_in, given, owner, name):
     place = given(photos)
     calls = stop_in(owner, name)
     assert is_stopped(lambda: find_sets([place]))
@@ -139,10 +139,10 @@ def test_while_archives_are_opened(stop_in, monkeypatch):
     assert is_stopped(lambda: opening.open_archives(["a.array_record"] * MANY))
 
 
-def test_while_pictures_are_described(photos, stop_in):
+def test_while_images_are_described(photos, stop_in):
     sources = [Source(path, path.name) for path in sorted(photos.rglob("*.png"))]
     calls = stop_in(parts, "bytes_of")
-    assert is_stopped(lambda: parts.describe_pictures(Pictures([ImageSet("cat", sources)])))
+    assert is_stopped(lambda: parts.describe_images(Images([ImageSet("cat", sources)])))
     assert len(calls) == 3
 
 
@@ -153,7 +153,7 @@ def findings(tmp_path) -> Findings:
     for shard, path in enumerate(shards):
         names = [f"{shard}-{number}.png" for number in range(4)]
         stored.write(path, [Finding(name, Path(name), "cat", 80, 60, (1, 2, 30, 40), 0.5, True) for name in names], [])
-    return Findings("cat", "scda", {}, stored.Pictures(shards), stored.SkippedPictures(shards))
+    return Findings("cat", "scda", {}, stored.Images(shards), stored.SkippedImages(shards))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def weights(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory) -> Path:
-    return runs.write_pictures(tmp_path_factory.mktemp("kinds") / "pictures")
+    return runs.write_images(tmp_path_factory.mktemp("kinds") / "pictures")
 
 
 @pytest.fixture(scope="module")

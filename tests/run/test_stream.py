@@ -1,4 +1,4 @@
-"""Pictures read as batches, pass after pass."""
+"""Images read as batches, pass after pass."""
 
 from types import SimpleNamespace
 
@@ -11,8 +11,8 @@ def test_a_later_pass_gives_the_same_batches_and_reads_no_header_again(photos, m
         layers=("relu5_3",), minimum_side=16, devices=1, batch=2, singles=0, capacity=lambda buckets, shape: 2
     )
     buckets = Buckets({(128, 128): 3, (96, 128): 3}, step=32, padding=0.0)
-    (pictures,) = find_sets([photos])
-    opened = stream.Stream(pictures.sources, Options(), engine, buckets)
+    (images,) = find_sets([photos])
+    opened = stream.Stream(images.sources, Options(), engine, buckets)
     looked = []
     look_at_sizes = stream.look_at_sizes
 
@@ -23,7 +23,7 @@ def test_a_later_pass_gives_the_same_batches_and_reads_no_header_again(photos, m
     monkeypatch.setattr(stream, "look_at_sizes", look)
     batches = [opened.batches("looking", only=some) for some in ([1, 3], None, None)]
     passes = [[batch.indices.tolist() for batch in some] for some in batches]
-    names = [source.name for source in pictures.sources]
+    names = [source.name for source in images.sources]
     assert sorted(looked) == names, "each header once"
     assert passes[0] == [[1, 3]]
     assert passes[1] == passes[2]

@@ -18,14 +18,14 @@ def finding(name: str, category: str, score: float | None = None, *, noisy: bool
 
 @pytest.fixture
 def findings() -> Findings:
-    pictures = [
+    images = [
         finding("dogs/a.jpg", "dogs", 0.25),
         finding("dogs/b.jpg", "dogs", 0.75),
         finding("dogs/c.jpg", "dogs", noisy=True),
         finding("cats/d.jpg", "cats"),
     ]
     skipped = [Skipped("cats/e.jpg", "cats", "empty file (0 bytes)"), Skipped("emus/f.jpg", "emus", "no such file")]
-    return Findings("pets", "ddt", {}, pictures, skipped, ["dogs: the sign is in doubt"])
+    return Findings("pets", "ddt", {}, images, skipped, ["dogs: the sign is in doubt"])
 
 
 def rows(text: str) -> list[list[str]]:
@@ -68,14 +68,14 @@ def test_warnings_reasons_and_the_place_of_the_report_follow(findings):
     text = summary(findings, Path("some") / "out", 12.34)
     assert "Warning: dogs: the sign is in doubt" in text
     assert "  cats/e.jpg: empty file (0 bytes)" in text.splitlines()
-    assert f"4 pictures in 12.3 s (0.3 a second). Look at {Path('some/out/report.html')}" in text
+    assert f"4 images in 12.3 s (0.3 a second). Look at {Path('some/out/report.html')}" in text
 
 
 def test_the_padding_is_told_beside_the_speed():
     found = Findings(
         "dogs", "ddt", {"padded shapes": "2, 1.5 % of their pixels padding"}, [finding("a", "dogs", 1)], []
     )
-    assert "1 picture in 0.5 s (2.0 a second; padded shapes: 2, 1.5 % of their pixels padding)" in summary(
+    assert "1 image in 0.5 s (2.0 a second; padded shapes: 2, 1.5 % of their pixels padding)" in summary(
         found, "out", 0.5
     )
 
@@ -86,7 +86,7 @@ def test_nothing_is_said_of_what_did_not_happen():
     assert "Warning" not in text
 
 
-def test_of_many_skipped_pictures_the_first_ten_are_shown_and_the_rest_counted():
+def test_of_many_skipped_images_the_first_ten_are_shown_and_the_rest_counted():
     skipped = [Skipped(f"{number:03}.jpg", "dogs", "no such file") for number in range(25)]
     text = summary(Findings("dogs", "ddt", {}, [finding("a.jpg", "dogs")], skipped), "out", 1.0)
     assert text.count("no such file") == 10
@@ -95,12 +95,12 @@ def test_of_many_skipped_pictures_the_first_ten_are_shown_and_the_rest_counted()
 
 
 def test_of_many_sets_the_first_fifty_are_shown_and_all_are_counted():
-    pictures = [finding(f"{number:03}/a.jpg", f"{number:03}", 0.5) for number in range(51)]
-    text = summary(Findings("many", "ddt", {}, pictures, []), "out", 1.0)
+    images = [finding(f"{number:03}/a.jpg", f"{number:03}", 0.5) for number in range(51)]
+    text = summary(Findings("many", "ddt", {}, images, []), "out", 1.0)
     assert [row[0] for row in rows(text)[1:]] == [*(f"{number:03}" for number in range(50)), "all"]
     assert rows(text)[-1][1:3] == ["51", "51"]
     assert "The first 50 of 51 sets; all are in annotations.json." in text
-    assert "The first" not in summary(Findings("many", "ddt", {}, pictures[:50], []), "out", 1.0)
+    assert "The first" not in summary(Findings("many", "ddt", {}, images[:50], []), "out", 1.0)
 
 
 def test_of_many_warnings_the_first_ten_are_shown_and_the_rest_counted():
@@ -113,7 +113,7 @@ def test_of_many_warnings_the_first_ten_are_shown_and_the_rest_counted():
 
 def test_a_run_that_was_done_already_says_so():
     done = Findings("dogs", "ddt", {}, [finding("a.jpg", "dogs")], [], finished_before=True)
-    assert "1 picture in 1.0 s (this run was finished before; nothing was computed again). Look" in summary(
+    assert "1 image in 1.0 s (this run was finished before; nothing was computed again). Look" in summary(
         done, "out", 1
     )
 
@@ -121,12 +121,12 @@ def test_a_run_that_was_done_already_says_so():
 @pytest.mark.parametrize(
     ("begun_before", "said"),
     [  # of six, two of which are skipped
-        (0, "4 pictures in 2.0 s (2.0 a second). Look"),
-        (3, "4 pictures in 2.0 s (an earlier call had begun with 3 of them; 1.5 a second for the others). Look"),
-        (6, "4 pictures in 2.0 s (an earlier call had begun with all of them, so there is no rate). Look"),
+        (0, "4 images in 2.0 s (2.0 a second). Look"),
+        (3, "4 images in 2.0 s (an earlier call had begun with 3 of them; 1.5 a second for the others). Look"),
+        (6, "4 images in 2.0 s (an earlier call had begun with all of them, so there is no rate). Look"),
     ],
 )
-def test_the_rate_is_that_of_the_pictures_that_this_call_did_from_the_beginning(findings, begun_before, said):
+def test_the_rate_is_that_of_the_images_that_this_call_did_from_the_beginning(findings, begun_before, said):
     assert said in summary(dataclasses.replace(findings, begun_before=begun_before), "out", 2.0)
 
 
@@ -138,11 +138,11 @@ def score(images: int, correct: int, noisy: int = 0, auc: float | None = None) -
 
 
 def test_the_demo_tells_its_score_and_what_it_rightly_called_noisy():
-    pictures = [finding("a.jpg", "m", 0.5), finding("b.jpg", "m", noisy=True), finding("c.jpg", "m", noisy=True)]
-    result = DemoResult(Findings("m", "ddt", {}, pictures, []), score(16, 15, noisy=2, auc=0.9), ["c.jpg", "d.jpg"])
+    images = [finding("a.jpg", "m", 0.5), finding("b.jpg", "m", noisy=True), finding("c.jpg", "m", noisy=True)]
+    result = DemoResult(Findings("m", "ddt", {}, images, []), score(16, 15, noisy=2, auc=0.9), ["c.jpg", "d.jpg"])
     assert demo_text(result).splitlines() == [
         "CorLoc against the known boxes: 0.938 (15 of 16)",
-        "Noise score, telling the 2 pictures without it apart: AUC 0.900",
+        "Noise score, telling the 2 images without it apart: AUC 0.900",
         "Called noisy: 2 (1 of them rightly)",
         "  b.jpg",
         "  c.jpg",

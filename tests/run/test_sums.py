@@ -25,7 +25,7 @@ def of(*seeds: int) -> dict[str, moments.Moments]:
 
 @pytest.fixture
 def some() -> Sums:
-    """Two sets: one of two pictures, one of one."""
+    """Two sets: one of two images, one of one."""
     made = Sums(LAYERS)
     made.add(7, 1, of(0))
     made.add(2, 1, of(1))
@@ -42,7 +42,7 @@ def check(found: dict[str, moments.Moments], expected: dict[str, moments.Moments
 
 def test_each_set_has_its_own_sum(some):
     assert some.sets == [2, 7]
-    assert some.pictures == {7: 2, 2: 1}
+    assert some.images == {7: 2, 2: 1}
     check(some.moments(7), of(0, 2))
     check(some.moments(2), of(1))
 
@@ -53,8 +53,8 @@ def test_sums_merge_set_by_set(some, tmp_path):
         if seeds == (3,):
             other.add(7, 4, of(3))
         other.save(tmp_path / "other")
-        whole.merge(7, other.pictures[7], StoredSums(tmp_path / "other").of_set(7))
-    assert whole.pictures == {7: 6}
+        whole.merge(7, other.images[7], StoredSums(tmp_path / "other").of_set(7))
+    assert whole.images == {7: 6}
     check(whole.moments(7), of(0, 2, 3))
 
 
@@ -68,7 +68,7 @@ def test_a_set_that_is_dropped_is_gone(some):
 def test_sums_come_back_from_their_file_exactly(some, tmp_path):
     some.save(tmp_path / "a")
     again = sums.load(tmp_path / "a")
-    assert again.pictures == some.pictures
+    assert again.images == some.images
     assert again.layers == some.layers
     for which in some.sets:
         for one, other in zip(jax.tree.leaves(again.moments(which)), jax.tree.leaves(some.moments(which)), strict=True):

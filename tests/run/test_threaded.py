@@ -1,4 +1,4 @@
-"""Work on many pictures in threads: in order, shown, never far ahead, and over when the block is."""
+"""Work on many images in threads: in order, shown, never far ahead, and over when the block is."""
 
 import contextlib
 import threading
@@ -19,8 +19,8 @@ def bars(monkeypatch):
         def __init__(self, entry):
             self.entry = entry
 
-        def update(self, pictures=1):
-            self.entry[2] += pictures
+        def update(self, images=1):
+            self.entry[2] += images
 
     @contextlib.contextmanager
     def progress(purpose, total):
@@ -95,7 +95,7 @@ def test_an_error_in_a_thread_is_the_works_own(bars):
 
 
 @pytest.mark.parametrize("in_threads", [True, False])
-def test_it_ends_between_two_pictures_when_that_is_asked_for(bars, monkeypatch, in_threads):
+def test_it_ends_between_two_images_when_that_is_asked_for(bars, monkeypatch, in_threads):
     done = []
 
     def check():

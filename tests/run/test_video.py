@@ -45,15 +45,15 @@ def box_of(number: int) -> tuple[float, float, float, float]:
 def found_in(*paths: Path, missing=(), outliers=(), step: int = 1) -> Findings:
     """What a job finds that sees the truth, but for frames without a box and with a wrong one."""
     [images] = find_sets(list(paths))
-    pictures = []
+    photos = []
     for source in images.sources:
         number = int(source.name.rpartition("/")[2])
         if number % step:
             continue
         there = number not in missing
         box = (70.0, 2.0, 90.0, 12.0) if number in outliers else box_of(number)
-        pictures.append(
-            examples.picture(
+        photos.append(
+            examples.image(
                 source.name,
                 images.name,
                 path=str(source.path),
@@ -65,7 +65,7 @@ def found_in(*paths: Path, missing=(), outliers=(), step: int = 1) -> Findings:
                 heat=np.array([[127, -127]], np.int8),
             )
         )
-    return examples.ddt(pictures=pictures, skipped=[])
+    return examples.ddt(photos=photos, skipped=[])
 
 
 def annotations(out: Path) -> dict[str, tuple[float, ...]]:
@@ -154,9 +154,9 @@ def test_smoothing_counts_in_frames_that_were_looked_at(tmp_path):
 
 def test_frames_that_could_not_be_read_count_as_time(tmp_path):
     findings = found_in(write(tmp_path / "clip.mp4"))
-    pictures = [one for one in findings.pictures if int(one.name) not in (10, 11, 12)]
+    images = [one for one in findings.images if int(one.name) not in (10, 11, 12)]
     for gap, boxes in ((3, [9, 13]), (2, [9, 13])):
-        some = dataclasses.replace(findings, pictures=pictures)
+        some = dataclasses.replace(findings, images=images)
         write_outputs(tmp_path / "out", some, VideoOptions(kind="none", smooth=True, gap=gap))
         found = annotations(tmp_path / "out")
         assert len(found) == 27
@@ -191,12 +191,12 @@ def test_stored_findings_give_the_same_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_pictures_that_are_no_frames_are_passed_over(tmp_path):
+def test_images_that_are_no_frames_are_passed_over(tmp_path):
     assert write_outputs(tmp_path / "out", examples.ddt()) == []
     assert not (tmp_path / "out").exists()
     findings = found_in(write(tmp_path / "clip.mp4", 3))
-    others = [examples.picture("x/a.jpg"), examples.picture("t/b.jpg", path="/x/t.tar#000001")]
-    mixed = dataclasses.replace(findings, pictures=[*others, *findings.pictures])
+    others = [examples.image("x/a.jpg"), examples.image("t/b.jpg", path="/x/t.tar#000001")]
+    mixed = dataclasses.replace(findings, images=[*others, *findings.images])
     write_outputs(tmp_path / "out", mixed)
     assert list(annotations(tmp_path / "out")) == ["000000", "000001", "000002"]
 
@@ -221,7 +221,7 @@ def test_wrong_options_are_named(options, message):
         VideoOptions(**options)
 
 
-def test_the_pictures_of_the_clip_are_left_alone(tmp_path):
+def test_the_images_of_the_clip_are_left_alone(tmp_path):
     clip = write(tmp_path / "clip.mp4", 3)
     before = clip.read_bytes()
     [_, path] = write_outputs(tmp_path, found_in(clip))

@@ -63,7 +63,7 @@ class Element:
         low = self.rng.random(2) * 2
         return np.concatenate([low, low + 1 + self.rng.random(2) * 2]).astype(np.float32)
 
-    def picture(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def image(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         values = self.rng.random((ROWS, COLUMNS, 4)).astype(np.float32)
         return values[..., :3], values[..., 3], self.size()
 
@@ -306,10 +306,10 @@ CASES = {
     ),
     "refinement.crf": Case(
         lambda image, values, size: refinement.crf(image, values, size=size, iterations=2, appearance_deviation=3.0),
-        lambda e: e.picture(),
+        lambda e: e.image(),
     ),
     "refinement.guided": Case(
-        lambda image, values, size: refinement.guided(image, values, size=size, radius=2), lambda e: e.picture()
+        lambda image, values, size: refinement.guided(image, values, size=size, radius=2), lambda e: e.image()
     ),
     "refinement.object_probabilities": Case(
         lambda x, mask, size, target: refinement.object_probabilities(

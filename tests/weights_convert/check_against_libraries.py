@@ -5,8 +5,8 @@ Not a test: it needs keras, torch, torchvision and timm, 6 GB of memory and some
     pip install keras torch torchvision timm h5py
     KERAS_BACKEND=jax python tests/weights_convert/check_against_libraries.py
 
-Each line is the largest difference of the last layer on a random picture, relative to that layer's largest value; the
-libraries prepare the picture with their own preprocessing.
+Each line is the largest difference of the last layer on a random image, relative to that layer's largest value; the
+libraries prepare the image with their own preprocessing.
 """
 
 import functools

@@ -35,7 +35,7 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
 
     Raises:
         UsageError: as for ``read_coco_file``; or an annotation belongs to no image, has no known category, a box
-            without area or outside its picture, or values that are not numbers.
+            without area or outside its image, or values that are not numbers.
     """
     found = read_coco_file(path)
     for problem in found.problems:
@@ -47,8 +47,8 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
 def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str] | None = None) -> Annotations:
     """Read an annotation file, or a plain list of results as pycocotools' ``loadRes`` takes it.
 
-    Boxes that reach out of their picture are clipped. Left out are boxes without area, or that are not numbers, and
-    annotations of no image or of no known category; masks that do not fit their picture are dropped, the box is kept.
+    Boxes that reach out of their image are clipped. Left out are boxes without area, or that are not numbers, and
+    annotations of no image or of no known category; masks that do not fit their image are dropped, the box is kept.
     Annotations that share an id are all kept.
 
     Args:
@@ -56,7 +56,7 @@ def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str
         truth: of a list of results, the COCO file that says what its image and category ids mean.
 
     Returns:
-        images by file name, without the places of their pictures; and what was mended or left out.
+        images by file name, without the places of their images; and what was mended or left out.
 
     Raises:
         UsageError: unreadable, not COCO, or inconsistent (two images or categories of one id, an image listed twice
@@ -127,7 +127,7 @@ def _explained(results: list[Any], path: str, truth: str | os.PathLike[str] | No
         if entry.get("score") is None:
             raise UsageError(f"{path}: result {number} has no score")
     _checked(known | {"annotations": []}, os.fspath(truth or ""))
-    # What the truth says of a picture besides is no prediction.
+    # What the truth says of an image besides is no prediction.
     images = [
         {name: one.get(name) for name in ("id", "file_name", "undecodable", "width", "height")}
         for one in known["images"]
@@ -168,7 +168,7 @@ class _File:
             seen.add(number)
             image = entry.get("image_id")
             if image not in entries:
-                self._report(problems.NO_PICTURE, f"annotation {number} belongs to no image ({image})")
+                self._report(problems.NO_IMAGE, f"annotation {number} belongs to no image ({image})")
                 continue
             one = self._annotation(entry, entries[image])
             if one is None:
@@ -297,7 +297,7 @@ def _to_mask(value: Any, columns: int | None, rows: int | None) -> Mask:
     if isinstance(value, dict):
         high, wide = map(int, value["size"])
         if (rows, columns) != (None, None) and (high, wide) != (rows, columns):
-            raise ValueError(f"it is of {wide} × {high} pixels, the picture of {columns} × {rows}")
+            raise ValueError(f"it is of {wide} × {high} pixels, the image of {columns} × {rows}")
         counts = value["counts"]
         if isinstance(counts, list):
             if any(count < 0 for count in counts) or sum(counts) != high * wide:
@@ -307,7 +307,7 @@ def _to_mask(value: Any, columns: int | None, rows: int | None) -> Mask:
         mask.read()
         return mask
     if rows is None or columns is None:
-        raise ValueError("outlines need the picture's width and height")
+        raise ValueError("outlines need the image's width and height")
     outlines = [tuple(map(float, outline)) for outline in value]
     if any(len(outline) < 6 or len(outline) % 2 for outline in outlines):
         raise ValueError("an outline is not three or more pairs of x and y")

@@ -11,7 +11,7 @@ def outlines(mask: np.ndarray) -> list[tuple[float, ...]]:
         mask: bool ``[h, w]``.
 
     Returns:
-        each outline as ``x, y, x, y, …`` in pixels of the picture, whose upper left corner is 0, 0. Pieces that touch
+        each outline as ``x, y, x, y, …`` in pixels of the image, whose upper left corner is 0, 0. Pieces that touch
         at corners are one; holes are left out.
     """
     padded = np.pad(mask.astype(np.float32), 1)

@@ -8,26 +8,26 @@ from typing import NamedTuple
 
 from jaxloc.data.annotations.records import Annotated, Box
 
-CLIPPED = "box that reaches out of the picture"
-OUTSIDE = "box outside the picture"
+CLIPPED = "box that reaches out of the image"
+OUTSIDE = "box outside the image"
 NO_AREA = "box without area"
-NO_PICTURE = "annotation of no picture"
+NO_IMAGE = "annotation of no image"
 UNKNOWN_CLASS = "unknown class"
 DUPLICATE = "duplicate id"
 NO_SIZE = "missing size"
 WRONG_MASK = "mask that does not fit"
-MISSING = "missing picture"
-UNREADABLE = "unreadable picture"
-WRONG_SIZE = "picture of another size"
+MISSING = "missing image"
+UNREADABLE = "unreadable image"
+WRONG_SIZE = "image of another size"
 DAMAGED = "damaged entry"
 DAMAGED_DETAIL = "damaged key points or parts"
 DAMAGED_FILE = "damaged file"
 
-UNUSABLE = (NO_AREA, OUTSIDE, NO_PICTURE, UNKNOWN_CLASS, DAMAGED)
+UNUSABLE = (NO_AREA, OUTSIDE, NO_IMAGE, UNKNOWN_CLASS, DAMAGED)
 """Kinds of annotations that say nothing of where an object is."""
 
 _ROUNDING = 0.05
-"""Pixels by which a box may leave the picture without being called a problem: files round their numbers."""
+"""Pixels by which a box may leave the image without being called a problem: files round their numbers."""
 
 
 class Problem(NamedTuple):
@@ -49,12 +49,12 @@ class Problem(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Annotations:
-    """Pictures and what is known of them, with what was wrong in the files that say it.
+    """Images and what is known of them, with what was wrong in the files that say it.
 
     Attributes:
         images: by name, in the order of the files.
         problems: in the order they were met.
-        categories: the classes that the files declare, whether or not a picture is of them; empty where they do not.
+        categories: the classes that the files declare, whether or not an image is of them; empty where they do not.
     """
 
     images: dict[str, Annotated]
@@ -79,11 +79,11 @@ def summarize(problems: Iterable[Problem]) -> list[str]:
 def fit_box(
     box: Box, width: int | None, height: int | None, entry: str, where: str, *, shown: object = None
 ) -> tuple[Box | None, Problem | None]:
-    """Clip a box to its picture.
+    """Clip a box to its image.
 
     Args:
         box: ``x0, y0, x1, y1`` in pixels.
-        width: of the picture in pixels; ``None`` where it is not known, and nothing is clipped.
+        width: of the image in pixels; ``None`` where it is not known, and nothing is clipped.
         height: likewise.
         entry: what the box belongs to, such as ``"annotation 5"``.
         where: the file.
@@ -101,11 +101,11 @@ def fit_box(
     x0, y0, x1, y1 = max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))
     if not (x1 > x0 and y1 > y0):
         return None, Problem(
-            OUTSIDE, where, f"{entry} lies outside its picture of {width} × {height} pixels: {shown}; left out"
+            OUTSIDE, where, f"{entry} lies outside its image of {width} × {height} pixels: {shown}; left out"
         )
     clipped = (x0, y0, x1, y1)
     if max(abs(a - b) for a, b in zip(clipped, box, strict=True)) <= _ROUNDING:
         return clipped, None
     return clipped, Problem(
-        CLIPPED, where, f"{entry} reaches out of its picture of {width} × {height} pixels: {shown}; clipped"
+        CLIPPED, where, f"{entry} reaches out of its image of {width} × {height} pixels: {shown}; clipped"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jaxloc.data import remote
 from jaxloc.data.annotations import problems
+from jaxloc.data.annotations.checking import check_images, with_job_paths, with_paths
 from jaxloc.data.annotations.coco import read_coco_file, read_coco_folder
-from jaxloc.data.annotations.pictures import check_pictures, with_job_paths, with_paths
 from jaxloc.data.annotations.problems import Annotations
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.annotations.voc import read_voc
@@ -29,18 +29,18 @@ def read(
     images: str | os.PathLike[str] | None = None,
     truth: str | os.PathLike[str] | None = None,
 ) -> Annotations:
-    """Read what is known of pictures: ground truth or predictions.
+    """Read what is known of images: ground truth or predictions.
 
-    What is wrong in the files is mended or left out, and told: boxes that reach out of their picture are clipped;
-    boxes without area, annotations of no picture or no known class, and masks of another size are dropped. Pictures
+    What is wrong in the files is mended or left out, and told: boxes that reach out of their image are clipped;
+    boxes without area, annotations of no image or no known class, and masks of another size are dropped. Images
     of an export are called as in what was exported, also where its layout has no folders.
 
     Args:
         path: a COCO file, a folder with ``annotations.json`` (of a job or an export), a VOC folder or one of XML
             files, a YOLO data set, or a data set as ``NAME:ROOT``.
-        images: the folder that the pictures' names are relative to. By default the pictures are looked for where a
+        images: the folder that the images' names are relative to. By default the images are looked for where a
             job read them, in ``images`` or ``JPEGImages`` beside the annotations, or beside the file. If it is given,
-            every picture has to be there, readable and of the size that the annotations say; others are left out.
+            every image has to be there, readable and of the size that the annotations say; others are left out.
         truth: where ``path`` may be a plain list of COCO results, the COCO file that says what its ids mean.
 
     Raises:
@@ -53,25 +53,25 @@ def read(
         return _renamed(found, names, place)
     folder = Path(images)
     if not folder.is_dir():
-        raise UsageError(f"{images}: no such folder of pictures")
+        raise UsageError(f"{images}: no such folder of images")
     nowhere = {name: dataclasses.replace(image, path=None) for name, image in found.images.items()}
     placed = with_paths(Annotations(nowhere), [folder])
     found = _renamed(found, names, place)
-    checked = check_pictures(with_paths(_renamed(placed, names, place), [folder]).images)
+    checked = check_images(with_paths(_renamed(placed, names, place), [folder]).images)
     filled = {name for name in checked.images if found.images[name].width is None}
     left = [problem for problem in found.problems if not (filled and problem.kind == problems.NO_SIZE)]
     return dataclasses.replace(found, images=checked.images, problems=left + checked.problems)
 
 
 def _source_names(place: Path) -> dict[str, str]:
-    """By the name of a picture in an export, what it was called before, where the two differ."""
+    """By the name of an image in an export, what it was called before, where the two differ."""
     file = (place if place.is_dir() else place.parent) / _EXPORT
     if not file.is_file():
         return {}
     try:
         about = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: not readable as JSON ({error}): it says how the pictures were called") from error
+        raise UsageError(f"{file}: not readable as JSON ({error}): it says how the images were called") from error
     files = about.get("renamed_files") if isinstance(about, dict) else None
     return {str(new): str(name) for name, new in files.items()} if isinstance(files, dict) else {}
 
@@ -81,7 +81,7 @@ def _renamed(found: Annotations, names: dict[str, str], place: Path) -> Annotati
     for name, image in found.images.items():
         before = names.get(name, name)
         if before in images:
-            raise UsageError(f"{place}: two pictures are called {before}: one now, and one before it was exported")
+            raise UsageError(f"{place}: two images are called {before}: one now, and one before it was exported")
         images[before] = dataclasses.replace(image, name=before)
     return dataclasses.replace(found, images=images)
 
@@ -100,18 +100,18 @@ def _read_named(text: str) -> Annotations:
 
 def _read_files(place: Path, truth: str | os.PathLike[str] | None) -> Annotations:
     if place.suffix.lower() == ".json":
-        return _find_pictures(read_coco_file(place, truth=truth), place.parent, place)
+        return _find_images(read_coco_file(place, truth=truth), place.parent, place)
     if is_yolo(place):
         return read_yolo(place)
     if place.is_dir():
         if (place / "annotations.json").is_file() or any(place.glob("annotations_*.json")):
-            return _find_pictures(read_coco_folder(place), place)
+            return _find_images(read_coco_folder(place), place)
         if (place / "Annotations").is_dir() or any(place.glob("*.xml")):
             return with_paths(read_voc(place), [place / "JPEGImages", place])
     raise UsageError(f"{place}: no annotations there that can be read: pass {_KNOWN}")
 
 
-def _find_pictures(found: Annotations, folder: Path, file: Path | None = None) -> Annotations:
+def _find_images(found: Annotations, folder: Path, file: Path | None = None) -> Annotations:
     parts = folder / "parts"
     if parts.is_dir():
         return with_job_paths(found, parts)

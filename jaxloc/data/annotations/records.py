@@ -1,4 +1,4 @@
-"""What is known of a picture, whatever file said it: the one form of ground truth and of predictions."""
+"""What is known of an image, whatever file said it: the one form of ground truth and of predictions."""
 
 import dataclasses
 import io
@@ -14,11 +14,11 @@ from jaxloc.data.sources import Record
 from jaxloc.errors import UsageError
 
 Box = tuple[float, float, float, float]
-"""``x0, y0, x1, y1`` in pixels of the original picture, half-open."""
+"""``x0, y0, x1, y1`` in pixels of the original image, half-open."""
 
 
 class Pixels(NamedTuple):
-    """A mask at the picture's own size.
+    """A mask at the image's own size.
 
     Attributes:
         inside: bool ``[h, w]``, True = object.
@@ -61,8 +61,8 @@ class Polygons(NamedTuple):
     """A mask as outlines.
 
     Attributes:
-        rows: of the picture.
-        columns: of the picture.
+        rows: of the image.
+        columns: of the image.
         points: each outline as ``x, y, x, y, …`` in pixels; the mask is their union.
     """
 
@@ -77,7 +77,7 @@ class Polygons(NamedTuple):
 
 
 class MaskFile(NamedTuple):
-    """A mask in a picture file of its own.
+    """A mask in an image file of its own.
 
     Attributes:
         path: a file that Pillow reads, or a record that holds one.
@@ -116,7 +116,7 @@ class Keypoint(NamedTuple):
 
     Attributes:
         name: such as ``"beak"``.
-        x: in pixels from the picture's left edge.
+        x: in pixels from the image's left edge.
         y: in pixels from its upper edge.
         visible: False where it is hidden; ``x`` and ``y`` then mean nothing.
     """
@@ -129,14 +129,14 @@ class Keypoint(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Annotation:
-    """One object of a picture.
+    """One object of an image.
 
     Attributes:
         category: its class.
         box: around it.
         score: of a prediction; 1 for ground truth.
         difficult: PASCAL's flag for objects that do not count.
-        truncated: PASCAL's flag for objects that leave the picture.
+        truncated: PASCAL's flag for objects that leave the image.
         crowd: the box holds many objects of the class together; it is no object of its own.
         mask: its pixels, where known.
         keypoints: its named points, where known.
@@ -156,22 +156,22 @@ class Annotation:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Annotated:
-    """One picture and its objects.
+    """One image and its objects.
 
     Attributes:
         name: relative to the file or folder that says it, with forward slashes.
-        category: the picture's own class, where it has one; else ``None``.
+        category: the image's own class, where it has one; else ``None``.
         annotations: its objects, in the file's order.
-        width: of the picture in pixels, where known.
+        width: of the image in pixels, where known.
         height: likewise.
         noise_score: of a prediction: small where the class is absent.
         splits: the parts of a data set it belongs to (``"train"``, ``"test"``, …).
-        path: where the picture is read from, where known.
-        mask: of all that is object, where the picture has one mask and not one for each object.
+        path: where the image is read from, where known.
+        mask: of all that is object, where the image has one mask and not one for each object.
         listed: the classes it was looked at for, each with its noise score, where a file lists it once for each of
             several; ``category`` and ``noise_score`` are then ``None``.
         damaged: the classes of objects that were left out because their entries are damaged; ``""`` for those whose
-            class is not known either. Nobody can say that the picture lacks them.
+            class is not known either. Nobody can say that the image lacks them.
     """
 
     name: str
@@ -197,7 +197,7 @@ class Annotated:
 
     @property
     def categories(self) -> list[str]:
-        """The picture's own class, or those it is listed for; without any, every class it has objects of."""
+        """The image's own class, or those it is listed for; without any, every class it has objects of."""
         if self.listed:
             return [category for category, _ in self.listed]
         return [self.category] if self.category is not None else sorted(self.boxes)

@@ -1,4 +1,4 @@
-"""Read PASCAL VOC annotations: one XML file for each picture.
+"""Read PASCAL VOC annotations: one XML file for each image.
 
 Corners are whole pixels that count from 1 and belong to the box; ours are half-open and count from 0, so 1 is taken
 from ``xmin`` and ``ymin``.
@@ -18,14 +18,14 @@ from jaxloc.errors import UsageError
 def read_voc(folder: Path) -> Annotations:
     """Read ``Annotations/*.xml`` of a VOC folder, or the XML files of any folder.
 
-    Boxes that reach out of their picture are clipped, boxes without area left out. A picture is what its file calls
+    Boxes that reach out of their image are clipped, boxes without area left out. An image is what its file calls
     it, ``JPEGImages`` its folder where there is one; the lists in ``ImageSets/Main`` that hold nothing but names are
     its splits.
 
-    Files that are not XML or not VOC's are left out with their pictures.
+    Files that are not XML or not VOC's are left out with their images.
 
     Raises:
-        UsageError: no file can be read, or one names a picture that another file names as well.
+        UsageError: no file can be read, or one names an image that another file names as well.
     """
     inside = folder / "Annotations"
     files = sorted((inside if inside.is_dir() else folder).glob("*.xml"))
@@ -41,17 +41,17 @@ def read_voc(folder: Path) -> Annotations:
         except UsageError as error:
             damaged.append(error)
             what = str(error).removeprefix(f"{file}: ")
-            found.append(Problem(problems.DAMAGED_FILE, str(file), f"{what}; its picture is left out"))
+            found.append(Problem(problems.DAMAGED_FILE, str(file), f"{what}; its image is left out"))
             continue
         found += some
         if image.name in images:
-            raise UsageError(f"{file}: names the picture {image.name}, as another file does")
+            raise UsageError(f"{file}: names the image {image.name}, as another file does")
         images[image.name] = dataclasses.replace(image, splits=splits.get(file.stem, ()))
     if len(damaged) == len(files):
         raise damaged[0]
     if missing := sorted(splits.keys() - {file.stem for file in files}):
         found += [
-            Problem(problems.NO_PICTURE, str(folder / "ImageSets"), f"lists {name}, which has no XML file")
+            Problem(problems.NO_IMAGE, str(folder / "ImageSets"), f"lists {name}, which has no XML file")
             for name in missing
         ]
     return Annotations(images, found)
@@ -155,7 +155,7 @@ def _number(entry: ElementTree.Element, path: str) -> float | None:
 
 
 def _splits(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The splits of each picture, by the stem of its file."""
+    """The splits of each image, by the stem of its file."""
     splits: dict[str, tuple[str, ...]] = {}
     for file in sorted(folder.glob("*.txt")):
         lines = [line.split() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]

@@ -1,7 +1,7 @@
-"""Read YOLO data sets: a text file for each picture, a line for each object, in shares of the picture's sides.
+"""Read YOLO data sets: a text file for each image, a line for each object, in shares of the image's sides.
 
 A line is ``class x y width height`` (the box's middle), the same with a score behind, or ``class x1 y1 x2 y2 …`` (the
-outline of a mask). The picture's size is read from the picture.
+outline of a mask). The image's size is read from the image.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated, Annotation, Polygons
 from jaxloc.data.images import read_size
-from jaxloc.data.kinds import is_picture
+from jaxloc.data.kinds import is_image
 from jaxloc.errors import UsageError
 
 _SPLITS = ("train", "val", "test")
@@ -27,8 +27,8 @@ def read_yolo(path: Path) -> Annotations:
     """Read a ``data.yaml``, the folder that holds one, or a folder with ``images`` and ``labels``.
 
     Names are relative to the deepest folder ``images``, without that of the split. Boxes that reach out of their
-    picture are clipped; lines that are not numbers, of no known class or without area are left out; pictures that
-    cannot be read are left out, and text files of no picture.
+    image are clipped; lines that are not numbers, of no known class or without area are left out; images that
+    cannot be read are left out, and text files of no image.
 
     Raises:
         UsageError: ``data.yaml`` cannot be read, or its folders do not exist.
@@ -42,11 +42,11 @@ def read_yolo(path: Path) -> Annotations:
     for split, folder in _folders(about, root, file):
         labels = _labels_of(folder)
         used = set()
-        for picture in _pictures(folder):
-            inside = picture.relative_to(folder)
+        for photo in _images(folder):
+            inside = photo.relative_to(folder)
             text = labels / inside.with_suffix(".txt")
             used.add(text)
-            image = _image(picture, inside.as_posix(), text, names, found)
+            image = _image(photo, inside.as_posix(), text, names, found)
             if image is None:
                 continue
             splits = (split,) if split else ()
@@ -57,7 +57,7 @@ def read_yolo(path: Path) -> Annotations:
                 splits = (*listed.splits, *splits) if listed.path == image.path else splits
             images[image.name] = dataclasses.replace(image, splits=splits)
         unused = (text for text in sorted(set(labels.rglob("*.txt")) - used) if text.name != "classes.txt")
-        found += [Problem(problems.NO_PICTURE, str(text), "belongs to no picture; left out") for text in unused]
+        found += [Problem(problems.NO_IMAGE, str(text), "belongs to no image; left out") for text in unused]
     return Annotations(images, found, tuple((names or {}).values()))
 
 
@@ -101,14 +101,14 @@ def _listed_names(root: Path) -> dict[int, str] | None:
 
 
 def _folders(about: dict[str, Any], root: Path, file: Path | None) -> Iterator[tuple[str | None, Path]]:
-    """Each split and its folder of pictures."""
+    """Each split and its folder of images."""
     if file is None:
         folder = root / "images"
         splits = sorted(place.name for place in folder.iterdir() if place.is_dir() and place.name in _SPLITS)
         yield from ((split, folder / split) for split in splits) if splits else [(None, folder)]
         return
     if not any(about.get(split) for split in _SPLITS):
-        raise UsageError(f"{file}: names no folder of pictures (train, val or test)")
+        raise UsageError(f"{file}: names no folder of images (train, val or test)")
     taken: dict[Path, str] = {}
     for split in _SPLITS:
         values = about.get(split) or ()
@@ -116,7 +116,7 @@ def _folders(about: dict[str, Any], root: Path, file: Path | None) -> Iterator[t
             places = _candidates(str(value), str(about.get("path") or ""), root)
             there = [place for place in places if place.is_dir()]
             if not there:
-                raise UsageError(f"{file}: {split}: no folder {value}: give folders of pictures relative to the file")
+                raise UsageError(f"{file}: {split}: no folder {value}: give folders of images relative to the file")
             folder = there[0] / "images" if (there[0] / "images").is_dir() else there[0]
             if taken.setdefault(folder.resolve(), split) == split:  # many name one folder for two, for want of a second
                 yield split, folder
@@ -131,7 +131,7 @@ def _candidates(value: str, base: str, root: Path) -> list[Path]:
 
 
 def _labels_of(folder: Path) -> Path:
-    """The folder of text files: ``labels`` in place of the last ``images``; without one, the pictures' own."""
+    """The folder of text files: ``labels`` in place of the last ``images``; without one, the images' own."""
     parts = folder.parts
     if "images" not in parts:
         return folder
@@ -139,20 +139,18 @@ def _labels_of(folder: Path) -> Path:
     return Path(*parts[:last], "labels", *parts[last + 1 :])
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     return sorted(
         place
         for place in folder.rglob("*")
-        if place.suffix and is_picture(place.name) and place.is_file() and not place.name.startswith(".")
+        if place.suffix and is_image(place.name) and place.is_file() and not place.name.startswith(".")
     )
 
 
-def _image(
-    picture: Path, name: str, text: Path, names: dict[int, str] | None, found: list[Problem]
-) -> Annotated | None:
-    size = read_size(picture)
+def _image(image: Path, name: str, text: Path, names: dict[int, str] | None, found: list[Problem]) -> Annotated | None:
+    size = read_size(image)
     if size is None:
-        found.append(Problem(problems.UNREADABLE, str(picture), "cannot be read as a picture; left out"))
+        found.append(Problem(problems.UNREADABLE, str(image), "cannot be read as an image; left out"))
         return None
     height, width = size
     annotations: list[Annotation] = []
@@ -165,7 +163,7 @@ def _image(
                 annotations.append(one)
             else:
                 damaged[one] = None
-    return Annotated(name, None, tuple(annotations), width=width, height=height, path=picture, damaged=tuple(damaged))
+    return Annotated(name, None, tuple(annotations), width=width, height=height, path=image, damaged=tuple(damaged))
 
 
 def _annotation(

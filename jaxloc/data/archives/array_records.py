@@ -1,4 +1,4 @@
-"""ArrayRecord files of encoded pictures, or of ``tf.train.Example`` messages that hold one."""
+"""ArrayRecord files of encoded images, or of ``tf.train.Example`` messages that hold one."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ from jaxloc.data.images import is_encoded
 from jaxloc.data.sources import Labels, Part, Record
 from jaxloc.errors import ImageError, UsageError
 
-_PICTURES = ("image/encoded", "image", "image_raw", "encoded", "jpeg", "jpg", "png")
+_IMAGES = ("image/encoded", "image", "image_raw", "encoded", "jpeg", "jpg", "png")
 _LABELS = ("image/class/text", "label", "image/class/label", "class")
 _OPTIONS = "readahead_buffer_size:0"
 _READERS = 64
@@ -20,12 +20,12 @@ _DAMAGED = "Corrupted"
 
 @dataclasses.dataclass(frozen=True)
 class ArrayRecordEntry(Record):
-    """The picture of one record.
+    """The image of one record.
 
     Attributes:
         file: the ArrayRecord file.
         number: of the record.
-        is_example: whether it is a ``tf.train.Example`` that holds the picture, not the picture itself.
+        is_example: whether it is a ``tf.train.Example`` that holds the image, not the image itself.
         archive_bytes: of the file when it was listed.
     """
 
@@ -38,13 +38,13 @@ class ArrayRecordEntry(Record):
         return f"{self.file}#{self.number:08}"
 
     def read(self) -> bytes:
-        """The picture."""
+        """The image."""
         data = remote.persist(self.file, self._read)
         if not self.is_example:
             return data
-        found = _find(_features(data), _PICTURES)
+        found = _find(_features(data), _IMAGES)
         if not isinstance(found, bytes):
-            raise ImageError("its record holds no picture")
+            raise ImageError("its record holds no image")
         return found
 
     def _read(self) -> bytes:
@@ -67,7 +67,7 @@ class ArrayRecords(Part):
         place: the file, on a local disk.
 
     Raises:
-        UsageError: it is remote, truncated or damaged, holds nothing or no pictures, or a package is missing.
+        UsageError: it is remote, truncated or damaged, holds nothing or no images, or a package is missing.
     """
 
     def __init__(self, place: str) -> None:
@@ -79,7 +79,7 @@ class ArrayRecords(Part):
         self._count = count_records(place)
         self._bytes = os.stat(place).st_size
         if not self._count:
-            raise UsageError(f"{place}: holds no picture: it has no records")
+            raise UsageError(f"{place}: holds no image: it has no records")
         [first] = _reader(place).read([0])
         self._is_example = not is_encoded(first)
         if self._is_example:
@@ -142,16 +142,14 @@ def _check_example(place: str, data: bytes) -> None:
         features = _features(data)
     except ImportError as error:
         raise UsageError(
-            f"{place}: its records are no pictures; if they are tf.train.Example messages, "
+            f"{place}: its records are no images; if they are tf.train.Example messages, "
             "reading them needs tensorflow-datasets: pip install 'jaxloc[tfds]'"
         ) from error
     except Exception as error:  # the protobuf package's own error, which is not known here by name
-        raise UsageError(
-            f"{place}: holds no picture: neither encoded pictures nor tf.train.Example messages"
-        ) from error
-    if not isinstance(_find(features, _PICTURES), bytes):
+        raise UsageError(f"{place}: holds no image: neither encoded images nor tf.train.Example messages") from error
+    if not isinstance(_find(features, _IMAGES), bytes):
         keys = ", ".join(sorted(features)) or "none"
-        raise UsageError(f"{place}: no feature of encoded pictures: name it image or image/encoded; it has: {keys}")
+        raise UsageError(f"{place}: no feature of encoded images: name it image or image/encoded; it has: {keys}")
 
 
 def _find(features: Any, names: tuple[str, ...]) -> bytes | int | None:

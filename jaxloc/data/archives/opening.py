@@ -17,20 +17,20 @@ _AT_ONCE = 8
 
 
 def open_archive(place: str, *, every: int = 1) -> Part:
-    """Index the pictures of one archive, local or remote.
+    """Index the images of one archive, local or remote.
 
     Args:
         place: the archive.
         every: of a video, take only every N-th frame.
 
     Raises:
-        UsageError: it is missing, truncated, damaged, compressed as a whole, or holds no picture.
+        UsageError: it is missing, truncated, damaged, compressed as a whole, or holds no image.
     """
     kind = archive_kind(place) or ""
     if kind == "compressed":
         raise UsageError(
             f"{place}: a compressed tar file cannot be read from the middle: unpack it, or write it again as .tar "
-            "(pictures are compressed already)"
+            "(images are compressed already)"
         )
     return Video(place, every=every) if kind == "video" else _KINDS[kind](place)
 

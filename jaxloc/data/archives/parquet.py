@@ -1,4 +1,4 @@
-"""Parquet files with a column of encoded pictures, as Hugging Face writes them; read by row group.
+"""Parquet files with a column of encoded images, as Hugging Face writes them; read by row group.
 
 Records are cheapest in the order they are stored: one row group is read at a time, and a few stay in memory.
 """
@@ -18,7 +18,7 @@ from jaxloc.data import remote
 from jaxloc.data.sources import Labels, Part, Record, Texts
 from jaxloc.errors import ImageError, UsageError
 
-_PICTURES = ("image.bytes", "image", "bytes", "img.bytes", "img")
+_IMAGES = ("image.bytes", "image", "bytes", "img.bytes", "img")
 _NAMES = ("name", "path", "file_name", "image.path", "img.path")
 _LABEL = "label"
 
@@ -41,11 +41,11 @@ _MEMORY = _memory()
 
 @dataclasses.dataclass(frozen=True)
 class ParquetRow(Record):
-    """The picture of one row.
+    """The image of one row.
 
     Attributes:
         file: the Parquet file's place.
-        column: of the encoded pictures.
+        column: of the encoded images.
         group: the row group.
         row: within the group.
         number: within the file.
@@ -63,10 +63,10 @@ class ParquetRow(Record):
         return f"{self.file}#{self.number:08}"
 
     def read(self) -> bytes:
-        """The picture; its row group is read, unless it was just now."""
+        """The image; its row group is read, unless it was just now."""
         value = remote.persist(self.file, lambda: _row_groups.get(self.file, self.group, self.column)[self.row]).as_py()
         if value is None:
-            raise ImageError("its row holds no picture")
+            raise ImageError("its row holds no image")
         return value
 
 
@@ -80,7 +80,7 @@ class Parquet(Part):
         place: the file.
 
     Raises:
-        UsageError: it is truncated or damaged, has no column of pictures, or no rows.
+        UsageError: it is truncated or damaged, has no column of images, or no rows.
     """
 
     def __init__(self, place: str) -> None:
@@ -95,7 +95,7 @@ class Parquet(Part):
             try:
                 with pq.ParquetFile(handle) as file:
                     schema = file.schema_arrow
-                    self._column = _find_pictures(place, schema)
+                    self._column = _find_images(place, schema)
                     counts = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
                     self._names = _find_names(file)
                     self.labels = _find_labels(file)
@@ -106,7 +106,7 @@ class Parquet(Part):
                 ) from error
         self._starts = np.cumsum([0, *counts])
         if not len(self):
-            raise UsageError(f"{place}: holds no picture: it has no rows")
+            raise UsageError(f"{place}: holds no image: it has no rows")
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -140,13 +140,13 @@ def _is(kind: Any, types: tuple[str, ...]) -> bool:
     return str(kind.value_type if pa.types.is_dictionary(kind) else kind) in types
 
 
-def _find_pictures(place: str, schema: Any) -> str:
+def _find_images(place: str, schema: Any) -> str:
     leaves = _leaves(schema)
-    named = next((name for name in _PICTURES if name in leaves and _is(leaves[name], _BYTES)), None)
+    named = next((name for name in _IMAGES if name in leaves and _is(leaves[name], _BYTES)), None)
     if named is None:
         columns = ", ".join(f"{field.name} ({field.type})" for field in schema) or "none"
         raise UsageError(
-            f"{place}: no column of encoded pictures: name it image, bytes or image.bytes, with values of type "
+            f"{place}: no column of encoded images: name it image, bytes or image.bytes, with values of type "
             f"binary; its columns: {columns}"
         )
     return named

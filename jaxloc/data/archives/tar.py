@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxloc._interrupts import checked
 from jaxloc.data import remote
-from jaxloc.data.kinds import is_picture, suffix
+from jaxloc.data.kinds import is_image, suffix
 from jaxloc.data.sources import Labels, Part, Record, Texts
 from jaxloc.errors import ImageError, UsageError
 
@@ -35,7 +35,7 @@ _LOST_CURE = "write the tar file again with the files in place of links (tar --d
 
 
 class _Said(NamedTuple):
-    """What stands beside a picture: its label, or why that cannot be read."""
+    """What stands beside an image: its label, or why that cannot be read."""
 
     label: str | None = None
     problem: str | None = None
@@ -105,7 +105,7 @@ class LostLink(Record):
 
 
 class Tar(Part):
-    """The pictures of one tar file, in its order; of two members with one name the later counts, as for ``tar``.
+    """The images of one tar file, in its order; of two members with one name the later counts, as for ``tar``.
 
     The headers are read once, to index where each member begins.
 
@@ -113,7 +113,7 @@ class Tar(Part):
         place: the tar file.
 
     Raises:
-        UsageError: it is compressed, truncated, damaged, no tar file, or holds no picture.
+        UsageError: it is compressed, truncated, damaged, no tar file, or holds no image.
     """
 
     def __init__(self, place: str) -> None:
@@ -129,12 +129,12 @@ class Tar(Part):
             for name, found in members.items():
                 if _is_label(name) and isinstance(found, str):
                     said[_split(name)] = _read_label(file, name, _follow(found, members))
-        pictures = [name for name in members if suffix(name) and is_picture(name) and not _is_hidden(name)]
-        if not pictures:
-            raise UsageError(f"{place}: holds no picture: a tar shard holds members such as dogs/a.jpg")
-        self._names = Texts(pictures)
-        self._places = np.array([_follow(members[name], members) for name in pictures], np.int64)
-        told = [_told(name, said) for name in pictures] if said else []
+        images = [name for name in members if suffix(name) and is_image(name) and not _is_hidden(name)]
+        if not images:
+            raise UsageError(f"{place}: holds no image: a tar shard holds members such as dogs/a.jpg")
+        self._names = Texts(images)
+        self._places = np.array([_follow(members[name], members) for name in images], np.int64)
+        told = [_told(name, said) for name in images] if said else []
         self.labels = Labels(one.label for one in told) if said else None
         self._unreadable = next((one.problem for one in told if one.problem), None)
 
@@ -156,7 +156,7 @@ class Tar(Part):
         """The labels.
 
         Raises:
-            UsageError: the label beside a picture cannot be read.
+            UsageError: the label beside an image cannot be read.
         """
         if self._unreadable:
             raise UsageError(f"{self.place}: {self._unreadable}")
@@ -238,7 +238,7 @@ def _read_label(file: IO[bytes], name: str, place: _Place) -> _Said:
 
 
 def _told(name: str, said: Mapping[tuple[str, str], _Said]) -> _Said:
-    """What stands beside a picture, by the order of the extensions."""
+    """What stands beside an image, by the order of the extensions."""
     key, _ = _split(name)
     beside = (said.get((key, extension), _Said()) for extension in _LABELS)
     return next((one for one in beside if one != _Said()), _Said())

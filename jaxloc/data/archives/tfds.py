@@ -21,12 +21,12 @@ def is_tfds(path: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class TfdsExample(Record):
-    """The picture of one example.
+    """The image of one example.
 
     Attributes:
         data_set: name, with config and version where the user gave them.
         split: such as ``train`` or ``train[:10%]``.
-        feature: that holds the picture.
+        feature: that holds the image.
         number: within the split.
     """
 
@@ -39,7 +39,7 @@ class TfdsExample(Record):
         return f"tfds:{self.data_set}:{self.split}#{self.number:08}"
 
     def read(self) -> bytes:
-        """The picture as it is stored, not decoded."""
+        """The image as it is stored, not decoded."""
         try:
             return find_source(self.data_set, self.split)[self.number][self.feature]
         except UsageError:
@@ -56,7 +56,7 @@ class TfdsExample(Record):
         return find_source(self.data_set, self.split)[self.number][feature]
 
     def of(self, feature: str) -> "TfdsExample":
-        """Another picture of the same example, such as its mask."""
+        """Another image of the same example, such as its mask."""
         return dataclasses.replace(self, feature=feature)
 
 
@@ -68,14 +68,14 @@ class TfdsSplit(Part):
         split: as tensorflow-datasets writes it, slices included.
 
     Raises:
-        UsageError: there is no such split, it has no pictures, or one of its files is missing or truncated.
+        UsageError: there is no such split, it has no images, or one of its files is missing or truncated.
     """
 
     def __init__(self, data_set: str, split: str) -> None:
         builder = find_builder(data_set)
         self.place = f"tfds://{data_set}/{split}"
         self._data_set, self._split = data_set, split
-        self._feature = _find_pictures(data_set, builder.info.features)
+        self._feature = _find_images(data_set, builder.info.features)
         try:
             self._count = len(find_source(data_set, split))
         except (KeyError, ValueError) as error:
@@ -83,7 +83,7 @@ class TfdsSplit(Part):
             raise UsageError(f"tfds:{data_set}:{split}: no such split; there are {known}") from error
         _check_files(builder, split)
         if not self._count:
-            raise UsageError(f"tfds:{data_set}:{split}: holds no picture: choose another split")
+            raise UsageError(f"tfds:{data_set}:{split}: holds no image: choose another split")
 
     def __len__(self) -> int:
         return self._count
@@ -182,7 +182,7 @@ def _cure(data_set: str) -> str:
 
 @functools.lru_cache(_DATA_SETS)
 def find_source(data_set: str, split: str) -> Any:
-    """The examples of a split by number, with their pictures as they are stored.
+    """The examples of a split by number, with their images as they are stored.
 
     Raises:
         UsageError: the set is not prepared, or in a format that has to be read in order.
@@ -190,14 +190,14 @@ def find_source(data_set: str, split: str) -> Any:
     import tensorflow_datasets as tfds
 
     builder = find_builder(data_set)
-    pictures = (name for name, kind in builder.info.features.items() if isinstance(kind, tfds.features.Image))
-    return builder.as_data_source(split, decoders={name: tfds.decode.SkipDecoding() for name in pictures})
+    images = (name for name, kind in builder.info.features.items() if isinstance(kind, tfds.features.Image))
+    return builder.as_data_source(split, decoders={name: tfds.decode.SkipDecoding() for name in images})
 
 
-def _find_pictures(data_set: str, features: Any) -> str:
+def _find_images(data_set: str, features: Any) -> str:
     import tensorflow_datasets as tfds
 
-    pictures = [name for name, kind in features.items() if isinstance(kind, tfds.features.Image)]
-    if not pictures:
-        raise UsageError(f"tfds:{data_set}: has no feature of pictures; its features: {', '.join(features)}")
-    return "image" if "image" in pictures else pictures[0]
+    images = [name for name, kind in features.items() if isinstance(kind, tfds.features.Image)]
+    if not images:
+        raise UsageError(f"tfds:{data_set}: has no feature of images; its features: {', '.join(features)}")
+    return "image" if "image" in images else images[0]

@@ -144,7 +144,7 @@ class Video(Part):
                 rows, columns, _ = _to_pixels(_decoder(place).get(self._frame(number))).shape
                 self.image_size = rows, columns
                 return
-        raise UsageError(f"{place}: holds no picture: none of its frames decodes: copy it again or convert it to MP4")
+        raise UsageError(f"{place}: holds no image: none of its frames decodes: copy it again or convert it to MP4")
 
     def __len__(self) -> int:
         return -(-len(self._there) // self._every)
@@ -218,7 +218,7 @@ def _opened(place: str) -> tuple[Any, Any]:
     if stream is None or stream.codec_context is None:
         kinds = ", ".join(sorted({one.type for one in container.streams})) or "nothing"
         container.close()
-        raise UsageError(f"{place}: holds no picture: no video that can be decoded, only {kinds}")
+        raise UsageError(f"{place}: holds no image: no video that can be decoded, only {kinds}")
     stream.thread_type = "AUTO"
     return container, stream
 

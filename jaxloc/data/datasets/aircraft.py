@@ -1,6 +1,6 @@
 """FGVC-Aircraft (Maji et al., arXiv 1306.5151, 2013).
 
-Boxes count pixels from 1 and include both ends. The last 20 rows of each picture are a banner with its owner's name.
+Boxes count pixels from 1 and include both ends. The last 20 rows of each image are a banner with its owner's name.
 """
 
 from jaxloc.data.annotations import problems
@@ -17,7 +17,7 @@ INFO = Info(
     name="aircraft",
     title="FGVC-Aircraft",
     holds="class (variant), box, split",
-    size="10,000 pictures of 100 variants, 2.6 GB",
+    size="10,000 images of 100 variants, 2.6 GB",
     licence="non-commercial research only",
     page=f"{_SITE}/",
     get=(f"curl -L {_SITE}/archives/fgvc-aircraft-2013b.tar.gz | tar xz",),
@@ -30,7 +30,7 @@ INFO = Info(
     papers=("none of the papers here; fine-grained retrieval and recognition elsewhere",),
     notes=(
         "boxes count pixels from 1 in the file and are half-open from 0 here",
-        "the last 20 rows of each picture are a banner with its owner's name, which is not cut off",
+        "the last 20 rows of each image are a banner with its owner's name, which is not cut off",
     ),
 )
 

@@ -25,7 +25,7 @@ INFO = Info(
     name="cars196",
     title="Stanford Cars",
     holds="class, box, split",
-    size="16,185 pictures of 196 classes, 2 GB",
+    size="16,185 images of 196 classes, 2 GB",
     licence="ImageNet's terms: non-commercial research",
     page="http://ai.stanford.edu/~jkrause/cars/car_dataset.html (off line; the files live on at mirrors)",
     get=(
@@ -46,7 +46,7 @@ INFO = Info(
 
 
 class _Entry(NamedTuple):
-    """One picture as a MATLAB file tells it."""
+    """One image as a MATLAB file tells it."""
 
     file: str
     split: str

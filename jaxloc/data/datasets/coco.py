@@ -1,4 +1,4 @@
-"""COCO (Lin et al., ECCV 2014): the files ``instances_*.json`` and the folders of pictures beside them."""
+"""COCO (Lin et al., ECCV 2014): the files ``instances_*.json`` and the folders of images beside them."""
 
 import dataclasses
 from pathlib import Path
@@ -18,8 +18,8 @@ INFO = Info(
     name="coco",
     title="COCO",
     holds="boxes of 80 classes, masks, crowds marked, split",
-    size="2017: 118,287 pictures to train with and 5,000 to validate with, 19 GB",
-    licence="annotations CC BY 4.0; Flickr pictures: Flickr's terms of use",
+    size="2017: 118,287 images to train with and 5,000 to validate with, 19 GB",
+    licence="annotations CC BY 4.0; Flickr images: Flickr's terms of use",
     page="https://cocodataset.org/#download",
     get=(
         "curl -LO http://images.cocodataset.org/zips/val2017.zip && unzip -q val2017.zip   # or train2017, train2014 …",

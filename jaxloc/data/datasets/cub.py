@@ -17,7 +17,7 @@ INFO = Info(
     name="cub200",
     title="Caltech-UCSD Birds-200-2011",
     holds="class, box, 15 parts as points with visibility, masks (where unpacked), split",
-    size="11,788 pictures of 200 classes, 1.2 GB",
+    size="11,788 images of 200 classes, 1.2 GB",
     licence="non-commercial research and education only",
     page="https://www.vision.caltech.edu/datasets/cub_200_2011/",
     get=(
@@ -73,7 +73,7 @@ def _keyed(path: Path, fields: int, into: Gathering, known: dict[str, list[str]]
     found: dict[str, list[str]] = {}
     for key, *rest in rows(path, fields):
         if known is not None and key not in known:
-            into.report(problems.NO_PICTURE, path, f"{key} is no picture of images.txt; left out")
+            into.report(problems.NO_IMAGE, path, f"{key} is no image of images.txt; left out")
         elif key in found:
             into.report(problems.DUPLICATE, path, f"{key} is listed again; the first counts")
         else:

@@ -1,6 +1,6 @@
 """Stanford Dogs (Khosla et al., FGVC workshop at CVPR 2011).
 
-Pictures and boxes come from ImageNet, whose corners reach from 0 to the picture's width; they are taken as they stand.
+Images and boxes come from ImageNet, whose corners reach from 0 to the image's width; they are taken as they stand.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ INFO = Info(
     name="dogs",
     title="Stanford Dogs",
     holds="class, boxes, split",
-    size="20,580 pictures of 120 classes, 0.8 GB",
+    size="20,580 images of 120 classes, 0.8 GB",
     licence="ImageNet's terms: non-commercial research and education",
     page=f"{_SITE}/main.html",
     get=(

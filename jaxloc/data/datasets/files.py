@@ -1,11 +1,11 @@
-"""Reading the small files that data sets come with: text tables, MATLAB files, folders of pictures."""
+"""Reading the small files that data sets come with: text tables, MATLAB files, folders of images."""
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxloc.data.kinds import is_picture, suffix
+from jaxloc.data.kinds import is_image, suffix
 from jaxloc.errors import UsageError
 
 
@@ -85,18 +85,18 @@ def matlab(path: Path, *names: str) -> list[Any]:
     return [found[name] for name in names]
 
 
-def pictures(folder: Path, suffixes: Sequence[str] = ()) -> list[str]:
-    """Names of the picture files in a folder, in order; empty where there is no such folder.
+def images(folder: Path, suffixes: Sequence[str] = ()) -> list[str]:
+    """Names of the image files in a folder, in order; empty where there is no such folder.
 
     Args:
         folder: to look in, not below.
-        suffixes: in lower case, to take only those; empty means any that pictures have.
+        suffixes: in lower case, to take only those; empty means any that images have.
     """
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_file())
-    return [name for name in names if (suffix(name) in suffixes if suffixes else suffix(name) and is_picture(name))]
+    return [name for name in names if (suffix(name) in suffixes if suffixes else suffix(name) and is_image(name))]
 
 
 def folders(folder: Path) -> list[str]:

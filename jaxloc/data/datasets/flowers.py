@@ -49,7 +49,7 @@ INFO = Info(
     name="flowers102",
     title="Oxford Flowers 102",
     holds="class, masks (where unpacked), split",
-    size="8,189 pictures of 102 classes, 0.35 GB",
+    size="8,189 images of 102 classes, 0.35 GB",
     licence="none stated; made for research",
     page=f"{_SITE}/",
     get=(
@@ -80,7 +80,7 @@ class BlueScreen(Record):
         return str(self.path)
 
     def read(self) -> bytes:
-        """The mask as an encoded picture."""
+        """The mask as an encoded image."""
         with Image.open(self.path) as image:
             distance = np.abs(np.asarray(image.convert("RGB"), np.float32) - np.array(_BLUE, np.float32)).max(axis=-1)
         encoded = io.BytesIO()
@@ -102,13 +102,13 @@ def read(into: Gathering) -> Dataset:
         for number in map(int, np.atleast_1d(numbers) if into.wants(splits) else ()):
             label = int(labels[number - 1]) if 0 < number <= len(labels) else 0
             if not 0 < label <= len(CLASSES):
-                what = f"picture {number} has no class of 1 to {len(CLASSES)}; left out"
+                what = f"image {number} has no class of 1 to {len(CLASSES)}; left out"
                 into.report(problems.UNKNOWN_CLASS, root / "imagelabels.mat", what)
                 continue
             name = f"jpg/image_{number:05}.jpg"
             screen = root / "segmim" / f"segmim_{number:05}.jpg"
             if masked and not screen.is_file():
-                into.report(NO_MASK, screen, "is not there; its picture is kept without")
+                into.report(NO_MASK, screen, "is not there; its image is kept without")
             mask = MaskFile(BlueScreen(screen)) if screen.is_file() else None
             image = Annotated(name, CLASSES[label - 1], splits=splits, path=root / name, mask=mask)
             into.add(image, where=root / "setid.mat")

@@ -1,4 +1,4 @@
-"""Pictures of a data set as its adapter finds them, checked one by one against what is said of them."""
+"""Images of a data set as its adapter finds them, checked one by one against what is said of them."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +13,11 @@ from jaxloc.data.images import read_size
 from jaxloc.data.sources import Record
 from jaxloc.errors import UsageError
 
-NO_ANNOTATION = "picture without its annotation"
-NO_BOX_LEFT = "picture none of whose boxes can be used"
-POINT_OUTSIDE = "point outside the picture"
+NO_ANNOTATION = "image without its annotation"
+NO_BOX_LEFT = "image none of whose boxes can be used"
+POINT_OUTSIDE = "point outside the image"
 NO_MASK = "missing mask"
-NO_JUDGED = "judged picture that is not there"
+NO_JUDGED = "judged image that is not there"
 
 Size = tuple[int, int]
 """Rows and columns."""
@@ -26,9 +26,9 @@ Size = tuple[int, int]
 class Gathering:
     """Collects a data set's images, and what disagrees: each is counted, named, and mended or left out.
 
-    Left out are pictures that are missing or unreadable, that are listed a second time, or none of whose boxes can be
-    used; boxes without area in the picture; masks of another size. Boxes that reach out of the picture are clipped,
-    points outside it count as hidden. Where the annotation says another size than the picture has, the picture's own
+    Left out are images that are missing or unreadable, that are listed a second time, or none of whose boxes can be
+    used; boxes without area in the image; masks of another size. Boxes that reach out of the image are clipped,
+    points outside it count as hidden. Where the annotation says another size than the image has, the image's own
     counts.
 
     Args:
@@ -53,7 +53,7 @@ class Gathering:
         self.problems.append(Problem(kind, str(where), what))
 
     def wants(self, splits: Iterable[str]) -> bool:
-        """Whether pictures of these splits are kept; the splits are remembered as existing."""
+        """Whether images of these splits are kept; the splits are remembered as existing."""
         splits = set(splits)
         self._splits |= splits
         return not self.wanted or not splits.isdisjoint(self.wanted)
@@ -64,7 +64,7 @@ class Gathering:
         Args:
             image: with its path; its ``width`` and ``height`` are what the annotation says, if it says so.
             where: the file that tells of it.
-            size: of the picture, where it has been read already.
+            size: of the image, where it has been read already.
         """
         if not self.wants(image.splits):
             return
@@ -104,13 +104,13 @@ class Gathering:
         """The images.
 
         Raises:
-            UsageError: a split that was asked for does not exist, or not one picture is left.
+            UsageError: a split that was asked for does not exist, or not one image is left.
         """
         self.check_splits()
         if not self.images:
             why = "; ".join(summarize(self.problems)) or "none is there"
             raise UsageError(
-                f"{self.name}:{self.root}: no picture can be used ({why}): see `jaxloc datasets {self.name}` for the "
+                f"{self.name}:{self.root}: no image can be used ({why}): see `jaxloc datasets {self.name}` for the "
                 "layout expected"
             )
         return self.images
@@ -127,7 +127,7 @@ class Gathering:
             raise UsageError(f"{self.name}/{unknown[0]}:{self.root}: no such split; there are {known}")
 
     def fit(self, box: Box, size: Size, entry: str, where: object) -> Box | None:
-        """The box within a picture of this size, or ``None`` if it has no area there."""
+        """The box within an image of this size, or ``None`` if it has no area there."""
         fitted, problem = fit_box(box, size[1], size[0], entry, str(where))
         if problem is not None:
             self.problems.append(problem)
@@ -163,7 +163,7 @@ class Gathering:
         if own is None and isinstance(mask, MaskFile) and isinstance(mask.path, Path) and not mask.path.is_file():
             self.report(NO_MASK, where, f"{entry}: {mask.path} is not there; kept without")
             return None
-        is_so = "cannot be read" if own is None else f"is {own[1]} × {own[0]} and the picture {size[1]} × {size[0]}"
+        is_so = "cannot be read" if own is None else f"is {own[1]} × {own[0]} and the image {size[1]} × {size[0]}"
         self.report(problems.WRONG_MASK, where, f"{entry}: the mask {is_so}; kept without")
         return None
 

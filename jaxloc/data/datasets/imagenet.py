@@ -1,6 +1,6 @@
 """ImageNet in folders of synsets, and the XML files of boxes where unpacked (Russakovsky et al., IJCV 2015).
 
-There may be a million pictures: they are listed, and each one's boxes are read when the image is asked for.
+There may be a million images: they are listed, and each one's boxes are read when the image is asked for.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.archives.tfds import TfdsSplit, find_builder
 from jaxloc.data.datasets.adapter import Adapter
-from jaxloc.data.datasets.files import find_root, folders, pictures
+from jaxloc.data.datasets.files import find_root, folders, images
 from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.data.datasets.parts import LazyImages
 from jaxloc.data.datasets.records import Dataset, Info
@@ -26,12 +26,12 @@ INFO = Info(
     name="imagenet",
     title="ImageNet, in folders of synsets",
     holds="class (synset), boxes where their XML files are unpacked, split",
-    size="1,281,167 pictures to train with and 50,000 to validate with, of 1,000 classes, 150 GB",
+    size="1,281,167 images to train with and 50,000 to validate with, of 1,000 classes, 150 GB",
     licence="ImageNet's terms: non-commercial research and education",
     page="https://image-net.org/download.php",
     get=(
         "# with an account at image-net.org, or: kaggle competitions download imagenet-object-localization-challenge",
-        "# pictures to validate with have to be sorted into folders of synsets",
+        "# images to validate with have to be sorted into folders of synsets",
         "# or, with tensorflow installed: tfds build imagenet2012 --file_format=array_record",
     ),
     layout=(
@@ -44,7 +44,7 @@ INFO = Info(
     tfds="imagenet2012",
     notes=(
         "boxes are ImageNet's corners, taken without a shift; they are read when an image is asked for",
-        "the copy of tensorflow-datasets has no boxes, and its pictures are named by their numbers",
+        "the copy of tensorflow-datasets has no boxes, and its images are named by their numbers",
     ),
 )
 
@@ -56,15 +56,15 @@ def read(into: Gathering) -> Dataset:
     names: list[str] = []
     for split in _SPLITS:
         synsets = folders(root / split)
-        if not synsets and pictures(root / split):
+        if not synsets and images(root / split):
             raise UsageError(
-                f"{root / split}: holds pictures and no folders of synsets: sort them into a folder for each class"
+                f"{root / split}: holds images and no folders of synsets: sort them into a folder for each class"
             )
         if synsets and into.wants([split]):
-            names += [f"{split}/{synset}/{file}" for synset in synsets for file in pictures(root / split / synset)]
+            names += [f"{split}/{synset}/{file}" for synset in synsets for file in images(root / split / synset)]
     into.check_splits()
     if not names:
-        raise UsageError(f"{INFO.name}:{into.root}: no picture there: see `jaxloc datasets {INFO.name}`")
+        raise UsageError(f"{INFO.name}:{into.root}: no image there: see `jaxloc datasets {INFO.name}`")
     names.sort()
     part = Files(root.as_posix(), names, Labels(name.split("/")[1] for name in names))
     top = next(
@@ -103,7 +103,7 @@ def _find_xml(top: Path, split: str, synset: str, stem: str) -> Path | None:
 
 
 class _TfdsPart(TfdsSplit):
-    """A split whose pictures are called by split and number, with its synsets as labels once they are asked for."""
+    """A split whose images are called by split and number, with its synsets as labels once they are asked for."""
 
     def __init__(self, ours: str, theirs: str) -> None:
         super().__init__("imagenet2012", theirs)

@@ -1,14 +1,14 @@
 """The six classes of ImageNet that the ILSVRC networks never saw (Li et al., ECCV 2016; used by Wei et al., 2019).
 
 The papers name the classes and not the synsets; those below bear these names in WordNet 3.0. A folder may be called
-after the class instead, for pictures of another synset. As in the papers the pictures are those that have boxes.
+after the class instead, for images of another synset. As in the papers the images are those that have boxes.
 """
 
 import dataclasses
 from pathlib import Path
 
 from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, pictures
+from jaxloc.data.datasets.files import find_root, images
 from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.data.datasets.records import Dataset, Info
 from jaxloc.data.datasets.xml_files import of_category, read_xml
@@ -28,24 +28,24 @@ INFO = Info(
     name="imagenet-subsets",
     title="ImageNet subsets: six classes outside ILSVRC",
     holds="class, boxes",
-    size="771 pictures of 6 classes in the papers",
+    size="771 images of 6 classes in the papers",
     licence="ImageNet's terms: non-commercial research and education",
     page="https://image-net.org/download.php",
     get=(
-        "# with an account at image-net.org fetch the pictures of each synset and its bounding boxes:",
+        "# with an account at image-net.org fetch the images of each synset and its bounding boxes:",
         *(f"# {wnid} {name}" for name, wnid in SYNSETS.items()),
     ),
     layout=("n02360282/n02360282_38.JPEG   # or chipmunk/", "Annotation/n02360282/n02360282_38.xml   # or chipmunk/"),
     papers=("DDT: CorLoc on classes that the network never saw (table 5)",),
     notes=(
-        "only pictures with boxes count, as in the papers; the papers do not name the synsets, see the module",
+        "only images with boxes count, as in the papers; the papers do not name the synsets, see the module",
         "boxes are ImageNet's corners, taken without a shift",
     ),
 )
 
 
 def read(into: Gathering) -> Dataset:
-    """Read folders of pictures with their XML files."""
+    """Read folders of images with their XML files."""
     root = find_root(INFO.name, into.root, "Annotation")
     for category, wnid in SYNSETS.items():
         found = [folder for folder in (wnid, category) if (root / "Annotation" / folder).is_dir()]
@@ -59,7 +59,7 @@ def read(into: Gathering) -> Dataset:
 
 
 def _add(into: Gathering, root: Path, folder: str, category: str) -> None:
-    suffixes = {name.rpartition(".")[0]: name for name in pictures(root / folder)}
+    suffixes = {name.rpartition(".")[0]: name for name in images(root / folder)}
     for path in sorted((root / "Annotation" / folder).glob("*.xml")):
         described = read_xml(into, path, first_pixel=0)
         if described is not None:

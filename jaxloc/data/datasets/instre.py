@@ -1,8 +1,8 @@
 """INSTRE (Wang and Jiang, ACM TOMM 2015), with the retrieval protocol of Iscen et al. (CVPR 2017) where that is there.
 
-Each picture has a text file of boxes, ``x y width height``. A picture of INSTRE-M shows two objects of INSTRE-S1: in
+Each image has a text file of boxes, ``x y width height``. An image of INSTRE-M shows two objects of INSTRE-S1: in
 its folder ``01…`` the first box is the object ``01a…`` and the second ``01b…``. The protocol's boxes are corners, and
-its numbers of pictures count from 1. Queries are read where the whole set is opened, not one of its splits.
+its numbers of images count from 1. Queries are read where the whole set is opened, not one of its splits.
 """
 
 import re
@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxloc.data.annotations.records import Annotated, Annotation
 from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, folders, lines, matlab, numbers, pictures
+from jaxloc.data.datasets.files import find_root, folders, images, lines, matlab, numbers
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, NO_JUDGED, Gathering
 from jaxloc.data.datasets.records import Dataset, Info, Query
 from jaxloc.errors import UsageError
@@ -25,7 +25,7 @@ INFO = Info(
     name="instre",
     title="INSTRE",
     holds="class (instance), boxes, subset as split; queries with boxes where the protocol's file is there",
-    size="28,543 pictures of 250 classes, 2.3 GB; 1,250 queries",
+    size="28,543 images of 250 classes, 2.3 GB; 1,250 queries",
     licence="none stated; made for research",
     page="http://isia.ict.ac.cn/dataset/instre.html",
     get=(
@@ -50,7 +50,7 @@ def read(into: Gathering) -> Dataset:
     for folder, split in _SETS.items():
         for category in folders(root / folder) if into.wants([split]) else ():
             classes = _two(category, pairs) if split == "m" else [category]
-            for file in pictures(root / folder / category):
+            for file in images(root / folder / category):
                 _add(into, root, f"{folder}/{category}/{file}", classes, split)
     return finish(INFO, into, root.as_posix(), _queries(into, root))
 
@@ -65,11 +65,11 @@ def _two(folder: str, pairs: dict[str, str]) -> list[str]:
 def _add(into: Gathering, root: Path, name: str, classes: list[str], split: str) -> None:
     file = (root / name).with_suffix(".txt")
     if not file.is_file():
-        into.report(NO_ANNOTATION, file, "is not there; its picture is left out")
+        into.report(NO_ANNOTATION, file, "is not there; its image is left out")
         return
     boxes = [numbers(file, line.split()) for line in lines(file)]
     if len(boxes) < len(classes) or any(len(box) != 4 for box in boxes):
-        into.report(NO_ANNOTATION, file, f"does not hold {len(classes)} boxes of four numbers; its picture is left out")
+        into.report(NO_ANNOTATION, file, f"does not hold {len(classes)} boxes of four numbers; its image is left out")
         return
     categories = classes if len(classes) > 1 else classes * len(boxes)
     told = zip(categories, boxes, strict=False)
@@ -101,7 +101,7 @@ def _queries(into: Gathering, root: Path) -> tuple[Query, ...]:
         there = tuple(one for one in found if one is not None)
         if len(there) < np.size(entry.ok):
             missing = np.size(entry.ok) - len(there)
-            into.report(NO_JUDGED, file, f"{missing} pictures that {name} should find are not there; left out")
+            into.report(NO_JUDGED, file, f"{missing} images that {name} should find are not there; left out")
         if box is not None:
             queries.append(Query(f"{number:04} {name}", image.name, box, {"ok": there}))
     return tuple(queries)

@@ -1,6 +1,6 @@
 """Oxford 5k and Paris 6k (Philbin et al., CVPR 2007 and 2008), and their revisited protocols.
 
-The latter are those of Radenović et al. (CVPR 2018). Query boxes are corners and are taken as they stand. Some pictures
+The latter are those of Radenović et al. (CVPR 2018). Query boxes are corners and are taken as they stand. Some images
 of Paris are published damaged; what cannot be read is left out and reported. Queries are read where the whole set is
 opened, not one of its splits.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotated, Box
 from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, folders, lines, numbers, pictures
+from jaxloc.data.datasets.files import find_root, folders, images, lines, numbers
 from jaxloc.data.datasets.gathering import NO_JUDGED, Gathering
 from jaxloc.data.datasets.plain_pickle import read_plain_pickle
 from jaxloc.data.datasets.records import Dataset, Info, Query
@@ -21,7 +21,7 @@ from jaxloc.errors import UsageError
 
 _SITE = "https://www.robots.ox.ac.uk/~vgg/data"
 _REVISITED = "http://cmp.felk.cvut.cz/revisitop"
-_PICTURES = ("images", "jpg", "oxbuild_images", "paris", ".")
+_IMAGES = ("images", "jpg", "oxbuild_images", "paris", ".")
 _JUDGED = ("good", "ok", "junk")
 _REJUDGED = ("easy", "hard", "junk")
 _OS = "object discovery for retrieval (OS.EGM): mAP"
@@ -41,21 +41,21 @@ def _info(
         splits=splits,
         name=name,
         title=title,
-        holds=f"queries with boxes, judged pictures ({judged})",
+        holds=f"queries with boxes, judged images ({judged})",
         size=size,
-        licence="Flickr pictures: Flickr's terms of use; made for research",
+        licence="Flickr images: Flickr's terms of use; made for research",
         page=page,
         get=get,
         layout=(truth, "jpg/*.jpg   # or images/, or beside the ground truth; Paris also in folders below"),
         papers=(_OS,),
-        notes=("pictures have no class; junk pictures count neither as found nor as missed",),
+        notes=("images have no class; junk images count neither as found nor as missed",),
     )
 
 
 OXFORD = _info(
     "oxford5k",
     "Oxford Buildings 5k",
-    "5,063 pictures, 55 queries, 2 GB",
+    "5,063 images, 55 queries, 2 GB",
     f"{_SITE}/oxbuildings/",
     (
         f"mkdir jpg && curl -L {_SITE}/oxbuildings/oxbuild_images-v1.tgz | tar xz -C jpg",
@@ -67,7 +67,7 @@ OXFORD = _info(
 PARIS = _info(
     "paris6k",
     "Paris 6k",
-    "6,412 pictures, 55 queries, 2.5 GB",
+    "6,412 images, 55 queries, 2.5 GB",
     f"{_SITE}/parisbuildings/",
     (
         f"mkdir jpg && for i in 1 2; do curl -L {_SITE}/parisbuildings/paris_$i-v1.tgz | tar xz -C jpg; done",
@@ -79,7 +79,7 @@ PARIS = _info(
 ROXFORD = _info(
     "roxford5k",
     "Revisited Oxford",
-    "4,993 pictures and 70 queries of Oxford 5k",
+    "4,993 images and 70 queries of Oxford 5k",
     f"{_REVISITED}/",
     (*OXFORD.get[:1], f"curl -LO {_REVISITED}/data/datasets/roxford5k/gnd_roxford5k.pkl"),
     "gnd_roxford5k.pkl",
@@ -89,7 +89,7 @@ ROXFORD = _info(
 RPARIS = _info(
     "rparis6k",
     "Revisited Paris",
-    "6,322 pictures and 70 queries of Paris 6k",
+    "6,322 images and 70 queries of Paris 6k",
     f"{_REVISITED}/",
     (*PARIS.get[:1], f"curl -LO {_REVISITED}/data/datasets/rparis6k/gnd_rparis6k.pkl"),
     "gnd_rparis6k.pkl",
@@ -99,14 +99,14 @@ RPARIS = _info(
 
 
 def read(into: Gathering, *, info: Info) -> Dataset:
-    """Read text files of ground truth; the pictures are all that are there."""
+    """Read text files of ground truth; the images are all that are there."""
     root = find_root(info.name, into.root, ".")
     truth = next(
         (folder for folder in (root, *(root / name for name in folders(root))) if any(folder.glob("*_query.txt"))), None
     )
     if truth is None:
         raise UsageError(f"{info.name}:{into.root}: no *_query.txt there: see `jaxloc datasets {info.name}`")
-    found = _pictures(root)
+    found = _images(root)
     for stem in sorted(found):
         into.add(_image(root, found[stem]), where=root)
     queries = []
@@ -114,7 +114,7 @@ def read(into: Gathering, *, info: Info) -> Dataset:
         name = file.name.removesuffix("_query.txt")
         fields = " ".join(lines(file)).split()
         if len(fields) != 5:
-            raise UsageError(f"{file}: has {len(fields)} fields and not 5: picture, x0, y0, x1, y1")
+            raise UsageError(f"{file}: has {len(fields)} fields and not 5: image, x0, y0, x1, y1")
         x0, y0, x1, y1 = numbers(file, fields[1:])
         judged = {kind: lines(truth / f"{name}_{kind}.txt") for kind in _JUDGED}
         stem = fields[0].removeprefix("oxc1_")
@@ -124,7 +124,7 @@ def read(into: Gathering, *, info: Info) -> Dataset:
 
 
 def read_revisited(into: Gathering, *, info: Info) -> Dataset:
-    """Read the pickle of ground truth; the pictures are those it lists, queries last."""
+    """Read the pickle of ground truth; the images are those it lists, queries last."""
     root = find_root(info.name, into.root, ".")
     file = root / f"gnd_{info.name}.pkl"
     if not file.is_file():
@@ -139,7 +139,7 @@ def read_revisited(into: Gathering, *, info: Info) -> Dataset:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UsageError(f"{file}: not the ground truth of {info.title} ({reason}): fetch it again") from error
-    found, database = _pictures(root), set(listed)
+    found, database = _images(root), set(listed)
     for stem in dict.fromkeys([*listed, *asked]):
         if stem not in found:
             into.report(problems.MISSING, file, f"{stem} is not there; left out")
@@ -153,13 +153,13 @@ def read_revisited(into: Gathering, *, info: Info) -> Dataset:
     return finish(info, into, root.as_posix(), tuple(queries))
 
 
-def _pictures(root: Path) -> dict[str, str]:
-    """Names of all pictures, by their stems."""
+def _images(root: Path) -> dict[str, str]:
+    """Names of all images, by their stems."""
     found: dict[str, str] = {}
-    for folder in _PICTURES:
+    for folder in _IMAGES:
         for below in ("", *folders(root / folder)):
             place = root / folder / below
-            for file in pictures(place):
+            for file in images(place):
                 found.setdefault(file.rpartition(".")[0], (place / file).relative_to(root).as_posix())
     return found
 
@@ -186,7 +186,7 @@ def _query(
     found: Mapping[str, str],
     where: Path,
 ) -> Query | None:
-    """A query whose picture is there, with the judged pictures that are."""
+    """A query whose image is there, with the judged images that are."""
     image = into.images.get(found.get(stem, ""))
     if image is None or image.height is None or image.width is None:
         into.report(NO_JUDGED, where, f"the query {name} asks with {stem}, which is not there; left out")

@@ -22,7 +22,7 @@ def around(inside: np.ndarray) -> Box | None:
 
 
 def read_boxes(into: Gathering, masks: Mapping[str, MaskFile]) -> dict[str, Box | None]:
-    """The tight box around each mask by its picture; ``None`` where it is empty.
+    """The tight box around each mask by its image; ``None`` where it is empty.
 
     A few are read at once. Those that cannot be read are reported and left out.
     """

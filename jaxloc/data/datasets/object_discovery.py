@@ -1,12 +1,12 @@
-"""Object Discovery, the 100-picture subsets (Rubinstein et al., CVPR 2013).
+"""Object Discovery, the 100-image subsets (Rubinstein et al., CVPR 2013).
 
-Pictures without the object ("noisy") have an empty mask, or none; in either case they keep the class of their set and
-have no object. The box of a picture is the tight box of its mask, as in the papers that measure CorLoc on it.
+Images without the object ("noisy") have an empty mask, or none; in either case they keep the class of their set and
+have no object. The box of an image is the tight box of its mask, as in the papers that measure CorLoc on it.
 """
 
 from jaxloc.data.annotations.records import Annotated, Annotation, MaskFile
 from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, pictures
+from jaxloc.data.datasets.files import find_root, images
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, NO_MASK, Gathering
 from jaxloc.data.datasets.masks import read_boxes
 from jaxloc.data.datasets.records import Dataset, Info
@@ -17,16 +17,16 @@ _BELOW = ("Data", "ObjectDiscovery-data/Data", "ObjectDiscovery-data")
 
 INFO = Info(
     name="object-discovery",
-    title="Object Discovery, 100-picture subsets",
-    holds="class, mask, box of the mask; noisy pictures are marked by empty masks",
-    size="300 pictures of 3 classes (18 airplane, 11 car and 7 horse pictures are noisy), below 0.1 GB",
-    licence="none stated; pictures of the internet, made for research",
+    title="Object Discovery, 100-image subsets",
+    holds="class, mask, box of the mask; noisy images are marked by empty masks",
+    size="300 images of 3 classes (18 airplane, 11 car and 7 horse images are noisy), below 0.1 GB",
+    licence="none stated; images of the internet, made for research",
     page="https://people.csail.mit.edu/mrub/ObjectDiscovery/",
     get=("# fetch ObjectDiscovery-data.zip from the page and unpack it",),
     layout=("Data/Airplane100/*.jpg", "Data/Airplane100/GroundTruth/*.png", "# and Car100, Horse100"),
     papers=("DDT: CorLoc (table 1), noise ROC (figure 5)",),
     notes=(
-        "a picture with an empty mask, or with no mask file, is noisy: it keeps its class and has no object",
+        "an image with an empty mask, or with no mask file, is noisy: it keeps its class and has no object",
         "boxes are those of masks",
     ),
 )
@@ -37,9 +37,9 @@ def read(into: Gathering) -> Dataset:
     root = find_root(INFO.name, into.root, "Airplane100", below=_BELOW)
     for folder, category in _SETS.items():
         truth = root / folder / "GroundTruth"
-        drawn = {name.removesuffix(suffix(name)): MaskFile(truth / name) for name in pictures(truth)}
+        drawn = {name.removesuffix(suffix(name)): MaskFile(truth / name) for name in images(truth)}
         boxes = read_boxes(into, drawn)
-        for file in pictures(root / folder):
+        for file in images(root / folder):
             key = file.removesuffix(suffix(file))
             mask, box = drawn.get(key), boxes.get(key)
             if mask is None:

@@ -24,7 +24,7 @@ INFO = Info(
     name="pets",
     title="Oxford-IIIT Pet",
     holds="class, masks with an undecided border, boxes of heads (trainval) as a part, split",
-    size="7,349 pictures of 37 classes, 0.8 GB",
+    size="7,349 images of 37 classes, 0.8 GB",
     licence="CC BY-SA 4.0",
     page="https://www.robots.ox.ac.uk/~vgg/data/pets/",
     get=(
@@ -45,7 +45,7 @@ INFO = Info(
 
 
 class _Pet(NamedTuple):
-    """One animal: its key and split, the picture, its trimap and its head."""
+    """One animal: its key and split, the image, its trimap and its head."""
 
     key: str
     split: str
@@ -84,7 +84,7 @@ def read_tfds(into: Gathering) -> Dataset:
 
 
 def _head(into: Gathering, path: Path) -> Box | None:
-    """The box of a head, which only some pictures have."""
+    """The box of a head, which only some images have."""
     described = read_xml(into, path, first_pixel=1) if path.is_file() else None
     return described.annotations[0].box if described and described.annotations else None
 

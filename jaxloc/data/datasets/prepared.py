@@ -16,10 +16,10 @@ class Example(NamedTuple):
     """One example.
 
     Attributes:
-        values: of its features; pictures as they are stored.
+        values: of its features; images as they are stored.
         splits: our names of the splits it is in.
-        path: of its picture.
-        size: of its picture in rows and columns; ``None`` if it cannot be read.
+        path: of its image.
+        size: of its image in rows and columns; ``None`` if it cannot be read.
     """
 
     values: Mapping[str, Any]
@@ -31,7 +31,7 @@ class Example(NamedTuple):
         """A box in pixels.
 
         Args:
-            relative: ymin, xmin, ymax, xmax, each as a share of the picture's side.
+            relative: ymin, xmin, ymax, xmax, each as a share of the image's side.
             first_pixel: 1 where the data set's own boxes count pixels from 1 and include both ends.
         """
         rows, columns = self.size or (1, 1)
@@ -94,7 +94,7 @@ def text(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Held(Record):
-    """A picture that has been read."""
+    """An image that has been read."""
 
     data: bytes
 

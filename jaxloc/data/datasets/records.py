@@ -1,4 +1,4 @@
-"""What a data set is once it has been opened: pictures, what disagrees in it, and whom queries should find."""
+"""What a data set is once it has been opened: images, what disagrees in it, and whom queries should find."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ class Info:
     Attributes:
         name: that specs begin with.
         title: as its authors call it.
-        holds: what it says of each picture.
-        size: pictures, classes, bytes.
+        holds: what it says of each image.
+        size: images, classes, bytes.
         licence: or the terms of use, as its page states them.
         page: official address.
         get: commands or addresses that fetch it.
@@ -48,9 +48,9 @@ class Query(NamedTuple):
 
     Attributes:
         name: of the query.
-        image: name of the picture that holds it.
-        box: of what is looked for; ``None`` for the whole picture.
-        judged: names of pictures by judgement: ``good``, ``ok`` and ``junk``; or ``easy``, ``hard`` and ``junk``.
+        image: name of the image that holds it.
+        box: of what is looked for; ``None`` for the whole image.
+        judged: names of images by judgement: ``good``, ``ok`` and ``junk``; or ``easy``, ``hard`` and ``junk``.
     """
 
     name: str
@@ -78,11 +78,11 @@ class Dataset:
     problems: list[Problem]
 
     def part(self) -> Part:
-        """The pictures, for jobs."""
+        """The images, for jobs."""
         return self.images.part if isinstance(self.images, LazyImages) else DatasetPart(self.place, self.images)
 
     def sets(self) -> dict[str, list[str]]:
-        """For each class the names of the pictures that co-localisation is run on; see ``set_names``."""
+        """For each class the names of the images that co-localisation is run on; see ``set_names``."""
         if isinstance(self.images, LazyImages):
             return self.images.sets()
         found: dict[str, list[str]] = {}

@@ -61,9 +61,9 @@ def unknown(name: str) -> UsageError:
 
 
 def open_dataset(spec: str) -> Dataset:
-    """Read a data set's annotations, and check them against its pictures.
+    """Read a data set's annotations, and check them against its images.
 
-    Each picture's header is read for its size, but for ImageNet's folders, which are read as they are asked for.
+    Each image's header is read for its size, but for ImageNet's folders, which are read as they are asked for.
 
     Args:
         spec: ``NAME:ROOT``, such as ``cub200:/data/CUB_200_2011``; ``NAME:tfds`` for the copy that tensorflow-datasets

@@ -50,9 +50,9 @@ def _info(year: int, size: str, papers: tuple[str, ...], get: tuple[str, ...]) -
     return Info(
         name=f"voc{year % 100:02}",
         title=f"PASCAL VOC {year}",
-        holds="boxes of 20 classes with flags (difficult, truncated), masks of objects for some pictures, split",
+        holds="boxes of 20 classes with flags (difficult, truncated), masks of objects for some images, split",
         size=size,
-        licence="Flickr pictures: Flickr's terms of use; made for research",
+        licence="Flickr images: Flickr's terms of use; made for research",
         page=f"http://host.robots.ox.ac.uk/pascal/VOC/voc{year}/",
         get=(*get, f"# or, with tensorflow installed: tfds build voc/{year} --file_format=array_record"),
         layout=(
@@ -66,7 +66,7 @@ def _info(year: int, size: str, papers: tuple[str, ...], get: tuple[str, ...]) -
         tfds=f"voc/{year}",
         notes=(
             "boxes count pixels from 1 in the files and are half-open from 0 here",
-            "a class's set holds the pictures with an object of it that is neither difficult nor truncated (DDT)",
+            "a class's set holds the images with an object of it that is neither difficult nor truncated (DDT)",
             "the copy of tensorflow-datasets has no masks",
         ),
     )
@@ -75,7 +75,7 @@ def _info(year: int, size: str, papers: tuple[str, ...], get: tuple[str, ...]) -
 _SITE = "http://host.robots.ox.ac.uk/pascal/VOC"
 INFO_07 = _info(
     2007,
-    "9,963 pictures of 20 classes, 0.9 GB",
+    "9,963 images of 20 classes, 0.9 GB",
     ("DDT: CorLoc on trainval (table 2)", "beam search on feature maps: detection"),
     (
         f"curl -LO {_SITE}/voc2007/VOCtrainval_06-Nov-2007.tar",
@@ -85,7 +85,7 @@ INFO_07 = _info(
 )
 INFO_12 = _info(
     2012,
-    "11,540 pictures of 20 classes with boxes, 2 GB",
+    "11,540 images of 20 classes with boxes, 2 GB",
     ("DDT: CorLoc on trainval (table 3)", "beam search on feature maps: point localisation, detection"),
     (f"curl -LO {_SITE}/voc2012/VOCtrainval_11-May-2012.tar", "tar xf VOCtrainval_11-May-2012.tar"),
 )

@@ -1,4 +1,4 @@
-"""The XML files of PASCAL VOC's kind that several data sets come with, one for each picture."""
+"""The XML files of PASCAL VOC's kind that several data sets come with, one for each image."""
 
 import dataclasses
 from pathlib import Path
@@ -17,16 +17,16 @@ def read_xml(into: Gathering, path: Path, *, first_pixel: int) -> Annotated | No
         into: takes what disagrees.
         path: of the file.
         first_pixel: 1 where boxes count pixels from 1 and include both ends (PASCAL); 0 where they are corners
-            (ImageNet, whose boxes reach from 0 to the picture's width).
+            (ImageNet, whose boxes reach from 0 to the image's width).
     """
     if not path.is_file():
-        into.report(NO_ANNOTATION, path, "is not there; its picture is left out")
+        into.report(NO_ANNOTATION, path, "is not there; its image is left out")
         return None
     try:
         image, found = read_voc_file(path, first_pixel=first_pixel)
     except UsageError as error:
         what = str(error).removeprefix(f"{path}: ")
-        into.report(problems.DAMAGED, path, f"{what}; its picture is left out")
+        into.report(problems.DAMAGED, path, f"{what}; its image is left out")
         return None
     into.problems += found
     return image

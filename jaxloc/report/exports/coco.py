@@ -1,4 +1,4 @@
-"""COCO: ``annotations.json``, or ``annotations_SPLIT.json`` for each split, beside the pictures in ``images``.
+"""COCO: ``annotations.json``, or ``annotations_SPLIT.json`` for each split, beside the images in ``images``.
 
 Boxes keep every digit. Masks are run lengths, or outlines where they were outlines. What COCO has no field for is kept
 beside it: of an image ``category_id``, ``noise_score``, ``split`` and ``segmentation``; of an annotation ``score``,
@@ -17,7 +17,7 @@ from jaxloc._files import write_parts
 from jaxloc.data.annotations import Annotated, Annotation, MaskFile, Polygons, Problem, Rle
 from jaxloc.data.annotations.records import Mask
 from jaxloc.report.exports.masks import read_mask, wrong_size
-from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.exports.placement import Placement, place
 from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
@@ -28,16 +28,16 @@ def write(
     categories: Sequence[str],
     found: list[Problem],
     *,
-    pictures: Pictures = "link",
+    placement: Placement = "link",
     work: Work = in_turn,
 ) -> list[Annotated]:
-    """Write the files of all splits, and the pictures."""
+    """Write the files of all splits, and the images."""
 
     def ready(image: Annotated, own: list[Problem]) -> Annotated | None:
-        return _with_masks(image, own) if place(image, folder / "images" / image.name, pictures, own) else None
+        return _with_masks(image, own) if place(image, folder / "images" / image.name, placement, own) else None
 
-    if pictures != "none" or any(map(_has_mask_file, images)):
-        images = [known for _, known in each(work, "pictures", ready, images, found) if known is not None]
+    if placement != "none" or any(map(_has_mask_file, images)):
+        images = [known for _, known in each(work, "images", ready, images, found) if known is not None]
     splits: list[str | None] = [*sorted({split for image in images for split in image.splits})]
     for split in splits or [None]:
         chosen = [image for image in images if split is None or split in image.splits]
@@ -153,7 +153,7 @@ def _has_mask_file(image: Annotated) -> bool:
 
 
 def _with_masks(image: Annotated, found: list[Problem]) -> Annotated:
-    """The picture with run lengths in place of mask files."""
+    """The image with run lengths in place of mask files."""
     if not _has_mask_file(image):
         return image
     objects = tuple(dataclasses.replace(one, mask=_without_file(one.mask, image, found)) for one in image.annotations)

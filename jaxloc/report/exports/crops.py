@@ -1,6 +1,6 @@
-"""Crops: one picture for each object, in a folder for each class, as classifiers are trained: ``CLASS/NAME_1.jpg``.
+"""Crops: one image for each object, in a folder for each class, as classifiers are trained: ``CLASS/NAME_1.jpg``.
 
-Where the picture lies in a folder of its class already, that folder does not appear twice. A crop holds every pixel
+Where the image lies in a folder of its class already, that folder does not appear twice. A crop holds every pixel
 that its box touches. Crops of JPEGs are JPEGs of quality 95, others PNGs. With splits the folders are ``SPLIT/CLASS``.
 Crowds are left out.
 """
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from jaxloc.data import read_picture
+from jaxloc.data import read_image
 from jaxloc.data.annotations import Annotated, Problem
-from jaxloc.data.annotations.pictures import read_stored
+from jaxloc.data.annotations.checking import read_stored
 from jaxloc.data.annotations.records import Box
 from jaxloc.errors import ImageError
 from jaxloc.report.exports.names import safe_names, with_suffix
-from jaxloc.report.exports.pictures import to_bytes, unreadable
+from jaxloc.report.exports.placement import to_bytes, unreadable
 from jaxloc.report.exports.work import Work, each, in_turn
 
 
@@ -37,10 +37,10 @@ def write(
         folder: where to.
         images: what to write.
         categories: whose folders there will be.
-        found: takes up pictures that cannot be read.
+        found: takes up images that cannot be read.
         margin: see ``crop_box``.
         square: see ``crop_box``.
-        work: how the pictures are gone through.
+        work: how the images are gone through.
     """
     folders = safe_names({name: name for name in categories}, flat=True)
     stems = _stems(images, folders)
@@ -50,7 +50,7 @@ def write(
         if not objects or image.path is None:
             return False
         try:
-            pixels, kind = read_picture(image.path).pixels, read_stored(image.path).kind
+            pixels, kind = read_image(image.path).pixels, read_stored(image.path).kind
         except ImageError as error:
             own.append(unreadable(image, error))
             return False
@@ -69,7 +69,7 @@ def write(
 
 
 def _stems(images: Sequence[Annotated], folders: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """For each class its pictures' names, without extension and without a first folder that is the class again."""
+    """For each class its images' names, without extension and without a first folder that is the class again."""
     inner: dict[str, dict[str, str]] = {category: {} for category in folders}
     for image in images:
         for category in {one.category for one in image.annotations}:
@@ -85,15 +85,15 @@ def _stems(images: Sequence[Annotated], folders: Mapping[str, str]) -> dict[str,
 def crop_box(
     box: Box, width: int, height: int, *, margin: float = 0.0, square: bool = False
 ) -> tuple[int, int, int, int]:
-    """The pixels of a crop: whole numbers ``x0, y0, x1, y1``, half-open, within the picture.
+    """The pixels of a crop: whole numbers ``x0, y0, x1, y1``, half-open, within the image.
 
     Args:
         box: around the object, in pixels.
-        width: of the picture.
+        width: of the image.
         height: likewise.
         margin: added on every side, as a share of the box's longer side.
-        square: widen the shorter side to the longer one; moved where it would leave the picture, and as large as the
-            picture allows.
+        square: widen the shorter side to the longer one; moved where it would leave the image, and as large as the
+            image allows.
     """
     x0, y0, x1, y1 = box
     extra = margin * max(x1 - x0, y1 - y0)

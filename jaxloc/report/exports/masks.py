@@ -18,7 +18,7 @@ from jaxloc.data.annotations.problems import WRONG_MASK
 from jaxloc.data.annotations.records import Mask
 from jaxloc.errors import UsageError
 from jaxloc.report.exports.names import with_suffix
-from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.exports.placement import Placement, place
 from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
@@ -32,18 +32,18 @@ def write(
     categories: Sequence[str],
     found: list[Problem],
     *,
-    pictures: Pictures = "link",
+    placement: Placement = "link",
     work: Work = in_turn,
 ) -> list[Annotated]:
-    """Write the masks, the pictures in ``images``, and a list of names for each split.
+    """Write the masks, the images in ``images``, and a list of names for each split.
 
     Raises:
-        UsageError: no picture has a mask, or there are more classes than a byte can number.
+        UsageError: no image has a mask, or there are more classes than a byte can number.
     """
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
         values = class_map(image, categories, own)
-        if values is None or not place(image, folder / "images" / image.name, pictures, own):
+        if values is None or not place(image, folder / "images" / image.name, placement, own):
             return False
         target = folder / "masks" / with_suffix(image.name, ".png")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def write(
 
     written = [image for image, placed in each(work, "writing", write_one, images, found) if placed]
     if not written:
-        raise UsageError("no picture has a mask: make them with --refine, or export another format")
+        raise UsageError("no image has a mask: make them with --refine, or export another format")
     write_text(folder / "classes.txt", "".join(f"{displayable(name)}\n" for name in ("background", *categories)))
     for split in sorted({split for image in written for split in image.splits}):
         names = [image.name for image in written if split in image.splits]
@@ -61,15 +61,15 @@ def write(
 
 
 def has_mask(image: Annotated) -> bool:
-    """Whether there is a mask, of the picture or of one of its objects."""
+    """Whether there is a mask, of the image or of one of its objects."""
     return image.mask is not None or any(one.mask is not None for one in image.annotations)
 
 
 def class_map(image: Annotated, categories: Sequence[str], found: list[Problem]) -> np.ndarray | None:
-    """A picture's class numbers, uint8 ``[h, w]``; ``None`` if it has no mask.
+    """An image's class numbers, uint8 ``[h, w]``; ``None`` if it has no mask.
 
     Args:
-        image: the picture; a mask of its own is of its own class, or of the only class its objects are of.
+        image: the image; a mask of its own is of its own class, or of the only class its objects are of.
         categories: in the order of their numbers, which begin with 1.
         found: takes up the masks that do not fit.
 
@@ -93,7 +93,7 @@ def class_map(image: Annotated, categories: Sequence[str], found: list[Problem])
 
 
 def read_mask(mask: Mask | None, image: Annotated, found: list[Problem]) -> Pixels | None:
-    """Read a mask that has to be as large as its picture; one that is not is told in ``found``."""
+    """Read a mask that has to be as large as its image; one that is not is told in ``found``."""
     if mask is None:
         return None
     try:
@@ -109,17 +109,17 @@ def read_mask(mask: Mask | None, image: Annotated, found: list[Problem]) -> Pixe
 
 
 def wrong_size(size: tuple[int, int], image: Annotated) -> Problem:
-    """The problem of a mask of this width and height, which are not its picture's."""
-    what = f"a mask is of {size[0]} × {size[1]} pixels, the picture of {image.width} × {image.height}; left out"
+    """The problem of a mask of this width and height, which are not its image's."""
+    what = f"a mask is of {size[0]} × {size[1]} pixels, the image of {image.width} × {image.height}; left out"
     return Problem(WRONG_MASK, image.name, what)
 
 
 def to_png(values: np.ndarray) -> bytes:
     """Class numbers, uint8 ``[h, w]``, as a PNG with VOC's palette."""
-    picture = Image.fromarray(values)
-    picture.putpalette(_palette())
+    image = Image.fromarray(values)
+    image.putpalette(_palette())
     file = io.BytesIO()
-    picture.save(file, format="PNG")
+    image.save(file, format="PNG")
     return file.getvalue()
 
 

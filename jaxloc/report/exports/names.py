@@ -29,10 +29,10 @@ def safe_name(name: str) -> str:
 
 
 def safe_names(wanted: Mapping[str, str], *, flat: bool) -> dict[str, str]:
-    """A file for each picture, no two alike even where capitals are not told apart or the extension is left away.
+    """A file for each image, no two alike even where capitals are not told apart or the extension is left away.
 
     Args:
-        wanted: by the name of each picture, the file it should have, with forward slashes.
+        wanted: by the name of each image, the file it should have, with forward slashes.
         flat: whether all of them have to lie in one folder; slashes then become underscores.
 
     Returns:
@@ -51,7 +51,7 @@ def safe_names(wanted: Mapping[str, str], *, flat: bool) -> dict[str, str]:
 
 
 def with_suffix(file: str, suffix: str) -> str:
-    """The file with another extension; one that is not that of a picture stays part of the name."""
+    """The file with another extension; one that is not that of an image stays part of the name."""
     stem, dot, old = file.rpartition(".")
     return f"{stem}{suffix}" if dot and stem and len(old) <= 4 and "/" not in old else f"{file}{suffix}"
 

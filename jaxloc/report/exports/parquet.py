@@ -1,9 +1,9 @@
-"""Parquet as Hugging Face ``datasets`` reads it: ``data/SPLIT-00000-of-00001.parquet``, a row for each picture.
+"""Parquet as Hugging Face ``datasets`` reads it: ``data/SPLIT-00000-of-00001.parquet``, a row for each image.
 
-``image`` holds the encoded picture and its name, ``label`` the number of the picture's class (its own, or that of all
+``image`` holds the encoded image and its name, ``label`` the number of the image's class (its own, or that of all
 its objects; null where there are several or none), ``objects`` a list for each field: ``bbox`` is
 ``x, y, width, height`` in pixels as ``datasets`` has it, in 64 bits; ``category`` the class's number, from 0. ``mask``
-is there if any picture has one: a PNG of class numbers, see ``masks``. Without pictures, ``image`` is left away.
+is there if any image has one: a PNG of class numbers, see ``masks``. Without images, ``image`` is left away.
 """
 
 import itertools
@@ -18,18 +18,18 @@ import pyarrow.parquet as pq
 
 from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.report.exports.masks import class_map, has_mask, to_png
-from jaxloc.report.exports.pictures import Pictures, encode
+from jaxloc.report.exports.placement import Placement, encode
 from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 _ROWS = 100
-"""Pictures in a row group at most: what is read at once."""
+"""Images in a row group at most: what is read at once."""
 
 _BYTES = 64 << 20
-"""Encoded pictures that make a row group, however few they are."""
+"""Encoded images that make a row group, however few they are."""
 
 _FILE = 10_000
-"""Pictures in a file."""
+"""Images in a file."""
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _FLAGS = ("difficult", "truncated", "crowd")
@@ -41,11 +41,11 @@ def write(
     categories: Sequence[str],
     found: list[Problem],
     *,
-    pictures: Pictures = "link",
+    placement: Placement = "link",
     work: Work = in_turn,
 ) -> list[Annotated]:
-    """Write the files; ``"link"`` and ``"copy"`` both put the pictures' bytes into the table."""
-    schema = _schema(categories, pictures != "none", any(map(has_mask, images)))
+    """Write the files; ``"link"`` and ``"copy"`` both put the images' bytes into the table."""
+    schema = _schema(categories, placement != "none", any(map(has_mask, images)))
     numbers = {category: number for number, category in enumerate(categories)}
 
     def to_row(image: Annotated, own: list[Problem]) -> dict[str, Any] | None:
@@ -114,14 +114,14 @@ def _row(
     return row
 
 
-def _schema(categories: Sequence[str], with_pictures: bool, with_masks: bool) -> pa.Schema:
+def _schema(categories: Sequence[str], with_images: bool, with_masks: bool) -> pa.Schema:
     objects = {
         "bbox": pa.list_(pa.list_(pa.float64())),
         "category": pa.list_(pa.int64()),
         "score": pa.list_(pa.float64()),
     }
     objects |= {flag: pa.list_(pa.bool_()) for flag in _FLAGS}
-    columns = {"image": _IMAGE} if with_pictures else {}
+    columns = {"image": _IMAGE} if with_images else {}
     columns |= {"name": pa.string(), "width": pa.int32(), "height": pa.int32(), "label": pa.int64()}
     columns |= {"noise_score": pa.float64(), "objects": pa.struct(list(objects.items()))}
     columns |= {"mask": _IMAGE} if with_masks else {}

@@ -2,7 +2,7 @@
 
 The folder is a version's: ``tfds.builder_from_directory(FOLDER).as_data_source()``. ``objects/bbox`` is TFDS's own, in
 32 bits and shares of the sides; ``objects/box`` has ``x0, y0, x1, y1`` in pixels in 64 bits. ``mask`` is there if any
-picture has one: class numbers as in ``masks``, 255 throughout where a picture has none. Pictures are stored as they are
+image has one: class numbers as in ``masks``, 255 throughout where an image has none. Images are stored as they are
 if they are upright colour JPEGs or PNGs, and written again as such if not.
 """
 
@@ -21,7 +21,7 @@ from PIL import Image
 from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.errors import UsageError
 from jaxloc.report.exports.masks import UNKNOWN, class_map, has_mask
-from jaxloc.report.exports.pictures import encode, to_bytes
+from jaxloc.report.exports.placement import encode, to_bytes
 from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
@@ -40,7 +40,7 @@ def write(
     *,
     work: Work = in_turn,
 ) -> list[Annotated]:
-    """Write the data set; pictures of no split are its ``train``.
+    """Write the data set; images of no split are its ``train``.
 
     Records lie in the order of their names' hashes, as tensorflow-datasets shuffles them. Its own writer is not used:
     it holds all of a split in memory, or needs tensorflow.

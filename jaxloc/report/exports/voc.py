@@ -2,7 +2,7 @@
 
 Corners are whole pixels that count from 1 and belong to the box, so each side of a box moves to the nearest border
 between two pixels: by half a pixel at most, and not at all for boxes of whole pixels. A box thinner than that keeps
-one pixel. Masks, key points and the picture's own class have no place; crowds are marked as difficult; a score that is
+one pixel. Masks, key points and the image's own class have no place; crowds are marked as difficult; a score that is
 not 1 stands in ``<score>``, which others ignore.
 """
 
@@ -15,7 +15,7 @@ from jaxloc._files import write_text
 from jaxloc.data.annotations import Annotated, Annotation, Problem
 from jaxloc.data.annotations.records import Box
 from jaxloc.report.exports.names import with_suffix
-from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.exports.placement import Placement, place
 from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
@@ -26,14 +26,14 @@ def write(
     categories: Sequence[str],
     found: list[Problem],
     *,
-    pictures: Pictures = "link",
+    placement: Placement = "link",
     work: Work = in_turn,
 ) -> list[Annotated]:
-    """Write the files and the pictures."""
+    """Write the files and the images."""
     (folder / "Annotations").mkdir()
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
-        if not place(image, folder / "JPEGImages" / image.name, pictures, own):
+        if not place(image, folder / "JPEGImages" / image.name, placement, own):
             return False
         tree = ElementTree.ElementTree(_to_xml(image))
         ElementTree.indent(tree)
@@ -48,7 +48,7 @@ def write(
 
 
 def to_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """``xmin, ymin, xmax, ymax``, counted from 1 and inclusive, of a half-open box in a picture of this size."""
+    """``xmin, ymin, xmax, ymax``, counted from 1 and inclusive, of a half-open box in an image of this size."""
     x0, x1 = _side(box[0], box[2], width)
     y0, y1 = _side(box[1], box[3], height)
     return x0, y0, x1, y1

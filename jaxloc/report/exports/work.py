@@ -1,4 +1,4 @@
-"""How the same is done with many pictures: in turn here; a job puts threads and a progress bar in its place."""
+"""How the same is done with many images: in turn here; a job puts threads and a progress bar in its place."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
@@ -39,18 +39,18 @@ def each(
     *,
     threads: bool = True,
 ) -> Iterator[tuple[Annotated, R]]:
-    """Map a function that reports problems over pictures.
+    """Map a function that reports problems over images.
 
     Args:
         work: how.
         purpose: as for ``Work``.
-        function: of a picture, and a list that takes up what is wrong with it.
-        images: the pictures.
-        found: takes up all that was wrong, in the order of the pictures.
+        function: of an image, and a list that takes up what is wrong with it.
+        images: the images.
+        found: takes up all that was wrong, in the order of the images.
         threads: as for ``Work``.
 
     Yields:
-        each picture and its result.
+        each image and its result.
     """
 
     def call(image: Annotated) -> tuple[Annotated, R, list[Problem]]:

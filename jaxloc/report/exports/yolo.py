@@ -1,10 +1,10 @@
 """YOLO: ``images/SPLIT``, ``labels/SPLIT`` and ``data.yaml``, as Ultralytics lays them out.
 
-A line is the class's number (from 0) and the box's middle, width and height as shares of the picture's sides, with all
+A line is the class's number (from 0) and the box's middle, width and height as shares of the image's sides, with all
 digits. For segmentation it is the outline of the object's mask; where it has none it is that of its box, which is told,
 and refused where no object has a mask. An outline that a mask has already is kept as it is; others run around the
 mask's pixels. A line has a single outline, so of an object in several pieces the largest is kept, and holes are lost.
-Scores have no place, but lines fall by score; nor have flags and the picture's own class; crowds are left out.
+Scores have no place, but lines fall by score; nor have flags and the image's own class; crowds are left out.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from jaxloc.data.annotations.problems import WRONG_MASK
 from jaxloc.errors import UsageError
 from jaxloc.report.exports.masks import read_mask
 from jaxloc.report.exports.names import with_suffix
-from jaxloc.report.exports.pictures import Pictures, place
+from jaxloc.report.exports.placement import Placement, place
 from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
@@ -33,20 +33,20 @@ def write(
     categories: Sequence[str],
     found: list[Problem],
     *,
-    pictures: Pictures = "link",
+    placement: Placement = "link",
     segments: bool = False,
     work: Work = in_turn,
 ) -> list[Annotated]:
-    """Write the files and the pictures; those of no split are to train with.
+    """Write the files and the images; those of no split are to train with.
 
     Args:
         folder: where to.
         images: what to write.
         categories: in the order of their numbers.
         found: takes up what is wrong.
-        pictures: how they are put beside.
+        placement: how images are put beside.
         segments: whether lines are outlines of masks instead of boxes.
-        work: how the pictures are gone through.
+        work: how the images are gone through.
 
     Raises:
         UsageError: outlines are wanted, and no object has a mask.
@@ -55,7 +55,7 @@ def write(
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
         targets = [folder / "images" / split / image.name for split in _splits(image)]
-        if not all(place(image, target, pictures, own) for target in targets):
+        if not all(place(image, target, placement, own) for target in targets):
             return False
         objects = sorted((one for one in image.annotations if not one.crowd), key=lambda one: -one.score)
         lines = [_line(one, image, numbers[one.category], segments, own) for one in objects]

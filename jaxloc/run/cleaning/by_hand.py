@@ -18,21 +18,21 @@ BEFORE = "decisions-before.json"
 _CURE = "mend it, or download it again from review.html"
 
 
-def read_decisions(path: str | os.PathLike[str], pictures: Mapping[str, Any]) -> dict[str, bool]:
-    """Whether each picture that the file names is kept.
+def read_decisions(path: str | os.PathLike[str], images: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether each image that the file names is kept.
 
     Args:
         path: what the page to review handed out, or a whole ``decisions.json``.
-        pictures: number and digest of the collection that the decisions must be of.
+        images: number and digest of the collection that the decisions must be of.
 
     Raises:
-        UsageError: it is missing, no file of decisions, of another format, or of other pictures.
+        UsageError: it is missing, no file of decisions, of another format, or of other images.
     """
     content = _read(path)
     number = _part(path, content, "pictures", "number")
-    if _part(path, content, "pictures", "digest") != pictures["digest"]:
+    if _part(path, content, "pictures", "digest") != images["digest"]:
         raise UsageError(
-            f"{path}: decisions on other pictures ({number} then, {pictures['number']:,} now, or some have changed): "
+            f"{path}: decisions on other images ({number} then, {images['number']:,} now, or some have changed): "
             "review this collection's own page"
         )
     decided: dict[str, bool] = {}
@@ -85,17 +85,17 @@ def _entries(path: str | os.PathLike[str], content: Any, *keys: str) -> Iterator
         yield tuple(entry[key] for key in keys)
 
 
-def set_aside(folder: Path, decided: Collection[str], *, asked: bool, pictures: Mapping[str, Any]) -> list[str]:
+def set_aside(folder: Path, decided: Collection[str], *, asked: bool, images: Mapping[str, Any]) -> list[str]:
     """Keep the decisions by hand of the last run that this run was not given, before it writes its own.
 
     They go into ``decisions-before.json``, which is read like what the page handed out.
 
     Args:
         folder: where ``decisions.json`` of the last run is, if there was one.
-        decided: names of the pictures that this run was given decisions on.
+        decided: names of the images that this run was given decisions on.
         asked: whether it was given a file of decisions; if not, what stands in ``decisions-before.json`` is still not
             applied.
-        pictures: number and digest of this run's collection.
+        images: number and digest of this run's collection.
 
     Returns:
         a warning, if there are such decisions.
@@ -125,15 +125,15 @@ def set_aside(folder: Path, decided: Collection[str], *, asked: bool, pictures: 
         f"{len(left):,} {'decisions' if several else 'decision'} by hand of the last run {'are' if several else 'is'} "
         f"not applied; {'they are' if several else 'it is'} in {before}"
     )
-    same = _part(before, content, "pictures", "digest") == pictures["digest"]
-    return [f"{told}: give it with --decisions" if same else f"{told}, but on other pictures than these"]
+    same = _part(before, content, "pictures", "digest") == images["digest"]
+    return [f"{told}: give it with --decisions" if same else f"{told}, but on other images than these"]
 
 
 def apply_decisions(items: Sequence[Decision], decided: Mapping[str, bool], path: str) -> list[Decision]:
     """The decisions with a person's above the rules'; what is decided as the rules would stays theirs.
 
     Raises:
-        UsageError: a name is unknown, or a picture shall be kept that could not be used.
+        UsageError: a name is unknown, or an image shall be kept that could not be used.
     """
     unknown = sorted(decided.keys() - {item.name for item in items})
     if unknown:
@@ -142,7 +142,7 @@ def apply_decisions(items: Sequence[Decision], decided: Mapping[str, bool], path
     if unusable:
         raise UsageError(
             f"{path}: keeps {some_of(unusable)}, which could not be used ({_reason(items, unusable[0])}): leave it "
-            "out, or mend the picture"
+            "out, or mend the image"
         )
     return [
         dataclasses.replace(item, keep=decided[item.name], by_hand=True)

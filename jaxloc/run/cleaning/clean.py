@@ -16,14 +16,14 @@ from jaxloc.report.records import Findings
 from jaxloc.run import outputs
 from jaxloc.run.cleaning import rounds, rules
 from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions, set_aside
-from jaxloc.run.cleaning.hashing import hash_pictures
+from jaxloc.run.cleaning.hashing import hash_images
 from jaxloc.run.cleaning.options import CleaningOptions
 from jaxloc.run.cleaning.thumbnails import make_thumbnails
 from jaxloc.run.export import Exported, ExportOptions, export
 from jaxloc.run.export_folder import check_replaceable
 from jaxloc.run.options import workers_of
-from jaxloc.run.parts import describe_pictures
-from jaxloc.run.plan import Pictures
+from jaxloc.run.parts import describe_images
+from jaxloc.run.plan import Images
 from jaxloc.run.writing import disk_errors, locked
 
 WORK = "work"
@@ -37,7 +37,7 @@ class Cleaned:
     """What cleaning did.
 
     Attributes:
-        decisions: on every picture.
+        decisions: on every image.
         exported: the data set that was written.
         folder: where all the results are.
     """
@@ -80,38 +80,38 @@ def clean(
     check_replaceable(folder / DATASET, overwrite=True)
     work = folder / WORK
     sets = find_sets([source], per_folder=not per_label, per_label=per_label, exclude=outputs.places(work))
-    pictures = Pictures(sets)
-    identity = describe_pictures(pictures)
+    images = Images(sets)
+    identity = describe_images(images)
     decided = {} if by_hand is None else read_decisions(by_hand, identity)
     with locked(folder), disk_errors(folder):
         hashes: list[int | None] = []
         job = dataclasses.replace(options.job, noise_threshold=0.0, report_limit=0, overlays=False)
         found = rounds.first(source, work, job, per_label=per_label, overwrite=overwrite)
         if options.duplicates is not None:
-            hashes = hash_pictures(pictures, work, digest=identity["digest"], workers=workers_of(options.job))
+            hashes = hash_images(images, work, digest=identity["digest"], workers=workers_of(options.job))
         result = _decide(found, sets, hashes, options)
         for _ in range(1, options.rounds):
             found = rounds.further(found, result.items, sets, work, job, overwrite=overwrite)
             result = _decide(found, sets, hashes, options)
         items = apply_decisions(result.items, decided, str(by_hand))
-        forgotten = set_aside(folder, decided, asked=by_hand is not None, pictures=identity)
+        forgotten = set_aside(folder, decided, asked=by_hand is not None, images=identity)
         warnings = [*forgotten, *result.warnings]
-        result = dataclasses.replace(result, pictures=identity, items=items, warnings=warnings)
+        result = dataclasses.replace(result, images=identity, items=items, warnings=warnings)
         shown = review_page.choose_shown(result.items, options.review_limit)
-        thumbnails = make_thumbnails(pictures, shown, workers=workers_of(options.job))
+        thumbnails = make_thumbnails(images, shown, workers=workers_of(options.job))
         decisions.write(folder / "decisions.json", result)
         write_text(folder / "review.html", review_page.render_review(result, shown, thumbnails))
         if not any(item.keep for item in result.items):
             raise UsageError(
-                f"{source}: no picture is kept: look at {folder / 'review.html'}, and choose a lower --noise or decide "
+                f"{source}: no image is kept: look at {folder / 'review.html'}, and choose a lower --noise or decide "
                 "by hand"
             )
         exported = export(
-            _kept(result, pictures),
+            _kept(result, images),
             folder / DATASET,
             options.format,
             ExportOptions(
-                pictures=options.pictures,
+                placement=options.placement,
                 found_only=options.found_only,
                 origin=os.fspath(source),
                 overwrite=True,
@@ -130,14 +130,14 @@ def _check_apart(source: str | os.PathLike[str], out: str | os.PathLike[str]) ->
 def _decide(
     found: Findings, sets: Sequence[ImageSet], hashes: Sequence[int | None], options: CleaningOptions
 ) -> Decisions:
-    """What the rules say of every picture, in the order of the collection."""
+    """What the rules say of every image, in the order of the collection."""
     thresholds = rules.choose_thresholds(found.light(), [images.name for images in sets], options.noise)
-    by_picture = {
+    by_image = {
         (item.category, item.name): rules.judge_noise(item, thresholds[item.category]) for item in found.light()
     }
-    by_picture |= {(item.category, item.name): rules.judge_skipped(item) for item in found.skipped}
+    by_image |= {(item.category, item.name): rules.judge_skipped(item) for item in found.skipped}
     order = [(images.name, source.name) for images in sets for source in images.sources]
-    items: Sequence[Decision] = [by_picture[key] for key in order]
+    items: Sequence[Decision] = [by_image[key] for key in order]
     if options.duplicates is not None:
         items = rules.judge_duplicates(items, dict(zip(order, hashes, strict=True)), options.duplicates)
     settings = dict(found.settings)
@@ -151,8 +151,8 @@ def _decide(
     return Decisions(found.title, {}, settings, thresholds, items, found.warnings)
 
 
-def _kept(result: Decisions, pictures: Pictures) -> Annotations:
-    """The kept pictures with their boxes, and all classes."""
+def _kept(result: Decisions, photos: Images) -> Annotations:
+    """The kept images with their boxes, and all classes."""
     images = {
         item.name: Annotated(
             name=item.name,
@@ -163,7 +163,7 @@ def _kept(result: Decisions, pictures: Pictures) -> Annotations:
             noise_score=item.noise_score,
             path=source.path,
         )
-        for item, source in zip(result.items, pictures, strict=True)
+        for item, source in zip(result.items, photos, strict=True)
         if item.keep
     }
     return Annotations(images, categories=tuple(result.thresholds))

@@ -7,38 +7,38 @@ from safetensors import SafetensorError, safe_open
 
 from jaxloc import _interrupts
 from jaxloc._files import write_safetensors
-from jaxloc.data import Source, read_picture
+from jaxloc.data import Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.duplicates import perceptual_hash
 from jaxloc.errors import ImageError
-from jaxloc.run.plan import Pictures
+from jaxloc.run.plan import Images
 from jaxloc.run.progress import progress
 
 SHARD = 1024
-"""Pictures whose hashes are written together."""
+"""Images whose hashes are written together."""
 
 _SHORTER_SIDE = 128
-"""Pictures are decoded no larger than that, which is four times what the hash looks at."""
+"""Images are decoded no larger than that, which is four times what the hash looks at."""
 
 
-def hash_pictures(pictures: Pictures, folder: Path, *, digest: str, workers: int) -> list[int | None]:
-    """The hash of each picture, by its number; ``None`` for those that cannot be read.
+def hash_images(images: Images, folder: Path, *, digest: str, workers: int) -> list[int | None]:
+    """The hash of each image, by its number; ``None`` for those that cannot be read.
 
     Args:
-        pictures: the collection.
+        images: the collection.
         folder: where shards are kept.
         digest: says which collection it is; shards of another one are done again.
         workers: threads that decode.
     """
     hashes: list[int | None] = []
-    with progress("hashing", len(pictures)) as shown:
-        for start in range(0, len(pictures), SHARD):
-            numbers = range(start, min(start + SHARD, len(pictures)))
+    with progress("hashing", len(images)) as shown:
+        for start in range(0, len(images), SHARD):
+            numbers = range(start, min(start + SHARD, len(images)))
             path = folder / f"hashes-{start // SHARD:05d}.safetensors"
             kept = _read(path, digest, len(numbers))
             if kept is None:
                 kept = []
-                for one in read_ahead(_hash, map(pictures.__getitem__, numbers), workers=workers, ahead=2 * workers):
+                for one in read_ahead(_hash, map(images.__getitem__, numbers), workers=workers, ahead=2 * workers):
                     _interrupts.check()
                     kept.append(one)
                     shown.update()
@@ -51,7 +51,7 @@ def hash_pictures(pictures: Pictures, folder: Path, *, digest: str, workers: int
 
 def _hash(source: Source) -> int | None:
     try:
-        return perceptual_hash(read_picture(source.path, shorter_side=_SHORTER_SIDE).pixels)
+        return perceptual_hash(read_image(source.path, shorter_side=_SHORTER_SIDE).pixels)
     except ImageError:
         return None
 
@@ -63,7 +63,7 @@ def _write(path: Path, digest: str, hashes: list[int | None]) -> None:
 
 
 def _read(path: Path, digest: str, number: int) -> list[int | None] | None:
-    """What a shard holds; ``None`` if it is missing, damaged or of other pictures."""
+    """What a shard holds; ``None`` if it is missing, damaged or of other images."""
     try:
         with safe_open(path, "numpy") as file:
             if file.metadata() != {"pictures": digest}:

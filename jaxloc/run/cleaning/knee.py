@@ -3,10 +3,10 @@
 V. Satopää et al., "Finding a 'Kneedle' in a haystack: detecting knee points in system behavior", ICDCS workshops 2011:
 a curve that rises and flattens is scaled to the unit square, and its height above the diagonal is looked at. A local
 maximum of that height is a knee if the height falls, before the next local maximum, by more than the sensitivity times
-the mean distance of two points; the first knee is taken. Noise scores rise steeply where noise passes into pictures
+the mean distance of two points; the first knee is taken. Noise scores rise steeply where noise passes into images
 with the object.
 
-Deviations: the points are the scores themselves, not smoothed, and the knee lies in the lower half of the pictures,
+Deviations: the points are the scores themselves, not smoothed, and the knee lies in the lower half of the images,
 since the object is taken to be in most of them.
 """
 

@@ -11,7 +11,7 @@ from jaxloc.run.options import Options
 KNEE: Literal["knee"] = "knee"
 Format = Literal["coco", "voc", "yolo", "tfds", "parquet"]
 """What a data set can be written as; see ``jaxloc.run.export``."""
-Pictures = Literal["copy", "link"]
+Placement = Literal["copy", "link"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,23 +19,23 @@ class CleaningOptions:
     """Everything cleaning can be told, with its defaults.
 
     Attributes:
-        noise: pictures of which this share of cells or less is positive are noise (the paper tells 0 and 0.1), or
+        noise: images of which this share of cells or less is positive are noise (the paper tells 0 and 0.1), or
             ``"knee"`` to look for it in the scores of each class.
-        duplicates: pictures whose hashes differ in at most so many bits are the same; ``None`` looks for none.
+        duplicates: images whose hashes differ in at most so many bits are the same; ``None`` looks for none.
         format: of the data set.
-        pictures: how the kept pictures get into a coco, voc or yolo data set: ``"copy"``, so that changing one changes
+        placement: how the kept images get into a coco, voc or yolo data set: ``"copy"``, so that changing one changes
             no original, or ``"link"``, hard links that take no space.
-        found_only: leave pictures that are kept by hand, but in which nothing was found, out of the data set, where
+        found_only: leave images that are kept by hand, but in which nothing was found, out of the data set, where
             they would be examples without the object.
         rounds: how often DDT is fitted: each further time on what the time before has kept.
-        review_limit: pictures on the page to review at most, the most doubtful first.
+        review_limit: images on the page to review at most, the most doubtful first.
         job: how DDT is run. Its noise threshold and its report are not used.
     """
 
     noise: float | Literal["knee"] = 0.1
     duplicates: int | None = 4
     format: Format = "coco"
-    pictures: Pictures = "copy"
+    placement: Placement = "copy"
     found_only: bool = True
     rounds: int = 1
     review_limit: int = 2000
@@ -48,11 +48,11 @@ class CleaningOptions:
             raise UsageError(f"duplicates must be from 0 to {MOST_BITS} bits, or none, not {self.duplicates}")
         if self.format not in get_args(Format):
             raise UsageError(f"format must be one of {', '.join(get_args(Format))}, not {self.format!r}")
-        if self.pictures not in get_args(Pictures):
-            raise UsageError(f"pictures must be one of {', '.join(get_args(Pictures))}, not {self.pictures!r}")
+        if self.placement not in get_args(Placement):
+            raise UsageError(f"images must be one of {', '.join(get_args(Placement))}, not {self.placement!r}")
         if self.rounds < 1:
             raise UsageError(f"rounds must be at least 1, not {self.rounds}")
         if self.review_limit < 0:
             raise UsageError(f"the review limit must be 0 or more, not {self.review_limit}")
         if self.job.method == "scda":
-            raise UsageError("scda looks at each picture alone and knows no noise: clean with ddt or ddt+")
+            raise UsageError("scda looks at each image alone and knows no noise: clean with ddt or ddt+")

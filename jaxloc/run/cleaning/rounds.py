@@ -33,7 +33,7 @@ def further(
     *,
     overwrite: bool,
 ) -> Findings:
-    """Fit each class on its kept pictures, and look at all its pictures again.
+    """Fit each class on its kept images, and look at all its images again.
 
     A class of which too few are kept stays as the round before found it.
 
@@ -69,7 +69,7 @@ def further(
     return dataclasses.replace(
         after,
         title=before.title,
-        pictures=sorted(
+        images=sorted(
             [*after.light(), *(item for item in before.light() if item.category not in done)],
             key=lambda item: item.category,
         ),

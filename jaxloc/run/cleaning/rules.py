@@ -1,16 +1,16 @@
-"""Decide which pictures of a collection are kept: by their noise, and by what they repeat or contradict.
+"""Decide which images of a collection are kept: by their noise, and by what they repeat or contradict.
 
-1. A picture is noise if the share of its cells with a positive indicator is at or below the class's threshold: 0 or
+1. An image is noise if the share of its cells with a positive indicator is at or below the class's threshold: 0 or
    0.1 (X.-S. Wei et al., "Unsupervised object discovery and co-localization by deep descriptor transforming", Pattern
    Recognition 2019, section 4.6.1), or where the knee of the class's scores lies. A class without a knee falls back
    to 0.
-2. Of the pictures that are left, those that nearly repeat each other form a group around the largest of them (of
+2. Of the images that are left, those that nearly repeat each other form a group around the largest of them (of
    equally large ones the first by name). All in one class: that one is kept, the others are duplicates. In several
    classes: at least one label is wrong and nothing here tells which, so all of the group are dropped as contradictions
-   until a person decides. A picture that is noise in one class and not in another contradicts nothing; it
+   until a person decides. An image that is noise in one class and not in another contradicts nothing; it
    names the other.
 
-A decision's doubt is how far the picture was from another one: the noise score from the threshold, or, of a duplicate,
+A decision's doubt is how far the image was from another one: the noise score from the threshold, or, of a duplicate,
 the bits to the limit as a share of all; 0 for a contradiction.
 """
 
@@ -31,7 +31,7 @@ def choose_thresholds(findings: Iterable[Finding], classes: Iterable[str], noise
     """Where the noise of each class ends.
 
     Args:
-        findings: of all pictures.
+        findings: of all images.
         classes: their names.
         noise: the threshold, or ``"knee"``.
     """
@@ -43,7 +43,7 @@ def choose_thresholds(findings: Iterable[Finding], classes: Iterable[str], noise
 
 def _threshold(scores: Sequence[float], noise: float | str) -> Threshold:
     if not scores:
-        return Threshold(None, "no picture was looked at")
+        return Threshold(None, "no image was looked at")
     if noise != KNEE:
         return Threshold(float(noise), "given")
     knee = find_knee(np.array(scores))
@@ -51,7 +51,7 @@ def _threshold(scores: Sequence[float], noise: float | str) -> Threshold:
 
 
 def judge_noise(finding: Finding, threshold: Threshold) -> Decision:
-    """Kept or noise, of a picture alone."""
+    """Kept or noise, of an image alone."""
     limit, score = threshold.value or 0.0, finding.noise_score or 0.0
     noisy = bool(np.float32(score) <= np.float32(limit))
     share, bound = f"{100 * score:.1f} %", f"{100 * limit:.1f} %"
@@ -82,12 +82,12 @@ def judge_skipped(skipped: Skipped) -> Decision:
 def judge_duplicates(
     items: Sequence[Decision], hashes: Mapping[tuple[str, str], int | None], bits: int
 ) -> list[Decision]:
-    """The decisions once pictures that repeat or contradict kept ones are dropped.
+    """The decisions once images that repeat or contradict kept ones are dropped.
 
     Args:
         items: decisions by noise.
         hashes: by class and name.
-        bits: in how many bits the hashes of such pictures differ at most.
+        bits: in how many bits the hashes of such images differ at most.
     """
     decided = list(items)
     best = sorted(
@@ -113,7 +113,7 @@ def judge_duplicates(
 
 
 def _noisy_twin(item: Decision, other: Decision, distance: int) -> Decision:
-    """Noise that nearly repeats another picture: still noise, and it says so."""
+    """Noise that nearly repeats another image: still noise, and it says so."""
     reason = f"{item.reason}; nearly the same as {other.name}"
     return dataclasses.replace(item, reason=reason, other=other.name, bits=distance)
 

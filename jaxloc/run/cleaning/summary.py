@@ -63,7 +63,7 @@ def cleaning_text(done: Cleaned, seconds: float) -> str:
         parts.append(f"Kept by hand though nothing was found in them, and {where}: {some_of(without)}.")
     parts += [str(problem) for problem in done.exported.problems[:_SHOWN]]
     parts.append(
-        f"{len(result.items):,} pictures in {seconds:.1f} s; {done.exported.pictures:,} of them with "
+        f"{len(result.items):,} images in {seconds:.1f} s; {done.exported.images:,} of them with "
         f"{done.exported.objects:,} boxes in {done.exported.folder}.\n"
         f"Look at {done.folder / 'review.html'}, decide, and run the same command with --decisions and the file that "
         "it hands out."

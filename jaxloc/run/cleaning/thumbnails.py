@@ -1,29 +1,29 @@
-"""Small JPEGs of the pictures that the page to review shows."""
+"""Small JPEGs of the images that the page to review shows."""
 
 from collections.abc import Collection
 
 from jaxloc import _interrupts
-from jaxloc.data import Source, read_picture
+from jaxloc.data import Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.report.overlays import make_thumbnail
-from jaxloc.run.plan import Pictures
+from jaxloc.run.plan import Images
 from jaxloc.run.progress import progress
 
 _SIDE = 256
 
 
-def make_thumbnails(pictures: Pictures, numbers: Collection[int], *, workers: int) -> dict[int, bytes]:
-    """JPEGs by the picture's number, of those that can be read.
+def make_thumbnails(images: Images, numbers: Collection[int], *, workers: int) -> dict[int, bytes]:
+    """JPEGs by the image's number, of those that can be read.
 
     Args:
-        pictures: the collection.
-        numbers: of the pictures wanted.
+        images: the collection.
+        numbers: of the images wanted.
         workers: threads that decode.
     """
     made: dict[int, bytes] = {}
     with progress("thumbnails", len(numbers)) as shown:
-        thumbnails = read_ahead(_thumbnail, map(pictures.__getitem__, numbers), workers=workers, ahead=2 * workers)
+        thumbnails = read_ahead(_thumbnail, map(images.__getitem__, numbers), workers=workers, ahead=2 * workers)
         for number, thumbnail in zip(numbers, thumbnails, strict=True):
             _interrupts.check()
             shown.update()
@@ -34,6 +34,6 @@ def make_thumbnails(pictures: Pictures, numbers: Collection[int], *, workers: in
 
 def _thumbnail(source: Source) -> bytes | None:
     try:
-        return make_thumbnail(read_picture(source.path, shorter_side=_SIDE).pixels, _SIDE)
+        return make_thumbnail(read_image(source.path, shorter_side=_SIDE).pixels, _SIDE)
     except ImageError:
         return None

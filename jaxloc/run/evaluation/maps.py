@@ -39,7 +39,7 @@ def read_maps(out: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         UsageError: the folder holds none.
     """
     files = sorted(Path(out, PARTS).glob("found-*.parquet"))
-    found = {finding.name: finding.heat for finding in parquet.Pictures(files) if finding.heat is not None}
+    found = {finding.name: finding.heat for finding in parquet.Images(files) if finding.heat is not None}
     if not found:
         raise UsageError(f"{out}: holds no heat maps; --maps takes the folder that `jaxloc colocalize --out` wrote")
     return found

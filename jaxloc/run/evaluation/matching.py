@@ -195,7 +195,7 @@ def _of_classes(truth: Mapping[str, Annotated], classes: tuple[str, ...]) -> Map
 def _check_common(predicted: Mapping[str, Annotated], truth: Mapping[str, Annotated]) -> None:
     if not predicted.keys() & truth.keys():
         raise UsageError(
-            f"no picture in common: predictions name them like {next(iter(predicted), 'nothing')!r}, the ground truth "
+            f"no image in common: predictions name them like {next(iter(predicted), 'nothing')!r}, the ground truth "
             f"like {next(iter(truth), 'nothing')!r}; {_why_apart(predicted, truth)}"
         )
     found = {category for image in predicted.values() for category in _all_categories(image)}
@@ -212,12 +212,12 @@ def _why_apart(predicted: Mapping[str, Annotated], truth: Mapping[str, Annotated
     if flat & true:
         return (
             "one side has lost its folders, as in a layout without them: give what was exported, or the export with "
-            "its export.json, which says how pictures were called"
+            "its export.json, which says how images were called"
         )
     last, true = ({name.rpartition("/")[2] for name in images} for images in (predicted, truth))
     if last & true:
         return "names on both sides have to start from the same folder: localize again from that of the ground truth"
-    return "are they of the same pictures?"
+    return "are they of the same images?"
 
 
 def _list(names: set[str]) -> str:

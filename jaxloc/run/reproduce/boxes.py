@@ -64,13 +64,13 @@ def classes_of(table: Table) -> Sequence[str]:
 
 
 def measure_single(prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
-    """SCDA's table 1: one box a picture, without fitting anything."""
+    """SCDA's table 1: one box an image, without fitting anything."""
     findings = _run([prepared.together()], out, "scda", "pool5", 700, weights, options)
     rules = EvaluationOptions(any_class=True, pcp=True, samples=options.samples, seed=options.seed)
     result = evaluate(predictions_of(findings), prepared.truth(), rules)
     figure, every = result.overall[_CORLOC], result.overall["PCP"]
     row = _row("whole object", "localised, %", figure, papers.SCDA_TABLE_1[prepared.name])
-    notes = [f"Of all true boxes, not pictures, {every.value:.2f} % are found (the two differ with several objects)."]
+    notes = [f"Of all true boxes, not images, {every.value:.2f} % are found (the two differ with several objects)."]
     return Measured([row], [*notes, *_notes(findings, result)])
 
 
@@ -95,7 +95,7 @@ def measure_corloc(
 def measure_noise(
     table: Table, prepared: Prepared, out: Path, weights: str, architecture: str, options: ReproduceOptions
 ) -> Measured:
-    """How well the share of positive indicator values tells the pictures without the object."""
+    """How well the share of positive indicator values tells the images without the object."""
     classes = classes_of(table)
     chosen = _of_table(table, prepared, classes)
     findings = _run(chosen.sets(), out / "ddt", "ddt", last_convolution(architecture), 800, weights, options)
@@ -106,14 +106,14 @@ def measure_noise(
         rows.append(
             Row(
                 score.category,
-                "pictures without it",
+                "images without it",
                 score.noisy_images,
                 papers.DDT_NOISY_IMAGES[score.category],
                 score.images + score.noisy_images,
                 digits=0,
             )
         )
-        figure = score.figures.get("noise AUC") or Figure(math.nan, 0, reason="no picture lacks the object")
+        figure = score.figures.get("noise AUC") or Figure(math.nan, 0, reason="no image lacks the object")
         rows.append(_row(score.category, "AUC", figure, math.nan, digits=3))
         for threshold in _THRESHOLDS:
             rows += _called_noisy(findings, truth, score.category, threshold)
@@ -125,7 +125,7 @@ def measure_noise(
 
 
 def predictions_of(findings: Findings) -> dict[str, Annotated]:
-    """What a job found as predictions; a picture of several sets has an object of each."""
+    """What a job found as predictions; an image of several sets has an object of each."""
     found: dict[str, Annotated] = {}
     for one in findings.light():
         objects = () if one.box is None else (Annotation(one.category, one.box, one.score),)
@@ -190,7 +190,7 @@ def _row(label: str, measure: str, figure: Figure, paper: float, *, digits: int 
 
 
 def _called_noisy(findings: Findings, truth: Mapping[str, Annotated], category: str, threshold: float) -> list[Row]:
-    """Of the pictures with and without the object, the share that is called noisy at a threshold."""
+    """Of the images with and without the object, the share that is called noisy at a threshold."""
     called: dict[bool, list[bool]] = {True: [], False: []}
     for one in findings.light():
         if one.category == category and one.noise_score is not None:
@@ -201,7 +201,7 @@ def _called_noisy(findings: Findings, truth: Mapping[str, Annotated], category: 
         some = called[lacking]
         share = 100 * sum(some) / len(some) if some else math.nan
         measure = f"called noisy at {threshold:g}, {which} it, %"
-        rows.append(Row(category, measure, share, images=len(some), reason="" if some else "there is no such picture"))
+        rows.append(Row(category, measure, share, images=len(some), reason="" if some else "there is no such image"))
     return rows
 
 
@@ -216,7 +216,7 @@ def _notes(findings: Findings, result: Evaluation) -> list[str]:
     if findings.skipped:
         first = findings.skipped[0]
         notes.append(
-            f"{len(findings.skipped)} pictures could not be used and count as wrong, such as {first.name} "
+            f"{len(findings.skipped)} images could not be used and count as wrong, such as {first.name} "
             f"({first.reason})."
         )
     return notes + [str(note) for note in result.notes if note.kind != "other classes"]

@@ -1,4 +1,4 @@
-"""What DDT costs on this machine: the network for a picture, and the transform of all descriptors of a class."""
+"""What DDT costs on this machine: the network for an image, and the transform of all descriptors of a class."""
 
 import os
 import platform
@@ -29,7 +29,7 @@ def measure_cost(prepared: Prepared, weights: str, architecture: str, options: R
     """Time extraction and transform for the paper's class; decoding and compiling are not counted."""
     sets = prepared.of_classes([CATEGORY]).sets()
     if not sets:
-        raise UsageError(f"{prepared.place}: has no pictures of {CATEGORY}, which ddt-cost is measured on")
+        raise UsageError(f"{prepared.place}: has no images of {CATEGORY}, which ddt-cost is measured on")
     layer = last_convolution(architecture)
     job = Options(method="ddt", layer=layer, max_side=800, **options.reading(weights))
     engine = Localizer(job)
@@ -48,7 +48,7 @@ def measure_cost(prepared: Prepared, weights: str, architecture: str, options: R
             if number >= 0:
                 descriptors.append(values[:rows, :columns].reshape(-1, values.shape[-1]).astype(np.float32))
     if not descriptors:
-        raise UsageError(f"{prepared.place}: none of the {len(sets[0].sources)} pictures of {CATEGORY} can be read")
+        raise UsageError(f"{prepared.place}: none of the {len(sets[0].sources)} images of {CATEGORY} can be read")
     every = jax.device_put(np.concatenate(descriptors), engine.mesh.devices.flat[0])
     transform = _median_seconds(lambda: _transform(every))
     sizes_of = np.array(list(stream.sizes.values()), float)
@@ -56,7 +56,7 @@ def measure_cost(prepared: Prepared, weights: str, architecture: str, options: R
         _rows(len(descriptors), sizes_of.mean(0), every.shape, transform, seconds),
         [
             f"Measured on {machine()}; the paper's on an Intel Xeon E5-2660 v3 and a K80 GPU.",
-            f"The transform is the median of {_REPEATS} runs; extraction is one run over all pictures.",
+            f"The transform is the median of {_REPEATS} runs; extraction is one run over all images.",
             *(f"{number} × {reason}" for number, reason in _counted(list(stream.skipped.values()))),
         ],
     )
@@ -81,23 +81,21 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _rows(
-    pictures: int, mean_size: np.ndarray, shape: tuple[int, ...], transform: float, extraction: float
-) -> list[Row]:
+def _rows(images: int, mean_size: np.ndarray, shape: tuple[int, ...], transform: float, extraction: float) -> list[Row]:
     paper = papers.DDT_COST
     kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
     return [
-        Row(CATEGORY, "pictures", pictures, paper.images, pictures, digits=0),
-        Row(CATEGORY, "mean rows", float(mean_size[0]), paper.rows, pictures, digits=0),
-        Row(CATEGORY, "mean columns", float(mean_size[1]), paper.columns, pictures, digits=0),
-        Row(CATEGORY, f"descriptors of {shape[1]} dimensions", shape[0], paper.descriptors, pictures, digits=0),
-        Row(CATEGORY, "transform of all, s", transform, paper.transform, pictures, digits=3),
+        Row(CATEGORY, "pictures", images, paper.images, images, digits=0),
+        Row(CATEGORY, "mean rows", float(mean_size[0]), paper.rows, images, digits=0),
+        Row(CATEGORY, "mean columns", float(mean_size[1]), paper.columns, images, digits=0),
+        Row(CATEGORY, f"descriptors of {shape[1]} dimensions", shape[0], paper.descriptors, images, digits=0),
+        Row(CATEGORY, "transform of all, s", transform, paper.transform, images, digits=3),
         Row(
             CATEGORY,
-            f"extraction a picture ({kind}), s",
-            extraction / pictures,
+            f"extraction an image ({kind}), s",
+            extraction / images,
             paper.extraction[kind],
-            pictures,
+            images,
             digits=3,
         ),
     ]

@@ -16,22 +16,22 @@ from jaxloc.errors import UsageError
 from jaxloc.run.reproduce.tables import Table
 
 EVERYTHING = "object"
-"""The name of a set of pictures of all classes."""
+"""The name of a set of images of all classes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """Pictures that a table is measured on.
+    """Images that a table is measured on.
 
     Attributes:
         name: of the data set.
         place: as the user named it.
-        images: what is known of every picture, by name.
-        numbers: of the pictures of each class, in the order of ``images`` that have a picture.
+        images: what is known of every image, by name.
+        numbers: of the images of each class, in the order of ``images`` that have an image.
         part: where they are read from.
         problems: what disagrees in the data, a line for each kind.
-        subset: why these are not all of the paper's pictures; empty if they are.
-        cut: whether pictures or classes of the data set were left out here.
+        subset: why these are not all of the paper's images; empty if they are.
+        cut: whether images or classes of the data set were left out here.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Prepared:
     cut: bool = False
 
     def of_classes(self, classes: Iterable[str]) -> "Prepared":
-        """The pictures of these classes alone."""
+        """The images of these classes alone."""
         numbers = {name: self.numbers[name] for name in sorted(set(classes) & set(self.numbers))}
         return dataclasses.replace(self, numbers=numbers, cut=self.cut or len(numbers) < len(self.numbers))
 
@@ -54,12 +54,12 @@ class Prepared:
         return [ImageSet(name, sources.take(numbers)) for name, numbers in sorted(self.numbers.items())]
 
     def together(self) -> ImageSet:
-        """All pictures as one set, each once."""
+        """All images as one set, each once."""
         chosen = np.unique(np.concatenate(list(self.numbers.values())))
         return ImageSet(EVERYTHING, Sources([("", self.part)]).take(chosen))
 
     def truth(self) -> dict[str, Annotated]:
-        """What is known of the pictures; where they were left out of a class, without its objects."""
+        """What is known of the images; where they were left out of a class, without its objects."""
         if not self.cut:
             return dict(self.images)
         chosen: dict[str, set[str]] = {}
@@ -119,10 +119,10 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
     Args:
         table: what they are for.
         data: as ``find_data`` returns.
-        limit: take only the first so many pictures of each class, and for retrieval of each of its splits.
+        limit: take only the first so many images of each class, and for retrieval of each of its splits.
 
     Raises:
-        UsageError: it does not hold the data set, or no picture of it is there.
+        UsageError: it does not hold the data set, or no image of it is there.
     """
     if not is_spec(data):
         return _limited(_from_coco(table, data), limit, by_split=False)
@@ -140,7 +140,7 @@ def _from_coco(table: Table, text: str) -> Prepared:
         read.images,
         Path(text).parent.absolute().as_posix(),
         tuple(read.summary()),
-        f"the pictures of a COCO file ({len(read.images):,}), which need not be the data set's",
+        f"the images of a COCO file ({len(read.images):,}), which need not be the data set's",
     )
 
 
@@ -149,17 +149,15 @@ def _prepared(
 ) -> Prepared:
     missing = [image.name for image in images.values() if image.path is None]
     if len(missing) == len(images):
-        raise UsageError(
-            f"{text}: none of its {len(images):,} pictures is there, such as {next(iter(images), 'any')!r}"
-        )
+        raise UsageError(f"{text}: none of its {len(images):,} images is there, such as {next(iter(images), 'any')!r}")
     if missing:
-        problems += (f"{len(missing)} × missing picture, such as {missing[0]}",)
+        problems += (f"{len(missing)} × missing image, such as {missing[0]}",)
     part = DatasetPart(place, images)
     return Prepared(name, text, images, part.members(), part, problems, subset)
 
 
 def _limited(prepared: Prepared, limit: int | None, *, by_split: bool) -> Prepared:
-    """The first pictures of each class, or of each class and split."""
+    """The first images of each class, or of each class and split."""
     if limit is None:
         return prepared
     numbers = {}
@@ -169,6 +167,6 @@ def _limited(prepared: Prepared, limit: int | None, *, by_split: bool) -> Prepar
             splits = prepared.images[prepared.part.name(number)].splits if by_split else ()
             groups.setdefault(splits, []).append(number)
         numbers[category] = np.sort([number for some in groups.values() for number in some[:limit]]).astype(int)
-    why = f"the first {limit} pictures of each class{' and split' if by_split else ''}"
+    why = f"the first {limit} images of each class{' and split' if by_split else ''}"
     subset = f"{prepared.subset}; {why}" if prepared.subset else why
     return dataclasses.replace(prepared, numbers=numbers, subset=subset, cut=True)

@@ -158,7 +158,7 @@ def _deviations(
     """Everything by which the numbers may differ from the paper's, the gravest first."""
     found = []
     if prepared.subset:
-        found.append(f"Not all of the paper's pictures: {prepared.subset}.")
+        found.append(f"Not all of the paper's images: {prepared.subset}.")
     if weights.network.architecture != table.architecture:
         found.append(
             f"The network is {_title(weights.network.architecture)} and the paper's {_title(table.architecture)}: get "
@@ -171,15 +171,15 @@ def _deviations(
         )
     if options.dtype != "float32":
         found.append(f"Features are computed in {options.dtype}.")
-    found += _pictures(prepared)
+    found += _images(prepared)
     found += [f"In the data: {problem}." for problem in prepared.problems]
     return [*found, *measured.notes, *table.open]
 
 
-def _pictures(prepared: Prepared) -> list[str]:
-    """How many pictures there are and the paper had, where it says so."""
+def _images(prepared: Prepared) -> list[str]:
+    """How many images there are and the paper had, where it says so."""
     number = sum(len(some) for some in prepared.numbers.values())
     paper = papers.IMAGES.get(prepared.name)
     if prepared.subset or paper is None or number == paper:
         return []
-    return [f"{number:,} pictures, counted in each class they are in; the paper's authors tell of {paper:,}."]
+    return [f"{number:,} images, counted in each class they are in; the paper's authors tell of {paper:,}."]

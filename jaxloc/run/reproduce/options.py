@@ -15,7 +15,7 @@ class ReproduceOptions:
     Attributes:
         weights: a name or a file; ``None`` is the paper's network.
         methods: rows of the DDT paper's tables, ``"ddt"``, ``"scda"`` or both; each is a job of its own.
-        limit: only the first so many pictures of each class, for a try; ``None`` takes all.
+        limit: only the first so many images of each class, for a try; ``None`` takes all.
         samples: bootstrap draws for intervals; 0 means none.
         seed: of the draws and of codebooks.
         overwrite: start over where ``out`` holds something.
@@ -47,7 +47,7 @@ class ReproduceOptions:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 2:
-            raise UsageError(f"--limit must leave at least 2 pictures of a class, not {self.limit}")
+            raise UsageError(f"--limit must leave at least 2 images of a class, not {self.limit}")
         if self.samples < 0 or self.seed < 0:
             raise UsageError("bootstrap draws and their seed must be whole numbers from 0")
         wrong = [name for name in self.methods if name not in METHODS]

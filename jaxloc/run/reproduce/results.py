@@ -49,7 +49,7 @@ class Reproduction:
         data: the data set, as the user named it.
         rows: in the paper's order.
         deviations: how this differs from the paper's protocol, or what the paper leaves open; one sentence each.
-        incomplete: why these are not the numbers of the paper's pictures (a limit, a subset); empty if they are.
+        incomplete: why these are not the numbers of the paper's images (a limit, a subset); empty if they are.
         settings: what the numbers depend on.
         curves: of the noise score, by class: the points of its ROC.
     """

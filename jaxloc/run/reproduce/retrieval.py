@@ -1,4 +1,4 @@
-"""Tables of retrieval: describe a data set's pictures, search the gallery with the queries, and measure."""
+"""Tables of retrieval: describe a data set's images, search the gallery with the queries, and measure."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from jaxloc.run.reproduce.data import Prepared
 from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.results import Row
 from jaxloc.run.reproduce.tables import Table
-from jaxloc.run.reproduce.vectors import Box, Pictures, Vectors, describe
+from jaxloc.run.reproduce.vectors import Box, Images, Vectors, describe
 from jaxloc.run.retrieval import post
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.options import Describing, WhitenSpec
@@ -32,21 +32,21 @@ _BLOCK = 1 << 24
 def measure_retrieval(
     table: Table, prepared: Prepared, out: Path, weights: Weights, options: ReproduceOptions
 ) -> Measured:
-    """Top-1 and top-5 mAP of each row of the paper: test pictures query the training pictures."""
+    """Top-1 and top-5 mAP of each row of the paper: test images query the training images."""
     paper = _NUMBERS[table.name][prepared.name]
     job = Describing(max_side=700, seed=options.seed, **options.reading(options.weights or table.architecture))
-    pictures, labels = _pictures(prepared)
+    images, labels = _images(prepared)
     has_top = "fc8" in weights.params
     names = list(dict.fromkeys(name for name, _ in paper if has_top or not KINDS[name].top))
-    vectors = describe(pictures, names, weights, job, out / "vectors", overwrite=options.overwrite)
+    vectors = describe(images, names, weights, job, out / "vectors", overwrite=options.overwrite)
     rows: list[Row] = []
     for (name, whitening), numbers in paper.items():
         if name in names:
-            rows += _rows(name, whitening, numbers, vectors, pictures.gallery, labels, options)
+            rows += _rows(name, whitening, numbers, vectors, images.gallery, labels, options)
         else:
             reason = "the weights hold convolutions only: install a full network with `jaxloc weights convert FILE`"
             rows += _missing(name, whitening, numbers, reason)
-    return Measured(rows, _notes(prepared, vectors, pictures))
+    return Measured(rows, _notes(prepared, vectors, images))
 
 
 def top_k_precisions(
@@ -55,7 +55,7 @@ def top_k_precisions(
     """The paper's top-1 and top-5 precision of each query, float64 ``[q, 2]``, whose means are its mAP.
 
     As ``jaxloc.run.retrieval.scoring.score`` counts: by cosine, zero vectors last, equal ones in the gallery's order;
-    queries of whose kind the gallery has no picture do not count and are left out.
+    queries of whose kind the gallery has no image do not count and are left out.
 
     Args:
         queries: ``[q, d]``.
@@ -78,8 +78,8 @@ def top_k_precisions(
     return np.concatenate(found)
 
 
-def _pictures(prepared: Prepared) -> tuple[Pictures, np.ndarray]:
-    """The pictures with their roles, and their classes."""
+def _images(prepared: Prepared) -> tuple[Images, np.ndarray]:
+    """The images with their roles, and their classes."""
     sources = prepared.together().sources
     images = [prepared.images[source.name] for source in sources]
     wanted = _GALLERY[prepared.name]
@@ -87,12 +87,12 @@ def _pictures(prepared: Prepared) -> tuple[Pictures, np.ndarray]:
     asked = np.array([_QUERIES in image.splits for image in images], bool)
     for some, which in ((gallery, "+".join(wanted)), (asked, _QUERIES)):
         if not some.any():
-            raise UsageError(f"{prepared.place}: no picture is in the split {which}: get the whole data set")
+            raise UsageError(f"{prepared.place}: no image is in the split {which}: get the whole data set")
     boxes: list[Box | None] = []
     for image in images:
         area = {one.box: (one.box[2] - one.box[0]) * (one.box[3] - one.box[1]) for one in image.annotations}
         boxes.append(max(area, key=lambda box, known=area: known[box]) if area else None)  # type: ignore[misc]
-    return Pictures(sources, gallery, boxes), np.array([image.category for image in images], object)
+    return Images(sources, gallery, boxes), np.array([image.category for image in images], object)
 
 
 def _rows(
@@ -115,7 +115,7 @@ def _rows(
     kinds = labels[described]
     precisions = 100 * top_k_precisions(values[~searched], kinds[~searched], values[searched], kinds[searched])
     if not len(precisions):
-        return _missing(name, whitening, numbers, "no query has a picture of its kind in the gallery")
+        return _missing(name, whitening, numbers, "no query has an image of its kind in the gallery")
     rows = []
     for column, (k, paper) in enumerate(zip(_TOP, numbers, strict=True)):
         each = precisions[:, column]
@@ -140,17 +140,17 @@ def _label(name: str, whitening: str, dimension: int | None) -> str:
     return KINDS[name].title if dimension is None else f"{KINDS[name].title} ({dimension:,})"
 
 
-def _notes(prepared: Prepared, vectors: Vectors, pictures: Pictures) -> list[str]:
+def _notes(prepared: Prepared, vectors: Vectors, images: Images) -> list[str]:
     skipped: Mapping[int, str] = vectors.skipped()
-    searched = int(pictures.gallery.sum())
+    searched = int(images.gallery.sum())
     notes = [
-        f"{len(pictures.gallery) - searched:,} pictures ({_QUERIES}) query {searched:,} "
+        f"{len(images.gallery) - searched:,} images ({_QUERIES}) query {searched:,} "
         f"({' and '.join(_GALLERY[prepared.name])}); the paper says only that the data set's splits are used."
     ]
     if skipped:
         number, reason = next(iter(skipped.items()))
         notes.append(
-            f"{len(skipped)} pictures could not be used and count nowhere, such as {pictures.sources[number].name} "
+            f"{len(skipped)} images could not be used and count nowhere, such as {images.sources[number].name} "
             f"({reason})."
         )
     return notes

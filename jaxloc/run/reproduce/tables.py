@@ -22,7 +22,7 @@ class Table:
         sets: data sets it is measured on, any one of them at a time.
         splits: of them that are used; empty means all.
         architecture: the paper's network.
-        pictures: how many go through the network for each data set, flips included.
+        images: how many go through the network for each data set, flips included.
         open: what the paper leaves open, and how it was settled here.
     """
 
@@ -33,14 +33,14 @@ class Table:
     sets: tuple[str, ...]
     splits: tuple[str, ...]
     architecture: str
-    pictures: tuple[int, ...]
+    images: tuple[int, ...]
     open: tuple[str, ...] = ()
 
 
 SECONDS = {"vgg16": 0.46, "vgg19": 0.6}
-"""Seconds a picture of 500 × 375 pixels takes on two CPU cores, everything included.
+"""Seconds an image of 500 × 375 pixels takes on two CPU cores, everything included.
 
-``jaxloc reproduce ddt-voc07 FILE --weights vgg16 --method ddt --method scda`` on 243 such pictures took 449 s of the
+``jaxloc reproduce ddt-voc07 FILE --weights vgg16 --method ddt --method scda`` on 243 such images took 449 s of the
 two cores' time; VGG-19 computes a good quarter more."""
 
 _SCDA = "Wei et al., SCDA, arXiv:1604.04994v1"
@@ -54,15 +54,15 @@ _BOX = (
 _SIGN = (
     "The paper does not fix the eigenvector's sign; here the indicator correlates positively with the aggregation map."
 )
-_SIZE = "Pictures keep their size, but a shorter side above {} pixels is shrunk to that (the authors' code)."
+_SIZE = "Images keep their size, but a shorter side above {} pixels is shrunk to that (the authors' code)."
 _FLAGS = (
-    "Objects flagged difficult or truncated are no target either in pictures that hold others; the paper only says "
-    "that pictures without others are excluded."
+    "Objects flagged difficult or truncated are no target either in images that hold others; the paper only says "
+    "that images without others are excluded."
 )
 _RETRIEVAL = (
     _SIZE.format(700),
-    "Which pictures PCA, SVD and codebooks are fitted on is not said: here on the gallery alone, codebooks on at most "
-    "1,000 of its pictures.",
+    "Which images PCA, SVD and codebooks are fitted on is not said: here on the gallery alone, codebooks on at most "
+    "1,000 of its images.",
     "SPoC and CroW are PCA-whitened to the 256 dimensions that the table gives; the paper does not say how.",
 )
 
@@ -81,8 +81,8 @@ TABLES: dict[str, Table] = {
             (
                 _SIZE.format(700),
                 _BOX,
-                "A picture counts as right if its box matches any object in it; the paper does not say what counts "
-                "where a picture holds several (Stanford Dogs).",
+                "An image counts as right if its box matches any object in it; the paper does not say what counts "
+                "where an image holds several (Stanford Dogs).",
             ),
         ),
         Table(
@@ -123,7 +123,7 @@ TABLES: dict[str, Table] = {
                 _SIZE.format(800),
                 _BOX,
                 _SIGN,
-                "Pictures without the object are among those DDT is fitted on and not among those counted, as the "
+                "Images without the object are among those DDT is fitted on and not among those counted, as the "
                 "paper's percentages are shares of 82, 89 and 93.",
             ),
         ),
@@ -163,7 +163,7 @@ TABLES: dict[str, Table] = {
         Table(
             "ddt-noise",
             "noise",
-            "telling pictures without the object by the share of positive indicator values",
+            "telling images without the object by the share of positive indicator values",
             f"{_DDT}, section 4.5 and figure 4",
             ("object-discovery",),
             (),
@@ -187,7 +187,7 @@ TABLES: dict[str, Table] = {
             (171,),
             (
                 _SIZE.format(800),
-                "Extraction is the network alone, compiled and warm, on decoded pictures; the paper does not say what "
+                "Extraction is the network alone, compiled and warm, on decoded images; the paper does not say what "
                 "it counts.",
                 "The transform is mean, covariance, eigenvectors and the indicator of every descriptor, from the "
                 "device's memory.",
@@ -215,15 +215,15 @@ def overview() -> str:
     """The tables, the data each needs, and about how long it takes."""
     rows = []
     for one in TABLES.values():
-        for data, pictures in zip(one.sets, one.pictures, strict=True):
+        for data, images in zip(one.sets, one.images, strict=True):
             first = data == one.sets[0]
             where = data + (f"/{'+'.join(one.splits)}" if one.splits else "")
-            about = _time(pictures * SECONDS[one.architecture])
+            about = _time(images * SECONDS[one.architecture])
             rows.append([*((one.name, one.title) if first else ("", "")), where, one.architecture, about])
     return "\n".join(
         [
             text_table(["table", "what it measures", "data", "network", "about"], rows),
-            f"Times are for two CPU cores, at {SECONDS['vgg16']:g} s a picture with VGG-16 and {SECONDS['vgg19']:g} s "
+            f"Times are for two CPU cores, at {SECONDS['vgg16']:g} s an image with VGG-16 and {SECONDS['vgg19']:g} s "
             "with VGG-19; --method scda costs as much again.",
             "`jaxloc datasets NAME` tells how to get the data; then `jaxloc reproduce TABLE NAME:FOLDER`.",
         ]

@@ -16,25 +16,25 @@ from jaxloc.data import Batch, Source
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.run.retrieval import codebooks as codebook_files
-from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_pictures
+from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_images
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
 from jaxloc.run.retrieval.options import Describing
 from jaxloc.run.stream import Stream, open_stream
 
 SHARD = 256
-"""Pictures that are described, and written, together."""
+"""Images that are described, and written, together."""
 
 _NUMBERS = "numbers"
 Box = tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
-class Pictures:
+class Images:
     """What is described.
 
     Attributes:
-        sources: the pictures.
+        sources: the images.
         gallery: bool ``[n]``: those that codebooks are fitted on.
         boxes: the true box of each, where one is known.
     """
@@ -59,13 +59,13 @@ class Vectors:
         return self.folder / f"vectors-{number:05}.safetensors"
 
     def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of the pictures described, int ``[n]``, and their vectors by one descriptor, ``[n, d]``."""
+        """The numbers of the images described, int ``[n]``, and their vectors by one descriptor, ``[n, d]``."""
         parts = [(file.get_tensor(_NUMBERS), file.get_tensor(name)) for file in self._open() if name in file.keys()]  # noqa: SIM118 - no mapping
         numbers = np.concatenate([some for some, _ in parts])
         return numbers, np.concatenate([values for _, values in parts])
 
     def skipped(self) -> dict[int, str]:
-        """Why pictures could not be described, by number."""
+        """Why images could not be described, by number."""
         return {
             int(number): reason
             for file in self._open()
@@ -82,7 +82,7 @@ class Vectors:
 
 
 def describe(
-    pictures: Pictures,
+    images: Images,
     names: Sequence[str],
     weights: Weights,
     options: Describing,
@@ -90,10 +90,10 @@ def describe(
     *,
     overwrite: bool = False,
 ) -> Vectors:
-    """Describe pictures by every descriptor named; shards that are there are not made again.
+    """Describe images by every descriptor named; shards that are there are not made again.
 
     Args:
-        pictures: to describe.
+        images: to describe.
         names: of descriptors.
         weights: of the network, with its classifier if a descriptor needs that.
         options: the job's.
@@ -101,33 +101,33 @@ def describe(
         overwrite: start over where the folder holds others.
 
     Raises:
-        UsageError: the folder holds vectors of other pictures or options.
+        UsageError: the folder holds vectors of other images or options.
     """
     vectors = Vectors(folder)
-    _agree(folder, _settings(pictures, names, weights, options), overwrite=overwrite)
-    starts = range(0, len(pictures.sources), SHARD)
+    _agree(folder, _settings(images, names, weights, options), overwrite=overwrite)
+    starts = range(0, len(images.sources), SHARD)
     missing = [number for number, _ in enumerate(starts) if not vectors.shard(number).exists()]
     if not missing:
         return vectors
     engine = Describer(options, names, weights)
-    stream = open_stream(pictures.sources, engine, options)
-    codebooks = _codebooks(pictures, names, engine, stream, options, folder)
+    stream = open_stream(images.sources, engine, options)
+    codebooks = _codebooks(images, names, engine, stream, options, folder)
     for number in missing:
-        chosen = range(starts[number], min(starts[number] + SHARD, len(pictures.sources)))
-        _describe_shard(vectors.shard(number), chosen, pictures, names, engine, stream, codebooks)
+        chosen = range(starts[number], min(starts[number] + SHARD, len(images.sources)))
+        _describe_shard(vectors.shard(number), chosen, images, names, engine, stream, codebooks)
     return vectors
 
 
 def _settings(
-    pictures: Pictures, names: Sequence[str], weights: Weights, options: Describing
+    images: Images, names: Sequence[str], weights: Weights, options: Describing
 ) -> dict[str, str | int | float]:
     digest = hashlib.sha256()
-    for source, searched in zip(pictures.sources, pictures.gallery.tolist(), strict=True):
+    for source, searched in zip(images.sources, images.gallery.tolist(), strict=True):
         digest.update(f"{source.name}\0{searched}\n".encode("utf-8", "surrogateescape"))
     return {
         "jaxloc": __version__,
         "weights": weights.checksum,
-        "pictures": f"{len(pictures.sources)}, {digest.hexdigest()}",
+        "pictures": f"{len(images.sources)}, {digest.hexdigest()}",
         "descriptors": ", ".join(names),
     } | options.fingerprint()
 
@@ -154,7 +154,7 @@ def _agree(folder: Path, settings: Mapping[str, object], *, overwrite: bool) -> 
 
 
 def _codebooks(
-    pictures: Pictures, names: Sequence[str], engine: Describer, stream: Stream, options: Describing, folder: Path
+    images: Images, names: Sequence[str], engine: Describer, stream: Stream, options: Describing, folder: Path
 ) -> Codebooks:
     """What VLAD and Fisher vectors need, fitted on a sample of the gallery, or read where that is done."""
     needs = {need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}
@@ -162,11 +162,11 @@ def _codebooks(
     if not needs:
         return Codebooks()
     if not path.exists():
-        searched = {pictures.sources[number].name: number for number in np.flatnonzero(pictures.gallery).tolist()}
-        chosen = sorted(searched[name] for name in choose_pictures(list(searched), seed=options.seed))
+        searched = {images.sources[number].name: number for number in np.flatnonzero(images.gallery).tolist()}
+        chosen = sorted(searched[name] for name in choose_images(list(searched), seed=options.seed))
         fitter = CodebookFitter(needs, options, engine.backend)
         for batch in stream.batches("fitting codebooks", only=chosen):
-            shown = [pictures.sources[number].name if number >= 0 else None for number in batch.indices.tolist()]
+            shown = [images.sources[number].name if number >= 0 else None for number in batch.indices.tolist()]
             fitter.add(shown, engine.features(batch)[options.layer])
         codebook_files.save(path, fitter.fit())
     return codebook_files.load(path)
@@ -175,7 +175,7 @@ def _codebooks(
 def _describe_shard(
     path: Path,
     chosen: range,
-    pictures: Pictures,
+    images: Images,
     names: Sequence[str],
     engine: Describer,
     stream: Stream,
@@ -193,7 +193,7 @@ def _describe_shard(
             found[name].append(result.vectors[name][real])
         for name in names:
             if KINDS[name].top:
-                looked_at = _boxes(name, batch, pictures, result.boxes)
+                looked_at = _boxes(name, batch, images, result.boxes)
                 found[name].append(engine.classify(batch, looked_at)[real])
     arrays = {name: np.concatenate(some).astype(np.float32) for name, some in found.items() if some}
     arrays[_NUMBERS] = np.concatenate([np.zeros(0, np.int64), *numbers]).astype(np.int64)
@@ -201,14 +201,14 @@ def _describe_shard(
     write_safetensors(path, arrays, {"skipped": json.dumps(skipped)})
 
 
-def _boxes(name: str, batch: Batch, pictures: Pictures, predicted: np.ndarray) -> np.ndarray:
-    """What the classifier looks at; NaN is the whole picture."""
+def _boxes(name: str, batch: Batch, images: Images, predicted: np.ndarray) -> np.ndarray:
+    """What the classifier looks at; NaN is the whole image."""
     if name == "fc8_box":
         return predicted
     boxes = np.full_like(predicted, np.nan)
     if name == "fc8_truth":
         for place, number in enumerate(batch.indices.tolist()):
-            box = pictures.boxes[number] if number >= 0 else None
+            box = images.boxes[number] if number >= 0 else None
             if box is not None:
                 boxes[place] = box
     return boxes

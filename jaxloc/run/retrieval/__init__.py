@@ -1,1 +1,1 @@
-"""Retrieval jobs: describe pictures, keep galleries of vectors, search them, compare descriptors."""
+"""Retrieval jobs: describe images, keep galleries of vectors, search them, compare descriptors."""

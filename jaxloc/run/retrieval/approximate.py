@@ -1,7 +1,7 @@
 """Approximate search with FAISS, for galleries too large for exact search; how much it misses is measured.
 
 Johnson, Douze & Jégou, "Billion-scale similarity search with GPUs", 2019. The exact search needs none of this and is
-the default: an approximate index pays from about a million pictures on.
+the default: an approximate index pays from about a million images on.
 """
 
 import dataclasses
@@ -67,9 +67,9 @@ def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hn
     vectors = SearchedVectors(opened)
     generator = np.random.default_rng(seed)
     queries = vectors.gather(np.sort(generator.permutation(len(vectors))[:_SAMPLE]))
-    queries = queries[queries.any(1)]  # a picture in which nothing was selected is near to none
+    queries = queries[queries.any(1)]  # an image in which nothing was selected is near to none
     if not len(queries):
-        raise UsageError(f"{opened.folder}: in no picture of the gallery was anything selected")
+        raise UsageError(f"{opened.folder}: in no image of the gallery was anything selected")
     index = _make(faiss, kind, len(vectors), queries.shape[1])
     if not index.is_trained:
         chosen = np.sort(generator.permutation(len(vectors))[:_TRAINING])

@@ -24,18 +24,18 @@ from jaxloc.run.retrieval.describing import object_masks
 from jaxloc.run.retrieval.descriptors import Codebooks, Needs
 from jaxloc.run.retrieval.options import Describing
 
-PICTURES = 1000
-"""Codebooks are fitted on so many pictures at most: two clusters do not need more."""
+IMAGES = 1000
+"""Codebooks are fitted on so many images at most: two clusters do not need more."""
 
 _SAMPLE = 1 << 16
 _FORMAT = "jaxloc-codebooks-1"
 
 
-def choose_pictures(names: Collection[str], *, seed: int, limit: int = PICTURES) -> set[str]:
-    """Pictures to fit codebooks on: pseudo-random, the same whatever order they come in.
+def choose_images(names: Collection[str], *, seed: int, limit: int = IMAGES) -> set[str]:
+    """Images to fit codebooks on: pseudo-random, the same whatever order they come in.
 
     Args:
-        names: of all pictures.
+        names: of all images.
         seed: decides which.
         limit: how many at most.
     """
@@ -49,8 +49,8 @@ def _digest(seed: int, name: str) -> bytes:
 class CodebookFitter:
     """Takes feature maps batch by batch, and fits.
 
-    Of all selected descriptors a uniform sample is kept, by a number drawn from the picture's name and the seed, so
-    neither the order of the pictures nor the batches they come in change it.
+    Of all selected descriptors a uniform sample is kept, by a number drawn from the image's name and the seed, so
+    neither the order of the images nor the batches they come in change it.
 
     Args:
         needs: which codebooks to fit.
@@ -69,7 +69,7 @@ class CodebookFitter:
         """Take one batch.
 
         Args:
-            names: of each picture; ``None`` for entries that only fill the batch.
+            names: of each image; ``None`` for entries that only fill the batch.
             feature_map: of the layer whose descriptors are selected.
         """
         names = list(names)
@@ -117,8 +117,8 @@ class CodebookFitter:
             sample = jnp.asarray(self._smallest()[1]) if self._waiting else jnp.zeros((0, 1))
             if len(sample) < clusters:
                 raise UsageError(
-                    f"{len(sample)} descriptors were selected in all pictures, too few for {clusters} clusters: "
-                    "give more pictures, or fewer --clusters"
+                    f"{len(sample)} descriptors were selected in all images, too few for {clusters} clusters: "
+                    "give more images, or fewer --clusters"
                 )
             if "kmeans" in self._needs:
                 kmeans = jax.jit(fit_kmeans, static_argnames="clusters")(key, sample, clusters=clusters).model
@@ -129,7 +129,7 @@ class CodebookFitter:
 
     def _fit_regions(self) -> tuple[jax.Array, jax.Array]:
         if self._regions is None:
-            raise UsageError("no readable picture to fit the whitening of regions on")
+            raise UsageError("no readable image to fit the whitening of regions on")
         try:
             with one_blas_thread():
                 spectrum = whitening.spectrum(self._regions, centred=True)

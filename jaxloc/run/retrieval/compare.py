@@ -1,4 +1,4 @@
-"""Every descriptor and whitening on one set of pictures, from one pass of features: the paper's tables for it."""
+"""Every descriptor and whitening on one set of images, from one pass of features: the paper's tables for it."""
 
 import dataclasses
 import os
@@ -18,14 +18,14 @@ from jaxloc.run.retrieval import post
 from jaxloc.run.retrieval.codebooks import CodebookFitter
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import KINDS, needed_codebook
+from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
 from jaxloc.run.retrieval.options import Describing, WhitenSpec
-from jaxloc.run.retrieval.pictures import Labelled, Paths, check_labels, find_pictures
 from jaxloc.run.retrieval.scoring import Scored, score
 from jaxloc.run.stream import open_stream
 
 WHITENINGS = ("none", "pca-256:0", "svd-256:0", "pca-256", "svd-256", "svd-16", "svd-64:0.5")
 """Those of the paper's table 4, PCA+whitening, which it leaves out as much worse, and two for sets of a few
-hundred pictures, which do not carry 256 whitened dimensions."""
+hundred images, which do not carry 256 whitened dimensions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Comparison:
 
     Attributes:
         lines: in the order of the descriptors, then of the whitenings.
-        queries: pictures asked for.
-        gallery: pictures searched.
-        leave_one_out: each picture was a query against the rest.
+        queries: images asked for.
+        gallery: images searched.
+        leave_one_out: each image was a query against the rest.
         skipped: reasons by name.
     """
 
@@ -77,19 +77,19 @@ def compare(
     query_splits: Sequence[str] = (),
     when_done: Callable[[Line], None] | None = None,
 ) -> Comparison:
-    """Compare descriptors and whitenings on one set of labelled pictures.
+    """Compare descriptors and whitenings on one set of labelled images.
 
-    The network sees every picture once (and its mirror image, if SCDA_flip+ is asked for). Whitenings are fitted on the
-    gallery. Without queries of their own, each picture in turn is a query against the rest.
+    The network sees every image once (and its mirror image, if SCDA_flip+ is asked for). Whitenings are fitted on the
+    gallery. Without queries of their own, each image in turn is a query against the rest.
 
     Args:
-        paths: folders, pictures, or text files of paths: the gallery.
+        paths: folders, images, or text files of paths: the gallery.
         options: what vectors depend on.
         descriptors: names; by default all, with the reason where one cannot be made.
         whitenings: as ``--whiten`` takes them.
-        labels: a COCO file of labels; by default the folder a picture lies in.
-        queries: pictures that are queries and not searched.
-        query_splits: pictures under ``paths`` that are queries and not searched, by their ``split`` in ``labels``.
+        labels: a COCO file of labels; by default the folder an image lies in.
+        queries: images that are queries and not searched.
+        query_splits: images under ``paths`` that are queries and not searched, by their ``split`` in ``labels``.
         when_done: called with each row as it is ready.
 
     Raises:
@@ -100,26 +100,26 @@ def compare(
     for name in descriptors:
         if name not in KINDS:
             raise UsageError(f"unknown descriptor {name!r}; choose among {', '.join(KINDS)}")
-    pictures = _choose(paths, labels, queries, query_splits)
-    check_labels([one.picture.label for one in pictures], "pictures")
+    images = _choose(paths, labels, queries, query_splits)
+    check_labels([one.image.label for one in images], "images")
     weights = load_weights(options, ["fc8" if any(KINDS[name].top for name in descriptors) else options.layer])
-    reasons = _impossible(weights, pictures)
+    reasons = _impossible(weights, images)
     for name in descriptors:
         if name in reasons:
             raise UsageError(f"{name} cannot be made: {reasons[name]}")
     names = [name for name in descriptors or KINDS if name not in reasons]
-    described = _describe([one.picture for one in pictures], Describer(options, names, weights), options, names)
+    described = _describe([one.image for one in images], Describer(options, names, weights), options, names)
     reasons |= described.reasons
-    read = [number for number in range(len(pictures)) if number not in described.skipped]
-    asked = np.array([row for row, number in enumerate(read) if pictures[number].is_query], int)
-    searched = np.array([row for row, number in enumerate(read) if not pictures[number].is_query], int)
-    alone = not any(one.is_query for one in pictures)
+    read = [number for number in range(len(images)) if number not in described.skipped]
+    asked = np.array([row for row, number in enumerate(read) if images[number].is_query], int)
+    searched = np.array([row for row, number in enumerate(read) if not images[number].is_query], int)
+    alone = not any(one.is_query for one in images)
     asked = searched if alone else asked
     if not len(asked) or not len(searched):
         raise UsageError(
-            f"{len(asked)} readable queries and {len(searched)} readable pictures to search: give some of both"
+            f"{len(asked)} readable queries and {len(searched)} readable images to search: give some of both"
         )
-    kinds = np.array([pictures[number].picture.label for number in read], object)
+    kinds = np.array([images[number].image.label for number in read], object)
     lines = []
     for name in descriptors or KINDS:
         for text, spec in specs.items():
@@ -130,37 +130,37 @@ def compare(
             lines.append(line)
             if when_done is not None:
                 when_done(line)
-    skipped = {pictures[number].picture.source.name: reason for number, reason in described.skipped.items()}
+    skipped = {images[number].image.source.name: reason for number, reason in described.skipped.items()}
     return Comparison(lines, len(asked), len(searched), alone, skipped)
 
 
 class _Chosen(NamedTuple):
-    picture: Labelled
+    image: Labelled
     is_query: bool
 
 
 def _choose(
     paths: Paths, labels: str | os.PathLike[str] | None, queries: Paths, query_splits: Sequence[str]
 ) -> list[_Chosen]:
-    pictures = find_pictures(paths, labels=labels)
+    images = find_images(paths, labels=labels)
     asked: set[str] = set()
     if queries:
-        asked |= {picture.key for picture in find_pictures(queries)}
-        searched = {picture.key for picture in pictures}
-        more = find_pictures([*paths, *queries], labels=labels)
-        pictures = [picture for picture in more if picture.key in asked | searched]
+        asked |= {image.key for image in find_images(queries)}
+        searched = {image.key for image in images}
+        more = find_images([*paths, *queries], labels=labels)
+        images = [image for image in more if image.key in asked | searched]
     if query_splits:
-        asked |= {picture.key for picture in find_pictures(paths, labels=labels, splits=query_splits)}
-    return [_Chosen(picture, picture.key in asked) for picture in pictures]
+        asked |= {image.key for image in find_images(paths, labels=labels, splits=query_splits)}
+    return [_Chosen(image, image.key in asked) for image in images]
 
 
-def _impossible(weights: Weights, pictures: Sequence[_Chosen]) -> dict[str, str]:
+def _impossible(weights: Weights, images: Sequence[_Chosen]) -> dict[str, str]:
     """Descriptors that cannot be made here, and why."""
     if "fc8" not in weights.params:
         reason = "the weights hold convolutions only: convert a full network with `jaxloc weights convert`"
         return {name: reason for name, kind in KINDS.items() if kind.top}
-    without = sum(not one.picture.boxes for one in pictures)
-    return {"fc8_truth": f"{without} pictures have no true box"} if without else {}
+    without = sum(not one.image.boxes for one in images)
+    return {"fc8_truth": f"{without} images have no true box"} if without else {}
 
 
 class _Vectors(NamedTuple):
@@ -169,11 +169,11 @@ class _Vectors(NamedTuple):
     reasons: dict[str, str]
 
 
-def _describe(pictures: list[Labelled], describer: Describer, options: Describing, names: Sequence[str]) -> _Vectors:
+def _describe(images: list[Labelled], describer: Describer, options: Describing, names: Sequence[str]) -> _Vectors:
     """One pass of the network; features are kept on disk for the descriptors that need a codebook first."""
     needs = {name: need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}
     direct = [name for name in names if name not in needs and not KINDS[name].top]
-    sources = [picture.source for picture in pictures]
+    sources = [image.source for image in images]
     stream = open_stream(sources, describer, options)
     fitter = CodebookFitter(set(needs.values()), options, describer.backend)
     found: dict[str, dict[int, np.ndarray]] = {name: {} for name in names}
@@ -190,7 +190,7 @@ def _describe(pictures: list[Labelled], describer: Describer, options: Describin
                 keep(name, batch.indices, result.vectors[name])
             for name in names:
                 if KINDS[name].top:
-                    boxes = _boxes(name, batch, pictures, result.boxes)
+                    boxes = _boxes(name, batch, images, result.boxes)
                     keep(name, batch.indices, describer.classify(batch, boxes))
             if needs:
                 top = {options.layer: maps[options.layer]}
@@ -209,15 +209,15 @@ def _describe(pictures: list[Labelled], describer: Describer, options: Describin
     return _Vectors(vectors, dict(stream.skipped), reasons)
 
 
-def _boxes(name: str, batch: Batch, pictures: list[Labelled], predicted: np.ndarray) -> np.ndarray:
-    """What the classifier looks at; NaN is the whole picture."""
+def _boxes(name: str, batch: Batch, images: list[Labelled], predicted: np.ndarray) -> np.ndarray:
+    """What the classifier looks at; NaN is the whole image."""
     if name == "fc8_box":
         return predicted
     boxes = np.full_like(predicted, np.nan)
     if name == "fc8_truth":
         for place, number in enumerate(batch.indices.tolist()):
-            if number >= 0 and pictures[number].boxes:
-                boxes[place] = max(pictures[number].boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+            if number >= 0 and images[number].boxes:
+                boxes[place] = max(images[number].boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
     return boxes
 
 

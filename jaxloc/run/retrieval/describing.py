@@ -1,4 +1,4 @@
-"""The compiled steps from pictures to vectors: the network, the selection, the descriptors asked for."""
+"""The compiled steps from images to vectors: the network, the selection, the descriptors asked for."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ class Described(NamedTuple):
 
     Attributes:
         vectors: float32 ``[n, d]`` by descriptor.
-        boxes: float32 ``[n, 4]`` in pixels of the original pictures; NaN where nothing was found.
+        boxes: float32 ``[n, 4]`` in pixels of the original images; NaN where nothing was found.
         found: bool ``[n]``.
         masks: bool ``[n, h, w]``, padded.
         sizes: int32 ``[n, 2]``, valid rows and columns of the masks.
@@ -92,7 +92,7 @@ class Describer(Engine):
         )
 
     def describe_one_kind(self, batch: Batch, name: str, codebooks: Codebooks) -> Described:
-        """Vectors of one kind, from pictures."""
+        """Vectors of one kind, from images."""
         maps, mirrored = self.both_features(batch)
         if not KINDS[name].top:
             return self.describe(maps, mirrored, batch.original_sizes, [name], codebooks)
@@ -101,11 +101,11 @@ class Describer(Engine):
         return described._replace(vectors={name: self.classify(batch, boxes)})
 
     def classify(self, batch: Batch, boxes: np.ndarray) -> np.ndarray:
-        """Outputs of the classifier, float32 ``[n, classes]``, for one box of each picture; NaN is the whole picture.
+        """Outputs of the classifier, float32 ``[n, classes]``, for one box of each image; NaN is the whole image.
 
         Args:
-            batch: the pictures.
-            boxes: ``[n, 4]`` in pixels of the original pictures.
+            batch: the images.
+            boxes: ``[n, 4]`` in pixels of the original images.
         """
         scale = batch.sizes[:, ::-1] / batch.original_sizes[:, ::-1]
         inside = (boxes * np.tile(scale, 2)).astype(np.float32)
@@ -114,10 +114,10 @@ class Describer(Engine):
 
 
 def mirror(batch: Batch) -> Batch:
-    """The batch's pictures left to right; their padding stays at the right."""
+    """The batch's images left to right; their padding stays at the right."""
     images = np.zeros_like(batch.images)
-    for picture, image, (rows, columns) in zip(images, batch.images, batch.sizes, strict=True):
-        picture[:rows, :columns] = image[:rows, :columns][:, ::-1]
+    for photo, image, (rows, columns) in zip(images, batch.images, batch.sizes, strict=True):
+        photo[:rows, :columns] = image[:rows, :columns][:, ::-1]
     return batch._replace(images=images)
 
 
@@ -140,7 +140,7 @@ def _compiled_describe(
     ) -> tuple[Any, ...]:
         top = maps[layer]
         object_ = scda.localize(top.features, original_size, size=top.size, connectivity=connectivity, backend=backend)
-        picture = select(top, object_.mask, maps[lower] if lower else None)
+        image = select(top, object_.mask, maps[lower] if lower else None)
         other = None
         if mirrored is not None:
             aggregation = scda.aggregation_map(mirrored[layer].features)
@@ -149,7 +149,7 @@ def _compiled_describe(
         describe_one = functools.partial(
             describe, weight=weight, power=power, levels=levels, region_global=region_global
         )
-        vectors = {name: describe_one(name, picture, other, codebooks) for name in names}
+        vectors = {name: describe_one(name, image, other, codebooks) for name in names}
         return vectors, object_.box, object_.found, object_.mask, top.size
 
     each = jax.vmap(one, in_axes=(0, 0, 0, None, None))

@@ -1,4 +1,4 @@
-"""The descriptors by name: what each needs, and how it is made of one picture's feature maps."""
+"""The descriptors by name: what each needs, and how it is made of one image's feature maps."""
 
 import dataclasses
 from typing import Literal, NamedTuple
@@ -24,7 +24,7 @@ class Kind:
         title: as a table calls it.
         selects: whether it is made of the selected cells only, and zero where there are none.
         lower: whether it needs the lower layer.
-        flip: whether it needs the mirrored picture.
+        flip: whether it needs the mirrored image.
         top: whether it needs a classifier's output (fc8).
         explanation: one line for ``--help`` and tables.
     """
@@ -38,7 +38,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "fc8": Kind("fc8_im", "the classifier's output for the whole picture at 224×224", top=True),
+    "fc8": Kind("fc8_im", "the classifier's output for the whole image at 224×224", top=True),
     "fc8_box": Kind("fc8_predBBox", "the classifier's output for SCDA's box", top=True),
     "fc8_truth": Kind("fc8_gtBBox", "the classifier's output for the true box", top=True),
     "pool5": Kind("Pool5", "average and max of all cells, without selection"),
@@ -54,14 +54,12 @@ KINDS: dict[str, Kind] = {
     "max": Kind("maxPool", "max of the selected cells", selects=True),
     "scda": Kind("SCDA", "average and max of the selected cells", selects=True),
     "scda+": Kind("SCDA+", "SCDA of two layers", selects=True, lower=True),
-    "scda_flip+": Kind(
-        "SCDA_flip+", "SCDA+ of the picture and of its mirror image", selects=True, lower=True, flip=True
-    ),
+    "scda_flip+": Kind("SCDA_flip+", "SCDA+ of the image and of its mirror image", selects=True, lower=True, flip=True),
 }
 """In the order of the paper's table 3."""
 
 NAMES = tuple(name for name in KINDS if name != "fc8_truth")
-"""Descriptors that need nothing but pictures."""
+"""Descriptors that need nothing but images."""
 
 
 def check_descriptor(name: str) -> None:
@@ -94,7 +92,7 @@ def needed_codebook(name: str, *, region_whiten: int) -> Needs | None:
 
 
 class Selected(NamedTuple):
-    """One picture's feature maps and which of their cells are object.
+    """One image's feature maps and which of their cells are object.
 
     Attributes:
         top: of the upper layer.
@@ -119,7 +117,7 @@ def select(top: FeatureMap, mask: jax.Array, lower: FeatureMap | None) -> Select
 
 def describe(
     name: str,
-    picture: Selected,
+    image: Selected,
     mirrored: Selected | None,
     codebooks: Codebooks,
     *,
@@ -128,17 +126,17 @@ def describe(
     levels: int,
     region_global: bool,
 ) -> jax.Array:
-    """The vector of one picture; pure, so it jits and vmaps.
+    """The vector of one image; pure, so it jits and vmaps.
 
     Args:
         name: the descriptor, any but the classifier's (static).
-        picture: its features and selection.
+        image: its features and selection.
         mirrored: those of its mirror image, for SCDA_flip+.
         codebooks: those that ``needed_codebook`` asks for.
         weight: of SCDA+'s lower layer.
         power: of GeM (static).
         levels: of R-MAC (static).
-        region_global: whether R-MAC adds the whole picture (static).
+        region_global: whether R-MAC adds the whole image (static).
 
     Returns:
         float32 ``[d]``; zeros for a descriptor of selected cells where there are none.
@@ -146,17 +144,17 @@ def describe(
     Raises:
         ValueError: what the descriptor needs is not there.
     """
-    (features, size), mask = picture.top, picture.mask
+    (features, size), mask = image.top, image.mask
     everywhere = valid_cells(size, (features.shape[0], features.shape[1]))
     match name:
         case "scda":
             return scda.descriptor(features, mask)
         case "scda+":
-            return _plus(picture, weight)
+            return _plus(image, weight)
         case "scda_flip+":
             if mirrored is None:
-                raise ValueError("scda_flip+ needs the mirrored picture")
-            return scda.descriptor_flip_plus(_plus(picture, weight), _plus(mirrored, weight))
+                raise ValueError("scda_flip+ needs the mirrored image")
+            return scda.descriptor_flip_plus(_plus(image, weight), _plus(mirrored, weight))
         case "pool5":
             return pooling.average_max_pool(features, everywhere)
         case "avg":
@@ -184,9 +182,7 @@ def describe(
     raise ValueError(f"{name} is unknown, or lacks its codebook")
 
 
-def _plus(picture: Selected, weight: ArrayLike) -> jax.Array:
-    if picture.lower is None or picture.lower_mask is None:
+def _plus(image: Selected, weight: ArrayLike) -> jax.Array:
+    if image.lower is None or image.lower_mask is None:
         raise ValueError("scda+ needs the lower layer")
-    return scda.descriptor_plus(
-        picture.top.features, picture.mask, picture.lower.features, picture.lower_mask, weight=weight
-    )
+    return scda.descriptor_plus(image.top.features, image.mask, image.lower.features, image.lower_mask, weight=weight)

@@ -1,4 +1,4 @@
-"""The pictures at both ends of each dimension of a gallery's vectors."""
+"""The images at both ends of each dimension of a gallery's vectors."""
 
 import os
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from jaxloc.run.retrieval.vectors import SearchedVectors
 
 
 def strips(
-    gallery: str | os.PathLike[str], dimensions: Sequence[int], *, count: int = 6, pictures: bool = True
+    gallery: str | os.PathLike[str], dimensions: Sequence[int], *, count: int = 6, images: bool = True
 ) -> list[Strip]:
-    """For each dimension, the pictures of the gallery with the highest and the lowest values (Wei et al., figure 8).
+    """For each dimension, the images of the gallery with the highest and the lowest values (Wei et al., figure 8).
 
-    Pictures in which nothing was selected do not appear.
+    Images in which nothing was selected do not appear.
 
     Args:
         gallery: a folder that ``index`` made; its vectors say most after a whitening.
         dimensions: which, counted from 0 in order of falling variance.
-        count: pictures at each end.
-        pictures: with thumbnails.
+        count: images at each end.
+        images: with thumbnails.
 
     Raises:
         UsageError: there is no such dimension, or no gallery.
@@ -47,10 +47,10 @@ def strips(
         squares = np.square(values).sum(0) + (squares if seen else 0)
         seen += len(values)
     if found is None or not seen:
-        raise UsageError(f"{opened.folder}: in no picture of the gallery was anything selected")
+        raise UsageError(f"{opened.folder}: in no image of the gallery was anything selected")
     variance = np.maximum(squares / seen - np.square(total / seen), 0)
     shares = variance / max(variance.sum(), np.finfo(float).tiny)
-    return _to_strips(opened, found, dimensions, shares, pictures)
+    return _to_strips(opened, found, dimensions, shares, images)
 
 
 def attributes_of(gallery: str | os.PathLike[str], dimensions: int, *, count: int = 6) -> Searched:
@@ -59,7 +59,7 @@ def attributes_of(gallery: str | os.PathLike[str], dimensions: int, *, count: in
     Args:
         gallery: a folder that ``index`` made.
         dimensions: how many.
-        count: pictures at each end.
+        count: images at each end.
 
     Raises:
         UsageError: there are fewer dimensions, or no gallery.
@@ -87,13 +87,13 @@ _extremes = jax.jit(_extremes_of_part, static_argnames=("count", "dimensions"))
 
 
 def _to_strips(
-    gallery: Gallery, found: attributes.Extremes, dimensions: Sequence[int], shares: np.ndarray, pictures: bool
+    gallery: Gallery, found: attributes.Extremes, dimensions: Sequence[int], shares: np.ndarray, images: bool
 ) -> list[Strip]:
     valid = np.asarray(found.valid)
     high, low = np.asarray(found.high)[:, valid], np.asarray(found.low)[:, valid]
     table = gallery.whole_table()
     rows = {int(number): table.row(int(number)) for number in np.unique(np.concatenate([high, low]))}
-    thumbnails = read_thumbnails([row.path for row in rows.values()]) if pictures else {}
+    thumbnails = read_thumbnails([row.path for row in rows.values()]) if images else {}
 
     def example(number: int, value: float) -> Example:
         row: Row = rows[number]

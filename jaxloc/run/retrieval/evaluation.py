@@ -9,7 +9,7 @@ import numpy as np
 from jaxloc.errors import UsageError
 from jaxloc.run.options import Reading
 from jaxloc.run.retrieval.gallery import Gallery
-from jaxloc.run.retrieval.pictures import Paths, check_labels, find_pictures
+from jaxloc.run.retrieval.listing import Paths, check_labels, find_images
 from jaxloc.run.retrieval.queries import describe_queries
 from jaxloc.run.retrieval.scoring import Scored, score
 from jaxloc.run.retrieval.vectors import SearchedVectors
@@ -21,9 +21,9 @@ class RetrievalEvaluation:
 
     Attributes:
         scored: over all queries and for each kind.
-        gallery: pictures searched.
+        gallery: images searched.
         dimension: of the vectors compared.
-        leave_one_out: each picture of the gallery was a query against the rest.
+        leave_one_out: each image of the gallery was a query against the rest.
         skipped: queries that could not be read, with reasons.
         warnings: what the user should know.
     """
@@ -48,10 +48,10 @@ def evaluate_retrieval(
 
     Args:
         gallery: a folder that ``index`` made.
-        queries: pictures, folders, lists of paths, or one other gallery; without any, each picture of the gallery
+        queries: images, folders, lists of paths, or one other gallery; without any, each image of the gallery
             in turn is a query against the rest. A query that is in the gallery itself is left out of its own ranking.
-        options: weights and how to read, for queries that are pictures.
-        labels: a COCO file of the queries' labels; by default the folder a picture lies in.
+        options: weights and how to read, for queries that are images.
+        labels: a COCO file of the queries' labels; by default the folder an image lies in.
         splits: only queries of these parts of the data set, as the COCO file tells.
 
     Raises:
@@ -60,26 +60,26 @@ def evaluate_retrieval(
     from_gallery = len(queries) == 1 and Gallery.is_one(queries[0])
     if (labels is not None or splits) and (from_gallery or not queries):
         raise UsageError(
-            "labels and splits are those of pictures to search with, and there are none: name them with --queries, or "
+            "labels and splits are those of images to search with, and there are none: name them with --queries, or "
             "index the gallery again with --labels"
         )
     opened = Gallery.open(gallery)
     vectors = SearchedVectors(opened)
     table = opened.whole_table()
     searched, kinds = vectors.all(), table.labels
-    check_labels(list(kinds), "pictures of the gallery")
+    check_labels(list(kinds), "images of the gallery")
     skipped: dict[str, str] = {}
     if not queries:
         asked, wanted, paths = searched, kinds, table.paths
     elif from_gallery:
         asked, wanted, paths = _of_gallery(Gallery.open(queries[0]), opened, vectors)
     else:
-        found = find_pictures(queries, labels=labels, splits=splits)
-        check_labels([picture.label for picture in found], "queries", several=False)
+        found = find_images(queries, labels=labels, splits=splits)
+        check_labels([image.label for image in found], "queries", several=False)
         described = describe_queries(opened, found, options or Reading())
         asked = vectors.prepare(described.vectors)
-        wanted = np.array([one.picture.label for one in described.asked], object)
-        paths = [one.picture.key for one in described.asked]
+        wanted = np.array([one.image.label for one in described.asked], object)
+        paths = [one.image.key for one in described.asked]
         skipped = described.skipped
     if not set(wanted) & set(kinds):
         raise UsageError(
@@ -100,7 +100,7 @@ def _of_gallery(
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     difference = gallery.description.difference(queries.description)
     if not difference and gallery.codebooks_checksum() != queries.codebooks_checksum():
-        difference = "the codebook, which each fitted on its own pictures: search with the pictures instead"
+        difference = "the codebook, which each fitted on its own images: search with the images instead"
     if difference:
         raise UsageError(
             f"{queries.folder} and {gallery.folder} cannot be compared: they differ in {difference}; "
@@ -109,7 +109,7 @@ def _of_gallery(
     table = queries.whole_table()
     kinds = table.labels
     if not len(kinds):
-        raise UsageError(f"{queries.folder}: the gallery is empty: add pictures with `jaxloc index`")
+        raise UsageError(f"{queries.folder}: the gallery is empty: add images with `jaxloc index`")
     check_labels(list(kinds), "queries", several=False)
     return vectors.prepare(queries.all_vectors()), kinds, table.paths
 

@@ -20,7 +20,7 @@ class Ranked:
 
     Attributes:
         rows: int64 ``[q, top]``, of the gallery, best first.
-        scores: float32 ``[q, top]``: the cosine, or what re-ranking puts in its place; -inf for a picture in which
+        scores: float32 ``[q, top]``: the cosine, or what re-ranking puts in its place; -inf for an image in which
             nothing was selected.
     """
 

@@ -10,7 +10,7 @@
     whitened/00000000.safetensors the vectors after it
 
 A shard is there once its vectors file is: the table is written before it, and both in one step, so a kill leaves
-finished shards only. The same pictures, options and weights give the same bytes.
+finished shards only. The same images, options and weights give the same bytes.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ class Description:
         settings: the options that vectors depend on.
         architecture: the network's.
         weights_checksum: of its parameters.
-        shard_size: pictures looked at for each shard.
+        shard_size: images looked at for each shard.
         whiten: the post-processing asked for, or ``"none"``.
         version: of jaxloc.
     """
@@ -74,7 +74,7 @@ class Description:
 
 @dataclasses.dataclass(frozen=True)
 class Skip:
-    """A picture that could not be described: its path, its size in bytes, and why."""
+    """An image that could not be described: its path, its size in bytes, and why."""
 
     path: str
     name: str
@@ -167,7 +167,7 @@ class Gallery:
             number: of the shard.
             vectors: float32 ``[n, d]``.
             rows: what they are of, ``n``.
-            skipped: pictures looked at that gave no vector.
+            skipped: images looked at that gave no vector.
         """
         table = tables.to_bytes(rows)
         checksum = hashlib.sha256(table).hexdigest()
@@ -233,20 +233,20 @@ class Gallery:
         return tables.join(self.table(number) for number in self.shards)
 
     def skipped(self, shards: Iterable[int] | None = None) -> list[Skip]:
-        """Pictures that gave no vector, of these shards or of every one."""
+        """Images that gave no vector, of these shards or of every one."""
         return [skip for number in (self.shards if shards is None else shards) for skip in self._skipped(number)]
 
     def _skipped(self, number: int) -> list[Skip]:
         try:
             return [Skip(**skip) for skip in json.loads(self._metadata(number)["skipped"])]
         except (ValueError, TypeError) as error:
-            raise _damaged(self._vectors_path(number), f"its list of skipped pictures: {error}") from error
+            raise _damaged(self._vectors_path(number), f"its list of skipped images: {error}") from error
 
     def relabel(self, labels: Mapping[str, str | None]) -> None:
-        """Give pictures their labels, shard by shard; the vectors stay as they are.
+        """Give images their labels, shard by shard; the vectors stay as they are.
 
         Args:
-            labels: by path, as it stands in the table; those of other pictures stay.
+            labels: by path, as it stands in the table; those of other images stay.
         """
         for number in self.shards:
             rows = self.table(number).rows()
@@ -255,7 +255,7 @@ class Gallery:
                 self.write_shard(number, self.vectors(number), changed, self._skipped(number))
 
     def remove(self, paths: Iterable[str]) -> int:
-        """Take pictures out, shard by shard; returns how many were there, vectors and skipped pictures alike.
+        """Take images out, shard by shard; returns how many were there, vectors and skipped images alike.
 
         Args:
             paths: as they stand in the table.

@@ -1,4 +1,4 @@
-"""Describe pictures and keep their vectors: build a gallery, extend it, go on after a kill, on one host or several."""
+"""Describe images and keep their vectors: build a gallery, extend it, go on after a kill, on one host or several."""
 
 import contextlib
 import dataclasses
@@ -18,12 +18,12 @@ from jaxloc.run.engine import memory_errors
 from jaxloc.run.progress import bar
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval import post
-from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_pictures
+from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_images
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Description, Gallery, Skip
+from jaxloc.run.retrieval.listing import Labelled, Paths, find_images
 from jaxloc.run.retrieval.options import IndexOptions, WhitenSpec
-from jaxloc.run.retrieval.pictures import Labelled, Paths, find_pictures
 from jaxloc.run.retrieval.shards import Job, forget_job, write_shards
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from jaxloc.run.stream import open_stream
@@ -36,12 +36,12 @@ class Indexed:
 
     Attributes:
         folder: the gallery's.
-        added: pictures described.
-        present: pictures that were there already.
+        added: images described.
+        present: images that were there already.
         total: vectors in the gallery now.
         dimension: of the vectors that are searched.
-        not_found: pictures of the gallery in which nothing was selected: they rank last.
-        skipped: pictures that could not be described.
+        not_found: images of the gallery in which nothing was selected: they rank last.
+        skipped: images that could not be described.
         warnings: what the user should know.
     """
 
@@ -63,41 +63,41 @@ def index(
     labels: str | os.PathLike[str] | None = None,
     splits: Sequence[str] = (),
 ) -> Indexed:
-    """Describe pictures and add their vectors to a gallery, which is made if there is none.
+    """Describe images and add their vectors to a gallery, which is made if there is none.
 
-    Pictures that are there already (same path, same size) are skipped; those that have changed are described again, and
+    Images that are there already (same path, same size) are skipped; those that have changed are described again, and
     all of a Parquet, ArrayRecord or video file that has another size.
     A kill costs no more than the shard at work: the same call goes on from there, and ends with the same bytes.
 
     Args:
-        paths: folders, pictures, or text files of paths.
+        paths: folders, images, or text files of paths.
         out: the gallery's folder.
         options: what to do; those that vectors depend on must be the gallery's. By default all are.
-        labels: a COCO file of labels, for pictures that are there already too; by default the label of a new picture
+        labels: a COCO file of labels, for images that are there already too; by default the label of a new image
             is the folder it lies in.
-        splits: only pictures of these parts of the data set, as the COCO file tells.
+        splits: only images of these parts of the data set, as the COCO file tells.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    pictures = find_pictures(paths, labels=labels, splits=splits, exclude=[out])
-    return index_pictures(pictures, out, options, relabel=labels is not None)
+    images = find_images(paths, labels=labels, splits=splits, exclude=[out])
+    return index_images(images, out, options, relabel=labels is not None)
 
 
-def index_pictures(
-    pictures: list[Labelled],
+def index_images(
+    images: list[Labelled],
     out: str | os.PathLike[str],
     options: IndexOptions | None = None,
     *,
     relabel: bool = False,
 ) -> Indexed:
-    """``index`` for pictures that are listed already.
+    """``index`` for images that are listed already.
 
     Args:
-        pictures: in order of name.
+        images: in order of name.
         out: the gallery's folder.
         options: as of ``index``.
-        relabel: give pictures that are there already these labels too.
+        relabel: give images that are there already these labels too.
 
     Raises:
         JaxlocError: as ``index``.
@@ -109,15 +109,15 @@ def index_pictures(
     with locked(folder) if hosts.is_first() else contextlib.nullcontext(), disk_errors(folder), memory_errors():
         if hosts.is_first() and not Gallery.is_one(folder):
             Gallery.create(folder, description)
-        hosts.agree("pictures or options", _digest(pictures, description))
+        hosts.agree("images or options", _digest(images, description))
         gallery = Gallery.open(folder)
         check_same(gallery, description)
         if hosts.is_first():
             if relabel:
-                gallery.relabel({picture.key: picture.label for picture in pictures})
-            _make_ready(gallery, options, pictures)
+                gallery.relabel({image.key: image.label for image in images})
+            _make_ready(gallery, options, images)
         hosts.wait("the gallery")
-        return _extend(Gallery.open(folder), describer, options, pictures)
+        return _extend(Gallery.open(folder), describer, options, images)
 
 
 def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
@@ -146,8 +146,8 @@ def default_options(out: str | os.PathLike[str]) -> IndexOptions:
         raise UsageError(f"{out}: made with options this version of jaxloc does not know ({error})") from error
 
 
-def remove(gallery: str | os.PathLike[str], pictures: Sequence[str]) -> int:
-    """Take pictures out of a gallery, by name or path as they stand in its table; returns how many.
+def remove(gallery: str | os.PathLike[str], images: Sequence[str]) -> int:
+    """Take images out of a gallery, by name or path as they stand in its table; returns how many.
 
     Raises:
         UsageError: one of them is not in the gallery, or there is none.
@@ -157,10 +157,10 @@ def remove(gallery: str | os.PathLike[str], pictures: Sequence[str]) -> int:
         known = [(row.name, row.path) for row in opened.whole_table().rows()]
         known += [(skip.name, skip.path) for skip in opened.skipped()]
         paths: set[str] = set()
-        for picture in pictures:
-            found = {path for name, path in known if picture in (name, path)}
+        for image in images:
+            found = {path for name, path in known if image in (name, path)}
             if not found:
-                raise UsageError(f"{gallery}: holds no picture {picture}; its table has name and path of each")
+                raise UsageError(f"{gallery}: holds no image {image}; its table has name and path of each")
             paths |= found
         number = opened.remove(paths)
         if opened.whitening_path.exists() and any(len(opened.table(shard)) for shard in opened.shards):
@@ -178,19 +178,19 @@ def check_same(gallery: Gallery, description: Description) -> None:
         )
 
 
-def _digest(pictures: list[Labelled], description: Description) -> bytes:
-    listed = [str(description), *(picture.key for picture in pictures)]
+def _digest(images: list[Labelled], description: Description) -> bytes:
+    listed = [str(description), *(image.key for image in images)]
     return hashlib.sha256("\n".join(listed).encode()).digest()
 
 
-def _make_ready(gallery: Gallery, options: IndexOptions, pictures: list[Labelled]) -> None:
-    """What the first host does before any picture is described: drop what is half written, or has changed."""
+def _make_ready(gallery: Gallery, options: IndexOptions, images: list[Labelled]) -> None:
+    """What the first host does before any image is described: drop what is half written, or has changed."""
     gallery.clean()
     if options.whiten != gallery.description.whiten:
         gallery.ask_for_whitening(options.whiten)
     elif options.refit:
         gallery.drop_whitening()
-    pending, changed = _pending(gallery, pictures)
+    pending, changed = _pending(gallery, images)
     if changed:
         gallery.remove(changed)
         forget_job(gallery)
@@ -198,27 +198,27 @@ def _make_ready(gallery: Gallery, options: IndexOptions, pictures: list[Labelled
         _check_rank(gallery, len(pending))
 
 
-def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, pictures: list[Labelled]) -> Indexed:
-    pending, _ = _pending(gallery, pictures)
+def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, images: list[Labelled]) -> Indexed:
+    pending, _ = _pending(gallery, images)
     if pending:
-        job = Job.begin(gallery, describer, options, pictures)
-        codebooks = _codebooks(gallery, describer, options, pictures)
+        job = Job.begin(gallery, describer, options, images)
+        codebooks = _codebooks(gallery, describer, options, images)
         write_shards(gallery, describer, options, job, codebooks)
     hosts.wait("the shards")
     table, skipped = gallery.whole_table(), gallery.skipped()
     if not len(table):
         reasons = "; ".join(f"{skip.name}: {skip.reason}" for skip in skipped[:3])
-        raise UsageError(f"no readable picture among {len(skipped)} ({reasons}{' …' if len(skipped) > 3 else ''})")
+        raise UsageError(f"no readable image among {len(skipped)} ({reasons}{' …' if len(skipped) > 3 else ''})")
     if hosts.is_first():
         forget_job(gallery)
         _whiten(gallery)
     hosts.wait("the whitening")
-    described = {picture.key for picture in pending} - {skip.path for skip in skipped}
+    described = {image.key for image in pending} - {skip.path for skip in skipped}
     searched = SearchedVectors(gallery)
     return Indexed(
         folder=gallery.folder,
         added=len(described),
-        present=len(pictures) - len(pending),
+        present=len(images) - len(pending),
         total=len(table),
         dimension=_dimension(gallery),
         not_found=table.not_found if KINDS[options.descriptor].selects else 0,
@@ -233,19 +233,19 @@ def _check_rank(gallery: Gallery, pending: int) -> None:
     number = pending + sum(map(gallery.length, gallery.shards))
     if spec is not None and not gallery.whitening_path.exists() and number < spec.dimension:
         raise UsageError(
-            f"{spec} needs at least {spec.dimension:,} pictures, and there are {number:,}: ask for fewer dimensions, "
+            f"{spec} needs at least {spec.dimension:,} images, and there are {number:,}: ask for fewer dimensions, "
             f"such as --whiten {spec.kind}-{max(1, number // 4)}, or for --whiten none"
         )
 
 
-def _pending(gallery: Gallery, pictures: list[Labelled]) -> tuple[list[Labelled], list[str]]:
-    """Pictures to describe, in order, and the paths of those among them that the gallery knows with another size."""
+def _pending(gallery: Gallery, images: list[Labelled]) -> tuple[list[Labelled], list[str]]:
+    """Images to describe, in order, and the paths of those among them that the gallery knows with another size."""
     known = gallery.whole_table().sizes | {skip.path: skip.bytes for skip in gallery.skipped()}
-    pending = [picture for picture in checked(pictures) if known.get(picture.key) != bytes_of(picture.source.path)]
-    return pending, [picture.key for picture in pending if picture.key in known]
+    pending = [image for image in checked(images) if known.get(image.key) != bytes_of(image.source.path)]
+    return pending, [image.key for image in pending if image.key in known]
 
 
-def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, pictures: list[Labelled]) -> Codebooks:
+def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, images: list[Labelled]) -> Codebooks:
     need = needed_codebook(options.descriptor, region_whiten=options.region_whiten)
     if need is None:
         return Codebooks()
@@ -253,10 +253,10 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, pi
     if hosts.is_first() and not path.exists():
         if gallery.shards:
             raise UsageError(f"{path}: missing, and the vectors that are there were made with it: use a new folder")
-        chosen = choose_pictures([picture.source.name for picture in pictures], seed=options.seed)
-        some = [picture for picture in pictures if picture.source.name in chosen]
+        chosen = choose_images([image.source.name for image in images], seed=options.seed)
+        some = [image for image in images if image.source.name in chosen]
         fitter = CodebookFitter([need], options, describer.backend)
-        stream = open_stream([picture.source for picture in some], describer, options)
+        stream = open_stream([image.source for image in some], describer, options)
         for batch in stream.batches("fitting the codebook"):
             names = [some[number].source.name if number >= 0 else None for number in batch.indices]
             fitter.add(names, describer.features(batch)[options.layer])

@@ -12,7 +12,7 @@ from jaxloc.run.retrieval.descriptors import check_descriptor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Describing(Reading):
-    """What a picture's vector depends on, beside the weights: a gallery remembers it.
+    """What an image's vector depends on, beside the weights: a gallery remembers it.
 
     Attributes:
         layer: the layer whose descriptors are selected and pooled.
@@ -20,7 +20,7 @@ class Describing(Reading):
         weight: SCDA+'s α on the lower layer's blocks, 0.5 for retrieval and 1 for classification.
         power: the exponent of GeM.
         levels: scales of R-MAC's regions.
-        region_global: add the whole picture to R-MAC's regions.
+        region_global: add the whole image to R-MAC's regions.
         region_whiten: dimensions to which R-MAC's regions are whitened before they are summed; 0 does not.
         clusters: K of VLAD and Fisher vectors.
         seed: decides the sample and the start of k-means and the Gaussian mixture.
@@ -78,8 +78,8 @@ _FINGERPRINT = (
     "dtype",
 )
 
-_PICTURES_EACH = 10
-"""Pictures that a whitened dimension takes, at full power."""
+_IMAGES_EACH = 10
+"""Images that a whitened dimension takes, at full power."""
 
 Post = Literal["pca", "svd", "supervised"]
 
@@ -119,18 +119,18 @@ class WhitenSpec:
     def __str__(self) -> str:
         return f"{self.kind}-{self.dimension}" + ("" if self.power == 1 else f":{self.power:g}")
 
-    def doubt(self, pictures: int) -> str:
-        """Why so few pictures do not carry this whitening; empty if they do.
+    def doubt(self, images: int) -> str:
+        """Why so few images do not carry this whitening; empty if they do.
 
-        Whitening makes every dimension kept count the same. Those that few pictures determine are noise, and at full
-        power they drown the others: with 340 pictures, 256 dimensions halve what is found.
+        Whitening makes every dimension kept count the same. Those that few images determine are noise, and at full
+        power they drown the others: with 340 images, 256 dimensions halve what is found.
         """
-        if self.kind == "supervised" or pictures >= _PICTURES_EACH * self.power * self.dimension:
+        if self.kind == "supervised" or images >= _IMAGES_EACH * self.power * self.dimension:
             return ""
-        fewer = max(8, 1 << max(0, (pictures // (2 * _PICTURES_EACH)).bit_length() - 1))
+        fewer = max(8, 1 << max(0, (images // (2 * _IMAGES_EACH)).bit_length() - 1))
         other = f", or with fewer dimensions, such as {self.kind}-{fewer}" if fewer < self.dimension else ""
         return (
-            f"{self} is fitted on {pictures:,} pictures only: most of what it raises is noise; compare with "
+            f"{self} is fitted on {images:,} images only: most of what it raises is noise; compare with "
             f"{self.kind}-{self.dimension}:0, which does not whiten{other}"
         )
 
@@ -152,8 +152,8 @@ class IndexOptions(Describing):
     Attributes:
         descriptor: one of ``descriptors.NAMES``.
         whiten: post-processing fitted on the gallery, such as ``"svd-256"``, or ``"none"``.
-        refit: fit the whitening again on all pictures, if more have come.
-        shard_size: pictures in a shard: what a kill can cost.
+        refit: fit the whitening again on all images, if more have come.
+        shard_size: images in a shard: what a kill can cost.
     """
 
     descriptor: str = "scda"
@@ -166,4 +166,4 @@ class IndexOptions(Describing):
         check_descriptor(self.descriptor)
         WhitenSpec.parse(self.whiten)
         if self.shard_size < 1:
-            raise UsageError(f"a shard must hold at least 1 picture, not {self.shard_size}")
+            raise UsageError(f"a shard must hold at least 1 image, not {self.shard_size}")

@@ -14,8 +14,8 @@ from jaxloc._files import write_safetensors
 from jaxloc.errors import UsageError
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.retrieval import checksums
+from jaxloc.run.retrieval.listing import check_labels
 from jaxloc.run.retrieval.options import WhitenSpec
-from jaxloc.run.retrieval.pictures import check_labels
 from jaxloc.whitening import Whitening
 
 _FORMAT = "jaxloc-whitening-1"
@@ -41,7 +41,7 @@ def fit(spec: WhitenSpec, chunks: Chunks, labels: np.ndarray | None = None) -> W
     for chunk in chunks():
         number, dimension = number + int((chunk != 0).any(1).sum()), chunk.shape[1]
     if not number:
-        raise UsageError(f"no vector to fit {spec} on: in no picture of the gallery was anything selected")
+        raise UsageError(f"no vector to fit {spec} on: in no image of the gallery was anything selected")
     try:
         with one_blas_thread():
             return jax.block_until_ready(_fit(spec, chunks, labels, few=number < dimension, dimension=dimension))
@@ -74,7 +74,7 @@ def _add(total: moments.Moments, chunk: jax.Array, valid: jax.Array) -> moments.
 def _fit_supervised(spec: WhitenSpec, chunks: Chunks, labels: np.ndarray | None) -> Whitening:
     if labels is None:
         raise UsageError(f"{spec} is learnt from labels, and there are none")
-    check_labels(list(labels), "pictures of the gallery")
+    check_labels(list(labels), "images of the gallery")
     samples = np.concatenate(list(chunks()))
     _, numbers = np.unique(labels.astype(str), return_inverse=True)
     pairs = whitening.pairs_of_samples(samples, numbers, (samples != 0).any(1))

@@ -1,4 +1,4 @@
-"""Pictures asked for: described as the gallery's were."""
+"""Images asked for: described as the gallery's were."""
 
 import dataclasses
 import os
@@ -13,8 +13,8 @@ from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.listing import Labelled
 from jaxloc.run.retrieval.options import Describing
-from jaxloc.run.retrieval.pictures import Labelled
 from jaxloc.run.stream import open_stream
 
 
@@ -23,15 +23,15 @@ class Asked:
     """One query that could be read.
 
     Attributes:
-        picture: the file and its label.
-        size: rows and columns of the original picture.
+        image: the file and its label.
+        size: rows and columns of the original image.
         found: whether anything was selected in it.
         box: of the object, ``x0, y0, x1, y1`` in pixels of the original, or ``None``.
         mask: bool ``[h, w]``, the cells selected.
         thumbnail: a small JPEG, or ``None``.
     """
 
-    picture: Labelled
+    image: Labelled
     size: tuple[int, int]
     found: bool
     box: tuple[float, float, float, float] | None
@@ -55,13 +55,13 @@ class Queries:
 
 
 def describe_queries(
-    gallery: Gallery, pictures: Sequence[Labelled], options: Reading, *, thumbnails: bool = False
+    gallery: Gallery, images: Sequence[Labelled], options: Reading, *, thumbnails: bool = False
 ) -> Queries:
-    """Describe pictures with a gallery's descriptor, options and codebooks.
+    """Describe images with a gallery's descriptor, options and codebooks.
 
     Args:
         gallery: to be compared with.
-        pictures: the queries.
+        images: the queries.
         options: weights and how to read; what vectors depend on is the gallery's.
         thumbnails: keep a small JPEG of each.
 
@@ -74,7 +74,7 @@ def describe_queries(
     check_weights(gallery, describer)
     need = needed_codebook(name, region_whiten=describing.region_whiten)
     codebooks = codebook_files.load(gallery.codebooks_path) if need else Codebooks()
-    sources = [picture.source for picture in pictures]
+    sources = [image.source for image in images]
     limit = len(sources) if thumbnails else 0
     stream = open_stream(sources, describer, describing, name="queries", thumbnails=limit)
     vectors: dict[int, np.ndarray] = {}
@@ -89,7 +89,7 @@ def describe_queries(
             x0, y0, x1, y1 = map(float, described.boxes[place])
             vectors[number] = described.vectors[name][place]
             asked[number] = Asked(
-                pictures[number],
+                images[number],
                 stream.sizes[number],
                 found,
                 (x0, y0, x1, y1) if found else None,

@@ -64,11 +64,11 @@ def rank(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
         how: how many, and what is done beyond the cosine.
 
     Raises:
-        UsageError: more results asked for than there are pictures.
+        UsageError: more results asked for than there are images.
     """
     top = min(_TOP, len(vectors)) if how.top is None else how.top
     if top > len(vectors):
-        raise UsageError(f"--top {top} is more than the gallery's {len(vectors)} pictures: ask for fewer")
+        raise UsageError(f"--top {top} is more than the gallery's {len(vectors)} images: ask for fewer")
     if how.expand:
         queries = _expand(queries, vectors, min(how.expand, len(vectors)), how)
     if how.rerank == "reciprocal":

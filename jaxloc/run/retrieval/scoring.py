@@ -14,11 +14,11 @@ _BLOCK = 1 << 24
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Means over queries, in per cent; queries without a picture of their kind in the gallery do not count.
+    """Means over queries, in per cent; queries without an image of their kind in the gallery do not count.
 
     Attributes:
         queries: that count.
-        without: queries of whose kind the gallery has no (other) picture.
+        without: queries of whose kind the gallery has no (other) image.
         top1: the SCDA paper's mAP of the first result.
         top5: of the first five.
         ap_step: full average precision, step form (scikit-learn's).

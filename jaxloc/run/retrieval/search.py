@@ -1,4 +1,4 @@
-"""Search a gallery with pictures: describe them as the gallery was, rank, and gather what there is to show."""
+"""Search a gallery with images: describe them as the gallery was, rank, and gather what there is to show."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxloc import __version__
-from jaxloc.data import read_picture
+from jaxloc.data import read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.metrics import top_k_average_precision
@@ -18,7 +18,7 @@ from jaxloc.report.search_records import Query, Result, Searched, Strip
 from jaxloc.run.options import Reading
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
-from jaxloc.run.retrieval.pictures import Paths, find_pictures, path_of
+from jaxloc.run.retrieval.listing import Paths, find_images, path_of
 from jaxloc.run.retrieval.queries import Asked, Queries, describe_queries
 from jaxloc.run.retrieval.ranks import Ranked, Ranking, rank
 from jaxloc.run.retrieval.tables import Row
@@ -35,19 +35,19 @@ def search(
     *,
     labels: str | os.PathLike[str] | None = None,
     splits: Sequence[str] = (),
-    pictures: bool = False,
+    images: bool = False,
     strips: Sequence[Strip] = (),
 ) -> Searched:
-    """Find the pictures of a gallery that are most like each query.
+    """Find the images of a gallery that are most like each query.
 
     Args:
         gallery: a folder that ``index`` made.
-        queries: folders, pictures, or text files of paths.
+        queries: folders, images, or text files of paths.
         options: weights and how to read; what vectors depend on is the gallery's.
         ranking: how many results, and what is done beyond the cosine.
-        labels: a COCO file of the queries' labels; by default the folder a picture lies in.
+        labels: a COCO file of the queries' labels; by default the folder an image lies in.
         splits: only queries of these parts of the data set, as the COCO file tells.
-        pictures: keep thumbnails of queries and results, for a page.
+        images: keep thumbnails of queries and results, for a page.
         strips: shown with them.
 
     Raises:
@@ -56,12 +56,12 @@ def search(
     options, ranking = options or Reading(), ranking or Ranking()
     opened = Gallery.open(gallery)
     vectors = SearchedVectors(opened)
-    found = find_pictures(queries, labels=labels, splits=splits)
-    described = describe_queries(opened, found, options, thumbnails=pictures)
+    found = find_images(queries, labels=labels, splits=splits)
+    described = describe_queries(opened, found, options, thumbnails=images)
     ranked = rank(vectors.prepare(described.vectors), vectors, ranking)
     table = opened.whole_table()
     rows = {int(number): table.row(int(number)) for number in np.unique(ranked.rows) if number >= 0}
-    thumbnails = read_thumbnails([row.path for row in rows.values()]) if pictures else {}
+    thumbnails = read_thumbnails([row.path for row in rows.values()]) if images else {}
     kinds = set(table.labels)
     known = kinds if len(kinds) > 1 else set()  # a single kind says nothing of what is right
     found_by = [_query(asked, ranked, number, rows, thumbnails, known) for number, asked in enumerate(described.asked)]
@@ -79,11 +79,11 @@ def search(
 
 
 def read_thumbnails(paths: Sequence[str]) -> dict[str, bytes]:
-    """Small JPEGs of pictures, by path; those that cannot be read (any more) are left out."""
+    """Small JPEGs of images, by path; those that cannot be read (any more) are left out."""
 
     def read(path: str) -> bytes | None:
         try:
-            return make_thumbnail(read_picture(path_of(path), shorter_side=2 * _THUMBNAIL).pixels, _THUMBNAIL)
+            return make_thumbnail(read_image(path_of(path), shorter_side=2 * _THUMBNAIL).pixels, _THUMBNAIL)
         except (ImageError, ValueError):
             return None
 
@@ -101,7 +101,7 @@ def _query(
     known: set[str | None],
 ) -> Query:
     # Labels that the gallery does not know (the name of some folder of queries) say nothing about relevance.
-    label = asked.picture.label if asked.picture.label in known else None
+    label = asked.image.label if asked.image.label in known else None
     results = []
     for place, score in zip(ranked.rows[number].tolist(), ranked.scores[number].tolist(), strict=True):
         if place < 0:  # an approximate index may find fewer
@@ -123,7 +123,7 @@ def _query(
     relevant = np.array([result.relevant is True for result in results], bool)
     judged = len(results) > 0 and all(result.relevant is not None for result in results)
     return Query(
-        name=asked.picture.source.name,
+        name=asked.image.source.name,
         label=label,
         width=width,
         height=height,
@@ -138,14 +138,14 @@ def _query(
 
 def _doubts(queries: Queries, not_found: int, descriptor: str) -> list[str]:
     doubts, selects = [], KINDS[descriptor].selects
-    empty = [asked.picture.source.name for asked in queries.asked if not asked.found]
+    empty = [asked.image.source.name for asked in queries.asked if not asked.found]
     if empty and selects:
         doubts.append(
             f"nothing was selected in {len(empty)} of the queries (such as {empty[0]}): the vector is zero there, and "
             "the order of its results means nothing"
         )
     if not_found and selects:
-        doubts.append(f"in {not_found} pictures of the gallery nothing was selected: they rank last")
+        doubts.append(f"in {not_found} images of the gallery nothing was selected: they rank last")
     return doubts
 
 
@@ -165,7 +165,7 @@ def _settings(gallery: Gallery, ranking: Ranking) -> dict[str, str]:
 
 
 def to_plain(searched: Searched) -> dict[str, object]:
-    """What a search found, as plain values for JSON: no pictures."""
+    """What a search found, as plain values for JSON: no images."""
 
     def result(one: Result) -> dict[str, object]:
         values = {name: getattr(one, name) for name in ("name", "label", "score", "relevant", "box")}

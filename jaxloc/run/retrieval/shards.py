@@ -24,8 +24,8 @@ from jaxloc.run.progress import Progress, progress
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import Codebooks
 from jaxloc.run.retrieval.gallery import Gallery, Skip
+from jaxloc.run.retrieval.listing import Labelled
 from jaxloc.run.retrieval.options import IndexOptions
-from jaxloc.run.retrieval.pictures import Labelled
 from jaxloc.run.retrieval.tables import Row
 from jaxloc.run.stream import Stream
 
@@ -34,32 +34,30 @@ _JOURNAL = "job.json"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Pictures that are described and where their shards begin.
+    """Images that are described and where their shards begin.
 
     Attributes:
-        pictures: that the gallery did not hold when the job began.
+        images: that the gallery did not hold when the job began.
         first: the number of the first shard.
         buckets: the padded shapes.
     """
 
-    pictures: Sequence[Labelled]
+    images: Sequence[Labelled]
     first: int
     buckets: Buckets
 
     @classmethod
-    def begin(
-        cls, gallery: Gallery, describer: Describer, options: IndexOptions, pictures: Sequence[Labelled]
-    ) -> "Job":
-        """Plan a job, or take up the plan of one on the same pictures that was killed."""
+    def begin(cls, gallery: Gallery, describer: Describer, options: IndexOptions, images: Sequence[Labelled]) -> "Job":
+        """Plan a job, or take up the plan of one on the same images that was killed."""
         journal = gallery.folder / _JOURNAL
-        digest = hashlib.sha256("\n".join(picture.key for picture in pictures).encode()).hexdigest()
+        digest = hashlib.sha256("\n".join(image.key for image in images).encode()).hexdigest()
         kept = _read(journal, digest)
         first = max(gallery.shards, default=-1) + 1 if kept is None else kept[0]
         before = [number for number in gallery.shards if number < first]
         known = {path for number in checked(before) for path in gallery.table(number).paths}
         known |= {skip.path for skip in gallery.skipped(before)}
-        pending = [picture for picture in checked(pictures) if picture.key not in known]
-        buckets = plan_buckets([picture.source for picture in pending], describer, options) if kept is None else kept[1]
+        pending = [image for image in checked(images) if image.key not in known]
+        buckets = plan_buckets([image.source for image in pending], describer, options) if kept is None else kept[1]
         hosts.wait("the plan")
         if hosts.is_first():
             write_text(journal, json.dumps({"job": digest, "first": first} | buckets_to_json(buckets)))
@@ -80,10 +78,10 @@ def _read(journal: Path, digest: str) -> tuple[int, Buckets] | None:
 
 
 def write_shards(gallery: Gallery, describer: Describer, options: IndexOptions, job: Job, codebooks: Codebooks) -> None:
-    """Describe the pictures of this host's shards, and write each shard that is not there yet."""
-    pending = job.pictures
+    """Describe the images of this host's shards, and write each shard that is not there yet."""
+    pending = job.images
     describer.compile(job.buckets)
-    stream = Stream([picture.source for picture in pending], options, describer, job.buckets)
+    stream = Stream([image.source for image in pending], options, describer, job.buckets)
     size = gallery.description.shard_size
     there = set(gallery.shards)
     shards = [
@@ -160,17 +158,17 @@ def _checksum(path: Path | Record) -> str | None:
         return None
 
 
-def _row(picture: Labelled, size: tuple[int, int], found: bool, box: np.ndarray, checksum: str) -> Row:
+def _row(image: Labelled, size: tuple[int, int], found: bool, box: np.ndarray, checksum: str) -> Row:
     rows, columns = size
     x0, y0, x1, y1 = map(float, box)
     return Row(
-        path=picture.key,
-        name=os.fsencode(picture.source.name).decode("utf-8", "backslashreplace"),
-        label=picture.label,
+        path=image.key,
+        name=os.fsencode(image.source.name).decode("utf-8", "backslashreplace"),
+        label=image.label,
         width=columns,
         height=rows,
         found=found,
         box=(x0, y0, x1, y1) if found else None,
-        bytes=bytes_of(picture.source.path),
+        bytes=bytes_of(image.source.path),
         checksum=checksum,
     )

@@ -26,7 +26,7 @@ def index_text(done: Indexed, seconds: float) -> str:
         f"{seconds:.1f} s, {done.present:,} were there."
     ]
     if done.not_found:
-        parts.append(f"In {done.not_found:,} pictures nothing was selected: they rank last, and the table says so.")
+        parts.append(f"In {done.not_found:,} images nothing was selected: they rank last, and the table says so.")
     if done.skipped:
         lines = [f"  {skip.name}: {skip.reason}" for skip in done.skipped[:_SHOWN]]
         if len(done.skipped) > _SHOWN:
@@ -68,11 +68,11 @@ def retrieval_table(result: RetrievalEvaluation) -> str:
     against = "against the rest" if result.leave_one_out else "against the gallery"
     lines = [
         table(["label", "queries", *_MEASURES], rows),
-        f"{scored.mean.queries:,} queries {against} of {result.gallery:,} pictures, {result.dimension:,} dimensions.",
+        f"{scored.mean.queries:,} queries {against} of {result.gallery:,} images, {result.dimension:,} dimensions.",
         _LEGEND,
     ]
     if scored.mean.without:
-        lines.append(f"{scored.mean.without:,} queries have no picture of their kind in the gallery and do not count.")
+        lines.append(f"{scored.mean.without:,} queries have no image of their kind in the gallery and do not count.")
     if result.skipped:
         lines.append(f"Skipped: {', '.join(f'{name} ({why})' for name, why in list(result.skipped.items())[:_SHOWN])}.")
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in result.warnings)])
@@ -96,7 +96,7 @@ def comparison_table(result: Comparison) -> str:
         for line in result.lines
         if line.scored is not None
     ]
-    against = "each against the rest" if result.leave_one_out else f"against {result.gallery:,} pictures"
+    against = "each against the rest" if result.leave_one_out else f"against {result.gallery:,} images"
     parts = [
         table(["descriptor", "post-processing", "dim.", *_MEASURES], rows),
         f"{result.queries:,} queries {against}.\n{_LEGEND}",

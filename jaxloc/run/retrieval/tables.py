@@ -25,17 +25,17 @@ _SCHEMA = pa.schema(
 
 
 class Row(NamedTuple):
-    """One picture of a gallery.
+    """One image of a gallery.
 
     Attributes:
         path: the file, absolute.
         name: relative to what the user pointed at.
         label: its kind, or ``None`` if unknown.
-        width: of the original picture, in pixels.
+        width: of the original image, in pixels.
         height: likewise.
         found: False if no cell was selected; a descriptor of selected cells is zero then, and ranks last.
         box: ``x0, y0, x1, y1`` of the object in pixels of the original, or ``None``.
-        bytes: the file's size, or that of the archive that the picture lies in.
+        bytes: the file's size, or that of the archive that the image lies in.
         checksum: SHA-256 of the file.
     """
 
@@ -65,7 +65,7 @@ class Table:
 
     @property
     def paths(self) -> list[str]:
-        """Every picture's path."""
+        """Every image's path."""
         return self._columns["path"].to_pylist()
 
     @property
@@ -75,12 +75,12 @@ class Table:
 
     @property
     def labels(self) -> np.ndarray:
-        """Every picture's label, as objects: text or ``None``."""
+        """Every image's label, as objects: text or ``None``."""
         return np.array(self._columns["label"].to_pylist(), object)
 
     @property
     def not_found(self) -> int:
-        """Pictures in which nothing was selected."""
+        """Images in which nothing was selected."""
         return len(self) - (pc.sum(self._columns["found"]).as_py() or 0)
 
     def row(self, index: int) -> Row:

@@ -35,7 +35,7 @@ class SearchedVectors:
         self._shards = gallery.shards
         self._lengths = [gallery.length(number) for number in self._shards]
         if not sum(self._lengths):
-            raise UsageError(f"{gallery.folder}: the gallery is empty: add pictures with `jaxloc index`")
+            raise UsageError(f"{gallery.folder}: the gallery is empty: add images with `jaxloc index`")
         self.whitening: Whitening | None = None
         self.warnings: list[str] = []
         self._checksum = ""

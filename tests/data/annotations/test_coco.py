@@ -67,10 +67,10 @@ def test_an_image_without_boxes_is_kept(coco, write):
 
 def test_names_and_numbers_of_other_people_are_read(coco, write):
     for entry in coco["images"]:
-        entry["id"] = f"picture-{entry['id']}"
+        entry["id"] = f"image-{entry['id']}"
         entry["license"] = None
     for entry in coco["annotations"]:
-        entry["image_id"] = f"picture-{entry['image_id']}"
+        entry["image_id"] = f"image-{entry['image_id']}"
         entry["segmentation"] = []
     assert read_coco(write(coco | {"licenses": [], "info": None}))["dogs/a.jpg"].boxes["dog"]
 
@@ -141,7 +141,7 @@ def test_all_that_a_file_lacks_is_named_without_a_word_of_python(write):
         ("bbox", r"annotation 5 of dogs/b\.jpg has a box that is not four numbers: None; left out"),
     ],
 )
-def test_what_an_annotation_lacks_is_named_with_its_picture(coco, write, field, message):
+def test_what_an_annotation_lacks_is_named_with_its_image(coco, write, field, message):
     del coco["annotations"][-1][field]
     with pytest.raises(UsageError, match=rf"coco\.json: {message}"):
         read_coco(write(coco))
@@ -194,13 +194,13 @@ def test_other_values_of_an_annotation_that_are_no_numbers_are_told(coco, write)
         ({"category_id": 99}, ""),
     ],
 )
-def test_a_picture_that_lost_an_object_remembers_of_which_class(coco, write, entry, lost):
+def test_an_image_that_lost_an_object_remembers_of_which_class(coco, write, entry, lost):
     coco["annotations"][3] |= entry
     images = read(write(coco)).images
     assert (images["dogs/b.jpg"].damaged, images["dogs/a.jpg"].damaged) == ((lost,), ())
 
 
-def test_a_picture_in_two_splits_or_of_two_classes_remembers_what_either_lost(coco, write):
+def test_an_image_in_two_splits_or_of_two_classes_remembers_what_either_lost(coco, write):
     again = dict(coco["images"][0], id=3, category_id=9)
     coco["images"].append(again)
     coco["annotations"][0]["bbox"] = None
@@ -324,7 +324,7 @@ def test_a_list_of_results_is_explained_by_its_truth(coco, write, results):
     image = found.images["dogs/a.jpg"]  # nothing of the truth counts as found
     assert (image.category, image.noise_score, image.annotations) == (None, None, ())
     assert [str(problem).partition(": ")[2] for problem in found.problems] == [
-        "annotation 2 of dogs/b.jpg reaches out of its picture of 100 × 80 pixels: [90, 2, 30, 4]; clipped",
+        "annotation 2 of dogs/b.jpg reaches out of its image of 100 × 80 pixels: [90, 2, 30, 4]; clipped",
         "annotation 3 belongs to no image (5)",
     ]
     assert read(results([]), truth=write(coco)).images.keys() == found.images.keys()

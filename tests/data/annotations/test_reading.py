@@ -15,7 +15,7 @@ from jaxloc.errors import UsageError
 from tests.data.datasets import trees
 
 
-def picture(path, width=20, height=10, **options):
+def photo(path, width=20, height=10, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(path, **options)
     return path
@@ -71,14 +71,14 @@ def test_everything_coco_says_is_kept(tmp_path):
     [
         (
             {"bbox": [15, 5, 10, 10]},
-            "box that reaches out of the picture",
+            "box that reaches out of the image",
             "annotation 1 of a.png reaches out of",
             (15, 5, 20, 10),
         ),
         (
             {"bbox": [25, 5, 10, 10]},
-            "box outside the picture",
-            "annotation 1 of a.png lies outside its picture of 20 × 10",
+            "box outside the image",
+            "annotation 1 of a.png lies outside its image of 20 × 10",
             None,
         ),
         (
@@ -89,7 +89,7 @@ def test_everything_coco_says_is_kept(tmp_path):
         ),
         ({"bbox": [1, float("nan"), 3, 4]}, "box without area", "annotation 1 of a.png has a box without area", None),
         ({"bbox": [1, 2, float("inf"), 4]}, "box without area", "annotation 1 of a.png has a box without area", None),
-        ({"image_id": 9}, "annotation of no picture", "annotation 1 belongs to no image (9)", None),
+        ({"image_id": 9}, "annotation of no image", "annotation 1 belongs to no image (9)", None),
         ({"category_id": 9}, "unknown class", "annotation 1 of a.png has no known category (9)", None),
         ({"score": float("nan")}, "damaged entry", "annotation 1 of a.png has a score that is not a number", None),
         ({"keypoints": [1, 2]}, "damaged key points or parts", "has key points that are not x, y, v", (1, 2, 4, 6)),
@@ -130,41 +130,41 @@ def test_categories_of_one_id_are_refused(tmp_path):
         read(coco(tmp_path / "a.json", categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]))
 
 
-def test_pictures_are_looked_for_beside_the_file(tmp_path):
+def test_images_are_looked_for_beside_the_file(tmp_path):
     file = coco(tmp_path / "set" / "annotations" / "instances_train2017.json")
     assert only(read(file)).path is None
     for place in ("train2017/a.png", "annotations/a.png", "annotations/images/a.png"):
-        picture(tmp_path / "set" / place)
+        photo(tmp_path / "set" / place)
         assert only(read(file)).path == tmp_path / "set" / place
 
 
-def test_given_a_folder_every_picture_has_to_be_there_and_agree(tmp_path):
+def test_given_a_folder_every_image_has_to_be_there_and_agree(tmp_path):
     names = ["fine", "gone", "damaged", "larger", "turned", "unsaid"]
     images = [{"id": n, "file_name": f"{name}.png", "width": 20, "height": 10} for n, name in enumerate(names)]
     del images[5]["width"]
     file = coco(tmp_path / "a.json", {"image_id": 5, "bbox": [10, 5, 30, 30]}, images=images)
     for name in ("fine", "unsaid"):
-        picture(tmp_path / "photos" / f"{name}.png")
-    (tmp_path / "photos" / "damaged.png").write_bytes(b"no picture")
-    picture(tmp_path / "photos" / "larger.png", 40, 20)
+        photo(tmp_path / "photos" / f"{name}.png")
+    (tmp_path / "photos" / "damaged.png").write_bytes(b"no image")
+    photo(tmp_path / "photos" / "larger.png", 40, 20)
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture(tmp_path / "photos" / "turned.png", exif=exif)
+    photo(tmp_path / "photos" / "turned.png", exif=exif)
     found = read(file, images=tmp_path / "photos")
     assert list(found.images) == ["fine.png", "unsaid.png"]
     unsaid = found.images["unsaid.png"]
     assert (unsaid.width, unsaid.height, unsaid.annotations[0].box) == (20, 10, (10, 5, 20, 10))
     kinds = [kind for kind, _ in told(found)]
     assert kinds == [
-        "missing picture",
-        "unreadable picture",
-        "picture of another size",
-        "picture of another size",
-        "box that reaches out of the picture",
+        "missing image",
+        "unreadable image",
+        "image of another size",
+        "image of another size",
+        "box that reaches out of the image",
     ]
     assert "is shown as 10 × 20 pixels, its annotations say 20 × 10; left out" in told(found)[3][1]
-    assert summarize(found.problems)[2].startswith("2 × picture of another size, such as ")
-    with pytest.raises(UsageError, match="gone: no such folder of pictures"):
+    assert summarize(found.problems)[2].startswith("2 × image of another size, such as ")
+    with pytest.raises(UsageError, match="gone: no such folder of images"):
         read(file, images=tmp_path / "gone")
 
 
@@ -183,7 +183,7 @@ def test_voc_folders_and_folders_of_xml_are_read(tmp_path):
     head = thing("head", (2, 3, 4, 5)).replace("object", "part")
     objects = thing(more="<difficult>1</difficult><truncated>1</truncated>" + head)
     voc(tmp_path / "voc/Annotations", objects=objects)
-    picture(tmp_path / "voc/JPEGImages/a.png")
+    photo(tmp_path / "voc/JPEGImages/a.png")
     lists = tmp_path / "voc/ImageSets/Main"
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("a\n")
@@ -204,7 +204,7 @@ def test_what_is_wrong_in_voc_is_told(tmp_path):
     voc(tmp_path, "b", size="", filename="b.png")
     found = read(tmp_path)
     assert [kind for kind, _ in told(found)] == [
-        "box that reaches out of the picture",
+        "box that reaches out of the image",
         "box without area",
         "unknown class",
         "box without area",
@@ -215,7 +215,7 @@ def test_what_is_wrong_in_voc_is_told(tmp_path):
     assert len(found.images["a.png"].annotations) == 1
 
 
-def test_one_voc_file_that_is_cut_off_costs_only_its_picture(tmp_path):
+def test_one_voc_file_that_is_cut_off_costs_only_its_image(tmp_path):
     for name in "abc":
         voc(tmp_path, name, objects=thing(), filename=f"{name}.png")
     whole = (tmp_path / "b.xml").read_text()
@@ -227,23 +227,23 @@ def test_one_voc_file_that_is_cut_off_costs_only_its_picture(tmp_path):
         ("damaged file", str(tmp_path / "b.xml")),
         ("damaged file", str(tmp_path / "c.xml")),
     ]
-    assert re.fullmatch(r"not readable as XML \(.*\); its picture is left out", found.problems[0].what)
+    assert re.fullmatch(r"not readable as XML \(.*\); its image is left out", found.problems[0].what)
     (tmp_path / "a.xml").write_text("")
     with pytest.raises(UsageError, match=r"a\.xml: not readable as XML"):
         read(tmp_path)
 
 
-def test_pictures_in_voc_remember_the_classes_of_objects_they_lost(tmp_path):
+def test_images_in_voc_remember_the_classes_of_objects_they_lost(tmp_path):
     voc(tmp_path, objects=thing("dog", (5, 5, 4, 5)) + thing("cat") + thing("") + thing("cow", (90, 1, 99, 9)))
     voc(tmp_path, "b", objects=thing(), filename="b.png")
     images = read(tmp_path).images
     assert [image.damaged for image in images.values()] == [("dog", "", "cow"), ()]
 
 
-def test_a_box_that_turns_out_to_lie_outside_its_picture_is_remembered(tmp_path):
+def test_a_box_that_turns_out_to_lie_outside_its_image_is_remembered(tmp_path):
     unsaid = [{"id": 1, "file_name": "a.png"}]
     file = coco(tmp_path / "a.json", {"bbox": [25, 5, 10, 10]}, {}, images=unsaid)
-    picture(tmp_path / "photos/a.png")
+    photo(tmp_path / "photos/a.png")
     assert only(read(file)).damaged == ()
     image = only(read(file, images=tmp_path / "photos"))
     assert (image.damaged, len(image.annotations)) == (("dog",), 1)
@@ -259,15 +259,15 @@ def test_files_that_are_not_voc_are_refused(tmp_path, text, message):
         read(tmp_path)
 
 
-def test_two_voc_files_of_one_picture_are_refused(tmp_path):
+def test_two_voc_files_of_one_image_are_refused(tmp_path):
     voc(tmp_path, "a")
     voc(tmp_path, "b")
-    with pytest.raises(UsageError, match=r"b\.xml: names the picture a\.png, as another file does"):
+    with pytest.raises(UsageError, match=r"b\.xml: names the image a\.png, as another file does"):
         read(tmp_path)
 
 
 def yolo(folder, *lines, about=None, split="train"):
-    picture(folder / "images" / split / "a.png")
+    photo(folder / "images" / split / "a.png")
     (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
     (folder / "labels" / split / "a.txt").write_text("\n".join(lines))
     if about is not None:
@@ -298,8 +298,8 @@ def test_yolo_lines_are_boxes_scored_boxes_and_outlines(tmp_path):
         ("0 nan 0.5 1 1", "damaged entry"),
         ("7 0.5 0.5 1 1", "unknown class"),
         ("0 0.5 0.5 0 1", "box without area"),
-        ("0 1.5 0.5 0.1 1", "box outside the picture"),
-        ("0 0.9 0.5 0.5 1", "box that reaches out of the picture"),
+        ("0 1.5 0.5 0.1 1", "box outside the image"),
+        ("0 0.9 0.5 0.5 1", "box that reaches out of the image"),
     ],
 )
 def test_what_is_wrong_in_yolo_is_told(tmp_path, line, kind):
@@ -308,7 +308,7 @@ def test_what_is_wrong_in_yolo_is_told(tmp_path, line, kind):
     ((told_kind, what),) = told(found)
     assert told_kind == kind
     assert what.startswith("line 2 ")
-    lost = {"damaged entry": ("",), "unknown class": ("",), "box that reaches out of the picture": ()}
+    lost = {"damaged entry": ("",), "unknown class": ("",), "box that reaches out of the image": ()}
     assert (only(found).damaged, found.categories) == (lost.get(kind, ("dog",)), ("dog",))
 
 
@@ -321,14 +321,14 @@ def test_yolo_without_yaml_names_classes_by_list_or_number(tmp_path):
 
 
 def test_yolo_as_roboflow_writes_it_is_read(tmp_path):
-    picture(tmp_path / "train/images/a.png")
+    photo(tmp_path / "train/images/a.png")
     (tmp_path / "train/labels").mkdir()
     (tmp_path / "train/labels/a.txt").write_text("0 0.5 0.5 1 1")
     (tmp_path / "train/labels/b.txt").write_text("0 0.5 0.5 1 1")
     (tmp_path / "data.yaml").write_text("train: ../train/images\nval: ../train/images\nnames: [dog]")
     found = read(tmp_path / "data.yaml")
     assert len(only(found).annotations) == 1
-    assert told(found) == [("annotation of no picture", "belongs to no picture; left out")]
+    assert told(found) == [("annotation of no image", "belongs to no image; left out")]
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_yolo_as_roboflow_writes_it_is_read(tmp_path):
         ("names: [", "not readable as YAML"),
         ("train: images", "not a YOLO data set: it has no names of classes"),
         ("names: dog\ntrain: images", "names is neither a list"),
-        ("names: [dog]", "names no folder of pictures"),
+        ("names: [dog]", "names no folder of images"),
         ("names: [dog]\ntrain: gone", "train: no folder gone"),
     ],
 )

@@ -36,18 +36,18 @@ def birds(tmp_path) -> Path:
 FIRST = "images/001.Bird_1/Bird_0000.jpg"
 
 
-def test_a_missing_picture_is_left_out_and_named(birds):
+def test_a_missing_image_is_left_out_and_named(birds):
     (birds / FIRST).unlink()
     dataset = open_dataset(f"cub200:{birds}")
     assert FIRST not in dataset.images
-    assert told(dataset) == [f"missing picture: {birds}/images.txt: {FIRST} is not there; left out"]
+    assert told(dataset) == [f"missing image: {birds}/images.txt: {FIRST} is not there; left out"]
 
 
-def test_an_unreadable_picture_is_left_out_and_named(birds):
-    (birds / FIRST).write_bytes(b"no picture")
+def test_an_unreadable_image_is_left_out_and_named(birds):
+    (birds / FIRST).write_bytes(b"no image")
     dataset = open_dataset(f"cub200:{birds}")
     assert FIRST not in dataset.images
-    assert told(dataset) == [f"unreadable picture: {birds}/images.txt: {FIRST} cannot be read; left out"]
+    assert told(dataset) == [f"unreadable image: {birds}/images.txt: {FIRST} cannot be read; left out"]
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_an_unreadable_picture_is_left_out_and_named(birds):
         (
             "50.0 10.0 20.0 10.0",
             (50, 10, 64, 20),
-            "box that reaches out of the picture: .* of 64 × 48 pixels.*clipped$",
+            "box that reaches out of the image: .* of 64 × 48 pixels.*clipped$",
         ),
-        ("-3.0 10.0 20.0 10.0", (0, 10, 17, 20), "box that reaches out of the picture: .*; clipped$"),
-        ("70.0 10.0 20.0 10.0", None, "box outside the picture: .*; left out$"),
+        ("-3.0 10.0 20.0 10.0", (0, 10, 17, 20), "box that reaches out of the image: .*; clipped$"),
+        ("70.0 10.0 20.0 10.0", None, "box outside the image: .*; left out$"),
         ("5.0 10.0 0.0 10.0", None, "box without area: .*"),
         ("5.0 10.0 -4.0 10.0", None, "box without area: .*"),
         ("nan 10.0 4.0 10.0", None, "box without area: .*"),
@@ -75,10 +75,10 @@ def test_a_box_is_clipped_or_left_out(birds, box, kept, message):
         assert dataset.images[FIRST].annotations[0].box == kept
     else:
         assert FIRST not in dataset.images
-        assert any(problem.startswith("picture none of whose boxes can be used") for problem in problems)
+        assert any(problem.startswith("image none of whose boxes can be used") for problem in problems)
 
 
-def test_a_point_outside_the_picture_is_taken_as_hidden(birds):
+def test_a_point_outside_the_image_is_taken_as_hidden(birds):
     x0, y0, _, _ = trees.box_of(0)
     edit(birds / "parts" / "part_locs.txt", f"1 1 {x0 + 2:.1f} {y0 + 3:.1f} 1", "1 1 99.0 5.0 1")
     dataset = open_dataset(f"cub200:{birds}")
@@ -87,23 +87,23 @@ def test_a_point_outside_the_picture_is_taken_as_hidden(birds):
     assert problem.endswith("beak at (99, 5) in 64 × 48 pixels; taken as hidden")
 
 
-def test_a_picture_without_annotation_is_left_out(birds):
+def test_an_image_without_annotation_is_left_out(birds):
     x0, y0, x1, y1 = trees.box_of(0)
     edit(birds / "bounding_boxes.txt", f"1 {x0:.1f} {y0:.1f} {x1 - x0:.1f} {y1 - y0:.1f}\n", "")
     dataset = open_dataset(f"cub200:{birds}")
     assert FIRST not in dataset.images
     assert told(dataset) == [
-        f"picture without its annotation: {birds}/images.txt: 1 {FIRST[7:]} has no class, box or split; left out"
+        f"image without its annotation: {birds}/images.txt: 1 {FIRST[7:]} has no class, box or split; left out"
     ]
 
 
-def test_an_unknown_class_an_unlisted_picture_and_a_second_entry_are_told(birds):
+def test_an_unknown_class_an_unlisted_image_and_a_second_entry_are_told(birds):
     edit(birds / "image_class_labels.txt", "1 1\n", "1 7\n")
     with (birds / "image_class_labels.txt").open("a") as file:
         file.write("99 1\n2 1\n")
     dataset = open_dataset(f"cub200:{birds}")
     assert told(dataset) == [
-        f"annotation of no picture: {birds}/image_class_labels.txt: 99 is no picture of images.txt; left out",
+        f"annotation of no image: {birds}/image_class_labels.txt: 99 is no image of images.txt; left out",
         f"duplicate id: {birds}/image_class_labels.txt: 2 is listed again; the first counts",
         f"unknown class: {birds}/image_class_labels.txt: {FIRST[7:]} is of class 7, which classes.txt does not list; "
         "left out",
@@ -112,7 +112,7 @@ def test_an_unknown_class_an_unlisted_picture_and_a_second_entry_are_told(birds)
     assert dataset.images["images/002.Bird_2/Bird_0001.jpg"].category == "002.Bird_2"
 
 
-def test_two_ids_of_one_picture_are_told(birds):
+def test_two_ids_of_one_image_are_told(birds):
     edit(birds / "images.txt", "3 001.Bird_1/Bird_0002.jpg", "3 001.Bird_1/Bird_0000.jpg")
     dataset = open_dataset(f"cub200:{birds}")
     assert told(dataset) == [f"duplicate id: {birds}/images.txt: {FIRST} is listed again; the first counts"]
@@ -121,7 +121,7 @@ def test_two_ids_of_one_picture_are_told(birds):
 def test_a_mask_that_is_missing_damaged_or_of_another_size_is_dropped(birds):
     masks = [birds / "segmentations" / f"001.Bird_1/Bird_{number:04}.png" for number in (0, 2, 4)]
     masks[0].unlink()
-    masks[1].write_bytes(b"no picture")
+    masks[1].write_bytes(b"no image")
     Image.new("L", (10, 20)).save(masks[2])
     dataset = open_dataset(f"cub200:{birds}")
     assert [image.name for image in dataset.images.values() if image.mask is None] == [
@@ -131,7 +131,7 @@ def test_a_mask_that_is_missing_damaged_or_of_another_size_is_dropped(birds):
     assert missing.startswith("missing mask: ")
     assert missing.endswith("Bird_0000.png is not there; kept without")
     assert damaged.endswith("Bird_0002.jpg: the mask cannot be read; kept without")
-    assert other.endswith("Bird_0004.jpg: the mask is 10 × 20 and the picture 64 × 48; kept without")
+    assert other.endswith("Bird_0004.jpg: the mask is 10 × 20 and the image 64 × 48; kept without")
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_a_table_that_is_no_text_is_refused(birds):
         open_dataset(f"cub200:{birds}")
 
 
-def test_no_picture_at_all_is_refused_with_the_reasons(birds):
+def test_no_image_at_all_is_refused_with_the_reasons(birds):
     for path in birds.rglob("*.jpg"):
         path.unlink()
     with pytest.raises(UsageError) as raised:
         open_dataset(f"cub200:{birds}")
     assert str(raised.value) == (
-        f"cub200:{birds}: no picture can be used (8 × missing picture, such as {birds}/images.txt: {FIRST} is not "
+        f"cub200:{birds}: no image can be used (8 × missing image, such as {birds}/images.txt: {FIRST} is not "
         "there; left out): see `jaxloc datasets cub200` for the layout expected"
     )
 
@@ -189,7 +189,7 @@ LAYOUTS: dict[str, tuple[Callable, str]] = {
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_folder_of_another_layout_is_refused(tmp_path, name):
     (tmp_path / "photos").mkdir()
-    trees.write_picture(tmp_path / "photos" / "a.jpg", 0)
+    trees.write_image(tmp_path / "photos" / "a.jpg", 0)
     with pytest.raises(UsageError) as raised:
         open_dataset(f"{name}:{tmp_path}")
     assert str(raised.value) == (
@@ -220,11 +220,11 @@ def test_voc_tells_what_is_wrong_in_its_xml(tmp_path):
     trees.voc_xml(xml / "000004.xml", [("bicycle", (5, 5, 30, 30), "")], (480, 640))
     dataset = open_dataset(f"voc07:{root}")
     assert told(dataset) == [
-        f"picture without its annotation: {xml}/000001.xml: is not there; its picture is left out",
-        f"damaged entry: {xml}/000002.xml: not readable as XML (no element found: line 1, column 12); its picture is "
+        f"image without its annotation: {xml}/000001.xml: is not there; its image is left out",
+        f"damaged entry: {xml}/000002.xml: not readable as XML (no element found: line 1, column 12); its image is "
         "left out",
         f"unknown class: {xml}/000003.xml: object 1 is of class 'unicorn'; left out",
-        f"picture of another size: {xml}/000004.xml: JPEGImages/000004.jpg should have 640 × 480 pixels and is 64 × "
+        f"image of another size: {xml}/000004.xml: JPEGImages/000004.jpg should have 640 × 480 pixels and is 64 × "
         "48; its own size counts",
     ]
     assert [one.category for one in dataset.images["JPEGImages/000003.jpg"].annotations] == ["horse"]
@@ -251,7 +251,7 @@ def test_flowers_without_a_class_are_told(tmp_path):
     dataset = open_dataset(f"flowers102:{tmp_path}")
     assert list(dataset.images) == ["jpg/image_00001.jpg"]
     assert told(dataset)[0] == (
-        f"unknown class: {tmp_path}/imagelabels.mat: picture 2 has no class of 1 to 102; left out"
+        f"unknown class: {tmp_path}/imagelabels.mat: image 2 has no class of 1 to 102; left out"
     )
     assert len(dataset.problems) == 11
 
@@ -288,12 +288,12 @@ def test_an_aircraft_without_a_box_or_with_two_is_told(tmp_path):
     dataset = open_dataset(f"aircraft:{tmp_path}")
     assert told(dataset) == [
         f"duplicate id: {boxes}: 0034001 is listed again; the first counts",
-        f"picture without its annotation: {tmp_path}/data/images_variant_train.txt: 0034000 has no box in "
+        f"image without its annotation: {tmp_path}/data/images_variant_train.txt: 0034000 has no box in "
         "images_box.txt; left out",
     ]
 
 
-def test_a_damaged_mask_does_not_make_a_picture_noisy(tmp_path):
+def test_a_damaged_mask_does_not_make_an_image_noisy(tmp_path):
     root = trees.object_discovery(tmp_path)
     mask = root / "Data" / "Car100" / "GroundTruth" / "0001.png"
     mask.write_bytes(mask.read_bytes()[:60])
@@ -333,9 +333,9 @@ def test_imagenet_tells_what_is_wrong_with_an_image_once_it_is_read(tmp_path):
     assert damaged.startswith(f"damaged entry: {path.with_name('n01440000_2.xml')}: not readable as XML")
 
 
-def test_unsorted_pictures_of_imagenet_are_refused(tmp_path):
-    trees.write_picture(tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG", 0)
-    with pytest.raises(UsageError, match=r"val: holds pictures and no folders of synsets: sort them into a folder for"):
+def test_unsorted_images_of_imagenet_are_refused(tmp_path):
+    trees.write_image(tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG", 0)
+    with pytest.raises(UsageError, match=r"val: holds images and no folders of synsets: sort them into a folder for"):
         open_dataset(f"imagenet/val:{tmp_path}")
 
 
@@ -351,7 +351,7 @@ def test_coco_tells_what_its_file_has_wrong(tmp_path):
     dataset = open_dataset(f"coco/val2017:{tmp_path}")
     assert [problem.kind for problem in dataset.problems] == [
         "unknown class",
-        "annotation of no picture",
+        "annotation of no image",
         "box without area",
         "duplicate id",
     ]
@@ -365,9 +365,9 @@ def test_coco_without_instances_is_refused(tmp_path):
         open_dataset(f"coco:{tmp_path}")
 
 
-def test_a_class_of_which_a_picture_lost_an_object_is_remembered(tmp_path):
+def test_a_class_of_which_an_image_lost_an_object_is_remembered(tmp_path):
     path = tmp_path / "a.jpg"
-    trees.write_picture(path, 0)
+    trees.write_image(path, 0)
     gathering = Gathering("voc07", str(tmp_path), ())
     sound, lost = Annotation("cat", (1.0, 1.0, 9.0, 9.0)), Annotation("dog", (5.0, 5.0, 5.0, 9.0))
     gathering.add(Annotated("a.jpg", annotations=(sound, lost), path=path), where="a.xml")

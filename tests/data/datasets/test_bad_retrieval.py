@@ -24,7 +24,7 @@ def test_landmarks_that_are_not_there_are_told(tmp_path):
 
 
 def test_landmarks_without_ground_truth_are_refused(tmp_path):
-    trees.write_picture(tmp_path / "jpg" / "a.jpg", 0)
+    trees.write_image(tmp_path / "jpg" / "a.jpg", 0)
     with pytest.raises(UsageError, match=r"^oxford5k:.*: no \*_query\.txt there: see `jaxloc datasets oxford5k`$"):
         open_dataset(f"oxford5k:{tmp_path}")
     with pytest.raises(UsageError, match=r"^roxford5k:.*: no gnd_roxford5k\.pkl there: see `jaxloc datasets"):
@@ -34,7 +34,7 @@ def test_landmarks_without_ground_truth_are_refused(tmp_path):
 def test_a_query_file_that_is_none_is_refused(tmp_path):
     trees.landmarks(tmp_path)
     (tmp_path / "groundtruth" / "hall_0_1_query.txt").write_text("oxc1_hall_0_000000 1 2")
-    with pytest.raises(UsageError, match=r"hall_0_1_query\.txt: has 3 fields and not 5: picture, x0, y0, x1, y1$"):
+    with pytest.raises(UsageError, match=r"hall_0_1_query\.txt: has 3 fields and not 5: image, x0, y0, x1, y1$"):
         open_dataset(f"oxford5k:{tmp_path}")
 
 
@@ -76,7 +76,7 @@ def test_a_pickle_of_something_else_is_refused(tmp_path, content):
         open_dataset(f"roxford5k:{tmp_path}")
 
 
-def test_a_picture_of_instre_without_its_boxes_is_told(tmp_path):
+def test_an_image_of_instre_without_its_boxes_is_told(tmp_path):
     trees.instre(tmp_path)
     pair = tmp_path / "INSTRE-M" / "01_pair" / "001.txt"
     pair.write_text("1 2 30 40\n")
@@ -84,7 +84,7 @@ def test_a_picture_of_instre_without_its_boxes_is_told(tmp_path):
     single.unlink()
     dataset = open_dataset(f"instre:{tmp_path}")
     assert [str(problem) for problem in dataset.problems] == [
-        f"{single}: is not there; its picture is left out",
-        f"{pair}: does not hold 2 boxes of four numbers; its picture is left out",
-        f"{tmp_path}/gnd_instre.mat: 1 pictures that INSTRE-S1/01a_s1/001.jpg should find are not there; left out",
+        f"{single}: is not there; its image is left out",
+        f"{pair}: does not hold 2 boxes of four numbers; its image is left out",
+        f"{tmp_path}/gnd_instre.mat: 1 images that INSTRE-S1/01a_s1/001.jpg should find are not there; left out",
     ]

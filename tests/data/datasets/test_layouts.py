@@ -1,4 +1,4 @@
-"""Original layouts: what each says of its pictures comes out as it was put in."""
+"""Original layouts: what each says of its images comes out as it was put in."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def box(image: Annotated) -> tuple[float, float, float, float]:
 
 
 def in_box(mask: np.ndarray, number: int) -> bool:
-    """Whether a mask is exactly the box of a picture."""
+    """Whether a mask is exactly the box of an image."""
     x0, y0, x1, y1 = trees.box_of(number)
     expected = np.zeros(trees.SIZE, bool)
     expected[y0:y1, x0:x1] = True
@@ -59,7 +59,7 @@ def test_dogs(tmp_path):
     assert dataset.problems == []
 
 
-def test_dogs_lists_may_lie_in_a_folder_and_hold_one_picture(tmp_path):
+def test_dogs_lists_may_lie_in_a_folder_and_hold_one_image(tmp_path):
     root = trees.dogs(tmp_path, classes=1, images=2)
     (root / "lists").mkdir()
     for path in root.glob("*.mat"):
@@ -140,7 +140,7 @@ def test_voc(tmp_path, year):
     assert dataset.images["JPEGImages/000006.jpg"].splits == ("test",)
 
 
-def test_voc_sets_leave_out_pictures_whose_objects_are_all_difficult_or_truncated(tmp_path):
+def test_voc_sets_leave_out_images_whose_objects_are_all_difficult_or_truncated(tmp_path):
     root = trees.voc(tmp_path)
     plain, cut = (trees.box_of(0), ""), (trees.corner_of(), "truncated")
     for key, objects in {
@@ -270,7 +270,7 @@ def test_landmarks(tmp_path, name, prefix):
     assert dataset.problems == []
 
 
-def test_pictures_of_paris_may_lie_in_folders(tmp_path):
+def test_images_of_paris_may_lie_in_folders(tmp_path):
     trees.landmarks(tmp_path, prefix="")
     (tmp_path / "jpg").rename(tmp_path / "hall")
     (tmp_path / "paris").mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxloc.data import find_sets, read_picture
+from jaxloc.data import find_sets, read_image
 from jaxloc.data.annotations import Annotated, Annotation, read
 from jaxloc.data.datasets import ADAPTERS, is_spec, open_dataset, set_names
 from jaxloc.errors import UsageError
@@ -66,17 +66,17 @@ def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     assert len(open_dataset("cub200:~/CUB_200_2011").images) == 8
 
 
-def test_the_pictures_of_a_set_are_found_like_those_of_a_folder(tmp_path):
+def test_the_images_of_a_set_are_found_like_those_of_a_folder(tmp_path):
     root = trees.cub(tmp_path)
     [images] = find_sets([f"cub200/train:{root}"])
     assert images.name == "CUB_200_2011"
     assert [source.name for source in images.sources] == list(open_dataset(f"cub200/train:{root}").images)
     assert images.sources[0].label == "001.Bird_1"
     assert images.sources[0].file == root / images.sources[0].name
-    assert read_picture(images.sources[0].path).pixels.shape == (*trees.SIZE, 3)
+    assert read_image(images.sources[0].path).pixels.shape == (*trees.SIZE, 3)
 
 
-def test_per_label_makes_a_set_of_each_class_with_a_picture_of_two_in_both(tmp_path):
+def test_per_label_makes_a_set_of_each_class_with_an_image_of_two_in_both(tmp_path):
     root = trees.voc(tmp_path)
     sets = {
         images.name: [source.name for source in images.sources]
@@ -94,7 +94,7 @@ def test_a_set_read_as_it_is_asked_for_makes_sets_of_its_classes_too(tmp_path):
 
 def test_a_data_set_and_a_folder_go_together(tmp_path):
     root = trees.cub(tmp_path / "birds")
-    trees.write_picture(tmp_path / "own" / "a.jpg", 0)
+    trees.write_image(tmp_path / "own" / "a.jpg", 0)
     [images] = find_sets([f"cub200:{root}", tmp_path / "own"])
     assert {source.name.split("/")[0] for source in images.sources} == {"birds", "own"}
     assert len(images.sources) == 9
@@ -112,10 +112,10 @@ def test_annotations_are_read_by_spec(tmp_path):
     (root / "images" / "001.Bird_1" / "Bird_0000.jpg").unlink()
     found = read(f"cub200:{root}")
     assert list(found.images) == list(open_dataset(f"cub200:{root}").images)
-    assert [problem.kind for problem in found.problems] == ["missing picture"]
+    assert [problem.kind for problem in found.problems] == ["missing image"]
 
 
-def test_pictures_without_a_class_are_in_no_set():
+def test_images_without_a_class_are_in_no_set():
     box = (0.0, 0.0, 1.0, 1.0)
     hard = Annotation("cat", box, difficult=True)
     assert set_names(Annotated("a.jpg", None, (hard, Annotation("dog", box, truncated=True)))) == []

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from jaxloc.data import find_sets, read_picture
+from jaxloc.data import find_sets, read_image
 from jaxloc.data.archives import tfds as reading
 from jaxloc.data.datasets import Dataset, open_dataset
 from jaxloc.errors import UsageError
@@ -78,7 +78,7 @@ def told(dataset: Dataset, *, masks: bool = True, parts: bool = True) -> dict[st
 
 
 def records_of(original: Dataset, splits: dict[str, str], make) -> dict[str, list[dict[str, Any]]]:
-    """A record for each picture of the original, by the splits of tensorflow-datasets."""
+    """A record for each image of the original, by the splits of tensorflow-datasets."""
     return {
         theirs: [
             {"image": image.path.read_bytes()} | make(image)
@@ -205,10 +205,10 @@ def test_voc(tmp_path, prepare, year, by_columns):
         one.name: [source.name for source in one.sources]
         for one in find_sets([f"{name}/trainval:{original.place}"], per_label=True)
     }
-    assert read_picture(sets[0].sources[0].path).pixels.shape == (*trees.SIZE, 3)
+    assert read_image(sets[0].sources[0].path).pixels.shape == (*trees.SIZE, 3)
 
 
-def test_imagenet_is_listed_by_number_and_labelled_without_reading_pictures(tmp_path, prepare):
+def test_imagenet_is_listed_by_number_and_labelled_without_reading_images(tmp_path, prepare):
     original = open_dataset(f"imagenet/val:{trees.imagenet(tmp_path, boxes=False)}")
     records = {"train": [], "validation": []}
     for number, image in enumerate(original.images.values()):
@@ -233,7 +233,7 @@ def make_coco(folder: Path) -> None:
         class Coco(tfds.core.GeneratorBasedBuilder):
             VERSION = tfds.core.Version("1.1.0")
             BUILDER_CONFIGS: ClassVar = [
-                tfds.core.BuilderConfig(name="2017", version="1.1.0", description="two pictures")
+                tfds.core.BuilderConfig(name="2017", version="1.1.0", description="two images")
             ]
 
             def _info(self):
@@ -248,10 +248,10 @@ def make_coco(folder: Path) -> None:
 
             def _generate_examples(self):
                 for number in range(2):
-                    picture = io.BytesIO(trees.write_picture(folder / f"{number}.jpg", number).read_bytes())
+                    image = io.BytesIO(trees.write_image(folder / f"{number}.jpg", number).read_bytes())
                     share = relative(trees.box_of(number)).tolist()
                     one = {"bbox": tfds.features.BBox(*share), "label": 1, "is_crowd": bool(number)}
-                    yield number, {"image": picture, "image/filename": f"{number:012}.jpg", "objects": [one]}
+                    yield number, {"image": image, "image/filename": f"{number:012}.jpg", "objects": [one]}
 
     Coco(data_dir=folder, config="2017", file_format="array_record").download_and_prepare()
 

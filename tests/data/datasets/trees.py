@@ -1,6 +1,6 @@
-"""Small data sets in the layout their authors publish: pictures of bright blobs on noise, with everything said of them.
+"""Small data sets in the layout their authors publish: images of bright blobs on noise, with everything said of them.
 
-Each builder writes below a folder and returns what a spec's root would be. Picture ``number`` of a set is of class
+Each builder writes below a folder and returns what a spec's root would be. Image ``number`` of a set is of class
 ``number % classes``, shows its object in ``box_of(number, size)``, and is in the test split if ``is_test`` says so.
 """
 
@@ -21,18 +21,18 @@ SIZE = (48, 64)
 
 
 def box_of(number: int, size: Size = SIZE) -> tuple[int, int, int, int]:
-    """Where the object of a picture is: half-open corners in whole pixels, a good third of the picture wide."""
+    """Where the object of an image is: half-open corners in whole pixels, a good third of the image wide."""
     rows, columns = size
     x0, y0 = columns // 8 + number % 5, rows // 8 + number % 3
     return x0, y0, x0 + columns // 2, y0 + rows // 2
 
 
 def is_test(number: int, classes: int) -> bool:
-    """Whether a picture is in the test split."""
+    """Whether an image is in the test split."""
     return number // classes % 2 == 1
 
 
-def write_picture(path: Path, number: int, size: Size = SIZE, *, empty: bool = False) -> Path:
+def write_image(path: Path, number: int, size: Size = SIZE, *, empty: bool = False) -> Path:
     """A JPEG of noise with a bright ellipse in its box, unless ``empty``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(number).integers(0, 60, (*size, 3), np.uint8)
@@ -47,7 +47,7 @@ def write_picture(path: Path, number: int, size: Size = SIZE, *, empty: bool = F
 def write_mask(
     path: Path, number: int, size: Size = SIZE, *, inside: int = 255, outside: int = 0, border: int = -1
 ) -> Path:
-    """A PNG whose object is the picture's box; with a ring of ``border`` around it if that is given."""
+    """A PNG whose object is the image's box; with a ring of ``border`` around it if that is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     mask = np.full(size, outside, np.uint8)
     x0, y0, x1, y1 = box_of(number, size)
@@ -73,7 +73,7 @@ def voc_xml(
         objects: class, half-open box, and flags: ``"difficult"``, ``"truncated"``, both or neither.
         size: as the file says it.
         first_pixel: 1 to count pixels from 1 and include both ends; 0 to write the corners as they are.
-        filename: of the picture.
+        filename: of the image.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     told = "".join(
@@ -90,7 +90,7 @@ def voc_xml(
 
 
 def cub(folder: Path, *, classes: int = 2, images: int = 4, size: Size = SIZE, masks: bool = True) -> Path:
-    """CUB-200-2011 with two parts, of which the tail is hidden in every third picture."""
+    """CUB-200-2011 with two parts, of which the tail is hidden in every third image."""
     root = folder / "CUB_200_2011"
     (root / "parts").mkdir(parents=True)
     names = [f"{label + 1:03}.Bird_{label + 1}" for label in range(classes)]
@@ -101,7 +101,7 @@ def cub(folder: Path, *, classes: int = 2, images: int = 4, size: Size = SIZE, m
         key, name = number + 1, names[number % classes]
         x0, y0, x1, y1 = box_of(number, size)
         file = f"{name}/Bird_{number:04}.jpg"
-        write_picture(root / "images" / file, number, size)
+        write_image(root / "images" / file, number, size)
         if masks:
             write_mask((root / "segmentations" / file).with_suffix(".png"), number, size)
         shown = int(number % 3 != 2)
@@ -125,7 +125,7 @@ def dogs(folder: Path, *, classes: int = 2, images: int = 4, size: Size = SIZE) 
     for number in range(classes * images):
         wnid = f"n0208{number % classes:04}"
         file = f"{wnid}-Dog_{number % classes}/{wnid}_{number}.jpg"
-        write_picture(folder / "Images" / file, number, size)
+        write_image(folder / "Images" / file, number, size)
         annotation = (folder / "Annotation" / file).with_suffix("")
         voc_xml(annotation, [(f"Dog_{number % classes}", box_of(number, size), "")], size, first_pixel=0)
         lists["test" if is_test(number, classes) else "train"].append(file)
@@ -139,7 +139,7 @@ def flowers(folder: Path, *, classes: int = 2, images: int = 6, size: Size = SIZ
     """Oxford Flowers 102; the splits train, val and test in turn."""
     parts: dict[str, list[int]] = {"trnid": [], "valid": [], "tstid": []}
     for number in range(classes * images):
-        write_picture(folder / "jpg" / f"image_{number + 1:05}.jpg", number, size)
+        write_image(folder / "jpg" / f"image_{number + 1:05}.jpg", number, size)
         parts[list(parts)[number // classes % 3]].append(number + 1)
         if masks:
             screen = np.full((*size, 3), (0, 0, 254), np.uint8)
@@ -154,13 +154,13 @@ def flowers(folder: Path, *, classes: int = 2, images: int = 6, size: Size = SIZ
 
 
 def pets(folder: Path, *, classes: int = 2, images: int = 4, size: Size = SIZE) -> Path:
-    """Oxford-IIIT Pet; the pictures of trainval have heads, in the upper left quarter of the animal."""
+    """Oxford-IIIT Pet; the images of trainval have heads, in the upper left quarter of the animal."""
     lists: dict[str, list[str]] = {"trainval": [], "test": []}
     notes = folder / "annotations"
     for number in range(classes * images):
         key = f"Big_cat_{number % classes}_{number}" if number % classes else f"pug_{number}"
         test = is_test(number, classes)
-        write_picture(folder / "images" / f"{key}.jpg", number, size)
+        write_image(folder / "images" / f"{key}.jpg", number, size)
         write_mask(notes / "trimaps" / f"{key}.png", number, size, inside=1, outside=2, border=3)
         lists["test" if test else "trainval"].append(f"{key} {number % classes + 1} 1 1")
         if not test:
@@ -183,7 +183,7 @@ def aircraft(folder: Path, *, classes: int = 2, images: int = 3, size: Size = SI
     boxes = []
     for number in range(classes * images):
         key = f"{number + 34000:07}"
-        write_picture(root / "images" / f"{key}.jpg", number, size)
+        write_image(root / "images" / f"{key}.jpg", number, size)
         x0, y0, x1, y1 = box_of(number, size)
         boxes.append(f"{key} {x0 + 1} {y0 + 1} {x1} {y1}")
         lists[list(lists)[number // classes % 3]].append(f"{key} Boeing 7{number % classes}7")
@@ -201,7 +201,7 @@ def cars(folder: Path, *, classes: int = 2, images: int = 4, size: Size = SIZE, 
         split = "test" if is_test(number, classes) else "train"
         file = f"{len(told[split]) + 1:05}.jpg"
         path = f"car_ims/{number + 1:06}.jpg" if together else f"cars_{split}/{file}"
-        write_picture(folder / path, number, size)
+        write_image(folder / path, number, size)
         x0, y0, x1, y1 = box_of(number, size)
         told[split].append((path if together else file, x0 + 1, y0 + 1, x1, y1, number % classes + 1, split == "test"))
     if together:
@@ -232,16 +232,16 @@ def voc(
     size: Size = SIZE,
     masks: bool = True,
 ) -> Path:
-    """PASCAL VOC; of each class the last picture of trainval has only a difficult object.
+    """PASCAL VOC; of each class the last image of trainval has only a difficult object.
 
-    The first picture of the set holds a second object, of the second class, in its lower right corner.
+    The first image of the set holds a second object, of the second class, in its lower right corner.
     """
     root = folder / "VOCdevkit" / f"VOC{year}"
     lists: dict[str, list[str]] = {"train": [], "val": [], "trainval": [], "test": []}
     for number in range(len(classes) * images):
         key, place = f"{number:06}", number // len(classes)
         category = classes[number % len(classes)]
-        write_picture(root / "JPEGImages" / f"{key}.jpg", number, size)
+        write_image(root / "JPEGImages" / f"{key}.jpg", number, size)
         flags = "difficult" if place == images - 1 else ""
         objects = [(category, box_of(number, size), flags)]
         if number == 0:
@@ -259,31 +259,31 @@ def voc(
 
 
 def corner_of(size: Size = SIZE) -> tuple[int, int, int, int]:
-    """The lower right corner of a picture."""
+    """The lower right corner of an image."""
     rows, columns = size
     return columns * 3 // 4, rows * 3 // 4, columns, rows
 
 
 def object_discovery(folder: Path, *, images: int = 4, noisy: int = 1, size: Size = SIZE) -> Path:
-    """Object Discovery; the last ``noisy`` pictures of each class show nothing, and have an empty mask."""
+    """Object Discovery; the last ``noisy`` images of each class show nothing, and have an empty mask."""
     for label, name in enumerate(("Airplane100", "Car100", "Horse100")):
         for place in range(images):
             number, empty = label * images + place, place >= images - noisy
-            write_picture(folder / "Data" / name / f"{place + 1:04}.jpg", number, size, empty=empty)
+            write_image(folder / "Data" / name / f"{place + 1:04}.jpg", number, size, empty=empty)
             path = folder / "Data" / name / "GroundTruth" / f"{place + 1:04}.png"
             write_mask(path, number, size, inside=0 if empty else 255)
     return folder
 
 
 def imagenet_subsets(folder: Path, *, images: int = 2, size: Size = SIZE, by_name: bool = False) -> Path:
-    """The six classes outside ILSVRC, and one picture of each without boxes, which does not count."""
+    """The six classes outside ILSVRC, and one image of each without boxes, which does not count."""
     from jaxloc.data.datasets.imagenet_subsets import SYNSETS
 
     for label, (category, wnid) in enumerate(SYNSETS.items()):
         place = category if by_name else wnid
         for number in range(images + 1):
             stem = f"{wnid}_{number}"
-            write_picture(folder / place / f"{stem}.JPEG", number + label, size)
+            write_image(folder / place / f"{stem}.JPEG", number + label, size)
             if number < images:
                 path = folder / "Annotation" / place / f"{stem}.xml"
                 voc_xml(path, [(wnid, box_of(number + label, size), "")], size, first_pixel=0)
@@ -295,7 +295,7 @@ def imagenet(folder: Path, *, classes: int = 2, images: int = 3, size: Size = SI
     for split in ("train", "val"):
         for number in range(classes * images):
             wnid = f"n0144{number % classes:04}"
-            write_picture(folder / split / wnid / f"{wnid}_{number}.JPEG", number, size)
+            write_image(folder / split / wnid / f"{wnid}_{number}.JPEG", number, size)
             if boxes:
                 path = folder / "Annotations" / "CLS-LOC" / split / wnid / f"{wnid}_{number}.xml"
                 voc_xml(path, [(wnid, box_of(number, size), "")], size, first_pixel=0)
@@ -308,7 +308,7 @@ def coco(folder: Path, *, classes: Sequence[str] = ("cat", "dog"), images: int =
     for split in ("train2017", "val2017"):
         listed, annotations = [], []
         for number in range(len(classes) * images):
-            write_picture(folder / split / f"{number:012}.jpg", number, size)
+            write_image(folder / split / f"{number:012}.jpg", number, size)
             listed.append({"id": number, "file_name": f"{number:012}.jpg", "width": size[1], "height": size[0]})
             x0, y0, x1, y1 = box_of(number, size)
             one = {"id": number, "image_id": number, "category_id": number % len(classes) + 1, "iscrowd": 0}
@@ -327,12 +327,12 @@ def coco(folder: Path, *, classes: Sequence[str] = ("cat", "dog"), images: int =
 
 
 def landmarks(folder: Path, *, landmarks: int = 2, images: int = 5, size: Size = SIZE, prefix: str = "oxc1_") -> Path:
-    """Oxford 5k or, with an empty prefix, Paris 6k: of each landmark one query, two good, one ok, one junk picture."""
+    """Oxford 5k or, with an empty prefix, Paris 6k: of each landmark one query, two good, one ok, one junk image."""
     (folder / "groundtruth").mkdir(parents=True)
     for place in range(landmarks):
         stems = [f"hall_{place}_{number:06}" for number in range(images)]
         for number, stem in enumerate(stems):
-            write_picture(folder / "jpg" / f"{stem}.jpg", place * images + number, size)
+            write_image(folder / "jpg" / f"{stem}.jpg", place * images + number, size)
         box = " ".join(f"{value:.1f}" for value in box_of(place * images, size))
         truth = {"query": [f"{prefix}{stems[0]} {box}"], "good": stems[:2], "ok": stems[2:3], "junk": stems[3:4]}
         for kind, lines in truth.items():
@@ -343,11 +343,11 @@ def landmarks(folder: Path, *, landmarks: int = 2, images: int = 5, size: Size =
 def revisited(
     folder: Path, *, name: str = "roxford5k", queries: int = 2, images: int = 5, size: Size = SIZE, protocol: int = 2
 ) -> Path:
-    """A revisited protocol: queries that are not in the database, and easy, hard and junk pictures as NumPy numbers."""
+    """A revisited protocol: queries that are not in the database, and easy, hard and junk images as NumPy numbers."""
     listed = [f"hall_{number:06}" for number in range(queries * images)]
     asked = [f"query_{number:06}" for number in range(queries)]
     for number, stem in enumerate([*listed, *asked]):
-        write_picture(folder / "jpg" / f"{stem}.jpg", number, size)
+        write_image(folder / "jpg" / f"{stem}.jpg", number, size)
     truth = []
     for place in range(queries):
         first = place * images
@@ -367,7 +367,7 @@ def instre(folder: Path, *, objects: int = 2, images: int = 3, size: Size = SIZE
             name = "01_pair" if subset == "INSTRE-M" else f"{place // 2 + 1:02}{'ab'[place % 2]}_{subset[-2:].lower()}"
             for number in range(images):
                 path = folder / subset / name / f"{number + 1:03}.jpg"
-                write_picture(path, number, size)
+                write_image(path, number, size)
                 x0, y0, x1, y1 = box_of(number, size)
                 boxes = [f"{x0} {y0} {x1 - x0} {y1 - y0}"]
                 if subset == "INSTRE-M":

@@ -1,4 +1,4 @@
-"""Pictures with objects of every kind, on disk."""
+"""Images with objects of every kind, on disk."""
 
 import dataclasses
 from pathlib import Path
@@ -13,7 +13,7 @@ EXIF_TURNED = 6
 
 
 def draw(path: Path, width: int, height: int, *, turned: bool = False) -> Path:
-    """A picture of noise in large squares, so that a JPEG keeps it well."""
+    """An image of noise in large squares, so that a JPEG keeps it well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     small = np.random.default_rng(width * height).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.BILINEAR)
@@ -31,7 +31,7 @@ def square_mask(width: int, height: int, x: int, y: int, side: int) -> np.ndarra
 
 
 def images(folder: Path) -> list[Annotated]:
-    """Three pictures: two objects with masks and flags, one plain object of another class, and none."""
+    """Three images: two objects with masks and flags, one plain object of another class, and none."""
     disc = Annotation(
         "dog",
         (8.25, 6.5, 30.125, 40.75),

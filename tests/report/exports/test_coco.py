@@ -41,7 +41,7 @@ def test_a_round_trip_loses_nothing(images, tmp_path):
         assert dataclasses.replace(again, path=image.path) == image
 
 
-def test_splits_are_files_and_a_picture_may_be_in_two(images, tmp_path):
+def test_splits_are_files_and_an_image_may_be_in_two(images, tmp_path):
     split = [
         dataclasses.replace(image, splits=s) for image, s in zip(images, [("a",), ("a", "b"), ("b",)], strict=True)
     ]
@@ -61,7 +61,7 @@ def test_boxes_come_back_to_a_millionth_of_a_pixel(tmp_path_factory, x, y, width
     box = (x, y, min(x + width, 2000.0), min(y + height, 2000.0))
     image = Annotated("a.jpg", "cat", (Annotation("cat", box),), 2000, 2000)
     folder = tmp_path_factory.mktemp("boxes")
-    export(folder / "out", [image], pictures="none")
+    export(folder / "out", [image], placement="none")
     (one,) = read(folder / "out").images["a.jpg"].annotations
     assert np.abs(np.subtract(one.box, box)).max() < 1e-6
 
@@ -104,7 +104,7 @@ def test_a_mask_of_another_size_is_told_and_the_box_kept(images, tmp_path):
         one = dataclasses.replace(images[0].annotations[0], mask=mask)
         _, found = export(folder, [dataclasses.replace(images[0], annotations=(one,))])
         (problem,) = found
-        assert str(problem) == "dogs/a.jpg: a mask is of 4 × 3 pixels, the picture of 64 × 48; left out"
+        assert str(problem) == "dogs/a.jpg: a mask is of 4 × 3 pixels, the image of 64 × 48; left out"
         assert read(folder).images["dogs/a.jpg"].annotations == (dataclasses.replace(one, mask=None),)
 
 

@@ -1,4 +1,4 @@
-"""Crops: every pixel of the box, a margin, squares, and never outside the picture."""
+"""Crops: every pixel of the box, a margin, squares, and never outside the image."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxloc.data import read_picture
+from jaxloc.data import read_image
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.report.exports import crops
 from tests.report.exports import examples
 
 
-def test_each_object_is_a_picture_in_the_folder_of_its_class(tmp_path):
+def test_each_object_is_an_image_in_the_folder_of_its_class(tmp_path):
     images = examples.images(tmp_path / "photos")
     found: list = []
     assert crops.write(tmp_path / "out", images, ["cat", "dog"], found) == images[:2]
@@ -20,7 +20,7 @@ def test_each_object_is_a_picture_in_the_folder_of_its_class(tmp_path):
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     assert made == ["cat/cats/b_1.png", "cat/dogs/a_2.jpg", "dog/dogs/a_1.jpg"]
     np.testing.assert_array_equal(
-        read_picture(tmp_path / "out/cat/cats/b_1.png").pixels, read_picture(images[1].path).pixels
+        read_image(tmp_path / "out/cat/cats/b_1.png").pixels, read_image(images[1].path).pixels
     )
     with Image.open(tmp_path / "out/dog/dogs/a_1.jpg") as image:
         assert image.size == (23, 35)
@@ -47,19 +47,19 @@ def test_the_folder_of_the_class_does_not_appear_twice(tmp_path):
     assert made >= {"bus/a_1.png", "bus/bus/b_1.png", "bus/bus_1.png", "car/bus/a_2.png", "car/a_2.png"}
 
 
-def test_a_turned_picture_is_cropped_as_it_is_shown(tmp_path):
+def test_a_turned_image_is_cropped_as_it_is_shown(tmp_path):
     path = examples.draw(tmp_path / "a.jpg", 40, 20, turned=True)
     image = Annotated("a.jpg", None, (Annotation("cat", (0.0, 0.0, 20.0, 40.0)),), 20, 40, path=path)
     crops.write(tmp_path / "out", [image], ["cat"], [])
-    assert read_picture(tmp_path / "out/cat/a_1.jpg").original_size == (40, 20)
+    assert read_image(tmp_path / "out/cat/a_1.jpg").original_size == (40, 20)
 
 
-def test_an_unreadable_picture_is_told(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(b"no picture")
+def test_an_unreadable_image_is_told(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no image")
     image = Annotated("a.jpg", None, (Annotation("cat", (0, 0, 2, 2)),), 20, 40, path=tmp_path / "a.jpg")
     found: list = []
     assert crops.write(tmp_path / "out", [image], ["cat"], found) == []
-    assert "not a picture" in str(found[0])
+    assert "not an image" in str(found[0])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_margin_and_squares(options, expected):
     assert crops.crop_box((10.0, 20.0, 30.5, 30.0), 100, 100, **options) == expected
 
 
-def test_a_square_moves_where_the_picture_ends():
+def test_a_square_moves_where_the_image_ends():
     assert crops.crop_box((80.0, 0.0, 100.0, 4.0), 100, 100, square=True) == (80, 0, 100, 20)
     assert crops.crop_box((0.0, 0.0, 100.0, 4.0), 100, 30, square=True) == (0, 0, 100, 30)
 

@@ -1,4 +1,4 @@
-"""Masks as pictures of class numbers."""
+"""Masks as images of class numbers."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ def images(tmp_path):
     return examples.images(tmp_path / "photos")
 
 
-def test_pixels_hold_class_numbers_and_pictures_without_masks_are_left_out(images, tmp_path):
+def test_pixels_hold_class_numbers_and_images_without_masks_are_left_out(images, tmp_path):
     (tmp_path / "out").mkdir()
     found: list = []
     assert masks.write(tmp_path / "out", images, CLASSES, found) == images[:1]
@@ -51,7 +51,7 @@ def test_a_later_object_is_above_an_earlier_one():
 
 
 def test_without_any_mask_it_says_how_to_get_them(images, tmp_path):
-    with pytest.raises(UsageError, match="no picture has a mask: make them with --refine"):
+    with pytest.raises(UsageError, match="no image has a mask: make them with --refine"):
         masks.write(tmp_path, images[1:], CLASSES, [])
 
 

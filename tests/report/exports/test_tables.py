@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jaxloc.data import find_sets, read_picture
+from jaxloc.data import find_sets, read_image
 from jaxloc.report.exports import parquet, tfds
 from tests.report.exports import examples
 
@@ -29,7 +29,7 @@ def images(tmp_path):
     return examples.images(tmp_path / "photos")
 
 
-def test_parquet_holds_a_row_for_each_picture(images, tmp_path):
+def test_parquet_holds_a_row_for_each_image(images, tmp_path):
     (tmp_path / "out").mkdir()
     found: list = []
     assert parquet.write(tmp_path / "out", images, CLASSES, found) == images
@@ -52,22 +52,22 @@ def test_parquet_holds_a_row_for_each_picture(images, tmp_path):
     assert features["label"] == {"names": CLASSES, "_type": "ClassLabel"}
 
 
-def test_parquet_is_found_as_pictures_of_labels(images, tmp_path):
+def test_parquet_is_found_as_images_of_labels(images, tmp_path):
     (tmp_path / "out").mkdir()
     parquet.write(tmp_path / "out", images[:2], CLASSES, [])
     sets = find_sets([tmp_path / "out" / "data"], per_label=True)
     assert [one.name for one in sets] == CLASSES
     (source,) = sets[1].sources
-    np.testing.assert_array_equal(read_picture(source.path).pixels, read_picture(images[0].path).pixels)
+    np.testing.assert_array_equal(read_image(source.path).pixels, read_image(images[0].path).pixels)
 
 
-def test_parquet_without_pictures_has_no_column_of_them(images, tmp_path):
+def test_parquet_without_images_has_no_column_of_them(images, tmp_path):
     (tmp_path / "out").mkdir()
-    parquet.write(tmp_path / "out", images, CLASSES, [], pictures="none")
+    parquet.write(tmp_path / "out", images, CLASSES, [], placement="none")
     assert "image" not in pq.read_table(tmp_path / "out" / "data").schema.names
 
 
-def test_parquet_has_a_file_for_each_split_and_for_so_many_pictures(images, tmp_path, monkeypatch):
+def test_parquet_has_a_file_for_each_split_and_for_so_many_images(images, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "_FILE", 1)
     (tmp_path / "out").mkdir()
     split = [dataclasses.replace(image, splits=("b" if number else "a",)) for number, image in enumerate(images)]
@@ -89,13 +89,13 @@ def test_parquet_holds_no_more_than_so_many_bytes_in_a_group(images, tmp_path, m
 
 
 def test_tables_leave_out_what_cannot_be_read(images, tmp_path):
-    images[1].path.write_bytes(b"no picture")
+    images[1].path.write_bytes(b"no image")
     for write in [parquet.write, *([tfds.write] if has_tfds() else [])]:
         out = tmp_path / write.__module__
         out.mkdir()
         found: list = []
         assert {image.name for image in write(out, images, CLASSES, found)} == {"dogs/a.jpg", "c.jpg"}
-        assert [problem.kind for problem in found] == ["unreadable picture"]
+        assert [problem.kind for problem in found] == ["unreadable image"]
 
 
 def test_tensorflow_datasets_has_more_files_for_more_bytes(images, tmp_path, monkeypatch):
@@ -133,7 +133,7 @@ def test_tensorflow_datasets_reads_its_folder_without_tensorflow(images, tmp_pat
         (first,) = builder.as_data_source("train")
         rest = {example["name"]: example for example in builder.as_data_source("val")}
     assert builder.info.features["objects"]["label"].names == CLASSES
-    np.testing.assert_array_equal(first["image"], read_picture(images[0].path).pixels)
+    np.testing.assert_array_equal(first["image"], read_image(images[0].path).pixels)
     assert first["name"] == "dogs/a.jpg" or first["name"] == b"dogs/a.jpg"
     objects = first["objects"]
     objects = {key: [one[key] for one in objects] for key in objects[0]} if isinstance(objects, list) else objects
@@ -157,4 +157,4 @@ def test_tensorflow_datasets_gets_only_what_it_decodes(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         (example,) = reading.builder_from_directory(tmp_path / "out").as_data_source("train")
-    np.testing.assert_array_equal(example["image"], read_picture(grey).pixels)
+    np.testing.assert_array_equal(example["image"], read_image(grey).pixels)

@@ -1,4 +1,4 @@
-"""Pictures, weights and unbroken runs that the tests of batch runs look at, made once with a small network."""
+"""Images, weights and unbroken runs that the tests of batch runs look at, made once with a small network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,14 +24,14 @@ def weights(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
-    """Six pictures in three sets, and one that cannot be read. Nothing may be written here."""
-    return runs.write_pictures(tmp_path_factory.mktemp("batches") / "pictures")
+def images(tmp_path_factory) -> Path:
+    """Six images in three sets, and one that cannot be read. Nothing may be written here."""
+    return runs.write_images(tmp_path_factory.mktemp("batches") / "pictures")
 
 
 @pytest.fixture(scope="session")
-def unbroken(weights, pictures, tmp_path_factory) -> Callable[..., dict[str, bytes]]:
-    """Every file of an unbroken run over ``pictures`` with some options, made once."""
+def unbroken(weights, images, tmp_path_factory) -> Callable[..., dict[str, bytes]]:
+    """Every file of an unbroken run over ``images`` with some options, made once."""
     done: dict[tuple[tuple[str, object], ...], dict[str, bytes]] = {}
 
     def files(**values: object) -> dict[str, bytes]:
@@ -39,7 +39,7 @@ def unbroken(weights, pictures, tmp_path_factory) -> Callable[..., dict[str, byt
         if key not in done:
             folder = tmp_path_factory.mktemp("unbroken") / "out"
             with small.narrow():
-                runs.run(pictures, folder, weights, **values)
+                runs.run(images, folder, weights, **values)
             done[key] = helpers.every_file(folder)
         return done[key]
 
@@ -55,18 +55,18 @@ def programs(tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.fixture
-def asked(unbroken, pictures, weights, tmp_path):
+def asked(unbroken, images, weights, tmp_path):
     """A finished run, and how to ask for it again."""
     for name, data in unbroken().items():
         path = tmp_path / "out" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    return pictures, tmp_path / "out", weights
+    return images, tmp_path / "out", weights
 
 
 @pytest.fixture
-def broken(pictures, weights, tmp_path):
+def broken(images, weights, tmp_path):
     """A run that was stopped in its second shard while it located, and how to ask for it again."""
-    asked = pictures, tmp_path / "out", weights
+    asked = images, tmp_path / "out", weights
     assert runs.stopped(10, *asked, feature_cache=0)
     return asked

@@ -1,4 +1,4 @@
-"""Small runs: pictures, options, and what is counted or compared of them."""
+"""Small runs: images, options, and what is counted or compared of them."""
 
 import contextlib
 import signal
@@ -23,16 +23,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "scda": {"method": "scda"},
     "minority": {"sign": "minority", "feature_cache": 0},
 }
-"""Runs that pass over their pictures in different ways."""
+"""Runs that pass over their images in different ways."""
 
 
 class Killed(BaseException):
     """Stands for a kill: nothing in the library may catch it."""
 
 
-def write_pictures(folder: Path) -> Path:
-    """Six pictures in three sets, of two shapes, and one more that cannot be read."""
-    small.write_pictures(folder, range(2), empty=False)
+def write_images(folder: Path) -> Path:
+    """Six images in three sets, of two shapes, and one more that cannot be read."""
+    small.write_images(folder, range(2), empty=False)
     (folder / CORRUPT).write_bytes((folder / "cat" / "0.png").read_bytes()[:5000])
     return folder
 
@@ -42,9 +42,9 @@ def options(weights: Path, **values: Any) -> Options:
     return Options(**({"weights": weights, "workers": 1, "devices": 1, "shard_size": 3} | values))
 
 
-def run(pictures: Path, out: Path, weights: Path, *, overwrite: bool = False, **values: Any) -> Findings:
-    """A run over all sub-folders of ``pictures``."""
-    return colocalize([pictures], out, options(weights, **values), per_folder=True, overwrite=overwrite)
+def run(images: Path, out: Path, weights: Path, *, overwrite: bool = False, **values: Any) -> Findings:
+    """A run over all sub-folders of ``images``."""
+    return colocalize([images], out, options(weights, **values), per_folder=True, overwrite=overwrite)
 
 
 def complaint(*arguments: Any, **values: Any) -> str:
@@ -58,7 +58,7 @@ def complaint(*arguments: Any, **values: Any) -> str:
 
 @contextlib.contextmanager
 def counted() -> Iterator[Counter[int]]:
-    """How often the network saw each picture, by number."""
+    """How often the network saw each image, by number."""
     seen: Counter[int] = Counter()
     features = Engine.features
 

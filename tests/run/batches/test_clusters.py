@@ -51,7 +51,7 @@ def joining(program: str, environment: dict[str, str]) -> subprocess.Popen:
     )
 
 
-def test_two_processes_of_slurm_end_with_the_bytes_of_one(unbroken, weights, pictures, programs, tmp_path):
+def test_two_processes_of_slurm_end_with_the_bytes_of_one(unbroken, weights, images, programs, tmp_path):
     expected = unbroken()
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
     devices = {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={DEVICES}".strip()}
@@ -60,7 +60,7 @@ def test_two_processes_of_slurm_end_with_the_bytes_of_one(unbroken, weights, pic
     both = [
         commanded.start(
             "colocalize",
-            pictures,
+            images,
             "--out",
             tmp_path / "out",
             *asked,
@@ -91,8 +91,8 @@ def test_a_process_that_waits_for_the_others_says_so():
         process.communicate()
 
 
-def test_a_process_of_no_cluster_is_told_what_to_set(pictures, weights, tmp_path):
-    process = commanded.start("colocalize", pictures, "--out", tmp_path / "out", "--weights", weights, "--distributed")
+def test_a_process_of_no_cluster_is_told_what_to_set(images, weights, tmp_path):
+    process = commanded.start("colocalize", images, "--out", tmp_path / "out", "--weights", weights, "--distributed")
     status, err = commanded.finish(process)
     assert status == 2
     assert re.fullmatch(

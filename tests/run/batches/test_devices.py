@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices:
 
 @pytest.fixture(scope="module")
 def more(tmp_path_factory):
-    """Eight pictures in two sets: four of one shape, four of another."""
+    """Eight images in two sets: four of one shape, four of another."""
     folder = tmp_path_factory.mktemp("more") / "pictures"
     for kind in ("cat", "coffee"):
         (folder / kind).mkdir(parents=True)
@@ -28,7 +28,7 @@ def more(tmp_path_factory):
 
 @pytest.fixture
 def full_batches(monkeypatch):
-    """Full batches and a shape for every size, even for so few pictures."""
+    """Full batches and a shape for every size, even for so few images."""
     monkeypatch.setattr(engine, "_WORTH_COMPILING", 1)
     monkeypatch.setattr(engine, "_CPU_COMPILATION", 0)
 
@@ -46,28 +46,28 @@ def test_any_number_of_devices_gives_the_same_bytes(more, weights, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["ddt+", "scda"])
-def test_fewer_pictures_than_devices(pictures, weights, unbroken, tmp_path, kind):
+def test_fewer_images_than_devices(images, weights, unbroken, tmp_path, kind):
     expected = unbroken(**runs.SETTINGS[kind])
-    runs.run(pictures, tmp_path / "out", weights, devices=8, **runs.SETTINGS[kind])
+    runs.run(images, tmp_path / "out", weights, devices=8, **runs.SETTINGS[kind])
     assert helpers.every_file(tmp_path / "out") == expected
 
 
-def test_more_devices_than_there_are_is_an_error(pictures, weights, tmp_path):
+def test_more_devices_than_there_are_is_an_error(images, weights, tmp_path):
     number = jax.local_device_count()
-    message = runs.complaint(pictures, tmp_path / "out", weights, devices=number + 1)
+    message = runs.complaint(images, tmp_path / "out", weights, devices=number + 1)
     assert message == f"{number + 1} devices asked for, and this host has {number}"
 
 
 @pytest.fixture
 def memory_for(monkeypatch):
-    """Devices whose memory holds so many pictures a batch; returns the numbers that were tried."""
+    """Devices whose memory holds so many images a batch; returns the numbers that were tried."""
     run = Engine._run
     tried = []
 
-    def limit(pictures):
+    def limit(images):
         def running(self, batch):
             tried.append(len(batch.indices) // self.devices)
-            if tried[-1] > pictures:
+            if tried[-1] > images:
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
             return run(self, batch)
 
@@ -92,34 +92,34 @@ def test_a_batch_too_large_for_the_memory_is_halved_once(more, weights, tmp_path
 
 @pytest.mark.parametrize(("batch", "enough_for", "expected"), [(4, 1, [4, 2]), (1, 0, [1])])
 @pytest.mark.usefixtures("full_batches")
-def test_half_a_batch_or_one_picture_too_large_is_an_error(
+def test_half_a_batch_or_one_image_too_large_is_an_error(
     more, weights, tmp_path, memory_for, batch, enough_for, expected
 ):
     tried = memory_for(enough_for)
     assert runs.complaint(more, tmp_path / "out", weights, batch=batch, shard_size=8) == (
-        "the device's memory is too small for pictures of 128×96 pixels: use a smaller --batch or a smaller "
-        "--max-side, or take such pictures out"
+        "the device's memory is too small for images of 128×96 pixels: use a smaller --batch or a smaller "
+        "--max-side, or take such images out"
     )
     assert tried == expected
 
 
-def test_a_picture_that_needs_more_memory_than_the_system_has_left_is_named(pictures, weights, tmp_path, monkeypatch):
+def test_an_image_that_needs_more_memory_than_the_system_has_left_is_named(images, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 1000)
-    assert runs.complaint(pictures, tmp_path / "out", weights) == (
-        "the device's memory is too small for pictures of 128×128 pixels: use a smaller --batch or a smaller "
-        "--max-side, or take such pictures out"
+    assert runs.complaint(images, tmp_path / "out", weights) == (
+        "the device's memory is too small for images of 128×128 pixels: use a smaller --batch or a smaller "
+        "--max-side, or take such images out"
     )
     monkeypatch.setattr(memory, "available", lambda: None)
-    assert runs.run(pictures, tmp_path / "out", weights).pictures
+    assert runs.run(images, tmp_path / "out", weights).images
 
 
-def test_another_failure_of_the_device_is_not_taken_for_too_little_memory(pictures, weights, tmp_path, monkeypatch):
+def test_another_failure_of_the_device_is_not_taken_for_too_little_memory(images, weights, tmp_path, monkeypatch):
     def failing(self, batch):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
     monkeypatch.setattr(Engine, "_run", failing)
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL: something else"):
-        runs.run(pictures, tmp_path / "out", weights)
+        runs.run(images, tmp_path / "out", weights)
 
 
 def test_no_step_of_a_run_needs_a_collective(weights):

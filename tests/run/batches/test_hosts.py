@@ -52,24 +52,24 @@ def finish_both(processes):
 
 @pytest.fixture
 def command(weights, tmp_path):
-    def ask(pictures):
+    def ask(images):
         asked = ["--per-folder", "--shard-size", 3, "--workers", 1, "--weights", weights]
-        return ["colocalize", pictures, "--out", tmp_path / "out", *asked]
+        return ["colocalize", images, "--out", tmp_path / "out", *asked]
 
     return ask
 
 
-def test_two_hosts_end_with_the_bytes_of_one_process(unbroken, pictures, command, programs, tmp_path):
+def test_two_hosts_end_with_the_bytes_of_one_process(unbroken, images, command, programs, tmp_path):
     expected = unbroken()
-    both = finish_both(start_both([command(pictures)] * 2, programs))
+    both = finish_both(start_both([command(images)] * 2, programs))
     assert [status for status, _ in both] == [0, 0], both
     assert helpers.every_file(tmp_path / "out") == expected
 
 
-def test_a_host_that_is_killed_ends_the_other_and_a_restart_goes_on(unbroken, pictures, command, programs, tmp_path):
+def test_a_host_that_is_killed_ends_the_other_and_a_restart_goes_on(unbroken, images, command, programs, tmp_path):
     expected = unbroken()
     moment = {"file": "found-00001.parquet", "where": "half"}
-    first, second = finish_both(start_both([command(pictures)] * 2, programs, **moment))
+    first, second = finish_both(start_both([command(images)] * 2, programs, **moment))
     assert second[0] == -signal.SIGKILL
     assert first[0] == 2
     assert (
@@ -77,28 +77,28 @@ def test_a_host_that_is_killed_ends_the_other_and_a_restart_goes_on(unbroken, pi
         "the same command on every host again; finished shards are kept"
     ) in first[1].splitlines()
     assert (tmp_path / "out" / "parts" / "fitted-00000.safetensors").exists()
-    both = finish_both(start_both([command(pictures)] * 2, programs))
+    both = finish_both(start_both([command(images)] * 2, programs))
     assert [status for status, _ in both] == [0, 0], both
     assert helpers.every_file(tmp_path / "out") == expected
 
 
-def test_hosts_that_see_different_pictures_are_refused(pictures, command, programs, tmp_path):
+def test_hosts_that_see_different_images_are_refused(images, command, programs, tmp_path):
     fewer = tmp_path / "fewer"
-    shutil.copytree(pictures, fewer)
+    shutil.copytree(images, fewer)
     (fewer / "cat" / "0.png").unlink()
-    both = finish_both(start_both([command(pictures), command(fewer)], programs))
+    both = finish_both(start_both([command(images), command(fewer)], programs))
     for status, err in both:
         assert status == 2
-        assert re.search(r"^jaxloc: .*(every host must see the same|holds a run on other) pictures", err, re.M), err
+        assert re.search(r"^jaxloc: .*(every host must see the same|holds a run on other) images", err, re.M), err
 
 
-def test_hosts_that_disagree_drop_nothing_of_the_run_before(unbroken, pictures, command, programs, tmp_path):
+def test_hosts_that_disagree_drop_nothing_of_the_run_before(unbroken, images, command, programs, tmp_path):
     for name, data in unbroken().items():
         path = tmp_path / "out" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    both = [[*command(pictures), "--overwrite", *("--sign", sign)] for sign in ("aggregation", "none")]
+    both = [[*command(images), "--overwrite", *("--sign", sign)] for sign in ("aggregation", "none")]
     for status, err in finish_both(start_both(both, programs)):
         assert status == 2
-        assert re.search(r"^jaxloc: host 1 has pictures or options that is not host 0's", err, re.M), err
+        assert re.search(r"^jaxloc: host 1 has images or options that is not host 0's", err, re.M), err
     assert helpers.every_file(tmp_path / "out") == unbroken()

@@ -14,9 +14,9 @@ __all__ = ["command"]
 pytestmark = [pytest.mark.skipif(os.name == "nt", reason="no POSIX signals on this system"), pytest.mark.timeout(300)]
 
 
-def test_hosts_end_together_with_what_they_have(unbroken, pictures, command, programs, weights, tmp_path):
+def test_hosts_end_together_with_what_they_have(unbroken, images, command, programs, weights, tmp_path):
     expected = unbroken()
-    first, second = finish_both(start_both([command(pictures)] * 2, programs, batch=1, number=signal.SIGTERM))
+    first, second = finish_both(start_both([command(images)] * 2, programs, batch=1, number=signal.SIGTERM))
     assert second[0] == 143
     assert (
         "jaxloc: asked to end; what is done is kept, and the same command goes on from there" in second[1].splitlines()
@@ -29,5 +29,5 @@ def test_hosts_end_together_with_what_they_have(unbroken, pictures, command, pro
     there = helpers.every_file(tmp_path / "out")
     assert "parts/moments-00001.partial.safetensors" in there
     assert not [name for name in there if name.endswith(".part")]
-    runs.run(pictures, tmp_path / "out", weights)
+    runs.run(images, tmp_path / "out", weights)
     assert helpers.every_file(tmp_path / "out") == expected

@@ -17,9 +17,9 @@ LOCATING = {8: "found-00000.partial.parquet"}
 
 
 @pytest.fixture
-def command(pictures, weights, tmp_path) -> list[object]:
+def command(images, weights, tmp_path) -> list[object]:
     asked = ["--per-folder", "--devices", 1, "--shard-size", 3, "--workers", 1]
-    return ["colocalize", pictures, "--out", tmp_path / "out", "--weights", weights, *asked]
+    return ["colocalize", images, "--out", tmp_path / "out", "--weights", weights, *asked]
 
 
 def test_killed_five_times_it_ends_with_the_bytes_of_an_unbroken_run(unbroken, command, programs, tmp_path):

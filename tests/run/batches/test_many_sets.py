@@ -1,4 +1,4 @@
-"""Many image sets in one run: as each on its own, whatever the memory, and each picture accounted for once."""
+"""Many image sets in one run: as each on its own, whatever the memory, and each image accounted for once."""
 
 import errno
 import os
@@ -20,13 +20,13 @@ SETTINGS = {"batch": 4, "shard_size": 7}
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """Twelve sets of four to six pictures; nothing may be written here."""
+    """Twelve sets of four to six images; nothing may be written here."""
     folder = tmp_path_factory.mktemp("sets") / "pictures"
     for number in range(SETS):
         kind = sorted(small.KINDS)[number % 3]
         (folder / f"{number:02d}").mkdir(parents=True)
-        for picture in range(4 + number % 3):
-            small.crop(kind, 10 * number + picture).save(folder / f"{number:02d}" / f"{picture}.png")
+        for image in range(4 + number % 3):
+            small.crop(kind, 10 * number + image).save(folder / f"{number:02d}" / f"{image}.png")
     return folder
 
 
@@ -56,7 +56,7 @@ def test_sets_fitted_together_are_as_each_on_its_own(sets, weights, tmp_path):
         findings = runs.run(sets, tmp_path / "out", weights, **SETTINGS, **windows_of(3))
     total = len(list(sets.rglob("*.png")))
     assert seen == dict.fromkeys(range(total), 1)
-    assert len(findings.pictures) == total
+    assert len(findings.images) == total
     together = helpers.boxes_of(tmp_path / "out")
     fitted = model_file.load(tmp_path / "out" / "model.safetensors")
     assert list(fitted.sets) == sorted(folder.name for folder in sets.iterdir())
@@ -118,24 +118,24 @@ def test_the_parts_of_a_window_go_when_it_is_fitted(sets, weights, tmp_path):
 
 
 @pytest.mark.parametrize("together", [1, 3])
-def test_a_set_of_one_readable_picture_is_reported_and_the_others_are_found(pictures, weights, tmp_path, together):
+def test_a_set_of_one_readable_image_is_reported_and_the_others_are_found(images, weights, tmp_path, together):
     folder = tmp_path / "pictures"
-    runs.write_pictures(folder)
+    runs.write_images(folder)
     (folder / "cat" / "1.png").unlink()
     findings = runs.run(folder, tmp_path / "out", weights, **windows_of(together))
     reasons = {(item.category, item.name): item.reason for item in findings.skipped}
     assert len(findings.skipped) == 2
     assert reasons[("cat", "cat/0.png")] == TOO_FEW
     assert "truncated" in reasons["cat", runs.CORRUPT]
-    assert {finding.category for finding in findings.pictures} == {"coffee", "face"}
+    assert {finding.category for finding in findings.images} == {"coffee", "face"}
     assert list(model_file.load(tmp_path / "out" / "model.safetensors").sets) == ["coffee", "face"]
 
 
 @pytest.mark.parametrize("kind", runs.SETTINGS)
-def test_a_corrupt_picture_is_recorded_once_with_its_reason(pictures, weights, tmp_path, kind):
-    findings = runs.run(pictures, tmp_path / "out", weights, **runs.SETTINGS[kind])
+def test_a_corrupt_image_is_recorded_once_with_its_reason(images, weights, tmp_path, kind):
+    findings = runs.run(images, tmp_path / "out", weights, **runs.SETTINGS[kind])
     assert [item.name for item in findings.skipped] == [runs.CORRUPT]
     recorded = helpers.annotations(tmp_path / "out")["skipped"]
     assert [(item["file_name"], item["reason"]) for item in recorded] == [(runs.CORRUPT, findings.skipped[0].reason)]
-    names = [finding.name for finding in findings.pictures]
+    names = [finding.name for finding in findings.images]
     assert len(names) == len(set(names)) == 6

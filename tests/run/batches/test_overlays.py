@@ -1,4 +1,4 @@
-"""Overlays of a run: one for each finding, the same however the run goes, whatever the pictures are called."""
+"""Overlays of a run: one for each finding, the same however the run goes, whatever the images are called."""
 
 import io
 import shutil
@@ -28,15 +28,15 @@ def options(weights, **values) -> Options:
 
 @pytest.fixture
 def voc(tmp_path):
-    """Pictures of three classes, of which the first shows two of them."""
+    """Images of three classes, of which the first shows two of them."""
     return f"voc07/trainval:{trees.voc(tmp_path / 'voc', size=(96, 96))}"
 
 
-def test_a_picture_in_two_sets_has_an_overlay_in_each_the_same_however_the_run_is_cut(voc, weights, tmp_path):
+def test_an_image_in_two_sets_has_an_overlay_in_each_the_same_however_the_run_is_cut(voc, weights, tmp_path):
     found = localize([voc], tmp_path / "a", options(weights, workers=4), per_label=True)
     drawn = overlays(tmp_path / "a")
-    assert set(drawn) == {f"overlays/{item.category}/{item.name}.png" for item in found.pictures}
-    shared = [item for item in found.pictures if item.name == "JPEGImages/000000.jpg"]
+    assert set(drawn) == {f"overlays/{item.category}/{item.name}.png" for item in found.images}
+    shared = [item for item in found.images if item.name == "JPEGImages/000000.jpg"]
     assert [item.category for item in shared] == ["aeroplane", "bicycle"]
     first, second = (drawn[f"overlays/{item.category}/{item.name}.png"] for item in shared)
     assert first != second  # each has its set's name in it
@@ -44,9 +44,9 @@ def test_a_picture_in_two_sets_has_an_overlay_in_each_the_same_however_the_run_i
     assert overlays(tmp_path / "b") == drawn
 
 
-def test_sets_that_share_no_picture_need_no_folders_of_their_own(pictures, weights, tmp_path):
-    found = runs.run(pictures, tmp_path / "out", weights, overlays=True)
-    assert set(overlays(tmp_path / "out")) == {f"overlays/{item.name}.png" for item in found.pictures}
+def test_sets_that_share_no_image_need_no_folders_of_their_own(images, weights, tmp_path):
+    found = runs.run(images, tmp_path / "out", weights, overlays=True)
+    assert set(overlays(tmp_path / "out")) == {f"overlays/{item.name}.png" for item in found.images}
 
 
 def sets(**names: list[str]) -> list[ImageSet]:
@@ -63,7 +63,7 @@ def test_folders_of_sets_are_safe_and_no_two_alike():
     assert outputs.overlay_folders(sets(a=["x.jpg", "x.jpg"])) == {"a": ""}
 
 
-def test_long_names_and_addresses_have_overlays(pictures, weights, tmp_path):
+def test_long_names_and_addresses_have_overlays(images, weights, tmp_path):
     data = io.BytesIO()
     small.crop("cat", 0).save(data, "PNG")
     long = [f"http://{'host' * 30}/{'語' * 80}.jpg", f"{'a/' * 1000}b.jpg", f"{'n' * 300}.jpg", "plain.jpg"]
@@ -72,27 +72,27 @@ def test_long_names_and_addresses_have_overlays(pictures, weights, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     name = "語" * 80 + ".png"
-    shutil.copy(pictures / "cat" / "0.png", folder / name)
+    shutil.copy(images / "cat" / "0.png", folder / name)
     found = localize([folder, tmp_path / "addresses.parquet"], tmp_path / "out", options(weights))
-    assert len(found.pictures) == len(overlays(tmp_path / "out")) == 5
+    assert len(found.images) == len(overlays(tmp_path / "out")) == 5
     assert f"overlays/photos/{name}.png" in overlays(tmp_path / "out")
     assert "overlays/addresses.parquet/plain.jpg.png" in overlays(tmp_path / "out")
 
 
-def test_starting_over_leaves_no_overlay_of_the_run_before(pictures, weights, tmp_path):
+def test_starting_over_leaves_no_overlay_of_the_run_before(images, weights, tmp_path):
     out = tmp_path / "out"
-    colocalize([pictures / "cat"], out, options(weights))
+    colocalize([images / "cat"], out, options(weights))
     mine = {"overlays/mine.png": b"mine", "overlays/sub/0.png.png": (out / "overlays/0.png.png").read_bytes()}
     (out / "overlays/sub").mkdir()
     for name, content in mine.items():
         (out / name).write_bytes(content)
-    localize([pictures / "face"], out, runs.options(weights), overwrite=True)
+    localize([images / "face"], out, runs.options(weights), overwrite=True)
     assert overlays(out) == mine
 
 
-def test_an_overlay_shows_the_picture_and_says_whose_it_is(pictures, weights, tmp_path):
-    localize([pictures / "cat"], tmp_path, options(weights))
-    with Image.open(tmp_path / "overlays/0.png.png") as overlay, Image.open(pictures / "cat/0.png") as picture:
+def test_an_overlay_shows_the_image_and_says_whose_it_is(images, weights, tmp_path):
+    localize([images / "cat"], tmp_path, options(weights))
+    with Image.open(tmp_path / "overlays/0.png.png") as overlay, Image.open(images / "cat/0.png") as image:
         assert list(overlay.text) == ["jaxloc"]
-        assert overlay.size == picture.size
-        assert not np.array_equal(np.asarray(overlay), np.asarray(picture))
+        assert overlay.size == image.size
+        assert not np.array_equal(np.asarray(overlay), np.asarray(image))

@@ -32,7 +32,7 @@ def killed_after_dropping(number: int, out: Path) -> Iterator[None]:
         yield
 
 
-def test_overwrite_starts_over(asked, unbroken, pictures, weights, tmp_path):
+def test_overwrite_starts_over(asked, unbroken, images, weights, tmp_path):
     expected = unbroken(**runs.SETTINGS["scda"])
     findings = runs.run(*asked, overwrite=True, **runs.SETTINGS["scda"])
     assert not findings.finished_before
@@ -62,8 +62,8 @@ def test_an_unfinished_run_goes_on_though_it_was_begun_with_overwrite(asked, unb
     assert helpers.every_file(asked[1]) == unbroken()
 
 
-def test_a_run_that_was_begun_otherwise_is_started_over(asked, unbroken, pictures, weights, tmp_path):
-    begun = pictures, tmp_path / "begun", weights
+def test_a_run_that_was_begun_otherwise_is_started_over(asked, unbroken, images, weights, tmp_path):
+    begun = images, tmp_path / "begun", weights
     assert runs.stopped(10, *begun, feature_cache=0)
     with runs.counted() as seen:
         runs.run(*begun, overwrite=True, feature_cache=0)
@@ -72,10 +72,8 @@ def test_a_run_that_was_begun_otherwise_is_started_over(asked, unbroken, picture
 
 
 @pytest.mark.parametrize("damaged", ["fitted-00000.safetensors", "found-00000.parquet"])
-def test_a_damaged_part_is_named_with_a_cure_and_dropped_by_starting_over(
-    unbroken, pictures, weights, tmp_path, damaged
-):
-    begun = pictures, tmp_path / "out", weights
+def test_a_damaged_part_is_named_with_a_cure_and_dropped_by_starting_over(unbroken, images, weights, tmp_path, damaged):
+    begun = images, tmp_path / "out", weights
     assert runs.stopped(10, *begun, feature_cache=0)
     path = tmp_path / "out" / "parts" / damaged
     path.write_bytes(path.read_bytes()[:-9])
@@ -117,11 +115,11 @@ def test_parts_of_no_run_are_not_taken_for_those_of_a_new_one(asked, unbroken):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_killed_while_a_finished_run_drops_its_parts_the_next_call_drops_the_rest(
-    pictures, weights, tmp_path, unbroken, number
+    images, weights, tmp_path, unbroken, number
 ):
     windows = {"moments_memory": 1}  # too little for two of the three sets
     with killed_after_dropping(number, tmp_path / "out"), pytest.raises(Killed):
-        runs.run(pictures, tmp_path / "out", weights, **windows)
+        runs.run(images, tmp_path / "out", weights, **windows)
     assert len(list((tmp_path / "out" / "parts").glob("fitted-*"))) == 3 - number
-    assert runs.run(pictures, tmp_path / "out", weights, **windows).finished_before
+    assert runs.run(images, tmp_path / "out", weights, **windows).finished_before
     assert helpers.every_file(tmp_path / "out") == unbroken(**windows)

@@ -45,33 +45,33 @@ def test_other_settings_are_refused_and_named(asked, values, difference):
 
 
 def test_other_weights_are_refused(asked, tmp_path):
-    pictures, out, _ = asked
-    message = runs.complaint(pictures, out, small.write_weights(tmp_path / "other.safetensors", seed=1))
+    images, out, _ = asked
+    message = runs.complaint(images, out, small.write_weights(tmp_path / "other.safetensors", seed=1))
     assert message.startswith(f"{out}: holds a run with weights")
     assert message.endswith(CURE)
 
 
 @pytest.mark.parametrize("change", ["more", "fewer", "renamed", "another size"])
-def test_other_pictures_are_refused(asked, tmp_path, change):
-    pictures, out, weights = asked
+def test_other_images_are_refused(asked, tmp_path, change):
+    images, out, weights = asked
     changed = tmp_path / "changed"
-    shutil.copytree(pictures, changed)
-    picture = changed / "cat" / "1.png"
+    shutil.copytree(images, changed)
+    image = changed / "cat" / "1.png"
     if change == "more":
         small.crop("cat", 7).save(changed / "cat" / "7.png")
     elif change == "fewer":
-        picture.unlink()
+        image.unlink()
     elif change == "renamed":
-        picture.rename(changed / "cat" / "8.png")
+        image.rename(changed / "cat" / "8.png")
     else:
-        picture.write_bytes(picture.read_bytes() + b"\0")
+        image.write_bytes(image.read_bytes() + b"\0")
     number = {"more": 8, "fewer": 6}.get(change, 7)
     assert runs.complaint(changed, out, weights) == (
-        f"{out}: holds a run on other pictures (7 then, {number} now, or some have changed): {CURE}"
+        f"{out}: holds a run on other images (7 then, {number} now, or some have changed): {CURE}"
     )
 
 
-def test_other_pictures_in_an_archive_of_the_same_name_are_refused(weights, tmp_path):
+def test_other_images_in_an_archive_of_the_same_name_are_refused(weights, tmp_path):
     archive, out = tmp_path / "cats.parquet", tmp_path / "out"
 
     def write(first):
@@ -85,21 +85,21 @@ def test_other_pictures_in_an_archive_of_the_same_name_are_refused(weights, tmp_
     write(0)
     localize([archive], out, runs.options(weights))
     write(2)
-    with pytest.raises(UsageError, match=r"holds a run on other pictures \(2 then, 2 now, or some have changed\)"):
+    with pytest.raises(UsageError, match=r"holds a run on other images \(2 then, 2 now, or some have changed\)"):
         localize([archive], out, runs.options(weights))
     localize([archive], out, runs.options(weights), overwrite=True)
     assert localize([archive], out, runs.options(weights)).finished_before
 
 
-def test_the_same_pictures_elsewhere_are_the_same_pictures(asked, tmp_path):
-    pictures, out, weights = asked
-    shutil.copytree(pictures, tmp_path / "moved")
+def test_the_same_images_elsewhere_are_the_same_images(asked, tmp_path):
+    images, out, weights = asked
+    shutil.copytree(images, tmp_path / "moved")
     assert runs.run(tmp_path / "moved", out, weights).finished_before
 
 
 @pytest.mark.parametrize("name", ["annotations.json", "model.safetensors", "report.html"])
-def test_what_no_run_has_written_is_not_replaced(pictures, weights, tmp_path, unbroken, name):
-    asked = pictures, tmp_path / "out", weights
+def test_what_no_run_has_written_is_not_replaced(images, weights, tmp_path, unbroken, name):
+    asked = images, tmp_path / "out", weights
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("by hand")
     assert runs.complaint(*asked) == (
@@ -118,7 +118,7 @@ def test_a_finished_run_computes_nothing_again_and_prepares_no_network(asked, mo
         findings = runs.run(*asked)
     assert not seen
     assert findings.finished_before
-    assert len(findings.pictures) == 6
+    assert len(findings.images) == 6
     assert [item.name for item in findings.skipped] == [runs.CORRUPT]
     after = {path: path.stat() for path in asked[1].rglob("*") if path.is_file()}
     assert {path: stat.st_mtime_ns for path, stat in after.items()} == {
@@ -183,8 +183,8 @@ def test_a_damaged_part_is_named_with_the_cure(broken, unbroken, name, damage):
 
 
 @pytest.mark.parametrize("stopped_at", [2, 5])
-def test_damaged_moments_are_named_with_the_cure(pictures, weights, unbroken, tmp_path, stopped_at):
-    asked = pictures, tmp_path / "out", weights
+def test_damaged_moments_are_named_with_the_cure(images, weights, unbroken, tmp_path, stopped_at):
+    asked = images, tmp_path / "out", weights
     assert runs.stopped(stopped_at, *asked)
     path = min((tmp_path / "out" / "parts").glob("moments-*"))
     path.write_bytes(path.read_bytes()[:-8])

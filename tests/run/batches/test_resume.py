@@ -13,9 +13,9 @@ from tests.run.batches import runs
 from tests.run.batches.runs import SETTINGS, Killed
 
 READABLE = set(range(7)) - {2}
-"""Numbers of the pictures that can be read."""
+"""Numbers of the images that can be read."""
 PASSES = {"ddt": 2, "ddt+": 2, "scda": 1, "minority": 3}
-"""How often a run of each kind needs a picture's features, if it keeps none."""
+"""How often a run of each kind needs an image's features, if it keeps none."""
 
 
 @contextlib.contextmanager
@@ -39,35 +39,35 @@ def killed_at_new_file(number: int, *, before: bool = False) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_killed_after_every_file_it_computes_nothing_twice(unbroken, pictures, weights, tmp_path, kind):
+def test_killed_after_every_file_it_computes_nothing_twice(unbroken, images, weights, tmp_path, kind):
     expected = unbroken(**SETTINGS[kind])
     files = {"ddt": 11, "ddt+": 11, "scda": 6, "minority": 14}[kind]
     with runs.counted() as seen:
         for _ in range(files):
             with killed_at_new_file(1), pytest.raises(Killed):
-                runs.run(pictures, tmp_path / "out", weights, **SETTINGS[kind])
-        findings = runs.run(pictures, tmp_path / "out", weights, **SETTINGS[kind])
+                runs.run(images, tmp_path / "out", weights, **SETTINGS[kind])
+        findings = runs.run(images, tmp_path / "out", weights, **SETTINGS[kind])
     assert not findings.finished_before
     assert seen == dict.fromkeys(READABLE, PASSES[kind])
     assert helpers.every_file(tmp_path / "out") == expected
 
 
 @pytest.mark.parametrize("number", range(1, 12))
-def test_killed_before_a_file_is_complete_it_goes_on(unbroken, pictures, weights, tmp_path, number):
+def test_killed_before_a_file_is_complete_it_goes_on(unbroken, images, weights, tmp_path, number):
     expected = unbroken()
     with killed_at_new_file(number, before=True), pytest.raises(Killed):
-        runs.run(pictures, tmp_path / "out", weights)
-    runs.run(pictures, tmp_path / "out", weights)
+        runs.run(images, tmp_path / "out", weights)
+    runs.run(images, tmp_path / "out", weights)
     assert helpers.every_file(tmp_path / "out") == expected
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_stopped_at_every_batch_it_keeps_what_is_computed(unbroken, pictures, weights, tmp_path, kind):
+def test_stopped_at_every_batch_it_keeps_what_is_computed(unbroken, images, weights, tmp_path, kind):
     expected = unbroken(**SETTINGS[kind])
     with runs.counted() as seen:
         times = 0
         # The pass that counts signs keeps whole shards only, so it must be let through one of them.
-        while runs.stopped(4 if kind == "minority" else 1, pictures, tmp_path / "out", weights, **SETTINGS[kind]):
+        while runs.stopped(4 if kind == "minority" else 1, images, tmp_path / "out", weights, **SETTINGS[kind]):
             times += 1
             assert times <= len(READABLE) * PASSES[kind]
     assert times >= (3 if kind == "minority" else len(READABLE) * PASSES[kind] - 1)
@@ -77,9 +77,9 @@ def test_stopped_at_every_batch_it_keeps_what_is_computed(unbroken, pictures, we
 
 
 @pytest.mark.parametrize("at_batch", range(1, 7))
-def test_stopped_while_fitting_it_keeps_the_part_and_uses_it(unbroken, pictures, weights, tmp_path, at_batch):
+def test_stopped_while_fitting_it_keeps_the_part_and_uses_it(unbroken, images, weights, tmp_path, at_batch):
     expected = unbroken(shard_size=4, feature_cache=0)
-    asked = pictures, tmp_path / "out", weights
+    asked = images, tmp_path / "out", weights
     with runs.counted() as seen:
         assert runs.stopped(at_batch, *asked, shard_size=4, feature_cache=0)
         assert seen.total() == at_batch
@@ -90,47 +90,47 @@ def test_stopped_while_fitting_it_keeps_the_part_and_uses_it(unbroken, pictures,
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_on_eight_devices_it_goes_on_on_any_number(unbroken, pictures, weights, tmp_path, number):
+def test_stopped_on_eight_devices_it_goes_on_on_any_number(unbroken, images, weights, tmp_path, number):
     expected = unbroken(shard_size=7)
-    asked = pictures, tmp_path / "out", weights
+    asked = images, tmp_path / "out", weights
     assert runs.stopped(1, *asked, number=number, shard_size=7, devices=8)
     assert runs.stopped(2, *asked, number=number, shard_size=7, devices=1)
     runs.run(*asked, shard_size=7, devices=2)
     assert helpers.every_file(tmp_path / "out") == expected
 
 
-def test_full_batches_are_kept_as_well(pictures, weights, tmp_path, monkeypatch):
+def test_full_batches_are_kept_as_well(images, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "_WORTH_COMPILING", 1)
     monkeypatch.setattr(engine, "_CPU_COMPILATION", 0)
     settings = {"shard_size": 7, "batch": 2, "method": "ddt+"}
-    runs.run(pictures, tmp_path / "unbroken", weights, **settings)
-    while runs.stopped(1, pictures, tmp_path / "out", weights, **settings):
+    runs.run(images, tmp_path / "unbroken", weights, **settings)
+    while runs.stopped(1, images, tmp_path / "out", weights, **settings):
         pass
     assert helpers.every_file(tmp_path / "out") == helpers.every_file(tmp_path / "unbroken")
 
 
-def test_a_full_disk_in_the_middle_keeps_what_is_done(unbroken, pictures, weights, tmp_path):
+def test_a_full_disk_in_the_middle_keeps_what_is_done(unbroken, images, weights, tmp_path):
     expected = unbroken()
     sizes = {name: len(data) for name, data in expected.items()}
     limit = max(size for name, size in sizes.items() if "found-" in name) - 1
     with helpers.file_size_limit(limit):
-        message = runs.complaint(pictures, tmp_path / "out", weights)
+        message = runs.complaint(images, tmp_path / "out", weights)
     assert message.endswith("free some space and run the same command again; the finished shards stay")
     assert "cannot be written (File too large)" in message
     done = helpers.every_file(tmp_path / "out")
     assert done
     assert not [name for name in done if name.endswith(".part")]
-    runs.run(pictures, tmp_path / "out", weights)
+    runs.run(images, tmp_path / "out", weights)
     assert helpers.every_file(tmp_path / "out") == expected
 
 
-def test_a_run_that_goes_on_says_how_much_was_begun_before(broken, pictures, weights, tmp_path):
-    whole = runs.run(pictures, tmp_path / "whole", weights)
+def test_a_run_that_goes_on_says_how_much_was_begun_before(broken, images, weights, tmp_path):
+    whole = runs.run(images, tmp_path / "whole", weights)
     assert whole.begun_before == 0
-    assert runs.run(*broken, feature_cache=0).begun_before == len(whole.pictures) + len(whole.skipped)
+    assert runs.run(*broken, feature_cache=0).begun_before == len(whole.images) + len(whole.skipped)
 
 
-def test_shards_that_were_not_begun_with_are_not_counted_as_such(pictures, weights, tmp_path):
-    asked = pictures, tmp_path / "out", weights
+def test_shards_that_were_not_begun_with_are_not_counted_as_such(images, weights, tmp_path):
+    asked = images, tmp_path / "out", weights
     assert runs.stopped(4, *asked, method="scda")
     assert runs.run(*asked, method="scda").begun_before == 6

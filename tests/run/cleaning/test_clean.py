@@ -63,7 +63,7 @@ def test_copies_strays_and_broken_files_are_dropped_and_the_rest_kept(web, done)
     assert all(item.box is not None for item in items.values() if item.keep)
 
 
-def test_the_data_set_holds_the_kept_pictures_with_their_boxes(done):
+def test_the_data_set_holds_the_kept_images_with_their_boxes(done):
     found = read(done.folder / "dataset").images
     kept = {item.name: item for item in done.decisions.items if item.keep}
     assert {image.category for image in found.values()} == {item.category for item in kept.values()}
@@ -82,7 +82,7 @@ def test_decisions_are_listed_with_the_counts(done):
     )  # fmt: skip
     assert (other["pictures"], other["contradiction"], other["threshold"], other["rule"]) == (3, 1, 0.1, "given")
     text = cleaning_text(done, 1.0)
-    assert "motorcycle/broken.jpg: not a picture" in text
+    assert "motorcycle/broken.jpg: not an image" in text
     assert str(done.folder / "review.html") in text
 
 
@@ -108,7 +108,7 @@ def test_decisions_by_hand_are_applied_and_shown(web, done, again, tmp_path):
     items = by_name(changed)
     assert (items[STRAY].keep, items[STRAY].by_hand, items[COPIED].keep) == (True, True, False)
     before = sum(item.keep for item in done.decisions.items)
-    assert changed.exported.pictures == before
+    assert changed.exported.images == before
     assert "by hand" in cleaning_text(changed, 1.0)
 
 
@@ -131,12 +131,12 @@ def test_a_data_set_that_somebody_worked_in_is_left_alone_and_named_at_once(web,
     assert (again / "dataset" / "mine.txt").read_text() == "mine"
 
 
-def test_changing_a_picture_of_the_data_set_changes_no_original_unless_links_are_asked_for(web, done, again):
+def test_changing_an_image_of_the_data_set_changes_no_original_unless_links_are_asked_for(web, done, again):
     def shared(folder):
         return [path for path in (folder / "dataset").rglob("*.*g") if path.stat().st_nlink > 1]
 
     assert shared(done.folder) == []
-    clean(web, again, CleaningOptions(pictures="link"))
+    clean(web, again, CleaningOptions(placement="link"))
     assert shared(again)
 
 
@@ -144,12 +144,12 @@ def test_the_data_set_says_where_it_is_from_and_numbers_every_class(web, done, a
     strict = clean(web, again, CleaningOptions(noise=0.5, format="yolo"))
     assert strict.exported.categories == done.exported.categories == ["motorcycle", "other"]
     about = json.loads((again / "dataset" / "export.json").read_text())
-    assert (about["source"], about["options"]["pictures"]) == (str(web), "copy")
+    assert (about["source"], about["options"]["placement"]) == (str(web), "copy")
     assert "0: motorcycle\n  1: other\n" in (again / "dataset" / "data.yaml").read_text()
 
 
 def without_box(monkeypatch, name):
-    """Let nothing be found in a picture that the rules drop."""
+    """Let nothing be found in an image that the rules drop."""
     judge = rules.judge_noise
 
     def judged(finding, threshold):
@@ -159,17 +159,17 @@ def without_box(monkeypatch, name):
     monkeypatch.setattr(rules, "judge_noise", judged)
 
 
-def test_a_picture_kept_by_hand_without_a_box_is_no_example_of_background(web, done, again, tmp_path, monkeypatch):
+def test_an_image_kept_by_hand_without_a_box_is_no_example_of_background(web, done, again, tmp_path, monkeypatch):
     without_box(monkeypatch, "other/cat.png")
     path = by_hand(tmp_path / "hand.json", done, **{"other/cat.png": True})
     left = clean(web, again, CleaningOptions(format="yolo"), by_hand=path)
     kept = sum(item.keep for item in left.decisions.items)
-    assert (left.exported.pictures, left.exported.objects) == (kept - 1, kept - 1)
+    assert (left.exported.images, left.exported.objects) == (kept - 1, kept - 1)
     assert not list((again / "dataset").rglob("*cat.*"))
     told = "left out of the data set, where they would be examples without the object (--with-empty takes them)"
     assert f"Kept by hand though nothing was found in them, and {told}: other/cat.png." in cleaning_text(left, 1.0)
     asked = clean(web, again, CleaningOptions(format="yolo", found_only=False), by_hand=path)
-    assert (asked.exported.pictures, asked.exported.objects) == (kept, kept - 1)
+    assert (asked.exported.images, asked.exported.objects) == (kept, kept - 1)
     assert "in the data set as examples without the object: other/cat.png" in cleaning_text(asked, 1.0)
 
 
@@ -189,7 +189,7 @@ def test_a_decision_flipped_in_the_page_is_downloaded_and_applied(web, done, aga
     assert json.loads((again / "decisions.json").read_text())["classes"][0]["kept by hand"] == 1
 
 
-def test_decisions_of_unknown_pictures_are_refused_and_nothing_is_written(web, done, again, tmp_path):
+def test_decisions_of_unknown_images_are_refused_and_nothing_is_written(web, done, again, tmp_path):
     before = helpers.every_file(again)
     path = by_hand(tmp_path / "hand.json", done, **{"motorcycle/gone.jpg": True})
     with pytest.raises(UsageError, match=r"hand.json: decides on motorcycle/gone.jpg, which is not in the collection"):
@@ -202,14 +202,14 @@ def test_a_further_round_is_fitted_on_what_is_kept_and_classes_too_small_stay(we
 
     class Watched(rounds.BatchRun):
         def colocalize(self, before):
-            fitted.extend(source.name for images in self._pictures.sets for source in images.sources)
+            fitted.extend(source.name for images in self._images.sets for source in images.sources)
             return super().colocalize(before)
 
     monkeypatch.setattr(rounds, "BatchRun", Watched)
     after = clean(web, again, CleaningOptions(rounds=2))
     kept = [item.name for item in done.decisions.items if item.keep]
     assert fitted == [name for name in kept if name.startswith("motorcycle/")]
-    assert kept[-1:] == [name for name in kept if name not in fitted]  # one picture is too few to fit on
+    assert kept[-1:] == [name for name in kept if name not in fitted]  # one image is too few to fit on
     one, other = ({name: item.noise_score for name, item in by_name(which).items()} for which in (done, after))
     assert list(one) == list(other)
     assert {name for name in one if one[name] != other[name]} >= {"motorcycle/04_motorcycle_on_chelsea.jpg"}
@@ -219,7 +219,7 @@ def test_a_further_round_is_fitted_on_what_is_kept_and_classes_too_small_stay(we
 def test_results_inside_the_collection_and_a_collection_of_noise_are_refused(web, again):
     with pytest.raises(UsageError, match=r"lies inside .*web, where it would become a class: choose another --out"):
         clean(web, web / "out")
-    with pytest.raises(UsageError, match=r"no picture is kept: look at .*review.html"):
+    with pytest.raises(UsageError, match=r"no image is kept: look at .*review.html"):
         clean(web, again, CleaningOptions(noise=0.99))
     assert json.loads((again / "decisions.json").read_text())["classes"][0]["kept"] == 0
 
@@ -231,10 +231,10 @@ def test_results_inside_the_collection_and_a_collection_of_noise_are_refused(web
         ({"noise": float("nan")}, "noise must be a share"),
         ({"duplicates": 11}, "duplicates must be from 0 to 10 bits, or none, not 11"),
         ({"format": "csv"}, "format must be one of coco, voc, yolo, tfds, parquet, not 'csv'"),
-        ({"pictures": "none"}, "pictures must be one of copy, link, not 'none'"),
+        ({"placement": "none"}, "images must be one of copy, link, not 'none'"),
         ({"rounds": 0}, "rounds must be at least 1, not 0"),
         ({"review_limit": -1}, "the review limit must be 0 or more, not -1"),
-        ({"job": Options(method="scda")}, "scda looks at each picture alone"),
+        ({"job": Options(method="scda")}, "scda looks at each image alone"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(values, message):

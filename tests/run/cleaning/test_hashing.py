@@ -6,19 +6,19 @@ from PIL import Image
 
 from jaxloc.data import find_sets
 from jaxloc.run.cleaning import hashing
-from jaxloc.run.plan import Pictures
+from jaxloc.run.plan import Images
 
 
 @pytest.fixture
-def pictures(tmp_path, monkeypatch):
+def images(tmp_path, monkeypatch):
     folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for number in range(5):
         Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(folder / f"{number}.png")
-    (folder / "3.png").write_bytes(b"no picture")
+    (folder / "3.png").write_bytes(b"no image")
     monkeypatch.setattr(hashing, "SHARD", 2)
-    return Pictures(find_sets([folder]))
+    return Images(find_sets([folder]))
 
 
 def counted(monkeypatch) -> list[str]:
@@ -28,21 +28,21 @@ def counted(monkeypatch) -> list[str]:
     return read
 
 
-def test_hashes_are_read_again_and_unreadable_pictures_have_none(pictures, tmp_path, monkeypatch):
-    made = hashing.hash_pictures(pictures, tmp_path, digest="a", workers=2)
+def test_hashes_are_read_again_and_unreadable_images_have_none(images, tmp_path, monkeypatch):
+    made = hashing.hash_images(images, tmp_path, digest="a", workers=2)
     assert [one is None for one in made] == [False, False, False, True, False]
     read = counted(monkeypatch)
-    assert hashing.hash_pictures(pictures, tmp_path, digest="a", workers=2) == made
+    assert hashing.hash_images(images, tmp_path, digest="a", workers=2) == made
     assert read == []
 
 
-def test_only_what_is_missing_damaged_or_of_other_pictures_is_done_again(pictures, tmp_path, monkeypatch):
-    made = hashing.hash_pictures(pictures, tmp_path, digest="a", workers=1)
+def test_only_what_is_missing_damaged_or_of_other_images_is_done_again(images, tmp_path, monkeypatch):
+    made = hashing.hash_images(images, tmp_path, digest="a", workers=1)
     (tmp_path / "hashes-00001.safetensors").unlink()
     (tmp_path / "hashes-00002.safetensors").write_bytes(b"half")
     read = counted(monkeypatch)
-    assert hashing.hash_pictures(pictures, tmp_path, digest="a", workers=1) == made
+    assert hashing.hash_images(images, tmp_path, digest="a", workers=1) == made
     assert read == ["2.png", "3.png", "4.png"]
     read.clear()
-    hashing.hash_pictures(pictures, tmp_path, digest="b", workers=1)
+    hashing.hash_images(images, tmp_path, digest="b", workers=1)
     assert len(read) == 5

@@ -1,4 +1,4 @@
-"""What the rules say of each picture."""
+"""What the rules say of each image."""
 
 import pytest
 
@@ -37,11 +37,11 @@ def test_thresholds_are_of_each_class():
     chosen = choose_thresholds([*cats, *dogs], ["cat", "dog", "eel"], "knee")
     assert chosen["cat"] == Threshold(pytest.approx(0.5), "knee")
     assert chosen["dog"] == Threshold(0.0, "no knee, so 0")
-    assert chosen["eel"] == Threshold(None, "no picture was looked at")
+    assert chosen["eel"] == Threshold(None, "no image was looked at")
     assert choose_thresholds(cats, ["cat"], 0.1) == {"cat": Threshold(0.1, "given")}
 
 
-def test_broken_pictures_and_classes_too_small_are_told_apart():
+def test_broken_images_and_classes_too_small_are_told_apart():
     assert judge_skipped(Skipped("a", "cat", "damaged")).why == "broken"
     small = judge_skipped(Skipped("a", "cat", locate.TOO_FEW))
     assert (small.why, small.keep, small.reason) == ("too few", False, locate.TOO_FEW)
@@ -58,12 +58,12 @@ def test_of_duplicates_the_largest_stays_and_of_equal_ones_the_first_by_name():
     assert first.reason == "nearly the same as a, which is the first of its size by name"
 
 
-def test_noise_and_unreadable_pictures_are_no_duplicates():
+def test_noise_and_unreadable_images_are_no_duplicates():
     items = [kept("a", 50), kept("b", 90, keep=False, why="noise"), kept("c"), kept("d")]
     assert judged(items, [7, 0xFF << 50, None, None]) == items
 
 
-def test_the_same_picture_in_two_classes_is_kept_in_neither():
+def test_the_same_image_in_two_classes_is_kept_in_neither():
     items = [kept("cat/a", 50), kept("cat/b", 40), kept("dog/a", 90, "dog"), kept("dog/z", 90, "dog")]
     one, copy, other, apart = judged(items, [0b1, 0b11, 0b0, 1 << 60 | 0xFF])
     assert [item.why for item in (one, copy, other, apart)] == ["contradiction"] * 3 + ["kept"]

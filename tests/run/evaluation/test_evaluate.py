@@ -123,7 +123,7 @@ def test_categories_are_matched_by_name_whatever_their_numbers(coco):
     assert evaluate_files(predicted, truth).mean_corloc == 100
 
 
-def test_a_picture_without_a_prediction_or_without_a_box_is_wrong(coco):
+def test_an_image_without_a_prediction_or_without_a_box_is_wrong(coco):
     box = ("bus", 0, 0, 20, 20, 1)
     truth = coco("truth")
     for name in "abc":
@@ -134,7 +134,7 @@ def test_a_picture_without_a_prediction_or_without_a_box_is_wrong(coco):
     assert score.corloc == pytest.approx(100 / 3)
 
 
-def test_pictures_the_ground_truth_does_not_list_are_named_and_left_out(coco):
+def test_images_the_ground_truth_does_not_list_are_named_and_left_out(coco):
     box = ("bus", 0, 0, 20, 20, 1)
     truth = coco("truth").add("a", "bus", [box]).save()
     predicted = coco("predicted").add("z", "bus", [box]).add("a", "bus", [box]).add("b", "horse", [box]).save()
@@ -179,7 +179,7 @@ def test_noise_auc_equals_scikit_learns_with_and_without_ties(coco, seed, levels
     assert score.images == holds.sum()
 
 
-def test_without_noise_scores_or_without_noisy_pictures_there_is_no_auc(coco):
+def test_without_noise_scores_or_without_noisy_images_there_is_no_auc(coco):
     box = ("bus", 0, 0, 20, 20, 1)
     truth = coco("truth").add("a", "bus", [box]).add("b", "bus", [box]).save()
     scored = coco("scored").add("a", "bus", [box], noise=0.2).add("b", "bus", noise=0.4).save()
@@ -196,15 +196,13 @@ def test_a_file_compared_with_itself_is_wholly_right(job, photos, tmp_path):
     assert result.unknown == []
 
 
-def test_no_picture_in_common_shows_one_of_each_and_the_cure(coco):
+def test_no_image_in_common_shows_one_of_each_and_the_cure(coco):
     truth = coco("truth").add("voc/bus/a.jpg", "bus").save()
     predicted = coco("predicted").add("bus/a.jpg", "bus").save()
-    message = r"no picture in common: .*'bus/a\.jpg'.*'voc/bus/a\.jpg'; names on both sides have to start from the same"
+    message = r"no image in common: .*'bus/a\.jpg'.*'voc/bus/a\.jpg'; names on both sides have to start from the same"
     with pytest.raises(UsageError, match=message):
         evaluate_files(predicted, truth)
-    with pytest.raises(
-        UsageError, match=r"no picture in common: predictions name them like 'nothing'.*same pictures\?$"
-    ):
+    with pytest.raises(UsageError, match=r"no image in common: predictions name them like 'nothing'.*same images\?$"):
         evaluate_files(coco("empty").save(), truth)
 
 

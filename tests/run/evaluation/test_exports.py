@@ -19,7 +19,7 @@ NAMES = ("bus/a.jpg", "bus/b.jpg", "bus/sub/a.jpg", "bus_sub/a.jpg", "bus_a.jpg"
 
 @pytest.fixture
 def result(tmp_path) -> Annotations:
-    """What was predicted of pictures in folders."""
+    """What was predicted of images in folders."""
     found = []
     for number, name in enumerate(NAMES):
         path = tmp_path / "photos" / name
@@ -31,7 +31,7 @@ def result(tmp_path) -> Annotations:
 
 @pytest.fixture
 def truth(coco):
-    """In which one picture of two that would be called alike is found, and the other is not."""
+    """In which one image of two that would be called alike is found, and the other is not."""
     file = coco("truth")
     for name in NAMES:
         file.add(name, "bus", [("bus", *RIGHT, 1)])
@@ -56,7 +56,7 @@ def test_an_export_gives_the_corloc_of_the_result(result, truth, tmp_path, forma
 
 
 @pytest.mark.parametrize(("format", "inside"), [("voc", "JPEGImages"), ("yolo", "images/train")])
-def test_the_pictures_of_an_export_may_be_named_where_they_were_or_where_they_are(result, tmp_path, format, inside):
+def test_the_images_of_an_export_may_be_named_where_they_were_or_where_they_are(result, tmp_path, format, inside):
     export(result, tmp_path / "ex", format)
     for folder in (tmp_path / "photos", tmp_path / "ex" / inside):
         found = read(tmp_path / "ex", images=folder)
@@ -69,26 +69,26 @@ def test_the_file_of_a_yolo_export_may_be_given_instead_of_its_folder(result, tm
     assert sorted(read(tmp_path / "ex/data.yaml").images) == sorted(NAMES)
 
 
-def test_a_picture_put_beside_by_hand_keeps_its_name(result, tmp_path):
+def test_an_image_put_beside_by_hand_keeps_its_name(result, tmp_path):
     export(result, tmp_path / "ex", "yolo")
     folder = tmp_path / "ex/images/train"
     shutil.copy(tmp_path / "photos/bus/b.jpg", folder / "new.jpg")
     assert sorted(read(tmp_path / "ex").images) == sorted((*NAMES, "new.jpg"))
     (folder / "bus").mkdir()
     (folder / "new.jpg").rename(folder / "bus/a.jpg")
-    with pytest.raises(UsageError, match=r"ex: two pictures are called bus/a\.jpg: one now, and one before"):
+    with pytest.raises(UsageError, match=r"ex: two images are called bus/a\.jpg: one now, and one before"):
         read(tmp_path / "ex")
 
 
 def test_without_what_the_export_says_of_names_the_refusal_explains_both(result, truth, tmp_path):
     export(result, tmp_path / "ex", "voc")
     (tmp_path / "ex/export.json").unlink()
-    for file in (tmp_path / "ex/Annotations").glob("bus_a*"):  # a picture that is called so on both sides
+    for file in (tmp_path / "ex/Annotations").glob("bus_a*"):  # an image that is called so on both sides
         file.unlink()
     with pytest.raises(UsageError) as told:
         evaluate_files(tmp_path / "ex", truth)
     assert re.match(
-        r"no picture in common: predictions name them like 'bus_b\.jpg', the ground truth like 'bus/a\.jpg'; one side "
+        r"no image in common: predictions name them like 'bus_b\.jpg', the ground truth like 'bus/a\.jpg'; one side "
         r"has lost its folders, .* or the export with its export\.json",
         str(told.value),
     )
@@ -98,7 +98,7 @@ def test_without_what_the_export_says_of_names_the_refusal_explains_both(result,
 def test_a_damaged_description_of_an_export_is_named(result, tmp_path):
     export(result, tmp_path / "ex", "voc")
     (tmp_path / "ex/export.json").write_text("{")
-    with pytest.raises(UsageError, match=r"ex/export\.json: not readable as JSON .*: it says how the pictures were"):
+    with pytest.raises(UsageError, match=r"ex/export\.json: not readable as JSON .*: it says how the images were"):
         read(tmp_path / "ex")
     for foreign in ("[]", "{}", '{"renamed_files": 3}'):
         (tmp_path / "ex/export.json").write_text(foreign)

@@ -241,7 +241,7 @@ def test_what_was_wrong_in_a_file_is_told(coco):
     truth = coco("truth").add("a", "bus", [("bus", 0, 0, 50, 50, 1), ("bus", 0, 0, 0, 50, 1)]).save()
     predicted = coco("predicted").add("a", "bus", [("bus", 0, 0, 50, 500, 1)]).save()
     result = evaluate_files(predicted, truth)
-    (clipped,) = names(result, "box that reaches out of the picture in the predictions")
+    (clipped,) = names(result, "box that reaches out of the image in the predictions")
     assert "predicted.json: annotation 0 of a reaches out" in clipped
     assert "truth.json" in names(result, "box without area in the ground truth")[0]
 

@@ -9,7 +9,7 @@ from jaxloc.run.reproduce import ReproduceOptions, Reproduction, reproduce
 from tests.data.datasets import trees
 
 SIZE = (96, 128)
-"""Rows and columns of every picture: six by eight cells."""
+"""Rows and columns of every image: six by eight cells."""
 NOWHERE = (120, 90, 124, 94)
 """A box that nothing finds."""
 
@@ -19,7 +19,7 @@ def options(weights: Path, **values: Any) -> ReproduceOptions:
 
 
 def found(folder: Path) -> dict[str, dict[str, tuple[int, int, int, int]]]:
-    """By class and picture, the box that a job wrote, read from its file without jaxloc."""
+    """By class and image, the box that a job wrote, read from its file without jaxloc."""
     coco = json.loads((folder / "annotations.json").read_text())
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     classes = {category["id"]: category["name"] for category in coco["categories"]}
@@ -33,8 +33,8 @@ def found(folder: Path) -> dict[str, dict[str, tuple[int, int, int, int]]]:
 def voc(folder: Path, weights: Path, *, year: int = 2007) -> Path:
     """PASCAL VOC, in which the first bicycle and both horses are found, and no aeroplane.
 
-    The pictures of trainval are 0 to 5 and, with difficult objects only, 9 to 11. Picture 0 holds an aeroplane and a
-    bicycle; pictures 1 and 4 a bicycle, of which picture 1's is found.
+    The images of trainval are 0 to 5 and, with difficult objects only, 9 to 11. Image 0 holds an aeroplane and a
+    bicycle; images 1 and 4 a bicycle, of which image 1's is found.
     """
     folder.mkdir(parents=True)
     root = trees.voc(folder, year=year, size=SIZE, masks=False)
@@ -65,11 +65,11 @@ def images(result: Reproduction, measure: str) -> dict[str, int]:
     return {row.label: row.images for row in result.rows if row.measure == measure}
 
 
-def write_coco(path: Path, pictures: Sequence[tuple[str, str, tuple[float, float, float, float]]]) -> Path:
-    """A COCO file beside pictures: file name, class and box of each."""
-    classes = sorted({category for _, category, _ in pictures})
+def write_coco(path: Path, images: Sequence[tuple[str, str, tuple[float, float, float, float]]]) -> Path:
+    """A COCO file beside images: file name, class and box of each."""
+    classes = sorted({category for _, category, _ in images})
     listed, entries = [], []
-    for number, (name, category, (x0, y0, x1, y1)) in enumerate(pictures, 1):
+    for number, (name, category, (x0, y0, x1, y1)) in enumerate(images, 1):
         label = classes.index(category) + 1
         listed.append({"id": number, "file_name": name, "width": SIZE[1], "height": SIZE[0], "category_id": label})
         box = [x0, y0, x1 - x0, y1 - y0]

@@ -62,13 +62,13 @@ def test_figures_are_those_of_the_evaluation_on_the_same_boxes(table, voc, metho
     assert len(made.ours(result, measure)) == 4
 
 
-def test_pictures_of_other_splits_and_with_flagged_objects_only_are_left_out(table):
+def test_images_of_other_splits_and_with_flagged_objects_only_are_left_out(table):
     result, out = table
     boxes = made.found(out / "ddt")
     listed = {image["file_name"] for image in json.loads((out / "ddt" / "annotations.json").read_text())["images"]}
     assert listed == {f"JPEGImages/{number:06}.jpg" for number in range(6)}
     assert made.images(result, DDT) == {"aeroplane": 2, "bicycle": 3, "horse": 2, "mean of 3 of 20 classes": 7}
-    # Picture 4's box is right for a truncated bicycle, which is no target.
+    # Image 4's box is right for a truncated bicycle, which is no target.
     assert boxes["bicycle"]["JPEGImages/000004.jpg"] != made.NOWHERE
     assert any("difficult, truncated or a crowd: 3, such as" in text for text in result.deviations)
 
@@ -80,7 +80,7 @@ def test_what_differs_from_the_paper_is_told(table, voc):
     told = "\n".join(result.deviations)
     assert "The network is VGG-16 and the paper's VGG-19: get its weights with `jaxloc weights convert FILE" in told
     assert "The weights are random, seed 2 with torchvision's preprocessing; the paper's are MatConvNet's" in told
-    assert "7 pictures, counted in each class they are in; the paper's authors tell of 3,550." in told
+    assert "7 images, counted in each class they are in; the paper's authors tell of 3,550." in told
 
 
 def test_the_copy_of_tensorflow_datasets_gives_the_same_rows(table, voc, weights, tmp_path, prepare):  # noqa: F811
@@ -113,12 +113,12 @@ def test_the_other_year_is_measured_beside_its_own_numbers(weights, tmp_path):
     assert {row.label: row.paper for row in result.rows}["horse"] == 66.8
 
 
-def test_a_limit_takes_the_first_pictures_of_each_class_and_says_so(voc, weights, tmp_path):
+def test_a_limit_takes_the_first_images_of_each_class_and_says_so(voc, weights, tmp_path):
     result = reproduce("ddt-voc07", voc, tmp_path / "out", made.options(weights, limit=2))
-    # Of bicycle the first two are pictures 0 and 1; picture 4 is left out.
+    # Of bicycle the first two are images 0 and 1; image 4 is left out.
     assert made.images(result, DDT) == {"aeroplane": 2, "bicycle": 2, "horse": 2, "mean of 3 of 20 classes": 6}
-    assert result.incomplete == "the first 2 pictures of each class"
-    assert result.deviations[0] == "Not all of the paper's pictures: the first 2 pictures of each class."
+    assert result.incomplete == "the first 2 images of each class"
+    assert result.deviations[0] == "Not all of the paper's images: the first 2 images of each class."
 
 
 def test_all_classes_there_make_the_papers_mean(weights, tmp_path):
@@ -128,7 +128,7 @@ def test_all_classes_there_make_the_papers_mean(weights, tmp_path):
     assert (result.rows[-1].paper, result.rows[-1].images) == (69.1, 12)
 
 
-def test_pictures_without_the_object_are_fitted_on_and_not_counted(weights, tmp_path):
+def test_images_without_the_object_are_fitted_on_and_not_counted(weights, tmp_path):
     root = trees.object_discovery(tmp_path / "set", images=5, noisy=2, size=made.SIZE)
     result = reproduce("ddt-table1", root, tmp_path / "out", made.options(weights))
     assert made.images(result, DDT) == {"airplane": 3, "car": 3, "horse": 3, "mean": 9}
@@ -139,7 +139,7 @@ def test_noise_is_told_by_the_share_of_positive_cells(weights, tmp_path):
     root = trees.object_discovery(tmp_path / "set", images=5, noisy=2, size=made.SIZE)
     result = reproduce("ddt-noise", root, tmp_path / "out", made.options(weights))
     scores = helpers.noise_scores(tmp_path / "out" / "ddt")
-    assert made.ours(result, "pictures without it") == {"airplane": 2, "car": 2, "horse": 2}
+    assert made.ours(result, "images without it") == {"airplane": 2, "car": 2, "horse": 2}
     for category, folder in (("airplane", "Airplane100"), ("car", "Car100"), ("horse", "Horse100")):
         shares = np.array([scores[f"{folder}/{number:04}.jpg"] for number in range(1, 6)])
         holds = np.array([True, True, True, False, False])
@@ -148,7 +148,7 @@ def test_noise_is_told_by_the_share_of_positive_cells(weights, tmp_path):
         assert made.ours(result, "called noisy at 0.1, without it, %")[category] == 100 * noisy[~holds].mean()
         assert made.ours(result, "called noisy at 0.1, with it, %")[category] == 100 * noisy[holds].mean()
         assert result.curves[category]["true_positive_rate"][-1] == 1
-    assert {row.label: row.paper for row in result.rows if row.measure == "pictures without it"} == {
+    assert {row.label: row.paper for row in result.rows if row.measure == "images without it"} == {
         "airplane": 18,
         "car": 11,
         "horse": 7,
@@ -156,7 +156,7 @@ def test_noise_is_told_by_the_share_of_positive_cells(weights, tmp_path):
     assert all(math.isnan(row.paper) for row in result.rows if row.measure == "AUC")
 
 
-def test_scda_is_measured_on_the_test_pictures_only(weights, tmp_path):
+def test_scda_is_measured_on_the_test_images_only(weights, tmp_path):
     root = trees.cub(tmp_path, size=made.SIZE)
     place = f"cub200:{root}"
     reproduce("scda-table1", place, tmp_path / "first", made.options(weights))
@@ -167,7 +167,7 @@ def test_scda_is_measured_on_the_test_pictures_only(weights, tmp_path):
     result = reproduce("scda-table1", place, tmp_path / "out", made.options(weights, samples=20))
     [row] = result.rows
     assert (row.label, row.ours, row.images, row.paper) == ("whole object", 75, 4, 76.79)
-    assert any("Of all true boxes, not pictures, 75.00 % are found" in text for text in result.deviations)
+    assert any("Of all true boxes, not images, 75.00 % are found" in text for text in result.deviations)
 
 
 def plant(root, boxes) -> None:
@@ -186,5 +186,5 @@ def test_a_coco_file_with_some_of_the_classes_will_do_and_is_marked(voc, weights
     path = made.write_coco(tmp_path / "pictures" / "truth.json", listed)
     result = reproduce("ddt-voc07", path, tmp_path / "out", made.options(weights))
     assert made.images(result, DDT) == {"bus": 2, "horse": 2, "mean of 2 of 20 classes": 4}
-    assert result.incomplete == "the pictures of a COCO file (6), which need not be the data set's"
+    assert result.incomplete == "the images of a COCO file (6), which need not be the data set's"
     assert "Classes that the table does not have were left out: zebra." in result.deviations

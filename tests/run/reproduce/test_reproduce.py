@@ -33,11 +33,11 @@ MADE = Reproduction(
     data="voc07:x_y",
     rows=(
         Row("horse", "CorLoc, %", 75.0, 73.8, 8, Interval(50.0, 100.0), 1),
-        Row("sofa", "CorLoc, %", math.nan, 54.7, reason="no picture"),
-        Row("train", "CorLoc, %", math.nan, 75.0, reason="no picture"),
+        Row("sofa", "CorLoc, %", math.nan, 54.7, reason="no image"),
+        Row("train", "CorLoc, %", math.nan, 75.0, reason="no image"),
     ),
     deviations=("100 % other.",),
-    incomplete="the first 8 pictures of each class",
+    incomplete="the first 8 images of each class",
     settings={"interval": "95 % of 9 draws"},
     curves={"horse": {"threshold": [math.inf, 0.5]}},
 )
@@ -63,7 +63,7 @@ def test_other_draws_take_the_boxes_that_are_there(voc, weights, tmp_path):
     before = (tmp_path / "ddt" / "report.html").stat().st_mtime_ns
     assert reproduce("ddt-voc07", voc, tmp_path, made.options(weights, samples=9)).rows[0].interval is not None
     assert (tmp_path / "ddt" / "report.html").stat().st_mtime_ns == before
-    with pytest.raises(UsageError, match=r"ddt: holds a run on other pictures .* start over with --overwrite$"):
+    with pytest.raises(UsageError, match=r"ddt: holds a run on other images .* start over with --overwrite$"):
         reproduce("ddt-voc07", voc, tmp_path, made.options(weights, limit=2))
 
 
@@ -76,7 +76,7 @@ def test_cost_counts_what_it_times_and_names_the_machine(voc, weights, tmp_path)
         "mean columns",
         "descriptors of 10 dimensions",
         "transform of all, s",
-        "extraction a picture (cpu), s",
+        "extraction an image (cpu), s",
     ]
     counted = [rows[name].ours for name in list(rows)[:4]]
     assert counted == [2, 96, 128, 2 * 6 * 8]
@@ -104,7 +104,7 @@ def test_cost_counts_what_it_times_and_names_the_machine(voc, weights, tmp_path)
             "{folder}/a.json: scda-table1 takes cub200:FOLDER or dogs:FOLDER, and no fil",
         ),
         ("ddt-voc07", "{folder}/a.txt", "{folder}/a.txt: ddt-voc07 takes voc07:FOLDER, and no file of this kind"),
-        ("ddt-voc07", "{folder}/a.json", "{folder}/a.json: none of its 1 pictures is there, such as 'gone.jpg'"),
+        ("ddt-voc07", "{folder}/a.json", "{folder}/a.json: none of its 1 images is there, such as 'gone.jpg'"),
         ("ddt-voc07", "{folder}", "voc07:{folder}: holds no ImageSets/Main"),
     ],
 )
@@ -117,11 +117,11 @@ def test_wrong_data_are_refused_with_the_cure(name, place, message, weights, tmp
 
 
 def test_a_coco_file_without_a_class_of_the_table_is_refused(weights, tmp_path):
-    trees.write_picture(tmp_path / "a.jpg", 0, made.SIZE)
+    trees.write_image(tmp_path / "a.jpg", 0, made.SIZE)
     path = made.write_coco(tmp_path / "a.json", [("a.jpg", "zebra", made.NOWHERE)])
     with pytest.raises(UsageError, match=r"a.json: has no class of ddt-imagenet \(chipmunk, .*\); it has zebra$"):
         reproduce("ddt-imagenet", path, tmp_path / "out", made.options(weights))
-    with pytest.raises(UsageError, match=r"a.json: has no pictures of aeroplane, which ddt-cost is measured on$"):
+    with pytest.raises(UsageError, match=r"a.json: has no images of aeroplane, which ddt-cost is measured on$"):
         reproduce("ddt-cost", path, tmp_path / "out", made.options(weights))
 
 
@@ -137,7 +137,7 @@ def test_missing_weights_of_the_papers_network_name_the_command(voc, tmp_path, m
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"limit": 1}, "--limit must leave at least 2 pictures of a class, not 1"),
+        ({"limit": 1}, "--limit must leave at least 2 images of a class, not 1"),
         ({"samples": -1}, "bootstrap draws and their seed must be whole numbers from 0"),
         ({"methods": ("ddt", "ddt+")}, "methods must be one or both of ddt, scda, not ddt, ddt+"),
         ({"methods": ()}, "methods must be one or both of ddt, scda, not "),
@@ -155,10 +155,10 @@ def test_other_methods_are_of_ddts_tables_of_boxes_only(weights, tmp_path):
 
 def test_text_marks_what_is_not_the_protocol_and_names_what_was_not_measured():
     text = reproduction_table(MADE)
-    assert text.splitlines()[1] == "NOT THE PAPER'S PROTOCOL: the first 8 pictures of each class."
+    assert text.splitlines()[1] == "NOT THE PAPER'S PROTOCOL: the first 8 images of each class."
     [line] = [line for line in text.splitlines() if line.startswith("horse")]
     assert line.split() == ["horse", "CorLoc,", "%", "8", "75.0", "[50.0,", "100.0]", "73.8", "+1.2"]
-    assert "Not measured: sofa, train (no picture)." in text
+    assert "Not measured: sofa, train (no image)." in text
     assert text.splitlines()[-1] == "- 100 % other."
 
 
@@ -181,7 +181,7 @@ def test_every_table_is_listed_with_the_data_it_needs():
     for name, table in TABLES.items():
         assert name in text
         assert all(data in text for data in table.sets)
-        assert len(table.sets) == len(table.pictures)
+        assert len(table.sets) == len(table.images)
         assert find_table(name) is table
     assert "voc07/trainval" in text
 

@@ -27,7 +27,7 @@ def birds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(birds, weights, tmp_path_factory):
-    """The finished table 3 of birds, its folder, and the pictures that went through the network."""
+    """The finished table 3 of birds, its folder, and the images that went through the network."""
     out, seen = tmp_path_factory.mktemp("table"), []
     features = Engine.features
     with small.narrow(), pytest.MonkeyPatch.context() as patch:
@@ -38,9 +38,9 @@ def table(birds, weights, tmp_path_factory):
 
 def test_figures_are_those_of_compare(table, birds, weights):
     result, _, _ = table
-    pictures = {line.split()[0]: line.split()[1] for line in (birds / "images.txt").read_text().splitlines()}
+    images = {line.split()[0]: line.split()[1] for line in (birds / "images.txt").read_text().splitlines()}
     split = dict(line.split() for line in (birds / "train_test_split.txt").read_text().splitlines())
-    files = {role: [birds / "images" / pictures[key] for key in pictures if split[key] == role] for role in "01"}
+    files = {role: [birds / "images" / images[key] for key in images if split[key] == role] for role in "01"}
     alone = compare(
         files["1"],
         Describing(weights=weights, workers=1),
@@ -76,10 +76,10 @@ def test_rows_are_the_papers_with_its_numbers(table):
     assert top5["SCDA (20)"].interval.low <= top5["SCDA (20)"].ours <= top5["SCDA (20)"].interval.high
     assert top5["fc8_im"].reason.startswith("the weights hold convolutions only: install a full network with")
     assert "dimension must be between 1 and that of the vectors, 10, got 256" in top5["CroW, PCA+whitening 256"].reason
-    assert any(text.startswith("8 pictures (test) query 8 (train);") for text in result.deviations)
+    assert any(text.startswith("8 images (test) query 8 (train);") for text in result.deviations)
 
 
-def test_the_network_sees_every_picture_once_its_mirror_image_once_and_the_sample_for_codebooks(table):
+def test_the_network_sees_every_image_once_its_mirror_image_once_and_the_sample_for_codebooks(table):
     _, out, seen = table
     counts = np.bincount(np.array(seen)[np.array(seen) >= 0])
     assert sorted(counts.tolist()) == [2] * 8 + [3] * 8
@@ -112,21 +112,21 @@ def test_a_killed_run_goes_on_with_the_shards_that_are_missing(birds, weights, t
     assert [row.label for row in result.rows[::2]] == [
         f"SCDA_flip+, {name} {size}" for name in ("PCA", "SVD", "SVD+whitening") for size in (256, 512)
     ]
-    with pytest.raises(UsageError, match=r"vectors: holds vectors with other pictures: choose another --out, or start"):
+    with pytest.raises(UsageError, match=r"vectors: holds vectors with other images: choose another --out, or start"):
         reproduce(*arguments[:3], made.options(weights, limit=2))
     (tmp_path / "out" / "vectors" / "vectors-00001.safetensors").write_bytes(b"half")
     (tmp_path / "out" / "reproduction.json").unlink()
     with pytest.raises(UsageError, match=r"vectors-00001.safetensors: damaged .*: delete it and run the same command"):
         reproduce(*arguments)
     assert reproduce(*arguments[:3], made.options(weights, limit=2, overwrite=True)).incomplete == (
-        "the first 2 pictures of each class and split"
+        "the first 2 images of each class and split"
     )
 
 
 def test_flowers_are_searched_in_train_and_val(weights, tmp_path):
     root = trees.flowers(tmp_path, size=made.SIZE, masks=False)
     result = reproduce("scda-table4", f"flowers102:{root}", tmp_path / "out", made.options(weights))
-    assert any(text.startswith("4 pictures (test) query 8 (train and val);") for text in result.deviations)
+    assert any(text.startswith("4 images (test) query 8 (train and val);") for text in result.deviations)
     settings = json.loads((tmp_path / "out" / "vectors" / "settings.json").read_text())
     assert settings["descriptors"] == "scda_flip+"
 

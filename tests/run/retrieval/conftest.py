@@ -1,4 +1,4 @@
-"""Pictures and galleries that the tests of retrieval look at, made once with a small network."""
+"""Images and galleries that the tests of retrieval look at, made once with a small network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,20 +26,20 @@ def weights(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
-    """Sixteen pictures of three kinds; in one of them nothing is selected. Nothing may be written here."""
-    return small.write_pictures(tmp_path_factory.mktemp("pictures") / "photos")
+def images(tmp_path_factory) -> Path:
+    """Sixteen images of three kinds; in one of them nothing is selected. Nothing may be written here."""
+    return small.write_images(tmp_path_factory.mktemp("pictures") / "photos")
 
 
 @pytest.fixture(scope="session")
 def queries(tmp_path_factory) -> Path:
-    """Other pictures of the same kinds."""
-    return small.write_pictures(tmp_path_factory.mktemp("queries") / "asked", range(7, 9), empty=False)
+    """Other images of the same kinds."""
+    return small.write_images(tmp_path_factory.mktemp("queries") / "asked", range(7, 9), empty=False)
 
 
 @pytest.fixture(scope="session")
-def made(weights, pictures, tmp_path_factory) -> Callable[..., Path]:
-    """The gallery of ``pictures`` with some options, made once; copy it before writing to it."""
+def made(weights, images, tmp_path_factory) -> Callable[..., Path]:
+    """The gallery of ``images`` with some options, made once; copy it before writing to it."""
     done: dict[tuple[tuple[str, object], ...], Path] = {}
 
     def gallery(**options: object) -> Path:
@@ -47,7 +47,7 @@ def made(weights, pictures, tmp_path_factory) -> Callable[..., Path]:
         if key not in done:
             folder = tmp_path_factory.mktemp("gallery") / "gallery"
             with small.narrow():
-                index([pictures], folder, small.index_options(weights, **options))
+                index([images], folder, small.index_options(weights, **options))
             done[key] = folder
         return done[key]
 

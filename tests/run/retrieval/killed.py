@@ -13,11 +13,11 @@ from typing import Any
 _ROOT = Path(__file__).parents[3]
 
 
-def run(pictures: Path, out: Path, weights: Path, *, files: int, where: str, **options: object) -> int:
+def run(images: Path, out: Path, weights: Path, *, files: int, where: str, **options: object) -> int:
     """Index until so many files are complete; then die half-way through the next one, or right after it.
 
     Args:
-        pictures: to index.
+        images: to index.
         out: the gallery.
         weights: of the small network.
         files: complete before it dies.
@@ -27,7 +27,7 @@ def run(pictures: Path, out: Path, weights: Path, *, files: int, where: str, **o
     Returns:
         the exit status.
     """
-    asked = {"pictures": str(pictures), "out": str(out), "weights": str(weights), "files": files, "where": where}
+    asked = {"pictures": str(images), "out": str(out), "weights": str(weights), "files": files, "where": where}
     return start(asked | {"options": options}).wait(timeout=300)
 
 

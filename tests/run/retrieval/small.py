@@ -1,4 +1,4 @@
-"""A small network, small pictures of three kinds, and galleries of them: what the tests of retrieval share."""
+"""A small network, small images of three kinds, and galleries of them: what the tests of retrieval share."""
 
 import contextlib
 import json
@@ -45,7 +45,7 @@ def write_weights(path: Path, *, seed: int = 0) -> Path:
 
 
 def crop(kind: str, number: int) -> Image.Image:
-    """A picture of a kind, always the same for the same number; two sizes."""
+    """An image of a kind, always the same for the same number; two sizes."""
     image = Image.fromarray(KINDS[kind]())
     rng = np.random.default_rng([sorted(KINDS).index(kind), number])
     side = int(rng.integers(180, 260))
@@ -54,8 +54,8 @@ def crop(kind: str, number: int) -> Image.Image:
     return image.crop((left, top, left + side, top + side)).resize(size)
 
 
-def write_pictures(folder: Path, numbers: Sequence[int] = range(EACH), *, empty: bool = True) -> Path:
-    """Pictures of every kind, each kind in its own folder."""
+def write_images(folder: Path, numbers: Sequence[int] = range(EACH), *, empty: bool = True) -> Path:
+    """Images of every kind, each kind in its own folder."""
     for kind in KINDS:
         (folder / kind).mkdir(parents=True)
         for number in numbers:
@@ -102,16 +102,16 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def write_coco(
     path: Path, folder: Path, *, splits: dict[str, str] | None = None, leave_out: Sequence[str] = ()
 ) -> Path:
-    """A COCO file beside the pictures' folder: each picture's category is its sub-folder, with one box in it."""
+    """A COCO file beside the images' folder: each image's category is its sub-folder, with one box in it."""
     kinds = {kind: number for number, kind in enumerate(KINDS, 1)}
     images, annotations = [], []
-    for number, picture in enumerate(sorted(folder.rglob("*.png")), 1):
-        name = picture.relative_to(path.parent).as_posix()
-        if picture.relative_to(folder).as_posix() in leave_out:
+    for number, image in enumerate(sorted(folder.rglob("*.png")), 1):
+        name = image.relative_to(path.parent).as_posix()
+        if image.relative_to(folder).as_posix() in leave_out:
             continue
-        own = {"id": number, "file_name": name, "category_id": kinds[picture.parent.name]}
+        own = {"id": number, "file_name": name, "category_id": kinds[image.parent.name]}
         if splits:
-            own["split"] = splits.get(picture.stem, "train")
+            own["split"] = splits.get(image.stem, "train")
         images.append(own)
         box = {"id": number, "image_id": number, "category_id": own["category_id"], "bbox": [2, 3, 30, 20]}
         annotations.append(box)

@@ -1,4 +1,4 @@
-"""Galleries of made-up vectors: no network, no pictures."""
+"""Galleries of made-up vectors: no network, no images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ from jaxloc.run.retrieval.options import Describing
 from jaxloc.run.retrieval.tables import Row
 
 
-def write(folder: Path, shards: Sequence[np.ndarray], *, pictures: Path = Path("/no/such/folder")) -> Path:
-    """A gallery of these vectors, shard by shard; picture ``n`` is named ``n.png`` and lies in ``pictures``."""
+def write(folder: Path, shards: Sequence[np.ndarray], *, images: Path = Path("/no/such/folder")) -> Path:
+    """A gallery of these vectors, shard by shard; image ``n`` is named ``n.png`` and lies in ``images``."""
     description = Description("scda", Describing().fingerprint(), "vgg16", "0" * 64, 128, "none")
     gallery = Gallery.create(folder, description)
     first = 0
     for number, vectors in enumerate(shards):
         rows = [
-            Row(str(pictures / f"{n}.png"), f"{n}.png", None, 9, 9, bool(vector.any()), None, n, "")
+            Row(str(images / f"{n}.png"), f"{n}.png", None, 9, 9, bool(vector.any()), None, n, "")
             for n, vector in enumerate(vectors, first)
         ]
         gallery.write_shard(number, vectors, rows, [])

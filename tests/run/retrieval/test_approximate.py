@@ -123,7 +123,7 @@ def test_what_cannot_be_built_is_told(gallery, tmp_path):
     with pytest.raises(UsageError, match="no gallery here"):
         build(tmp_path)
     nothing = synthetic.write(tmp_path / "g", [np.zeros((3, 4), np.float32)])
-    with pytest.raises(UsageError, match="g: in no picture of the gallery was anything selected"):
+    with pytest.raises(UsageError, match="g: in no image of the gallery was anything selected"):
         build(nothing)
     assert not (gallery / "approximate.faiss").exists()
 

@@ -14,8 +14,8 @@ from jaxloc.run.retrieval import codebooks, post
 from jaxloc.run.retrieval import index as index_module
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval
 from jaxloc.run.retrieval.index import index, remove
+from jaxloc.run.retrieval.listing import find_images
 from jaxloc.run.retrieval.options import Describing, IndexOptions, WhitenSpec
-from jaxloc.run.retrieval.pictures import find_pictures
 from jaxloc.run.retrieval.ranks import Ranking
 from jaxloc.run.retrieval.search import search
 from tests.run import helpers
@@ -50,22 +50,22 @@ def test_a_gallery_takes_no_vectors_of_other_weights(gallery, weights, queries, 
     assert "made with other weights" in small.complaint(evaluate_retrieval, gallery, [queries], small.reading(other))
 
 
-def test_weights_that_are_not_numbers_are_refused(weights, pictures, gallery, query, tmp_path):
+def test_weights_that_are_not_numbers_are_refused(weights, images, gallery, query, tmp_path):
     arrays = safetensors.numpy.load_file(weights)
     with safetensors.safe_open(weights, "np") as file:
         metadata = file.metadata()
     arrays["conv3_1/kernel"][0, 0, 0, 0] = np.nan
     safetensors.numpy.save_file(arrays, tmp_path / "nan.safetensors", metadata)
     for said in (
-        small.complaint(index, [pictures], tmp_path / "g", small.index_options(tmp_path / "nan.safetensors")),
+        small.complaint(index, [images], tmp_path / "g", small.index_options(tmp_path / "nan.safetensors")),
         small.complaint(search, gallery, query, small.reading(tmp_path / "nan.safetensors")),
     ):
         assert "nan.safetensors: NaN or infinity in conv3_1/kernel: the file is damaged, get it again" in said
 
 
-def test_the_classifier_is_not_asked_of_convolutions(weights, pictures, tmp_path):
+def test_the_classifier_is_not_asked_of_convolutions(weights, images, tmp_path):
     with pytest.raises(WeightsError, match="holds convolutions only; convert a file with fully connected layers"):
-        index([pictures], tmp_path / "g", small.index_options(weights, descriptor="fc8"))
+        index([images], tmp_path / "g", small.index_options(weights, descriptor="fc8"))
 
 
 def test_where_there_is_no_gallery_none_is_searched(weights, query, tmp_path):
@@ -82,13 +82,13 @@ def test_an_empty_gallery_is_named(gallery, weights, query, made):
         small.complaint(evaluate_retrieval, gallery),
         small.complaint(evaluate_retrieval, made(), [gallery]),
     ):
-        assert "gallery: the gallery is empty: add pictures with `jaxloc index`" in said
+        assert "gallery: the gallery is empty: add images with `jaxloc index`" in said
 
 
-def test_a_folder_of_other_things_does_not_become_a_gallery(weights, pictures, tmp_path):
+def test_a_folder_of_other_things_does_not_become_a_gallery(weights, images, tmp_path):
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / "letter.txt").write_text("kept")
-    said = small.complaint(index, [pictures], tmp_path / "g", small.index_options(weights))
+    said = small.complaint(index, [images], tmp_path / "g", small.index_options(weights))
     assert "g: holds other files (letter.txt): choose a new folder for the gallery" in said
     assert helpers.every_file(tmp_path / "g") == {"letter.txt": b"kept"}
 
@@ -106,22 +106,22 @@ def test_a_folder_of_other_things_does_not_become_a_gallery(weights, pictures, t
     ],
 )
 def test_a_whitening_above_the_rank_is_refused_and_a_smaller_one_made(
-    gallery, made, weights, pictures, query, tmp_path, whiten, message
+    gallery, made, weights, images, query, tmp_path, whiten, message
 ):
-    assert re.search(message, small.complaint(index, [pictures], gallery, small.index_options(weights, whiten=whiten)))
+    assert re.search(message, small.complaint(index, [images], gallery, small.index_options(weights, whiten=whiten)))
     found = search(gallery, query, small.reading(weights))
     assert any(f"not finished: {whiten} is not fitted yet" in warning for warning in found.warnings)
-    index([pictures], gallery, small.index_options(weights, whiten="svd-5"))
+    index([images], gallery, small.index_options(weights, whiten="svd-5"))
     assert helpers.every_file(gallery) == helpers.every_file(made(whiten="svd-5"))
 
 
-def test_supervised_whitening_needs_labels_of_two_kinds(weights, pictures, tmp_path):
-    labels = small.write_coco(pictures.parent / "some.json", pictures, leave_out=["cat/1.png", "cat/2.png"])
+def test_supervised_whitening_needs_labels_of_two_kinds(weights, images, tmp_path):
+    labels = small.write_coco(images.parent / "some.json", images, leave_out=["cat/1.png", "cat/2.png"])
     options = small.index_options(weights, whiten="supervised-3")
-    said = small.complaint(index, [pictures], tmp_path / "g", options, labels=labels)
-    assert "2 of 16 pictures of the gallery have no label: put pictures of one kind into a folder" in said
-    said = small.complaint(index, [pictures / "cat"], tmp_path / "g2", options)
-    assert "pictures of the gallery have the same label, 'cat', so any result is right: put pictures" in said
+    said = small.complaint(index, [images], tmp_path / "g", options, labels=labels)
+    assert "2 of 16 images of the gallery have no label: put images of one kind into a folder" in said
+    said = small.complaint(index, [images / "cat"], tmp_path / "g2", options)
+    assert "images of the gallery have the same label, 'cat', so any result is right: put images" in said
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_whitening_reads_as_it_is_written(text):
     [
         ({"descriptor": "sift"}, "unknown descriptor 'sift'; choose one of fc8, "),
         ({"descriptor": "fc8_truth"}, "unknown descriptor 'fc8_truth'"),
-        ({"shard_size": 0}, "a shard must hold at least 1 picture, not 0"),
+        ({"shard_size": 0}, "a shard must hold at least 1 image, not 0"),
         ({"levels": 0}, "levels must be at least 1"),
         ({"clusters": 0}, "clusters must be at least 1"),
         ({"region_whiten": -1}, "region whitening must be at least 0"),
@@ -179,29 +179,29 @@ def test_a_ranking_out_of_range_says_what_it_may_be(options, message):
 
 
 @pytest.mark.parametrize("layer", ["layer", "lower_layer"])
-def test_an_unknown_layer_is_named_before_anything_is_written(weights, pictures, tmp_path, layer):
-    said = small.complaint(index, [pictures], tmp_path / "g", small.index_options(weights, **{layer: "relu9_9"}))
+def test_an_unknown_layer_is_named_before_anything_is_written(weights, images, tmp_path, layer):
+    said = small.complaint(index, [images], tmp_path / "g", small.index_options(weights, **{layer: "relu9_9"}))
     assert "unknown layer 'relu9_9'; vgg16 has relu1_1" in said
     assert helpers.every_file(tmp_path / "g") == {}
     assert Describing().lower("vgg19") == "relu5_3"
 
 
-def test_more_results_than_pictures_are_refused(made, weights, query):
+def test_more_results_than_images_are_refused(made, weights, query):
     said = small.complaint(search, made(), query, small.reading(weights), Ranking(top=17))
-    assert said == "--top 17 is more than the gallery's 16 pictures: ask for fewer"
+    assert said == "--top 17 is more than the gallery's 16 images: ask for fewer"
 
 
 def test_a_query_that_cannot_be_read_is_an_error_only_if_there_is_no_other(made, weights, query, tmp_path):
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
     said = small.complaint(search, made(), [tmp_path / "broken.jpg"], small.reading(weights))
-    assert said == "no query can be read: broken.jpg: not a picture, or of a kind that Pillow does not know"
+    assert said == "no query can be read: broken.jpg: not an image, or of a kind that Pillow does not know"
     said = small.complaint(search, made(), [tmp_path / "gone.jpg"], small.reading(weights))
     assert said == f"{tmp_path / 'gone.jpg'}: no such file or folder"
     (tmp_path / "list.txt").write_text(f"{query[0]}\nbroken.jpg\ngone.jpg\n")
     found = search(made(), [tmp_path / "list.txt"], small.reading(weights))
     assert [Path(one.name).name for one in found.queries] == ["7.png"]
     assert sorted((Path(skip.name).name, skip.reason) for skip in found.skipped) == [
-        ("broken.jpg", "not a picture, or of a kind that Pillow does not know"),
+        ("broken.jpg", "not an image, or of a kind that Pillow does not know"),
         ("gone.jpg", "no such file"),
     ]
     alone = search(made(), query, small.reading(weights))
@@ -214,75 +214,75 @@ def test_queries_of_another_descriptor_cannot_be_compared(made):
     assert "cannot be compared: they differ in descriptor scda and vlad; index the queries again as the" in said
 
 
-def test_labels_that_are_missing_or_match_nothing_are_told(made, weights, pictures, queries, tmp_path):
+def test_labels_that_are_missing_or_match_nothing_are_told(made, weights, images, queries, tmp_path):
     options = small.reading(weights)
     labels = small.write_coco(queries.parent / "q.json", queries, leave_out=["cat/7.png"])
     said = small.complaint(evaluate_retrieval, made(), [queries], options, labels=labels)
-    assert "1 of 6 queries have no label: put pictures of one kind into a folder of their own, or name" in said
+    assert "1 of 6 queries have no label: put images of one kind into a folder of their own, or name" in said
     index([queries], tmp_path / "g", small.index_options(weights), labels=labels)
-    assert "1 of 6 pictures of the gallery have no label" in small.complaint(evaluate_retrieval, tmp_path / "g")
+    assert "1 of 6 images of the gallery have no label" in small.complaint(evaluate_retrieval, tmp_path / "g")
     elsewhere = tmp_path / "deep" / "labels.json"
     elsewhere.parent.mkdir()
     elsewhere.write_text(labels.read_text())
     for job in (index, search, evaluate_retrieval):
         said = small.complaint(
-            job, *(([pictures], tmp_path / "h") if job is index else (made(), [pictures])), labels=elsewhere
+            job, *(([images], tmp_path / "h") if job is index else (made(), [images])), labels=elsewhere
         )
-        assert "labels.json: none of the 16 pictures is listed; it names them like 'asked/cat/8.png'" in said
+        assert "labels.json: none of the 16 images is listed; it names them like 'asked/cat/8.png'" in said
     shutil.copytree(queries / "cat", tmp_path / "tigers")
     said = small.complaint(evaluate_retrieval, made(), [tmp_path / "tigers"], options)
     assert "no label in common: queries have tigers, the gallery has cat, coffee, face; name the same COCO" in said
 
 
-def test_splits_that_are_not_there_are_told(made, weights, pictures, tmp_path):
-    labels = small.write_coco(pictures.parent / "split.json", pictures, splits={"1": "test"})
+def test_splits_that_are_not_there_are_told(made, weights, images, tmp_path):
+    labels = small.write_coco(images.parent / "split.json", images, splits={"1": "test"})
     options = small.index_options(weights)
-    said = small.complaint(index, [pictures], tmp_path / "g", options, labels=labels, splits=["test", "iconic"])
-    assert "split.json: no picture has the split 'iconic'; there are test, train" in said
-    said = small.complaint(index, [pictures], tmp_path / "g", options, splits=["test"])
+    said = small.complaint(index, [images], tmp_path / "g", options, labels=labels, splits=["test", "iconic"])
+    assert "split.json: no image has the split 'iconic'; there are test, train" in said
+    said = small.complaint(index, [images], tmp_path / "g", options, splits=["test"])
     assert "a split needs --labels with a COCO file whose images have one" in said
-    plain = small.write_coco(pictures.parent / "plain.json", pictures)
-    said = small.complaint(find_pictures, [pictures], labels=plain, splits=["test"])
-    assert "no picture has the split 'test'; there are none" in said
+    plain = small.write_coco(images.parent / "plain.json", images)
+    said = small.complaint(find_images, [images], labels=plain, splits=["test"])
+    assert "no image has the split 'test'; there are none" in said
 
 
-def test_labels_and_splits_without_pictures_to_search_with_are_refused(made, pictures):
-    labels = small.write_coco(pictures.parent / "all.json", pictures, splits={"1": "test"})
+def test_labels_and_splits_without_images_to_search_with_are_refused(made, images):
+    labels = small.write_coco(images.parent / "all.json", images, splits={"1": "test"})
     for queries in ((), [made()]):
         for options in ({"labels": labels}, {"labels": labels, "splits": ["test"]}, {"splits": ["test"]}):
             said = small.complaint(evaluate_retrieval, made(), queries, **options)
-            assert "labels and splits are those of pictures to search with, and there are none: name them" in said
+            assert "labels and splits are those of images to search with, and there are none: name them" in said
 
 
-def test_a_full_disk_is_told_and_finished_shards_stay(made, weights, pictures, tmp_path):
+def test_a_full_disk_is_told_and_finished_shards_stay(made, weights, images, tmp_path):
     largest = max(map(len, helpers.every_file(made()).values()))
     with helpers.file_size_limit(largest - 1):
-        said = small.complaint(index, [pictures], tmp_path / "g", small.index_options(weights))
+        said = small.complaint(index, [images], tmp_path / "g", small.index_options(weights))
     assert "cannot be written (" in said
     assert "free some space and run the same command again; the finished shards stay" in said
     assert not list(tmp_path.rglob("*.part"))
-    index([pictures], tmp_path / "g", small.index_options(weights))
+    index([images], tmp_path / "g", small.index_options(weights))
     assert helpers.every_file(tmp_path / "g") == helpers.every_file(made())
 
 
 @pytest.mark.parametrize("name", ["whitening", "codebooks"])
-def test_a_disk_that_fills_up_later_is_told_too(made, weights, pictures, tmp_path, monkeypatch, name):
+def test_a_disk_that_fills_up_later_is_told_too(made, weights, images, tmp_path, monkeypatch, name):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     options = {"whiten": "svd-5"} if name == "whitening" else {"descriptor": "vlad"}
     with monkeypatch.context() as patch:
         patch.setattr(post if name == "whitening" else codebooks, "write_safetensors", full)
-        said = small.complaint(index, [pictures], tmp_path / "g", small.index_options(weights, **options))
+        said = small.complaint(index, [images], tmp_path / "g", small.index_options(weights, **options))
     assert "g: cannot be written (No space left on device): free some space" in said
-    index([pictures], tmp_path / "g", small.index_options(weights, **options))
+    index([images], tmp_path / "g", small.index_options(weights, **options))
     assert helpers.every_file(tmp_path / "g") == helpers.every_file(made(**options))
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(weights, pictures, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(weights, images, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(index_module, "Describer", None)
-    said = small.complaint(index, [pictures], tmp_path / "file" / "g", small.index_options(weights))
+    said = small.complaint(index, [images], tmp_path / "file" / "g", small.index_options(weights))
     assert "g: cannot be written (" in said
 
 

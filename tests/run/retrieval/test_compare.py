@@ -36,21 +36,21 @@ def nearly(a, b):
 
 
 @pytest.fixture(scope="module")
-def compared(weights, pictures):
-    """Everything that needs no classifier, and the pictures that went through the network."""
+def compared(weights, images):
+    """Everything that needs no classifier, and the images that went through the network."""
     seen: list[int] = []
     features = Engine.features
     with small.narrow(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(Engine, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch))
         whitenings = ["none", "svd-5", "svd-19"]
-        return compare([pictures], describing(weights), whitenings=whitenings), Counter(seen)
+        return compare([images], describing(weights), whitenings=whitenings), Counter(seen)
 
 
-def test_the_network_sees_every_picture_once_and_its_mirror_image_once(compared):
+def test_the_network_sees_every_image_once_and_its_mirror_image_once(compared):
     assert compared[1] == dict.fromkeys(range(16), 2)
 
 
-def test_every_descriptor_has_a_line_for_every_whitening(compared, pictures):
+def test_every_descriptor_has_a_line_for_every_whitening(compared, images):
     result, _ = compared
     assert [(line.descriptor, line.whitening) for line in result.lines] == [
         (name, text) for name in KINDS for text in ("none", "svd-5", "svd-19")
@@ -82,10 +82,10 @@ def test_numbers_are_those_of_a_gallery_of_its_own(compared, made, name, whiten)
     assert line.dimension == alone.dimension
 
 
-def test_only_what_is_asked_for_is_made_and_told_when_it_is_ready(compared, weights, pictures):
+def test_only_what_is_asked_for_is_made_and_told_when_it_is_ready(compared, weights, images):
     told = []
     result = compare(
-        [pictures], describing(weights), descriptors=["vlad", "scda"], whitenings=["svd-5"], when_done=told.append
+        [images], describing(weights), descriptors=["vlad", "scda"], whitenings=["svd-5"], when_done=told.append
     )
     assert told == result.lines
     for line in result.lines:
@@ -93,19 +93,19 @@ def test_only_what_is_asked_for_is_made_and_told_when_it_is_ready(compared, weig
 
 
 @pytest.mark.parametrize("cache", [0, 2000])
-def test_features_that_are_not_kept_are_computed_again(compared, weights, pictures, cache):
-    result = compare([pictures], describing(weights, feature_cache=cache), descriptors=["vlad"], whitenings=["none"])
+def test_features_that_are_not_kept_are_computed_again(compared, weights, images, cache):
+    result = compare([images], describing(weights, feature_cache=cache), descriptors=["vlad"], whitenings=["none"])
     nearly(result.lines[0].scored.mean, lines(compared[0])["vlad", "none"].scored.mean)
 
 
 @pytest.mark.parametrize("how", ["folder", "split"])
-def test_queries_of_their_own_are_not_searched(weights, pictures, queries, tmp_path, how):
+def test_queries_of_their_own_are_not_searched(weights, images, queries, tmp_path, how):
     options = describing(weights)
     if how == "folder":
-        result = compare([pictures], options, descriptors=["scda"], whitenings=["none", "svd-5"], queries=[queries])
-        searched, asked, given = pictures, [queries], {}
+        result = compare([images], options, descriptors=["scda"], whitenings=["none", "svd-5"], queries=[queries])
+        searched, asked, given = images, [queries], {}
     else:
-        searched = shutil.copytree(pictures, tmp_path / "photos")
+        searched = shutil.copytree(images, tmp_path / "photos")
         labels = small.write_coco(tmp_path / "labels.json", searched, splits={"0": "iconic", "4": "iconic"})
         result = compare(
             [searched],
@@ -126,13 +126,13 @@ def test_queries_of_their_own_are_not_searched(weights, pictures, queries, tmp_p
         nearly(line.scored.mean, evaluate_retrieval(folder, asked, options, **own).scored.mean)
 
 
-def test_pictures_that_cannot_be_read_are_told_and_change_nothing(compared, weights, pictures, tmp_path):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
-    (photos / "cat" / "00.png").write_bytes(b"no picture")
+def test_images_that_cannot_be_read_are_told_and_change_nothing(compared, weights, images, tmp_path):
+    photos = shutil.copytree(images, tmp_path / "photos")
+    (photos / "cat" / "00.png").write_bytes(b"no image")
     (photos / "face" / "9.png").write_bytes(b"")
     result = compare([photos], describing(weights), descriptors=["scda", "vlad"], whitenings=["none"])
     assert result.skipped == {
-        "cat/00.png": "not a picture, or of a kind that Pillow does not know",
+        "cat/00.png": "not an image, or of a kind that Pillow does not know",
         "face/9.png": "empty file (0 bytes)",
     }
     assert (result.queries, result.gallery) == (16, 16)
@@ -140,8 +140,8 @@ def test_pictures_that_cannot_be_read_are_told_and_change_nothing(compared, weig
         nearly(line.scored.mean, lines(compared[0])[line.descriptor, "none"].scored.mean)
 
 
-def test_the_classifier_sees_the_picture_the_box_found_and_the_true_box(weights, pictures, tmp_path, monkeypatch):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
+def test_the_classifier_sees_the_image_the_box_found_and_the_true_box(weights, images, tmp_path, monkeypatch):
+    photos = shutil.copytree(images, tmp_path / "photos")
     labels = small.write_coco(tmp_path / "labels.json", photos)
     seen = []
 
@@ -166,8 +166,8 @@ def test_the_classifier_sees_the_picture_the_box_found_and_the_true_box(weights,
     assert first[2] == [2, 3, 32, 23]
     everything = compare([photos], describing(weights), whitenings=["none"])
     reasons = {line.descriptor: line.reason for line in everything.lines if line.reason}
-    assert reasons == {"fc8_truth": "16 pictures have no true box"}
-    with pytest.raises(UsageError, match="fc8_truth cannot be made: 16 pictures have no true box"):
+    assert reasons == {"fc8_truth": "16 images have no true box"}
+    with pytest.raises(UsageError, match="fc8_truth cannot be made: 16 images have no true box"):
         compare([photos], describing(weights), descriptors=["fc8_truth"])
 
 
@@ -179,33 +179,33 @@ def test_what_cannot_be_fitted_is_a_reason_and_the_rest_is_measured(weights, tmp
     names = ["scda", "pool5", "vlad", "fv"]
     result = compare([tmp_path / "in"], describing(weights), descriptors=names, whitenings=["none", "svd-2"])
     found = {key: line.reason for key, line in lines(result).items()}
-    few = "0 descriptors were selected in all pictures, too few for 2 clusters: give more pictures, or fewer --clusters"
+    few = "0 descriptors were selected in all images, too few for 2 clusters: give more images, or fewer --clusters"
     assert found == {(name, text): few for name in ("vlad", "fv") for text in ("none", "svd-2")} | {
         ("scda", "none"): "",
-        ("scda", "svd-2"): "no vector to fit svd-2 on: in no picture of the gallery was anything selected",
+        ("scda", "svd-2"): "no vector to fit svd-2 on: in no image of the gallery was anything selected",
         ("pool5", "none"): "",
         ("pool5", "svd-2"): "",
     }
 
 
-def test_what_cannot_be_compared_is_told(weights, pictures, tmp_path):
+def test_what_cannot_be_compared_is_told(weights, images, tmp_path):
     options = describing(weights)
     with pytest.raises(UsageError, match="unknown descriptor 'sift'; choose among fc8, "):
-        compare([pictures], options, descriptors=["sift"])
+        compare([images], options, descriptors=["sift"])
     with pytest.raises(UsageError, match="cannot read the whitening 'svd'"):
-        compare([pictures], options, whitenings=["svd"])
+        compare([images], options, whitenings=["svd"])
     with pytest.raises(WeightsError, match="convolutions only; convert a file with fully connected layers"):
-        compare([pictures], options, descriptors=["fc8"])
-    labels = small.write_coco(pictures.parent / "few.json", pictures, leave_out=["cat/1.png"])
-    with pytest.raises(UsageError, match="1 of 16 pictures have no label: put pictures of one kind"):
-        compare([pictures], options, labels=labels)
+        compare([images], options, descriptors=["fc8"])
+    labels = small.write_coco(images.parent / "few.json", images, leave_out=["cat/1.png"])
+    with pytest.raises(UsageError, match="1 of 16 images have no label: put images of one kind"):
+        compare([images], options, labels=labels)
     with pytest.raises(UsageError, match="a split needs --labels"):
-        compare([pictures], options, query_splits=["test"])
-    with pytest.raises(UsageError, match="16 readable queries and 0 readable pictures to search: give some of both"):
-        compare([pictures], options, descriptors=["scda"], queries=[pictures])
-    with pytest.raises(UsageError, match="all 5 pictures have the same label, 'cat', so any result is right"):
-        compare([pictures / "cat"], options, descriptors=["scda"])
+        compare([images], options, query_splits=["test"])
+    with pytest.raises(UsageError, match="16 readable queries and 0 readable images to search: give some of both"):
+        compare([images], options, descriptors=["scda"], queries=[images])
+    with pytest.raises(UsageError, match="all 5 images have the same label, 'cat', so any result is right"):
+        compare([images / "cat"], options, descriptors=["scda"])
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.png").write_bytes(b"no picture")
-    with pytest.raises(UsageError, match="0 readable queries and 0 readable pictures to search"):
+    (tmp_path / "in" / "a.png").write_bytes(b"no image")
+    with pytest.raises(UsageError, match="0 readable queries and 0 readable images to search"):
         compare([tmp_path / "in"], options)

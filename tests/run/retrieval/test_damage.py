@@ -48,11 +48,11 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_corrupt_shard_is_found_and_its_cure_works(made, weights, pictures, query, tmp_path, damage):
+def test_a_corrupt_shard_is_found_and_its_cure_works(made, weights, images, query, tmp_path, damage):
     folder = small.copy(made(whiten="svd-5"), tmp_path / "g")
     DAMAGES[damage](folder)
     # Whitened vectors are searched; whoever wants the others, or the rows, meets the damage.
-    jobs = [lambda: index([pictures], folder, small.index_options(weights, whiten="svd-5", refit=True))]
+    jobs = [lambda: index([images], folder, small.index_options(weights, whiten="svd-5", refit=True))]
     if "table" in damage or "header" in damage or "cut" in damage or "else" in damage or "emptied" in damage:
         jobs += [lambda: search(folder, query, small.reading(weights)), lambda: evaluate_retrieval(folder)]
         jobs += [lambda: remove(folder, ["cat/0.png"])]
@@ -64,7 +64,7 @@ def test_a_corrupt_shard_is_found_and_its_cure_works(made, weights, pictures, qu
         )
         assert found[1] == str(folder / SHARD)
     Path(found[1]).unlink()
-    index([pictures], folder, small.index_options(weights, whiten="svd-5"))
+    index([images], folder, small.index_options(weights, whiten="svd-5"))
     assert sorted(small.names(folder)) == sorted(small.names(made()))
     assert len(search(folder, query, small.reading(weights)).queries[0].results) == 10
 
@@ -79,10 +79,10 @@ def test_a_corrupt_shard_is_found_by_a_search(gallery, weights, query):
         assert f"{SHARD}: damaged (its checksum is wrong): delete " in said
 
 
-def test_every_flipped_bit_of_a_header_is_met_in_one_line(made, weights, pictures, query, tmp_path):
+def test_every_flipped_bit_of_a_header_is_met_in_one_line(made, weights, images, query, tmp_path):
     folder = tmp_path / "g"
-    photos = shutil.copytree(pictures / "cat", tmp_path / "cat")
-    (photos / "z.png").write_bytes(b"no picture")
+    photos = shutil.copytree(images / "cat", tmp_path / "cat")
+    (photos / "z.png").write_bytes(b"no image")
     index([photos], folder, small.index_options(weights, shard_size=100))
     path = folder / "vectors" / "00000000.safetensors"
     good = path.read_bytes()
@@ -98,7 +98,7 @@ def test_every_flipped_bit_of_a_header_is_met_in_one_line(made, weights, picture
 
 
 @pytest.mark.parametrize("place", [-7, 3], ids=["vectors", "header"])
-def test_corrupt_whitened_vectors_are_found_and_made_again(made, weights, pictures, query, tmp_path, place):
+def test_corrupt_whitened_vectors_are_found_and_made_again(made, weights, images, query, tmp_path, place):
     folder = small.copy(made(whiten="svd-5"), tmp_path / "g")
     before = helpers.every_file(folder)
     path = folder / "whitened" / "00000002.safetensors"
@@ -107,22 +107,22 @@ def test_corrupt_whitened_vectors_are_found_and_made_again(made, weights, pictur
     assert f"{path}: damaged (" in said
     assert f"delete {path} and run the same `jaxloc index` again" in said
     path.unlink()
-    index([pictures], folder, small.index_options(weights, whiten="svd-5"))
+    index([images], folder, small.index_options(weights, whiten="svd-5"))
     assert helpers.every_file(folder) == before
 
 
 @pytest.mark.parametrize("damage", [lambda path: flip(path, -7), truncate, lambda path: path.write_bytes(b"")])
-def test_a_corrupt_whitening_is_found_and_made_again(made, weights, pictures, query, tmp_path, damage):
+def test_a_corrupt_whitening_is_found_and_made_again(made, weights, images, query, tmp_path, damage):
     folder = small.copy(made(whiten="svd-5"), tmp_path / "g")
     before = helpers.every_file(folder)
     damage(folder / "whitening.safetensors")
     for said in (
         small.complaint(search, folder, query, small.reading(weights)),
-        small.complaint(index, [pictures], folder, small.index_options(weights, whiten="svd-5")),
+        small.complaint(index, [images], folder, small.index_options(weights, whiten="svd-5")),
     ):
         assert re.search(r"whitening\.safetensors: damaged \(.*\): delete it and run `jaxloc index` again", said)
     (folder / "whitening.safetensors").unlink()
-    index([pictures], folder, small.index_options(weights, whiten="svd-5"))
+    index([images], folder, small.index_options(weights, whiten="svd-5"))
     assert helpers.every_file(folder) == before
 
 
@@ -163,12 +163,12 @@ DESCRIPTIONS = {
 
 
 @pytest.mark.parametrize("damage", DESCRIPTIONS)
-def test_a_damaged_description_is_named(gallery, weights, pictures, query, damage):
+def test_a_damaged_description_is_named(gallery, weights, images, query, damage):
     DESCRIPTIONS[damage](gallery / "gallery.json")
     for said in (
         small.complaint(search, gallery, query, small.reading(weights)),
         small.complaint(evaluate_retrieval, gallery),
-        small.complaint(index, [pictures], gallery, small.index_options(weights)),
+        small.complaint(index, [images], gallery, small.index_options(weights)),
         small.complaint(default_options, gallery),
     ):
         assert re.search(r"gallery\.json: damaged \(.*\): index again into a new folder", said)

@@ -1,4 +1,4 @@
-"""The pictures at both ends of a dimension, against NumPy on the stored vectors; the page that shows them."""
+"""The images at both ends of a dimension, against NumPy on the stored vectors; the page that shows them."""
 
 import shutil
 
@@ -35,7 +35,7 @@ def test_ends_are_those_of_numpy(gallery, stored, monkeypatch, part, count):
     unit = small.unit(stored)[there]
     variance = unit.var(0)
     dimensions = [4, 0, 1]
-    found = strips(gallery, dimensions, count=count, pictures=False)
+    found = strips(gallery, dimensions, count=count, images=False)
     assert [strip.dimension for strip in found] == dimensions
     for strip in found:
         rising = np.argsort(unit[:, strip.dimension], kind="stable")
@@ -48,7 +48,7 @@ def test_ends_are_those_of_numpy(gallery, stored, monkeypatch, part, count):
 
 def test_of_equal_values_the_first_comes_first_at_both_ends(tmp_path):
     vectors = np.tile(np.array([[0.6, 0.8]], np.float32), (4, 1))
-    (strip,) = strips(synthetic.write(tmp_path / "g", [vectors[:2], vectors[2:]]), [1], count=3, pictures=False)
+    (strip,) = strips(synthetic.write(tmp_path / "g", [vectors[:2], vectors[2:]]), [1], count=3, images=False)
     assert [one.name for one in strip.high] == [one.name for one in strip.low] == ["0.png", "1.png", "2.png"]
     assert strip.share == 0
 
@@ -60,22 +60,22 @@ def test_what_is_not_there_is_told(gallery, tmp_path):
     with pytest.raises(UsageError, match="there is no dimension 6: the vectors have 6"):
         attributes_of(gallery, 7)
     nothing = synthetic.write(tmp_path / "g", [np.zeros((2, 6), np.float32)])
-    with pytest.raises(UsageError, match="g: in no picture of the gallery was anything selected"):
+    with pytest.raises(UsageError, match="g: in no image of the gallery was anything selected"):
         attributes_of(nothing, 2)
     with pytest.raises(UsageError, match="no gallery here"):
         attributes_of(tmp_path, 2)
 
 
-def test_the_page_shows_the_pictures_that_are_still_there(stored, tmp_path):
+def test_the_page_shows_the_images_that_are_still_there(stored, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(11):
         Image.new("RGB", (40, 40), (20 * number, 90, 90)).save(photos / f"{number}.png")
-    folder = synthetic.write(tmp_path / "gallery", [stored], pictures=photos)
+    folder = synthetic.write(tmp_path / "gallery", [stored], images=photos)
     everything = attributes_of(folder, 2, count=7)
     assert all(one.thumbnail for strip in everything.strips for one in (*strip.high, *strip.low))
     (photos / "5.png").unlink()
-    (photos / "6.png").write_text("no picture any more")
+    (photos / "6.png").write_text("no image any more")
     found = attributes_of(folder, 2, count=7)
     for strip in found.strips:
         assert {one.name for one in strip.high if one.thumbnail is None} == {"5.png", "6.png"}

@@ -79,30 +79,30 @@ def test_queries_from_a_folder_and_from_a_gallery_equal_the_reference(made, weig
         assert result.warnings == doubts(whiten)
 
 
-def test_galleries_with_codebooks_of_their_own_are_not_compared(weights, pictures, queries, tmp_path):
+def test_galleries_with_codebooks_of_their_own_are_not_compared(weights, images, queries, tmp_path):
     options = small.index_options(weights, descriptor="vlad")
-    index([pictures], tmp_path / "g", options)
+    index([images], tmp_path / "g", options)
     index([queries], tmp_path / "q", options)
     said = small.complaint(evaluate_retrieval, tmp_path / "g", [tmp_path / "q"])
-    assert "they differ in the codebook, which each fitted on its own pictures: search with the pictures" in said
+    assert "they differ in the codebook, which each fitted on its own images: search with the images" in said
     (tmp_path / "g" / "codebooks.safetensors").unlink()
     said = small.complaint(index, [queries], tmp_path / "g", options)
     assert "codebooks.safetensors: missing, and the vectors that are there were made with it" in said
 
 
-def test_a_query_that_is_in_the_gallery_does_not_find_itself(made, weights, pictures):
+def test_a_query_that_is_in_the_gallery_does_not_find_itself(made, weights, images):
     folder = made()
     alone = evaluate_retrieval(folder)
-    for given in ([folder], [pictures]):
+    for given in ([folder], [images]):
         result = evaluate_retrieval(folder, given, small.reading(weights))
         assert result.scored.mean == alone.scored.mean
         assert result.warnings == ["16 queries are in the gallery themselves: each is left out of its own ranking"]
-    one = evaluate_retrieval(folder, [pictures / "cat"], small.reading(weights))
+    one = evaluate_retrieval(folder, [images / "cat"], small.reading(weights))
     assert one.scored.mean.ap_step == pytest.approx(alone.scored.classes["cat"].ap_step)
 
 
-def test_labels_and_splits_of_a_coco_file(made, weights, pictures, tmp_path):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
+def test_labels_and_splits_of_a_coco_file(made, weights, images, tmp_path):
+    photos = shutil.copytree(images, tmp_path / "photos")
     labels = small.write_coco(tmp_path / "labels.json", photos, splits={"0": "test", "1": "val"})
     options = small.index_options(weights)
     index([photos], tmp_path / "g", options, labels=labels, splits=["train"])
@@ -115,7 +115,7 @@ def test_labels_and_splits_of_a_coco_file(made, weights, pictures, tmp_path):
     assert result.scored.mean.queries == 6
 
 
-def test_queries_without_a_picture_of_their_kind_do_not_count(made, weights, queries, tmp_path):
+def test_queries_without_an_image_of_their_kind_do_not_count(made, weights, queries, tmp_path):
     folder = small.copy(made(), tmp_path / "g")
     remove(folder, [name for name in small.names(folder) if name.startswith("face")])
     result = evaluate_retrieval(folder, [queries], small.reading(weights))
@@ -131,7 +131,7 @@ def test_queries_without_a_picture_of_their_kind_do_not_count(made, weights, que
     assert values["mean"]["recalls"] == list(result.scored.mean.recalls)
 
 
-def test_pictures_of_a_kind_alone_do_not_count_when_each_is_asked_against_the_rest(made, tmp_path):
+def test_images_of_a_kind_alone_do_not_count_when_each_is_asked_against_the_rest(made, tmp_path):
     folder = small.copy(made(), tmp_path / "g")
     remove(folder, [name for name in small.names(folder) if name.startswith("face") and name != "face/0.png"])
     result = evaluate_retrieval(folder)
@@ -140,14 +140,14 @@ def test_pictures_of_a_kind_alone_do_not_count_when_each_is_asked_against_the_re
 
 def test_queries_that_cannot_be_read_are_told_and_change_nothing(made, weights, queries, tmp_path):
     photos = shutil.copytree(queries, tmp_path / "asked")
-    (photos / "cat" / "broken.jpg").write_bytes(b"no picture")
+    (photos / "cat" / "broken.jpg").write_bytes(b"no image")
     result = evaluate_retrieval(made(), [photos], small.reading(weights))
-    assert result.skipped == {"cat/broken.jpg": "not a picture, or of a kind that Pillow does not know"}
+    assert result.skipped == {"cat/broken.jpg": "not an image, or of a kind that Pillow does not know"}
     assert result.scored.mean == evaluate_retrieval(made(), [queries], small.reading(weights)).scored.mean
 
 
-def test_the_same_kind_under_two_folders_is_one_label(made, weights, pictures, queries, tmp_path):
-    index([pictures, queries], tmp_path / "g", small.index_options(weights))
+def test_the_same_kind_under_two_folders_is_one_label(made, weights, images, queries, tmp_path):
+    index([images, queries], tmp_path / "g", small.index_options(weights))
     assert set(small.labels(tmp_path / "g")) == set(small.KINDS)
     result = evaluate_retrieval(made(), [queries / "cat", queries / "face"], small.reading(weights))
     assert list(result.scored.classes) == ["cat", "face"]

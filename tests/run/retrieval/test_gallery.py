@@ -14,11 +14,11 @@ from tests.run.retrieval import small
 
 
 @pytest.fixture(scope="module")
-def maps(weights, pictures):
-    """Features of the pictures one by one, by layer."""
+def maps(weights, images):
+    """Features of the images one by one, by layer."""
     with small.narrow():
         loaded = models.load(weights)
-        return helpers.features(loaded, sorted(pictures.rglob("*.png")), ["pool5", "relu5_2"])
+        return helpers.features(loaded, sorted(images.rglob("*.png")), ["pool5", "relu5_2"])
 
 
 def test_vectors_are_those_of_the_papers_transcription(made, maps):
@@ -32,11 +32,11 @@ def test_vectors_are_those_of_the_papers_transcription(made, maps):
     assert [bool(one.any()) for one in vectors] == [True] * 15 + [False]
 
 
-def test_rows_tell_what_each_vector_is_of(made, pictures, maps):
-    paths = sorted(pictures.rglob("*.png"))
+def test_rows_tell_what_each_vector_is_of(made, images, maps):
+    paths = sorted(images.rglob("*.png"))
     rows = Gallery.open(made()).whole_table().rows()
     assert [row.path for row in rows] == list(map(str, paths))
-    assert [row.name for row in rows] == [path.relative_to(pictures).as_posix() for path in paths]
+    assert [row.name for row in rows] == [path.relative_to(images).as_posix() for path in paths]
     assert [row.label for row in rows] == [path.parent.name for path in paths]
     for row, path, one in zip(rows, paths, maps["pool5"], strict=True):
         with Image.open(path) as image:
@@ -48,7 +48,7 @@ def test_rows_tell_what_each_vector_is_of(made, pictures, maps):
         assert (row.bytes, row.checksum) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_a_gallery_holds_its_own_files_and_nothing_else(made, pictures):
+def test_a_gallery_holds_its_own_files_and_nothing_else(made, images):
     folder = made(whiten="svd-5")
     files = set(helpers.every_file(folder))
     numbers = [f"{number:08d}" for number in range(6)]
@@ -60,10 +60,10 @@ def test_a_gallery_holds_its_own_files_and_nothing_else(made, pictures):
 
 
 @pytest.mark.parametrize("name", ["pool5", "avg", "max", "mac", "gem", "spoc", "spoc_center", "crow", "rmac", "fv"])
-def test_every_descriptor_makes_finite_vectors_of_unit_length(weights, pictures, tmp_path, name):
+def test_every_descriptor_makes_finite_vectors_of_unit_length(weights, images, tmp_path, name):
     from jaxloc.run.retrieval.index import index
 
-    index([pictures / "cat", pictures / small.EMPTY], tmp_path / "g", small.index_options(weights, descriptor=name))
+    index([images / "cat", images / small.EMPTY], tmp_path / "g", small.index_options(weights, descriptor=name))
     vectors = small.stored(tmp_path / "g")
     assert np.isfinite(vectors).all()
     length = np.linalg.norm(vectors, axis=1)

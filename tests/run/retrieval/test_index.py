@@ -16,42 +16,42 @@ from tests.run import helpers
 from tests.run.retrieval import small
 
 
-def test_the_same_pictures_give_the_same_bytes(made, weights, pictures, tmp_path):
+def test_the_same_images_give_the_same_bytes(made, weights, images, tmp_path):
     for options in ({}, {"whiten": "svd-5"}, {"descriptor": "vlad"}):
         out = tmp_path / json.dumps(options)
-        index([pictures], out, small.index_options(weights, **options))
+        index([images], out, small.index_options(weights, **options))
         assert helpers.every_file(out) == helpers.every_file(made(**options))
 
 
-def test_batches_and_threads_do_not_change_what_is_found(made, weights, pictures, tmp_path):
-    index([pictures], tmp_path / "g", small.index_options(weights, batch=4, workers=3))
+def test_batches_and_threads_do_not_change_what_is_found(made, weights, images, tmp_path):
+    index([images], tmp_path / "g", small.index_options(weights, batch=4, workers=3))
     np.testing.assert_allclose(small.stored(tmp_path / "g"), small.stored(made()), atol=1e-6)
     assert small.names(tmp_path / "g") == small.names(made())
 
 
-def test_what_is_there_is_neither_read_nor_written_again(gallery, weights, pictures, monkeypatch):
+def test_what_is_there_is_neither_read_nor_written_again(gallery, weights, images, monkeypatch):
     before = helpers.every_file(gallery)
     times = {path: path.stat().st_mtime_ns for path in gallery.rglob("*") if path.is_file()}
     monkeypatch.setattr(index_module, "write_shards", None)
-    done = index([pictures], gallery, small.index_options(weights))
+    done = index([images], gallery, small.index_options(weights))
     assert (done.added, done.present, done.total, done.not_found) == (0, 16, 16, 1)
     assert helpers.every_file(gallery) == before
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_a_gallery_grows(gallery, weights, pictures, queries):
+def test_a_gallery_grows(gallery, weights, images, queries):
     before = helpers.every_file(gallery)
     done = index([queries], gallery, small.index_options(weights))
     assert (done.added, done.present, done.total) == (6, 0, 22)
     after = helpers.every_file(gallery)
     assert {name: after[name] for name in before} == before
     assert small.names(gallery)[16:] == [f"{kind}/{number}.png" for kind in small.KINDS for number in (7, 8)]
-    done = index([pictures, queries], gallery, small.index_options(weights))
+    done = index([images, queries], gallery, small.index_options(weights))
     assert (done.added, done.present, done.total) == (0, 22, 22)
 
 
-def test_a_picture_that_changed_is_described_again_and_not_kept_twice(weights, pictures, tmp_path):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
+def test_an_image_that_changed_is_described_again_and_not_kept_twice(weights, images, tmp_path):
+    photos = shutil.copytree(images, tmp_path / "photos")
     index([photos], tmp_path / "g", small.index_options(weights, whiten="svd-5"))
     old = dict(zip(small.names(tmp_path / "g"), small.stored(tmp_path / "g"), strict=True))
     small.crop("coffee", 2).save(photos / "cat" / "1.png")
@@ -66,9 +66,9 @@ def test_a_picture_that_changed_is_described_again_and_not_kept_twice(weights, p
     assert len(list(opened.folder.glob("table/*"))) == len(list(opened.folder.glob("whitened/*"))) == len(opened.shards)
 
 
-def test_pictures_are_removed_by_name_and_by_path(gallery, pictures):
+def test_images_are_removed_by_name_and_by_path(gallery, images):
     vectors, names = small.stored(gallery), small.names(gallery)
-    gone = ["cat/0.png", str(pictures / "face" / "1.png"), "coffee/0.png", "coffee/1.png", "coffee/2.png"]
+    gone = ["cat/0.png", str(images / "face" / "1.png"), "coffee/0.png", "coffee/1.png", "coffee/2.png"]
     assert remove(gallery, gone) == 5
     gone[1] = "face/1.png"
     keep = [name not in gone for name in names]
@@ -76,60 +76,60 @@ def test_pictures_are_removed_by_name_and_by_path(gallery, pictures):
     np.testing.assert_array_equal(small.stored(gallery), vectors[keep])
     opened = Gallery.open(gallery)
     assert len(list(gallery.glob("table/*"))) == len(opened.shards)
-    assert (pictures / "cat" / "0.png").exists()
-    with pytest.raises(UsageError, match=r"gallery: holds no picture cat/0\.png; its table has"):
+    assert (images / "cat" / "0.png").exists()
+    with pytest.raises(UsageError, match=r"gallery: holds no image cat/0\.png; its table has"):
         remove(gallery, ["cat/1.png", "cat/0.png"])
     assert "cat/1.png" in small.names(gallery)
 
 
-def test_what_was_removed_comes_back_when_it_is_indexed_again(made, weights, pictures, tmp_path):
+def test_what_was_removed_comes_back_when_it_is_indexed_again(made, weights, images, tmp_path):
     folder = small.copy(made(whiten="svd-5"), tmp_path / "g")
     remove(folder, ["cat/0.png", "face/4.png"])
-    done = index([pictures], folder, small.index_options(weights, whiten="svd-5"))
+    done = index([images], folder, small.index_options(weights, whiten="svd-5"))
     assert (done.added, done.total) == (2, 16)
     assert sorted(small.names(folder)) == sorted(small.names(made()))
 
 
-def test_a_gallery_can_be_emptied_and_filled_again(made, weights, pictures, tmp_path):
+def test_a_gallery_can_be_emptied_and_filled_again(made, weights, images, tmp_path):
     folder = small.copy(made(whiten="svd-5"), tmp_path / "g")
     assert remove(folder, small.names(folder)) == 16
-    done = index([pictures], folder, small.index_options(weights, whiten="svd-5"))
+    done = index([images], folder, small.index_options(weights, whiten="svd-5"))
     assert (done.added, done.total) == (16, 16)
     np.testing.assert_array_equal(small.stored(folder), small.stored(made()))
 
 
-def test_removing_works_where_the_whitening_could_not_be_fitted(weights, pictures, tmp_path):
+def test_removing_works_where_the_whitening_could_not_be_fitted(weights, images, tmp_path):
     with pytest.raises(UsageError, match="svd-16: dimension 16 is above the rank 15"):
-        index([pictures], tmp_path / "g", small.index_options(weights, whiten="svd-16"))
+        index([images], tmp_path / "g", small.index_options(weights, whiten="svd-16"))
     assert remove(tmp_path / "g", ["cat/0.png"]) == 1
     assert len(small.names(tmp_path / "g")) == 15
 
 
-def test_a_whitening_that_so_few_pictures_cannot_have_is_refused_before_the_work(weights, pictures, tmp_path):
-    with pytest.raises(UsageError, match=r"svd-19 needs at least 19 pictures, and there are 16: .*--whiten svd-4"):
-        index([pictures], tmp_path / "g", small.index_options(weights, whiten="svd-19"))
+def test_a_whitening_that_so_few_images_cannot_have_is_refused_before_the_work(weights, images, tmp_path):
+    with pytest.raises(UsageError, match=r"svd-19 needs at least 19 images, and there are 16: .*--whiten svd-4"):
+        index([images], tmp_path / "g", small.index_options(weights, whiten="svd-19"))
     assert not list((tmp_path / "g").glob("vectors/*"))
-    index([pictures], tmp_path / "g", small.index_options(weights, whiten="svd-4"))
+    index([images], tmp_path / "g", small.index_options(weights, whiten="svd-4"))
 
 
-def test_a_journal_of_another_job_is_not_believed(weights, pictures, tmp_path):
-    gallery = index([pictures], tmp_path / "alone", small.index_options(weights)).folder
+def test_a_journal_of_another_job_is_not_believed(weights, images, tmp_path):
+    gallery = index([images], tmp_path / "alone", small.index_options(weights)).folder
     (tmp_path / "after").mkdir()
     options = small.index_options(weights)
-    index([pictures / "cat"], tmp_path / "after", options)
+    index([images / "cat"], tmp_path / "after", options)
     (tmp_path / "after" / "job.json").write_text('{"job": "another", "sizes": [[640, 64, 1]]}')
-    index([pictures], tmp_path / "after", options)
+    index([images], tmp_path / "after", options)
     assert len(small.names(tmp_path / "after")) == len(small.names(gallery))
     assert not (tmp_path / "after" / "job.json").exists()
 
 
-def test_unreadable_pictures_are_told_once_and_stay_out(weights, pictures, tmp_path):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
-    (photos / "cat" / "broken.jpg").write_bytes(b"no picture")
+def test_unreadable_images_are_told_once_and_stay_out(weights, images, tmp_path):
+    photos = shutil.copytree(images, tmp_path / "photos")
+    (photos / "cat" / "broken.jpg").write_bytes(b"no image")
     options = small.index_options(weights)
     done = index([photos], tmp_path / "g", options)
     assert [(skip.name, skip.reason) for skip in done.skipped] == [
-        ("cat/broken.jpg", "not a picture, or of a kind that Pillow does not know")
+        ("cat/broken.jpg", "not an image, or of a kind that Pillow does not know")
     ]
     assert (done.added, done.total) == (16, 16)
     again = index([photos], tmp_path / "g", options)
@@ -140,25 +140,25 @@ def test_unreadable_pictures_are_told_once_and_stay_out(weights, pictures, tmp_p
     assert remove(tmp_path / "g", ["cat/broken.jpg"]) == 1
 
 
-def test_a_shard_of_unreadable_pictures_only_is_a_shard(weights, pictures, tmp_path):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
+def test_a_shard_of_unreadable_images_only_is_a_shard(weights, images, tmp_path):
+    photos = shutil.copytree(images, tmp_path / "photos")
     for number in range(4):
-        (photos / "cat" / f"00{number}.png").write_bytes(b"no picture")
+        (photos / "cat" / f"00{number}.png").write_bytes(b"no image")
     for whiten in ("svd-5", "none"):
         done = index([photos], tmp_path / "g", small.index_options(weights, whiten=whiten, shard_size=2))
         assert (len(done.skipped), done.total) == (4, 16)
         assert done.dimension == (5 if whiten != "none" else small.DIMENSION)
 
 
-def test_a_picture_that_vanishes_while_it_is_described_is_skipped(weights, pictures, tmp_path, monkeypatch):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
+def test_an_image_that_vanishes_while_it_is_described_is_skipped(weights, images, tmp_path, monkeypatch):
+    photos = shutil.copytree(images, tmp_path / "photos")
     describe = index_module.Describer.describe_one_kind
 
     def vanishing(*arguments):
         (photos / "cat" / "1.png").unlink(missing_ok=True)
         return describe(*arguments)
 
-    # The shard's three pictures are decoded before the first is described.
+    # The shard's three images are decoded before the first is described.
     monkeypatch.setattr(index_module.Describer, "describe_one_kind", vanishing)
     done = index([photos], tmp_path / "g", small.index_options(weights, workers=4))
     assert [skip.name for skip in done.skipped] == ["cat/1.png"]
@@ -166,17 +166,17 @@ def test_a_picture_that_vanishes_while_it_is_described_is_skipped(weights, pictu
     assert "cat/1.png" not in small.names(tmp_path / "g")
 
 
-def test_no_readable_picture_at_all_is_an_error_that_shows_reasons(weights, tmp_path):
+def test_no_readable_image_at_all_is_an_error_that_shows_reasons(weights, tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(5):
-        (tmp_path / "in" / f"{number}.jpg").write_bytes(b"no picture")
+        (tmp_path / "in" / f"{number}.jpg").write_bytes(b"no image")
     for _ in range(2):
-        with pytest.raises(UsageError, match=r"no readable picture among 5 \(0\.jpg: not a picture.*2\.jpg: .* …\)"):
+        with pytest.raises(UsageError, match=r"no readable image among 5 \(0\.jpg: not an image.*2\.jpg: .* …\)"):
             index([tmp_path / "in"], tmp_path / "g", small.index_options(weights))
 
 
-def test_the_gallery_may_lie_among_the_pictures(made, weights, pictures, tmp_path):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
+def test_the_gallery_may_lie_among_the_images(made, weights, images, tmp_path):
+    photos = shutil.copytree(images, tmp_path / "photos")
     for _ in range(2):
         done = index([photos], photos / "gallery", small.index_options(weights))
     assert done.total == 16
@@ -185,7 +185,7 @@ def test_the_gallery_may_lie_among_the_pictures(made, weights, pictures, tmp_pat
 
 
 @pytest.mark.parametrize("folder", ["gallery", "vectors", "table", "whitened"])
-def test_what_a_kill_left_is_cleaned_away(made, weights, pictures, tmp_path, folder):
+def test_what_a_kill_left_is_cleaned_away(made, weights, images, tmp_path, folder):
     gallery = small.copy(made(whiten="svd-5"), tmp_path / "gallery")
     before = helpers.every_file(gallery)
     place = gallery if folder == "gallery" else gallery / folder
@@ -193,23 +193,23 @@ def test_what_a_kill_left_is_cleaned_away(made, weights, pictures, tmp_path, fol
     (gallery / "table" / "00000002-0123456789abcdef.parquet").write_bytes(b"of no shard")
     (gallery / "whitened" / "00000077.safetensors").write_bytes(b"of no shard")
     (gallery / "job.json").write_text('{"shapes": [[128, 128, 8]]}')
-    index([pictures], gallery, small.index_options(weights, whiten="svd-5"))
+    index([images], gallery, small.index_options(weights, whiten="svd-5"))
     assert helpers.every_file(gallery) == before
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"shapes": 3}', '{"shapes": [[1, 2]]}', '{"shapes": [["a", 1, 2]]}'])
-def test_a_journal_that_is_damaged_is_written_anew(made, weights, pictures, tmp_path, text):
+def test_a_journal_that_is_damaged_is_written_anew(made, weights, images, tmp_path, text):
     (tmp_path / "g").mkdir()
     gallery = small.copy(made(), tmp_path / "gallery")
     for number in range(3, 6):
         (gallery / "vectors" / f"{number:08d}.safetensors").unlink()
     (gallery / "job.json").write_text(text)
-    index([pictures], gallery, small.index_options(weights))
+    index([images], gallery, small.index_options(weights))
     np.testing.assert_allclose(small.stored(gallery), small.stored(made()), atol=1e-6)
     assert set(helpers.every_file(gallery)) == set(helpers.every_file(made()))
 
 
-def test_a_second_index_at_the_same_time_is_kept_out(gallery, weights, pictures, queries, monkeypatch):
+def test_a_second_index_at_the_same_time_is_kept_out(gallery, weights, images, queries, monkeypatch):
     inside, go_on, failures = threading.Event(), threading.Event(), []
     write_shards = index_module.write_shards
 
@@ -231,7 +231,7 @@ def test_a_second_index_at_the_same_time_is_kept_out(gallery, weights, pictures,
     try:
         assert inside.wait(120)
         with pytest.raises(UsageError, match=r"gallery: another process is writing to this folder: wait until"):
-            index([pictures], gallery, small.index_options(weights))
+            index([images], gallery, small.index_options(weights))
         with pytest.raises(UsageError, match=r"gallery: another process is writing to this folder: wait until"):
             remove(gallery, ["cat/0.png"])
     finally:
@@ -243,7 +243,7 @@ def test_a_second_index_at_the_same_time_is_kept_out(gallery, weights, pictures,
 
 
 def test_a_gallery_made_by_another_process_while_the_weights_are_read_is_extended(
-    made, weights, pictures, tmp_path, monkeypatch
+    made, weights, images, tmp_path, monkeypatch
 ):
     other, describer = made(), index_module.Describer
 
@@ -252,11 +252,11 @@ def test_a_gallery_made_by_another_process_while_the_weights_are_read_is_extende
         return describer(*arguments)
 
     monkeypatch.setattr(index_module, "Describer", slow)
-    done = index([pictures], tmp_path / "g", small.index_options(weights))
+    done = index([images], tmp_path / "g", small.index_options(weights))
     assert (done.added, done.present) == (0, 16)
 
 
-def test_without_options_a_gallery_is_extended_with_its_own(made, weights, pictures, queries, tmp_path, monkeypatch):
+def test_without_options_a_gallery_is_extended_with_its_own(made, weights, images, queries, tmp_path, monkeypatch):
     gallery = small.copy(made(descriptor="vlad", whiten="svd-5"), tmp_path / "g")
     options = default_options(gallery)
     assert (options.descriptor, options.whiten, options.shard_size, options.lower_layer) == (
@@ -275,28 +275,28 @@ def test_without_options_a_gallery_is_extended_with_its_own(made, weights, pictu
     assert (gallery / "whitening.safetensors").read_bytes() == whitening
 
 
-def test_another_whitening_replaces_the_old_and_none_drops_it(made, weights, pictures, tmp_path):
+def test_another_whitening_replaces_the_old_and_none_drops_it(made, weights, images, tmp_path):
     gallery = small.copy(made(whiten="svd-5"), tmp_path / "gallery")
-    done = index([pictures], gallery, small.index_options(weights, whiten="pca-4:0.5"))
+    done = index([images], gallery, small.index_options(weights, whiten="pca-4:0.5"))
     assert done.dimension == 4
-    index([pictures], tmp_path / "fresh", small.index_options(weights, whiten="pca-4:0.5"))
+    index([images], tmp_path / "fresh", small.index_options(weights, whiten="pca-4:0.5"))
     assert helpers.every_file(gallery) == helpers.every_file(tmp_path / "fresh")
-    index([pictures], gallery, small.index_options(weights))
+    index([images], gallery, small.index_options(weights))
     assert helpers.every_file(gallery) == helpers.every_file(made())
 
 
-def test_a_whitening_stays_until_it_is_refitted(made, weights, pictures, queries, tmp_path):
+def test_a_whitening_stays_until_it_is_refitted(made, weights, images, queries, tmp_path):
     gallery = small.copy(made(whiten="svd-5"), tmp_path / "gallery")
     before = (gallery / "whitening.safetensors").read_bytes()
-    index([pictures, queries], gallery, small.index_options(weights, whiten="svd-5"))
+    index([images, queries], gallery, small.index_options(weights, whiten="svd-5"))
     assert (gallery / "whitening.safetensors").read_bytes() == before
     assert len(list((gallery / "whitened").iterdir())) == len(Gallery.open(gallery).shards)
-    index([pictures, queries], gallery, small.index_options(weights, whiten="svd-5", refit=True))
+    index([images, queries], gallery, small.index_options(weights, whiten="svd-5", refit=True))
     assert (gallery / "whitening.safetensors").read_bytes() != before
 
 
-def test_labels_named_later_reach_pictures_that_are_there(made, weights, pictures, tmp_path):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
+def test_labels_named_later_reach_images_that_are_there(made, weights, photos, tmp_path):
+    photos = shutil.copytree(photos, tmp_path / "photos")
     flat = tmp_path / "flat"
     flat.mkdir()
     for path in photos.rglob("*.png"):
@@ -321,18 +321,18 @@ def test_labels_named_later_reach_pictures_that_are_there(made, weights, picture
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such names on this system")
-def test_names_and_labels_that_are_no_text_are_kept_as_text(weights, pictures, tmp_path):
+def test_names_and_labels_that_are_no_text_are_kept_as_text(weights, images, tmp_path):
     folder = tmp_path / "in"
-    shutil.copytree(pictures / "cat", folder / "cat")
+    shutil.copytree(images / "cat", folder / "cat")
     odd = os.fsdecode(os.fsencode(folder) + b"/caf\xe9")
     try:
         os.mkdir(odd)
-        shutil.copy(pictures / "cat" / "1.png", os.fsdecode(os.fsencode(odd) + b"/\xff.png"))
+        shutil.copy(images / "cat" / "1.png", os.fsdecode(os.fsencode(odd) + b"/\xff.png"))
         (folder / "a\nb").mkdir()
-        shutil.copy(pictures / "cat" / "1.png", folder / "a\nb" / "<script>alert(1)<%2Fscript>.png")
-        (folder / "a\nb" / "x\ny.png").write_bytes(b"no picture")
+        shutil.copy(images / "cat" / "1.png", folder / "a\nb" / "<script>alert(1)<%2Fscript>.png")
+        (folder / "a\nb" / "x\ny.png").write_bytes(b"no image")
         with open(os.fsdecode(os.fsencode(odd) + b"/\xfe.png"), "wb") as file:
-            file.write(b"no picture")
+            file.write(b"no image")
     except OSError:
         pytest.skip("this file system only takes names that are text")
     for whiten in ("none", "supervised-3"):

@@ -18,19 +18,19 @@ FILES = 2 + 2 * 6
 """The description, the journal, and for each of six shards a table and its vectors."""
 
 
-def test_killed_three_times_at_random_it_ends_with_the_bytes_of_an_unbroken_run(made, weights, pictures, tmp_path):
+def test_killed_three_times_at_random_it_ends_with_the_bytes_of_an_unbroken_run(made, weights, images, tmp_path):
     options = {"whiten": "svd-5"}
     moments = random.Random(5)
     done = 0
     for where in ("half", "after", "half"):
         # Later runs write the journal and the shards that are missing: fewer files each time.
         files = moments.randrange(1, FILES - 2 * done - 4)
-        assert killed.run(pictures, tmp_path / "g", weights, files=files, where=where, **options) == -signal.SIGKILL
+        assert killed.run(images, tmp_path / "g", weights, files=files, where=where, **options) == -signal.SIGKILL
         shards = len(Gallery.open(tmp_path / "g").shards)
         assert done <= shards < 6
         done = shards
     assert done > 0
-    index([pictures], tmp_path / "g", small.index_options(weights, **options))
+    index([images], tmp_path / "g", small.index_options(weights, **options))
     assert helpers.every_file(tmp_path / "g") == helpers.every_file(made(**options))
 
 
@@ -42,16 +42,16 @@ def test_killed_three_times_at_random_it_ends_with_the_bytes_of_an_unbroken_run(
     ],
     ids=["vlad", "svd"],
 )
-def test_killed_while_something_is_fitted_it_goes_on(made, weights, pictures, tmp_path, options, moments):
+def test_killed_while_something_is_fitted_it_goes_on(made, weights, images, tmp_path, options, moments):
     for where, files in moments:
-        status = killed.run(pictures, tmp_path / "g", weights, files=files, where=where, **options)
+        status = killed.run(images, tmp_path / "g", weights, files=files, where=where, **options)
         assert status == -signal.SIGKILL
-    index([pictures], tmp_path / "g", small.index_options(weights, **options))
+    index([images], tmp_path / "g", small.index_options(weights, **options))
     assert helpers.every_file(tmp_path / "g") == helpers.every_file(made(**options))
 
 
-def test_killed_from_outside_it_opens_at_its_last_finished_shard(made, weights, pictures, tmp_path):
-    asked = {"pictures": str(pictures), "out": str(tmp_path / "g"), "weights": str(weights), "options": {}}
+def test_killed_from_outside_it_opens_at_its_last_finished_shard(made, weights, images, tmp_path):
+    asked = {"pictures": str(images), "out": str(tmp_path / "g"), "weights": str(weights), "options": {}}
     process = killed.start(asked | {"files": -1, "where": "slowly"})
     try:
         while len(list((tmp_path / "g" / "vectors").glob("[0-9]*.safetensors"))) < 2:
@@ -63,5 +63,5 @@ def test_killed_from_outside_it_opens_at_its_last_finished_shard(made, weights, 
     finished = Gallery.open(tmp_path / "g")
     assert 2 <= len(finished.shards) < 6
     assert small.names(tmp_path / "g") == small.names(made())[: 3 * len(finished.shards)]
-    index([pictures], tmp_path / "g", small.index_options(weights))
+    index([images], tmp_path / "g", small.index_options(weights))
     assert helpers.every_file(tmp_path / "g") == helpers.every_file(made())

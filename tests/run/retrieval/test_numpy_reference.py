@@ -33,9 +33,9 @@ def expected(photographs, vgg16, tmp_path_factory):
         with Image.open(path) as image:
             scale = SIDE / min(image.size)
             small = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
-        for made, prefix, picture in ((upright, "upright", small), (mirrored, "mirrored", ImageOps.mirror(small))):
+        for made, prefix, photo in ((upright, "upright", small), (mirrored, "mirrored", ImageOps.mirror(small))):
             made.append(folder / f"{prefix}-{path.stem}.png")
-            picture.save(made[-1])
+            photo.save(made[-1])
     maps = helpers.features(vgg16, [*upright, *mirrored], ["pool5", "relu5_2"])
     masks = [scda_ddt.scda_mask(top) for top in maps["pool5"]]
     single = [scda_ddt.scda_descriptor(top, mask) for top, mask in zip(maps["pool5"], masks, strict=True)]

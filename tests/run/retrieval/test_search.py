@@ -132,20 +132,20 @@ def test_an_empty_mask_ranks_last_and_is_never_nan(made, weights, queries, asked
     assert found.rows[-1, -1] == row
 
 
-def test_what_was_not_found_is_told(made, weights, pictures, queries):
-    found = search(made(), [pictures / "face", queries], small.reading(weights), Ranking(top=16))
+def test_what_was_not_found_is_told(made, weights, images, queries):
+    found = search(made(), [images / "face", queries], small.reading(weights), Ranking(top=16))
     (empty,) = (query for query in found.queries if not query.found)
     assert empty.name.endswith("zz_small.png")
     assert empty.box is None
     assert not empty.mask.any()
     assert any("nothing was selected in 1 of the queries" in warning for warning in found.warnings)
-    assert any("in 1 pictures of the gallery nothing was selected: they rank last" in w for w in found.warnings)
+    assert any("in 1 images of the gallery nothing was selected: they rank last" in w for w in found.warnings)
     everywhere = search(made(descriptor="pool5"), [queries], small.reading(weights))
     assert everywhere.warnings == []
 
 
-def test_of_equal_pictures_the_first_comes_first(weights, pictures, tmp_path):
-    photos = shutil.copytree(pictures, tmp_path / "photos")
+def test_of_equal_images_the_first_comes_first(weights, images, tmp_path):
+    photos = shutil.copytree(images, tmp_path / "photos")
     for name in ("b", "a", "c"):
         shutil.copy(photos / "cat" / "3.png", photos / "cat" / f"same_{name}.png")
     index([photos], tmp_path / "g", small.index_options(weights, shard_size=2))
@@ -158,16 +158,16 @@ def test_of_equal_pictures_the_first_comes_first(weights, pictures, tmp_path):
             assert names[:4] == expected
 
 
-def test_a_gallery_of_one_is_searched(weights, pictures, queries, tmp_path):
-    index([pictures / "cat" / "1.png"], tmp_path / "g", small.index_options(weights))
+def test_a_gallery_of_one_is_searched(weights, images, queries, tmp_path):
+    index([images / "cat" / "1.png"], tmp_path / "g", small.index_options(weights))
     for how in HOW[3], HOW[6]:
         found = search(tmp_path / "g", [queries / "cat"], small.reading(weights), Ranking(top=1, **how))
         assert [[result.name for result in query.results] for query in found.queries] == [["1.png"]] * 2
         assert all(np.isfinite(query.results[0].score) for query in found.queries)
 
 
-def test_json_is_json_and_tells_everything(made, weights, pictures):
-    found = search(made(), [pictures / "face"], small.reading(weights), Ranking(top=16))
+def test_json_is_json_and_tells_everything(made, weights, images):
+    found = search(made(), [images / "face"], small.reading(weights), Ranking(top=16))
     text = json.dumps(to_plain(found), allow_nan=False)
     values = json.loads(text)
     assert values["gallery"] == "gallery"
@@ -181,7 +181,7 @@ def test_json_is_json_and_tells_everything(made, weights, pictures):
 def test_the_page_shows_queries_results_and_dimensions(made, weights, queries):
     folder = made(whiten="svd-5")
     found = search(
-        folder, [queries], small.reading(weights), Ranking(top=3), pictures=True, strips=strips(folder, range(2))
+        folder, [queries], small.reading(weights), Ranking(top=3), images=True, strips=strips(folder, range(2))
     )
     page = render_search(found)
     assert all(query.thumbnail and query.mask.any() for query in found.queries)
@@ -196,32 +196,32 @@ def test_the_ends_of_a_dimension_are_its_largest_and_smallest_values(made):
     vectors, names = SearchedVectors(Gallery.open(folder)).all(), np.array(small.names(folder))
     there = vectors.any(1)
     variance = vectors[there].astype(np.float64).var(0)
-    for strip in strips(folder, [3, 0], count=4, pictures=False):
+    for strip in strips(folder, [3, 0], count=4, images=False):
         values = vectors[there, strip.dimension]
         order = np.argsort(-values, kind="stable")
         assert [one.name for one in strip.high] == list(names[there][order[:4]])
         assert [one.name for one in strip.low] == list(names[there][order[::-1][:4]])
         np.testing.assert_allclose([one.value for one in strip.high], values[order[:4]])
         assert strip.share == pytest.approx(variance[strip.dimension] / variance.sum(), rel=1e-4)
-    (strip,) = strips(folder, [0], count=99, pictures=False)
+    (strip,) = strips(folder, [0], count=99, images=False)
     assert len(strip.high) == len(strip.low) == 15
     assert len(attributes_of(folder, 5).strips) == 5
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such names on this system")
-def test_names_of_any_bytes_are_shown_and_written(weights, pictures, tmp_path):
+def test_names_of_any_bytes_are_shown_and_written(weights, images, tmp_path):
     folder = tmp_path / "in"
-    shutil.copytree(pictures / "cat", folder / "<b>cat</b>".replace("/", "_"))
+    shutil.copytree(images / "cat", folder / "<b>cat</b>".replace("/", "_"))
     try:
         for name in (b"\xff.png", b"<script>alert(1).png", b"a\nb.png", b'"quoted"&.png'):
-            shutil.copy(pictures / "cat" / "1.png", os.fsdecode(os.fsencode(folder) + b"/" + name))
+            shutil.copy(images / "cat" / "1.png", os.fsdecode(os.fsencode(folder) + b"/" + name))
         with open(os.fsdecode(os.fsencode(folder) + b"/\xfe<i>.png"), "wb") as file:
-            file.write(b"no picture")
+            file.write(b"no image")
     except OSError:
         pytest.skip("this file system only takes names that are text")
     gallery = tmp_path / os.fsdecode(b"g\xe9")
     index([folder], gallery, small.index_options(weights))
-    found = search(gallery, [folder], small.reading(weights), Ranking(top=9), pictures=True)
+    found = search(gallery, [folder], small.reading(weights), Ranking(top=9), images=True)
     assert len(found.queries) == 9
     assert all(result.thumbnail for query in found.queries for result in query.results)
     page = render_search(found).encode()
@@ -230,12 +230,12 @@ def test_names_of_any_bytes_are_shown_and_written(weights, pictures, tmp_path):
     json.dumps(to_plain(found), allow_nan=False).encode()
 
 
-def test_queries_are_shrunk_as_the_gallery_was(weights, pictures, tmp_path):
-    index([pictures], tmp_path / "g", small.index_options(weights, max_side=64))
-    picture = tmp_path / "large.png"
-    with Image.open(pictures / "coffee" / "2.png") as image:
-        image.save(picture)
-    found = search(tmp_path / "g", [picture], small.reading(weights))
+def test_queries_are_shrunk_as_the_gallery_was(weights, images, tmp_path):
+    index([images], tmp_path / "g", small.index_options(weights, max_side=64))
+    photo = tmp_path / "large.png"
+    with Image.open(images / "coffee" / "2.png") as image:
+        image.save(photo)
+    found = search(tmp_path / "g", [photo], small.reading(weights))
     assert found.queries[0].results[0].name == "coffee/2.png"
     assert found.queries[0].results[0].score == pytest.approx(1, abs=1e-5)
     assert (found.queries[0].width, found.queries[0].mask.shape) == (128, (2, 2))

@@ -1,4 +1,4 @@
-"""The pictures of a retrieval job and their labels, from folders or from a COCO file."""
+"""The images of a retrieval job and their labels, from folders or from a COCO file."""
 
 import os
 import re
@@ -15,7 +15,7 @@ Paths = Sequence[str | os.PathLike[str]]
 
 
 class Labelled(NamedTuple):
-    """One picture and what is known of it.
+    """One image and what is known of it.
 
     Attributes:
         source: the file and its name.
@@ -31,7 +31,7 @@ class Labelled(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The absolute path as text that can be written in any file: what identifies a picture in a gallery."""
+        """The absolute path as text that can be written in any file: what identifies an image in a gallery."""
         path = self.source.path
         place = str(path).encode("utf-8", "surrogateescape") if isinstance(path, Record) else os.fsencode(path)
         return place.decode("utf-8", "backslashreplace")
@@ -46,51 +46,49 @@ def path_of(key: str) -> Path:
     return Path(os.fsdecode(data))
 
 
-def find_pictures(
+def find_images(
     paths: Paths,
     *,
     labels: str | os.PathLike[str] | None = None,
     splits: Sequence[str] = (),
     exclude: Sequence[str | os.PathLike[str]] = (),
 ) -> list[Labelled]:
-    """List pictures in order of name, each with its label.
+    """List images in order of name, each with its label.
 
     Args:
-        paths: folders, pictures, or text files of paths.
+        paths: folders, images, or text files of paths.
         labels: a COCO file that says each image's category (``category_id``, or that of its boxes); file names are
-            relative to it. Without one, a picture's label is the folder it lies in.
-        splits: only pictures that are in one of these splits of the COCO file.
-        exclude: folders in which no picture is looked for.
+            relative to it. Without one, an image's label is the folder it lies in.
+        splits: only images that are in one of these splits of the COCO file.
+        exclude: folders in which no image is looked for.
 
     Raises:
-        UsageError: a path does not exist, there is no picture, or a split is asked for that no picture has.
+        UsageError: a path does not exist, there is no image, or a split is asked for that no image has.
     """
     if splits and labels is None:
         raise UsageError("a split needs --labels with a COCO file whose images have one")
     sets = find_sets(paths, exclude=exclude)
-    pictures = [Labelled(source, _own_label(source)) for images in sets for source in checked(images.sources)]
+    photos = [Labelled(source, _own_label(source)) for images in sets for source in checked(images.sources)]
     if labels is not None:
         truth = read_coco(labels)
         base = Path(os.path.abspath(labels)).parent
-        pictures = [_with_truth(picture, truth, base) for picture in checked(pictures)]
-        if all(picture.label is None for picture in pictures):
+        photos = [_with_truth(image, truth, base) for image in checked(photos)]
+        if all(image.label is None for image in photos):
             raise UsageError(
-                f"{labels}: none of the {len(pictures)} pictures is listed; it names them like "
+                f"{labels}: none of the {len(photos)} images is listed; it names them like "
                 f"{next(iter(truth), 'nothing')!r}, relative to its own folder"
             )
     if splits:
-        known = sorted({split for picture in pictures for split in picture.splits})
+        known = sorted({split for image in photos for split in image.splits})
         missing = [split for split in splits if split not in known]
         if missing:
-            raise UsageError(
-                f"{labels}: no picture has the split {missing[0]!r}; there are {', '.join(known) or 'none'}"
-            )
-        pictures = [picture for picture in pictures if set(picture.splits) & set(splits)]
-    return sorted(pictures, key=lambda picture: (picture.source.name, str(picture.source.path)))
+            raise UsageError(f"{labels}: no image has the split {missing[0]!r}; there are {', '.join(known) or 'none'}")
+        photos = [image for image in photos if set(image.splits) & set(splits)]
+    return sorted(photos, key=lambda image: (image.source.name, str(image.source.path)))
 
 
 def _own_label(source: Source) -> str | None:
-    """What a picture's place says of it: its label in an archive or data set, or the folder its file lies in."""
+    """What an image's place says of it: its label in an archive or data set, or the folder its file lies in."""
     label = source.label
     if label is None and not isinstance(source.path, Record):
         label = source.path.parent.name
@@ -102,26 +100,26 @@ def _as_text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _with_truth(picture: Labelled, truth: dict[str, Annotated], base: Path) -> Labelled:
-    path = picture.source.path
+def _with_truth(image: Labelled, truth: dict[str, Annotated], base: Path) -> Labelled:
+    path = image.source.path
     relative = "" if isinstance(path, Record) else Path(os.path.relpath(path, base)).as_posix()
-    known = truth.get(relative) or truth.get(picture.source.name)
+    known = truth.get(relative) or truth.get(image.source.name)
     if known is None or len(known.categories) != 1:
-        return Labelled(picture.source, None, () if known is None else known.splits)
+        return Labelled(image.source, None, () if known is None else known.splits)
     label = _as_text(known.categories[0])
     boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1, _ in known.boxes.get(known.categories[0], []))
-    return Labelled(picture.source, label, known.splits, boxes)
+    return Labelled(image.source, label, known.splits, boxes)
 
 
 def check_labels(labels: Sequence[str | None], what: str, *, several: bool = True) -> None:
-    """Raise ``UsageError`` unless every picture has a label, and they are not all the same.
+    """Raise ``UsageError`` unless every image has a label, and they are not all the same.
 
     Args:
-        labels: of the pictures.
-        what: which pictures they are, for the message.
+        labels: of the images.
+        what: which images they are, for the message.
         several: whether all may not be of one kind.
     """
-    cure = "put pictures of one kind into a folder of their own, or name a COCO file that lists them with --labels"
+    cure = "put images of one kind into a folder of their own, or name a COCO file that lists them with --labels"
     missing = sum(label is None for label in labels)
     if missing:
         raise UsageError(f"{missing} of {len(labels)} {what} have no label: {cure}")

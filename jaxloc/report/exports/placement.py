@@ -1,6 +1,6 @@
-"""Pictures beside their annotations: linked, copied, or as bytes in a table.
+"""Images beside their annotations: linked, copied, or as bytes in a table.
 
-Boxes are drawn on pictures as they are shown. Most tools do not look at the EXIF orientation, so a picture that is
+Boxes are drawn on images as they are shown. Most tools do not look at the EXIF orientation, so an image that is
 stored turned is never linked nor copied but written again upright: a JPEG as a JPEG of quality 95 without subsampled
 colours, any other as a PNG. A frame of a video, which has no file, becomes such a JPEG too. All others keep their
 bytes.
@@ -14,26 +14,26 @@ from typing import Literal
 
 from PIL import Image
 
-from jaxloc.data import Record, read_picture
+from jaxloc.data import Record, read_image
 from jaxloc.data.annotations import Annotated, Problem
-from jaxloc.data.annotations.pictures import read_stored
+from jaxloc.data.annotations.checking import read_stored
 from jaxloc.data.annotations.problems import UNREADABLE
 from jaxloc.data.archives.video import VideoFrame
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.report.exports.names import with_suffix
 
-Pictures = Literal["link", "copy", "none"]
-"""``link``: hard links, or copies where the file system has none; ``copy``: copies; ``none``: no pictures."""
+Placement = Literal["link", "copy", "none"]
+"""``link``: hard links, or copies where the file system has none; ``copy``: copies; ``none``: no images."""
 
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",), "TIFF": (".tif", ".tiff")}
 _PLAIN = ("JPEG", "PNG")
 
 
 def with_right_suffix(image: Annotated) -> str:
-    """The picture's name with the extension of what ``place`` writes: its old one where that is right.
+    """The image's name with the extension of what ``place`` writes: its old one where that is right.
 
     Raises:
-        ImageError: the picture cannot be read.
+        ImageError: the image cannot be read.
     """
     stored = read_stored(_path(image))
     kind = "PNG" if stored.again and stored.kind != "JPEG" else stored.kind
@@ -41,14 +41,14 @@ def with_right_suffix(image: Annotated) -> str:
     return image.name if image.name.lower().endswith(usual) else with_suffix(image.name, usual[0])
 
 
-def place(image: Annotated, target: Path, how: Pictures, found: list[Problem]) -> bool:
-    """Put a picture where an export wants it.
+def place(image: Annotated, target: Path, how: Placement, found: list[Problem]) -> bool:
+    """Put an image where an export wants it.
 
     Args:
         image: which one.
         target: the file to make.
         how: a link or a copy; nothing is done for ``"none"``.
-        found: takes up a picture that cannot be read.
+        found: takes up an image that cannot be read.
 
     Returns:
         whether it could be read.
@@ -68,7 +68,7 @@ def place(image: Annotated, target: Path, how: Pictures, found: list[Problem]) -
 
 
 def _link(path: Path, target: Path) -> bool:
-    """Whether a picture could be linked; not if it is stored turned, unreadable, or where there are no links."""
+    """Whether an image could be linked; not if it is stored turned, unreadable, or where there are no links."""
     with contextlib.suppress(ImageError, OSError):
         if not read_stored(path).again:
             os.link(path.resolve(), target)
@@ -77,11 +77,11 @@ def _link(path: Path, target: Path) -> bool:
 
 
 def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> bytes | None:
-    """A picture's encoded bytes, upright.
+    """An image's encoded bytes, upright.
 
     Args:
         image: which one.
-        found: takes up a picture that cannot be read.
+        found: takes up an image that cannot be read.
         plain: whether it has to be a JPEG or PNG in colour, as the readers of some tables ask for.
 
     Returns:
@@ -90,12 +90,12 @@ def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> by
     try:
         path = _path(image)
         if isinstance(path, VideoFrame):
-            return to_bytes(Image.fromarray(read_picture(path).pixels), read_stored(path).kind)
+            return to_bytes(Image.fromarray(read_image(path).pixels), read_stored(path).kind)
         data = _read(path)
         stored = read_stored(data)
         if not stored.again and (not plain or (stored.kind in _PLAIN and stored.mode == "RGB")):
             return data
-        return to_bytes(Image.fromarray(read_picture(path).pixels), stored.kind)
+        return to_bytes(Image.fromarray(read_image(path).pixels), stored.kind)
     except ImageError as error:
         found.append(unreadable(image, error))
         return None
@@ -104,19 +104,19 @@ def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> by
 def _read(path: Path | Record) -> bytes:
     try:
         return path.read() if isinstance(path, Record) else path.read_bytes()
-    except UsageError:  # of the place: nothing is wrong with this picture
+    except UsageError:  # of the place: nothing is wrong with this image
         raise
     except Exception as error:  # each kind of archive and remote place has errors of its own
         raise ImageError(f"cannot be read: {error}") from error
 
 
 def unreadable(image: Annotated, error: Exception) -> Problem:
-    """The problem of a picture that cannot be read after all."""
+    """The problem of an image that cannot be read after all."""
     return Problem(UNREADABLE, str(image.path or image.name), f"{error}; left out")
 
 
 def to_bytes(image: Image.Image, kind: str) -> bytes:
-    """A picture as a JPEG of quality 95 where it came from a JPEG, else as a PNG."""
+    """An image as a JPEG of quality 95 where it came from a JPEG, else as a PNG."""
     file = io.BytesIO()
     if kind == "JPEG":
         image.save(file, format="JPEG", quality=95, subsampling=0)
@@ -127,5 +127,5 @@ def to_bytes(image: Image.Image, kind: str) -> bytes:
 
 def _path(image: Annotated) -> Path | Record:
     if image.path is None:
-        raise ImageError("nobody knows where the picture is")
+        raise ImageError("nobody knows where the image is")
     return image.path

@@ -1,4 +1,4 @@
-"""From a name in an annotation file to the picture itself, and whether the two agree."""
+"""From a name in an annotation file to the image itself, and whether the two agree."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ _HEADER = 1 << 16
 
 
 class Stored(NamedTuple):
-    """How a picture's file holds it.
+    """How an image's file holds it.
 
     Attributes:
         kind: as Pillow names it, such as ``"JPEG"``; that also for a frame of a video, which it is most like.
@@ -40,27 +40,27 @@ class Stored(NamedTuple):
     again: bool
 
 
-def read_stored(picture: Path | Record | bytes) -> Stored:
-    """Look at a picture's header; of a record's JPEG only its beginning is read, where the place allows that.
+def read_stored(image: Path | Record | bytes) -> Stored:
+    """Look at an image's header; of a record's JPEG only its beginning is read, where the place allows that.
 
     Args:
-        picture: its place, or its encoded bytes.
+        image: its place, or its encoded bytes.
 
     Raises:
         ImageError: it cannot be read.
         UsageError: what it lies in cannot be read.
     """
-    if isinstance(picture, VideoFrame):
+    if isinstance(image, VideoFrame):
         return Stored("JPEG", "RGB", True)
     try:
-        if isinstance(picture, Record):
-            start = io.BytesIO(picture.read_start(_HEADER))
-            with contextlib.suppress(Exception):  # whatever it lacks, the whole picture has
+        if isinstance(image, Record):
+            start = io.BytesIO(image.read_start(_HEADER))
+            with contextlib.suppress(Exception):  # whatever it lacks, the whole image has
                 stored = _stored(start)
                 if stored.kind == "JPEG":  # other kinds may say more at their end
                     return stored
-            picture = picture.read()
-        return _stored(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+            image = image.read()
+        return _stored(io.BytesIO(image) if isinstance(image, bytes) else image)
     except UsageError:
         raise
     except Exception as error:  # a damaged file can raise anything
@@ -75,12 +75,12 @@ def _stored(file: Path | io.BytesIO) -> Stored:
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # a damaged block says nothing, and the picture is fine without
+    except Exception:  # a damaged block says nothing, and the image is fine without
         return 1
 
 
 def with_paths(found: Annotations, folders: Iterable[Path]) -> Annotations:
-    """Look for each picture in these folders, in order; those that are in none keep the path they have."""
+    """Look for each image in these folders, in order; those that are in none keep the path they have."""
     places = list(folders)
     images = {}
     for name, image in found.images.items():
@@ -90,10 +90,10 @@ def with_paths(found: Annotations, folders: Iterable[Path]) -> Annotations:
 
 
 def with_job_paths(found: Annotations, parts: Path) -> Annotations:
-    """The pictures where the job that wrote these part files read them.
+    """The images where the job that wrote these part files read them.
 
     Raises:
-        UsageError: a part file, or an archive that held the pictures, cannot be read.
+        UsageError: a part file, or an archive that held the images, cannot be read.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -105,7 +105,7 @@ def with_job_paths(found: Annotations, parts: Path) -> Annotations:
             rows = pq.read_table(file, columns=["name", "path", "local", "undecodable"]).to_pylist()
         except (pa.ArrowException, OSError, KeyError) as error:
             reason = str(error).partition("\n")[0]
-            raise UsageError(f"{file}: not readable as a job's part ({reason}): name the pictures' folder") from error
+            raise UsageError(f"{file}: not readable as a job's part ({reason}): name the images' folder") from error
         for row in rows:
             name, place = row["name"], row["path"]
             if row["undecodable"] is not None:
@@ -132,31 +132,31 @@ def _record(place: str, archives: dict[str, dict[str, Path | Record]]) -> Path |
     return archives[archive].get(place)
 
 
-def check_pictures(images: Mapping[str, Annotated]) -> Annotations:
-    """``check_picture`` of each; returned are those that agree, and a problem for each that does not."""
+def check_images(images: Mapping[str, Annotated]) -> Annotations:
+    """``check_image`` of each; returned are those that agree, and a problem for each that does not."""
     found: list[Problem] = []
-    checked = {name: check_picture(image, found) for name, image in images.items()}
+    checked = {name: check_image(image, found) for name, image in images.items()}
     return Annotations({name: image for name, image in checked.items() if image is not None}, found)
 
 
-def check_picture(image: Annotated, found: list[Problem]) -> Annotated | None:
-    """Open a picture's header, and see that it is there and as large as its annotations say.
+def check_image(image: Annotated, found: list[Problem]) -> Annotated | None:
+    """Open an image's header, and see that it is there and as large as its annotations say.
 
     Args:
         image: which one.
-        found: takes up a picture that is missing, unreadable, or of another size (its boxes are those of another
-            picture, or were drawn before it was turned).
+        found: takes up an image that is missing, unreadable, or of another size (its boxes are those of another
+            image, or were drawn before it was turned).
 
     Returns:
-        the picture, with its size if the annotations do not say it; ``None`` if there is a problem.
+        the image, with its size if the annotations do not say it; ``None`` if there is a problem.
     """
     where = str(image.path or image.name)
     if image.path is None or (isinstance(image.path, Path) and not image.path.is_file()):
-        found.append(Problem(problems.MISSING, where, "no such picture; left out"))
+        found.append(Problem(problems.MISSING, where, "no such image; left out"))
         return None
     size = read_size(image.path)
     if size is None:
-        found.append(Problem(problems.UNREADABLE, where, "cannot be read as a picture; left out"))
+        found.append(Problem(problems.UNREADABLE, where, "cannot be read as an image; left out"))
         return None
     rows, columns = size
     if image.width is None:
@@ -169,7 +169,7 @@ def check_picture(image: Annotated, found: list[Problem]) -> Annotated | None:
 
 
 def _sized(image: Annotated, columns: int, rows: int, where: str, found: list[Problem]) -> Annotated:
-    """A picture whose size was not known until now, with its boxes clipped to it."""
+    """An image whose size was not known until now, with its boxes clipped to it."""
     kept, damaged = [], list(image.damaged)
     for number, one in enumerate(image.annotations, 1):
         box, problem = fit_box(one.box, columns, rows, f"object {number}", where)
