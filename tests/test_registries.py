@@ -1,17 +1,20 @@
-"""Methods, sign rules and refinements as values: named once, listed without JAX."""
+"""Methods, sign rules, refinements, descriptors and whitenings as values: named once, listed without JAX."""
 
 import subprocess
 import sys
 
 import pytest
 
+from jaxloc.descriptors import DESCRIPTORS, INDEXED
 from jaxloc.localizers import METHODS
 from jaxloc.refiners import REFINEMENTS
 from jaxloc.signs import SIGN_RULES
+from jaxloc.whitenings import WHITENINGS
 
 
 def test_names_are_listed_without_jax():
-    code = "import sys, jaxloc.localizers, jaxloc.signs, jaxloc.refiners; print('jax' in sys.modules)"
+    names = ["localizers", "signs", "refiners", "descriptors", "whitenings"]
+    code = f"import sys, {', '.join(f'jaxloc.{name}' for name in names)}; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"
 
@@ -20,6 +23,8 @@ def test_names():
     assert list(METHODS) == ["ddt", "ddt+", "scda"]
     assert list(SIGN_RULES) == ["aggregation", "loading", "minority", "none"]
     assert list(REFINEMENTS) == ["crf", "guided", "grabcut"]
+    assert list(WHITENINGS) == ["pca", "svd", "supervised"]
+    assert DESCRIPTORS.keys() - INDEXED.keys() == {"fc8_truth"}
 
 
 @pytest.mark.parametrize("name", METHODS)

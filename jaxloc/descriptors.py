@@ -1,0 +1,227 @@
+"""Descriptors of an image by name: each a value that says what it needs and what computes it.
+
+To add a descriptor, write its pure function in a module of its own and register it in ``DESCRIPTORS``. Importing this
+module does not import JAX, so that commands can list names; a descriptor imports its function when it is called.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from jax import Array
+
+    from jaxloc.clustering import KMeans
+    from jaxloc.mixture import GaussianMixture
+
+Codebook = Literal["kmeans", "mixture", "regions"]
+
+
+class Codebooks(NamedTuple):
+    """What some descriptors must be fitted with; ``None`` where no descriptor needs it.
+
+    Attributes:
+        kmeans: centres of VLAD.
+        mixture: Gaussians of the Fisher vector.
+        regions: whitening of R-MAC's regions, ``(mean [d], projection [k, d])``.
+    """
+
+    kmeans: "KMeans | None" = None
+    mixture: "GaussianMixture | None" = None
+    regions: "tuple[Array, Array] | None" = None
+
+
+class Inputs(NamedTuple):
+    """One image as a descriptor sees it; ``jax.vmap`` over the arrays makes it a batch.
+
+    Attributes:
+        features: ``[h, w, d]``, zero outside the valid corner.
+        size: int32 ``[2]``, valid rows and columns.
+        mask: bool ``[h, w]``, the cells of the object.
+        lower: features ``[h', w', d']`` and object mask of the lower layer, for descriptors with ``lower``.
+        mirrored: the mirrored image, for descriptors with ``mirrored``.
+        codebooks: with the one that the descriptor needs.
+    """
+
+    features: "Array"
+    size: "Array"
+    mask: "Array"
+    lower: "tuple[Array, Array] | None" = None
+    mirrored: "Inputs | None" = None
+    codebooks: Codebooks = Codebooks()
+
+    @property
+    def valid(self) -> "Array":
+        """All cells of the image, bool ``[h, w]``."""
+        from jaxloc.grids import valid_cells
+
+        return valid_cells(self.size, (self.features.shape[0], self.features.shape[1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Descriptor:
+    """A vector of an image.
+
+    Attributes:
+        title: as the SCDA paper's table 3 calls it.
+        explanation: one line for help and tables.
+        compute: ``compute(inputs, **parameters) -> float32 [d]``, pure: it may be jitted and vmapped. ``None`` for
+            descriptors that are the class scores of the network's head.
+        parameters: names of the options that ``compute`` takes (static).
+        selects: whether it is made of the object's cells only, and zero if there are none.
+        lower: whether it needs the lower layer.
+        mirrored: whether it needs the mirrored image.
+        codebook: the codebook it needs.
+        codebook_option: the option that must not be 0 for the codebook to be needed; empty if it always is.
+        crop: what the head sees: the whole image, the box of the object found, or the true box.
+    """
+
+    title: str
+    explanation: str
+    compute: "Callable[..., Array] | None" = None
+    parameters: tuple[str, ...] = ()
+    selects: bool = False
+    lower: bool = False
+    mirrored: bool = False
+    codebook: Codebook | None = None
+    codebook_option: str = ""
+    crop: Literal["image", "object", "truth"] | None = None
+
+    def needed_codebook(self, options: Any) -> Codebook | None:
+        """The codebook that it needs with these options."""
+        unused = self.codebook_option and not getattr(options, self.codebook_option)
+        return None if unused else self.codebook
+
+
+def _scda(inputs: Inputs) -> "Array":
+    from jaxloc import scda
+
+    return scda.descriptor(inputs.features, inputs.mask)
+
+
+def _scda_plus(inputs: Inputs, *, weight: float) -> "Array":
+    from jaxloc import scda
+
+    if inputs.lower is None:
+        raise ValueError("SCDA+ needs the lower layer")
+    return scda.descriptor_plus(inputs.features, inputs.mask, *inputs.lower, weight=weight)
+
+
+def _scda_flip_plus(inputs: Inputs, *, weight: float) -> "Array":
+    from jaxloc import scda
+
+    if inputs.mirrored is None:
+        raise ValueError("SCDA_flip+ needs the mirrored image")
+    both = _scda_plus(inputs, weight=weight), _scda_plus(inputs.mirrored, weight=weight)
+    return scda.descriptor_flip_plus(*both)
+
+
+def _average(inputs: Inputs) -> "Array":
+    from jaxloc import pooling
+
+    return pooling.l2_normalize(pooling.average_pool(inputs.features, inputs.mask))
+
+
+def _max(inputs: Inputs) -> "Array":
+    from jaxloc import pooling
+
+    return pooling.l2_normalize(pooling.max_pool(inputs.features, inputs.mask))
+
+
+def _mac(inputs: Inputs) -> "Array":
+    return _max(inputs._replace(mask=inputs.valid))
+
+
+def _pool5(inputs: Inputs) -> "Array":
+    from jaxloc import pooling
+
+    return pooling.average_max_pool(inputs.features, inputs.valid)
+
+
+def _gem(inputs: Inputs, *, power: float) -> "Array":
+    from jaxloc import pooling
+
+    return pooling.l2_normalize(pooling.generalized_mean_pool(inputs.features, inputs.valid, power=power))
+
+
+def _spoc(inputs: Inputs) -> "Array":
+    from jaxloc import spoc
+
+    return spoc.descriptor(inputs.features, size=inputs.size, center=False)
+
+
+def _spoc_center(inputs: Inputs) -> "Array":
+    from jaxloc import spoc
+
+    return spoc.descriptor(inputs.features, size=inputs.size)
+
+
+def _crow(inputs: Inputs) -> "Array":
+    from jaxloc import crow
+
+    return crow.descriptor(inputs.features, size=inputs.size)
+
+
+def _rmac(inputs: Inputs, *, levels: int, region_global: bool) -> "Array":
+    from jaxloc import rmac
+
+    whitening = inputs.codebooks.regions
+    return rmac.descriptor(
+        inputs.features, size=inputs.size, levels=levels, include_global=region_global, whitening=whitening
+    )
+
+
+def _vlad(inputs: Inputs) -> "Array":
+    from jaxloc import encoding
+
+    if inputs.codebooks.kmeans is None:
+        raise ValueError("VLAD needs its codebook")
+    return encoding.vlad(inputs.codebooks.kmeans, inputs.features, inputs.mask)
+
+
+def _fisher(inputs: Inputs) -> "Array":
+    from jaxloc import encoding
+
+    if inputs.codebooks.mixture is None:
+        raise ValueError("the Fisher vector needs its codebook")
+    return encoding.fisher_vector(inputs.codebooks.mixture, inputs.features, inputs.mask)
+
+
+DESCRIPTORS = {
+    "fc8": Descriptor("fc8_im", "class scores of the whole image", crop="image"),
+    "fc8_box": Descriptor("fc8_predBBox", "class scores of the box that SCDA finds", crop="object"),
+    "fc8_truth": Descriptor("fc8_gtBBox", "class scores of the true box", crop="truth"),
+    "pool5": Descriptor("Pool5", "average and maximum of all cells", _pool5),
+    "fv": Descriptor("selectFV", "Fisher vector of the object's cells", _fisher, selects=True, codebook="mixture"),
+    "vlad": Descriptor("selectVLAD", "VLAD of the object's cells", _vlad, selects=True, codebook="kmeans"),
+    "spoc": Descriptor("SPoC (w/o cen.)", "sum of all cells", _spoc),
+    "spoc_center": Descriptor("SPoC (with cen.)", "sum of all cells, weighted towards the centre", _spoc_center),
+    "crow": Descriptor("CroW", "sum of all cells, weighted by cell and channel", _crow),
+    "mac": Descriptor("MAC", "maximum of all cells", _mac),
+    "rmac": Descriptor(
+        "R-MAC",
+        "sum of the maxima of regions at several scales",
+        _rmac,
+        parameters=("levels", "region_global"),
+        codebook="regions",
+        codebook_option="region_whiten",
+    ),
+    "gem": Descriptor("GeM", "generalized mean of all cells", _gem, parameters=("power",)),
+    "avg": Descriptor("avgPool", "average of the object's cells", _average, selects=True),
+    "max": Descriptor("maxPool", "maximum of the object's cells", _max, selects=True),
+    "scda": Descriptor("SCDA", "average and maximum of the object's cells", _scda, selects=True),
+    "scda+": Descriptor("SCDA+", "SCDA of two layers", _scda_plus, parameters=("weight",), selects=True, lower=True),
+    "scda_flip+": Descriptor(
+        "SCDA_flip+",
+        "SCDA+ of the image and its mirror image",
+        _scda_flip_plus,
+        parameters=("weight",),
+        selects=True,
+        lower=True,
+        mirrored=True,
+    ),
+}
+"""Every descriptor by name, in the order of the SCDA paper's table 3."""
+
+INDEXED = {name: descriptor for name, descriptor in DESCRIPTORS.items() if descriptor.crop != "truth"}
+"""Descriptors that need nothing but images, and so can be indexed."""
