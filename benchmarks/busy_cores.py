@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxloc import moments
 from jaxloc.run.blas import one_blas_thread
-from jaxloc.run.localizer import fit
+from jaxloc.run.steps import fit
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ start = time.perf_counter()
 import jax
 
 from jaxloc import run
-from jaxloc.run import engine, fit, localizer, outputs, stream
+from jaxloc.run import engine, fit_pass, outputs, steps, stream
 
 
 def timed(seconds: dict[str, float], stage: str, function: Callable) -> Callable:
@@ -38,10 +38,10 @@ def by_stage(photos: Path, options: run.Options) -> dict[str, float]:
     seconds: dict[str, float] = {}
     stream.Stream._read = timed(seconds, "decode", stream.Stream._read)
     engine.Engine.features = timed(seconds, "network", engine.Engine.features)
-    localizer.Localizer.moments = timed(seconds, "moments", localizer.Localizer.moments)
-    fit.fit_layer = timed(seconds, "eigenvectors", fit.fit_layer)
-    fit.FeatureCache.put = timed(seconds, "keep features", fit.FeatureCache.put)
-    localizer.Localizer.localize = timed(seconds, "boxes", localizer.Localizer.localize)
+    steps.Steps.moments = timed(seconds, "moments", steps.Steps.moments)
+    fit_pass.fit_layer = timed(seconds, "eigenvectors", fit_pass.fit_layer)
+    fit_pass.FeatureCache.put = timed(seconds, "keep features", fit_pass.FeatureCache.put)
+    steps.Steps.localize = timed(seconds, "boxes", steps.Steps.localize)
     outputs.write = timed(seconds, "write", outputs.write)
     once(photos, options)
     return seconds

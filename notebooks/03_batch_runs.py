@@ -64,7 +64,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxloc import ddt, grids, metrics, models, moments
 from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_image
 from jaxloc.run import Options, colocalize
-from jaxloc.run.machine import compile_cache
+from jaxloc.run.runtime import compile_cache
 
 # %% [markdown]
 # The next cell only draws; skip it.

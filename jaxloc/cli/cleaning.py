@@ -174,7 +174,7 @@ def clean(
     from jaxloc.run import Options
     from jaxloc.run.cleaning import CleaningOptions, clean
     from jaxloc.run.cleaning.summary import cleaning_text
-    from jaxloc.run.machine import set_up
+    from jaxloc.run.runtime import set_up
 
     job = Options(
         method=method.value,

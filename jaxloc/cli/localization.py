@@ -113,7 +113,7 @@ def colocalize(
     - `jaxloc colocalize classes --per-folder --method ddt+ --out result` (each sub-folder is a set)
     """
     from jaxloc import run
-    from jaxloc.run.machine import set_up
+    from jaxloc.run.runtime import set_up
 
     options = _options(
         method=method.value,
@@ -201,7 +201,7 @@ def localize(
     Example: `jaxloc localize photos --out result --overlays`
     """
     from jaxloc import run
-    from jaxloc.run.machine import set_up
+    from jaxloc.run.runtime import set_up
 
     options = _options(
         method="scda",
@@ -282,7 +282,7 @@ def apply(
     Example: `jaxloc apply result/model.safetensors new-photos --out result2`
     """
     from jaxloc import run
-    from jaxloc.run.machine import set_up
+    from jaxloc.run.runtime import set_up
 
     options = _options(
         weights=weights,
@@ -358,10 +358,10 @@ def _video(kind: VideoKind, smooth: bool, bridge: int, heat: bool) -> "VideoOpti
 
 
 def _finish(findings: Any, out: Path, start: float, strict: bool) -> None:
-    from jaxloc.run import hosts
+    from jaxloc.run import distributed
     from jaxloc.run.summary import summary
 
-    if hosts.is_first():
+    if distributed.is_first():
         say(summary(findings, out, time.perf_counter() - start))
     if strict and findings.skipped:
         raise typer.Exit(3)

@@ -96,8 +96,8 @@ def reproduce(
         raise UsageError(
             f"{table}: name the data set, {wanted} (`jaxloc datasets {known.sets[0]}` tells how to get it)"
         )
-    from jaxloc.run.machine import set_up
     from jaxloc.run.reproduce import ReproduceOptions, reproduce, reproduction_latex, reproduction_table, to_plain
+    from jaxloc.run.runtime import set_up
 
     options = ReproduceOptions(
         weights=weights,

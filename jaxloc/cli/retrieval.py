@@ -148,10 +148,10 @@ def index(
 
     - `jaxloc index birds --out gallery --descriptor scda_flip+ --whiten svd-256` (best in the paper)
     """
-    from jaxloc.run import hosts
-    from jaxloc.run.machine import set_up
+    from jaxloc.run import distributed
     from jaxloc.run.retrieval.index import default_options, index
     from jaxloc.run.retrieval.summary import index_text
+    from jaxloc.run.runtime import set_up
 
     given: dict[str, Any] = {
         "descriptor": None if descriptor is None else descriptor.value,
@@ -181,7 +181,7 @@ def index(
     )
     with set_up(distributed=distributed, cache=compile_cache, profile=profile):
         done = index(paths, out, options, labels=labels, splits=split or ())
-    if hosts.is_first():
+    if distributed.is_first():
         say(index_text(done, time.perf_counter() - start))
     if strict and done.skipped:
         raise typer.Exit(3)

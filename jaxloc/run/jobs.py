@@ -10,11 +10,11 @@ from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Findings
 from jaxloc.report.text import some_of
-from jaxloc.run import hosts, model_file, outputs
-from jaxloc.run.batch_run import BatchRun
-from jaxloc.run.localizer import Localizer
+from jaxloc.run import distributed, model_file, outputs
 from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.options import Options
+from jaxloc.run.runner import Run
+from jaxloc.run.steps import Steps
 from jaxloc.run.video import VideoOptions, write_outputs
 
 Paths = Sequence[str | os.PathLike[str]]
@@ -79,11 +79,11 @@ def colocalize(
         paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
     )
     folder = outputs.prepare(out)
-    engine = Localizer(options)
+    engine = Steps(options)
     _check_components(engine, options)
     before = {} if earlier is None else _sets_to_update(earlier, str(update), engine, options)
     depends = {} if update is None else {"updates": _checksum(update)}
-    with BatchRun(sets, folder, engine, options, depends=depends, overwrite=overwrite) as run:
+    with Run(sets, folder, engine, options, depends=depends, overwrite=overwrite) as run:
         return _with_videos(run.colocalize(before), folder, video)
 
 
@@ -123,7 +123,7 @@ def localize(
         paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
     )
     folder = outputs.prepare(out)
-    with BatchRun(sets, folder, Localizer(options), options, overwrite=overwrite) as run:
+    with Run(sets, folder, Steps(options), options, overwrite=overwrite) as run:
         return _with_videos(run.localize(), folder, video)
 
 
@@ -182,9 +182,9 @@ def apply(
     if options.parts:
         _check_parts(fitted, [images.name for images in sets], str(model), options)
     folder = outputs.prepare(out)
-    engine = Localizer(options)
+    engine = Steps(options)
     fitted.check_weights(engine.weights, model)
-    with BatchRun(sets, folder, engine, options, depends={"model": _checksum(model)}, overwrite=overwrite) as run:
+    with Run(sets, folder, engine, options, depends={"model": _checksum(model)}, overwrite=overwrite) as run:
         return _with_videos(run.apply(fitted.sets), folder, video)
 
 
@@ -205,7 +205,7 @@ def _check_elsewhere(paths: Paths, out: str | os.PathLike[str]) -> None:
             )
 
 
-def _check_components(engine: Localizer, options: Options) -> None:
+def _check_components(engine: Steps, options: Options) -> None:
     if options.components > min(engine.dimensions):
         raise UsageError(
             f"--parts {options.parts} takes {options.components} components, and descriptors have "
@@ -223,7 +223,7 @@ def _check_parts(fitted: ModelFile, names: Sequence[str], path: str, options: Op
 
 
 def _with_videos(findings: Findings, folder: Path, options: VideoOptions | None) -> Findings:
-    if hosts.is_first():
+    if distributed.is_first():
         write_outputs(folder, findings, options)
     return findings
 
@@ -233,7 +233,7 @@ def _checksum(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sets_to_update(model: ModelFile, path: str, engine: Localizer, options: Options) -> Mapping[str, FittedSet]:
+def _sets_to_update(model: ModelFile, path: str, engine: Steps, options: Options) -> Mapping[str, FittedSet]:
     model.check_weights(engine.weights, path)
     if model.layers != engine.layers or model.max_side != options.max_side:
         raise UsageError(

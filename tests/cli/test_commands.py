@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxloc.run import sums
+from jaxloc.run import moment_store
 from tests.cli import cli
 from tests.run import helpers
 
@@ -165,7 +165,7 @@ def test_ctrl_c_and_sigterm_end_with_one_line_and_leave_nothing_half_written(
     for path in (path for path in out.rglob("*") if path.is_file()):
         assert path.parent == out / "parts"
         if path.name.startswith("moments-"):
-            sums.load(path)
+            moment_store.load(path)
         else:
             assert path.name == "_run.json"
             assert json.loads(path.read_text())["format"] == "jaxloc-run-1"

@@ -33,7 +33,7 @@ def warnings(monkeypatch):
 def test_public_are_modules_at_the_top_and_packages_that_list_what_they_offer(names):
     modules = names.public_modules()
     assert {"jaxloc.ddt", "jaxloc.ranking", "jaxloc.data.annotations", "weights_convert"} <= set(modules)
-    assert not {"jaxloc.cli", "jaxloc._checks", "jaxloc.ranking.top_k", "jaxloc.run.locate"} & set(modules)
+    assert not {"jaxloc.cli", "jaxloc._checks", "jaxloc.ranking.top_k", "jaxloc.run.localize_pass"} & set(modules)
 
 
 def test_a_module_offers_what_it_lists_or_else_what_it_defines(names):

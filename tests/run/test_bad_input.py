@@ -13,7 +13,7 @@ from jaxloc.data.annotations import read_coco
 from jaxloc.errors import ImageError, UsageError, WeightsError
 from jaxloc.run import Options, colocalize, evaluate_files, localize, stream
 from jaxloc.run.export import export
-from jaxloc.run.localizer import Localizer
+from jaxloc.run.steps import Steps
 from tests.run import helpers
 
 
@@ -74,7 +74,7 @@ def test_a_folder_for_results_that_cannot_be_made_is_named_before_anything_is_co
     photos, tmp_path, monkeypatch, out
 ):
     (tmp_path / "a file").write_bytes(b"kept")
-    monkeypatch.setattr(Localizer, "__init__", None)
+    monkeypatch.setattr(Steps, "__init__", None)
     with pytest.raises(UsageError, match=rf"{out}: cannot be written \(.*\): choose another folder with --out"):
         colocalize([photos], tmp_path / out)
     assert (tmp_path / "a file").read_bytes() == b"kept"
@@ -159,7 +159,7 @@ def test_the_report_shows_no_more_images_than_asked_for(paths, tmp_path, limit):
 
 def test_ctrl_c_in_the_middle_leaves_what_is_done_and_no_half_results(job, photos, tmp_path, monkeypatch):
     calls = []
-    localize_batch = Localizer.localize
+    localize_batch = Steps.localize
 
     def interrupted(*arguments):
         calls.append(1)
@@ -167,7 +167,7 @@ def test_ctrl_c_in_the_middle_leaves_what_is_done_and_no_half_results(job, photo
             raise _interrupts.Interrupted
         return localize_batch(*arguments)
 
-    monkeypatch.setattr(Localizer, "localize", interrupted)
+    monkeypatch.setattr(Steps, "localize", interrupted)
     with pytest.raises(KeyboardInterrupt):
         colocalize([photos], tmp_path / "out", Options(overlays=True))
     done = {"_run.json", "fitted-00000.safetensors", "found-00000.partial.parquet"}

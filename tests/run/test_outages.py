@@ -6,8 +6,8 @@ import pytest
 from jaxloc.data import find_sets, remote
 from jaxloc.errors import PlaceError
 from jaxloc.run import Options, colocalize, localize, plan
-from jaxloc.run.localizer import Localizer
 from jaxloc.run.retrieval.index import index
+from jaxloc.run.steps import Steps
 from tests.data.encoded import write_tar
 from tests.run import helpers
 from tests.run.retrieval import small
@@ -88,7 +88,7 @@ def test_an_outage_shorter_than_the_tries_is_not_noticed(bucket, options, tmp_pa
 
 
 def test_a_header_that_cannot_be_reached_is_not_unreadable(bucket, options):
-    engine = Localizer(options())
+    engine = Steps(options())
     [[_, sources]] = find_sets(["memory://pets"])
     bucket(range(1, 4), headers=True)
     assert plan.look_at_sizes(sources, engine, options()).all()
@@ -110,7 +110,7 @@ def test_an_image_that_is_read_again_and_cannot_be_reached_ends_the_run(bucket, 
 def test_an_archive_that_vanishes_in_the_middle_ends_the_run_which_then_goes_on(options, paths, tmp_path, monkeypatch):
     tar = write_tar(tmp_path / "pets.tar", {path.name: path.read_bytes() for path in paths})
     away = tmp_path / "away.tar"
-    extract = Localizer.features
+    extract = Steps.features
 
     def vanishing(self, batch):
         if tar.exists():
@@ -121,7 +121,7 @@ def test_an_archive_that_vanishes_in_the_middle_ends_the_run_which_then_goes_on(
     monkeypatch.setattr(plan, "_SMALLEST", 2)
     message = r"pets\.tar: cannot be read any more \(no such file\): see that the file and its disk are there, and run "
     with monkeypatch.context() as patch:
-        patch.setattr(Localizer, "features", vanishing)
+        patch.setattr(Steps, "features", vanishing)
         with pytest.raises(PlaceError, match=message):
             localize([tar], tmp_path / "out", asked)
     away.rename(tar)

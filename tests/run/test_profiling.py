@@ -5,7 +5,7 @@ import pytest
 
 from jaxloc import _interrupts
 from jaxloc.errors import UsageError
-from jaxloc.run import machine
+from jaxloc.run import runtime
 from jaxloc.run.profiling import traced
 from jaxloc.run.progress import Busy
 
@@ -30,13 +30,13 @@ def test_a_profile_begins_with_the_first_step_and_ends_by_itself(tmp_path, capsy
 
 
 def test_a_profile_ends_with_the_run(tmp_path):
-    with machine.set_up(cache="none", profile=tmp_path / "trace"):
+    with runtime.set_up(cache="none", profile=tmp_path / "trace"):
         compute()
     assert list((tmp_path / "trace").rglob("*.xplane.pb"))
 
 
 def test_a_run_that_computes_nothing_says_that_there_is_no_trace(tmp_path, capsys):
-    with machine.set_up(cache="none", profile=tmp_path / "trace"):
+    with runtime.set_up(cache="none", profile=tmp_path / "trace"):
         pass
     assert not (tmp_path / "trace").exists()
     assert "Nothing was computed" in capsys.readouterr().err
@@ -48,7 +48,7 @@ def test_a_folder_that_cannot_hold_a_trace_is_named_before_any_work(tmp_path, na
     worked = False
     with (
         pytest.raises(UsageError, match=rf"{name}: cannot be written \(.+\): choose another folder with --profile"),
-        machine.set_up(cache="none", profile=tmp_path / name),
+        runtime.set_up(cache="none", profile=tmp_path / name),
     ):
         worked = True
     assert not worked

@@ -19,7 +19,7 @@ from jaxloc.data.sources import Labels, Texts
 from jaxloc.report import coco, figures
 from jaxloc.report import parquet as stored
 from jaxloc.report.records import Finding, Findings
-from jaxloc.run import engine, fit, hosts, outputs, parts
+from jaxloc.run import checkpoint, distributed, engine, fit_pass, outputs
 from jaxloc.run.plan import Images
 from tests.run import helpers
 from tests.run.batches import runs
@@ -141,8 +141,8 @@ def test_while_archives_are_opened(stop_in, monkeypatch):
 
 def test_while_images_are_described(photos, stop_in):
     sources = [Source(path, path.name) for path in sorted(photos.rglob("*.png"))]
-    calls = stop_in(parts, "bytes_of")
-    assert is_stopped(lambda: parts.describe_images(Images([ImageSet("cat", sources)])))
+    calls = stop_in(checkpoint, "bytes_of")
+    assert is_stopped(lambda: checkpoint.describe_images(Images([ImageSet("cat", sources)])))
     assert len(calls) == 3
 
 
@@ -194,7 +194,7 @@ def unbroken(kinds, weights, tmp_path_factory) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("owner", "name", "missing"),
     [
-        (fit.Fitter, "_fit", "parts/fitted-00000.safetensors"),
+        (fit_pass.Fitter, "_fit", "parts/fitted-00000.safetensors"),
         (engine._Step, "compile", "parts/moments-00000.safetensors"),
     ],
     ids=["between two sets' fits", "between two shapes' programs"],
@@ -214,7 +214,7 @@ def test_where_nothing_is_read(kinds, weights, unbroken, stop_in, monkeypatch, t
     assert helpers.every_file(tmp_path / "out") == unbroken
 
 
-@pytest.mark.parametrize("wait", [lambda: hosts.wait("a place"), lambda: hosts.agree("options", bytes(32))])
+@pytest.mark.parametrize("wait", [lambda: distributed.wait("a place"), lambda: distributed.agree("options", bytes(32))])
 def test_while_other_hosts_are_waited_for(monkeypatch, wait):
     never = threading.Event()
 
@@ -222,14 +222,14 @@ def test_while_other_hosts_are_waited_for(monkeypatch, wait):
         ask_to_end()
         never.wait()
 
-    monkeypatch.setattr(hosts, "count", lambda: 2)
+    monkeypatch.setattr(distributed, "count", lambda: 2)
     for name in ("sync_global_devices", "process_allgather"):
-        monkeypatch.setattr(hosts.multihost_utils, name, others)
+        monkeypatch.setattr(distributed.multihost_utils, name, others)
     assert is_stopped(wait)
     never.set()
 
 
 def test_while_another_hosts_file_is_waited_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(hosts, "count", lambda: 2)
-    monkeypatch.setattr(hosts.time, "sleep", lambda seconds: ask_to_end())
-    assert is_stopped(lambda: hosts.see(tmp_path / "late"))
+    monkeypatch.setattr(distributed, "count", lambda: 2)
+    monkeypatch.setattr(distributed.time, "sleep", lambda seconds: ask_to_end())
+    assert is_stopped(lambda: distributed.see(tmp_path / "late"))

@@ -14,6 +14,7 @@ from jaxloc.report import decisions, review_page
 from jaxloc.report.decisions import Decision, Decisions
 from jaxloc.report.records import Findings
 from jaxloc.run import outputs
+from jaxloc.run.checkpoint import describe_images
 from jaxloc.run.cleaning import rounds, rules
 from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions, set_aside
 from jaxloc.run.cleaning.hashing import hash_images
@@ -22,7 +23,6 @@ from jaxloc.run.cleaning.thumbnails import make_thumbnails
 from jaxloc.run.export import Exported, ExportOptions, export
 from jaxloc.run.export_folder import check_replaceable
 from jaxloc.run.options import workers_of
-from jaxloc.run.parts import describe_images
 from jaxloc.run.plan import Images
 from jaxloc.run.writing import disk_errors, locked
 

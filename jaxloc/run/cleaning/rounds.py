@@ -12,11 +12,11 @@ from jaxloc.data import ImageSet, Source
 from jaxloc.report.decisions import Decision
 from jaxloc.report.records import Findings
 from jaxloc.run import model_file, outputs
-from jaxloc.run.batch_run import BatchRun
-from jaxloc.run.fit import MINIMUM_SET
+from jaxloc.run.fit_pass import MINIMUM_SET
 from jaxloc.run.jobs import colocalize
-from jaxloc.run.localizer import Localizer
 from jaxloc.run.options import Options
+from jaxloc.run.runner import Run
+from jaxloc.run.steps import Steps
 
 
 def first(source: str | os.PathLike[str], work: Path, job: Options, *, per_label: bool, overwrite: bool) -> Findings:
@@ -57,13 +57,13 @@ def further(
         return before
     names = "\0".join(source.name for images in kept for source in images.sources)
     work = work / f"kept-{hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
-    engine = Localizer(job)
+    engine = Steps(job)
     fitting, looking = outputs.prepare(work / "fit"), outputs.prepare(work / "all")
-    with BatchRun(kept, fitting, engine, job, overwrite=overwrite) as run:
+    with Run(kept, fitting, engine, job, overwrite=overwrite) as run:
         warnings = run.colocalize({}).warnings
     fitted = model_file.load(fitting / "model.safetensors")
     depends = {"model": hashlib.sha256((fitting / "model.safetensors").read_bytes()).hexdigest()}
-    with BatchRun(whole, looking, engine, job, depends=depends, overwrite=overwrite) as run:
+    with Run(whole, looking, engine, job, depends=depends, overwrite=overwrite) as run:
         after = run.apply(fitted.sets)
     done = {images.name for images in whole}
     return dataclasses.replace(

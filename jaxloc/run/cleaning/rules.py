@@ -22,7 +22,7 @@ import numpy as np
 from jaxloc.data.duplicates import BITS, group_duplicates
 from jaxloc.report.decisions import BROKEN, CONTRADICTION, DUPLICATE, KEPT, NOISE, TOO_FEW, Decision, Threshold
 from jaxloc.report.records import Finding, Skipped
-from jaxloc.run import locate
+from jaxloc.run import localize_pass
 from jaxloc.run.cleaning.knee import find_knee
 from jaxloc.run.cleaning.options import KNEE
 
@@ -75,7 +75,7 @@ def judge_noise(finding: Finding, threshold: Threshold) -> Decision:
 
 def judge_skipped(skipped: Skipped) -> Decision:
     """Dropped, since nothing could be looked for in it."""
-    why = TOO_FEW if skipped.reason == locate.TOO_FEW else BROKEN
+    why = TOO_FEW if skipped.reason == localize_pass.TOO_FEW else BROKEN
     return Decision(name=skipped.name, category=skipped.category, keep=False, why=why, reason=skipped.reason)
 
 

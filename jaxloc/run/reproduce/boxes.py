@@ -14,9 +14,7 @@ from jaxloc.errors import UsageError
 from jaxloc.models.architectures import BLOCKS
 from jaxloc.report.records import Findings
 from jaxloc.run import outputs
-from jaxloc.run.batch_run import BatchRun
 from jaxloc.run.evaluation import Evaluation, EvaluationOptions, Figure, evaluate
-from jaxloc.run.localizer import Localizer
 from jaxloc.run.options import Options
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.data import Prepared
@@ -24,6 +22,8 @@ from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.papers import Scores
 from jaxloc.run.reproduce.results import Row
 from jaxloc.run.reproduce.tables import Table
+from jaxloc.run.runner import Run
+from jaxloc.run.steps import Steps
 
 _CORLOC = "CorLoc"
 _THRESHOLDS = (0.0, 0.1)
@@ -177,7 +177,7 @@ def _run(
 ) -> Findings:
     job = Options(method=method, layer=layer, max_side=max_side, **options.reading(weights))  # type: ignore[arg-type]
     folder = outputs.prepare(out)
-    with BatchRun(sets, folder, Localizer(job), job, overwrite=options.overwrite) as run:
+    with Run(sets, folder, Steps(job), job, overwrite=options.overwrite) as run:
         return run.localize() if method == "scda" else run.colocalize({})
 
 

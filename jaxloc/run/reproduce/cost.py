@@ -12,13 +12,13 @@ import numpy as np
 
 from jaxloc import ddt, moments
 from jaxloc.errors import UsageError
-from jaxloc.run.localizer import Localizer
 from jaxloc.run.options import Options
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured, last_convolution
 from jaxloc.run.reproduce.data import Prepared
 from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.results import Row
+from jaxloc.run.steps import Steps
 from jaxloc.run.stream import open_stream
 
 CATEGORY = "aeroplane"
@@ -32,7 +32,7 @@ def measure_cost(prepared: Prepared, weights: str, architecture: str, options: R
         raise UsageError(f"{prepared.place}: has no images of {CATEGORY}, which ddt-cost is measured on")
     layer = last_convolution(architecture)
     job = Options(method="ddt", layer=layer, max_side=800, **options.reading(weights))
-    engine = Localizer(job)
+    engine = Steps(job)
     stream = open_stream(sets[0].sources, engine, job)
     descriptors, seconds = [], 0.0
     warm: set[tuple[int, ...]] = set()

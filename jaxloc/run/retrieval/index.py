@@ -13,7 +13,7 @@ from jaxloc._interrupts import checked
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
-from jaxloc.run import hosts, outputs
+from jaxloc.run import distributed, outputs
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.progress import bar
 from jaxloc.run.retrieval import codebooks as codebook_files
@@ -106,17 +106,17 @@ def index_images(
     folder = outputs.prepare(out)
     describer = Describer(options, [options.descriptor])
     description = describe_gallery(options, describer.weights)
-    with locked(folder) if hosts.is_first() else contextlib.nullcontext(), disk_errors(folder), memory_errors():
-        if hosts.is_first() and not Gallery.is_one(folder):
+    with locked(folder) if distributed.is_first() else contextlib.nullcontext(), disk_errors(folder), memory_errors():
+        if distributed.is_first() and not Gallery.is_one(folder):
             Gallery.create(folder, description)
-        hosts.agree("images or options", _digest(images, description))
+        distributed.agree("images or options", _digest(images, description))
         gallery = Gallery.open(folder)
         check_same(gallery, description)
-        if hosts.is_first():
+        if distributed.is_first():
             if relabel:
                 gallery.relabel({image.key: image.label for image in images})
             _make_ready(gallery, options, images)
-        hosts.wait("the gallery")
+        distributed.wait("the gallery")
         return _extend(Gallery.open(folder), describer, options, images)
 
 
@@ -204,15 +204,15 @@ def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, image
         job = Job.begin(gallery, describer, options, images)
         codebooks = _codebooks(gallery, describer, options, images)
         write_shards(gallery, describer, options, job, codebooks)
-    hosts.wait("the shards")
+    distributed.wait("the shards")
     table, skipped = gallery.whole_table(), gallery.skipped()
     if not len(table):
         reasons = "; ".join(f"{skip.name}: {skip.reason}" for skip in skipped[:3])
         raise UsageError(f"no readable image among {len(skipped)} ({reasons}{' …' if len(skipped) > 3 else ''})")
-    if hosts.is_first():
+    if distributed.is_first():
         forget_job(gallery)
         _whiten(gallery)
-    hosts.wait("the whitening")
+    distributed.wait("the whitening")
     described = {image.key for image in pending} - {skip.path for skip in skipped}
     searched = SearchedVectors(gallery)
     return Indexed(
@@ -250,7 +250,7 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, im
     if need is None:
         return Codebooks()
     path = gallery.codebooks_path
-    if hosts.is_first() and not path.exists():
+    if distributed.is_first() and not path.exists():
         if gallery.shards:
             raise UsageError(f"{path}: missing, and the vectors that are there were made with it: use a new folder")
         chosen = choose_images([image.source.name for image in images], seed=options.seed)
@@ -261,8 +261,8 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, im
             names = [some[number].source.name if number >= 0 else None for number in batch.indices]
             fitter.add(names, describer.features(batch)[options.layer])
         codebook_files.save(path, fitter.fit())
-    hosts.wait("the codebook")
-    return codebook_files.load(hosts.see(path))
+    distributed.wait("the codebook")
+    return codebook_files.load(distributed.see(path))
 
 
 def _dimension(gallery: Gallery) -> int:

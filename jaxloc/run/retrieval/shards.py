@@ -17,7 +17,7 @@ from jaxloc.data import Batch, Buckets, Record
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.remote import check_place
 from jaxloc.data.sources import bytes_of
-from jaxloc.run import hosts
+from jaxloc.run import distributed
 from jaxloc.run.passes import in_flight
 from jaxloc.run.plan import buckets_from_json, buckets_to_json, plan_buckets
 from jaxloc.run.progress import Progress, progress
@@ -58,8 +58,8 @@ class Job:
         known |= {skip.path for skip in gallery.skipped(before)}
         pending = [image for image in checked(images) if image.key not in known]
         buckets = plan_buckets([image.source for image in pending], describer, options) if kept is None else kept[1]
-        hosts.wait("the plan")
-        if hosts.is_first():
+        distributed.wait("the plan")
+        if distributed.is_first():
             write_text(journal, json.dumps({"job": digest, "first": first} | buckets_to_json(buckets)))
         return cls(pending, first, buckets)
 
@@ -88,7 +88,7 @@ def write_shards(gallery: Gallery, describer: Describer, options: IndexOptions, 
         (job.first + i, range(start, min(start + size, len(pending))))
         for i, start in enumerate(range(0, len(pending), size))
     ]
-    mine = hosts.share(shards)
+    mine = distributed.share(shards)
     total = sum(len(numbers) for _, numbers in mine)
     with progress("indexing", total) as shown:
         for shard, numbers in mine:

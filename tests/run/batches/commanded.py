@@ -84,11 +84,11 @@ def _send_at(moment: Mapping[str, Any]) -> None:
 
 def _main(moment: Mapping[str, Any], arguments: list[str]) -> None:
     from jaxloc.cli import main
-    from jaxloc.run import hosts
+    from jaxloc.run import distributed
     from tests.run.retrieval import small
 
     _send_at(moment)
-    hosts._HEARTBEAT = _HEARTBEAT
+    distributed._HEARTBEAT = _HEARTBEAT
     sys.argv = ["jaxloc", *arguments]
     with small.narrow():
         main()

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from jaxloc.errors import UsageError
-from jaxloc.run import hosts, machine
+from jaxloc.run import distributed, runtime
 from tests.run import helpers
 from tests.run.batches import commanded
 
@@ -74,14 +74,14 @@ def test_two_processes_of_slurm_end_with_the_bytes_of_one(unbroken, weights, ima
 
 
 def test_two_processes_of_open_mpi_find_one_another():
-    say = "import sys; from jaxloc.run import hosts; hosts.join(); sys.exit(10 * hosts.count() + hosts.index())"
+    say = "import sys; from jaxloc.run import distributed as d; d.join(); sys.exit(10 * d.count() + d.index())"
     number = job_number()
     both = [joining(say, open_mpi(number, process)) for process in range(2)]
     assert [commanded.finish(process)[0] for process in both] == [20, 21]
 
 
 def test_a_process_that_waits_for_the_others_says_so():
-    say = "from jaxloc.run import hosts; hosts._PATIENCE = 0.1; hosts.join()"
+    say = "from jaxloc.run import distributed; distributed._PATIENCE = 0.1; distributed.join()"
     process = joining(say, slurm(job_number(), 0))
     try:
         assert process.stderr.readline().startswith("waiting for the other hosts: start the same command on each of ")
@@ -109,14 +109,14 @@ def test_a_process_of_no_cluster_is_told_what_to_set(images, weights, tmp_path):
 def test_a_variable_that_is_no_number_is_named(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     with pytest.raises(UsageError, match=f"^{variable}={value}: not a whole number: set it to one, or unset it"):
-        hosts.join()
+        distributed.join()
 
 
 @pytest.mark.parametrize("address", ["first", "first:", "first:port", ":1234"])
 def test_an_address_without_a_port_is_named(monkeypatch, address):
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", address)
     with pytest.raises(UsageError, match=f"^JAX_COORDINATOR_ADDRESS={address}: is not HOST:PORT of the first process$"):
-        hosts.join()
+        distributed.join()
 
 
 @pytest.mark.parametrize("port", [0, 65536, 99999])
@@ -127,7 +127,7 @@ def test_a_port_that_no_host_has_is_named_at_once(monkeypatch, port):
         UsageError,
         match=f"^JAX_COORDINATOR_ADDRESS=localhost:{port}: no host has such a port: name one from 1 to 65535 ",
     ):
-        hosts.join()
+        distributed.join()
 
 
 def test_a_variable_that_the_cluster_did_not_set_is_named(monkeypatch):
@@ -136,7 +136,7 @@ def test_a_variable_that_the_cluster_did_not_set_is_named(monkeypatch):
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(UsageError, match=r"^the hosts could not be joined \(OMPI_COMM_WORLD_SIZE is not set\): "):
-        hosts.join()
+        distributed.join()
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_the_variables_alone_make_a_process_one_of_several(monkeypatch, variable
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     joined = []
-    monkeypatch.setattr(hosts, "join", lambda: joined.append(True))
-    for distributed in (False, None):
-        with machine.set_up(distributed=distributed, cache="none"):
+    monkeypatch.setattr(distributed, "join", lambda: joined.append(True))
+    for several in (False, None):
+        with runtime.set_up(distributed=several, cache="none"):
             pass
         assert joined == [True] * several, "work of one process never joins"

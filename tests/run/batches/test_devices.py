@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxloc.run import Options, engine, localizer, memory
+from jaxloc.run import Options, engine, memory, steps
 from jaxloc.run.engine import Engine
-from jaxloc.run.localizer import Localizer
+from jaxloc.run.steps import Steps
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
@@ -123,19 +123,19 @@ def test_another_failure_of_the_device_is_not_taken_for_too_little_memory(images
 
 
 def test_no_step_of_a_run_needs_a_collective(weights):
-    made = Localizer(Options(weights=weights, devices=8, method="ddt+"))
+    made = Steps(Options(weights=weights, devices=8, method="ddt+"))
     images, sizes = np.zeros((8, 32, 48, 3), np.uint8), np.full((8, 2), 32, np.int32)
     program = made._step.compile(made.params, images.shape)
     assert COLLECTIVE.findall(program.as_text()) == []
     maps = program(made.params, *made.put((images, sizes)))
     moments, _ = made.moments(maps, np.zeros(8, int))
-    one = {layer: localizer.fit(jax.tree.map(lambda x: x[0], values)) for layer, values in moments.items()}
+    one = {layer: steps.fit(jax.tree.map(lambda x: x[0], values)) for layer, values in moments.items()}
     models = made._stack([jax.device_get(one)] * 8)
     owners = made.put(np.zeros(8, np.int32))
-    steps = [
-        (localizer._compiled_moments(1, made.mesh), (maps, owners)),
-        (localizer._compiled_counts(made.mesh), (models, maps)),
+    programs = [
+        (steps._compiled_moments(1, made.mesh), (maps, owners)),
+        (steps._compiled_counts(made.mesh), (models, maps)),
         (made._localize, (models, maps, made.put(sizes))),
     ]
-    for step, arguments in steps:
+    for step, arguments in programs:
         assert COLLECTIVE.findall(step.lower(*arguments).compile().as_text()) == []

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxloc.run import engine, model_file, sums
-from jaxloc.run.locate import TOO_FEW
+from jaxloc.run import engine, model_file, moment_store
+from jaxloc.run.localize_pass import TOO_FEW
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
@@ -90,7 +90,7 @@ def test_stopped_between_windows_it_goes_on(sets, weights, tmp_path):
     assert helpers.every_file(tmp_path / "out") == helpers.every_file(tmp_path / "unbroken")
 
 
-@pytest.mark.parametrize("module", [sums, model_file])
+@pytest.mark.parametrize("module", [moment_store, model_file])
 @pytest.mark.parametrize("failing", [1, 2])
 def test_a_disk_full_of_features_costs_no_result(sets, weights, tmp_path, monkeypatch, module, failing):
     settings = SETTINGS | windows_of(6)

@@ -4,7 +4,7 @@ import pytest
 
 from jaxloc.report.decisions import Decision, Threshold
 from jaxloc.report.records import Finding, Skipped
-from jaxloc.run import locate
+from jaxloc.run import localize_pass
 from jaxloc.run.cleaning.rules import choose_thresholds, judge_duplicates, judge_noise, judge_skipped
 
 
@@ -43,8 +43,8 @@ def test_thresholds_are_of_each_class():
 
 def test_broken_images_and_classes_too_small_are_told_apart():
     assert judge_skipped(Skipped("a", "cat", "damaged")).why == "broken"
-    small = judge_skipped(Skipped("a", "cat", locate.TOO_FEW))
-    assert (small.why, small.keep, small.reason) == ("too few", False, locate.TOO_FEW)
+    small = judge_skipped(Skipped("a", "cat", localize_pass.TOO_FEW))
+    assert (small.why, small.keep, small.reason) == ("too few", False, localize_pass.TOO_FEW)
 
 
 def test_of_duplicates_the_largest_stays_and_of_equal_ones_the_first_by_name():

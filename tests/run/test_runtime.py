@@ -8,12 +8,12 @@ import jax
 import pytest
 
 from jaxloc.errors import UsageError
-from jaxloc.run import machine
+from jaxloc.run import runtime
 
 PROGRAM = """
 import jax, sys
-from jaxloc.run.machine import set_up
-from jaxloc.run import machine
+from jaxloc.run.runtime import set_up
+from jaxloc.run import runtime
 events = []
 jax.monitoring.register_event_listener(lambda name, **_: events.append(name))
 with set_up(cache=None if sys.argv[1] == "default" else sys.argv[1]):
@@ -69,14 +69,14 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path, mode):
     )
     before = jax.config.jax_compilation_cache_dir
     with pytest.raises(UsageError) as caught:
-        machine.compile_cache(folder)
+        runtime.compile_cache(folder)
     assert str(caught.value) == message
     assert jax.config.jax_compilation_cache_dir == before
 
 
 def test_the_folder_is_made_for_its_owner_alone(tmp_path):
     folder = tmp_path / "a" / "b"
-    machine.compile_cache(folder)
+    runtime.compile_cache(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert jax.config.jax_compilation_cache_dir == str(folder)
 
@@ -84,13 +84,13 @@ def test_the_folder_is_made_for_its_owner_alone(tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"file/xla: cannot hold compiled programs \(.+\): name another folder"):
-        machine.compile_cache(tmp_path / "file" / "xla")
+        runtime.compile_cache(tmp_path / "file" / "xla")
 
 
 def test_a_default_folder_that_cannot_be_used_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("JAXLOC_CACHE", str(tmp_path / "file"))
-    with machine.set_up():
+    with runtime.set_up():
         pass
-    with pytest.raises(UsageError, match="cannot hold compiled programs"), machine.set_up(cache=tmp_path / "file"):
+    with pytest.raises(UsageError, match="cannot hold compiled programs"), runtime.set_up(cache=tmp_path / "file"):
         pass

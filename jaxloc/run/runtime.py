@@ -9,7 +9,7 @@ import jax
 
 from jaxloc.errors import UsageError
 from jaxloc.models import cache_folder
-from jaxloc.run import hosts
+from jaxloc.run import distributed as hosts
 from jaxloc.run.profiling import traced
 
 
@@ -54,7 +54,7 @@ def set_up(
     """Join the other hosts, keep compiled programs, and write a trace of the block; in this order.
 
     Args:
-        distributed: whether this process is one of several, see ``hosts.join``; ``False`` lets JAX's environment
+        distributed: whether this process is one of several, see ``distributed.join``; ``False`` lets JAX's environment
             variables say so, ``None`` is for work of one process.
         cache: folder of compiled programs; ``"none"`` keeps none, ``None`` takes the default.
         profile: folder for a trace of the first minute, see ``profiling``.

@@ -22,15 +22,15 @@ from jaxloc.report import parquet
 from jaxloc.report.overlays import encode_heat
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import outputs
+from jaxloc.run.checkpoint import Parts, partial
 from jaxloc.run.feature_cache import FeatureCache
-from jaxloc.run.fit import MINIMUM_SET
-from jaxloc.run.localizer import Localizer, Models
+from jaxloc.run.fit_pass import MINIMUM_SET
 from jaxloc.run.options import Options, workers_of
-from jaxloc.run.parts import Parts, partial
 from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
 from jaxloc.run.plan import Images, Shard
 from jaxloc.run.progress import Progress
 from jaxloc.run.refining import RefinedMask, Refiner
+from jaxloc.run.steps import Models, Steps
 from jaxloc.run.stream import Stream
 
 TOO_FEW = f"its set has fewer than {MINIMUM_SET} readable images, and DDT needs them"
@@ -55,7 +55,7 @@ class Locator:
 
     images: Images
     stream: Stream
-    engine: Localizer
+    engine: Steps
     options: Options
     parts: Parts
     cache: FeatureCache

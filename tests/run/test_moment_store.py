@@ -8,8 +8,8 @@ import pytest
 
 from jaxloc import moments
 from jaxloc.errors import UsageError
-from jaxloc.run import sums
-from jaxloc.run.sums import StoredSums, Sums
+from jaxloc.run import moment_store
+from jaxloc.run.moment_store import StoredSums, Sums
 
 LAYERS = ("relu5_3", "relu5_2")
 
@@ -67,7 +67,7 @@ def test_a_set_that_is_dropped_is_gone(some):
 
 def test_sums_come_back_from_their_file_exactly(some, tmp_path):
     some.save(tmp_path / "a")
-    again = sums.load(tmp_path / "a")
+    again = moment_store.load(tmp_path / "a")
     assert again.images == some.images
     assert again.layers == some.layers
     for which in some.sets:
@@ -79,7 +79,7 @@ def test_sums_come_back_from_their_file_exactly(some, tmp_path):
 
 def test_sums_that_go_on_from_their_file_give_the_same_bytes(some, tmp_path):
     some.save(tmp_path / "kept")
-    again = sums.load(tmp_path / "kept")
+    again = moment_store.load(tmp_path / "kept")
     for one in (some, again):
         one.add(2, 1, of(4))
     some.save(tmp_path / "a")
@@ -89,7 +89,7 @@ def test_sums_that_go_on_from_their_file_give_the_same_bytes(some, tmp_path):
 
 def test_nothing_is_kept_of_nothing(tmp_path):
     Sums(LAYERS).save(tmp_path / "a")
-    assert sums.load(tmp_path / "a").sets == []
+    assert moment_store.load(tmp_path / "a").sets == []
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "no safetensors", "another file"])
@@ -99,21 +99,21 @@ def test_a_damaged_file_is_named_with_the_cure(some, tmp_path, damage):
     if damage == "missing":
         path.unlink()
     elif damage == "another file":
-        sums.save_counts(path, {(0, "relu5_3"): np.arange(3)})
+        moment_store.save_counts(path, {(0, "relu5_3"): np.arange(3)})
     else:
         path.write_bytes({"empty": b"", "cut": path.read_bytes()[:-8], "no safetensors": b"no" * 90}[damage])
     cure = rf"^{re.escape(str(path))}: missing or damaged \(.*\): delete it and run the same command again$"
     with pytest.raises(UsageError, match=cure):
-        sums.load(path)
+        moment_store.load(path)
     if damage != "another file":
         with pytest.raises(UsageError, match=cure):
-            sums.load_counts(path)
+            moment_store.load_counts(path)
 
 
 def test_counts_come_back_from_their_file(tmp_path):
     counts = {(3, "relu5_3"): np.array([1, 2, 2**40]), (0, "relu5_2"): np.array([5, 6, 7])}
-    sums.save_counts(tmp_path / "a", counts)
-    again = sums.load_counts(tmp_path / "a")
+    moment_store.save_counts(tmp_path / "a", counts)
+    again = moment_store.load_counts(tmp_path / "a")
     assert again.keys() == counts.keys()
     for key, values in counts.items():
         np.testing.assert_array_equal(again[key], values)
@@ -121,6 +121,6 @@ def test_counts_come_back_from_their_file(tmp_path):
 
 def test_moments_of_several_sets_are_split_by_row():
     stacked = jax.tree.map(lambda *values: np.stack(values), of(0), of(1), of(2))
-    first, last = sums.split(stacked, [0, 2])
+    first, last = moment_store.split(stacked, [0, 2])
     check(first, of(0))
     check(last, of(2))

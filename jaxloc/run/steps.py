@@ -25,7 +25,7 @@ Located = tuple[Localization, Parts | None]
 """An object, and its parts where they were asked for."""
 
 
-class Localizer(Engine):
+class Steps(Engine):
     """The network, and the steps from its features to moments and to objects, each compiled once for each bucket."""
 
     def __init__(self, options: Options) -> None:

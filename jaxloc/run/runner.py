@@ -14,19 +14,19 @@ from jaxloc.data import ImageSet
 from jaxloc.errors import UsageError
 from jaxloc.report import parquet
 from jaxloc.report.records import Findings
-from jaxloc.run import hosts, model_file, outputs, parts
+from jaxloc.run import checkpoint, distributed, model_file, outputs
 from jaxloc.run.blas import one_blas_thread
+from jaxloc.run.checkpoint import Parts
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.feature_cache import FeatureCache
-from jaxloc.run.fit import MINIMUM_SET, Fitter
-from jaxloc.run.localizer import Localizer, Models
-from jaxloc.run.locate import TOO_FEW, Locator
+from jaxloc.run.fit_pass import MINIMUM_SET, Fitter
+from jaxloc.run.localize_pass import TOO_FEW, Locator
 from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.options import Options
-from jaxloc.run.parts import Parts
 from jaxloc.run.plan import Images, Window, buckets_to_json, default_shard_size, make_windows, plan_buckets
 from jaxloc.run.progress import Busy, Progress, progress
 from jaxloc.run.refining import Refiner
+from jaxloc.run.steps import Models, Steps
 from jaxloc.run.stream import Stream
 from jaxloc.run.writing import disk_errors, locked
 
@@ -34,7 +34,7 @@ DOUBTFUL_CORRELATION = 0.3
 """Below this correlation with the aggregation map, which side of DDT's first component is object is in doubt."""
 
 
-class BatchRun:
+class Run:
     """A run over image sets; entered, it holds its folder against other writers.
 
     Args:
@@ -50,7 +50,7 @@ class BatchRun:
         self,
         sets: Sequence[ImageSet],
         folder: Path,
-        engine: Localizer,
+        engine: Steps,
         options: Options,
         *,
         depends: Mapping[str, str] | None = None,
@@ -74,13 +74,13 @@ class BatchRun:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            if hosts.is_first():
+            if distributed.is_first():
                 stack.enter_context(locked(self._folder))
             stack.enter_context(disk_errors(self._folder))
             stack.enter_context(memory_errors())
             stack.enter_context(one_blas_thread())
             self._open()
-            place = self._folder if hosts.count() == 1 else tempfile.gettempdir()  # the folder of several is remote
+            place = self._folder if distributed.count() == 1 else tempfile.gettempdir()  # that of several is remote
             self._cache = stack.enter_context(FeatureCache(place, self._options.feature_cache))
             self._held = stack.pop_all()
         return self
@@ -90,22 +90,22 @@ class BatchRun:
 
     def _open(self) -> None:
         """Go on with the run that is there, or plan and begin a new one."""
-        described = parts.describe_images(self._images)
-        hosts.agree("images or options", parts.digest(self._depends, described))
-        if hosts.is_first() and self._overwrite and not self._parts.go_on(self._depends, described):
+        described = checkpoint.describe_images(self._images)
+        distributed.agree("images or options", checkpoint.digest(self._depends, described))
+        if distributed.is_first() and self._overwrite and not self._parts.go_on(self._depends, described):
             outputs.clear(self._folder)
             self._parts.clear()
-        hosts.wait("the folder")
+        distributed.wait("the folder")
         manifest = self._parts.manifest()
         if manifest is None:
             outputs.check_unused(self._folder)
             buckets = plan_buckets(self._images, self._engine, self._options)
-            if hosts.is_first():
+            if distributed.is_first():
                 self._parts.begin(self._depends, described, buckets, overwrites=self._overwrite)
         else:
-            parts.check_same(manifest, self._depends, described, self._folder)
-            buckets = parts.kept_buckets(manifest)
-            if hosts.is_first():
+            checkpoint.check_same(manifest, self._depends, described, self._folder)
+            buckets = checkpoint.kept_buckets(manifest)
+            if distributed.is_first():
                 self._parts.clean()
         self._shapes = f"{len(buckets.counts)}, {100 * round(buckets.padding, 4):.1f} % of their pixels padding"
         self._stream = Stream(
@@ -119,8 +119,8 @@ class BatchRun:
             self._images, sets_together=self._sets_together(), shard_size=self._options.shard_size
         )
         self._begun_before = self._parts.begun(self._windows)
-        hosts.agree("images or options", parts.digest(buckets_to_json(buckets)))
-        if hosts.is_first() and self._is_done():
+        distributed.agree("images or options", checkpoint.digest(buckets_to_json(buckets)))
+        if distributed.is_first() and self._is_done():
             self._parts.drop_spent()
         if not self._is_found():
             self._engine.compile(buckets)
@@ -167,13 +167,13 @@ class BatchRun:
                     locating.go_on()
                     self._locate(window, models, locating)
                     self._cache.clear()
-        hosts.wait("what was found")
+        distributed.wait("what was found")
         if self._is_done():
-            stored = [model_file.load(hosts.see(self._model)).sets]
+            stored = [model_file.load(distributed.see(self._model)).sets]
         else:
             files = [self._parts.fitted(window.number) for window in reversed(self._windows)]
-            stored = [parts.load_fits(hosts.see(path)).sets for path in files]
-        hosts.wait("the fits")  # or the first host drops them at the end before another has opened them
+            stored = [checkpoint.load_fits(distributed.see(path)).sets for path in files]
+        distributed.wait("the fits")  # or the first host drops them at the end before another has opened them
         fitted: Mapping[str, FittedSet] = ChainMap(*stored, before)  # type: ignore[arg-type]  # none is written to
         if not fitted and any(item.reason == TOO_FEW for item in self._findings([]).skipped):
             raise self._nothing(
@@ -198,7 +198,7 @@ class BatchRun:
         with self._progress("locating") as shown:
             for window in self._windows:
                 self._locate(window, models, shown)
-        hosts.wait("what was found")
+        distributed.wait("what was found")
         names = [images.name for images in self._images.sets if images.name in fitted]
         return self._finish(lambda: _doubts(self._findings([]), names, fitted))
 
@@ -214,7 +214,7 @@ class BatchRun:
             self._overlay_folders,
             self._refiner,
         )
-        for shard in hosts.mine(window.shards):
+        for shard in distributed.mine(window.shards):
             locator.locate_shard(shard, models, shown)
 
     @functools.cached_property
@@ -222,7 +222,7 @@ class BatchRun:
         return outputs.overlay_folders(self._images.sets) if self._options.overlays else {}
 
     def _progress(self, purpose: str, busy: Busy | None = None) -> contextlib.AbstractContextManager[Progress]:
-        mine = sum(len(shard.images) for window in self._windows for shard in hosts.mine(window.shards))
+        mine = sum(len(shard.images) for window in self._windows for shard in distributed.mine(window.shards))
         return progress(purpose, mine, busy=busy)
 
     @property
@@ -246,7 +246,9 @@ class BatchRun:
         return list((self._parts.manifest() or {}).get("warnings", []))
 
     def _findings(self, warnings: list[str]) -> Findings:
-        files = [hosts.see(self._parts.found(shard.number)) for window in self._windows for shard in window.shards]
+        files = [
+            distributed.see(self._parts.found(shard.number)) for window in self._windows for shard in window.shards
+        ]
         names = [images.name for images in self._images.sets]
         return Findings(
             title=", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
@@ -264,17 +266,17 @@ class BatchRun:
             reasons = "; ".join(f"{item.name}: {item.reason}" for item in found.skipped[:3])
             number = len(found.skipped)
             raise self._nothing(f"no readable image among {number} ({reasons}{' …' if number > 3 else ''})")
-        if hosts.is_first():
+        if distributed.is_first():
             warnings = doubts()
             outputs.write(self._folder, self._findings(warnings), model=model, limit=self._options.report_limit)
             self._parts.finish(warnings)
-        hosts.wait("the results")
+        distributed.wait("the results")
         return dataclasses.replace(self._findings(self._warnings()), begun_before=self._begun_before)
 
     def _nothing(self, message: str) -> UsageError:
         """The error of a run that found nothing, of which nothing is kept."""
-        hosts.wait("the end")
-        if hosts.is_first():
+        distributed.wait("the end")
+        if distributed.is_first():
             self._parts.clear()
         return UsageError(message)
 
@@ -316,7 +318,7 @@ def _doubts(findings: Findings, names: Sequence[str], fitted: Mapping[str, Fitte
     return doubts
 
 
-def _settings(engine: Localizer, options: Options) -> dict[str, str]:
+def _settings(engine: Steps, options: Options) -> dict[str, str]:
     """What the result depends on, for people."""
     settings = {
         "method": options.method,
@@ -336,7 +338,7 @@ def _settings(engine: Localizer, options: Options) -> dict[str, str]:
     return settings
 
 
-def _how(engine: Localizer, options: Options, number: int) -> dict[str, str]:
+def _how(engine: Steps, options: Options, number: int) -> dict[str, str]:
     """What the bytes of a run depend on beside its images."""
     return _settings(engine, options) | {
         "jaxloc": __version__,

@@ -13,17 +13,17 @@ from jaxloc import _interrupts, ddt
 from jaxloc.data import Batch, ImageSet
 from jaxloc.errors import PlaceError
 from jaxloc.moments import Accumulator
-from jaxloc.run import hosts, memory, model_file, sums
+from jaxloc.run import distributed, memory, model_file, moment_store
+from jaxloc.run.checkpoint import Parts, load_fits, partial
 from jaxloc.run.feature_cache import FeatureCache
-from jaxloc.run.localizer import Localizer, Models
-from jaxloc.run.localizer import fit as fit_layer
 from jaxloc.run.model_file import FittedSet, ModelFile
-from jaxloc.run.parts import Parts, load_fits, partial
+from jaxloc.run.moment_store import StoredSums, Sums
 from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
 from jaxloc.run.plan import Images, Shard, Window
 from jaxloc.run.progress import Progress, progress
+from jaxloc.run.steps import Models, Steps
+from jaxloc.run.steps import fit as fit_layer
 from jaxloc.run.stream import Stream
-from jaxloc.run.sums import StoredSums, Sums
 
 MINIMUM_SET = 2
 """Images that a set must have for anything to be shared."""
@@ -47,7 +47,7 @@ class Fitter:
 
     images: Images
     stream: Stream
-    engine: Localizer
+    engine: Steps
     sign: str
     components: int
     parts: Parts
@@ -63,21 +63,21 @@ class Fitter:
         """
         path = self.parts.fitted(window.number)
         if not path.exists():
-            for shard in hosts.mine(window.shards):
+            for shard in distributed.mine(window.shards):
                 self._add_shard(shard, shown)
-            hosts.wait(f"moments of window {window.number}")
+            distributed.wait(f"moments of window {window.number}")
             first = self.parts.unsigned(window.number) if self.sign == "minority" else path
-            if hosts.is_first() and not first.exists():
+            if distributed.is_first() and not first.exists():
                 self._save_fits(first, dict(self._fit_sets(window)))
-            hosts.wait(f"fits of window {window.number}")
+            distributed.wait(f"fits of window {window.number}")
             if self.sign == "minority":
-                self._orient_by_minority(window, path, load_fits(hosts.see(first)).sets)
-            if hosts.is_first():
+                self._orient_by_minority(window, path, load_fits(distributed.see(first)).sets)
+            if distributed.is_first():
                 for used in self._used(window):
                     used.unlink(missing_ok=True)
             memory.give_back()
         numbers = {self.images.sets[which].name: which for which in window.sets}
-        fitted = load_fits(hosts.see(path)).sets
+        fitted = load_fits(distributed.see(path)).sets
         return {numbers[name]: fit.models for name, fit in fitted.items()}
 
     def _used(self, window: Window) -> Iterator[Path]:
@@ -93,7 +93,7 @@ class Fitter:
         if path.exists():
             shown.skip(len(shard.images))
             return
-        kept = sums.load(partial(path)) if partial(path).exists() else Sums(self.engine.layers)
+        kept = moment_store.load(partial(path)) if partial(path).exists() else Sums(self.engine.layers)
         done = set(kept.summed)
         keep = not done
 
@@ -112,7 +112,7 @@ class Fitter:
             for batch, maps, moments, rows in in_flight(stream, launch):
                 if maps is None:
                     continue
-                several = sums.split(moments, [row for row, _, _ in rows])
+                several = moment_store.split(moments, [row for row, _, _ in rows])
                 for (_, which, images), one in zip(rows, several, strict=True):
                     kept.add(which, images, one)
                 kept.summed += [number for number in batch.indices.tolist() if number >= 0 and number not in done]
@@ -141,7 +141,7 @@ class Fitter:
                     yield name, fit
 
         for shard in window.shards:
-            some = StoredSums(hosts.see(self.parts.sums(shard.number)))
+            some = StoredSums(distributed.see(self.parts.sums(shard.number)))
             for which in some.sets:
                 yield from complete(which)
                 together.merge(which, some.images[which], some.of_set(which))
@@ -165,19 +165,19 @@ class Fitter:
     def _orient_by_minority(self, window: Window, path: Path, fitted: Mapping[str, FittedSet]) -> None:
         """Turn each component that is positive on most cells of its set, and write the fits."""
         models = {which: fitted[images.name].models for which, images in self._named(window) if images.name in fitted}
-        mine = hosts.mine(window.shards)
+        mine = distributed.mine(window.shards)
         with progress("choosing the sign", sum(len(shard.images) for shard in mine)) as shown:
             for shard in mine:
                 counts = self.parts.counts(shard.number)
                 if not counts.exists():
                     counted = self._count_positive(shard, models, shown)
-                    self.cache.make_room(functools.partial(sums.save_counts, counts, counted))
-        hosts.wait(f"signs of window {window.number}")
-        if not hosts.is_first():
+                    self.cache.make_room(functools.partial(moment_store.save_counts, counts, counted))
+        distributed.wait(f"signs of window {window.number}")
+        if not distributed.is_first():
             return
         totals: dict[tuple[int, str], np.ndarray] = {}
         for shard in window.shards:
-            for key, some in sums.load_counts(hosts.see(self.parts.counts(shard.number))).items():
+            for key, some in moment_store.load_counts(distributed.see(self.parts.counts(shard.number))).items():
                 totals[key] = totals.get(key, 0) + some
         oriented = {}
         for which, models_of in _interrupts.checked(models.items()):

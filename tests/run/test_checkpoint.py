@@ -6,8 +6,8 @@ import pytest
 
 from jaxloc.data import Buckets, ImageSet, Source
 from jaxloc.errors import UsageError
-from jaxloc.run import parts
-from jaxloc.run.parts import Parts
+from jaxloc.run import checkpoint
+from jaxloc.run.checkpoint import Parts
 from jaxloc.run.plan import Images
 
 SETTINGS = {"method": "ddt", "layer": "relu5_3"}
@@ -33,8 +33,8 @@ def test_where_there_is_no_run_there_is_no_manifest(tmp_path):
 
 def test_a_run_is_known_again(begun, tmp_path):
     manifest = Parts(tmp_path).manifest()
-    parts.check_same(manifest, SETTINGS, {"number": 2, "digest": "ab"}, tmp_path)
-    kept = parts.kept_buckets(manifest)
+    checkpoint.check_same(manifest, SETTINGS, {"number": 2, "digest": "ab"}, tmp_path)
+    kept = checkpoint.kept_buckets(manifest)
     assert (kept.counts, kept.step) == (BUCKETS.counts, BUCKETS.step)
 
 
@@ -48,12 +48,17 @@ def test_a_run_is_known_again(begun, tmp_path):
 )
 def test_the_setting_that_differs_is_named(begun, tmp_path, settings, message):
     with pytest.raises(UsageError, match=f"{message}: use the same, choose another --out, or start over with --over"):
-        parts.check_same(begun.manifest(), settings, {"number": 2, "digest": "ab"}, tmp_path)
+        checkpoint.check_same(begun.manifest(), settings, {"number": 2, "digest": "ab"}, tmp_path)
 
 
 def test_finishing_drops_the_parts_that_nobody_needs(begun):
     kept = [begun.found(0), begun.found(1)]
-    dropped = [begun.sums(0), begun.fitted(0), begun.counts(0), *map(parts.partial, (begun.sums(1), begun.found(2)))]
+    dropped = [
+        begun.sums(0),
+        begun.fitted(0),
+        begun.counts(0),
+        *map(checkpoint.partial, (begun.sums(1), begun.found(2))),
+    ]
     for path in kept + dropped:
         path.touch()
     begun.finish(["doubtful"])
@@ -64,7 +69,7 @@ def test_finishing_drops_the_parts_that_nobody_needs(begun):
 
 
 def test_cleaning_drops_what_a_kill_left_half_written_and_nothing_else(begun):
-    kept = [begun.found(0), parts.partial(begun.found(1)), begun.sums(0)]
+    kept = [begun.found(0), checkpoint.partial(begun.found(1)), begun.sums(0)]
     out = begun.folder.parent
     (out / "overlays" / "sub").mkdir(parents=True)
     kept += [out / "report.html", out / "overlays" / "sub" / "a.png.png", out / ".mine", out / "mine.part"]
@@ -83,9 +88,9 @@ def test_clearing_drops_the_run(begun, tmp_path):
 
 
 def test_images_are_described_by_names_sets_order_and_sizes(tmp_path):
-    described = parts.describe_images(images(tmp_path, "a", "b"))
+    described = checkpoint.describe_images(images(tmp_path, "a", "b"))
     assert described["number"] == 2
-    assert described == parts.describe_images(images(tmp_path, "a", "b"))
+    assert described == checkpoint.describe_images(images(tmp_path, "a", "b"))
     others = [
         images(tmp_path, "b", "a"),
         images(tmp_path, "a", "c"),
@@ -93,20 +98,20 @@ def test_images_are_described_by_names_sets_order_and_sizes(tmp_path):
         images(tmp_path, "a", "b", category="dog"),
     ]
     for other in others:
-        assert parts.describe_images(other) != described
-    assert parts.describe_images(images(tmp_path, "a", "b", size=6)) != described
+        assert checkpoint.describe_images(other) != described
+    assert checkpoint.describe_images(images(tmp_path, "a", "b", size=6)) != described
 
 
 def test_of_many_images_the_sizes_are_not_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(parts, "_COUNTED", 1)
-    described = parts.describe_images(images(tmp_path, "a", "b"))
-    assert parts.describe_images(images(tmp_path, "a", "b", size=6)) == described
+    monkeypatch.setattr(checkpoint, "_COUNTED", 1)
+    described = checkpoint.describe_images(images(tmp_path, "a", "b"))
+    assert checkpoint.describe_images(images(tmp_path, "a", "b", size=6)) == described
 
 
 def test_an_image_that_is_gone_is_described_all_the_same(tmp_path):
     gone = images(tmp_path, "a")
     (tmp_path / "a").unlink()
-    assert parts.describe_images(gone)["number"] == 1
+    assert checkpoint.describe_images(gone)["number"] == 1
 
 
 def test_cleaning_leaves_half_an_export_to_the_command_that_writes_it(begun, tmp_path):
