@@ -52,7 +52,7 @@ from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
 from jaxloc.run.retrieval.options import Describing, IndexOptions
-from jaxloc.run.retrieval.ranks import Ranking
+from jaxloc.run.retrieval.reranking import Ranking
 from jaxloc.run.retrieval.search import search
 from jaxloc.run.retrieval.summary import search_text
 

@@ -33,7 +33,7 @@ def attributes(
     """
     from jaxloc._files import write_text
     from jaxloc.report.search_page import render_search
-    from jaxloc.run.retrieval.ends import attributes_of
+    from jaxloc.run.retrieval.attribute_strips import attributes_of
 
     if dimensions < 1 or count < 1:
         raise UsageError("--dimensions and --count must be at least 1")

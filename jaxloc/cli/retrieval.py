@@ -235,8 +235,8 @@ def search(
     from jaxloc._files import write_text
     from jaxloc.report.search_page import render_search
     from jaxloc.run.options import Reading
-    from jaxloc.run.retrieval.ends import strips
-    from jaxloc.run.retrieval.ranks import Ranking
+    from jaxloc.run.retrieval.attribute_strips import strips
+    from jaxloc.run.retrieval.reranking import Ranking
     from jaxloc.run.retrieval.search import search, to_plain
     from jaxloc.run.retrieval.summary import search_text
 

@@ -21,10 +21,10 @@ from jaxloc.models import Weights, load, minimum_side, save, weights_file
 from jaxloc.models.classifier import HEAD
 from jaxloc.models.extract import Params
 from jaxloc.run import classify, outputs
-from jaxloc.run.checkpoints import Checkpoints
 from jaxloc.run.classify import LinearClassifier
-from jaxloc.run.labelled import LabelledImages
 from jaxloc.run.training import Epoch, Training, TrainingOptions
+from jaxloc.run.training_checkpoints import Checkpoints
+from jaxloc.run.training_images import LabelledImages
 
 TUNED, CLASSIFIER, LOG, CHECKPOINTS = "tuned.safetensors", "classifier.safetensors", "training.json", "checkpoints"
 """What a training leaves in its folder."""

@@ -18,10 +18,10 @@ from jaxloc.errors import UsageError
 from jaxloc.models import Network, Weights, classifier, compiler_options
 from jaxloc.models.classifier import OPTIMIZERS, Optimizer, Tally, TrainState
 from jaxloc.models.extract import Params
-from jaxloc.run.checkpoints import Checkpoints
 from jaxloc.run.classify import hold_out_share
-from jaxloc.run.labelled import LabelledImages
 from jaxloc.run.progress import bar
+from jaxloc.run.training_checkpoints import Checkpoints
+from jaxloc.run.training_images import LabelledImages
 
 _ORDER, _FLIPS = 0, 1
 _NOT_LEARNT_FROM = ("weights", "checkpoint_steps", "workers", "allow_download")

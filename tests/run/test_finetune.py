@@ -18,8 +18,8 @@ from jaxloc.errors import UsageError
 from jaxloc.models import extract_features
 from jaxloc.run import classify
 from jaxloc.run.finetune import finetune
-from jaxloc.run.labelled import LabelledImages
 from jaxloc.run.training import Score, Training, TrainingOptions
+from jaxloc.run.training_images import LabelledImages
 from tests.models import narrow
 from tests.run import helpers
 

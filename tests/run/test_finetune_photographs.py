@@ -9,8 +9,8 @@ import pytest
 from jaxloc.models import classifier, load
 from jaxloc.run import classify
 from jaxloc.run.finetune import finetune
-from jaxloc.run.labelled import LabelledImages
 from jaxloc.run.training import TrainingOptions
+from jaxloc.run.training_images import LabelledImages
 from tests.run import helpers
 
 

@@ -17,7 +17,7 @@ from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.results import Row
 from jaxloc.run.reproduce.tables import Table
 from jaxloc.run.reproduce.vectors import Box, Images, Vectors, describe
-from jaxloc.run.retrieval import post
+from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.options import Describing, WhitenSpec
 from jaxloc.run.retrieval.scoring import unit
@@ -109,7 +109,7 @@ def _rows(
     spec = WhitenSpec.parse(whitening)
     if spec is not None:
         try:
-            values = post.apply(post.fit(spec, lambda: iter([values[searched]])), values)
+            values = whitening_store.apply(whitening_store.fit(spec, lambda: iter([values[searched]])), values)
         except UsageError as error:
             return _missing(name, whitening, numbers, str(error))
     kinds = labels[described]

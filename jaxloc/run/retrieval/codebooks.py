@@ -19,7 +19,7 @@ from jaxloc.errors import UsageError
 from jaxloc.mixture import GaussianMixture, fit_gaussian_mixture
 from jaxloc.models import FeatureMap
 from jaxloc.run.blas import one_blas_thread
-from jaxloc.run.retrieval import checksums
+from jaxloc.run.retrieval import arrays_file
 from jaxloc.run.retrieval.describing import object_masks
 from jaxloc.run.retrieval.descriptors import Codebooks, Needs
 from jaxloc.run.retrieval.options import Describing
@@ -169,7 +169,7 @@ def save(path: Path, codebooks: Codebooks) -> None:
     if codebooks.regions is not None:
         mean, projection = codebooks.regions
         arrays |= {"regions/mean": np.asarray(mean), "regions/projection": np.asarray(projection)}
-    write_safetensors(path, arrays, {"format": _FORMAT, "arrays_checksum": checksums.of_arrays(arrays)})
+    write_safetensors(path, arrays, {"format": _FORMAT, "arrays_checksum": arrays_file.of_arrays(arrays)})
 
 
 def load(path: Path) -> Codebooks:
@@ -184,7 +184,7 @@ def load(path: Path) -> Codebooks:
             if metadata.get("format") != _FORMAT:
                 raise ValueError("not codebooks of jaxloc")
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if checksums.of_arrays(stored) != metadata.get("arrays_checksum"):
+        if arrays_file.of_arrays(stored) != metadata.get("arrays_checksum"):
             raise ValueError("its checksum is wrong")
         arrays = {name: jnp.asarray(array) for name, array in stored.items()}
         return Codebooks(

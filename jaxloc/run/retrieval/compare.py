@@ -14,7 +14,7 @@ from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.run.engine import load_weights
 from jaxloc.run.feature_cache import FeatureCache, feature_batches
-from jaxloc.run.retrieval import post
+from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.codebooks import CodebookFitter
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import KINDS, needed_codebook
@@ -233,10 +233,10 @@ def _line(
 ) -> Line:
     if spec is not None:
         try:
-            fitted = post.fit(spec, lambda: iter([vectors[searched]]), kinds[searched])
+            fitted = whitening_store.fit(spec, lambda: iter([vectors[searched]]), kinds[searched])
         except UsageError as error:
             return Line(name, text, 0, None, str(error))
-        vectors = post.apply(fitted, vectors)
+        vectors = whitening_store.apply(fitted, vectors)
     same = np.arange(len(searched)) if alone else None
     scored = score(vectors[asked], kinds[asked], vectors[searched], kinds[searched], same=same)
     return Line(name, text, vectors.shape[1], scored)

@@ -27,7 +27,7 @@ import safetensors
 from jaxloc import __version__
 from jaxloc._files import write_bytes, write_safetensors, write_text
 from jaxloc.errors import UsageError
-from jaxloc.run.retrieval import checksums, tables
+from jaxloc.run.retrieval import arrays_file, tables
 from jaxloc.run.retrieval.descriptors import check_descriptor
 from jaxloc.run.retrieval.options import Describing, WhitenSpec
 from jaxloc.run.retrieval.tables import Row, Table
@@ -178,7 +178,7 @@ class Gallery:
             "format": FORMAT,
             "table": name,
             "table_checksum": checksum,
-            "vectors_checksum": checksums.of_array(vectors),
+            "vectors_checksum": arrays_file.of_array(vectors),
             "skipped": json.dumps([dataclasses.asdict(skip) for skip in skipped]),
         }
         write_safetensors(self._vectors_path(number), {"vectors": vectors}, metadata)
@@ -191,7 +191,7 @@ class Gallery:
         """
         path = self._vectors_path(number)
         values, metadata = _read(path)
-        if checksums.of_array(values) != metadata.get("vectors_checksum"):
+        if arrays_file.of_array(values) != metadata.get("vectors_checksum"):
             raise _damaged(path, "its checksum is wrong")
         return values
 
@@ -310,7 +310,7 @@ class Gallery:
             "format": FORMAT,
             "source_checksum": self.vectors_checksum(number),
             "whitening_checksum": whitening_checksum,
-            "vectors_checksum": checksums.of_array(vectors),
+            "vectors_checksum": arrays_file.of_array(vectors),
         }
         write_safetensors(self._whitened_path(number), {"vectors": vectors}, metadata)
 
@@ -323,7 +323,7 @@ class Gallery:
         expected = (self.vectors_checksum(number), whitening_checksum)
         if (metadata.get("source_checksum"), metadata.get("whitening_checksum")) != expected:
             return None
-        if checksums.of_array(values) != metadata.get("vectors_checksum"):
+        if arrays_file.of_array(values) != metadata.get("vectors_checksum"):
             raise _damaged(path, "its checksum is wrong")
         return values
 

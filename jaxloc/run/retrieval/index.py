@@ -17,7 +17,7 @@ from jaxloc.run import distributed, outputs
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.progress import bar
 from jaxloc.run.retrieval import codebooks as codebook_files
-from jaxloc.run.retrieval import post
+from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_images
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
@@ -288,10 +288,10 @@ def _whiten(gallery: Gallery) -> None:
 
     if not gallery.whitening_path.exists():
         labels = gallery.whole_table().labels if spec.kind == "supervised" else None
-        post.save(gallery.whitening_path, post.fit(spec, chunks, labels), str(spec))
-    fitted, _, checksum = post.load(gallery.whitening_path)
+        whitening_store.save(gallery.whitening_path, whitening_store.fit(spec, chunks, labels), str(spec))
+    fitted, _, checksum = whitening_store.load(gallery.whitening_path)
     for number in bar(checked(shards), purpose="whitening", total=len(shards), unit="shard"):
         if not gallery.has_whitened(number, checksum):
             vectors = gallery.vectors(number)
-            whitened = post.apply(fitted, vectors) if len(vectors) else np.zeros((0, spec.dimension))
+            whitened = whitening_store.apply(fitted, vectors) if len(vectors) else np.zeros((0, spec.dimension))
             gallery.write_whitened(number, whitened, checksum)

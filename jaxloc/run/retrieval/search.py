@@ -20,7 +20,7 @@ from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Paths, find_images, path_of
 from jaxloc.run.retrieval.queries import Asked, Queries, describe_queries
-from jaxloc.run.retrieval.ranks import Ranked, Ranking, rank
+from jaxloc.run.retrieval.reranking import Ranked, Ranking, rank
 from jaxloc.run.retrieval.tables import Row
 from jaxloc.run.retrieval.vectors import SearchedVectors
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxloc.errors import UsageError
-from jaxloc.run.retrieval import post
+from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.run.retrieval.scoring import unit
@@ -41,7 +41,7 @@ class SearchedVectors:
         self._checksum = ""
         wanted = gallery.description.whiten
         if gallery.whitening_path.exists():
-            self.whitening, _, self._checksum = post.load(gallery.whitening_path)
+            self.whitening, _, self._checksum = whitening_store.load(gallery.whitening_path)
             spec = WhitenSpec.parse(wanted)
             doubt = spec.doubt(len(self)) if spec is not None else ""
             self.warnings += [doubt] if doubt else []
@@ -56,7 +56,7 @@ class SearchedVectors:
 
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
         """Queries as they are compared: after the whitening, of unit length; zeros stay zeros."""
-        return unit(vectors if self.whitening is None else post.apply(self.whitening, vectors))
+        return unit(vectors if self.whitening is None else whitening_store.apply(self.whitening, vectors))
 
     def digest(self) -> str:
         """A checksum over all that the vectors come from: it changes when they do."""

@@ -38,7 +38,7 @@ def start(asked: Mapping[str, object]) -> subprocess.Popen:
 
 
 def _main(asked: dict[str, Any]) -> None:
-    from jaxloc.run.retrieval import codebooks, index, post
+    from jaxloc.run.retrieval import codebooks, index, whitening_store
     from tests.run import helpers
     from tests.run.retrieval import small
 
@@ -61,7 +61,11 @@ def _main(asked: dict[str, Any]) -> None:
     if asked["where"] == "slowly":
         write_shard = index.Gallery.write_shard
         index.Gallery.write_shard = lambda *arguments: (time.sleep(0.2), write_shard(*arguments))[1]
-    places = {"codebook": (codebooks.CodebookFitter, "fit"), "whitening": (post, "apply"), "fitting": (post, "fit")}
+    places = {
+        "codebook": (codebooks.CodebookFitter, "fit"),
+        "whitening": (whitening_store, "apply"),
+        "fitting": (whitening_store, "fit"),
+    }
     if asked["where"] in places:
         setattr(*places[asked["where"]], die)
     with small.narrow(), helpers.one_device():

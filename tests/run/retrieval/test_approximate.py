@@ -12,7 +12,7 @@ from jaxloc.run.retrieval.approximate import build, nearest_approximate
 from jaxloc.run.retrieval.exact import nearest
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index, remove
-from jaxloc.run.retrieval.ranks import Ranking
+from jaxloc.run.retrieval.reranking import Ranking
 from jaxloc.run.retrieval.search import search
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from tests.run import helpers

@@ -10,13 +10,13 @@ import pytest
 import safetensors.numpy
 
 from jaxloc.errors import WeightsError
-from jaxloc.run.retrieval import codebooks, post
+from jaxloc.run.retrieval import codebooks, whitening_store
 from jaxloc.run.retrieval import index as index_module
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval
 from jaxloc.run.retrieval.index import index, remove
 from jaxloc.run.retrieval.listing import find_images
 from jaxloc.run.retrieval.options import Describing, IndexOptions, WhitenSpec
-from jaxloc.run.retrieval.ranks import Ranking
+from jaxloc.run.retrieval.reranking import Ranking
 from jaxloc.run.retrieval.search import search
 from tests.run import helpers
 from tests.run.retrieval import small
@@ -272,7 +272,7 @@ def test_a_disk_that_fills_up_later_is_told_too(made, weights, images, tmp_path,
 
     options = {"whiten": "svd-5"} if name == "whitening" else {"descriptor": "vlad"}
     with monkeypatch.context() as patch:
-        patch.setattr(post if name == "whitening" else codebooks, "write_safetensors", full)
+        patch.setattr(whitening_store if name == "whitening" else codebooks, "write_safetensors", full)
         said = small.complaint(index, [images], tmp_path / "g", small.index_options(weights, **options))
     assert "g: cannot be written (No space left on device): free some space" in said
     index([images], tmp_path / "g", small.index_options(weights, **options))

@@ -12,10 +12,10 @@ from PIL import Image
 from jaxloc import ranking
 from jaxloc.report.search_page import render_search
 from jaxloc.run.retrieval import vectors as vectors_module
-from jaxloc.run.retrieval.ends import attributes_of, strips
+from jaxloc.run.retrieval.attribute_strips import attributes_of, strips
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
-from jaxloc.run.retrieval.ranks import Ranking, rank
+from jaxloc.run.retrieval.reranking import Ranking, rank
 from jaxloc.run.retrieval.search import search, to_plain
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from tests.reference import ranking as reference

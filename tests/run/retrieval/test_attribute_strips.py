@@ -9,7 +9,7 @@ from PIL import Image
 from jaxloc.errors import UsageError
 from jaxloc.report.search_page import render_search
 from jaxloc.run.retrieval import vectors as vectors_module
-from jaxloc.run.retrieval.ends import attributes_of, strips
+from jaxloc.run.retrieval.attribute_strips import attributes_of, strips
 from tests.run.retrieval import small, synthetic
 
 

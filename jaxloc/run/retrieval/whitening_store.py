@@ -13,7 +13,7 @@ from jaxloc import moments, whitening
 from jaxloc._files import write_safetensors
 from jaxloc.errors import UsageError
 from jaxloc.run.blas import one_blas_thread
-from jaxloc.run.retrieval import checksums
+from jaxloc.run.retrieval import arrays_file
 from jaxloc.run.retrieval.listing import check_labels
 from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.whitening import Whitening
@@ -94,7 +94,7 @@ def apply(fitted: Whitening, vectors: np.ndarray) -> np.ndarray:
 def save(path: Path, fitted: Whitening, spec: str) -> None:
     """Write a fitted post-processing, in one step; the same gives the same bytes."""
     arrays = {name: np.ascontiguousarray(value) for name, value in fitted._asdict().items()}
-    metadata = {"format": _FORMAT, "whiten": spec, "arrays_checksum": checksums.of_arrays(arrays)}
+    metadata = {"format": _FORMAT, "whiten": spec, "arrays_checksum": arrays_file.of_arrays(arrays)}
     write_safetensors(path, arrays, metadata)
 
 
@@ -111,7 +111,7 @@ def load(path: Path) -> tuple[Whitening, str, str]:
             if metadata.get("format") != _FORMAT:
                 raise ValueError("not a whitening of jaxloc")
             arrays = {name: file.get_tensor(name) for name in Whitening._fields}
-        if checksums.of_arrays(arrays) != metadata["arrays_checksum"]:
+        if arrays_file.of_arrays(arrays) != metadata["arrays_checksum"]:
             raise ValueError("its checksum is wrong")
         return Whitening(**{name: jnp.asarray(array) for name, array in arrays.items()}), metadata["whiten"], checksum
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
