@@ -1,6 +1,6 @@
-"""Export: images and what is known of them, into the layout of another tool.
+"""Export annotated images to the layout of another tool.
 
-Every class of the source has its number, whether or not an object of it is left, so that no option changes a number.
+Classes are numbered by the source alone: a class keeps its number when options leave out all of its objects.
 """
 
 import collections
@@ -10,25 +10,23 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from jaxloc import __version__
 from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
 from jaxloc.data.annotations.checking import check_image
 from jaxloc.errors import ImageError, UsageError
-from jaxloc.report.exports import coco, crops, masks, parquet, tfds, voc, yolo
+from jaxloc.report.exports.formats import FORMATS, Format
+from jaxloc.report.exports.job import Job, by_split
+from jaxloc.report.exports.masks import has_mask
 from jaxloc.report.exports.names import safe_name, safe_names
 from jaxloc.report.exports.placement import Placement, unreadable, with_right_suffix
-from jaxloc.report.exports.work import Work, each
 from jaxloc.run.export_folder import check_replaceable, replacing, write_marker
 from jaxloc.run.threaded import threaded
 from jaxloc.run.writing import disk_errors, result_folder
 
-Format = Literal["coco", "voc", "yolo", "tfds", "parquet", "masks", "crops"]
-"""The layouts that there are."""
-
-_FLAT = ("voc", "yolo")
-_WITH_IMAGES = ("tfds", "crops")
+Source = str | os.PathLike[str] | Annotations
+"""A place that annotations are read from, or annotations."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,19 +34,19 @@ class ExportOptions:
     """How to export.
 
     Attributes:
-        images: folder that the images' names are relative to; by default they are looked for as ``read`` does.
+        images: folder that image names are relative to; by default ``jaxloc.data.annotations.read`` finds it.
         placement: ``link`` (hard links, or copies where there are none), ``copy`` or ``none``.
         split: share of the images by split, such as ``{"train": 0.8, "val": 0.2}``, adding up to 1; empty keeps the
-            splits that the annotations have. Whom an image is dealt to depends on its name and ``seed`` alone.
-        seed: other seeds deal otherwise.
+            splits of the annotations. The split of an image depends on its name and ``seed`` alone.
+        seed: seed of the splits.
         min_score: leave out objects with a lower score.
         found_only: leave out images without objects.
-        rename: new names of classes, by their old ones; two may get the same.
-        overwrite: replace the files that an earlier export wrote to the folder, if it holds no others.
-        segments: YOLO: outlines of masks instead of boxes.
-        margin: crops: added on every side, as a share of the box's longer side.
+        rename: new names of classes by their old ones; two classes may get the same name.
+        overwrite: replace an earlier export in the folder, if the folder holds nothing else.
+        segments: yolo: write outlines of masks in place of boxes.
+        margin: crops: margin on every side, as a share of the box's longer side.
         square: crops: as wide as high.
-        origin: what ``export.json`` names as the source of annotations that were not read from a place.
+        origin: the source that ``export.json`` names for annotations that were not read from a place.
     """
 
     images: str | os.PathLike[str] | None = None
@@ -70,18 +68,18 @@ class Exported:
     """What was written.
 
     Attributes:
-        folder: where.
-        format: how.
-        images: their number.
-        objects: their number.
-        splits: images in each split; empty without splits.
-        categories: the classes of the source, in the order of their numbers.
-        left_out: what was left out as the options ask: how many, by what they are.
-        problems: what was wrong, and mended or left out.
+        folder: the folder.
+        format: name of the format.
+        images: number of images.
+        objects: number of objects.
+        splits: number of images by split; empty without splits.
+        categories: classes of the source, in the order of their numbers.
+        left_out: number of images and objects left out by the options, by kind.
+        problems: problems of images and annotations, each corrected or left out.
     """
 
     folder: Path
-    format: Format
+    format: str
     images: int
     objects: int
     splits: dict[str, int]
@@ -90,30 +88,25 @@ class Exported:
     problems: list[Problem]
 
 
-def export(
-    source: str | os.PathLike[str] | Annotations,
-    out: str | os.PathLike[str],
-    format: Format,
-    options: ExportOptions | None = None,
-) -> Exported:
+def export(source: Source, out: str | os.PathLike[str], format: str, options: ExportOptions | None = None) -> Exported:
     """Write annotations and their images in the layout of another tool.
 
-    Images that are missing, unreadable or of another size than their annotations say are left out and told of.
-    Those that are stored turned (EXIF) are written again upright, for boxes are drawn on images as they are shown.
+    Images that are missing, unreadable or of another size than their annotations say are left out and reported.
+    Images that are stored rotated (EXIF) are rewritten upright, since boxes are relative to images as displayed.
 
     Args:
-        source: a job's folder, or anything else that ``jaxloc.data.annotations.read`` reads; or what it has read.
-        out: the folder to make. One that exists has to be empty, unless ``overwrite`` is set and it is an export to
-            which nothing was added, and in which nothing was changed.
-        format: ``coco``, ``voc``, ``yolo``, ``tfds``, ``parquet``, ``masks`` or ``crops``.
-        options: all others.
+        source: a job's folder, anything else that ``jaxloc.data.annotations.read`` reads, or annotations.
+        out: the folder to make. An existing one must be empty, or, with ``overwrite``, an unchanged earlier export.
+        format: a name in ``jaxloc.report.exports.formats.FORMATS``.
+        options: all other options.
 
     Raises:
-        UsageError: an option makes no sense, the source cannot be read, nothing is left to export, or the folder
-            cannot be written.
+        UsageError: an option is invalid, the source cannot be read, nothing is left to export, or the folder cannot
+            be written.
     """
     options = options or ExportOptions()
-    _check(format, options)
+    kind = _check(format, options)
+    own = {name: getattr(options, name) for name in kind.options}
     folder = Path(os.path.abspath(result_folder(out)))
     check_replaceable(folder, overwrite=options.overwrite)
     found = source if isinstance(source, Annotations) else read(source, images=options.images)
@@ -122,109 +115,94 @@ def export(
     if unknown := sorted(options.rename.keys() - known):
         raise UsageError(f"there is no class {unknown[0]} to rename: there are {', '.join(sorted(known)) or 'none'}")
     with threaded() as work:
-        wanted = _look(list(found.images.values()), format, options, told, work)
+        wanted = _look(Job(folder, list(found.images.values()), (), told, options.placement, work), kind)
     chosen, left_out = _choose(wanted, options)
     images = _split(chosen, options)
     if not images:
         raise _nothing_left(source, told, left_out)
     _check_sources(folder, source, images)
-    files = safe_names({image.name: wanted[image.name].file for image in images}, flat=format in _FLAT)
+    files = safe_names({image.name: wanted[image.name].file for image in images}, flat=kind.flat)
     ready = [dataclasses.replace(image, name=files[image.name]) for image in images]
-    if _needs_masks(format, options):
-        _check_masks(source, (one.image for one in wanted.values()), images, left_out)
+    had_masks = any(has_mask(one.image) for one in wanted.values())
+    if kind.needs_masks(**own) and had_masks and not any(map(has_mask, images)):
+        reasons = "; ".join(_counted(left_out))
+        raise UsageError(f"{_named(source)}: what is left out had all the masks: {reasons}: leave out less")
     categories = sorted({options.rename.get(name, name) for name in known})
     with disk_errors(folder, left="nothing was exported"), replacing(folder) as staging:
         with threaded() as work:
-            written = _write(format, staging, ready, categories, told, options, work)
+            written = kind.write(Job(staging, ready, categories, told, options.placement, work), **own)
         if not written:
             raise _nothing_left(source, told, left_out)
-        splits = dict(sorted(collections.Counter(split for image in written for split in image.splits).items()))
+        splits = {split: len(some) for split, some in by_split(written).items() if split}
         objects = sum(len(image.annotations) for image in written)
         made = Exported(folder, format, len(written), objects, splits, categories, left_out, told)
         write_marker(staging, _describe(made, source, options, files))
     return made
 
 
-def _nothing_left(
-    source: str | os.PathLike[str] | Annotations, told: Iterable[Problem], left_out: Mapping[str, int]
-) -> UsageError:
-    reasons = [*problems.summarize(told), *(f"{count} × {what}" for what, count in left_out.items())]
+def _nothing_left(source: Source, told: Iterable[Problem], left_out: Mapping[str, int]) -> UsageError:
+    reasons = "; ".join([*problems.summarize(told), *_counted(left_out)]) or "there are no images"
     cure = "; name the images' folder with --images" if any(one.kind == problems.MISSING for one in told) else ""
-    return UsageError(
-        f"{_named(source)}: nothing is left to export: {'; '.join(reasons) or 'there are no images'}{cure}"
-    )
+    return UsageError(f"{_named(source)}: nothing is left to export: {reasons}{cure}")
 
 
-def _named(source: str | os.PathLike[str] | Annotations) -> str:
+def _counted(left_out: Mapping[str, int]) -> list[str]:
+    return [f"{count} × {what}" for what, count in left_out.items()]
+
+
+def _named(source: Source) -> str:
     return "the annotations" if isinstance(source, Annotations) else os.fspath(source)
 
 
-def _check(format: str, options: ExportOptions) -> None:
-    if format not in get_args(Format):
-        raise UsageError(f"no format {format!r}: there are {', '.join(get_args(Format))}")
+def _check(name: str, options: ExportOptions) -> Format:
+    """Return the format; raise ``UsageError`` if it is unknown or an option is invalid."""
+    if name not in FORMATS:
+        raise UsageError(f"no format {name!r}: there are {', '.join(FORMATS)}")
     if options.placement not in get_args(Placement):
         raise UsageError(f"images are put beside as {', '.join(get_args(Placement))}, not {options.placement!r}")
-    if options.placement == "none" and format in _WITH_IMAGES:
-        raise UsageError(f"{format} is made of images: leave --pictures none out, or choose another format")
-    for name, share in options.split.items():
+    if options.placement == "none" and FORMATS[name].needs_images:
+        raise UsageError(f"{name} is made of images: leave --pictures none out, or choose another format")
+    for split, share in options.split.items():
         if not 0 < share <= 1:
-            raise UsageError(f"the share of split {name} must be above 0 and at most 1, not {share}")
-        if not name or safe_name(name) != name:
-            raise UsageError(f"a split's name becomes that of files: {name!r} cannot, use letters and digits")
+            raise UsageError(f"the share of split {split} must be above 0 and at most 1, not {share}")
+        if not split or safe_name(split) != split:
+            raise UsageError(f"a split's name becomes that of files: {split!r} cannot, use letters and digits")
     if options.split and not math.isclose(sum(options.split.values()), 1, abs_tol=1e-6):
         raise UsageError(f"the shares of the splits must add up to 1, not {sum(options.split.values()):g}")
     if not (math.isfinite(options.margin) and options.margin >= 0):
         raise UsageError(f"the margin must be 0 or more, not {options.margin}")
     if options.min_score is not None and math.isnan(options.min_score):
         raise UsageError("the lowest score must be a number")
+    return FORMATS[name]
 
 
-def _needs_masks(format: Format, options: ExportOptions) -> bool:
-    return format == "masks" or (format == "yolo" and options.segments)
-
-
-def _check_masks(
-    source: str | os.PathLike[str] | Annotations,
-    images: Iterable[Annotated],
-    chosen: Iterable[Annotated],
-    left_out: Mapping[str, int],
-) -> None:
-    """See that what the options leave out did not have the only masks."""
-    if not any(map(masks.has_mask, chosen)) and any(map(masks.has_mask, images)):
-        reasons = "; ".join(f"{count} × {what}" for what, count in left_out.items())
-        raise UsageError(f"{_named(source)}: what is left out had all the masks: {reasons}: leave out less")
-
-
-def _check_sources(folder: Path, source: str | os.PathLike[str] | Annotations, images: Iterable[Annotated]) -> None:
-    """See that replacing the folder would not delete what is exported, nor the other way round."""
+def _check_sources(folder: Path, source: Source, images: Iterable[Annotated]) -> None:
+    """Raise ``UsageError`` if the folder holds what is exported, since replacing it would delete the source."""
     own = [] if isinstance(source, Annotations) else [Path(source)]
     used = [*own, *(image.path for image in images if isinstance(image.path, Path))]
-    parents = {path.parent for path in used} | set(own)
     inside = folder.resolve()
-    for parent in parents:
+    for parent in {path.parent for path in used} | set(own):
         if inside in (parent.resolve(), *parent.resolve().parents):
             raise UsageError(f"{folder}: holds what is exported ({parent}): choose another folder with --out")
 
 
 class _Wanted(NamedTuple):
-    """An image that can be exported: with its size, and the file it should be, whose extension says what is in it."""
+    """An image that can be exported, of known size, and the name of its file, whose extension fits its content."""
 
     image: Annotated
     file: str
 
 
-def _look(
-    images: Sequence[Annotated], format: Format, options: ExportOptions, told: list[Problem], work: Work
-) -> dict[str, _Wanted]:
+def _look(job: Job, kind: Format) -> dict[str, _Wanted]:
     """The images that can be exported, by name."""
-    placed = options.placement != "none"
+    placed = job.placement != "none"
 
     def look(image: Annotated, own: list[Problem]) -> _Wanted | None:
         known: Annotated | None = image
         if placed or (image.width is None and image.path is not None):
             known = check_image(image, own)
-        elif image.width is None and format != "coco":
-            own.append(Problem(problems.NO_SIZE, image.name, f"{format} needs the image's size; left out"))
+        elif image.width is None and kind.needs_sizes:
+            own.append(Problem(problems.NO_SIZE, image.name, f"{kind.name} needs the image's size; left out"))
             return None
         try:
             return None if known is None else _Wanted(known, with_right_suffix(known) if placed else known.name)
@@ -232,11 +210,10 @@ def _look(
             own.append(unreadable(image, error))
             return None
 
-    opened = placed or any(image.width is None for image in images)
-    found = each(work, "checking", look, images, told, threads=opened)
-    wanted = {image.name: one for image, one in found if one is not None}
-    if placed:  # their sizes are known now
-        told[:] = [problem for problem in told if problem.kind != problems.NO_SIZE]
+    opened = placed or any(image.width is None for image in job.images)
+    wanted = {image.name: one for image, one in job.each("checking", look, threads=opened) if one is not None}
+    if placed:  # sizes are known now
+        job.problems[:] = [problem for problem in job.problems if problem.kind != problems.NO_SIZE]
     return wanted
 
 
@@ -273,7 +250,7 @@ def _split(images: Sequence[Annotated], options: ExportOptions) -> list[Annotate
 
 
 def deal(name: str, options: ExportOptions) -> str:
-    """The split of an image: of its name and the seed alone, so that it stays when others come or go."""
+    """The split of an image, a function of its name and the seed: other images do not change it."""
     digest = hashlib.sha256(f"{options.seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     *others, last = options.split
@@ -284,35 +261,7 @@ def deal(name: str, options: ExportOptions) -> str:
     return last
 
 
-def _write(
-    format: Format,
-    folder: Path,
-    images: Sequence[Annotated],
-    categories: Sequence[str],
-    told: list[Problem],
-    options: ExportOptions,
-    work: Work,
-) -> list[Annotated]:
-    if format == "coco":
-        return coco.write(folder, images, categories, told, placement=options.placement, work=work)
-    if format == "voc":
-        return voc.write(folder, images, categories, told, placement=options.placement, work=work)
-    if format == "yolo":
-        return yolo.write(
-            folder, images, categories, told, placement=options.placement, segments=options.segments, work=work
-        )
-    if format == "tfds":
-        return tfds.write(folder, images, categories, told, work=work)
-    if format == "parquet":
-        return parquet.write(folder, images, categories, told, placement=options.placement, work=work)
-    if format == "masks":
-        return masks.write(folder, images, categories, told, placement=options.placement, work=work)
-    return crops.write(folder, images, categories, told, margin=options.margin, square=options.square, work=work)
-
-
-def _describe(
-    made: Exported, source: str | os.PathLike[str] | Annotations, options: ExportOptions, files: Mapping[str, str]
-) -> dict[str, Any]:
+def _describe(made: Exported, source: Source, options: ExportOptions, files: Mapping[str, str]) -> dict[str, Any]:
     chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     origin = chosen.pop("origin")
     return {

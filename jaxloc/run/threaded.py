@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from jaxloc import _interrupts
 from jaxloc.data.ahead import read_ahead
-from jaxloc.report.exports.work import Work
+from jaxloc.report.exports.job import Work
 from jaxloc.run.progress import progress
 
 T = TypeVar("T")

@@ -19,6 +19,7 @@ from jaxloc.data import read_image
 from jaxloc.data.annotations import Annotated, Annotation, Annotations, read
 from jaxloc.errors import UsageError
 from jaxloc.report import coco, parquet
+from jaxloc.report.exports import formats
 from jaxloc.report.records import Finding, Findings
 from jaxloc.run import export as job
 from jaxloc.run import threaded
@@ -27,7 +28,7 @@ from jaxloc.run.writing import locked
 from tests.data.datasets import trees
 from tests.report.exports import examples
 
-FORMATS = ["coco", "voc", "yolo", "tfds", "parquet", "masks", "crops"]
+FORMATS = list(formats.FORMATS)
 
 
 @pytest.fixture

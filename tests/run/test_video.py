@@ -65,7 +65,7 @@ def found_in(*paths: Path, missing=(), outliers=(), step: int = 1) -> Findings:
                 heat=np.array([[127, -127]], np.int8),
             )
         )
-    return examples.ddt(photos=photos, skipped=[])
+    return examples.ddt(images=photos, skipped=[])
 
 
 def annotations(out: Path) -> dict[str, tuple[float, ...]]:

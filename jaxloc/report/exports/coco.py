@@ -8,7 +8,6 @@ beside it: of an image ``category_id``, ``noise_score``, ``split`` and ``segment
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_masks
@@ -16,45 +15,35 @@ from pycocotools import mask as coco_masks
 from jaxloc._files import write_parts
 from jaxloc.data.annotations import Annotated, Annotation, MaskFile, Polygons, Problem, Rle
 from jaxloc.data.annotations.records import Mask
+from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import read_mask, wrong_size
-from jaxloc.report.exports.placement import Placement, place
-from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 
-def write(
-    folder: Path,
-    images: Sequence[Annotated],
-    categories: Sequence[str],
-    found: list[Problem],
-    *,
-    placement: Placement = "link",
-    work: Work = in_turn,
-) -> list[Annotated]:
-    """Write the files of all splits, and the images."""
+def write(job: Job) -> list[Annotated]:
+    """Write a file for each split, and the images."""
 
     def ready(image: Annotated, own: list[Problem]) -> Annotated | None:
-        return _with_masks(image, own) if place(image, folder / "images" / image.name, placement, own) else None
+        return _with_masks(image, own) if job.place(image, "images", own) else None
 
-    if placement != "none" or any(map(_has_mask_file, images)):
-        images = [known for _, known in each(work, "images", ready, images, found) if known is not None]
-    splits: list[str | None] = [*sorted({split for image in images for split in image.splits})]
-    for split in splits or [None]:
-        chosen = [image for image in images if split is None or split in image.splits]
-        name = "annotations.json" if split is None else f"annotations_{split}.json"
-        write_parts(folder / name, _parts(chosen, categories, split, found, work))
-    return list(images)
+    images = list(job.images)
+    if job.placement != "none" or any(map(_has_mask_file, images)):
+        images = [known for _, known in job.each("images", ready) if known is not None]
+    for split, chosen in by_split(images).items():
+        name = f"annotations_{split}.json" if split else "annotations.json"
+        write_parts(job.folder / name, _parts(job, chosen, split))
+    return images
 
 
-def _parts(
-    images: Sequence[Annotated], categories: Sequence[str], split: str | None, found: list[Problem], work: Work
-) -> Iterator[str]:
-    numbers = {category: number for number, category in enumerate(categories, 1)}
+def _parts(job: Job, images: Sequence[Annotated], split: str) -> Iterator[str]:
+    numbers = {category: number for number, category in enumerate(job.categories, 1)}
     points = _points(images)
     yield "{"
-    yield from _section("images", (_image(image, i, numbers, split, found) for i, image in enumerate(images, 1)))
+    yield from _section(
+        "images", (_image(image, number, numbers, split, job.problems) for number, image in enumerate(images, 1))
+    )
     yield ","
-    yield from _section("annotations", _annotations(images, numbers, points, found, work))
+    yield from _section("annotations", _annotations(job, images, numbers, points))
     yield ","
     yield from _section("categories", (_category(name, number, points) for name, number in numbers.items()))
     yield "\n}\n"
@@ -85,31 +74,27 @@ def _points(images: Iterable[Annotated]) -> dict[str, list[str]]:
 
 
 def _image(
-    image: Annotated, number: int, numbers: Mapping[str, int], split: str | None, found: list[Problem]
+    image: Annotated, number: int, numbers: Mapping[str, int], split: str, found: list[Problem]
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": number, "file_name": image.name, "width": image.width, "height": image.height}
     if image.category is not None:
         entry["category_id"] = numbers[image.category]
     if image.noise_score is not None:
-        entry["noise_score"] = image.noise_score
-    if split is not None:
+        entry |= {"noise_score": image.noise_score, "positive_share": image.noise_score}
+    if split:
         entry["split"] = split
     segmentation = _segmentation(image.mask, image, found)[0]
     return entry | ({} if segmentation is None else {"segmentation": segmentation})
 
 
 def _annotations(
-    images: Sequence[Annotated],
-    numbers: Mapping[str, int],
-    points: Mapping[str, Sequence[str]],
-    found: list[Problem],
-    work: Work,
+    job: Job, images: Sequence[Annotated], numbers: Mapping[str, int], points: Mapping[str, Sequence[str]]
 ) -> Iterator[dict[str, Any]]:
     def describe(image: Annotated, own: list[Problem]) -> list[dict[str, Any]]:
         return [_annotation(one, image, numbers, points, own) for one in image.annotations]
 
     count = 0
-    for number, (_, entries) in enumerate(each(work, "annotations", describe, images, found, threads=False), 1):
+    for number, (_, entries) in enumerate(job.each("annotations", describe, images, threads=False), 1):
         for entry in entries:
             count += 1
             yield {"id": count, "image_id": number, **entry}

@@ -7,7 +7,6 @@ Crowds are left out.
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from PIL import Image
 
@@ -16,34 +15,15 @@ from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.data.annotations.checking import read_stored
 from jaxloc.data.annotations.records import Box
 from jaxloc.errors import ImageError
+from jaxloc.report.exports.job import Job
 from jaxloc.report.exports.names import safe_names, with_suffix
 from jaxloc.report.exports.placement import to_bytes, unreadable
-from jaxloc.report.exports.work import Work, each, in_turn
 
 
-def write(
-    folder: Path,
-    images: Sequence[Annotated],
-    categories: Sequence[str],
-    found: list[Problem],
-    *,
-    margin: float = 0.0,
-    square: bool = False,
-    work: Work = in_turn,
-) -> list[Annotated]:
-    """Write the crops.
-
-    Args:
-        folder: where to.
-        images: what to write.
-        categories: whose folders there will be.
-        found: takes up images that cannot be read.
-        margin: see ``crop_box``.
-        square: see ``crop_box``.
-        work: how the images are gone through.
-    """
-    folders = safe_names({name: name for name in categories}, flat=True)
-    stems = _stems(images, folders)
+def write(job: Job, *, margin: float = 0.0, square: bool = False) -> list[Annotated]:
+    """Write the crops; ``margin`` and ``square`` are those of ``crop_box``."""
+    folders = safe_names({name: name for name in job.categories}, flat=True)
+    stems = _stems(job.images, folders)
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
         objects = [one for one in image.annotations if not one.crowd]
@@ -58,14 +38,12 @@ def write(
         for number, one in enumerate(objects, 1):
             x0, y0, x1, y1 = crop_box(one.box, pixels.shape[1], pixels.shape[0], margin=margin, square=square)
             data = to_bytes(Image.fromarray(pixels[y0:y1, x0:x1]), kind)
-            for split in image.splits or ("",):
-                stem = stems[one.category][image.name]
-                target = folder / split / folders[one.category] / f"{stem}_{number}{suffix}"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
+            stem = stems[one.category][image.name]
+            for split in image.splits or (".",):
+                job.write(f"{split}/{folders[one.category]}/{stem}_{number}{suffix}", data)
         return True
 
-    return [image for image, cut in each(work, "cutting crops", write_one, images, found) if cut]
+    return job.written("cutting crops", write_one)
 
 
 def _stems(images: Sequence[Annotated], folders: Mapping[str, str]) -> dict[str, dict[str, str]]:

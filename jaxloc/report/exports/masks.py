@@ -7,34 +7,23 @@ Single objects of one class are not told apart; COCO keeps those.
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from jaxloc._files import write_text
 from jaxloc.data.annotations import Annotated, Annotation, Pixels, Problem
 from jaxloc.data.annotations.problems import WRONG_MASK
 from jaxloc.data.annotations.records import Mask
 from jaxloc.errors import UsageError
+from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.names import with_suffix
-from jaxloc.report.exports.placement import Placement, place
-from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 UNKNOWN = 255
 _MOST = 254
 
 
-def write(
-    folder: Path,
-    images: Sequence[Annotated],
-    categories: Sequence[str],
-    found: list[Problem],
-    *,
-    placement: Placement = "link",
-    work: Work = in_turn,
-) -> list[Annotated]:
+def write(job: Job) -> list[Annotated]:
     """Write the masks, the images in ``images``, and a list of names for each split.
 
     Raises:
@@ -42,21 +31,19 @@ def write(
     """
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
-        values = class_map(image, categories, own)
-        if values is None or not place(image, folder / "images" / image.name, placement, own):
+        values = class_map(image, job.categories, own)
+        if values is None or not job.place(image, "images", own):
             return False
-        target = folder / "masks" / with_suffix(image.name, ".png")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(to_png(values))
+        job.write(f"masks/{with_suffix(image.name, '.png')}", to_png(values))
         return True
 
-    written = [image for image, placed in each(work, "writing", write_one, images, found) if placed]
+    written = job.written("writing", write_one)
     if not written:
         raise UsageError("no image has a mask: make them with --refine, or export another format")
-    write_text(folder / "classes.txt", "".join(f"{displayable(name)}\n" for name in ("background", *categories)))
-    for split in sorted({split for image in written for split in image.splits}):
-        names = [image.name for image in written if split in image.splits]
-        write_text(folder / f"{split}.txt", "".join(f"{name}\n" for name in names))
+    job.write("classes.txt", "".join(f"{displayable(name)}\n" for name in ("background", *job.categories)))
+    for split, images in by_split(written).items():
+        if split:
+            job.write(f"{split}.txt", "".join(f"{image.name}\n" for image in images))
     return written
 
 

@@ -10,16 +10,15 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxloc.data.annotations import Annotated, Problem
+from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import class_map, has_mask, to_png
-from jaxloc.report.exports.placement import Placement, encode
-from jaxloc.report.exports.work import Work, each, in_turn
+from jaxloc.report.exports.placement import encode
 from jaxloc.report.text import displayable
 
 _ROWS = 100
@@ -35,34 +34,25 @@ _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _FLAGS = ("difficult", "truncated", "crowd")
 
 
-def write(
-    folder: Path,
-    images: Sequence[Annotated],
-    categories: Sequence[str],
-    found: list[Problem],
-    *,
-    placement: Placement = "link",
-    work: Work = in_turn,
-) -> list[Annotated]:
-    """Write the files; ``"link"`` and ``"copy"`` both put the images' bytes into the table."""
-    schema = _schema(categories, placement != "none", any(map(has_mask, images)))
-    numbers = {category: number for number, category in enumerate(categories)}
+def write(job: Job) -> list[Annotated]:
+    """Write the files; with the placements ``"link"`` and ``"copy"`` the table holds the images' bytes."""
+    schema = _schema(job.categories, job.placement != "none", any(map(has_mask, job.images)))
+    numbers = {category: number for number, category in enumerate(job.categories)}
 
     def to_row(image: Annotated, own: list[Problem]) -> dict[str, Any] | None:
         return _row(image, numbers, schema, own)
 
     written: dict[str, Annotated] = {}
-    (folder / "data").mkdir()
-    for split in sorted({split for image in images for split in image.splits}) or ["train"]:
-        chosen = [image for image in images if not image.splits or split in image.splits]
-        made = each(work, f"writing {split}", to_row, chosen, found)
-        count = math.ceil(len(chosen) / _FILE)
+    (job.folder / "data").mkdir()
+    for split, images in by_split(job.images, "train").items():
+        rows = job.each(f"writing {split}", to_row, images)
+        count = math.ceil(len(images) / _FILE)
         for number in range(count):
-            path = folder / "data" / f"{split}-{number:05d}-of-{count:05d}.parquet"
+            path = job.folder / "data" / f"{split}-{number:05d}-of-{count:05d}.parquet"
             with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                for some in _groups(itertools.islice(made, _FILE)):
-                    written |= {image.name: image for image, _ in some}
-                    writer.write_table(pa.Table.from_pylist([row for _, row in some], schema=schema))
+                for group in _groups(itertools.islice(rows, _FILE)):
+                    written |= {image.name: image for image, _ in group}
+                    writer.write_table(pa.Table.from_pylist([row for _, row in group], schema=schema))
     return list(written.values())
 
 

@@ -20,9 +20,9 @@ from PIL import Image
 
 from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.errors import UsageError
+from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import UNKNOWN, class_map, has_mask
 from jaxloc.report.exports.placement import encode, to_bytes
-from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 _NAME = "jaxloc_export"
@@ -32,25 +32,18 @@ _BYTES = 128 << 20
 _FLAGS = ("difficult", "truncated", "crowd")
 
 
-def write(
-    folder: Path,
-    images: Sequence[Annotated],
-    categories: Sequence[str],
-    found: list[Problem],
-    *,
-    work: Work = in_turn,
-) -> list[Annotated]:
+def write(job: Job) -> list[Annotated]:
     """Write the data set; images of no split are its ``train``.
 
-    Records lie in the order of their names' hashes, as tensorflow-datasets shuffles them. Its own writer is not used:
-    it holds all of a split in memory, or needs tensorflow.
+    Records are sorted by the hashes of their names, as tensorflow-datasets shuffles them. Its own writer is not used,
+    since it holds a whole split in memory or needs tensorflow.
 
     Raises:
         UsageError: tensorflow-datasets or array_record is not installed.
     """
     tfds = _import()
-    features = _features(tfds, categories, any(map(has_mask, images)))
-    numbers = {category: number for number, category in enumerate(categories)}
+    features = _features(tfds, job.categories, any(map(has_mask, job.images)))
+    numbers = {category: number for number, category in enumerate(job.categories)}
 
     def to_record(image: Annotated, own: list[Problem]) -> bytes | None:
         data = encode(image, own, plain=True)
@@ -58,18 +51,16 @@ def write(
 
     written: dict[str, Annotated] = {}
     splits = []
-    for split in sorted({split for image in images for split in image.splits}) or ["train"]:
-        chosen = [image for image in images if not image.splits or split in image.splits]
-        chosen.sort(key=lambda image: _place(split, image.name))
-        records = each(work, f"writing {split}", to_record, chosen, found)
+    for split, images in by_split(job.images, "train").items():
+        images.sort(key=lambda image: _place(split, image.name))
         files = tfds.core.ShardedFileTemplate(
-            data_dir=folder, dataset_name=_NAME, split=split, filetype_suffix="array_record"
+            data_dir=job.folder, dataset_name=_NAME, split=split, filetype_suffix="array_record"
         )
-        lengths, size = _write_shards(files, records, written)
+        lengths, size = _write_shards(files, job.each(f"writing {split}", to_record, images), written)
         if lengths:
             splits.append(tfds.core.SplitInfo(split, lengths, size, filename_template=files))
     if splits:
-        _describe(tfds, folder, features, splits)
+        _describe(tfds, job.folder, features, splits)
     return list(written.values())
 
 

@@ -8,43 +8,31 @@ not 1 stands in ``<score>``, which others ignore.
 
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
-from pathlib import Path
 
-from jaxloc._files import write_text
 from jaxloc.data.annotations import Annotated, Annotation, Problem
 from jaxloc.data.annotations.records import Box
+from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.names import with_suffix
-from jaxloc.report.exports.placement import Placement, place
-from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 
-def write(
-    folder: Path,
-    images: Sequence[Annotated],
-    categories: Sequence[str],
-    found: list[Problem],
-    *,
-    placement: Placement = "link",
-    work: Work = in_turn,
-) -> list[Annotated]:
+def write(job: Job) -> list[Annotated]:
     """Write the files and the images."""
-    (folder / "Annotations").mkdir()
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
-        if not place(image, folder / "JPEGImages" / image.name, placement, own):
+        if not job.place(image, "JPEGImages", own):
             return False
-        tree = ElementTree.ElementTree(_to_xml(image))
-        ElementTree.indent(tree)
-        tree.write(folder / "Annotations" / with_suffix(image.name, ".xml"), encoding="utf-8")
+        root = _to_xml(image)
+        ElementTree.indent(root)
+        job.write(f"Annotations/{with_suffix(image.name, '.xml')}", ElementTree.tostring(root, encoding="utf-8"))
         return True
 
-    images = [image for image, placed in each(work, "writing", write_one, images, found) if placed]
-    for split in sorted({split for image in images for split in image.splits}):
-        names = [with_suffix(image.name, "") for image in images if split in image.splits]
-        write_text(folder / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in names))
-    return images
+    written = job.written("writing", write_one)
+    for split, images in by_split(written).items():
+        if split:
+            names = "".join(f"{with_suffix(image.name, '')}\n" for image in images)
+            job.write(f"ImageSets/Main/{split}.txt", names)
+    return written
 
 
 def to_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:

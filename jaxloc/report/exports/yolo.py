@@ -1,88 +1,62 @@
 """YOLO: ``images/SPLIT``, ``labels/SPLIT`` and ``data.yaml``, as Ultralytics lays them out.
 
-A line is the class's number (from 0) and the box's middle, width and height as shares of the image's sides, with all
-digits. For segmentation it is the outline of the object's mask; where it has none it is that of its box, which is told,
-and refused where no object has a mask. An outline that a mask has already is kept as it is; others run around the
-mask's pixels. A line has a single outline, so of an object in several pieces the largest is kept, and holes are lost.
-Scores have no place, but lines fall by score; nor have flags and the image's own class; crowds are left out.
+A line is the class's number (from 0) and the box's centre, width and height as shares of the image's sides, with all
+digits. For segmentation it is the outline of the object's mask: polygons are kept, other masks are traced. An object
+without a mask gets the outline of its box, which is reported; if no object has a mask the export is refused. A line
+holds one outline, so the largest piece of an object is kept and holes are lost. Lines are sorted by falling score.
+Scores, flags and the image's own class are not written; crowds are left out.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import yaml
 
-from jaxloc._files import write_text
 from jaxloc.data.annotations import Annotated, Annotation, Polygons, Problem
 from jaxloc.data.annotations.outlines import outlines
 from jaxloc.data.annotations.problems import WRONG_MASK
 from jaxloc.errors import UsageError
+from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import read_mask
 from jaxloc.report.exports.names import with_suffix
-from jaxloc.report.exports.placement import Placement, place
-from jaxloc.report.exports.work import Work, each, in_turn
 from jaxloc.report.text import displayable
 
 NO_MASK = "object without a mask"
 
 
-def write(
-    folder: Path,
-    images: Sequence[Annotated],
-    categories: Sequence[str],
-    found: list[Problem],
-    *,
-    placement: Placement = "link",
-    segments: bool = False,
-    work: Work = in_turn,
-) -> list[Annotated]:
-    """Write the files and the images; those of no split are to train with.
+def write(job: Job, *, segments: bool = False) -> list[Annotated]:
+    """Write the files and the images; images of no split are training images.
 
     Args:
-        folder: where to.
-        images: what to write.
-        categories: in the order of their numbers.
-        found: takes up what is wrong.
-        placement: how images are put beside.
-        segments: whether lines are outlines of masks instead of boxes.
-        work: how the images are gone through.
+        job: the export.
+        segments: write outlines of masks in place of boxes.
 
     Raises:
-        UsageError: outlines are wanted, and no object has a mask.
+        UsageError: outlines are asked for and no object has a mask.
     """
-    numbers = {category: number for number, category in enumerate(categories)}
+    numbers = {category: number for number, category in enumerate(job.categories)}
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
-        targets = [folder / "images" / split / image.name for split in _splits(image)]
-        if not all(place(image, target, placement, own) for target in targets):
+        splits = image.splits or ("train",)
+        if not all(job.place(image, f"images/{split}", own) for split in splits):
             return False
         objects = sorted((one for one in image.annotations if not one.crowd), key=lambda one: -one.score)
         lines = [_line(one, image, numbers[one.category], segments, own) for one in objects]
-        for split in _splits(image):
-            text = folder / "labels" / split / with_suffix(image.name, ".txt")
-            text.parent.mkdir(parents=True, exist_ok=True)
-            text.write_text("".join(f"{line}\n" for line in lines))
+        for split in splits:
+            job.write(f"labels/{split}/{with_suffix(image.name, '.txt')}", "".join(f"{line}\n" for line in lines))
         return True
 
-    told = len(found)
-    written = [image for image, placed in each(work, "writing", write_one, images, found) if placed]
+    written = job.written("writing", write_one)
     objects = sum(not one.crowd for image in written for one in image.annotations)
-    if segments and objects and sum(problem.kind == NO_MASK for problem in found[told:]) == objects:
+    if segments and objects and sum(problem.kind == NO_MASK for problem in job.problems) == objects:
         raise UsageError("no object has a mask to outline: make them with --refine, or leave --segments out")
-    splits = {split for image in written for split in _splits(image)}
-    # Ultralytics wants both; without a split of that name it gets another.
-    places = {split: f"images/{split}" for split in sorted(splits)}
+    places = {split: f"images/{split}" for split in by_split(written, "train")}
+    # Ultralytics requires both train and val; where one is missing, another split stands in for it.
     first = next(iter(places.values()), "images")
     about = {"path": ".", "train": places.get("train", first), "val": places.get("val", places.get("test", first))}
     names = {number: displayable(name) for name, number in numbers.items()}
-    text = yaml.safe_dump(about | places | {"names": names}, sort_keys=False, allow_unicode=True)
-    write_text(folder / "data.yaml", text)
+    job.write("data.yaml", yaml.safe_dump(about | places | {"names": names}, sort_keys=False, allow_unicode=True))
     return written
-
-
-def _splits(image: Annotated) -> tuple[str, ...]:
-    return image.splits or ("train",)
 
 
 def _line(one: Annotation, image: Annotated, number: int, segments: bool, found: list[Problem]) -> str:

@@ -6,11 +6,12 @@ from typing import Literal, get_args
 
 from jaxloc.data.duplicates import MOST_BITS
 from jaxloc.errors import UsageError
+from jaxloc.report.exports import formats
 from jaxloc.run.options import Options
 
 KNEE: Literal["knee"] = "knee"
-Format = Literal["coco", "voc", "yolo", "tfds", "parquet"]
-"""What a data set can be written as; see ``jaxloc.run.export``."""
+FORMATS = tuple(name for name, format in formats.FORMATS.items() if format.holds_boxes)
+"""Formats that a data set can be written in."""
 Placement = Literal["copy", "link"]
 
 
@@ -34,7 +35,7 @@ class CleaningOptions:
 
     noise: float | Literal["knee"] = 0.1
     duplicates: int | None = 4
-    format: Format = "coco"
+    format: str = "coco"
     placement: Placement = "copy"
     found_only: bool = True
     rounds: int = 1
@@ -46,8 +47,8 @@ class CleaningOptions:
             raise UsageError(f"noise must be a share of cells, from 0 to below 1, or {KNEE}, not {self.noise}")
         if self.duplicates is not None and not 0 <= self.duplicates <= MOST_BITS:
             raise UsageError(f"duplicates must be from 0 to {MOST_BITS} bits, or none, not {self.duplicates}")
-        if self.format not in get_args(Format):
-            raise UsageError(f"format must be one of {', '.join(get_args(Format))}, not {self.format!r}")
+        if self.format not in FORMATS:
+            raise UsageError(f"format must be one of {', '.join(FORMATS)}, not {self.format!r}")
         if self.placement not in get_args(Placement):
             raise UsageError(f"images must be one of {', '.join(get_args(Placement))}, not {self.placement!r}")
         if self.rounds < 1:

@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from jaxloc.data.annotations import Annotated, Annotation, MaskFile, Rle, read
 from jaxloc.report.exports import coco
+from jaxloc.report.exports.job import Job
 from tests.report.exports import examples
 
 CLASSES = ["cat", "dog"]
@@ -25,7 +26,7 @@ def images(tmp_path):
 def export(folder, images, classes=CLASSES, **options):
     folder.mkdir(parents=True)
     found: list = []
-    written = coco.write(folder, images, classes, found, **options)
+    written = coco.write(Job(folder, images, classes, found, **options))
     return written, found
 
 

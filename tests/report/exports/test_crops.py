@@ -9,13 +9,14 @@ from PIL import Image
 from jaxloc.data import read_image
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.report.exports import crops
+from jaxloc.report.exports.job import Job
 from tests.report.exports import examples
 
 
 def test_each_object_is_an_image_in_the_folder_of_its_class(tmp_path):
     images = examples.images(tmp_path / "photos")
     found: list = []
-    assert crops.write(tmp_path / "out", images, ["cat", "dog"], found) == images[:2]
+    assert crops.write(Job(tmp_path / "out", images, ["cat", "dog"], found)) == images[:2]
     assert found == []
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     assert made == ["cat/cats/b_1.png", "cat/dogs/a_2.jpg", "dog/dogs/a_1.jpg"]
@@ -29,7 +30,7 @@ def test_each_object_is_an_image_in_the_folder_of_its_class(tmp_path):
 def test_classes_are_safe_folders(tmp_path):
     path = examples.draw(tmp_path / "a.png", 20, 20)
     objects = tuple(Annotation(name, (0.0, 0.0, 5.0, 5.0)) for name in ("../up", "a/b", "a_b"))
-    crops.write(tmp_path / "out", [Annotated("a.png", None, objects, 20, 20, path=path)], ["../up", "a/b", "a_b"], [])
+    crops.write(Job(tmp_path / "out", [Annotated("a.png", None, objects, 20, 20, path=path)], ["../up", "a/b", "a_b"]))
     folders = sorted(place.name for place in (tmp_path / "out").iterdir())
     assert len(folders) == 3
     assert folders[:2] == ["a_b", "a_b-" + folders[1].partition("-")[2]]
@@ -41,7 +42,7 @@ def test_the_folder_of_the_class_does_not_appear_twice(tmp_path):
     objects = tuple(Annotation(name, (0.0, 0.0, 5.0, 5.0)) for name in ("bus", "car"))
     names = ("bus/a.png", "a.png", "bus/bus/b.png", "bus.png")
     images = [Annotated(name, None, objects, 20, 20, path=path) for name in names]
-    crops.write(tmp_path / "out", images, ["bus", "car"], [])
+    crops.write(Job(tmp_path / "out", images, ["bus", "car"]))
     made = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
     assert len(made) == 8
     assert made >= {"bus/a_1.png", "bus/bus/b_1.png", "bus/bus_1.png", "car/bus/a_2.png", "car/a_2.png"}
@@ -50,7 +51,7 @@ def test_the_folder_of_the_class_does_not_appear_twice(tmp_path):
 def test_a_turned_image_is_cropped_as_it_is_shown(tmp_path):
     path = examples.draw(tmp_path / "a.jpg", 40, 20, turned=True)
     image = Annotated("a.jpg", None, (Annotation("cat", (0.0, 0.0, 20.0, 40.0)),), 20, 40, path=path)
-    crops.write(tmp_path / "out", [image], ["cat"], [])
+    crops.write(Job(tmp_path / "out", [image], ["cat"]))
     assert read_image(tmp_path / "out/cat/a_1.jpg").original_size == (40, 20)
 
 
@@ -58,7 +59,7 @@ def test_an_unreadable_image_is_told(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no image")
     image = Annotated("a.jpg", None, (Annotation("cat", (0, 0, 2, 2)),), 20, 40, path=tmp_path / "a.jpg")
     found: list = []
-    assert crops.write(tmp_path / "out", [image], ["cat"], found) == []
+    assert crops.write(Job(tmp_path / "out", [image], ["cat"], found)) == []
     assert "not an image" in str(found[0])
 
 

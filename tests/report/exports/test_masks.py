@@ -9,6 +9,7 @@ from PIL import Image
 from jaxloc.data.annotations import Annotated, Annotation, MaskFile, Rle
 from jaxloc.errors import UsageError
 from jaxloc.report.exports import masks
+from jaxloc.report.exports.job import Job
 from tests.report.exports import examples
 
 CLASSES = ["cat", "dog"]
@@ -22,7 +23,7 @@ def images(tmp_path):
 def test_pixels_hold_class_numbers_and_images_without_masks_are_left_out(images, tmp_path):
     (tmp_path / "out").mkdir()
     found: list = []
-    assert masks.write(tmp_path / "out", images, CLASSES, found) == images[:1]
+    assert masks.write(Job(tmp_path / "out", images, CLASSES, found)) == images[:1]
     assert found == []
     with Image.open(tmp_path / "out/masks/dogs/a.png") as image:
         assert image.mode == "P"
@@ -52,7 +53,7 @@ def test_a_later_object_is_above_an_earlier_one():
 
 def test_without_any_mask_it_says_how_to_get_them(images, tmp_path):
     with pytest.raises(UsageError, match="no image has a mask: make them with --refine"):
-        masks.write(tmp_path, images[1:], CLASSES, [])
+        masks.write(Job(tmp_path, images[1:], CLASSES))
 
 
 def test_a_byte_numbers_254_classes():

@@ -13,6 +13,7 @@ from PIL import Image
 
 from jaxloc.data import find_sets, read_image
 from jaxloc.report.exports import parquet, tfds
+from jaxloc.report.exports.job import Job
 from tests.report.exports import examples
 
 CLASSES = ["cat", "dog"]
@@ -32,7 +33,7 @@ def images(tmp_path):
 def test_parquet_holds_a_row_for_each_image(images, tmp_path):
     (tmp_path / "out").mkdir()
     found: list = []
-    assert parquet.write(tmp_path / "out", images, CLASSES, found) == images
+    assert parquet.write(Job(tmp_path / "out", images, CLASSES, found)) == images
     assert found == []
     (file,) = (tmp_path / "out" / "data").iterdir()
     assert file.name == "train-00000-of-00001.parquet"
@@ -54,7 +55,7 @@ def test_parquet_holds_a_row_for_each_image(images, tmp_path):
 
 def test_parquet_is_found_as_images_of_labels(images, tmp_path):
     (tmp_path / "out").mkdir()
-    parquet.write(tmp_path / "out", images[:2], CLASSES, [])
+    parquet.write(Job(tmp_path / "out", images[:2], CLASSES))
     sets = find_sets([tmp_path / "out" / "data"], per_label=True)
     assert [one.name for one in sets] == CLASSES
     (source,) = sets[1].sources
@@ -63,7 +64,7 @@ def test_parquet_is_found_as_images_of_labels(images, tmp_path):
 
 def test_parquet_without_images_has_no_column_of_them(images, tmp_path):
     (tmp_path / "out").mkdir()
-    parquet.write(tmp_path / "out", images, CLASSES, [], placement="none")
+    parquet.write(Job(tmp_path / "out", images, CLASSES, [], placement="none"))
     assert "image" not in pq.read_table(tmp_path / "out" / "data").schema.names
 
 
@@ -71,7 +72,7 @@ def test_parquet_has_a_file_for_each_split_and_for_so_many_images(images, tmp_pa
     monkeypatch.setattr(parquet, "_FILE", 1)
     (tmp_path / "out").mkdir()
     split = [dataclasses.replace(image, splits=("b" if number else "a",)) for number, image in enumerate(images)]
-    parquet.write(tmp_path / "out", split, CLASSES, [])
+    parquet.write(Job(tmp_path / "out", split, CLASSES))
     assert sorted(path.name for path in (tmp_path / "out" / "data").iterdir()) == [
         "a-00000-of-00001.parquet",
         "b-00000-of-00002.parquet",
@@ -83,7 +84,7 @@ def test_parquet_has_a_file_for_each_split_and_for_so_many_images(images, tmp_pa
 def test_parquet_holds_no_more_than_so_many_bytes_in_a_group(images, tmp_path, monkeypatch, most, groups):
     monkeypatch.setattr(parquet, "_BYTES", most)
     (tmp_path / "out").mkdir()
-    parquet.write(tmp_path / "out", images, CLASSES, [])
+    parquet.write(Job(tmp_path / "out", images, CLASSES))
     about = pq.ParquetFile(tmp_path / "out" / "data" / "train-00000-of-00001.parquet").metadata
     assert [about.row_group(number).num_rows for number in range(about.num_row_groups)] == groups
 
@@ -94,7 +95,7 @@ def test_tables_leave_out_what_cannot_be_read(images, tmp_path):
         out = tmp_path / write.__module__
         out.mkdir()
         found: list = []
-        assert {image.name for image in write(out, images, CLASSES, found)} == {"dogs/a.jpg", "c.jpg"}
+        assert {image.name for image in write(Job(out, images, CLASSES, found))} == {"dogs/a.jpg", "c.jpg"}
         assert [problem.kind for problem in found] == ["unreadable image"]
 
 
@@ -105,7 +106,7 @@ def test_tensorflow_datasets_has_more_files_for_more_bytes(images, tmp_path, mon
 
     monkeypatch.setattr(tfds, "_BYTES", 1)
     (tmp_path / "out").mkdir()
-    tfds.write(tmp_path / "out", images, CLASSES, [])
+    tfds.write(Job(tmp_path / "out", images, CLASSES))
     files = sorted(path.name for path in (tmp_path / "out").iterdir() if "array_record" in path.name)
     assert files == [f"jaxloc_export-train.array_record-0000{number}-of-00003" for number in range(3)]
     with warnings.catch_warnings():
@@ -123,7 +124,7 @@ def test_tensorflow_datasets_reads_its_folder_without_tensorflow(images, tmp_pat
     split = [dataclasses.replace(image, splits=("val" if number else "train",)) for number, image in enumerate(images)]
     (tmp_path / "out").mkdir()
     found: list = []
-    assert sorted(image.name for image in tfds.write(tmp_path / "out", split, CLASSES, found)) == sorted(
+    assert sorted(image.name for image in tfds.write(Job(tmp_path / "out", split, CLASSES, found))) == sorted(
         image.name for image in images
     )
     assert found == []
@@ -153,7 +154,7 @@ def test_tensorflow_datasets_gets_only_what_it_decodes(tmp_path):
     grey = tmp_path / "grey.webp"
     Image.fromarray(np.arange(48 * 64, dtype=np.uint16).reshape(48, 64).astype(np.uint8)).save(grey, lossless=True)
     (tmp_path / "out").mkdir()
-    tfds.write(tmp_path / "out", [dataclasses.replace(image, path=grey)], CLASSES, [])
+    tfds.write(Job(tmp_path / "out", [dataclasses.replace(image, path=grey)], CLASSES))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         (example,) = reading.builder_from_directory(tmp_path / "out").as_data_source("train")

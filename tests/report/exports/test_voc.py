@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jaxloc.data.annotations import read
 from jaxloc.report.exports import voc
+from jaxloc.report.exports.job import Job
 from tests.report.exports import examples
 
 CLASSES = ["cat", "dog"]
@@ -23,7 +24,7 @@ def images(tmp_path):
 def export(folder, images):
     folder.mkdir()
     found: list = []
-    voc.write(folder, images, CLASSES, found)
+    voc.write(Job(folder, images, CLASSES, found))
     assert found == []
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jaxloc.data.annotations import Annotated, Annotation, Rle, read
 from jaxloc.errors import UsageError
 from jaxloc.report.exports import yolo
+from jaxloc.report.exports.job import Job
 from tests.report.exports import examples
 
 CLASSES = ["cat", "dog"]
@@ -29,7 +30,7 @@ def images(tmp_path):
 def export(folder, images, **options):
     folder.mkdir()
     found: list = []
-    yolo.write(folder, images, CLASSES, found, **options)
+    yolo.write(Job(folder, images, CLASSES, found), **options)
     return found
 
 
@@ -91,7 +92,7 @@ def test_of_several_pieces_the_largest_is_kept_and_told(images, tmp_path):
 def test_yaml_names_folders_and_classes_whatever_they_are_called(images, tmp_path):
     split = [dataclasses.replace(image, splits=("val" if number else "train",)) for number, image in enumerate(images)]
     (tmp_path / "out").mkdir()
-    yolo.write(tmp_path / "out", split, ["cat", "dog", "no: #1 '\"\n写"], [])
+    yolo.write(Job(tmp_path / "out", split, ["cat", "dog", "no: #1 '\"\n写"]))
     about = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
     assert about == {
         "path": ".",
