@@ -53,9 +53,8 @@ def commands(app: typer.Typer = jaxloc.cli.app, path: str = "jaxloc") -> dict[st
 
 def parameters(function: Any) -> list[Parameter]:
     """The arguments and options of a command's function."""
-    hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
-    every = inspect.signature(function).parameters.items()
-    return [_parameter(given, hints[name]) for name, given in every if hints[name] is not typer.Context]
+    every = inspect.signature(function, eval_str=True).parameters
+    return [_parameter(given) for name, given in every.items() if name not in ("context", "help_all")]
 
 
 def markdown() -> str:
@@ -86,8 +85,8 @@ def _command_name(info: Any) -> str:
     return info.name or info.callback.__name__.replace("_", "-")
 
 
-def _parameter(given: inspect.Parameter, hint: Any) -> Parameter:
-    kind = hint
+def _parameter(given: inspect.Parameter) -> Parameter:
+    kind = hint = given.annotation
     info = None
     if hasattr(hint, "__metadata__"):
         kind = typing.get_args(hint)[0]

@@ -20,6 +20,7 @@ from jaxloc.cli import (
     retrieval,
     weights,
 )
+from jaxloc.cli.command import MORE, has_more
 from jaxloc.cli.messages import say
 
 app = typer.Typer(
@@ -51,7 +52,7 @@ for command in (
     datasets.datasets,
     localization.demo,
 ):
-    app.command()(command)
+    app.command(epilog=MORE if has_more(command) else None)(command)
 app.add_typer(weights.app, name="weights")
 
 

@@ -16,16 +16,16 @@ from jaxloc.errors import JaxlocError
 from jaxloc.report.text import displayable
 
 P = ParamSpec("P")
+KEPT = "what is done is kept, and the same command goes on from there"
+"""What a stopped command leaves."""
 
 
-def one_line_errors(
-    command: Callable[P, None], *, left: str = "what is done is kept, and the same command goes on from there"
-) -> Callable[P, None]:
-    """Print an error the user can mend as one line and exit with 2; with 130 after Ctrl-C, 143 after SIGTERM.
+def one_line_errors(command: Callable[P, None], *, left: str = KEPT) -> Callable[P, None]:
+    """Print an error that the user can correct as one line and exit with 2; with 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
         command: what to run.
-        left: what is there when the command was stopped.
+        left: what a stopped command leaves, for the message.
     """
 
     @functools.wraps(command)

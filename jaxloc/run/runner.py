@@ -12,6 +12,8 @@ from typing import Any, Self
 from jaxloc import __version__
 from jaxloc.data import ImageSet
 from jaxloc.errors import UsageError
+from jaxloc.localizers import METHODS
+from jaxloc.options import LocalizeOptions
 from jaxloc.report import parquet
 from jaxloc.report.records import Findings
 from jaxloc.run import checkpoint, distributed, model_file, outputs
@@ -22,7 +24,6 @@ from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.fit_pass import MINIMUM_SET, Fitter
 from jaxloc.run.localize_pass import TOO_FEW, Locator
 from jaxloc.run.model_file import FittedSet, ModelFile
-from jaxloc.run.options import Options
 from jaxloc.run.plan import Images, Window, buckets_to_json, default_shard_size, make_windows, plan_buckets
 from jaxloc.run.progress import Busy, Progress, progress
 from jaxloc.run.refining import Refiner
@@ -51,7 +52,7 @@ class Run:
         sets: Sequence[ImageSet],
         folder: Path,
         engine: Steps,
-        options: Options,
+        options: LocalizeOptions,
         *,
         depends: Mapping[str, str] | None = None,
         overwrite: bool = False,
@@ -318,35 +319,20 @@ def _doubts(findings: Findings, names: Sequence[str], fitted: Mapping[str, Fitte
     return doubts
 
 
-def _settings(engine: Steps, options: Options) -> dict[str, str]:
+def _settings(engine: Steps, options: LocalizeOptions) -> dict[str, str]:
     """What the result depends on, for people."""
-    settings = {
+    return {
         "method": options.method,
         "weights": f"{engine.weights.network.architecture} ({engine.weights.source})",
         "weights checksum": engine.weights.checksum,
         "layer": " and ".join(engine.layers),
-        "shorter side at most": f"{options.max_side} pixels" if options.max_side else "unlimited",
-        "connectivity": str(options.connectivity),
-        "computed in": options.dtype,
-    }
-    if options.method != "scda":
-        settings |= {"sign rule": options.sign, "noise threshold": f"{options.noise_threshold:g}"}
-    if options.parts:
-        settings["parts"] = str(options.parts)
-    if options.refine != "none":
-        settings["pixels"] = f"{options.refine}{', and the box around them' if options.box_from_mask else ''}"
-    return settings
+    } | options.settings(fitted=METHODS[options.method].fit is not None)
 
 
-def _how(engine: Steps, options: Options, number: int) -> dict[str, str]:
+def _how(engine: Steps, options: LocalizeOptions, number: int) -> dict[str, str]:
     """What the bytes of a run depend on beside its images."""
-    return _settings(engine, options) | {
-        "jaxloc": __version__,
-        "convolution (--conv)": options.conv,
-        "batch size (--batch)": str(options.batch or f"at most {engine.batch}"),
-        "shard size (--shard-size)": str(options.shard_size or default_shard_size(number)),
-        "memory for moments (--moments-memory)": f"{options.moments_memory / 1e9:g} GB",
-        "report limit (--report-limit)": str(options.report_limit),
-        "overlays (--overlays)": "yes" if options.overlays else "no",
-        "masks (--masks)": "yes" if options.masks else "no",
+    chosen = {
+        "batch": options.batch or f"at most {engine.batch}",
+        "shard_size": options.shard_size or default_shard_size(number),
     }
+    return _settings(engine, options) | {"jaxloc": __version__} | options.identity(**chosen)

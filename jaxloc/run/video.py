@@ -19,42 +19,16 @@ from jaxloc.data import read_image
 from jaxloc.data.archives import Video
 from jaxloc.data.kinds import archive_kind
 from jaxloc.errors import ImageError, UsageError
+from jaxloc.options import VideoOptions
 from jaxloc.report import video
 from jaxloc.report.overlays import draw_overlay
 from jaxloc.report.records import Finding, Findings, StoredImages
-from jaxloc.report.video import FORMATS, Clip, place_of
+from jaxloc.report.video import Clip, place_of
 from jaxloc.run.outputs import VIDEO_ANNOTATIONS, VIDEOS
 from jaxloc.run.writing import disk_errors
 
 _smooth = jax.jit(tracks.smooth, static_argnames=("window", "gap", "sigma"))
 _SHORTEST = 64
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class VideoOptions:
-    """What is made of videos.
-
-    Attributes:
-        kind: ``"mp4"``, ``"gif"``, or ``"none"`` to write no video.
-        smooth: smooth the boxes of each video over time: outliers go, short gaps are bridged.
-        gap: frames without a box that are bridged at most.
-        sigma: standard deviation of the smoothing, in frames.
-        heat: draw the heat map as well, where the job kept it.
-    """
-
-    kind: str = "mp4"
-    smooth: bool = False
-    gap: int = 5
-    sigma: float = 2.0
-    heat: bool = False
-
-    def __post_init__(self) -> None:
-        if self.kind not in (*FORMATS, "none"):
-            raise UsageError(f"video must be one of {', '.join(FORMATS)}, none, not {self.kind!r}")
-        if self.gap < 0:
-            raise UsageError(f"frames to bridge must be 0 or more, not {self.gap}")
-        if not 0 <= self.sigma < math.inf:
-            raise UsageError(f"smoothing must be 0 frames or more, not {self.sigma}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,8 +33,21 @@ OPTIONS = {
 def test_help_names_every_option_with_what_it_does(command):
     status, out, err = cli.invoke(*command.split(), "--help")
     assert (status, err) == (0, "")
+    if "More options: --help-all" in out:
+        status, out, err = cli.invoke(*command.split(), "--help-all")
+        assert (status, err) == (0, "")
+        assert "More options" not in out
     for option in OPTIONS[command].split():
         assert re.search(rf"{option}\b.*[a-z]{{3,}}", out), option
+
+
+def test_help_of_a_long_command_shows_the_options_that_matter_first():
+    first = (
+        "--out --method --weights --per-folder --noise-threshold --max-side --refine --overlays --overwrite --download"
+    )
+    out = cli.invoke("colocalize", "--help")[1]
+    shown = set(re.findall(r"--[a-z][a-z-]+", out)) - {"--help", "--help-all"}
+    assert shown == set(first.split())
 
 
 def test_help_names_every_command():
