@@ -116,7 +116,7 @@ def workers_of(options: NetworkOptions) -> int:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProcessOptions(Options):
-    """What a process sets up before its first job, as ``jaxloc.run.machine.set_up`` takes it."""
+    """What a process sets up before its first job, as ``jaxloc.run.runtime.set_up`` takes it."""
 
     distributed: bool = option(
         False,
