@@ -20,9 +20,9 @@ import numpy as np
 
 from jaxloc.metrics import roc_auc
 from jaxloc.report.decisions import Decisions
+from jaxloc.report.tables import text_table
 from jaxloc.run import Options
 from jaxloc.run.cleaning import CleaningOptions, clean
-from jaxloc.run.summary import table
 
 RULES: tuple[float | str, ...] = (0.0, 0.1, "knee")
 NOISE = "noise-"
@@ -100,7 +100,7 @@ def measure(web: Path, out: Path, classes: Sequence[str], share: int, rounds: in
     if len(classes) > 1:
         rows.append([f"mean {share} %", "–", "–", *map("{:.3f}".format, np.mean(figures, axis=0))])
     heads = [text for rule in RULES for text in ("AUC", f"t({rule})", "precision", "recall")]
-    return table(["class", "photos", "noise", *heads], rows)
+    return text_table(["class", "photos", "noise", *heads], rows)
 
 
 def is_noise(name: str) -> bool:

@@ -82,8 +82,8 @@ def classify(
     - `jaxloc classify train --test test --tune whole --out result`
     """
     from jaxloc.run.recognition import RecognitionOptions, recognize, to_plain
+    from jaxloc.run.recognition_summary import recognition_text
     from jaxloc.run.retrieval.options import IndexOptions
-    from jaxloc.run.summary import recognition_text
 
     training = _training(
         weights=weights,
@@ -166,7 +166,7 @@ def finetune(
     Example: `jaxloc finetune flowers --out tuning`, then `--weights tuning/tuned.safetensors` in any command
     """
     from jaxloc.run.finetune import finetune
-    from jaxloc.run.summary import tuning_text
+    from jaxloc.run.recognition_summary import tuning_text
 
     training = _training(
         weights=weights,

@@ -15,10 +15,10 @@ app = typer.Typer(no_args_is_help=True, help="List, show and convert network wei
 def weights_list() -> None:
     """Weights that can be used now, and where they are."""
     from jaxloc.models import weights
-    from jaxloc.run.summary import table
+    from jaxloc.report.tables import text_table
 
     rows = [[item.name, item.kind, item.where] for item in weights.candidates()]
-    say(table(["name", "kind", "where"], rows))
+    say(text_table(["name", "kind", "where"], rows))
     say(f"\nThe cache folder is {weights.cache_folder()}; the hub is only asked with --download.")
 
 

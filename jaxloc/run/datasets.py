@@ -8,7 +8,7 @@ from typing import Any
 from jaxloc.data.annotations.problems import summarize
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.datasets import ADAPTERS, Dataset, Info, open_dataset, set_names, unknown
-from jaxloc.run.summary import table
+from jaxloc.report.tables import text_table
 
 _CLASSES_SHOWN = 30
 _NAMES, _WIDTH = 18, 96
@@ -207,4 +207,4 @@ def _table(head: str, counted: dict[str, Counts], whole: Counts) -> str:
     """Counts by name, without the columns that are 0 everywhere."""
     columns = [field.name for field in dataclasses.fields(Counts) if getattr(whole, field.name)]
     rows = [[name, *(f"{getattr(counts, column):,}" for column in columns)] for name, counts in counted.items()]
-    return table([head, *(column.replace("_", " ") for column in columns)], rows)
+    return text_table([head, *(column.replace("_", " ") for column in columns)], rows)

@@ -2,44 +2,20 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxloc.report import figures
 from jaxloc.report.records import Findings
+from jaxloc.report.tables import text_table
 from jaxloc.run.outputs import VIDEOS
 
 if TYPE_CHECKING:
     from jaxloc.run.demo import DemoResult
-    from jaxloc.run.finetune import FineTuned
-    from jaxloc.run.recognition import Recognized
 
 _SHOWN = 10
 _SETS_SHOWN = 50
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns of text; numbers (all but the first column's cells that look like one) go to the right."""
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    numeric = [
-        all(_is_number(row[column]) for row in cells[1:]) and column > 0 and len(cells) > 1
-        for column in range(len(head))
-    ]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-    lines.insert(1, "  ".join("─" * width for width in widths))
-    return "\n".join(lines)
-
-
-def _is_number(text: str) -> bool:
-    return not text.strip("+-–.,%0123456789")
 
 
 def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> str:
@@ -55,7 +31,7 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
         if len(rows) < _SETS_SHOWN:
             rows.append([category, *counts, figures.median(one.scores)])
     sets = len(findings.categories)
-    parts = [table(head, [*rows, *([["all", *totals, "–"]] if sets > 1 else [])])]
+    parts = [text_table(head, [*rows, *([["all", *totals, "–"]] if sets > 1 else [])])]
     if sets > len(rows):
         parts.append(f"The first {len(rows)} of {sets:,} sets; all are in annotations.json.")
     parts += [f"Warning: {warning}" for warning in findings.warnings[:_SHOWN]]
@@ -114,47 +90,3 @@ def demo_text(result: "DemoResult") -> str:
         right = len(set(noisy) & set(result.without))
         lines.append(f"Called noisy: {len(noisy)} ({right} of them rightly)" + "".join(f"\n  {name}" for name in noisy))
     return "\n".join(lines)
-
-
-def recognition_text(done: "Recognized", seconds: float) -> str:
-    """Accuracy of each kind and of all, and what is mixed up."""
-    found = done.classified.evaluation
-    rows = [[item.name, item.count, item.correct, f"{100 * item.accuracy:.2f}"] for item in found.classes]
-    correct = sum(item.correct for item in found.classes)
-    rows.append(["all", done.test, correct, f"{100 * found.accuracy:.2f}"])
-    parts = [table(["kind", "tested", "right", "accuracy"], rows)]
-    if done.tuned is not None:
-        parts.append(tuning_text(done.tuned))
-    parts.append(
-        f"Learnt from {done.train:,} images, tested on {done.test:,}; C = {done.classified.regularization:g}"
-        + ("" if done.classified.choice is None else ", chosen by validation")
-        + f"; mean over kinds {100 * found.mean_class_accuracy:.2f} %. {seconds:.1f} s. {done.classifier}"
-    )
-    if found.confusions:
-        pairs = ", ".join(f"{item.name} as {item.predicted} ({item.count})" for item in found.confusions[:5])
-        parts.append(f"Most often mixed up: {pairs}.")
-    if not done.classified.converged:
-        parts.append("Warning: the SVM's solver ran out of iterations; choose a smaller C with --svm-c.")
-    if done.skipped:
-        lines = [f"  {name}: {reason}" for name, reason in list(done.skipped.items())[:_SHOWN]]
-        if len(done.skipped) > _SHOWN:
-            lines.append(f"  … and {len(done.skipped) - _SHOWN} more, listed in evaluation.json")
-        parts.append("Skipped:\n" + "\n".join(lines))
-    return "\n\n".join(parts)
-
-
-def tuning_text(done: "FineTuned") -> str:
-    """The epochs of a training, and which was kept."""
-    rows = [
-        [
-            number + 1,
-            f"{epoch.loss:.4f}",
-            f"{100 * epoch.accuracy:.2f}",
-            "–" if epoch.validation_loss is None else f"{epoch.validation_loss:.4f}",
-            "–" if epoch.validation_accuracy is None else f"{100 * epoch.validation_accuracy:.2f}",
-        ]
-        for number, epoch in enumerate(done.epochs)
-    ]
-    head = ["epoch", "loss", "accuracy", "validation loss", "validation accuracy"]
-    resumed = " (went on from a checkpoint)" if done.resumed else ""
-    return f"{table(head, rows)}\nKept epoch {done.best + 1}{resumed}: {done.weights}"

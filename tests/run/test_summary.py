@@ -8,7 +8,7 @@ import pytest
 from jaxloc.report.records import Finding, Findings, Skipped
 from jaxloc.run.demo import DemoResult
 from jaxloc.run.evaluation import ClassScore, Figure
-from jaxloc.run.summary import demo_text, summary, table
+from jaxloc.run.summary import demo_text, summary
 
 
 def finding(name: str, category: str, score: float | None = None, *, noisy: bool = False) -> Finding:
@@ -31,19 +31,6 @@ def findings() -> Findings:
 def rows(text: str) -> list[list[str]]:
     """Cells of the table that a text begins with."""
     return [line.split() for line in text.split("\n\n")[0].splitlines() if "─" not in line]
-
-
-def test_columns_are_as_wide_as_their_widest_cell_and_numbers_stand_on_the_right():
-    assert table(["name", "n", "where"], [["a", 5, "x"], ["longer", 1000, "yy"]]).splitlines() == [
-        "name       n  where",
-        "──────  ────  ─────",
-        "a          5  x",
-        "longer  1000  yy",
-    ]
-
-
-def test_a_table_without_rows_is_its_head():
-    assert table(["name", "n"], []).splitlines() == ["name  n", "────  ─"]
 
 
 def test_each_set_is_counted_and_then_all(findings):

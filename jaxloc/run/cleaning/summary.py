@@ -11,9 +11,9 @@ from jaxloc.report.decisions import (
     TOO_FEW,
     UNUSABLE,
 )
+from jaxloc.report.tables import text_table
 from jaxloc.report.text import some_of
 from jaxloc.run.cleaning.clean import Cleaned
-from jaxloc.run.summary import table
 
 _SHOWN = 10
 _CLASSES_SHOWN = 50
@@ -42,7 +42,7 @@ def cleaning_text(done: Cleaned, seconds: float) -> str:
         rows.append([name, *(counts[name][key] for key in keys), value, threshold.rule])
     if len(counts) > 1:
         rows.append(["all", *(sum(own[key] for own in counts.values()) for key in keys), "–", ""])
-    parts = [table(["class", *(_HEADINGS[key] for key in keys), "threshold", "rule"], rows)]
+    parts = [text_table(["class", *(_HEADINGS[key] for key in keys), "threshold", "rule"], rows)]
     if len(counts) > _CLASSES_SHOWN:
         parts.append(f"The first {_CLASSES_SHOWN} of {len(counts):,} classes; all are in decisions.json.")
     parts += [f"Warning: {warning}" for warning in result.warnings[:_SHOWN]]

@@ -4,15 +4,14 @@ import dataclasses
 import math
 from typing import Any
 
+from jaxloc.report.tables import latex_table, text_table
 from jaxloc.run.evaluation.results import Evaluation, Figure
-from jaxloc.run.latex import latex_table
-from jaxloc.run.summary import table
 
 
 def evaluation_table(result: Evaluation) -> str:
     """Figures of each class and over all, with what could not be counted or measured named below."""
     head, rows = _cells(result)
-    lines = [table(head, rows), rule(result)]
+    lines = [text_table(head, rows), rule(result)]
     if result.assigned:
         lines.append("Parts: " + ", ".join(f"{name} is {true}" for name, true in result.assigned.items()) + ".")
     missing = {score.category: score.missing for score in result.classes if score.missing}

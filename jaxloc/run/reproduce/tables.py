@@ -5,7 +5,7 @@ import difflib
 from typing import Literal
 
 from jaxloc.errors import UsageError
-from jaxloc.run.summary import table as text_table
+from jaxloc.report.tables import text_table
 
 Kind = Literal["single", "colocalization", "noise", "cost", "retrieval"]
 

@@ -2,15 +2,14 @@
 
 import math
 
-from jaxloc.run.latex import latex_table
+from jaxloc.report.tables import latex_table, text_table
 from jaxloc.run.reproduce.results import Reproduction, Row
-from jaxloc.run.summary import table
 
 
 def reproduction_table(result: Reproduction) -> str:
     """Ours beside the paper's, with every deviation below."""
     head, rows = _cells(result)
-    return "\n".join([*_heading(result), table(head, rows), *_below(result)])
+    return "\n".join([*_heading(result), text_table(head, rows), *_below(result)])
 
 
 def reproduction_latex(result: Reproduction) -> str:

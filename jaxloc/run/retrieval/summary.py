@@ -3,13 +3,13 @@
 import math
 
 from jaxloc.report.search_records import Searched
+from jaxloc.report.tables import text_table
 from jaxloc.run.retrieval.compare import Comparison, Line
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.evaluation import RetrievalEvaluation
 from jaxloc.run.retrieval.index import Indexed
 from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.run.retrieval.scoring import RECALLS, Scores
-from jaxloc.run.summary import table
 
 _SHOWN = 10
 _MEASURES = ("top1", "top5", "AP step", "AP trapez.", *(f"R@{k}" for k in RECALLS))
@@ -47,7 +47,7 @@ def search_text(searched: Searched) -> str:
             sign = {None: "", True: "✓", False: "✗"}[result.relevant]
             score = f"{result.score:.4f}" if math.isfinite(result.score) else "–"
             rows.append([number, score, result.name, result.label or "", sign])
-        parts.append(heading + "\n" + table(["#", "score", "name", "label", ""], rows))
+        parts.append(heading + "\n" + text_table(["#", "score", "name", "label", ""], rows))
     parts += [f"Warning: {warning}" for warning in searched.warnings]
     if searched.skipped:
         lines = [f"  {skip.name}: {skip.reason}" for skip in searched.skipped[:_SHOWN]]
@@ -67,7 +67,7 @@ def retrieval_table(result: RetrievalEvaluation) -> str:
     rows.append(["all", scored.mean.queries, *_cells(scored.mean)])
     against = "against the rest" if result.leave_one_out else "against the gallery"
     lines = [
-        table(["label", "queries", *_MEASURES], rows),
+        text_table(["label", "queries", *_MEASURES], rows),
         f"{scored.mean.queries:,} queries {against} of {result.gallery:,} images, {result.dimension:,} dimensions.",
         _LEGEND,
     ]
@@ -98,7 +98,7 @@ def comparison_table(result: Comparison) -> str:
     ]
     against = "each against the rest" if result.leave_one_out else f"against {result.gallery:,} images"
     parts = [
-        table(["descriptor", "post-processing", "dim.", *_MEASURES], rows),
+        text_table(["descriptor", "post-processing", "dim.", *_MEASURES], rows),
         f"{result.queries:,} queries {against}.\n{_LEGEND}",
     ]
     specs = [WhitenSpec.parse(text) for text in dict.fromkeys(line.whitening for line in result.lines)]
