@@ -18,7 +18,8 @@ start = time.perf_counter()
 import jax
 
 from jaxloc import run
-from jaxloc.run import engine, fit_pass, outputs, steps, stream
+from jaxloc.inference import Extractor
+from jaxloc.run import fit_pass, outputs, steps, stream
 
 
 def timed(seconds: dict[str, float], stage: str, function: Callable) -> Callable:
@@ -37,7 +38,7 @@ def by_stage(photos: Path, options: run.Options) -> dict[str, float]:
     """Seconds of each stage in a pass of its own."""
     seconds: dict[str, float] = {}
     stream.Stream._read = timed(seconds, "decode", stream.Stream._read)
-    engine.Engine.features = timed(seconds, "network", engine.Engine.features)
+    Extractor.features = timed(seconds, "network", Extractor.features)
     steps.Steps.moments = timed(seconds, "moments", steps.Steps.moments)
     fit_pass.fit_layer = timed(seconds, "eigenvectors", fit_pass.fit_layer)
     fit_pass.FeatureCache.put = timed(seconds, "keep features", fit_pass.FeatureCache.put)

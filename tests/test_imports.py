@@ -67,6 +67,7 @@ def test_nothing_walks_back():
     may = {
         "data": {"data"} | SHARED | {"_files", "_interrupts", "_unpickle"},
         "models": {"models"} | SHARED | {"_files"},
+        "inference": {"inference", "data", "models"} | SHARED,
         "report": {"report"} | SHARED | {"_files", "_interrupts", "__version__"},
     }
     for room, allowed in may.items():

@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxloc import _interrupts
 from jaxloc.data import Batch
+from jaxloc.inference import Extractor, Maps
 from jaxloc.models import FeatureMap
-from jaxloc.run.engine import Engine, Maps
 from jaxloc.run.stream import Stream
 
 
@@ -156,7 +156,7 @@ class FeatureCache:
 
 
 def feature_batches(
-    stream: Stream, engine: Engine, purpose: str, cache: FeatureCache | None = None
+    stream: Stream, engine: Extractor, purpose: str, cache: FeatureCache | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
     """Indices, original sizes and features of every batch: those kept on disk, then the rest through the network.
 

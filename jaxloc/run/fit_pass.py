@@ -12,8 +12,9 @@ import numpy as np
 from jaxloc import _interrupts, ddt
 from jaxloc.data import Batch, ImageSet
 from jaxloc.errors import PlaceError
+from jaxloc.inference import memory
 from jaxloc.moments import Accumulator
-from jaxloc.run import distributed, memory, model_file, moment_store
+from jaxloc.run import distributed, model_file, moment_store
 from jaxloc.run.checkpoint import Parts, load_fits, partial
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.model_file import FittedSet, ModelFile
@@ -75,7 +76,7 @@ class Fitter:
             if distributed.is_first():
                 for used in self._used(window):
                     used.unlink(missing_ok=True)
-            memory.give_back()
+            memory.release()
         numbers = {self.images.sets[which].name: which for which in window.sets}
         fitted = load_fits(distributed.see(path)).sets
         return {numbers[name]: fit.models for name, fit in fitted.items()}

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxloc import _interrupts
 from jaxloc._interrupts import Interrupted, Terminated
-from jaxloc.run.engine import Engine, Maps
+from jaxloc.inference import Extractor, Maps
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.plan import Images, Shard
 from jaxloc.run.progress import Progress
@@ -49,7 +49,7 @@ def owners(images: Images, indices: np.ndarray) -> np.ndarray:
 
 def shard_features(
     stream: Stream,
-    engine: Engine,
+    engine: Extractor,
     shard: Shard,
     cache: FeatureCache,
     purpose: str,

@@ -7,23 +7,20 @@ every run of it gives the same bytes.
 import bisect
 import dataclasses
 import itertools
-import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from jaxloc import _interrupts
-from jaxloc.data import Buckets, ImageSet, Source, choose_buckets, read_size
+from jaxloc.data import Buckets, ImageSet, Source, read_size
 from jaxloc.data.ahead import read_ahead
+from jaxloc.data.batching import sample
+from jaxloc.inference import Extractor
 from jaxloc.run import progress
-from jaxloc.run.engine import Engine
 from jaxloc.run.options import Reading, workers_of
 
-_SAMPLE = 8192
-"""Images whose sizes are looked at, evenly spread, to choose the padded shapes."""
 _SHARDS, _SMALLEST, _LARGEST = 16, 64, 4096
 """A run is cut into about so many shards, of at least and at most so many images."""
 
@@ -114,7 +111,9 @@ def default_shard_size(number: int) -> int:
     return min(max(1 << (wanted - 1).bit_length(), _SMALLEST), _LARGEST)
 
 
-def look_at_sizes(sources: Sequence[Source], engine: Engine, options: Reading, bar: tqdm | None = None) -> np.ndarray:
+def look_at_sizes(
+    sources: Sequence[Source], engine: Extractor, options: Reading, bar: tqdm | None = None
+) -> np.ndarray:
     """Rows and columns of each image as its header says, int32 ``[n, 2]``; 0 if unreadable or too small.
 
     Args:
@@ -138,7 +137,7 @@ def look_at_sizes(sources: Sequence[Source], engine: Engine, options: Reading, b
     return sizes
 
 
-def plan_buckets(sources: Sequence[Source], engine: Engine, options: Reading) -> Buckets:
+def plan_buckets(sources: Sequence[Source], engine: Extractor, options: Reading) -> Buckets:
     """Padded shapes for images, chosen from the sizes of an evenly spread sample of them.
 
     Args:
@@ -146,21 +145,10 @@ def plan_buckets(sources: Sequence[Source], engine: Engine, options: Reading) ->
         engine: says how many shapes there may be.
         options: the job's.
     """
-    chosen = range(0, len(sources), max(1, -(-len(sources) // _SAMPLE)))
-    sample = [sources[number] for number in chosen] if len(chosen) < len(sources) else sources
-    with progress.bar(purpose="looking at sizes", total=len(sample), unit="image") as bar:
-        sizes = look_at_sizes(sample, engine, options, bar)
-    scale = len(sources) / max(1, len(sample))
-    counts = {size: math.ceil(count * scale) for size, count in count_sizes([sizes]).items()}
-    return choose_buckets(counts, limit=engine.buckets, step=engine.step, compilation=engine.compilation)
-
-
-def count_sizes(sizes: Iterable[np.ndarray]) -> dict[tuple[int, int], int]:
-    """How many images there are of each size, without those of no size."""
-    counts: Counter[tuple[int, int]] = Counter()
-    for some in sizes:
-        counts.update((int(rows), int(columns)) for rows, columns in some if rows)
-    return dict(counts)
+    looked_at = [sources[number] for number in sample(len(sources))]
+    with progress.bar(purpose="looking at sizes", total=len(looked_at), unit="image") as bar:
+        sizes = look_at_sizes(looked_at, engine, options, bar)
+    return engine.batching.choose_buckets(map(tuple, sizes.tolist()), len(sources))
 
 
 def buckets_to_json(buckets: Buckets) -> dict[str, Any]:

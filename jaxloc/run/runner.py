@@ -19,7 +19,7 @@ from jaxloc.report.records import Findings
 from jaxloc.run import checkpoint, distributed, model_file, outputs
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.checkpoint import Parts
-from jaxloc.run.engine import memory_errors
+from jaxloc.run.engine import compile_buckets, memory_errors
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.fit_pass import MINIMUM_SET, Fitter
 from jaxloc.run.localize_pass import TOO_FEW, Locator
@@ -124,7 +124,7 @@ class Run:
         if distributed.is_first() and self._is_done():
             self._parts.drop_spent()
         if not self._is_found():
-            self._engine.compile(buckets)
+            compile_buckets(self._engine, buckets)
 
     def _sets_together(self) -> int:
         """Sets whose moments fit into the memory given; all of them where nothing is fitted."""
@@ -332,7 +332,7 @@ def _settings(engine: Steps, options: LocalizeOptions) -> dict[str, str]:
 def _how(engine: Steps, options: LocalizeOptions, number: int) -> dict[str, str]:
     """What the bytes of a run depend on beside its images."""
     chosen = {
-        "batch": options.batch or f"at most {engine.batch}",
+        "batch": options.batch or f"at most {engine.batching.batch}",
         "shard_size": options.shard_size or default_shard_size(number),
     }
     return _settings(engine, options) | {"jaxloc": __version__} | options.identity(**chosen)

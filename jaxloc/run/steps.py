@@ -13,11 +13,12 @@ from jaxloc import ddt, moments, parts, scda
 from jaxloc.components import Backend
 from jaxloc.ddt import Model
 from jaxloc.grids import valid_cells
+from jaxloc.inference import Extractor, Maps, component_backend, divided
 from jaxloc.localization import Localization
 from jaxloc.models.architectures import previous_relu
 from jaxloc.moments import Moments
 from jaxloc.parts import Parts
-from jaxloc.run.engine import Engine, Maps, divided, load_weights
+from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.options import Options
 
 Models = dict[str, Model]
@@ -25,13 +26,14 @@ Located = tuple[Localization, Parts | None]
 """An object, and its parts where they were asked for."""
 
 
-class Steps(Engine):
+class Steps(Extractor):
     """The network, and the steps from its features to moments and to objects, each compiled once for each bucket."""
 
     def __init__(self, options: Options) -> None:
         weights = load_weights(options, [options.layer])
         below = (previous_relu(weights.network.architecture, options.layer),) if options.method == "ddt+" else ()
-        super().__init__(options, weights, (options.layer, *below))
+        super().__init__(on_devices(weights, options), (options.layer, *below))
+        self.backend = component_backend(options.backend, self.mesh)
         self._localize = _compiled_localize(
             self.layers, options.connectivity, self.backend, options.method != "scda", options.parts, self.mesh
         )

@@ -7,12 +7,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from jaxloc import _interrupts
-from jaxloc.data import Batch, Buckets, Item, Source, make_batches, read_image, side_by_side
+from jaxloc.data import Batch, Buckets, Item, Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
+from jaxloc.inference import Extractor
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.run import progress
-from jaxloc.run.engine import Engine
+from jaxloc.run.engine import compile_buckets
 from jaxloc.run.options import Reading, workers_of
 from jaxloc.run.plan import look_at_sizes, plan_buckets
 
@@ -52,7 +53,7 @@ class Stream:
 
     sources: Sequence[Source]
     options: Reading
-    engine: Engine
+    engine: Extractor
     buckets: Buckets
     name: str = "images"
     thumbnails_wanted: int = 0
@@ -84,15 +85,9 @@ class Stream:
         """
         wanted = range(len(self.sources)) if only is None else only
         numbers = [number for number in wanted if number not in leave_out and number not in self.skipped]
-        ahead = [self.buckets((rows, columns)) for rows, columns in self._look(numbers).tolist()]
-        order = sorted(range(len(numbers)), key=lambda position: (ahead[position], numbers[position]))
-        batches = make_batches(
-            self._items([numbers[position] for position in order], purpose, bar),
-            bucket=self.buckets,
-            capacity=lambda shape: self.engine.capacity(self.buckets, shape),
-            singles=self.engine.singles,
-        )
-        yield from side_by_side(batches, self.engine.devices)
+        order = self.engine.batching.order(numbers, map(tuple, self._look(numbers).tolist()), self.buckets)
+        items = self._items(order, purpose, bar)
+        yield from self.engine.batching.batches(items, self.buckets, self.engine.devices)
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Drop what was learnt of images that are done."""
@@ -109,7 +104,7 @@ class Stream:
 
     def _items(self, numbers: list[int], purpose: str, bar: Bar | None) -> Iterator[Item]:
         workers = workers_of(self.options)
-        ahead = 2 * workers + self.engine.batch * self.engine.devices
+        ahead = 2 * workers + self.engine.batching.batch * self.engine.devices
         reads: Iterable[_Read] = read_ahead(self._read, numbers, workers=workers, ahead=ahead)
         if bar is None:
             reads = progress.bar(reads, purpose=f"{self.name}: {purpose}", total=len(numbers), unit="image")
@@ -144,7 +139,7 @@ class Stream:
 
 
 def open_stream(
-    sources: Sequence[Source], engine: Engine, options: Reading, *, name: str = "images", thumbnails: int = 0
+    sources: Sequence[Source], engine: Extractor, options: Reading, *, name: str = "images", thumbnails: int = 0
 ) -> Stream:
     """Choose padded shapes for images, compile the network for them, and open the images as a stream.
 
@@ -156,5 +151,5 @@ def open_stream(
         thumbnails: keep one of so many images.
     """
     buckets = plan_buckets(sources, engine, options)
-    engine.compile(buckets)
+    compile_buckets(engine, buckets)
     return Stream(sources, options, engine, buckets, name, thumbnails)

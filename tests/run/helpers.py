@@ -1,6 +1,7 @@
 """What the tests of jobs share: small photographs, what the papers say of them, and a disk that fills up."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +15,9 @@ from PIL import Image
 
 from jaxloc import models
 from jaxloc.data.demo import compose
+from jaxloc.inference import parameters
 from jaxloc.models import Weights
-from jaxloc.run import engine, model_file
+from jaxloc.run import model_file
 from tests.reference import scda_ddt as reference
 
 Box = tuple[float, float, float, float]
@@ -32,10 +34,15 @@ class Expected(NamedTuple):
 @contextlib.contextmanager
 def one_device() -> Iterator[None]:
     """Jobs that ask for no number of devices work on one of the virtual ones, for as long as this lasts."""
-    local_mesh = engine.local_mesh
+    local_mesh = parameters.local_mesh
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "local_mesh", lambda devices=None: local_mesh(devices or 1))
+        patch.setattr(parameters, "local_mesh", lambda devices=None: local_mesh(devices or 1))
         yield
+
+
+def compile_full_batches(patch: pytest.MonkeyPatch, **rules: int) -> None:
+    """Programs for full batches are compiled for however few images."""
+    patch.setattr(parameters, "CPU", dataclasses.replace(parameters.CPU, least=1, **rules))
 
 
 def write_photographs(folder: Path, *, with_object: int = 5, without: int = 1) -> dict[str, Box | None]:

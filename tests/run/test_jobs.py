@@ -8,8 +8,8 @@ from PIL import Image
 
 from jaxloc import moments
 from jaxloc.errors import UsageError
+from jaxloc.inference import Extractor
 from jaxloc.run import Options, colocalize, localize, model_file
-from jaxloc.run.engine import Engine
 from tests.reference import scda_ddt as reference
 from tests.run import helpers
 
@@ -168,7 +168,7 @@ def test_a_disk_too_full_for_the_results_names_the_file_and_leaves_no_half(job, 
 def test_features_are_never_all_in_memory(photos, tmp_path, monkeypatch):
     made: list[weakref.ref] = []
     most = []
-    features = Engine.features
+    features = Extractor.features
 
     def watched(engine, batch):
         maps = features(engine, batch)
@@ -176,7 +176,7 @@ def test_features_are_never_all_in_memory(photos, tmp_path, monkeypatch):
         most.append(sum(reference() is not None for reference in made))
         return maps
 
-    monkeypatch.setattr(Engine, "features", watched)
+    monkeypatch.setattr(Extractor, "features", watched)
     colocalize([photos], tmp_path, Options(feature_cache=0))
     assert len(most) == 2 * 6
     assert max(most) <= 3
@@ -184,8 +184,10 @@ def test_features_are_never_all_in_memory(photos, tmp_path, monkeypatch):
 
 def test_the_network_runs_once_for_each_image_whose_features_are_kept(photos, tmp_path, monkeypatch):
     seen = []
-    features = Engine.features
-    monkeypatch.setattr(Engine, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch))
+    features = Extractor.features
+    monkeypatch.setattr(
+        Extractor, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch)
+    )
     colocalize([photos], tmp_path, Options())
     assert sorted(seen) == list(range(6))
 

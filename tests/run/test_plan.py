@@ -1,5 +1,6 @@
 """Windows of sets, shards of images and padded shapes."""
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxloc.data import ImageSet, Source
+from jaxloc.data import ImageSet, Source, batching
 from jaxloc.run import Options, plan
 from jaxloc.run.plan import Images, default_shard_size, make_windows, plan_buckets
 
@@ -64,7 +65,8 @@ def test_a_run_is_cut_into_about_sixteen_shards_within_limits(images, size):
 
 @pytest.fixture
 def engine():
-    return SimpleNamespace(buckets=4, step=8, minimum_side=16, compilation=0)
+    rules = dataclasses.replace(batching.CPU, shapes=4, step=8, compilation=0)
+    return SimpleNamespace(minimum_side=16, batching=rules)
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_padded_shapes_are_chosen_from_the_sizes_of_all_images(engine, sources):
 
 
 def test_of_many_images_a_sample_is_looked_at_and_counted_for_all(engine, sources, monkeypatch):
-    monkeypatch.setattr(plan, "_SAMPLE", 7)
+    monkeypatch.setattr(batching, "_SAMPLE", 7)
     looked = []
     read_size = plan.read_size
     monkeypatch.setattr(plan, "read_size", lambda path, **options: (looked.append(path), read_size(path, **options))[1])

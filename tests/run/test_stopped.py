@@ -16,10 +16,11 @@ from jaxloc import _interrupts
 from jaxloc.data import ImageSet, Source, expansion, find_sets
 from jaxloc.data.archives import opening, parquet, tar
 from jaxloc.data.sources import Labels, Texts
+from jaxloc.inference import programs
 from jaxloc.report import coco, figures
 from jaxloc.report import parquet as stored
 from jaxloc.report.records import Finding, Findings
-from jaxloc.run import checkpoint, distributed, engine, fit_pass, outputs
+from jaxloc.run import checkpoint, distributed, fit_pass, outputs
 from jaxloc.run.plan import Images
 from tests.run import helpers
 from tests.run.batches import runs
@@ -195,12 +196,12 @@ def unbroken(kinds, weights, tmp_path_factory) -> dict[str, bytes]:
     ("owner", "name", "missing"),
     [
         (fit_pass.Fitter, "_fit", "parts/fitted-00000.safetensors"),
-        (engine._Step, "compile", "parts/moments-00000.safetensors"),
+        (programs.Programs, "compile", "parts/moments-00000.safetensors"),
     ],
     ids=["between two sets' fits", "between two shapes' programs"],
 )
 def test_where_nothing_is_read(kinds, weights, unbroken, stop_in, monkeypatch, tmp_path, owner, name, missing):
-    engine._compiled_features.cache_clear()  # else nothing is compiled again
+    programs.programs_of.cache_clear()  # else nothing is compiled again
     with small.narrow(), monkeypatch.context():
         calls = stop_in(owner, name, at=1)
         assert is_stopped(lambda: runs.run(kinds, tmp_path / "out", weights))

@@ -1,15 +1,16 @@
 """Images read as batches, pass after pass."""
 
+import dataclasses
 from types import SimpleNamespace
 
 from jaxloc.data import Buckets, find_sets
+from jaxloc.data.batching import CPU
 from jaxloc.run import Options, stream
 
 
 def test_a_later_pass_gives_the_same_batches_and_reads_no_header_again(photos, monkeypatch):
-    engine = SimpleNamespace(
-        layers=("relu5_3",), minimum_side=16, devices=1, batch=2, singles=0, capacity=lambda buckets, shape: 2
-    )
+    batching = dataclasses.replace(CPU, batch=2, least=1, singles=0)
+    engine = SimpleNamespace(layers=("relu5_3",), minimum_side=16, devices=1, batching=batching)
     buckets = Buckets({(128, 128): 3, (96, 128): 3}, step=32, padding=0.0)
     (images,) = find_sets([photos])
     opened = stream.Stream(images.sources, Options(), engine, buckets)

@@ -13,8 +13,9 @@ from jaxloc import scda
 from jaxloc.components import Backend
 from jaxloc.crops import crop_resize
 from jaxloc.data import Batch
+from jaxloc.inference import Extractor, Maps, component_backend, divided
 from jaxloc.models import FeatureMap, Network, Weights, compiler_options, extract_features, stride
-from jaxloc.run.engine import Engine, Maps, divided, load_weights
+from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, describe, select
 from jaxloc.run.retrieval.options import Describing
 
@@ -40,7 +41,7 @@ class Described(NamedTuple):
     sizes: Any
 
 
-class Describer(Engine):
+class Describer(Extractor):
     """The network, and the step from its features to vectors.
 
     Args:
@@ -58,7 +59,8 @@ class Describer(Engine):
         self.lower = options.lower(architecture) if any(kind.lower for kind in kinds) else None
         lower = () if self.lower is None or self.lower == options.layer else (self.lower,)
         layers = sorted((options.layer, *lower), key=lambda layer: -stride(layer))
-        super().__init__(options, weights, layers)
+        super().__init__(on_devices(weights, options), layers)
+        self.backend = component_backend(options.backend, self.mesh)
         self._flip = any(kind.flip for kind in kinds)
 
     def both_features(self, batch: Batch) -> tuple[Maps, Maps | None]:

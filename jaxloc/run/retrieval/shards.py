@@ -18,6 +18,7 @@ from jaxloc.data.ahead import read_ahead
 from jaxloc.data.remote import check_place
 from jaxloc.data.sources import bytes_of
 from jaxloc.run import distributed
+from jaxloc.run.engine import compile_buckets
 from jaxloc.run.passes import in_flight
 from jaxloc.run.plan import buckets_from_json, buckets_to_json, plan_buckets
 from jaxloc.run.progress import Progress, progress
@@ -80,7 +81,7 @@ def _read(journal: Path, digest: str) -> tuple[int, Buckets] | None:
 def write_shards(gallery: Gallery, describer: Describer, options: IndexOptions, job: Job, codebooks: Codebooks) -> None:
     """Describe the images of this host's shards, and write each shard that is not there yet."""
     pending = job.images
-    describer.compile(job.buckets)
+    compile_buckets(describer, job.buckets)
     stream = Stream([image.source for image in pending], options, describer, job.buckets)
     size = gallery.description.shard_size
     there = set(gallery.shards)

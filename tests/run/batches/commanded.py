@@ -55,9 +55,9 @@ def finish(process: subprocess.Popen, seconds: float = 120) -> tuple[int, str]:
 
 
 def _send_at(moment: Mapping[str, Any]) -> None:
-    from jaxloc.run.engine import Engine
+    from jaxloc.inference import Extractor
 
-    replace, features, batches = os.replace, Engine.features, 0
+    replace, features, batches = os.replace, Extractor.features, 0
 
     def send() -> None:
         signal.raise_signal(moment["number"])
@@ -71,7 +71,7 @@ def _send_at(moment: Mapping[str, Any]) -> None:
         if chosen:
             send()
 
-    def counting(engine: Engine, batch: Any) -> Any:
+    def counting(engine: Extractor, batch: Any) -> Any:
         nonlocal batches
         batches += 1
         if batches == moment["batch"]:
@@ -79,7 +79,7 @@ def _send_at(moment: Mapping[str, Any]) -> None:
         return features(engine, batch)
 
     os.replace = replacing  # type: ignore[assignment]
-    Engine.features = counting  # type: ignore[method-assign]
+    Extractor.features = counting  # type: ignore[method-assign]
 
 
 def _main(moment: Mapping[str, Any], arguments: list[str]) -> None:

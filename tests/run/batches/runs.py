@@ -11,9 +11,9 @@ import pytest
 
 from jaxloc import _interrupts
 from jaxloc.errors import JaxlocError
+from jaxloc.inference import Extractor
 from jaxloc.report.records import Findings
 from jaxloc.run import Options, colocalize
-from jaxloc.run.engine import Engine
 from tests.run.retrieval import small
 
 CORRUPT = "cat/9_corrupt.png"
@@ -60,21 +60,21 @@ def complaint(*arguments: Any, **values: Any) -> str:
 def counted() -> Iterator[Counter[int]]:
     """How often the network saw each image, by number."""
     seen: Counter[int] = Counter()
-    features = Engine.features
+    features = Extractor.features
 
     def counting(engine, batch):
         seen.update(index for index in batch.indices.tolist() if index >= 0)
         return features(engine, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Engine, "features", counting)
+        patch.setattr(Extractor, "features", counting)
         yield seen
 
 
 def stopped(at_batch: int, *arguments: Any, number: int = signal.SIGTERM, **values: Any) -> bool:
     """Run, and signal this process while its network works on a batch (the first is 1); whether that stopped it."""
     batches = 0
-    features = Engine.features
+    features = Extractor.features
 
     def signalling(engine, batch):
         nonlocal batches
@@ -84,7 +84,7 @@ def stopped(at_batch: int, *arguments: Any, number: int = signal.SIGTERM, **valu
         return features(engine, batch)
 
     with pytest.MonkeyPatch.context() as patch, _interrupts.remembered():
-        patch.setattr(Engine, "features", signalling)
+        patch.setattr(Extractor, "features", signalling)
         try:
             run(*arguments, **values)
         except _interrupts.Terminated:

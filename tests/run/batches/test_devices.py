@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxloc.run import Options, engine, memory, steps
-from jaxloc.run.engine import Engine
+from jaxloc.inference import Extractor, memory
+from jaxloc.run import Options, steps
 from jaxloc.run.steps import Steps
 from tests.run import helpers
 from tests.run.batches import runs
@@ -29,8 +29,7 @@ def more(tmp_path_factory):
 @pytest.fixture
 def full_batches(monkeypatch):
     """Full batches and a shape for every size, even for so few images."""
-    monkeypatch.setattr(engine, "_WORTH_COMPILING", 1)
-    monkeypatch.setattr(engine, "_CPU_COMPILATION", 0)
+    helpers.compile_full_batches(monkeypatch, compilation=0)
 
 
 @pytest.mark.usefixtures("full_batches")
@@ -61,7 +60,7 @@ def test_more_devices_than_there_are_is_an_error(images, weights, tmp_path):
 @pytest.fixture
 def memory_for(monkeypatch):
     """Devices whose memory holds so many images a batch; returns the numbers that were tried."""
-    run = Engine._run
+    run = Extractor._run
     tried = []
 
     def limit(images):
@@ -71,7 +70,7 @@ def memory_for(monkeypatch):
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
             return run(self, batch)
 
-        monkeypatch.setattr(Engine, "_run", running)
+        monkeypatch.setattr(Extractor, "_run", running)
         return tried
 
     return limit
@@ -85,7 +84,9 @@ def test_a_batch_too_large_for_the_memory_is_halved_once(more, weights, tmp_path
     tried = memory_for(2)
     runs.run(more, tmp_path / "halved" / "out", weights, **settings)
     assert tried.count(4) == 1
-    assert "The device's memory is too small for this batch size; going on with half of it." in capsys.readouterr().err
+    assert (
+        "The device's memory is too small for this batch size; continuing with half of it." in capsys.readouterr().err
+    )
     one, other = (helpers.boxes_of(tmp_path / name / "out") for name in ("enough", "halved"))
     assert one == other
 
@@ -117,7 +118,7 @@ def test_another_failure_of_the_device_is_not_taken_for_too_little_memory(images
     def failing(self, batch):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
-    monkeypatch.setattr(Engine, "_run", failing)
+    monkeypatch.setattr(Extractor, "_run", failing)
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL: something else"):
         runs.run(images, tmp_path / "out", weights)
 
@@ -125,7 +126,7 @@ def test_another_failure_of_the_device_is_not_taken_for_too_little_memory(images
 def test_no_step_of_a_run_needs_a_collective(weights):
     made = Steps(Options(weights=weights, devices=8, method="ddt+"))
     images, sizes = np.zeros((8, 32, 48, 3), np.uint8), np.full((8, 2), 32, np.int32)
-    program = made._step.compile(made.params, images.shape)
+    program = made._programs.compile(made.params, images.shape)
     assert COLLECTIVE.findall(program.as_text()) == []
     maps = program(made.params, *made.put((images, sizes)))
     moments, _ = made.moments(maps, np.zeros(8, int))

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxloc.run import engine, model_file, moment_store
+from jaxloc.run import model_file, moment_store
 from jaxloc.run.localize_pass import TOO_FEW
 from tests.run import helpers
 from tests.run.batches import runs
@@ -32,7 +32,7 @@ def sets(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def full_batches(monkeypatch):
-    monkeypatch.setattr(engine, "_WORTH_COMPILING", 1)
+    helpers.compile_full_batches(monkeypatch)
 
 
 def windows_of(number):

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxloc.errors import UsageError
-from jaxloc.run import engine, localize, writing
+from jaxloc.inference import parameters
+from jaxloc.run import localize, writing
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
@@ -112,7 +113,7 @@ def test_what_no_run_has_written_is_not_replaced(images, weights, tmp_path, unbr
 
 
 def test_a_finished_run_computes_nothing_again_and_prepares_no_network(asked, monkeypatch):
-    monkeypatch.setattr(engine, "_prepared", None)
+    monkeypatch.setattr(parameters, "_prepared", None)
     before = {path: path.stat() for path in asked[1].rglob("*") if path.is_file()}
     with runs.counted() as seen:
         findings = runs.run(*asked)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from jaxloc.run import engine
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.batches.runs import SETTINGS, Killed
@@ -100,8 +99,7 @@ def test_stopped_on_eight_devices_it_goes_on_on_any_number(unbroken, images, wei
 
 
 def test_full_batches_are_kept_as_well(images, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "_WORTH_COMPILING", 1)
-    monkeypatch.setattr(engine, "_CPU_COMPILATION", 0)
+    helpers.compile_full_batches(monkeypatch, compilation=0)
     settings = {"shard_size": 7, "batch": 2, "method": "ddt+"}
     runs.run(images, tmp_path / "unbroken", weights, **settings)
     while runs.stopped(1, images, tmp_path / "out", weights, **settings):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxloc.errors import UsageError
+from jaxloc.inference import Extractor
 from jaxloc.models import Network, save, weights_file
-from jaxloc.run.engine import Engine
 from jaxloc.run.reproduce import reproduce, vectors
 from jaxloc.run.reproduce.retrieval import top_k_precisions
 from jaxloc.run.retrieval.compare import compare
@@ -29,10 +29,12 @@ def birds(tmp_path_factory):
 def table(birds, weights, tmp_path_factory):
     """The finished table 3 of birds, its folder, and the images that went through the network."""
     out, seen = tmp_path_factory.mktemp("table"), []
-    features = Engine.features
+    features = Extractor.features
     with small.narrow(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(vectors, "SHARD", 6)
-        patch.setattr(Engine, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch))
+        patch.setattr(
+            Extractor, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch)
+        )
         return reproduce("scda-table3", f"cub200:{birds}", out, made.options(weights, samples=50)), out, seen
 
 
@@ -88,7 +90,7 @@ def test_the_network_sees_every_image_once_its_mirror_image_once_and_the_sample_
 
 def test_a_killed_run_goes_on_with_the_shards_that_are_missing(birds, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(vectors, "SHARD", 6)
-    features, seen = Engine.features, []
+    features, seen = Extractor.features, []
 
     def until_killed(engine, batch):
         if len(seen) > 12:
@@ -98,14 +100,14 @@ def test_a_killed_run_goes_on_with_the_shards_that_are_missing(birds, weights, t
 
     arguments = "scda-table4", f"cub200:{birds}", tmp_path / "out", made.options(weights)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Engine, "features", until_killed)
+        patch.setattr(Extractor, "features", until_killed)
         with pytest.raises(KeyboardInterrupt):
             reproduce(*arguments)
     done = [path.name for path in sorted((tmp_path / "out" / "vectors").glob("vectors-*"))]
     assert done == ["vectors-00000.safetensors"]
     again: list[int] = []
     monkeypatch.setattr(
-        Engine, "features", lambda engine, batch: again.extend(batch.indices) or features(engine, batch)
+        Extractor, "features", lambda engine, batch: again.extend(batch.indices) or features(engine, batch)
     )
     result = reproduce(*arguments)
     assert set(again) - {-1} == set(range(6, 16))

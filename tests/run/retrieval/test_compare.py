@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from jaxloc.errors import UsageError, WeightsError
-from jaxloc.run.engine import Engine
+from jaxloc.inference import Extractor
 from jaxloc.run.retrieval import compare as compare_module
 from jaxloc.run.retrieval.compare import compare, to_plain
 from jaxloc.run.retrieval.describing import Describer
@@ -39,9 +39,11 @@ def nearly(a, b):
 def compared(weights, images):
     """Everything that needs no classifier, and the images that went through the network."""
     seen: list[int] = []
-    features = Engine.features
+    features = Extractor.features
     with small.narrow(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Engine, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch))
+        patch.setattr(
+            Extractor, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch)
+        )
         whitenings = ["none", "svd-5", "svd-19"]
         return compare([images], describing(weights), whitenings=whitenings), Counter(seen)
 

@@ -1,4 +1,4 @@
-"""The network's step: its programs, its batches, its devices."""
+"""Features of batches: programs, devices."""
 
 from types import SimpleNamespace
 
@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
+from jaxloc import models
 from jaxloc.data import Batch, Buckets
 from jaxloc.errors import UsageError
+from jaxloc.inference import DeviceWeights, Extractor, component_backend, local_mesh
 from jaxloc.models import winograd
-from jaxloc.run import Options, engine
-from jaxloc.run.engine import Engine
 from tests.run.retrieval import small
 
 LAYERS = ("relu5_3", "relu5_2")
@@ -24,11 +24,10 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def make(weights):
-    """An engine of the small network."""
+    """An extractor of the small network."""
 
-    def make(**values) -> Engine:
-        options = Options(weights=weights, **values)
-        return Engine(options, engine.load_weights(options, LAYERS), LAYERS)
+    def make(**values) -> Extractor:
+        return Extractor(DeviceWeights(models.load(weights), devices=1, **values), LAYERS)
 
     with small.narrow():
         yield make
@@ -40,20 +39,20 @@ def batch_of(number: int, shape: tuple[int, int] = (48, 64)) -> Batch:
     return Batch(images, sizes, sizes, np.arange(number))
 
 
-def test_engines_of_one_kind_share_their_programs(make, monkeypatch):
+def test_extractors_of_one_kind_share_their_programs(make, monkeypatch):
     buckets = Buckets({(48, 64): 1}, 8)
-    make().compile(buckets)
+    list(make().compile([(1, 48, 64, 3)]))
     monkeypatch.setattr(jax.stages.Lowered, "compile", lambda *_, **__: pytest.fail("compiled again"))
     again = make()
-    again.compile(buckets)
+    assert again.pending(buckets) == []
     again.features(batch_of(1))
 
 
-def test_engines_that_convolve_differently_work_side_by_side(make, monkeypatch):
+def test_extractors_that_convolve_differently_work_side_by_side(make, monkeypatch):
     monkeypatch.setattr(winograd, "LEAST_CHANNELS", 1)
     one = batch_of(1, (40, 48))
-    engines = [make(conv=conv) for conv in ("direct", "winograd")]
-    direct, transformed = (np.asarray(some.features(one)["relu5_3"].features) for some in engines)
+    extractors = [make(conv=conv) for conv in ("direct", "winograd")]
+    direct, transformed = (np.asarray(some.features(one)["relu5_3"].features) for some in extractors)
     assert not np.array_equal(transformed, direct)
     np.testing.assert_allclose(transformed, direct, atol=2e-5 * np.abs(direct).max())
 
@@ -69,41 +68,15 @@ def test_features_come_by_layer_with_their_valid_cells(make):
 
 
 @pytest.mark.parametrize(
-    ("values", "count", "shape", "expected"),
-    [
-        ({}, 1000, (128, 128), 32),
-        ({}, 127, (128, 128), 1),  # too few to compile a program for many at once
-        ({}, 128, (128, 128), 32),
-        ({}, 1000, (352, 504), 2),
-        ({}, 1000, (32, 32), 64),
-        ({}, 0, (128, 128), 1),
-        ({"batch": 3}, 100, (128, 128), 2),
-        ({"batch": 1}, 100, (128, 128), 1),
-        ({}, 1000, (1024, 512), 1),
-        ({}, 100, (4096, 4096), 1),
-        ({"batch": 8}, 100, (1024, 512), 8),  # asked for, so it may be large
-    ],
-)
-def test_images_in_a_batch_follow_from_the_shape_and_how_many_there_are(make, values, count, shape, expected):
-    assert make(**values).capacity(Buckets({shape: count}, 8), shape) == expected
-
-
-def test_an_accelerator_always_gets_full_batches(make):
-    some = make(batch=16)
-    some.on_cpu = False
-    assert some.capacity(Buckets({(128, 128): 1}, 8), (128, 128)) == 16
-
-
-@pytest.mark.parametrize(
     ("asked", "size", "expected"),
     [("auto", 1, "host"), ("auto", 2, "device"), ("host", 2, "host"), ("device", 1, "device")],
 )
 def test_components_are_labelled_where_it_holds_up_nobody(asked, size, expected):
-    assert engine.component_backend(Options(backend=asked), SimpleNamespace(size=size)) == expected
+    assert component_backend(asked, SimpleNamespace(size=size)) == expected
 
 
 def test_more_devices_than_there_are_is_an_error():
     number = jax.local_device_count()
-    assert engine.local_mesh(number).size == number
+    assert local_mesh(number).size == number
     with pytest.raises(UsageError, match=f"{number + 1} devices asked for, and this host has {number}"):
-        engine.local_mesh(number + 1)
+        local_mesh(number + 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxloc.run import memory
+from jaxloc.inference import memory
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells it")

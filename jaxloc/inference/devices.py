@@ -1,0 +1,56 @@
+"""The devices of this host, and functions whose batches are divided over them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxloc.components import Backend
+from jaxloc.errors import UsageError
+
+DATA = "data"
+"""The mesh axis over which images are divided."""
+WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(DATA)
+
+
+def local_mesh(devices: int | None = None) -> Mesh:
+    """A mesh over this host's devices, or over the first ``devices`` of them.
+
+    Raises:
+        UsageError: the host has fewer devices.
+    """
+    found = jax.local_devices()
+    if devices is not None and devices > len(found):
+        raise UsageError(f"{devices} devices asked for, and this host has {len(found)}")
+    return Mesh(np.array(found[:devices]), (DATA,))
+
+
+def component_backend(backend: Backend, mesh: Mesh) -> Backend:
+    """Resolve ``"auto"``: the host labels components for a single CPU device, other devices label their own."""
+    if backend != "auto":
+        return backend
+    return "host" if jax.default_backend() == "cpu" and mesh.size == 1 else "device"
+
+
+def put(values: Any, mesh: Mesh) -> Any:
+    """Arrays on the devices of a mesh, divided along their first axis."""
+    return jax.device_put(values, NamedSharding(mesh, DIVIDED))
+
+
+def divided(function: Callable[..., Any], mesh: Mesh, whole: Iterable[int] = ()) -> Callable[..., Any]:
+    """A function of batches of which each device computes its own part.
+
+    Args:
+        function: its arguments and results are trees of arrays whose leading axis is the batch.
+        mesh: the devices.
+        whole: positions of the arguments that every device receives whole.
+    """
+    whole = frozenset(whole)
+
+    def call(*arguments: Any) -> Any:
+        specs = tuple(WHOLE if number in whole else DIVIDED for number in range(len(arguments)))
+        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=DIVIDED, check_vma=False)(*arguments)
+
+    return call
