@@ -1,4 +1,4 @@
-"""What one path given by a person stands for."""
+"""Expansion of one given path to images and archives."""
 
 import collections
 import dataclasses
@@ -7,7 +7,7 @@ import glob
 import itertools
 import os
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
 from jaxloc._interrupts import check, checked
@@ -18,32 +18,34 @@ from jaxloc.data.archives import is_tfds, open_tfds
 from jaxloc.data.datasets import is_spec, open_dataset
 from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_image, missing_shards, suffix
 from jaxloc.data.remote import Entry
-from jaxloc.data.sources import Part
+from jaxloc.data.sources import Part, escaped
 from jaxloc.errors import UsageError
 
 _RESULTS = ("overlays", "parts", "video")
-"""Folders that jobs make where they write their results."""
+"""Folders that jobs make in their results."""
 
 _MADE = {"parts/_run.json": _RESULTS, "gallery.json": ("table", "vectors", "whitened")}
-"""Files that tell a folder of results, of a job or a gallery, and the folders that were made beside them."""
+"""Files that mark the results of a job or a gallery, and the folders written beside them."""
 
 
 @dataclasses.dataclass
 class Given:
-    """What was found at one path; places are absolute, with forward slashes.
+    """Images and archives found at one path; places are absolute, with forward slashes.
 
     Attributes:
-        root: the folder or archive that names are relative to.
-        files: places of single images, with their bytes where a listing said them.
+        root: folder or archive that names are relative to.
+        files: places of single images, escaped, with their bytes if a listing gave them.
+        not_utf8: those of ``files`` whose names are not UTF-8.
         archives: places of archives.
         parts: archives that are open already.
         labels: of single images, by place.
-        problems: annotations that were left out where the labels were read.
-        spec: of a data set, where one was named.
+        problems: annotations dropped while reading the labels.
+        spec: of a data set.
     """
 
     root: str
     files: dict[str, int | None] = dataclasses.field(default_factory=dict)
+    not_utf8: Set[str] = frozenset()
     archives: list[str] = dataclasses.field(default_factory=list)
     parts: Sequence[Part] = ()
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -52,14 +54,14 @@ class Given:
 
 
 def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Given]:
-    """Find what a path stands for; of a pattern, each of its matches is expanded as if it had been given.
+    """Find the images and archives of a path; a pattern gives one entry for each match.
 
     Args:
         path: a folder, file, pattern, list, COCO file, archive, ``tfds:`` set or ``NAME:ROOT``, local or remote.
-        exclude: local folders of results: what jobs write in there is left out, not the photographs beside it.
+        exclude: local folders of results, whose job outputs are left out.
 
     Raises:
-        UsageError: there is nothing, or it cannot be read.
+        UsageError: nothing is there, it cannot be read, or the name of a folder or archive is not UTF-8.
     """
     if is_tfds(path):
         parts = open_tfds(path)
@@ -71,11 +73,15 @@ def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Gi
     left_out = {os.path.join(os.path.abspath(folder), name) for folder in exclude for name in _RESULTS}
     found = _find(path, left_out)
     _check_shards(path, found)
-    return [_expand_entry(entry, left_out) for entry in checked(found)]
+    expanded = [_expand_entry(entry, left_out) for entry in checked(found)]
+    for place in (place for given in expanded for place in (given.root, *given.archives)):
+        if escaped(place) != place:
+            raise UsageError(f"{escaped(place)}: its name is not UTF-8: rename it")
+    return expanded
 
 
 def _find(path: str, left_out: set[str]) -> list[Entry]:
-    """What is at a path, or what a pattern matches; a file of the pattern's own name comes first."""
+    """The entry of a path, or the matches of a pattern; a file of the pattern's own name takes precedence."""
     if remote.is_remote(path):
         return _images_of(path, remote.match(path)) if "*" in path else [remote.stat(path)]
     if os.path.exists(path):
@@ -86,11 +92,13 @@ def _find(path: str, left_out: set[str]) -> list[Entry]:
     start = Path(os.path.abspath(os.path.join("", *plain)))
     below = [folder for folder in map(Path, left_out) if start in folder.parents]
     found = sorted(map(_entry, checked(glob.iglob(path, recursive=True))))
-    return _images_of(path, (entry for entry in checked(found) if not _is_below(entry.place, below)))
+    return _images_of(
+        path, (entry for entry in found if not any(Path(entry.place).is_relative_to(folder) for folder in below))
+    )
 
 
 def _check_shards(path: str, found: Sequence[Entry]) -> None:
-    """See that a pattern found all it would match of archives that are numbered together."""
+    """Refuse a pattern whose matches lack some of the archives numbered together with them."""
     archives = (entry.place for entry in found if archive_kind(entry.place) and not entry.is_folder)
     last = posixpath.basename(Path(path).as_posix())
     if glob.has_magic(last) and not os.path.exists(path):
@@ -102,12 +110,8 @@ def _refuse_missing(shards: Iterable[str]) -> None:
         raise UsageError(f"{missing}: this shard is missing: fetch it, or name those to use by a pattern in quotes")
 
 
-def _is_below(place: str, folders: Iterable[Path]) -> bool:
-    return any(Path(place).is_relative_to(folder) for folder in folders)
-
-
 def _images_of(pattern: str, found: Iterable[Entry]) -> list[Entry]:
-    """The matches to look at: what a folder's search would take, or anything if the pattern names its extension."""
+    """Matches of the kinds that a folder's search takes, or all if the pattern names an extension."""
     extension = suffix(pattern)
     anything = extension and not glob.has_magic(extension)
     wanted = [
@@ -131,13 +135,18 @@ def _expand_entry(entry: Entry, left_out: set[str]) -> Given:
 
 
 def _expand_folder(root: str, files: dict[str, int | None]) -> Given:
-    """Its images; or if no file has the extension of one, its archives; or else the files without extension."""
-    images = {place: size for place, size in checked(files.items()) if is_image(place)}
-    archives = sorted(place for place in checked(files) if archive_kind(place))
+    """Its images; its archives if no file has an image's extension."""
+    images = {place: size for place, size in files.items() if is_image(place)}
+    archives = sorted(place for place in files if archive_kind(place))
     if archives and not any(suffix(place) for place in images):
         _refuse_missing(missing_shards(archives))
         return Given(root, archives=archives)
-    return Given(root, files=images)
+    return _given(root, images)
+
+
+def _given(root: str, files: dict[str, int | None]) -> Given:
+    names = {escaped(place): size for place, size in files.items()}
+    return Given(root, names, names.keys() - files.keys())
 
 
 def _expand_file(place: str, size: int | None) -> Given:
@@ -148,7 +157,7 @@ def _expand_file(place: str, size: int | None) -> Given:
         return _expand_coco(folder, place)
     if suffix(place) in LISTS:
         return _listed(folder, (_join(folder, entry) for entry in _read_list(place)))
-    return Given(folder, {place: size})
+    return _given(folder, {place: size})
 
 
 def _expand_coco(folder: str, place: str) -> Given:
@@ -161,13 +170,13 @@ def _expand_coco(folder: str, place: str) -> Given:
 
 
 def _classes(image: Annotated) -> list[str]:
-    """An image's classes; if it has none, those of annotations whose boxes cannot be used."""
+    """Classes of an image; if it has none, those of its damaged annotations."""
     return image.categories or [category for category in image.damaged if category]
 
 
 def _listed(folder: str, places: Iterable[str]) -> Given:
-    """Images named in a file; names are relative to its folder, unless some of them lie elsewhere."""
-    files: dict[str, int | None] = dict.fromkeys(checked(places))
+    """Images listed in a file; names are relative to its folder, or to their common folder if some lie elsewhere."""
+    files: dict[str, int | None] = dict.fromkeys(places)
     if all(place.startswith(f"{folder}/") for place in files):
         return Given(folder, files)
     return Given(common_folder(posixpath.dirname(place) for place in files), files)
@@ -184,8 +193,8 @@ def _absolute(path: str) -> str:
 
 
 def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
-    """Its images and archives, each folder once: by its own name, or if none leads there by that of a link to it."""
-    waiting = collections.deque([folder])  # links to folders are followed when all that is not behind one is known
+    """Images and archives below a folder; each folder once, by its own name rather than that of a link to it."""
+    waiting = collections.deque([folder])  # links to folders are followed last
     seen: set[str] = set()
 
     def unreadable(error: OSError) -> None:

@@ -1,4 +1,4 @@
-"""From what a person points at (folders, files, patterns, lists, archives, data sets) to named image sets."""
+"""From given paths (folders, files, patterns, lists, archives, data sets) to named image sets."""
 
 import os
 import sys
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from jaxloc._interrupts import checked
 from jaxloc.data.annotations.problems import summarize
 from jaxloc.data.archives import open_archives
 from jaxloc.data.datasets import DatasetPart
@@ -86,21 +85,23 @@ def _files(given: Iterable[Given]) -> list[Part]:
     found: dict[str, int | None] = {}
     labels: dict[str, str] = {}
     roots: dict[str, list[str]] = {}
-    for some in checked(given):
+    not_utf8: set[str] = set()
+    for some in given:
         if some.files:
             roots.setdefault(_protocol(some.root), []).append(some.root)
         found |= some.files
+        not_utf8 |= some.not_utf8
         labels = some.labels | labels
     parts: list[Part] = []
     for protocol in sorted(roots):
-        places = sorted(place for place in checked(found) if _protocol(place) == protocol)
+        places = sorted(place for place in found if _protocol(place) == protocol)
         folder = common_folder(roots[protocol])
         names = (place[len(folder) + 1 :] for place in places)
         told = Labels(labels.get(place) for place in places) if labels else None
         if protocol:
             parts.append(RemoteFiles(folder, names, (found[place] for place in places), told))
         else:
-            parts.append(Files(folder, names, told))
+            parts.append(Files(folder, names, told, not_utf8))
     return parts
 
 
@@ -136,7 +137,7 @@ def _owners(given: Iterable[Given], base: str) -> Mapping[str, str]:
     owners: dict[str, str] = {}
     named: dict[str, str] = {}
     for some in given:
-        for place in checked(some.files):
+        for place in some.files:
             inside = place[len(some.root) + 1 :].split("/")
             folder = f"{some.root}/{inside[0]}" if len(inside) > 1 else some.root
             name = (title(base) if folder == base else _prefix(folder, base).rstrip("/")) or "object"

@@ -1,61 +1,81 @@
-"""Images to read, wherever they are: one record type, and sequences of records that stay small however long."""
+"""Records of encoded images, and compact sequences of them."""
 
 import abc
 import array
 import bisect
+import dataclasses
 import operator
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
 import numpy as np
 
-from jaxloc._interrupts import checked
-from jaxloc.errors import UsageError
+from jaxloc.errors import ImageError, UsageError
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def escaped(text: str) -> str:
+    r"""``text`` with ``\xff`` for each byte of a file name that is not UTF-8."""
+    return _SURROGATE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
 
 
 class Record(abc.ABC):
-    """One encoded image inside an archive or at a remote place; hashable, and read from any thread or process.
+    """One encoded image inside an archive or at a remote place; hashable, picklable and readable from any thread.
 
     ``str`` gives its place as a person would write it, such as ``photos.tar#dogs/a.jpg``.
+
+    Attributes:
+        size_in_bytes: of the encoded image, if known without reading it.
+        archive_bytes: of the file that holds the image among others, if known.
+        image_size: rows and columns, upright, if known without reading the image.
     """
 
-    @property
-    def size_in_bytes(self) -> int | None:
-        """Bytes of the encoded image, where they are known without reading it."""
-        return None
-
-    @property
-    def archive_bytes(self) -> int | None:
-        """Bytes of the file that the image lies in among others, where they are known."""
-        return None
-
-    @property
-    def image_size(self) -> tuple[int, int] | None:
-        """Rows and columns of the image, upright, where they are known without reading it."""
-        return None
+    size_in_bytes: int | None = None
+    archive_bytes: int | None = None
+    image_size: tuple[int, int] | None = None
 
     @abc.abstractmethod
     def read(self) -> bytes:
-        """The encoded image.
+        """Read the encoded image.
 
         Raises:
-            ImageError: something is wrong with this image alone.
+            ImageError: this image alone cannot be read.
             OSError: its own file cannot be read.
-            UsageError: what it lies in cannot be read.
+            UsageError: the archive or place that holds it cannot be read.
         """
 
     def read_start(self, count: int) -> bytes:
-        """At least the first ``count`` bytes, or all: no more than that is read where the place allows it."""
+        """Read at least the first ``count`` bytes, or all; the whole image unless the place supports ranges."""
         return self.read()
 
 
+@dataclasses.dataclass(frozen=True)
+class NotUtf8(Record):
+    """A local file whose name is not UTF-8; it is skipped.
+
+    Attributes:
+        place: its path, escaped.
+    """
+
+    place: str
+
+    def __str__(self) -> str:
+        return self.place
+
+    def read(self) -> bytes:
+        """Raise ``ImageError``."""
+        raise ImageError("its name is not UTF-8: rename it")
+
+
 def bytes_of(path: Path | Record) -> int:
-    """What tells an image from another that took its place, without reading it.
+    """Size that tells an image from another one put in its place, without reading it.
 
     Returns:
-        bytes of its file or record, else of the archive that it lies in; -1 where neither can be told.
+        bytes of its file or record, else of its archive; -1 if neither is known.
     """
     if isinstance(path, Record):
         known = path.archive_bytes if path.size_in_bytes is None else path.size_in_bytes
@@ -70,10 +90,10 @@ class Source(NamedTuple):
     """One image to read.
 
     Attributes:
-        path: the file, or the record.
-        name: unique within a job, with forward slashes: a file's path relative to what the user pointed at, a
-            record's name within its archive (its number, padded with zeros, where records have no names).
-        label: its class, where its place says one.
+        path: the file or record.
+        name: unique within a job, with forward slashes: a file's path relative to what the user gave, a record's name
+            within its archive, or its zero-padded number if records have no names.
+        label: its class, if its place gives one.
     """
 
     path: Path | Record
@@ -82,7 +102,7 @@ class Source(NamedTuple):
 
     @property
     def file(self) -> Path:
-        """The local file, for work that needs one.
+        """The local file.
 
         Raises:
             UsageError: the image lies inside an archive or at a remote place.
@@ -93,16 +113,12 @@ class Source(NamedTuple):
 
 
 class Texts(Sequence[str]):
-    """Many short texts in two arrays instead of as many objects.
-
-    Args:
-        texts: in order.
-    """
+    """Many short texts in two arrays instead of one object each."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         joined, ends = bytearray(), array.array("q", [0])
-        for text in checked(texts):
-            joined += text.encode("utf-8", "surrogateescape")
+        for text in texts:
+            joined += escaped(text).encode()
             ends.append(len(joined))
         self._joined, self._ends = bytes(joined), np.array(ends, np.int64)
 
@@ -117,25 +133,23 @@ class Texts(Sequence[str]):
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
         number = range(len(self))[index]
-        return self._joined[self._ends[number] : self._ends[number + 1]].decode("utf-8", "surrogateescape")
+        return self._joined[self._ends[number] : self._ends[number + 1]].decode()
 
 
 class Labels:
-    """One label, or none, for each of many images.
+    """A label or ``None`` for each of many images.
 
     Args:
         labels: in order.
 
     Attributes:
         classes: the different labels, in order of appearance.
-        codes: int32 ``[n]``, the place of each image's label in ``classes``; -1 for none.
+        codes: int32 ``[n]``, index of each image's label in ``classes``; -1 for none.
     """
 
     def __init__(self, labels: Iterable[str | None]) -> None:
         known: dict[str, int] = {}
-        codes = array.array("i")
-        for label in checked(labels):
-            codes.append(-1 if label is None else known.setdefault(label, len(known)))
+        codes = [-1 if label is None else known.setdefault(escaped(label), len(known)) for label in labels]
         self.classes = list(known)
         self.codes = np.array(codes, np.int32)
 
@@ -144,18 +158,18 @@ class Labels:
         return None if code < 0 else self.classes[code]
 
     def members(self) -> dict[str, np.ndarray]:
-        """The numbers of the images of each label, rising."""
+        """Numbers of the images of each label, ascending."""
         order = np.argsort(self.codes, kind="stable")
-        starts = np.searchsorted(self.codes[order], np.arange(len(self.classes) + 1))
-        return {name: order[starts[code] : starts[code + 1]] for code, name in enumerate(self.classes)}
+        starts = np.searchsorted(self.codes[order], np.arange(len(self.classes)))
+        return dict(zip(self.classes, np.split(order, starts)[1:], strict=True))
 
 
 class Part(abc.ABC):
-    """Images that lie together: a folder's files, or the records of one archive.
+    """Images that lie together: the files of a folder, or the records of one archive.
 
     Attributes:
-        place: what they lie in.
-        labels: of each, where the place says them; see ``find_labels``.
+        place: the folder or archive.
+        labels: of each image, if the index holds them; see ``find_labels``.
     """
 
     place: str
@@ -166,51 +180,54 @@ class Part(abc.ABC):
 
     @abc.abstractmethod
     def name(self, number: int) -> str:
-        """The image's name within this part."""
+        """Name of an image within this part."""
 
     @abc.abstractmethod
     def path(self, number: int) -> Path | Record:
-        """Where the image is read from."""
+        """File or record of an image."""
 
     def find_labels(self) -> Labels | None:
-        """The labels, read for this from every record where an index does not hold them."""
+        """The labels; reads every record if the index does not hold them."""
         return self.labels
 
 
 class Files(Part):
-    """Single local files below one folder.
+    """Local files below one folder.
 
     Args:
         folder: what the names are relative to.
-        names: of the files, with forward slashes.
+        names: of the files, with forward slashes, escaped.
         labels: of the files.
+        not_utf8: places of files whose names are not UTF-8, escaped.
     """
 
-    def __init__(self, folder: str, names: Iterable[str], labels: Labels | None = None) -> None:
+    def __init__(
+        self, folder: str, names: Iterable[str], labels: Labels | None = None, not_utf8: Collection[str] = ()
+    ) -> None:
         self.place, self.labels = folder, labels
-        self._names = Texts(names)
+        self._names, self._not_utf8 = Texts(names), not_utf8
 
     def __len__(self) -> int:
         return len(self._names)
 
     def name(self, number: int) -> str:
-        """The file's path relative to the folder."""
+        """Path of a file relative to the folder."""
         return self._names[number]
 
-    def path(self, number: int) -> Path:
-        """The file."""
-        return Path(f"{self.place}/{self._names[number]}")
+    def path(self, number: int) -> Path | NotUtf8:
+        """Path of a file."""
+        place = f"{self.place}/{self._names[number]}"
+        return NotUtf8(place) if place in self._not_utf8 else Path(place)
 
 
 class Sources(Sequence[Source]):
-    """Images of several parts in a row, made when they are asked for.
+    """Images of several parts, created on access.
 
-    A slice is again such a sequence, so ``sources[host::hosts]`` are disjoint exact shards, and reading may start
-    anywhere.
+    A slice is again such a sequence: ``sources[host::hosts]`` are disjoint and complete.
 
     Args:
-        parts: in order, each with what its names begin with.
-        chosen: numbers of the images that are taken, counted over all parts; ``None`` means all.
+        parts: in order, each with the prefix of its names.
+        chosen: numbers of the images taken, counted over all parts; ``None`` means all.
     """
 
     def __init__(self, parts: Sequence[tuple[str, Part]], chosen: range | np.ndarray | None = None) -> None:
@@ -258,7 +275,7 @@ class ImageSet(NamedTuple):
 
     Attributes:
         name: the category, from the folder's name or the label.
-        sources: files in order of name, then the records of each archive in the order they are stored.
+        sources: files in order of name, then the records of each archive in stored order.
     """
 
     name: str

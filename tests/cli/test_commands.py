@@ -129,7 +129,7 @@ def test_a_strict_process_exits_3_and_prints_names_that_are_no_text(photos, tmp_
     process = cli.start("localize", folder, "--out", tmp_path / "out", "--strict", PYTHONIOENCODING="utf-8:strict")
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (3, b"")
-    assert "not an image" in out.decode()
+    assert "not UTF-8" in out.decode()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX signals on this system")

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxloc import _interrupts
 from jaxloc.data import find_sets, images, read_image, read_size, remote
 from jaxloc.data.archives import parquet
 from jaxloc.errors import ImageError, PlaceError
@@ -133,21 +132,6 @@ def test_a_table_that_cannot_be_reached_for_a_moment_is_read(bucket, monkeypatch
     parquet._row_groups.forget("memory://s/2.parquet")
     with pytest.raises(PlaceError, match=r"^memory://s/2\.parquet: cannot be read any more \(TimeoutError: slow\): ch"):
         read_image(found.sources[0].path)
-
-
-def test_a_pause_ends_when_the_process_is_asked_to(bucket, failing, monkeypatch):
-    bucket(**{"pets/a.png": image(1)})
-    [[_, sources]] = find_sets(["memory://pets"])
-    failing(99, TimeoutError("slow"))
-    monkeypatch.setattr(remote, "PAUSES", (3600,))
-
-    def stopped():
-        with _interrupts.remembered():
-            _interrupts.request()
-            read_image(sources[0].path)
-
-    with pytest.raises(_interrupts.Terminated):
-        stopped()
 
 
 def test_an_empty_file_is_not_asked_for_a_range(bucket, failing):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxloc.data import find_sets
-from jaxloc.errors import UsageError
+from jaxloc.data import find_sets, read_image, read_size
+from jaxloc.errors import ImageError, UsageError
 from tests.data.encoded import image, names_of, plant, write_tar
 
 
@@ -353,3 +353,33 @@ def test_a_pattern_that_would_match_a_missing_shard_names_it(tmp_path):
             find_sets([tmp_path / "s" / pattern])
     assert len(find_sets([tmp_path / "s/x-0000[013]-*"])[0].sources) == 3
     assert len(find_sets([tmp_path / f"s/x-0000{number}-of-00005.tar" for number in (1, 3)])[0].sources) == 2
+
+
+def test_files_whose_names_are_not_utf8_are_skipped_one_by_one(tmp_path):
+    folder = tmp_path / "dogs"
+    folder.mkdir()
+    try:
+        for name in (b"a.jpg", b"\xff.jpg", b"caf\xe9"):
+            (folder / os.fsdecode(name)).touch()
+    except OSError:
+        pytest.skip("this file system has names of text only")
+    for given in (folder, folder / "*"):
+        [images] = find_sets([given])
+        assert [source.name for source in images.sources] == ["\\xff.jpg", "a.jpg", "caf\\xe9"]
+        for number in (0, 2):
+            with pytest.raises(ImageError, match=r"^its name is not UTF-8: rename it$"):
+                read_image(images.sources[number].path)
+            assert read_size(images.sources[number].path) is None
+    assert str(images.sources[0].path) == f"{folder}/\\xff.jpg"
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"caf\xe9.tar"])
+def test_folders_and_archives_whose_names_are_not_utf8_are_refused(tmp_path, name):
+    place = tmp_path / os.fsdecode(name)
+    try:
+        place.touch() if place.suffix else place.mkdir()
+    except OSError:
+        pytest.skip("this file system has names of text only")
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(UsageError, match=r"/caf\\xe9(\.tar)?: its name is not UTF-8: rename it$"):
+        find_sets([place])

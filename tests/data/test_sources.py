@@ -65,12 +65,11 @@ def test_an_entry_costs_few_bytes(tmp_path):
     assert len(pickle.dumps(images.sources)) < 2000 * 50
 
 
-def test_texts_keep_what_is_no_text():
-    texts = ["", "a", "käfer", "bad\udcff", "a"]
-    kept = sources.Texts(texts)
-    assert list(kept) == texts
-    assert kept[-2] == "bad\udcff"
-    assert kept[1:4:2] == ["a", "bad\udcff"]
+def test_texts_escape_bytes_that_are_not_utf8():
+    kept = sources.Texts(["", "a", "käfer", "bad\udcff", "a"])
+    assert list(kept) == ["", "a", "käfer", "bad\\xff", "a"]
+    assert kept[-2] == "bad\\xff"
+    assert kept[1:4:2] == ["a", "bad\\xff"]
     with pytest.raises(IndexError):
         kept[5]
 

@@ -142,13 +142,6 @@ def test_a_link_is_the_image_that_it_leads_to_whether_that_comes_before_or_after
     assert len(found) == (1 if of.startswith(".store") else 2)
 
 
-def test_links_may_lead_to_links(tmp_path):
-    links = [("a.png", "symbolic", "b.png"), ("b.png", "symbolic", "c.png"), ("d.png", "hard", "b.png")]
-    [images] = find_sets([write_links(tmp_path / "photos.tar", *links, ("c.png", image(7)))])
-    assert names_of([images]) == {"photos": ["a.png", "b.png", "d.png", "c.png"]}
-    assert shades_of(images) == [7, 7, 7, 7]
-
-
 def test_a_hard_link_is_what_its_target_was_when_it_was_written(tmp_path):
     members = [("a.png", image(1)), ("b.png", "hard", "a.png"), ("a.png", image(2)), ("a.png", "hard", "a.png")]
     [images] = find_sets([write_links(tmp_path / "photos.tar", *members)])

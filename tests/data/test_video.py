@@ -15,7 +15,7 @@ import pytest
 
 from jaxloc.data import find_sets, read_image, read_size
 from jaxloc.data.archives import open_archive, open_archives, video
-from jaxloc.data.archives.video import MissingFrame, Video
+from jaxloc.data.archives.video import Video
 from jaxloc.errors import ImageError, PlaceError, UsageError
 from tests.data.encoded import image, names_of
 
@@ -161,7 +161,7 @@ def test_reading_in_order_from_any_thread_decodes_each_frame_once(tmp_path, monk
             yield frame
 
     part = Video(str(path))
-    video._kept_decoder.cache_clear()
+    video._decoders.cache_clear()
     monkeypatch.setattr(video, "_frames", counted)
     with ThreadPoolExecutor(4) as pool:
         for number in range(40):
@@ -169,22 +169,25 @@ def test_reading_in_order_from_any_thread_decodes_each_frame_once(tmp_path, monk
     assert len(decoded) == 40
 
 
-def test_far_steps_skip_what_lies_between(tmp_path, monkeypatch):
-    path = write(tmp_path / "a.mp4", frames=60, options={"g": "10", "bf": "0", "sc_threshold": "0"})
-    part = Video(str(path), every=30)
-    decoded = []
-    frames = video._frames
-    video._kept_decoder.cache_clear()
-    monkeypatch.setattr(video, "_frames", lambda *a: (decoded.append(1) or frame for frame in frames(*a)))
-    check(part, [0, 1], 30)
-    assert len(decoded) <= 4
+@pytest.mark.parametrize("name", ["b-frames.mp4", "counted.avi"])
+def test_threads_that_ask_late_do_not_restart_the_video(tmp_path, monkeypatch, name):
+    part = Video(str(write(tmp_path / name, frames=60)), every=6)
+    opened = []
+    monkeypatch.setattr(video, "_open", lambda *a, original=video._open: opened.append(1) or original(*a))
+    video._decoders.cache_clear()
+    check(part, [3, 2, 0, 1, 6, 5, 4, 9, 8, 7], 6)
+    assert len(opened) == 1
+    monkeypatch.setattr(video, "_KEPT", 2)
+    video._decoders.cache_clear()
+    check(part, [9, 0], 6)
+    assert len(opened) == 3
 
 
-def test_little_of_a_long_video_stays_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(video, "_MEMORY", 3 * ROWS * COLUMNS * 2)
+def test_few_frames_of_a_long_video_stay_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "_KEPT", 3)
     part = Video(str(write(tmp_path / "a.mp4")))
     check(part, [*range(40), 3, 38, 0])
-    assert 1 <= len(video._decoder(part.place)._recent) <= 4
+    assert 1 <= len(video._decoder(part)._kept) <= 3
 
 
 def test_sizes_are_known_without_reading(tmp_path, monkeypatch):
@@ -229,7 +232,7 @@ def test_of_a_clip_cut_short_the_missing_frames_are_named(tmp_path):
     path.write_bytes(data[: data.index(b"mdat") + 4 + (len(data) - data.index(b"mdat")) // 2])
     part = Video(str(path))
     assert len(part) == 40
-    there = [number for number in range(40) if not isinstance(part.path(number), MissingFrame)]
+    there = [number for number in range(40) if part.path(number).image_size]
     assert there == list(range(len(there)))
     assert 5 < len(there) < 35
     check(part, there)

@@ -11,8 +11,7 @@ from PIL import Image
 from jaxloc import _interrupts
 from jaxloc.data.annotations import read_coco
 from jaxloc.errors import ImageError, UsageError, WeightsError
-from jaxloc.run import Options, colocalize, evaluate_files, localize, stream
-from jaxloc.run.export import export
+from jaxloc.run import Options, colocalize, localize, stream
 from jaxloc.run.steps import Steps
 from tests.run import helpers
 
@@ -105,22 +104,21 @@ def test_photographs_beside_an_earlier_runs_results_stay_in_a_later_run(paths, t
     assert len(localize([folder], tmp_path / "out2", Options()).images) == 2
 
 
-def test_names_that_are_no_text_go_through_results_evaluation_and_export(paths, tmp_path):
-    folder = tmp_path / os.fsdecode(b"k\xe4fer")
+def test_names_that_are_not_utf8_are_skipped_by_name_and_folders_of_such_names_refused(paths, tmp_path):
+    folder, odd = tmp_path / "in", tmp_path / os.fsdecode(b"k\xe4fer")
     try:
-        folder.mkdir()
+        odd.mkdir()
     except OSError:
         pytest.skip("this file system has names of text only")
-    names = [os.fsdecode(b"\xff.jpg"), "b.jpg"]
-    for name, path in zip(names, paths, strict=False):
-        shutil.copy(path, folder / name)
-    localize([folder], tmp_path / "out")
-    assert "\\ud" not in (tmp_path / "out/annotations.json").read_text()
-    read = read_coco(tmp_path / "out/annotations.json")
-    assert {name: image.category for name, image in read.items()} == dict.fromkeys(sorted(names), folder.name)
-    [score] = evaluate_files(tmp_path / "out", tmp_path / "out/annotations.json").classes
-    assert (score.corloc, score.images) == (100.0, 2)
-    assert export(tmp_path / "out", tmp_path / "exported", "coco").images == 2
+    helpers.plant(folder, paths[:1])
+    shutil.copy(paths[1], folder / os.fsdecode(b"\xff.jpg"))
+    findings = localize([folder], tmp_path / "out")
+    assert [item.name for item in findings.images] == [paths[0].name]
+    assert [(one.name, one.reason) for one in findings.skipped] == [("\\xff.jpg", "its name is not UTF-8: rename it")]
+    assert list(read_coco(tmp_path / "out/annotations.json")) == [paths[0].name]
+    shutil.copy(paths[0], odd)
+    with pytest.raises(UsageError, match=r"/k\\xe4fer: its name is not UTF-8: rename it$"):
+        localize([odd], tmp_path / "other")
 
 
 def test_overlays_stay_inside_the_results_wherever_the_images_lie(paths, tmp_path):

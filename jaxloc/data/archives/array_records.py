@@ -15,7 +15,7 @@ _LABELS = ("image/class/text", "label", "image/class/label", "class")
 _OPTIONS = "readahead_buffer_size:0"
 _READERS = 64
 _DAMAGED = "Corrupted"
-"""How Riegeli begins what it says of a record whose bytes are not those that were written."""
+"""Start of Riegeli's message about a damaged record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +25,8 @@ class ArrayRecordEntry(Record):
     Attributes:
         file: the ArrayRecord file.
         number: of the record.
-        is_example: whether it is a ``tf.train.Example`` that holds the image, not the image itself.
-        archive_bytes: of the file when it was listed.
+        is_example: whether the record is a ``tf.train.Example`` instead of an encoded image.
+        archive_bytes: size of the file when it was listed.
     """
 
     file: str
@@ -38,7 +38,7 @@ class ArrayRecordEntry(Record):
         return f"{self.file}#{self.number:08}"
 
     def read(self) -> bytes:
-        """The image."""
+        """Read the image."""
         data = remote.persist(self.file, self._read)
         if not self.is_example:
             return data
@@ -61,13 +61,13 @@ class ArrayRecordEntry(Record):
 
 
 class ArrayRecords(Part):
-    """The records of one file, by their numbers; the first one shows what they are.
+    """The records of one file, named by their numbers. The first record decides what they are.
 
     Args:
         place: the file, on a local disk.
 
     Raises:
-        UsageError: it is remote, truncated or damaged, holds nothing or no images, or a package is missing.
+        UsageError: the file is remote, truncated or damaged, or holds no images, or a package is missing.
     """
 
     def __init__(self, place: str) -> None:
@@ -89,15 +89,15 @@ class ArrayRecords(Part):
         return self._count
 
     def name(self, number: int) -> str:
-        """The record's number."""
+        """Number of the record, in eight digits."""
         return f"{number:08}"
 
     def path(self, number: int) -> ArrayRecordEntry:
-        """Where the record lies."""
+        """Position of the record."""
         return ArrayRecordEntry(self.place, number, self._is_example, self._bytes)
 
     def find_labels(self) -> Labels | None:
-        """The labels inside the examples: all records are read for them."""
+        """The labels inside the examples; reads all records."""
         if self._is_example and self.labels is None:
             reader = _reader(self.place)
             self.labels = Labels(_label(reader.read([number])[0]) for number in range(self._count))
@@ -105,25 +105,26 @@ class ArrayRecords(Part):
 
 
 def count_records(place: str) -> int:
-    """How many records a file holds.
+    """Number of records in a file.
 
     Raises:
-        UsageError: it is missing, truncated or damaged, or the package that reads it is not installed.
+        UsageError: the file is missing, truncated or damaged, or ``array_record`` is not installed.
     """
-    remote.open_file(place).close()
-    reader = _reader(place)
+    with remote.reaching(place):
+        remote.open_file(place).close()
+        reader = _reader(place)
     if not reader.ok():
         raise UsageError(f"{place}: truncated, or no ArrayRecord file: copy or write it again")
     return reader.num_records()
 
 
 def _reader(place: str) -> Any:
-    """The file opened to be read from any thread; opened again if it has been written since."""
+    """A thread-safe reader, opened again if the file was written since."""
     return _open(place, os.stat(place).st_mtime_ns)
 
 
 @functools.lru_cache(_READERS)
-def _open(place: str, written: int) -> Any:
+def _open(place: str, modified: int) -> Any:
     try:
         from array_record.python import array_record_module
     except ImportError as error:
@@ -145,7 +146,7 @@ def _check_example(place: str, data: bytes) -> None:
             f"{place}: its records are no images; if they are tf.train.Example messages, "
             "reading them needs tensorflow-datasets: pip install 'jaxloc[tfds]'"
         ) from error
-    except Exception as error:  # the protobuf package's own error, which is not known here by name
+    except Exception as error:  # an error of the protobuf package
         raise UsageError(f"{place}: holds no image: neither encoded images nor tf.train.Example messages") from error
     if not isinstance(_find(features, _IMAGES), bytes):
         keys = ", ".join(sorted(features)) or "none"
@@ -153,18 +154,18 @@ def _check_example(place: str, data: bytes) -> None:
 
 
 def _find(features: Any, names: tuple[str, ...]) -> bytes | int | None:
-    """The first value of the first of these features that there is."""
+    """First value of the first of these features that exists."""
     for name in names:
         if name in features:
-            kind = features[name].WhichOneof("kind")
-            if kind in ("bytes_list", "int64_list") and getattr(features[name], kind).value:
-                return getattr(features[name], kind).value[0]
+            values = features[name].bytes_list.value or features[name].int64_list.value
+            if values:
+                return values[0]
     return None
 
 
 def _label(data: bytes) -> str | None:
     try:
         value = _find(_features(data), _LABELS)
-    except Exception:  # a damaged record, in the protobuf package's own error
+    except Exception:  # a damaged record, an error of the protobuf package
         return None
     return value.decode() if isinstance(value, bytes) else None if value is None else str(value)

@@ -1,9 +1,8 @@
-"""Open an archive by its kind."""
+"""Opening of archives by their kind."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from jaxloc._interrupts import checked
 from jaxloc.data.archives.array_records import ArrayRecords
 from jaxloc.data.archives.parquet import Parquet
 from jaxloc.data.archives.tar import Tar
@@ -13,7 +12,7 @@ from jaxloc.data.sources import Part
 from jaxloc.errors import UsageError
 
 _KINDS: dict[str, Callable[[str], Part]] = {"tar": Tar, "parquet": Parquet, "arrayrecord": ArrayRecords}
-_AT_ONCE = 8
+_THREADS = 8
 
 
 def open_archive(place: str, *, every: int = 1) -> Part:
@@ -21,10 +20,10 @@ def open_archive(place: str, *, every: int = 1) -> Part:
 
     Args:
         place: the archive.
-        every: of a video, take only every N-th frame.
+        every: of a video, take every N-th frame only.
 
     Raises:
-        UsageError: it is missing, truncated, damaged, compressed as a whole, or holds no image.
+        UsageError: the archive is missing, truncated, damaged or compressed as a whole, or holds no image.
     """
     kind = archive_kind(place) or ""
     if kind == "compressed":
@@ -36,6 +35,6 @@ def open_archive(place: str, *, every: int = 1) -> Part:
 
 
 def open_archives(places: Sequence[str], *, every: int = 1) -> list[Part]:
-    """Index several archives, a few at once, for remote ones answer slowly; ``every`` as for ``open_archive``."""
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="jaxloc-index") as pool:
-        return list(checked(pool.map(lambda place: open_archive(place, every=every), places)))
+    """Index several archives in threads; ``every`` as for ``open_archive``."""
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="jaxloc-index") as pool:
+        return list(pool.map(lambda place: open_archive(place, every=every), places))

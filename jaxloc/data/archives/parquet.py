@@ -1,6 +1,6 @@
 """Parquet files with a column of encoded images, as Hugging Face writes them; read by row group.
 
-Records are cheapest in the order they are stored: one row group is read at a time, and a few stay in memory.
+Reading is cheapest in stored order: one row group is read at a time, and a few are kept in memory.
 """
 
 import collections
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxloc._interrupts import checked
 from jaxloc.data import remote
 from jaxloc.data.sources import Labels, Part, Record, Texts
 from jaxloc.errors import ImageError, UsageError
@@ -24,11 +23,11 @@ _LABEL = "label"
 
 _BYTES = ("binary", "large_binary", "binary_view")
 _TEXT = ("string", "large_string", "string_view")
-"""Types as Arrow writes them; not every version of it knows all."""
+"""Types by their Arrow names; not every version of Arrow knows all."""
 
 
 def _memory() -> int:
-    """A sixteenth of the machine's, 1 GB at most; 256 MB where the system does not tell."""
+    """A sixteenth of the machine's memory, at most 1 GB; 256 MB if unknown."""
     try:
         return min(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 16)
     except (AttributeError, ValueError, OSError):
@@ -36,7 +35,7 @@ def _memory() -> int:
 
 
 _MEMORY = _memory()
-"""Bytes of row groups that stay in memory; at least one does."""
+"""Bytes of row groups kept in memory; at least one is kept."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +43,12 @@ class ParquetRow(Record):
     """The image of one row.
 
     Attributes:
-        file: the Parquet file's place.
+        file: path or address of the Parquet file.
         column: of the encoded images.
         group: the row group.
-        row: within the group.
-        number: within the file.
-        archive_bytes: of the file when it was listed.
+        row: number within the group.
+        number: number within the file.
+        archive_bytes: size of the file when it was listed.
     """
 
     file: str
@@ -63,7 +62,7 @@ class ParquetRow(Record):
         return f"{self.file}#{self.number:08}"
 
     def read(self) -> bytes:
-        """The image; its row group is read, unless it was just now."""
+        """Read the image, with its row group unless that is in memory."""
         value = remote.persist(self.file, lambda: _row_groups.get(self.file, self.group, self.column)[self.row]).as_py()
         if value is None:
             raise ImageError("its row holds no image")
@@ -71,16 +70,16 @@ class ParquetRow(Record):
 
 
 class Parquet(Part):
-    """The rows of one file. Only the names and labels are read to index it.
+    """The rows of one file. Indexing reads names and labels only.
 
-    Names come from a column ``name``, ``path``, ``file_name`` or ``image.path`` if each row has one of its own there;
-    else rows are named by their number. Labels come from a column ``label``.
+    Names come from a column ``name``, ``path``, ``file_name`` or ``image.path`` if its values are distinct, else from
+    row numbers. Labels come from a column ``label``.
 
     Args:
         place: the file.
 
     Raises:
-        UsageError: it is truncated or damaged, has no column of images, or no rows.
+        UsageError: the file is truncated or damaged, or has no column of images or no rows.
     """
 
     def __init__(self, place: str) -> None:
@@ -94,16 +93,22 @@ class Parquet(Part):
             handle.seek(0)
             try:
                 with pq.ParquetFile(handle) as file:
-                    schema = file.schema_arrow
-                    self._column = _find_images(place, schema)
+                    leaves = _leaves(file.schema_arrow)
+                    self._column = _find(leaves, _IMAGES, _BYTES)
                     counts = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-                    self._names = _find_names(file)
-                    self.labels = _find_labels(file)
+                    self._names = _read_names(file, _find(leaves, _NAMES, _TEXT))
+                    self.labels = _read_labels(file)
             except (pa.ArrowException, OSError) as error:
                 reason = " ".join(str(error).split())
                 raise UsageError(
                     f"{place}: truncated, or no Parquet file ({reason}): copy or write it again"
                 ) from error
+        if self._column is None:
+            columns = ", ".join(f"{name} ({kind})" for name, kind in leaves.items() if "." not in name) or "none"
+            raise UsageError(
+                f"{place}: no column of encoded images: name it image, bytes or image.bytes, with values of type "
+                f"binary; its columns: {columns}"
+            )
         self._starts = np.cumsum([0, *counts])
         if not len(self):
             raise UsageError(f"{place}: holds no image: it has no rows")
@@ -112,17 +117,18 @@ class Parquet(Part):
         return int(self._starts[-1])
 
     def name(self, number: int) -> str:
-        """The row's name, or its number."""
+        """Name of the row, or its number."""
         return self._names[number] if self._names else f"{number:08}"
 
     def path(self, number: int) -> ParquetRow:
-        """Where the row lies."""
+        """Position of the row."""
         group = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return ParquetRow(self.place, self._column, group, number - int(self._starts[group]), number, self._bytes)
+        row = number - int(self._starts[group])
+        return ParquetRow(self.place, self._column or "", group, row, number, self._bytes)
 
 
 def _leaves(schema: Any) -> dict[str, Any]:
-    """Types of the columns, those inside a struct by their dotted names."""
+    """Types of the columns; columns inside a struct by dotted names."""
     import pyarrow as pa
 
     found = {}
@@ -133,40 +139,25 @@ def _leaves(schema: Any) -> dict[str, Any]:
     return found
 
 
-def _is(kind: Any, types: tuple[str, ...]) -> bool:
-    """Whether a type, or that of the values it has a dictionary of, is one of these."""
+def _find(leaves: dict[str, Any], names: tuple[str, ...], types: tuple[str, ...]) -> str | None:
+    """The first of these columns that holds, also by dictionary, values of one of these types."""
     import pyarrow as pa
 
-    return str(kind.value_type if pa.types.is_dictionary(kind) else kind) in types
+    kinds = {name: str(kind.value_type if pa.types.is_dictionary(kind) else kind) for name, kind in leaves.items()}
+    return next((name for name in names if kinds.get(name) in types), None)
 
 
-def _find_images(place: str, schema: Any) -> str:
-    leaves = _leaves(schema)
-    named = next((name for name in _IMAGES if name in leaves and _is(leaves[name], _BYTES)), None)
-    if named is None:
-        columns = ", ".join(f"{field.name} ({field.type})" for field in schema) or "none"
-        raise UsageError(
-            f"{place}: no column of encoded images: name it image, bytes or image.bytes, with values of type "
-            f"binary; its columns: {columns}"
-        )
-    return named
-
-
-def _find_names(file: Any) -> Texts | None:
-    leaves = _leaves(file.schema_arrow)
-    column = next((name for name in _NAMES if name in leaves and _is(leaves[name], _TEXT)), None)
-    if column is None:
-        return None
+def _read_names(file: Any, column: str | None) -> Texts | None:
     names: dict[str, None] = {}
-    for value in checked(_values(file, column)):
+    for value in _values(file, column) if column else ():
         relative = "/".join(part for part in (value or "").split("/") if part not in ("", ".", ".."))
         if not relative or relative in names:
             return None
         names[relative] = None
-    return Texts(names)
+    return Texts(names) if names else None
 
 
-def _find_labels(file: Any) -> Labels | None:
+def _read_labels(file: Any) -> Labels | None:
     if _LABEL not in file.schema_arrow.names:
         return None
     about = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
@@ -193,14 +184,14 @@ def _flat(table: Any, column: str) -> Any:
 
 
 class _RowGroups:
-    """The row groups read last, shared by all threads: each is read once, however many threads want it."""
+    """The row groups read last, shared by all threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: collections.OrderedDict[tuple[str, int, str], Any] = collections.OrderedDict()
 
     def forget(self, place: str) -> None:
-        """Of a file that may have been written again."""
+        """Drop a file that may have been written again."""
         with self._lock:
             self._known = collections.OrderedDict((key, kept) for key, kept in self._known.items() if key[0] != place)
 
@@ -210,7 +201,7 @@ class _RowGroups:
         key = (place, group, column)
         with self._lock:
             if key not in self._known:
-                with remote.open_plainly(place, ahead=False) as handle, pq.ParquetFile(handle) as file:
+                with remote.open_file(place, ahead=False) as handle, pq.ParquetFile(handle) as file:
                     self._known[key] = _flat(file.read_row_group(group, columns=[column]), column)
                 while len(self._known) > 1 and sum(values.nbytes for values in self._known.values()) > _MEMORY:
                     self._known.popitem(last=False)

@@ -1,6 +1,6 @@
 """Tar shards: plain ones, and those in WebDataset's layout (``key.jpg`` beside ``key.cls``, ``.txt`` or ``.json``).
 
-A link is the file that it leads to. GNU tar writes one in place of a file that it has written under another name.
+A link is read as the file that it names.
 """
 
 import dataclasses
@@ -13,7 +13,6 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from jaxloc._interrupts import checked
 from jaxloc.data import remote
 from jaxloc.data.kinds import is_image, suffix
 from jaxloc.data.sources import Labels, Part, Record, Texts
@@ -23,19 +22,16 @@ _LABELS = ("cls", "txt", "json")
 _FIELDS = ("label", "cls", "class")
 _BLOCK = tarfile.BLOCKSIZE
 
-_CHAIN = 40
-"""Links that lead to one another, at most; as many as Linux follows."""
-
 _Place = tuple[int, int]
-"""A file's first byte in the tar file, and how many it has."""
+"""Offset and size of a member in bytes."""
 _LOST = (-1, -1)
-"""In place of it, for a link that leads to no file."""
+"""Place of a link that names no file."""
 _LOST_WHY = "a link that leads to no file in the tar file"
 _LOST_CURE = "write the tar file again with the files in place of links (tar --dereference)"
 
 
-class _Said(NamedTuple):
-    """What stands beside an image: its label, or why that cannot be read."""
+class _Told(NamedTuple):
+    """The label beside an image, or why it cannot be read."""
 
     label: str | None = None
     problem: str | None = None
@@ -46,32 +42,29 @@ class TarMember(Record):
     """One file inside an uncompressed tar file, read by its position.
 
     Attributes:
-        archive: the tar file's place.
+        archive: path or address of the tar file.
         name: of the member.
-        offset: of its first byte in the tar file.
-        size: in bytes.
+        offset: first byte in the tar file; negative for a link that names no file.
+        size_in_bytes: of the member.
     """
 
     archive: str
     name: str
     offset: int
-    size: int
+    size_in_bytes: int
 
     def __str__(self) -> str:
         return f"{self.archive}#{self.name}"
 
-    @property
-    def size_in_bytes(self) -> int:
-        """As the member's header says."""
-        return self.size
-
     def read(self) -> bytes:
-        """The member's bytes and no others."""
-        return self.read_start(self.size)
+        """Read the member."""
+        return self.read_start(self.size_in_bytes)
 
     def read_start(self, count: int) -> bytes:
-        """The member's first bytes."""
-        count = min(count, self.size)
+        """Read the first bytes of the member."""
+        if self.offset < 0:
+            raise ImageError(f"{_LOST_WHY}: {_LOST_CURE}")
+        count = min(count, self.size_in_bytes)
         if not count:
             return b""
         data = remote.persist(self.archive, lambda: remote.read(self.archive, self.offset, self.offset + count))
@@ -80,83 +73,61 @@ class TarMember(Record):
         return data
 
 
-@dataclasses.dataclass(frozen=True)
-class LostLink(Record):
-    """A link to a file that the tar file does not hold.
-
-    Attributes:
-        archive: the tar file's place.
-        name: of the link.
-    """
-
-    archive: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.archive}#{self.name}"
-
-    def read(self) -> bytes:
-        """Nothing.
-
-        Raises:
-            ImageError: always.
-        """
-        raise ImageError(f"{_LOST_WHY}: {_LOST_CURE}")
-
-
 class Tar(Part):
     """The images of one tar file, in its order; of two members with one name the later counts, as for ``tar``.
-
-    The headers are read once, to index where each member begins.
 
     Args:
         place: the tar file.
 
     Raises:
-        UsageError: it is compressed, truncated, damaged, no tar file, or holds no image.
+        UsageError: the file is compressed, truncated, damaged, no tar file, or holds no image.
     """
 
     def __init__(self, place: str) -> None:
         self.place = place
-        members: dict[str, _Place | str] = {}
-        said: dict[tuple[str, str], _Said] = {}
+        places: dict[str, _Place] = {}
+        links: dict[str, str] = {}
+        told: dict[tuple[str, str], _Told] = {}
         with remote.reaching(place), remote.open_file(place) as file:
-            for member in checked(_members(place, file)):
+            for member in _members(place, file):
                 name = _as_relative(member.name)
-                found = members[name] = _find(member, name, members)
-                if _is_label(name) and not isinstance(found, str):
-                    said[_split(name)] = _read_label(file, name, found)
-            for name, found in members.items():
-                if _is_label(name) and isinstance(found, str):
-                    said[_split(name)] = _read_label(file, name, _follow(found, members))
-        images = [name for name in members if suffix(name) and is_image(name) and not _is_hidden(name)]
+                target = _target(member, name)
+                links.pop(name, None)
+                places[name] = (member.offset_data, member.size) if target is None else places.get(target, _LOST)
+                if target is not None and places[name] == _LOST:
+                    links[name] = target
+                elif _is_label(name):
+                    told[_split(name)] = _read_label(file, name, places[name])
+            for name, target in links.items():
+                places[name] = places.get(target, _LOST)
+                if _is_label(name):
+                    told[_split(name)] = _read_label(file, name, places[name])
+        images = [name for name in places if suffix(name) and is_image(name) and not _is_hidden(name)]
         if not images:
             raise UsageError(f"{place}: holds no image: a tar shard holds members such as dogs/a.jpg")
         self._names = Texts(images)
-        self._places = np.array([_follow(members[name], members) for name in images], np.int64)
-        told = [_told(name, said) for name in images] if said else []
-        self.labels = Labels(one.label for one in told) if said else None
-        self._unreadable = next((one.problem for one in told if one.problem), None)
+        self._places = np.array([places[name] for name in images], np.int64)
+        beside = [_beside(name, told) for name in images] if told else []
+        self.labels = Labels(one.label for one in beside) if told else None
+        self._unreadable = next((one.problem for one in beside if one.problem), None)
 
     def __len__(self) -> int:
         return len(self._names)
 
     def name(self, number: int) -> str:
-        """The member's name."""
+        """Name of the member."""
         return self._names[number]
 
-    def path(self, number: int) -> Record:
-        """Where the member lies."""
+    def path(self, number: int) -> TarMember:
+        """Position of the member."""
         offset, size = map(int, self._places[number])
-        if (offset, size) == _LOST:
-            return LostLink(self.place, self._names[number])
         return TarMember(self.place, self._names[number], offset, size)
 
     def find_labels(self) -> Labels | None:
-        """The labels.
+        """The labels beside the images.
 
         Raises:
-            UsageError: the label beside an image cannot be read.
+            UsageError: a label cannot be read.
         """
         if self._unreadable:
             raise UsageError(f"{self.place}: {self._unreadable}")
@@ -164,7 +135,11 @@ class Tar(Part):
 
 
 def _members(place: str, file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """The header of every regular file and link; an archive that does not end as it should is refused."""
+    """Headers of all regular files and links.
+
+    Raises:
+        UsageError: the archive does not end as it should.
+    """
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
     again = "copy or write it again"
@@ -172,7 +147,7 @@ def _members(place: str, file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             end = 0
             while (member := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # else every header stays in memory
+                tar.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
                 end = tar.offset
                 if end > length:
                     raise UsageError(f"{place}: truncated in {member.name} ({length} bytes): {again}")
@@ -186,30 +161,20 @@ def _members(place: str, file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
         raise UsageError(f"{place}: {what} at byte {end} of {length}, no end of archive there: {again}")
 
 
+def _target(member: tarfile.TarInfo, name: str) -> str | None:
+    """Name of the member that a link leads to; ``None`` for a regular file."""
+    if member.isreg():
+        return None
+    if member.islnk():
+        return _as_relative(member.linkname)
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname)).lstrip("/")
+
+
 def _split(name: str) -> tuple[str, str]:
     """WebDataset's key and extension: the name up to the first dot of its last part, and the rest."""
     folder, slash, last = name.rpartition("/")
     stem, _, extension = last.partition(".")
     return folder + slash + stem, extension.lower()
-
-
-def _find(member: tarfile.TarInfo, name: str, members: Mapping[str, _Place | str]) -> _Place | str:
-    """Where a member's bytes are, or the name of the member that it is a link to."""
-    if member.isreg():
-        return member.offset_data, member.size
-    if member.issym():
-        return posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname)).lstrip("/")
-    target = _as_relative(member.linkname)
-    return members.get(target, target)  # a hard link keeps what had this name before, whatever has it later
-
-
-def _follow(found: _Place | str, members: Mapping[str, _Place | str]) -> _Place:
-    """Where the bytes are that a member is or leads to."""
-    for _ in range(_CHAIN):
-        if not isinstance(found, str):
-            return found
-        found = members.get(found, _LOST)
-    return _LOST
 
 
 def _is_hidden(name: str) -> bool:
@@ -220,30 +185,30 @@ def _is_label(name: str) -> bool:
     return _split(name)[1] in _LABELS and not _is_hidden(name)
 
 
-def _read_label(file: IO[bytes], name: str, place: _Place) -> _Said:
+def _read_label(file: IO[bytes], name: str, place: _Place) -> _Told:
     if place == _LOST:
-        return _Said(problem=f"{name} is not readable as a label ({_LOST_WHY}): {_LOST_CURE}")
+        return _Told(problem=f"{name} is not readable as a label ({_LOST_WHY}): {_LOST_CURE}")
     file.seek(place[0])
     content = file.read(place[1])
     is_json = name.lower().endswith(".json")
     try:
         if not is_json:
-            return _Said(content.decode().strip())
+            return _Told(content.decode().strip())
         entry = json.loads(content)
     except (ValueError, RecursionError) as error:
         form = "JSON" if is_json else "text"
-        return _Said(problem=f"{name} is not readable as a label ({error}): write it again as {form} in UTF-8")
+        return _Told(problem=f"{name} is not readable as a label ({error}): write it again as {form} in UTF-8")
     value = next((entry[field] for field in _FIELDS if field in entry), None) if isinstance(entry, dict) else entry
-    return _Said(None if value is None else str(value))
+    return _Told(None if value is None else str(value))
 
 
-def _told(name: str, said: Mapping[tuple[str, str], _Said]) -> _Said:
-    """What stands beside an image, by the order of the extensions."""
+def _beside(name: str, told: Mapping[tuple[str, str], _Told]) -> _Told:
+    """The label beside an image: the first of ``.cls``, ``.txt`` and ``.json`` that says one."""
     key, _ = _split(name)
-    beside = (said.get((key, extension), _Said()) for extension in _LABELS)
-    return next((one for one in beside if one != _Said()), _Said())
+    found = (told.get((key, extension), _Told()) for extension in _LABELS)
+    return next((one for one in found if one != _Told()), _Told())
 
 
 def _as_relative(name: str) -> str:
-    """A member's name such that no file named after it can lie outside a folder of results."""
+    """A member's name without parts that would lead out of a folder of results."""
     return "/".join(part for part in name.split("/") if part not in ("", ".", "..")) or name

@@ -5,7 +5,6 @@ import functools
 import re
 from typing import Any
 
-from jaxloc._interrupts import checked
 from jaxloc.data.archives.array_records import count_records
 from jaxloc.data.sources import Labels, Part, Record
 from jaxloc.errors import PlaceError, UsageError
@@ -113,7 +112,7 @@ class TfdsSplit(Part):
 def _check_files(builder: Any, split: str) -> None:
     if builder.info.file_format.value != "array_record":
         return
-    for file in checked(builder.info.splits[split].file_instructions):
+    for file in builder.info.splits[split].file_instructions:
         if count_records(file.filename) != file.examples_in_shard:
             raise UsageError(f"{file.filename}: does not hold {file.examples_in_shard} examples: prepare the set again")
 

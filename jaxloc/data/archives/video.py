@@ -1,12 +1,11 @@
-"""Video files (MP4, MOV, Matroska, WebM, AVI) as archives of their frames, read through PyAV.
+"""Frames of videos (MP4, MOV, Matroska, WebM, AVI) as records, decoded in order through PyAV.
 
-A frame is handed on as a PPM file: a header of one line and the plain RGB bytes, so nothing is lost or compressed a
-second time, and Pillow reads it as fast as it copies memory. Frames are turned as the file says (a phone held
-upright), and keep the pixels they are stored with where these are not square.
+A frame is returned as a PPM file: one header line and the RGB bytes. Frames are turned upright as the file's display
+matrix says and keep their stored pixels where those are not square.
 
-MP4, MOV, Matroska and WebM say when each frame is shown, so a frame is found by its own time stamp, also after a seek.
-AVI, and VP8 with its hidden frames, do not: such a file is decoded once to count its frames, and read by counting.
-Of an MP4 or MOV file that was cut short, the frames that are missing or damaged are known, and said one by one.
+MP4, MOV, Matroska and WebM store a time stamp for each frame, which identifies it. AVI and VP8 do not: the file is
+decoded once to count its frames, and frames are identified by counting. MP4 and MOV list their frames, so frames
+missing from a truncated file are known.
 """
 
 import collections
@@ -21,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxloc._interrupts import checked
 from jaxloc.data import remote
 from jaxloc.data.archives.video_length import check_whole, file_length
 from jaxloc.data.sources import Part, Record
@@ -29,10 +27,9 @@ from jaxloc.errors import ImageError, UsageError
 
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 _OPEN = 4
-"""Videos that stay open."""
-_MEMORY = 1 << 27
-"""Bytes of decoded frames that stay in memory for each open video; at least one frame does."""
-_EVER = -(1 << 63)
+"""Number of videos kept open."""
+_KEPT = 16
+"""Decoded frames kept for each open video: at least as many as threads that decode."""
 _opening = threading.Lock()
 
 
@@ -41,168 +38,119 @@ class VideoFrame(Record):
     """One frame of a video.
 
     Attributes:
-        file: the video's place.
-        number: of the frame in the order they are shown, from 0.
-        size: rows and columns, upright.
-        stamp: when it is shown, in the video's own units; ``None`` if it is found by counting.
-        key: the stamp of the frame where decoding has to begin; ``None`` likewise.
-        archive_bytes: of the file when it was listed.
+        file: path or address of the video.
+        number: position in display order, from 0.
+        video: the indexed video.
+        archive_bytes: size of the video when it was indexed.
+        image_size: rows and columns of the first frame; ``None`` for a missing frame.
     """
 
     file: str
     number: int
-    size: tuple[int, int] = dataclasses.field(compare=False)
-    stamp: int | None = None
-    key: int | None = None
-    archive_bytes: int | None = dataclasses.field(default=None, compare=False)
+    video: "Video" = dataclasses.field(compare=False, repr=False)
+    archive_bytes: int | None = dataclasses.field(compare=False)
+    image_size: tuple[int, int] | None = dataclasses.field(compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}#{_name(self.number)}"
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """As of the video's first frame."""
-        return self.size
 
     def read(self) -> bytes:
         """The frame as a PPM file.
 
         Raises:
-            ImageError: it does not decode.
-            UsageError: the video cannot be read any more, or is no longer whole.
+            ImageError: the frame is missing or does not decode.
+            UsageError: the video can no longer be read or is no longer whole.
         """
+        if not self.video.whole[self.number]:
+            raise ImageError("missing or damaged frame: the video was cut short, copy it again")
         pixels = _to_pixels(remote.persist(self.file, self._decode))
         rows, columns, _ = pixels.shape
         return b"P6\n%d %d\n255\n" % (columns, rows) + pixels.tobytes()
 
     def _decode(self) -> Any:
         try:
-            return _decoder(self.file).get(self)
+            return _decoder(self.video).frame(self.number)
         except (ImageError, UsageError):
-            if file_length(self.file) < (self.archive_bytes or 0):
+            if file_length(self.file) < self.video.bytes:
                 raise remote.lost(self.file, "has become shorter since it was listed", "copy it again") from None
             raise
         except Exception:
-            _kept_decoder.cache_clear()  # what it had open may not work any more
+            _decoders.cache_clear()  # an open connection may be broken
             raise
-
-
-@dataclasses.dataclass(frozen=True)
-class MissingFrame(Record):
-    """A frame that a video announces and does not hold, or not whole.
-
-    Attributes:
-        file: the video's place.
-        number: of the frame.
-    """
-
-    file: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.file}#{_name(self.number)}"
-
-    def read(self) -> bytes:
-        """Nothing.
-
-        Raises:
-            ImageError: always.
-        """
-        raise ImageError("missing or damaged frame: the video was cut short, copy it again")
 
 
 class Video(Part):
     """The frames of one video, named by their numbers.
 
-    The packets are read once to index when each frame is shown; where they do not say it, all of them are decoded.
-
     Args:
         place: the video file.
-        every: take only every N-th frame, beginning with the first.
+        every: take every N-th frame only, starting with the first.
 
     Attributes:
-        image_size: rows and columns of its frames, upright.
-        rate: frames a second, on average over the whole video.
+        bytes: size of the file.
+        image_size: rows and columns of the frames, upright.
+        rate: mean frames per second.
+        stamps: int64 ``[n]``, display time of each frame in the video's units; ``None`` if frames are counted.
+        whole: bool ``[n]``, whether the file holds all of a frame.
 
     Raises:
-        UsageError: PyAV is missing, ``every`` is not positive, or the file is truncated, no video, or none of its
-            frames decodes.
+        UsageError: PyAV is not installed, ``every`` is not positive, the file is truncated or no video, or no frame
+            decodes.
     """
 
     def __init__(self, place: str, *, every: int = 1) -> None:
         if every < 1:
             raise UsageError(f"every N-th frame of a video is taken with N of at least 1, not {every}")
-        self.place, self._every = place, every
-        with _open(place) as (container, stream):
-            self._length = check_whole(place, container.format.name)
+        self.place, self.every = place, every
+        container, stream = _open(place)
+        with container:
+            self.bytes = check_whole(place, container.format.name)
             self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self._time_base = Fraction(stream.time_base)
-            self._stamps, self._keys, self._there = _index(container, stream)
-        self.image_size = (0, 0)
-        for number in np.flatnonzero(self._there).tolist():
+            self.stamps, self.whole = _index(container, stream)
+        for number in filter(self.whole.item, range(0, len(self.whole), every)):
             with contextlib.suppress(ImageError):
-                rows, columns, _ = _to_pixels(_decoder(place).get(self._frame(number))).shape
+                rows, columns, _ = _to_pixels(_decoder(self).frame(number)).shape
                 self.image_size = rows, columns
                 return
         raise UsageError(f"{place}: holds no image: none of its frames decodes: copy it again or convert it to MP4")
 
     def __len__(self) -> int:
-        return -(-len(self._there) // self._every)
+        return -(-len(self.whole) // self.every)
 
     def name(self, number: int) -> str:
-        """The frame's number in the video."""
-        return _name(number * self._every)
+        """Number of the frame in the video, in six digits."""
+        return _name(number * self.every)
 
-    def path(self, number: int) -> Record:
-        """Where the frame lies."""
-        return self._frame(number * self._every)
+    def path(self, number: int) -> VideoFrame:
+        """Record of the frame."""
+        number *= self.every
+        return VideoFrame(self.place, number, self, self.bytes, self.image_size if self.whole[number] else None)
 
     def time(self, frame: int) -> Fraction:
-        """When a frame is shown, in seconds after the first.
+        """Display time in seconds after the first frame.
 
         Args:
-            frame: its number in the video.
+            frame: number of the frame in the video.
         """
-        if self._stamps is None or frame >= len(self._stamps):
+        if self.stamps is None or frame >= len(self.stamps):
             return frame / self.rate
-        return int(self._stamps[frame] - self._stamps[0]) * self._time_base
-
-    def _frame(self, number: int) -> Record:
-        if not self._there[number]:
-            return MissingFrame(self.place, number)
-        if self._stamps is None or self._keys is None:
-            return VideoFrame(self.place, number, self.image_size, archive_bytes=self._length)
-        stamp, key = int(self._stamps[number]), int(self._keys[number])
-        return VideoFrame(self.place, number, self.image_size, stamp, key, self._length)
+        return int(self.stamps[frame] - self.stamps[0]) * self._time_base
 
 
 def _name(number: int) -> str:
     return f"{number:06}"
 
 
-def _written(place: str) -> int:
-    return 0 if remote.is_remote(place) else os.stat(place).st_mtime_ns
-
-
-@contextlib.contextmanager
-def _open(place: str) -> Iterator[tuple[Any, Any]]:
-    """The container and its video stream.
-
-    Raises:
-        UsageError: PyAV is missing, or it is no video.
-    """
-    container, stream = _opened(place)
-    with container:
-        yield container, stream
-
-
-def _opened(place: str) -> tuple[Any, Any]:
+def _open(place: str) -> tuple[Any, Any]:
+    """Open the container and select its video stream."""
     try:
         import av
     except ImportError as error:
         raise UsageError(f"{place}: reading a video needs PyAV: pip install 'jaxloc[video]'") from error
     options = {"format_whitelist": _FORMATS}
-    file = remote.open_file(place)
+    with remote.reaching(place):
+        file = remote.open_file(place)
     try:
         if remote.is_remote(place):
             container: Any = av.open(file, container_options=options)
@@ -223,29 +171,25 @@ def _opened(place: str) -> tuple[Any, Any]:
     return container, stream
 
 
-def _index(container: Any, stream: Any) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
-    """Stamps of the frames in the order they are shown, of their keys, and whether the file holds them whole."""
-    if container.format.name == "avi" or stream.codec_context.name == "vp8":
-        return None, None, np.ones(sum(1 for _ in checked(_frames(container, stream))), bool)
-    packets, seen = [], 0
-    with contextlib.suppress(_errors()):  # a file cut short
-        for packet in checked(container.demux(stream)):
-            if packet.size:
-                seen += 1
-                if not packet.is_discard:
-                    packets.append((packet.pts, packet.is_keyframe, not packet.is_corrupt))
-    stamps = [stamp for stamp, _, _ in packets]
-    if None in stamps or len(set(stamps)) < len(stamps):
+def _index(container: Any, stream: Any) -> tuple[np.ndarray | None, np.ndarray]:
+    """Stamps of the frames in display order (``None`` if there are none), and whether each frame is whole."""
+    if container.format.name != "avi" and stream.codec_context.name != "vp8":
+        packets, seen = [], 0
+        with contextlib.suppress(_errors()):  # a truncated file
+            for packet in container.demux(stream):
+                if packet.size:
+                    seen += 1
+                    if not packet.is_discard:
+                        packets.append((packet.pts, not packet.is_corrupt))
+        stamps = {stamp for stamp, _ in packets}
+        if None not in stamps and len(stamps) == len(packets):
+            packets.sort()
+            missing = [False] * max(0, stream.frames - seen)
+            return np.array([stamp for stamp, _ in packets], np.int64), np.array(
+                [whole for _, whole in packets] + missing
+            )
         container.seek(0)
-        return None, None, np.ones(sum(1 for _ in checked(_frames(container, stream))), bool)
-    packets.sort()
-    known = np.array([stamp for stamp, _, _ in packets], np.int64)
-    begins = np.array([is_key for _, is_key, _ in packets], bool)
-    begins[:1] = True
-    keys = known[np.maximum.accumulate(np.where(begins, np.arange(len(known)), 0))]
-    there = np.zeros(len(known) + max(0, stream.frames - seen), bool)
-    there[: len(known)] = [whole for _, _, whole in packets]
-    return known, keys, there
+    return None, np.ones(sum(1 for _ in _frames(container, stream)), bool)
 
 
 def _errors() -> type[Exception]:
@@ -255,9 +199,9 @@ def _errors() -> type[Exception]:
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """All frames from where the container stands; packets that do not decode are passed over."""
+    """Decode all frames; packets that do not decode are skipped."""
     errors = _errors()
-    with contextlib.suppress(errors):  # a file cut short
+    with contextlib.suppress(errors):  # a truncated file
         for packet in container.demux(stream):
             frames = []
             with contextlib.suppress(errors):
@@ -266,104 +210,76 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
 
 
 class _Decoder:
-    """One open video, shared by all threads and read forwards as far as that serves.
+    """A video decoded in order, shared by all threads.
 
-    Readers want neighbouring frames at about the same time, whatever thread they are in: each is decoded once, and
-    the last ones stay.
-
-    Args:
-        place: the video file.
+    The frames decoded last are kept for threads that ask a little late; an earlier frame restarts the video.
     """
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, video: Video) -> None:
+        self._video = video
         self._lock = threading.Lock()
-        self._recent: collections.OrderedDict[int, Any] = collections.OrderedDict()
-        self._at: int | None
-        self._from: int
-        self._count: int
-        self._begin()
+        self._kept: collections.OrderedDict[int, Any] = collections.OrderedDict()
+        self._damaged: set[int] = set()
+        self._start()
 
-    def get(self, record: Record) -> Any:
-        """The decoded frame of a record.
+    def frame(self, number: int) -> Any:
+        """Decode up to a frame.
 
         Raises:
-            ImageError: it does not decode.
+            ImageError: the frame does not decode.
         """
-        if not isinstance(record, VideoFrame):
-            raise ImageError("missing or damaged frame")
-        wanted = record.number if record.stamp is None else record.stamp
         with self._lock:
-            if wanted not in self._recent and not self._find(record, wanted):
-                raise ImageError("this frame of the video does not decode")
-            self._recent.move_to_end(wanted)
-            frame = self._recent[wanted]
+            if number <= self._last and number not in self._kept and number not in self._damaged:
+                self._container.close()
+                self._start()
+            while self._last < number:
+                self._advance()
+            frame = self._kept.get(number)
+        if frame is None:
+            raise ImageError("this frame of the video does not decode")
         if frame.is_corrupt:
             raise ImageError("this frame of the video is damaged")
         return frame
 
-    def _find(self, record: VideoFrame, wanted: int) -> bool:
-        """Decode up to a frame; from the beginning of the video where nothing else leads to it."""
-        near = self._at is not None and self._at < wanted and (record.key is None or record.key <= self._at)
-        if near and self._decode(record, wanted):
-            return True
-        if record.key is None or not self._seek(record, record.key):
-            self._restart()
-        return wanted in self._recent or self._decode(record, wanted)
+    def _start(self) -> None:
+        self._container, stream = _open(self._video.place)
+        self._decoded = enumerate(_frames(self._container, stream))
+        self._last = -1
 
-    def _decode(self, record: VideoFrame, wanted: int) -> bool:
-        for frame in self._ahead:
-            self._at = self._count if record.stamp is None else frame.pts
-            self._count += 1
-            if self._at is None or self._at < self._from:
-                continue  # frames before the one sought may lack what they are made from
-            self._keep(self._at, frame)
-            if self._at >= wanted:
-                return self._at == wanted
-        self._at = None
-        return False
-
-    def _keep(self, at: int, frame: Any) -> None:
-        self._recent[at] = frame
-        each = sum(plane.buffer_size for plane in frame.planes)
-        while len(self._recent) > 1 and len(self._recent) * each > _MEMORY:
-            self._recent.popitem(last=False)
-
-    def _seek(self, record: VideoFrame, key: int) -> bool:
-        """Go to the frame where decoding has to begin; whether it is there."""
-        with contextlib.suppress(_errors()):
-            self._container.seek(key, stream=self._stream)
-            self._ahead = _frames(self._container, self._stream)
-            self._at, self._from = None, key
-            return self._decode(record, key)
-        return False
-
-    def _restart(self) -> None:
-        self._container.close()
-        self._begin()
-
-    def _begin(self) -> None:
-        self._container, self._stream = _opened(self._place)
-        self._ahead = _frames(self._container, self._stream)
-        self._at, self._from, self._count = None, _EVER, 0
+    def _advance(self) -> None:
+        """Decode one more frame; numbers passed over on the way do not decode."""
+        stamps = self._video.stamps
+        count, frame = next(self._decoded, (len(self._video.whole), None))
+        number = count
+        if stamps is not None and frame is not None:
+            number = int(np.searchsorted(stamps, frame.pts)) if frame.pts is not None else len(stamps)
+            if number == len(stamps) or stamps[number] != frame.pts:
+                return
+        self._damaged.update(range(self._last + 1, number))
+        self._last = max(self._last, number)
+        if frame is not None and number % self._video.every == 0:
+            self._damaged.discard(number)
+            self._kept[number] = frame
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
 
 
 @functools.lru_cache(_OPEN)
-def _kept_decoder(place: str, written: int) -> _Decoder:
-    return _Decoder(place)
+def _decoders(video: Video, modified: int) -> _Decoder:
+    return _Decoder(video)
 
 
-def _decoder(place: str) -> _Decoder:
-    """The open video, the same for all threads; opened again if it has been written since."""
+def _decoder(video: Video) -> _Decoder:
+    """The decoder of a video, opened again if the file was written since."""
     with _opening:
-        return _kept_decoder(place, _written(place))
+        return _decoders(video, 0 if remote.is_remote(video.place) else os.stat(video.place).st_mtime_ns)
 
 
 def _to_pixels(frame: Any) -> np.ndarray:
-    """uint8 ``[h, w, 3]``, upright as the file's display matrix says (ISO/IEC 14496-12, section 6.2.2)."""
+    """uint8 ``[h, w, 3]``, turned by the display matrix (ISO/IEC 14496-12, section 6.2.2)."""
     from av.video.reformatter import VideoReformatter
 
-    # A reformatter of its own: the one that a frame keeps is not for two threads.
+    # A new reformatter each time: the frame's own is not thread-safe.
     pixels = VideoReformatter().reformat(frame, format="rgb24").to_ndarray()
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:

@@ -1,4 +1,4 @@
-"""Whether a video file is whole: as long as its own header says."""
+"""Truncation of video files of the kinds that do not list their frames."""
 
 import os
 from typing import IO
@@ -16,21 +16,18 @@ def file_length(place: str) -> int:
 
 
 def check_whole(place: str, kind: str) -> int:
-    """Refuse a file shorter than its own header says, of the kinds that do not list their frames.
+    """Bytes of a video file, checked against its header.
 
     Args:
         place: the video file.
-        kind: as FFmpeg names its format.
-
-    Returns:
-        its bytes.
+        kind: FFmpeg's name of its format.
 
     Raises:
-        UsageError: it is shorter.
+        UsageError: the file is shorter than its header says.
     """
-    length = file_length(place)
-    with remote.open_file(place) as file:
+    with remote.reaching(place), remote.open_file(place) as file:
         wanted = _matroska_length(file) if "matroska" in kind else _riff_length(file) if kind == "avi" else None
+        length = file.seek(0, os.SEEK_END)
     if wanted is not None and length < wanted:
         raise UsageError(
             f"{place}: truncated, {length} of {wanted} bytes: copy it again, or keep what there is as MP4 "
@@ -44,7 +41,7 @@ def _riff_length(file: IO[bytes]) -> int:
 
 
 def _matroska_length(file: IO[bytes]) -> int | None:
-    """The end of the first segment; ``None`` where a live recording left it open."""
+    """End of the first segment; ``None`` if a live recording left it open."""
     if file.read(4) != _MATROSKA:
         return None
     file.seek(_matroska_number(file) or 0, os.SEEK_CUR)
@@ -55,7 +52,7 @@ def _matroska_length(file: IO[bytes]) -> int | None:
 
 
 def _matroska_number(file: IO[bytes]) -> int | None:
-    """A number as EBML (RFC 8794, section 4) writes it; ``None`` means unknown."""
+    """A number in EBML (RFC 8794, section 4); ``None`` means unknown."""
     first = file.read(1)
     length = 9 - first[0].bit_length() if first else 1
     number = int.from_bytes(first + file.read(length - 1)) & ((1 << 7 * length) - 1)
