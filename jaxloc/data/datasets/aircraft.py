@@ -5,10 +5,9 @@ Boxes count pixels from 1 and include both ends. The last 20 rows of each image 
 
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotated, Annotation
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, numbers, rows
+from jaxloc.data.datasets.files import numbers, rows
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, Gathering
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 
 _SITE = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft"
 _SPLITS = {"train": ("train", "trainval"), "val": ("val", "trainval"), "test": ("test",)}
@@ -35,10 +34,10 @@ INFO = Info(
 )
 
 
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """Read the original layout."""
     below = ("data", "fgvc-aircraft-2013b/data")
-    root = find_root(INFO.name, into.root, "images_variant_train.txt", below=below)
+    root = into.find_root("images_variant_train.txt", below=below)
     boxes: dict[str, list[str]] = {}
     for key, *corners in rows(root / "images_box.txt", 5):
         if key in boxes:
@@ -54,7 +53,6 @@ def read(into: Gathering) -> Dataset:
             one = Annotation(category, (x0 - 1, y0 - 1, x1, y1))
             name = f"images/{key}.jpg"
             into.add(Annotated(name, category, (one,), splits=splits, path=root / name), where=where)
-    return finish(INFO, into, root.as_posix())
 
 
 ADAPTER = Adapter(INFO, read)

@@ -4,19 +4,17 @@ Two layouts are in use: ``cars_train`` and ``cars_test`` with a ``devkit``, and 
 Boxes count pixels from 1 and include both ends.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotated, Annotation
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, matlab
+from jaxloc.data.datasets.files import matlab
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 from jaxloc.errors import UsageError
 
 _TEST_LABELS = "cars_test_annos_withlabels.mat"
@@ -45,69 +43,49 @@ INFO = Info(
 )
 
 
-class _Entry(NamedTuple):
-    """One image as a MATLAB file tells it."""
-
-    file: str
-    split: str
-    told: Any
-    where: Path
-
-
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """Read either layout."""
     below = ("stanford_cars", "cars")
     try:
-        root = find_root(INFO.name, into.root, "devkit/cars_meta.mat", below=below)
+        root = into.find_root("devkit/cars_meta.mat", below=below)
     except UsageError as no_devkit:
         try:
-            root = find_root(INFO.name, into.root, "cars_annos.mat", below=below)
+            root = into.find_root("cars_annos.mat", below=below)
         except UsageError:
             raise no_devkit from None
-    together = (root / "cars_annos.mat").is_file()
-    classes_file = root / "cars_annos.mat" if together else root / "devkit" / "cars_meta.mat"
+    whole = root / "cars_annos.mat"
+    if whole.is_file():
+        files, classes_file = {"": whole}, whole
+    else:
+        devkit = root / "devkit"
+        labelled = next((place for place in (devkit, root) if (place / _TEST_LABELS).is_file()), devkit) / _TEST_LABELS
+        files, classes_file = {"train": devkit / "cars_train_annos.mat", "test": labelled}, devkit / "cars_meta.mat"
     classes = list(map(str, np.atleast_1d(matlab(classes_file, "class_names")[0])))
-    for entry in _together(root) if together else _parted(root, into):
-        number = int(getattr(entry.told, "class"))
-        if not 0 < number <= len(classes):
-            what = f"{entry.file} is of class {number}, and there are 1 to {len(classes)}; left out"
-            into.report(problems.UNKNOWN_CLASS, entry.where, what)
-            continue
-        category = classes[number - 1]
-        x0, y0, x1, y1 = (float(getattr(entry.told, f"bbox_{side}")) for side in ("x1", "y1", "x2", "y2"))
-        one = Annotation(category, (x0 - 1, y0 - 1, x1, y1))
-        path = root / entry.file
-        into.add(Annotated(entry.file, category, (one,), splits=(entry.split,), path=path), where=entry.where)
-    return finish(INFO, into, root.as_posix())
+    for split, where in files.items():
+        if not split or into.wants([split]):
+            for one in np.atleast_1d(matlab(where, "annotations")[0]):
+                file = f"cars_{split}/{one.fname}" if split else str(one.relative_im_path)
+                _add(into, root / file, file, split or ("test" if int(one.test) else "train"), one, classes, where)
 
 
-def _parted(root: Path, into: Gathering) -> Iterator[_Entry]:
-    labelled = next((place for place in (root / "devkit", root) if (place / _TEST_LABELS).is_file()), root / "devkit")
-    for split, where in (("train", root / "devkit" / "cars_train_annos.mat"), ("test", labelled / _TEST_LABELS)):
-        if into.wants([split]):
-            [told] = matlab(where, "annotations")
-            for one in np.atleast_1d(told):
-                yield _Entry(f"cars_{split}/{one.fname}", split, one, where)
+def _add(into: Gathering, path: Path, name: str, split: str, entry: Any, classes: list[str], where: Path) -> None:
+    number = int(getattr(entry, "class"))
+    if not 0 < number <= len(classes):
+        what = f"{name} is of class {number}, and there are 1 to {len(classes)}; left out"
+        into.report(problems.UNKNOWN_CLASS, where, what)
+        return
+    category = classes[number - 1]
+    x0, y0, x1, y1 = (float(getattr(entry, f"bbox_{side}")) for side in ("x1", "y1", "x2", "y2"))
+    one = Annotation(category, (x0 - 1, y0 - 1, x1, y1))
+    into.add(Annotated(name, category, (one,), splits=(split,), path=path), where=where)
 
 
-def _together(root: Path) -> Iterator[_Entry]:
-    where = root / "cars_annos.mat"
-    [told] = matlab(where, "annotations")
-    for one in np.atleast_1d(told):
-        yield _Entry(str(one.relative_im_path), "test" if int(one.test) else "train", one, where)
-
-
-def read_tfds(into: Gathering) -> Dataset:
-    """Read the copy of tensorflow-datasets."""
-    classes: list[str] = []
-    for example in prepared.examples("cars196", into, {"train": ("train",), "test": ("test",)}):
-        classes = classes or prepared.class_names("cars196", "label")
-        category = classes[int(example.values["label"])]
+def read_tfds(into: Gathering) -> None:
+    """Read the copy in tensorflow-datasets."""
+    for example in prepared.examples(into, prepared.TRAIN_TEST):
+        category = prepared.class_names("cars196", "label")[int(example.values["label"])]
         one = Annotation(category, example.box(example.values["bbox"], first_pixel=1))
-        name = f"cars_{example.splits[0]}/{prepared.text(example.values['id'])}.jpg"
-        image = Annotated(name, category, (one,), splits=example.splits, path=example.path)
-        into.add(image, where=example.path, size=example.size)
-    return finish(INFO, into, "tfds://cars196")
+        example.add(f"cars_{example.splits[0]}/{example.text('id')}.jpg", category, (one,))
 
 
 ADAPTER = Adapter(INFO, read, read_tfds)

@@ -1,16 +1,12 @@
 """COCO (Lin et al., ECCV 2014): the files ``instances_*.json`` and the folders of images beside them."""
 
 import dataclasses
-from pathlib import Path
 
 from jaxloc.data.annotations.coco import read_coco_file
-from jaxloc.data.annotations.records import Annotated, Annotation
+from jaxloc.data.annotations.records import Annotation
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Dataset, Info
-from jaxloc.errors import UsageError
+from jaxloc.data.datasets.records import Adapter, Info
 
 _PREFIX = "instances_"
 
@@ -35,41 +31,32 @@ INFO = Info(
 )
 
 
-def read(into: Gathering) -> Dataset:
-    """Read the original layout; only the files of the splits wanted are parsed."""
-    root = find_root(INFO.name, into.root, "annotations", below=("coco",))
+def read(into: Gathering) -> None:
+    """Read the original layout; only the files of the wanted splits are parsed."""
+    root = into.find_root("annotations", below=("coco",))
     files = sorted((root / "annotations").glob(f"{_PREFIX}*.json"))
     if not files:
-        raise UsageError(f"{INFO.name}:{into.root}: annotations holds no {_PREFIX}*.json: unpack the annotations there")
+        raise into.error(f"annotations holds no {_PREFIX}*.json: unpack the annotations there")
     for file in files:
         split = file.stem.removeprefix(_PREFIX)
         if into.wants([split]):
-            _add(into, root, file, split)
-    return finish(INFO, into, root.as_posix())
+            found = read_coco_file(file)
+            into.problems += found.problems
+            for name, image in found.images.items():
+                place = f"{split}/{name}"
+                into.add(dataclasses.replace(image, name=place, splits=(split,), path=root / place), where=file)
 
 
-def _add(into: Gathering, root: Path, file: Path, split: str) -> None:
-    found = read_coco_file(file)
-    into.problems += found.problems
-    for name, image in found.images.items():
-        place = f"{split}/{name}"
-        into.add(dataclasses.replace(image, name=place, splits=(split,), path=root / place), where=file)
-
-
-def read_tfds(into: Gathering) -> Dataset:
-    """Read the copy of tensorflow-datasets."""
+def read_tfds(into: Gathering) -> None:
+    """Read the copy in tensorflow-datasets."""
     classes: list[str] = []
-    splits = {"train": ("train2017",), "validation": ("val2017",)}
-    for example in prepared.examples("coco/2017", into, splits):
+    for example in prepared.examples(into, {"train": ("train2017",), "validation": ("val2017",)}):
         classes = classes or prepared.class_names("coco/2017", "objects", "label")
-        annotations = tuple(
+        annotations = [
             Annotation(classes[int(one["label"])], example.box(one["bbox"]), crowd=bool(one["is_crowd"]))
             for one in prepared.objects(example.values)
-        )
-        name = f"{example.splits[0]}/{prepared.text(example.values['image/filename'])}"
-        image = Annotated(name, annotations=annotations, splits=example.splits, path=example.path)
-        into.add(image, where=example.path, size=example.size)
-    return finish(INFO, into, "tfds://coco/2017")
+        ]
+        example.add(f"{example.splits[0]}/{example.text('image/filename')}", None, annotations)
 
 
 ADAPTER = Adapter(INFO, read, read_tfds)

@@ -8,10 +8,9 @@ from pathlib import Path, PurePosixPath
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotated, Annotation, Keypoint, MaskFile
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, numbers, rows
+from jaxloc.data.datasets.files import numbers, rows
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, Gathering
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 
 INFO = Info(
     name="cub200",
@@ -39,9 +38,9 @@ INFO = Info(
 )
 
 
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """Read the original layout."""
-    root = find_root(INFO.name, into.root, "images.txt", below=("CUB_200_2011",))
+    root = into.find_root("images.txt", below=("CUB_200_2011",))
     classes = dict(rows(root / "classes.txt", 2))
     names = _keyed(root / "images.txt", 2, into)
     labels = _keyed(root / "image_class_labels.txt", 2, into, names)
@@ -65,7 +64,6 @@ def read(into: Gathering) -> Dataset:
         splits = ("train" if training[key][0] == "1" else "test",)
         image = Annotated(f"images/{name}", category, (one,), splits=splits, path=path, mask=mask)
         into.add(image, where=root / "images.txt")
-    return finish(INFO, into, root.as_posix())
 
 
 def _keyed(path: Path, fields: int, into: Gathering, known: dict[str, list[str]] | None = None) -> dict[str, list[str]]:
@@ -93,17 +91,14 @@ def _points(root: Path) -> dict[str, tuple[Keypoint, ...]]:
     return {key: tuple(points) for key, points in found.items()}
 
 
-def read_tfds(into: Gathering) -> Dataset:
-    """Read the copy of tensorflow-datasets."""
-    for example in prepared.examples("caltech_birds2011", into, {"train": ("train",), "test": ("test",)}):
-        file = PurePosixPath(prepared.text(example.values["image/filename"]))
+def read_tfds(into: Gathering) -> None:
+    """Read the copy in tensorflow-datasets."""
+    for example in prepared.examples(into, prepared.TRAIN_TEST):
+        file = PurePosixPath(example.text("image/filename"))
         category = file.parent.name
         one = Annotation(category, example.box(example.values["bbox"]))
         mask = MaskFile(example.path.of("segmentation_mask"))
-        name = f"images/{category}/{file.name}"
-        image = Annotated(name, category, (one,), splits=example.splits, path=example.path, mask=mask)
-        into.add(image, where=example.path, size=example.size)
-    return finish(INFO, into, "tfds://caltech_birds2011")
+        example.add(f"images/{category}/{file.name}", category, (one,), mask)
 
 
 ADAPTER = Adapter(INFO, read, read_tfds)

@@ -8,12 +8,11 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from jaxloc.data.annotations.records import Annotated, Annotation
+from jaxloc.data.annotations.records import Annotation
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, matlab
+from jaxloc.data.datasets.files import matlab
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 from jaxloc.data.datasets.xml_files import of_category, read_xml
 
 _SITE = "http://vision.stanford.edu/aditya86/ImageNetDogs"
@@ -41,9 +40,9 @@ INFO = Info(
 )
 
 
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """Read the original layout."""
-    root = find_root(INFO.name, into.root, "Images", below=("stanford_dogs", "StanfordDogs"))
+    root = into.find_root("Images", below=("stanford_dogs", "StanfordDogs"))
     lists = next((folder for folder in (root, root / "lists") if (folder / "train_list.mat").exists()), root)
     for split in INFO.splits:
         [files] = matlab(lists / f"{split}_list.mat", "file_list")
@@ -54,20 +53,15 @@ def read(into: Gathering) -> Dataset:
                 name = f"Images/{file}"
                 image = dataclasses.replace(described, name=name, splits=(split,), path=root / name)
                 into.add(of_category(image, category), where=lists / f"{split}_list.mat")
-    return finish(INFO, into, root.as_posix())
 
 
-def read_tfds(into: Gathering) -> Dataset:
-    """Read the copy of tensorflow-datasets."""
-    for example in prepared.examples("stanford_dogs", into, {"train": ("train",), "test": ("test",)}):
-        file = PurePosixPath(prepared.text(example.values["image/filename"]))
+def read_tfds(into: Gathering) -> None:
+    """Read the copy in tensorflow-datasets."""
+    for example in prepared.examples(into, prepared.TRAIN_TEST):
+        file = PurePosixPath(example.text("image/filename"))
         category = file.parent.name
-        told = prepared.objects(example.values)
-        annotations = tuple(Annotation(category, example.box(one["bbox"])) for one in told)
-        name = f"Images/{category}/{file.name}"
-        image = Annotated(name, category, annotations, splits=example.splits, path=example.path)
-        into.add(image, where=example.path, size=example.size)
-    return finish(INFO, into, "tfds://stanford_dogs")
+        annotations = [Annotation(category, example.box(one["bbox"])) for one in prepared.objects(example.values)]
+        example.add(f"Images/{category}/{file.name}", category, annotations)
 
 
 ADAPTER = Adapter(INFO, read, read_tfds)

@@ -1,4 +1,4 @@
-"""Reading the small files that data sets come with: text tables, MATLAB files, folders of images."""
+"""Small files that come with data sets: text tables, MATLAB files, folders of images."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,40 +9,24 @@ from jaxloc.data.kinds import is_image, suffix
 from jaxloc.errors import UsageError
 
 
-def find_root(name: str, root: str, marker: str, *, below: Sequence[str] = ()) -> Path:
-    """The folder that holds a file or folder of this name: the root, or one of those usual below it.
-
-    Raises:
-        UsageError: none does.
-    """
-    if not os.path.isdir(root):
-        raise UsageError(f"{name}:{root}: no such folder")
-    for folder in (Path(root), *(Path(root, inner) for inner in below)):
-        if (folder / marker).exists():
-            return Path(os.path.abspath(folder))
-    raise UsageError(
-        f"{name}:{root}: holds no {marker}: see `jaxloc datasets {name}` for the layout expected, and point at its top"
-    )
-
-
-def rows(path: Path, fields: int, *, separator: str | None = None) -> Iterator[list[str]]:
-    """The lines of a text table, split; the last field takes what is left.
+def rows(path: Path, fields: int) -> Iterator[list[str]]:
+    """Lines of a text table, split at white space; the last field takes the rest.
 
     Raises:
         UsageError: the file is missing or not text, or a line has fewer fields.
     """
     for number, line in enumerate(lines(path), 1):
-        found = line.split(separator, fields - 1)
+        found = line.split(None, fields - 1)
         if len(found) < fields:
             raise UsageError(f"{path}: line {number} has {len(found)} fields and not {fields}: {line[:80]!r}")
         yield found
 
 
 def lines(path: Path) -> list[str]:
-    """The lines of a text file that are not blank.
+    """Lines of a text file, without blank ones.
 
     Raises:
-        UsageError: it is missing or not text.
+        UsageError: the file is missing or not text.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -54,11 +38,7 @@ def lines(path: Path) -> list[str]:
 
 
 def numbers(path: Path, texts: Sequence[str]) -> list[float]:
-    """Texts as numbers.
-
-    Raises:
-        UsageError: one is none, naming the file.
-    """
+    """Numbers in a file; raises ``UsageError`` that names the file for anything else."""
     try:
         return [float(text) for text in texts]
     except ValueError as error:
@@ -66,10 +46,10 @@ def numbers(path: Path, texts: Sequence[str]) -> list[float]:
 
 
 def matlab(path: Path, *names: str) -> list[Any]:
-    """Variables of a MATLAB file, with structures as objects.
+    """Variables of a MATLAB file, structures as objects.
 
     Raises:
-        UsageError: the file is missing or damaged, or lacks one.
+        UsageError: the file is missing or damaged, or lacks a variable.
     """
     import scipy.io
 
@@ -85,22 +65,17 @@ def matlab(path: Path, *names: str) -> list[Any]:
     return [found[name] for name in names]
 
 
-def images(folder: Path, suffixes: Sequence[str] = ()) -> list[str]:
-    """Names of the image files in a folder, in order; empty where there is no such folder.
-
-    Args:
-        folder: to look in, not below.
-        suffixes: in lower case, to take only those; empty means any that images have.
-    """
+def images(folder: Path) -> list[str]:
+    """Names of the image files in a folder, not below, in order; empty if the folder does not exist."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_file())
-    return [name for name in names if (suffix(name) in suffixes if suffixes else suffix(name) and is_image(name))]
+    return [name for name in names if suffix(name) and is_image(name)]
 
 
 def folders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, in order; empty where there is no such folder."""
+    """Names of the folders in a folder, in order; empty if the folder does not exist."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:

@@ -13,10 +13,9 @@ from PIL import Image
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotated, MaskFile
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, matlab
+from jaxloc.data.datasets.files import matlab
 from jaxloc.data.datasets.gathering import NO_MASK, Gathering
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 from jaxloc.data.sources import Record
 
 CLASSES = [
@@ -37,11 +36,10 @@ CLASSES = [
     "bougainvillea", "camellia", "mallow", "mexican petunia", "bromelia", "blanket flower", "trumpet creeper",
     "blackberry lily",
 ]  # fmt: skip
-"""By their numbers in ``imagelabels.mat``, which count from 1."""
+"""Class names in the order of their numbers in ``imagelabels.mat``, which count from 1."""
 
 _SITE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
 _PARTS = {"trnid": ("train", "trainval"), "valid": ("val", "trainval"), "tstid": ("test",)}
-_TFDS_PARTS = {"train": ("train", "trainval"), "validation": ("val", "trainval"), "test": ("test",)}
 _BLUE = (0, 0, 254)
 _NEAR = 60
 
@@ -68,11 +66,7 @@ INFO = Info(
 
 @dataclasses.dataclass(frozen=True)
 class BlueScreen(Record):
-    """A published segmentation, read as a mask: 255 where it is not blue.
-
-    Attributes:
-        path: of the JPEG.
-    """
+    """Mask from a published segmentation (JPEG): 255 where it is not blue."""
 
     path: Path
 
@@ -88,14 +82,14 @@ class BlueScreen(Record):
         return encoded.getvalue()
 
     def read_start(self, count: int) -> bytes:
-        """The JPEG's own start, which tells the size."""
+        """Start of the JPEG, which holds its size."""
         with self.path.open("rb") as file:
             return file.read(count)
 
 
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """Read the original layout."""
-    root = find_root(INFO.name, into.root, "setid.mat", below=("102flowers", "flowers-102"))
+    root = into.find_root("setid.mat", below=("102flowers", "flowers-102"))
     labels = np.atleast_1d(*matlab(root / "imagelabels.mat", "labels"))
     masked = (root / "segmim").is_dir()
     for splits, numbers in zip(_PARTS.values(), matlab(root / "setid.mat", *_PARTS), strict=True):
@@ -112,17 +106,12 @@ def read(into: Gathering) -> Dataset:
             mask = MaskFile(BlueScreen(screen)) if screen.is_file() else None
             image = Annotated(name, CLASSES[label - 1], splits=splits, path=root / name, mask=mask)
             into.add(image, where=root / "setid.mat")
-    return finish(INFO, into, root.as_posix())
 
 
-def read_tfds(into: Gathering) -> Dataset:
-    """Read the copy of tensorflow-datasets."""
-    for example in prepared.examples("oxford_flowers102", into, _TFDS_PARTS):
-        category = CLASSES[int(example.values["label"])]
-        name = f"jpg/{prepared.text(example.values['file_name'])}"
-        image = Annotated(name, category, splits=example.splits, path=example.path)
-        into.add(image, where=example.path, size=example.size)
-    return finish(INFO, into, "tfds://oxford_flowers102")
+def read_tfds(into: Gathering) -> None:
+    """Read the copy in tensorflow-datasets."""
+    for example in prepared.examples(into, prepared.TRAIN_VAL_TEST):
+        example.add(f"jpg/{example.text('file_name')}", CLASSES[int(example.values["label"])])
 
 
 ADAPTER = Adapter(INFO, read, read_tfds)

@@ -1,6 +1,7 @@
-"""Images of a data set as its adapter finds them, checked one by one against what is said of them."""
+"""Images of a data set as its adapter finds them, each checked against its annotations."""
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from PIL import Image
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.problems import Problem, fit_box, summarize
 from jaxloc.data.annotations.records import Annotated, Annotation, Box, Keypoint, Mask, MaskFile, Polygons, Rle
+from jaxloc.data.datasets.parts import LazyImages
+from jaxloc.data.datasets.records import Dataset, Info, Query
 from jaxloc.data.images import read_size
-from jaxloc.data.sources import Record
+from jaxloc.data.sources import Record, escaped
 from jaxloc.errors import UsageError
 
 NO_ANNOTATION = "image without its annotation"
@@ -24,47 +27,74 @@ Size = tuple[int, int]
 
 
 class Gathering:
-    """Collects a data set's images, and what disagrees: each is counted, named, and mended or left out.
+    """Collects the images of a data set, and the disagreements in it.
 
-    Left out are images that are missing or unreadable, that are listed a second time, or none of whose boxes can be
-    used; boxes without area in the image; masks of another size. Boxes that reach out of the image are clipped,
-    points outside it count as hidden. Where the annotation says another size than the image has, the image's own
-    counts.
+    Dropped are images that are missing, unreadable, listed a second time or without any usable box; boxes without area
+    in the image; masks of another size. Boxes are clipped to the image, points outside it become hidden, and the
+    image's own size replaces a wrong one.
 
     Args:
-        name: of the data set, for messages.
+        info: of the data set.
         root: as the user gave it.
         wanted: splits to keep; empty means all.
 
     Attributes:
-        images: found so far, by name.
+        place: what names are relative to; set by ``find_root`` or by the adapter.
+        images: found so far, by name; an adapter may set them to be read on access.
+        queries: found so far.
         problems: found so far.
     """
 
-    def __init__(self, name: str, root: str, wanted: Sequence[str]) -> None:
-        self.name, self.root, self.wanted = name, root, tuple(wanted)
-        self.images: dict[str, Annotated] = {}
+    def __init__(self, info: Info, root: str, wanted: Sequence[str]) -> None:
+        self.info, self.root, self.wanted = info, root, tuple(wanted)
+        self.place = root
+        self.images: dict[str, Annotated] | LazyImages = {}
+        self.queries: list[Query] = []
         self.problems: list[Problem] = []
         self._splits: set[str] = set()
         self._names: set[str] = set()
 
+    def find_root(self, marker: str, *, below: Sequence[str] = ()) -> Path:
+        """Folder that holds ``marker``: the root, or one of the usual folders below it.
+
+        Raises:
+            UsageError: no folder does.
+        """
+        if not os.path.isdir(self.root):
+            raise self.error("no such folder")
+        for folder in (Path(self.root), *(Path(self.root, inner) for inner in below)):
+            if (folder / marker).exists():
+                root = Path(os.path.abspath(folder))
+                self.place = root.as_posix()
+                return root
+        raise self.error(f"holds no {marker}: {self.expected}, and point at its top")
+
+    @property
+    def expected(self) -> str:
+        """Where the expected layout is described."""
+        return f"see `jaxloc datasets {self.info.name}` for the layout expected"
+
+    def error(self, what: str) -> UsageError:
+        """Error that names the data set and its root."""
+        return UsageError(f"{self.info.name}:{self.root}: {what}")
+
     def report(self, kind: str, where: object, what: str) -> None:
-        """Note what disagrees: its kind, the file, and what was done."""
+        """Add a problem: its kind, the file, the entry and what was done."""
         self.problems.append(Problem(kind, str(where), what))
 
     def wants(self, splits: Iterable[str]) -> bool:
-        """Whether images of these splits are kept; the splits are remembered as existing."""
+        """Whether images of these splits are kept; the splits are recorded as existing."""
         splits = set(splits)
         self._splits |= splits
         return not self.wanted or not splits.isdisjoint(self.wanted)
 
     def add(self, image: Annotated, *, where: object, size: Size | None = None) -> None:
-        """Check one image and keep what holds of it.
+        """Check one image and keep what is right about it.
 
         Args:
-            image: with its path; its ``width`` and ``height`` are what the annotation says, if it says so.
-            where: the file that tells of it.
-            size: of the image, where it has been read already.
+            image: with its path, and its ``width`` and ``height`` if the annotation has them.
+            where: the annotation file.
+            size: of the image, if it was read already.
         """
         if not self.wants(image.splits):
             return
@@ -73,11 +103,15 @@ class Gathering:
             return
         self._names.add(image.name)
         checked = self.checked(image, where=where, size=size)
-        if checked is not None:
+        if checked is not None and isinstance(self.images, dict):
             self.images[image.name] = checked
 
     def checked(self, image: Annotated, *, where: object, size: Size | None = None) -> Annotated | None:
-        """What holds of an image, or ``None`` if nothing does; as for ``add``."""
+        """What is right about an image, or ``None``; arguments as for ``add``."""
+        if escaped(image.name) != image.name:
+            what = f"{escaped(image.name)}: its name is not UTF-8: rename it; left out"
+            self.report(problems.UNREADABLE, where, what)
+            return None
         if size is None and image.path is not None:
             size = read_size(image.path)
         if size is None:
@@ -89,9 +123,9 @@ class Gathering:
         if None not in (image.height, image.width) and (image.height, image.width) != size:
             said = f"{image.width} × {image.height} pixels and is {columns} × {rows}; its own size counts"
             self.report(problems.WRONG_SIZE, where, f"{image.name} should have {said}")
-        told = [(one.category, self._annotation(one, size, image.name, where)) for one in image.annotations]
-        annotations = tuple(one for _, one in told if one is not None)
-        damaged = sorted({*image.damaged, *(category for category, one in told if one is None)})
+        fitted = [(one.category, self._annotation(one, size, image.name, where)) for one in image.annotations]
+        annotations = tuple(one for _, one in fitted if one is not None)
+        damaged = sorted({*image.damaged, *(category for category, one in fitted if one is None)})
         if image.annotations and not annotations:
             self.report(NO_BOX_LEFT, where, f"{image.name}; left out")
             return None
@@ -100,34 +134,43 @@ class Gathering:
             image, annotations=annotations, mask=mask, height=rows, width=columns, damaged=tuple(damaged)
         )
 
-    def finish(self) -> Mapping[str, Annotated]:
-        """The images.
+    def add_query(
+        self, name: str, image: Annotated, box: Box, judged: Mapping[str, Iterable[str]], where: object
+    ) -> bool:
+        """Add a query unless its box is outside its image; return whether it was added.
+
+        Args:
+            name: of the query.
+            image: that holds it.
+            box: of the object.
+            judged: names of the judged images, all of them known.
+            where: the file of the protocol.
+        """
+        fitted = self._fit(box, (image.height or 0, image.width or 0), f"query {name}", where)
+        if fitted is not None:
+            self.queries.append(Query(name, image.name, fitted, {kind: tuple(names) for kind, names in judged.items()}))
+        return fitted is not None
+
+    def finish(self) -> Dataset:
+        """The data set.
 
         Raises:
-            UsageError: a split that was asked for does not exist, or not one image is left.
+            UsageError: a wanted split does not exist, or no image is left.
         """
         self.check_splits()
         if not self.images:
             why = "; ".join(summarize(self.problems)) or "none is there"
-            raise UsageError(
-                f"{self.name}:{self.root}: no image can be used ({why}): see `jaxloc datasets {self.name}` for the "
-                "layout expected"
-            )
-        return self.images
+            raise self.error(f"no image can be used ({why}): {self.expected}")
+        return Dataset(self.info, self.place, self.images, tuple(self.queries), self.problems)
 
     def check_splits(self) -> None:
-        """Refuse a split that was asked for and does not exist.
+        """Raise ``UsageError`` for a wanted split that does not exist."""
+        for split in self.wanted:
+            if split not in self._splits:
+                known = ", ".join(sorted(self._splits)) or "none"
+                raise UsageError(f"{self.info.name}/{split}:{self.root}: no such split; there are {known}")
 
-        Raises:
-            UsageError: naming those that do.
-        """
-        unknown = [split for split in self.wanted if split not in self._splits]
-        if unknown:
-            known = ", ".join(sorted(self._splits)) or "none"
-            raise UsageError(f"{self.name}/{unknown[0]}:{self.root}: no such split; there are {known}")
-
-    def fit(self, box: Box, size: Size, entry: str, where: object) -> Box | None:
-        """The box within an image of this size, or ``None`` if it has no area there."""
+    def _fit(self, box: Box, size: Size, entry: str, where: object) -> Box | None:
         fitted, problem = fit_box(box, size[1], size[0], entry, str(where))
         if problem is not None:
             self.problems.append(problem)
@@ -135,10 +178,10 @@ class Gathering:
 
     def _annotation(self, one: Annotation, size: Size, name: str, where: object) -> Annotation | None:
         entry = f"{name}: {one.category}"
-        box = self.fit(one.box, size, entry, where)
+        box = self._fit(one.box, size, entry, where)
         if box is None:
             return None
-        fitted = ((part, self.fit(place, size, f"{entry}'s {part}", where)) for part, place in one.parts)
+        fitted = ((part, self._fit(place, size, f"{entry}'s {part}", where)) for part, place in one.parts)
         parts = tuple((part, place) for part, place in fitted if place is not None)
         points = tuple(self._point(point, size, entry, where) for point in one.keypoints)
         mask = self._mask(one.mask, size, entry, where)
@@ -163,13 +206,13 @@ class Gathering:
         if own is None and isinstance(mask, MaskFile) and isinstance(mask.path, Path) and not mask.path.is_file():
             self.report(NO_MASK, where, f"{entry}: {mask.path} is not there; kept without")
             return None
-        is_so = "cannot be read" if own is None else f"is {own[1]} × {own[0]} and the image {size[1]} × {size[0]}"
-        self.report(problems.WRONG_MASK, where, f"{entry}: the mask {is_so}; kept without")
+        wrong = "cannot be read" if own is None else f"is {own[1]} × {own[0]} and the image {size[1]} × {size[0]}"
+        self.report(problems.WRONG_MASK, where, f"{entry}: the mask {wrong}; kept without")
         return None
 
 
 def _mask_size(path: Path | Record) -> Size | None:
-    """As the file's header says, without turning it upright: masks have no orientation."""
+    """Size in the file's header; masks have no EXIF orientation."""
     if isinstance(path, Record):
         return read_size(path)
     try:

@@ -1,6 +1,6 @@
 """ImageNet in folders of synsets, and the XML files of boxes where unpacked (Russakovsky et al., IJCV 2015).
 
-There may be a million images: they are listed, and each one's boxes are read when the image is asked for.
+There may be a million images: they are listed, and their boxes are read on access.
 """
 
 import dataclasses
@@ -9,11 +9,10 @@ from pathlib import Path
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.archives.tfds import TfdsSplit, find_builder
-from jaxloc.data.datasets.adapter import Adapter
-from jaxloc.data.datasets.files import find_root, folders, images
+from jaxloc.data.datasets.files import folders, images
 from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.data.datasets.parts import LazyImages
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 from jaxloc.data.datasets.xml_files import of_category, read_xml
 from jaxloc.data.sources import Files, Labels
 from jaxloc.errors import UsageError
@@ -49,10 +48,10 @@ INFO = Info(
 )
 
 
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """List the folders; annotations are read later."""
     marker = "val" if into.wanted == ("val",) else "train"
-    root = find_root(INFO.name, into.root, marker, below=("Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "imagenet"))
+    root = into.find_root(marker, below=("Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "imagenet"))
     names: list[str] = []
     for split in _SPLITS:
         synsets = folders(root / split)
@@ -62,19 +61,16 @@ def read(into: Gathering) -> Dataset:
             )
         if synsets and into.wants([split]):
             names += [f"{split}/{synset}/{file}" for synset in synsets for file in images(root / split / synset)]
-    into.check_splits()
-    if not names:
-        raise UsageError(f"{INFO.name}:{into.root}: no image there: see `jaxloc datasets {INFO.name}`")
     names.sort()
     part = Files(root.as_posix(), names, Labels(name.split("/")[1] for name in names))
     top = next(
         (folder for folder in (root, root.parent.parent) if any((folder / one).is_dir() for one in _BOXES)), root
     )
-    return Dataset(INFO, root.as_posix(), LazyImages(part, lambda n: _read(into, part, n, top)), (), into.problems)
+    into.images = LazyImages(part, lambda number: _read(into, part, number, top))
 
 
 def _read(into: Gathering, part: Files, number: int, top: Path) -> Annotated:
-    """One image, with its boxes if it has any."""
+    """One image with its boxes."""
     name, path = part.name(number), part.path(number)
     split, synset, file = name.split("/")
     plain = Annotated(name, synset, splits=(split,), path=path)
@@ -103,7 +99,7 @@ def _find_xml(top: Path, split: str, synset: str, stem: str) -> Path | None:
 
 
 class _TfdsPart(TfdsSplit):
-    """A split whose images are called by split and number, with its synsets as labels once they are asked for."""
+    """A split whose images are named by split and number."""
 
     def __init__(self, ours: str, theirs: str) -> None:
         super().__init__("imagenet2012", theirs)
@@ -114,8 +110,8 @@ class _TfdsPart(TfdsSplit):
         return f"{self._ours}/{super().name(number)}"
 
 
-def read_tfds(into: Gathering) -> Dataset:
-    """The copy of tensorflow-datasets, one split of it; nothing is read but the size of the split."""
+def read_tfds(into: Gathering) -> None:
+    """Open one split of the copy in tensorflow-datasets; only its size is read."""
     there = [ours for ours, theirs in _TFDS_SPLITS.items() if theirs in find_builder("imagenet2012").info.splits]
     wanted = [ours for ours in there if into.wants([ours])]
     into.check_splits()
@@ -130,7 +126,7 @@ def read_tfds(into: Gathering) -> Dataset:
         synset = find_builder("imagenet2012").info.features["label"].int2str(label)
         return Annotated(part.name(number), synset, splits=(ours,), path=path)
 
-    return Dataset(INFO, part.place, LazyImages(part, read_one), (), into.problems)
+    into.place, into.images = part.place, LazyImages(part, read_one)
 
 
 ADAPTER = Adapter(INFO, read, read_tfds)

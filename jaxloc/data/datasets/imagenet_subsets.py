@@ -7,12 +7,10 @@ after the class instead, for images of another synset. As in the papers the imag
 import dataclasses
 from pathlib import Path
 
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, images
+from jaxloc.data.datasets.files import images
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 from jaxloc.data.datasets.xml_files import of_category, read_xml
-from jaxloc.errors import UsageError
 
 SYNSETS = {
     "chipmunk": "n02360282",
@@ -44,18 +42,14 @@ INFO = Info(
 )
 
 
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """Read folders of images with their XML files."""
-    root = find_root(INFO.name, into.root, "Annotation")
+    root = into.find_root("Annotation")
     for category, wnid in SYNSETS.items():
         found = [folder for folder in (wnid, category) if (root / "Annotation" / folder).is_dir()]
         if not found:
-            raise UsageError(
-                f"{INFO.name}:{into.root}: no boxes of {category}: unpack them in Annotation/{wnid} or "
-                f"Annotation/{category}"
-            )
+            raise into.error(f"no boxes of {category}: unpack them in Annotation/{wnid} or Annotation/{category}")
         _add(into, root, found[0], category)
-    return finish(INFO, into, root.as_posix())
 
 
 def _add(into: Gathering, root: Path, folder: str, category: str) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxloc.data.annotations.records import Annotated, Annotation
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, folders, images, lines, matlab, numbers
+from jaxloc.data.datasets.files import folders, images, lines, matlab, numbers
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, NO_JUDGED, Gathering
-from jaxloc.data.datasets.records import Dataset, Info, Query
+from jaxloc.data.datasets.records import Adapter, Info
 from jaxloc.errors import UsageError
 
 _SETS = {"INSTRE-S1": "s1", "INSTRE-S2": "s2", "INSTRE-M": "m"}
@@ -43,16 +42,16 @@ INFO = Info(
 )
 
 
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """Read the original layout."""
-    root = find_root(INFO.name, into.root, "INSTRE-S1", below=("instre", "INSTRE_release", "INSTRE"))
+    root = into.find_root("INSTRE-S1", below=("instre", "INSTRE_release", "INSTRE"))
     pairs = {name[:3]: name for name in folders(root / "INSTRE-S1")}
     for folder, split in _SETS.items():
         for category in folders(root / folder) if into.wants([split]) else ():
             classes = _two(category, pairs) if split == "m" else [category]
             for file in images(root / folder / category):
                 _add(into, root, f"{folder}/{category}/{file}", classes, split)
-    return finish(INFO, into, root.as_posix(), _queries(into, root))
+    _add_queries(into, root)
 
 
 def _two(folder: str, pairs: dict[str, str]) -> list[str]:
@@ -78,33 +77,26 @@ def _add(into: Gathering, root: Path, name: str, classes: list[str], split: str)
     into.add(Annotated(name, own, annotations, splits=(split,), path=root / name), where=file)
 
 
-def _queries(into: Gathering, root: Path) -> tuple[Query, ...]:
+def _add_queries(into: Gathering, root: Path) -> None:
     file = root / _PROTOCOL
     if into.wanted or not file.is_file():
-        return ()
-    listed, asked, truth = matlab(file, "imlist", "qimlist", "gnd")
-    known = {name.lower(): name for name in into.images}
-    database = [known.get(str(name).lower()) for name in np.atleast_1d(listed)]
-    names = list(map(str, np.atleast_1d(asked)))
-    entries = list(np.atleast_1d(truth))
-    if len(names) != len(entries):
-        raise UsageError(f"{file}: has {len(names)} queries and ground truth for {len(entries)}: fetch it again")
-    queries = []
-    for number, (name, entry) in enumerate(zip(names, entries, strict=True)):
-        image = into.images.get(known.get(name.lower(), ""))
-        if image is None or image.height is None or image.width is None:
+        return
+    listed, asked, truth = (np.atleast_1d(values) for values in matlab(file, "imlist", "qimlist", "gnd"))
+    known = {name.lower(): image for name, image in into.images.items()}
+    database = [known.get(str(name).lower()) for name in listed]
+    if len(asked) != len(truth):
+        raise UsageError(f"{file}: has {len(asked)} queries and ground truth for {len(truth)}: fetch it again")
+    for number, (name, entry) in enumerate(zip(map(str, asked), truth, strict=True)):
+        image = known.get(name.lower())
+        if image is None:
             into.report(NO_JUDGED, file, f"the query {name} is not there; left out")
             continue
         x0, y0, x1, y1 = (float(value) for value in np.ravel(entry.bbx))
-        box = into.fit((x0, y0, x1, y1), (image.height, image.width), f"query {name}", file)
         found = [database[int(place) - 1] for place in np.atleast_1d(entry.ok) if 0 < int(place) <= len(database)]
-        there = tuple(one for one in found if one is not None)
-        if len(there) < np.size(entry.ok):
-            missing = np.size(entry.ok) - len(there)
+        there = [one.name for one in found if one is not None]
+        if missing := np.size(entry.ok) - len(there):
             into.report(NO_JUDGED, file, f"{missing} images that {name} should find are not there; left out")
-        if box is not None:
-            queries.append(Query(f"{number:04} {name}", image.name, box, {"ok": there}))
-    return tuple(queries)
+        into.add_query(f"{number:04} {name}", image, (x0, y0, x1, y1), {"ok": there}, file)
 
 
 ADAPTER = Adapter(INFO, read)

@@ -1,4 +1,4 @@
-"""Boxes of objects that are known by their masks alone."""
+"""Boxes of objects that have masks only."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ _AT_ONCE = 8
 
 
 def around(inside: np.ndarray) -> Box | None:
-    """The tight box around a mask, bool ``[h, w]``; ``None`` around nothing."""
+    """Tight box around a mask, bool ``[h, w]``; ``None`` if the mask is empty."""
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not len(rows):
         return None
@@ -22,10 +22,7 @@ def around(inside: np.ndarray) -> Box | None:
 
 
 def read_boxes(into: Gathering, masks: Mapping[str, MaskFile]) -> dict[str, Box | None]:
-    """The tight box around each mask by its image; ``None`` where it is empty.
-
-    A few are read at once. Those that cannot be read are reported and left out.
-    """
+    """Tight box around the mask of each image; ``None`` if empty. Unreadable masks are reported and left out."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="jaxloc-masks") as pool:
         found = dict(zip(masks, pool.map(_read_box, masks.values()), strict=True))
     boxes: dict[str, Box | None] = {}

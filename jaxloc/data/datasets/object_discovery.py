@@ -5,11 +5,10 @@ have no object. The box of an image is the tight box of its mask, as in the pape
 """
 
 from jaxloc.data.annotations.records import Annotated, Annotation, MaskFile
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, images
+from jaxloc.data.datasets.files import images
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, NO_MASK, Gathering
 from jaxloc.data.datasets.masks import read_boxes
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 from jaxloc.data.kinds import suffix
 
 _SETS = {"Airplane100": "airplane", "Car100": "car", "Horse100": "horse"}
@@ -32,9 +31,9 @@ INFO = Info(
 )
 
 
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """Read the original layout."""
-    root = find_root(INFO.name, into.root, "Airplane100", below=_BELOW)
+    root = into.find_root("Airplane100", below=_BELOW)
     for folder, category in _SETS.items():
         truth = root / folder / "GroundTruth"
         drawn = {name.removesuffix(suffix(name)): MaskFile(truth / name) for name in images(truth)}
@@ -50,7 +49,6 @@ def read(into: Gathering) -> Dataset:
             annotations = () if box is None else (Annotation(category, box),)
             name = f"{folder}/{file}"
             into.add(Annotated(name, category, annotations, path=root / name, mask=mask), where=root / folder)
-    return finish(INFO, into, root.as_posix())
 
 
 ADAPTER = Adapter(INFO, read)

@@ -1,4 +1,4 @@
-"""A data set's images as jobs read them."""
+"""Images of a data set as jobs read them."""
 
 import bisect
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +11,10 @@ from jaxloc.data.sources import Labels, Part, Record
 
 
 def set_names(image: Annotated) -> list[str]:
-    """The classes whose sets an image belongs to.
+    """Classes whose sets an image belongs to.
 
-    Its own class, if it has one; else every class of which it holds an object that is not difficult, truncated or a
-    crowd, as the co-localisation papers choose the images of PASCAL VOC (Cho et al., CVPR 2015; Wei et al., 2019).
+    The image's own class, or else the classes of its objects that are not difficult, truncated or crowds, as the
+    co-localisation papers choose the images of PASCAL VOC (Cho et al., CVPR 2015; Wei et al., 2019).
     """
     if image.category is not None:
         return [image.category]
@@ -23,12 +23,7 @@ def set_names(image: Annotated) -> list[str]:
 
 
 class DatasetPart(Part):
-    """The images of a data set whose annotations have been read.
-
-    Args:
-        place: what names are relative to.
-        images: by name.
-    """
+    """Images of a data set whose annotations have been read; ``place`` is what their names are relative to."""
 
     def __init__(self, place: str, images: Mapping[str, Annotated]) -> None:
         self.place = place
@@ -40,18 +35,18 @@ class DatasetPart(Part):
         return len(self._images)
 
     def name(self, number: int) -> str:
-        """The image's name in the data set."""
+        """Name of the image in the data set."""
         return self._images[number].name
 
     def path(self, number: int) -> Path | Record:
-        """Where the image is read from."""
+        """File or record of the image."""
         path = self._images[number].path
         if path is None:
             raise ValueError(f"{self._images[number].name} has no image")
         return path
 
     def members(self) -> dict[str, np.ndarray]:
-        """The numbers of the images of each class; an image with two classes is in both, one with none in none."""
+        """Numbers of the images of each class; an image with two classes is in both, one with none in none."""
         found: dict[str, list[int]] = {}
         for number, names in enumerate(self._sets):
             for name in names:
@@ -60,11 +55,11 @@ class DatasetPart(Part):
 
 
 class LazyImages(Mapping[str, Annotated]):
-    """Images whose annotations are read one by one, when they are asked for.
+    """Images whose annotations are read on access.
 
     Args:
         part: the images with their classes, in order of name.
-        read: what is known of the image of a number; raises nothing, and counts what disagrees.
+        read: reads the annotations of one image by its number; reports disagreements instead of raising.
     """
 
     def __init__(self, part: Part, read: Callable[[int], Annotated]) -> None:
@@ -84,7 +79,7 @@ class LazyImages(Mapping[str, Annotated]):
         return len(self.part)
 
     def sets(self) -> dict[str, list[str]]:
-        """The names of the images of each class, without reading annotations."""
+        """Names of the images of each class, without reading annotations."""
         labels = self.part.find_labels()
         members = labels.members() if labels else {}
         return {name: [self.part.name(int(number)) for number in members[name]] for name in sorted(members)}

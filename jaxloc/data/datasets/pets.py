@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 from jaxloc.data.annotations.records import Annotated, Annotation, Box, MaskFile
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, rows
+from jaxloc.data.datasets.files import rows
 from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.data.datasets.masks import read_boxes
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 from jaxloc.data.datasets.xml_files import read_xml
 from jaxloc.data.sources import Record
 
@@ -45,7 +44,7 @@ INFO = Info(
 
 
 class _Pet(NamedTuple):
-    """One animal: its key and split, the image, its trimap and its head."""
+    """One animal."""
 
     key: str
     split: str
@@ -55,9 +54,9 @@ class _Pet(NamedTuple):
     where: object
 
 
-def read(into: Gathering) -> Dataset:
+def read(into: Gathering) -> None:
     """Read the original layout."""
-    root = find_root(INFO.name, into.root, "annotations/trainval.txt", below=("oxford-iiit-pet",))
+    root = into.find_root("annotations/trainval.txt", below=("oxford-iiit-pet",))
     notes = root / "annotations"
     pets = []
     for split in INFO.splits:
@@ -67,30 +66,28 @@ def read(into: Gathering) -> Dataset:
             trimap = notes / "trimaps" / f"{key}.png"
             pets.append(_Pet(key, split, root / "images" / f"{key}.jpg", trimap, head, where))
     _add(into, pets)
-    return finish(INFO, into, root.as_posix())
 
 
-def read_tfds(into: Gathering) -> Dataset:
-    """Read the copy of tensorflow-datasets."""
+def read_tfds(into: Gathering) -> None:
+    """Read the copy in tensorflow-datasets."""
     pets = []
-    for example in prepared.examples("oxford_iiit_pet", into, {"train": ("trainval",), "test": ("test",)}):
-        key = prepared.text(example.values["file_name"]).removesuffix(".jpg")
+    for example in prepared.examples(into, {"train": ("trainval",), "test": ("test",)}):
+        key = example.text("file_name").removesuffix(".jpg")
         relative = example.values["head_bbox"]
         head = example.box(relative, first_pixel=1) if max(relative) > 0 else None
         trimap = example.path.of("segmentation_mask")
         pets.append(_Pet(key, example.splits[0], example.path, trimap, head, example.path))
     _add(into, pets)
-    return finish(INFO, into, "tfds://oxford_iiit_pet")
 
 
 def _head(into: Gathering, path: Path) -> Box | None:
-    """The box of a head, which only some images have."""
+    """Box of the head; only some images have one."""
     described = read_xml(into, path, first_pixel=1) if path.is_file() else None
     return described.annotations[0].box if described and described.annotations else None
 
 
 def _add(into: Gathering, pets: Sequence[_Pet]) -> None:
-    """Add the animals, each with the tight box of its mask; one whose mask is missing or empty has no box."""
+    """Add the animals, each with the tight box of its mask; one without a usable mask has no box."""
     masks = {pet.key: MaskFile(pet.trimap, inside=(1,), unknown=(3,)) for pet in pets}
     there = {key: mask for key, mask in masks.items() if isinstance(mask.path, Record) or mask.path.is_file()}
     boxes = read_boxes(into, there)

@@ -1,8 +1,7 @@
-"""Pickles of plain values, read without running anything they name.
+"""Pickles of plain values, read without running code.
 
-A pickle is a program that may call any function it names. The revisited protocols of Oxford and Paris are published as
-pickles of dicts, lists, texts and numbers, and perhaps arrays of numbers. Here the names that arrays need stand for
-small classes, every other name is refused, and nothing of NumPy's own is called.
+The revisited protocols of Oxford and Paris are published as pickles of dicts, lists, texts, numbers and perhaps arrays.
+The names that arrays need stand for small classes here; any other name is refused.
 """
 
 import io
@@ -16,13 +15,10 @@ from jaxloc.errors import UsageError
 
 
 def read_plain_pickle(path: Path) -> Any:
-    """Read a pickle of dicts, lists, texts, numbers and arrays of numbers.
-
-    Returns:
-        the same, with lists in place of arrays.
+    """Read a pickle of dicts, lists, texts, numbers and arrays; arrays become lists.
 
     Raises:
-        UsageError: it is missing or damaged, or names anything else.
+        UsageError: the file is missing or damaged, or names anything else.
     """
 
     def refuse(name: str) -> UsageError:
@@ -46,7 +42,7 @@ class _Dtype(Dtype):
 
 
 class _Scalar:
-    """What becomes of a NumPy number."""
+    """Stands for a NumPy number."""
 
     def __new__(cls, dtype: _Dtype, data: bytes) -> Any:
         return np.frombuffer(to_bytes(data), dtype.text)[0].item()
@@ -55,7 +51,7 @@ class _Scalar:
 
 
 class _Encoded:
-    """What becomes of bytes that old protocols write as text."""
+    """Stands for bytes, which old protocols write as text."""
 
     def __new__(cls, text: str, encoding: str = "latin1") -> Any:
         return to_bytes(text)

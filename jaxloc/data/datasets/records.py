@@ -1,31 +1,34 @@
-"""What a data set is once it has been opened: images, what disagrees in it, and whom queries should find."""
+"""A data set, before and after it is opened."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from jaxloc.data.annotations.problems import Problem
 from jaxloc.data.annotations.records import Annotated, Box
 from jaxloc.data.datasets.parts import DatasetPart, LazyImages, set_names
 from jaxloc.data.sources import Part
 
+if TYPE_CHECKING:
+    from jaxloc.data.datasets.gathering import Gathering
+
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """What is worth knowing of a data set before one has it.
+    """Facts about a data set.
 
     Attributes:
-        name: that specs begin with.
-        title: as its authors call it.
-        holds: what it says of each image.
+        name: start of its specs.
+        title: its authors' name for it.
+        holds: kinds of annotation.
         size: images, classes, bytes.
-        licence: or the terms of use, as its page states them.
+        licence: licence or terms of use as its page states them.
         page: official address.
-        get: commands or addresses that fetch it.
-        layout: what is expected below the root, one line each.
+        get: commands or addresses to fetch it.
+        layout: files expected below the root, one line each.
         splits: names that specs may choose from.
-        papers: that are measured on it, and what they measure.
-        tfds: its name at tensorflow-datasets, where that copy can be read.
+        papers: papers that measure on it, and what they measure.
+        tfds: its name in tensorflow-datasets, if that copy can be read.
         notes: decisions taken in reading it.
     """
 
@@ -43,13 +46,28 @@ class Info:
     notes: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Adapter:
+    """A data set and its readers.
+
+    Attributes:
+        info: facts about it.
+        read: adds the images of its original layout.
+        read_tfds: adds the images of its copy in tensorflow-datasets, if that can be read.
+    """
+
+    info: Info
+    read: Callable[["Gathering"], None]
+    read_tfds: Callable[["Gathering"], None] | None = None
+
+
 class Query(NamedTuple):
     """A query of a retrieval protocol.
 
     Attributes:
         name: of the query.
         image: name of the image that holds it.
-        box: of what is looked for; ``None`` for the whole image.
+        box: of the object; ``None`` for the whole image.
         judged: names of images by judgement: ``good``, ``ok`` and ``junk``; or ``easy``, ``hard`` and ``junk``.
     """
 
@@ -61,14 +79,14 @@ class Query(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A data set on this machine.
+    """An opened data set.
 
     Attributes:
-        info: what is known of it anyway.
-        place: the folder that names are relative to, or ``tfds://NAME``.
-        images: by name. Of ImageNet's folders the annotations are read when an image is asked for.
+        info: facts about it.
+        place: folder that names are relative to, or ``tfds://NAME``.
+        images: by name. ImageNet's annotations are read on access.
         queries: of a retrieval protocol, else empty.
-        problems: what disagrees in all that has been read so far.
+        problems: disagreements in what has been read so far.
     """
 
     info: Info
@@ -82,7 +100,7 @@ class Dataset:
         return self.images.part if isinstance(self.images, LazyImages) else DatasetPart(self.place, self.images)
 
     def sets(self) -> dict[str, list[str]]:
-        """For each class the names of the images that co-localisation is run on; see ``set_names``."""
+        """Names of the images co-localised for each class; see ``set_names``."""
         if isinstance(self.images, LazyImages):
             return self.images.sets()
         found: dict[str, list[str]] = {}

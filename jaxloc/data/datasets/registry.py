@@ -1,4 +1,4 @@
-"""All data sets, by name."""
+"""Data sets by name."""
 
 from jaxloc.data.datasets import (
     aircraft,
@@ -15,7 +15,7 @@ from jaxloc.data.datasets import (
     pets,
     voc,
 )
-from jaxloc.data.datasets.adapter import Adapter
+from jaxloc.data.datasets.records import Adapter
 
 ADAPTERS: dict[str, Adapter] = {
     adapter.info.name: adapter

@@ -1,4 +1,4 @@
-"""How a data set is named where a path could stand: ``NAME:ROOT``, ``NAME/SPLIT:ROOT``, ``NAME:tfds``."""
+"""Data set specs, accepted in place of a path: ``NAME:ROOT``, ``NAME/SPLIT:ROOT``, ``NAME:tfds``."""
 
 import difflib
 import os
@@ -10,11 +10,11 @@ from jaxloc.data.datasets.registry import ADAPTERS
 from jaxloc.errors import UsageError
 
 TFDS = "tfds"
-"""The root that stands for the copy of tensorflow-datasets."""
+"""Root of the copy in tensorflow-datasets."""
 
 
 class Spec(NamedTuple):
-    """A data set as a person names it.
+    """A parsed spec.
 
     Attributes:
         name: in the registry.
@@ -28,20 +28,19 @@ class Spec(NamedTuple):
 
 
 def is_spec(text: str) -> bool:
-    """Whether this names a data set: a known name, perhaps ``/SPLIT``, a colon, and a root.
+    """Whether ``text`` is a spec: a known name, perhaps ``/SPLIT``, a colon, and a root.
 
-    A path never does by accident: no drive letter, ``tfds:`` or address is a known name, and a file that is called
-    like a spec is reached as ``./cub200:x``.
+    No drive letter, ``tfds:`` or address is a known name. Write ``./cub200:x`` for a file of such a name.
     """
     head, colon, _ = text.partition(":")
     return bool(colon) and head.partition("/")[0] in ADAPTERS
 
 
 def parse(text: str) -> Spec:
-    """Take a spec apart.
+    """Parse a spec.
 
     Raises:
-        UsageError: it is none, or incomplete.
+        UsageError: it is not a spec, or incomplete.
     """
     head, colon, root = text.partition(":")
     name, slash, splits = head.partition("/")
@@ -54,34 +53,33 @@ def parse(text: str) -> Spec:
 
 
 def unknown(name: str) -> UsageError:
-    """The error for a name that no data set has."""
+    """Error for an unknown data set."""
     close = difflib.get_close_matches(name, ADAPTERS, 1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(ADAPTERS)}"
     return UsageError(f"{name}: no data set of this name; {hint} (`jaxloc datasets` lists them)")
 
 
 def open_dataset(spec: str) -> Dataset:
-    """Read a data set's annotations, and check them against its images.
+    """Read the annotations of a data set and check them against its images.
 
-    Each image's header is read for its size, but for ImageNet's folders, which are read as they are asked for.
+    The header of each image is read for its size. ImageNet's annotations are read on access.
 
     Args:
-        spec: ``NAME:ROOT``, such as ``cub200:/data/CUB_200_2011``; ``NAME:tfds`` for the copy that tensorflow-datasets
-            prepared (where ``TFDS_DATA_DIR`` says); ``NAME/SPLIT:ROOT`` for one split, ``NAME/SPLIT+SPLIT:ROOT`` for
+        spec: ``NAME:ROOT``, such as ``cub200:/data/CUB_200_2011``; ``NAME:tfds`` for the copy prepared by
+            tensorflow-datasets in ``TFDS_DATA_DIR``; ``NAME/SPLIT:ROOT`` for one split, ``NAME/SPLIT+SPLIT:ROOT`` for
             several.
 
     Raises:
-        UsageError: there is no such set, split or folder, or the folder does not hold the set.
+        UsageError: the set, split or folder does not exist, or the folder does not hold the set.
     """
     name, splits, root = parse(spec)
     adapter = ADAPTERS[name]
-    into = Gathering(name, root, splits)
-    if root != TFDS:
-        into.root = os.path.expanduser(root)
-        return adapter.read(into)
-    if adapter.read_tfds is None:
+    into = Gathering(adapter.info, os.path.expanduser(root), splits)
+    read = adapter.read_tfds if root == TFDS else adapter.read
+    if read is None:
         raise UsageError(
             f"{spec}: the copy of tensorflow-datasets cannot be read for this set, or there is none: write "
             f"{name}:FOLDER (`jaxloc datasets {name}` tells how to get it; a folder called tfds is ./tfds)"
         )
-    return adapter.read_tfds(into)
+    read(into)
+    return into.finish()

@@ -5,45 +5,23 @@ an object's number is its place in the XML file; 255 is void.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from jaxloc.data.annotations import problems
-from jaxloc.data.annotations.records import Annotated, Annotation, MaskFile
+from jaxloc.data.annotations.records import Annotation, MaskFile
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.adapter import Adapter, finish
-from jaxloc.data.datasets.files import find_root, lines
+from jaxloc.data.datasets.files import lines
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Dataset, Info
+from jaxloc.data.datasets.records import Adapter, Info
 from jaxloc.data.datasets.xml_files import read_xml
-from jaxloc.errors import UsageError
 
 CLASSES = [
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-]
-"""The classes of both years."""
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+]  # fmt: skip
+"""Classes of both years."""
 
 _VOID = 255
-_TFDS_SPLITS = {"train": ("train", "trainval"), "validation": ("val", "trainval"), "test": ("test",)}
 
 
 def _info(year: int, size: str, papers: tuple[str, ...], get: tuple[str, ...]) -> Info:
@@ -91,22 +69,20 @@ INFO_12 = _info(
 )
 
 
-def read(into: Gathering, *, year: int) -> Dataset:
+def read(into: Gathering) -> None:
     """Read the original layout."""
-    info = INFO_07 if year == 2007 else INFO_12
-    below = (f"VOC{year}", f"VOCdevkit/VOC{year}")
-    root = find_root(info.name, into.root, "ImageSets/Main", below=below)
+    year = into.info.title[-4:]
+    root = into.find_root("ImageSets/Main", below=(f"VOC{year}", f"VOCdevkit/VOC{year}"))
     if root.name != f"VOC{year}" and root.name.startswith("VOC20"):
-        raise UsageError(f"{info.name}:{into.root}: is {root.name} and not VOC{year}")
+        raise into.error(f"is {root.name} and not VOC{year}")
     splits: dict[str, list[str]] = {}
-    for split in info.splits:
+    for split in into.info.splits:
         path = root / "ImageSets" / "Main" / f"{split}.txt"
         for key in lines(path) if path.exists() else ():
             splits.setdefault(key, []).append(split)
     for key in sorted(splits):
         if into.wants(splits[key]):
             _add(into, root, key, tuple(splits[key]))
-    return finish(info, into, root.as_posix())
 
 
 def _add(into: Gathering, root: Path, key: str, splits: tuple[str, ...]) -> None:
@@ -130,11 +106,10 @@ def _add(into: Gathering, root: Path, key: str, splits: tuple[str, ...]) -> None
     into.add(image, where=path)
 
 
-def read_tfds(into: Gathering, *, year: int) -> Dataset:
-    """Read the copy of tensorflow-datasets."""
-    data_set = f"voc/{year}"
-    for example in prepared.examples(data_set, into, _TFDS_SPLITS):
-        annotations = tuple(
+def read_tfds(into: Gathering) -> None:
+    """Read the copy in tensorflow-datasets."""
+    for example in prepared.examples(into, prepared.TRAIN_VAL_TEST):
+        annotations = [
             Annotation(
                 CLASSES[int(one["label"])],
                 example.box(one["bbox"], first_pixel=1),
@@ -142,14 +117,8 @@ def read_tfds(into: Gathering, *, year: int) -> Dataset:
                 truncated=bool(one["is_truncated"]),
             )
             for one in prepared.objects(example.values)
-        )
-        name = f"JPEGImages/{prepared.text(example.values['image/filename'])}"
-        image = Annotated(name, annotations=annotations, splits=example.splits, path=example.path)
-        into.add(image, where=example.path, size=example.size)
-    return finish(INFO_07 if year == 2007 else INFO_12, into, f"tfds://{data_set}")
+        ]
+        example.add(f"JPEGImages/{example.text('image/filename')}", None, annotations)
 
 
-ADAPTERS = tuple(
-    Adapter(info, functools.partial(read, year=year), functools.partial(read_tfds, year=year))
-    for info, year in ((INFO_07, 2007), (INFO_12, 2012))
-)
+ADAPTERS = (Adapter(INFO_07, read, read_tfds), Adapter(INFO_12, read, read_tfds))

@@ -1,4 +1,4 @@
-"""The XML files of PASCAL VOC's kind that several data sets come with, one for each image."""
+"""XML files in PASCAL VOC's format, one for each image, as several data sets have them."""
 
 import dataclasses
 from pathlib import Path
@@ -11,13 +11,12 @@ from jaxloc.errors import UsageError
 
 
 def read_xml(into: Gathering, path: Path, *, first_pixel: int) -> Annotated | None:
-    """The objects and the size that one file tells; ``None`` if it is missing or damaged, which is reported.
+    """Objects and size in one file; ``None`` if it is missing or damaged, which is reported.
 
     Args:
-        into: takes what disagrees.
+        into: takes the problems.
         path: of the file.
-        first_pixel: 1 where boxes count pixels from 1 and include both ends (PASCAL); 0 where they are corners
-            (ImageNet, whose boxes reach from 0 to the image's width).
+        first_pixel: 1 if boxes count pixels from 1 and include both ends (PASCAL); 0 if they are corners (ImageNet).
     """
     if not path.is_file():
         into.report(NO_ANNOTATION, path, "is not there; its image is left out")
@@ -33,7 +32,7 @@ def read_xml(into: Gathering, path: Path, *, first_pixel: int) -> Annotated | No
 
 
 def of_category(image: Annotated, category: str) -> Annotated:
-    """The image with all of its objects of this class, which is its own."""
+    """The image with its own class and that of all its objects set."""
     annotations = tuple(dataclasses.replace(one, category=category) for one in image.annotations)
     damaged = (category,) if image.damaged else ()
     return dataclasses.replace(image, category=category, annotations=annotations, damaged=damaged)

@@ -11,7 +11,7 @@ import scipy.io
 from PIL import Image
 
 from jaxloc.data.annotations import Annotated, Annotation
-from jaxloc.data.datasets import Dataset, open_dataset
+from jaxloc.data.datasets import ADAPTERS, Dataset, open_dataset
 from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.errors import UsageError
 from tests.data.datasets import trees
@@ -368,8 +368,8 @@ def test_coco_without_instances_is_refused(tmp_path):
 def test_a_class_of_which_an_image_lost_an_object_is_remembered(tmp_path):
     path = tmp_path / "a.jpg"
     trees.write_image(path, 0)
-    gathering = Gathering("voc07", str(tmp_path), ())
+    gathering = Gathering(ADAPTERS["voc07"].info, str(tmp_path), ())
     sound, lost = Annotation("cat", (1.0, 1.0, 9.0, 9.0)), Annotation("dog", (5.0, 5.0, 5.0, 9.0))
     gathering.add(Annotated("a.jpg", annotations=(sound, lost), path=path), where="a.xml")
-    image = gathering.finish()["a.jpg"]
+    image = gathering.finish().images["a.jpg"]
     assert (image.annotations, image.damaged) == ((sound,), ("dog",))
