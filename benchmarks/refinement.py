@@ -19,8 +19,11 @@ from jaxloc import run
 from jaxloc.data.annotations import Annotated, read_coco
 from jaxloc.data.images import read_image
 from jaxloc.metrics import box_iou
+from jaxloc.refiners import REFINEMENTS
 from jaxloc.report.records import Finding
-from jaxloc.run.refining import REFINEMENTS, Refiner
+from jaxloc.run.refining import Refiner
+
+METHODS = ("none", *REFINEMENTS)
 
 
 def overlap(box: Sequence[float] | None, finding: Finding, truth: dict[str, Annotated]) -> float:
@@ -60,15 +63,15 @@ def main() -> None:
         options = run.Options(max_side=arguments.max_side, report_limit=10**6)  # response maps are kept with the report
         done = run.colocalize([arguments.data], arguments.out or temporary, options, per_folder=True)
         findings = [finding for finding in done.images if truth[finding.name].boxes]
-    results = {method: measure(method, findings, truth, arguments.side) for method in REFINEMENTS}
+    results = {method: measure(method, findings, truth, arguments.side) for method in METHODS}
 
     classes = sorted({finding.category for finding in findings})
     groups = {name: [name] for name in classes}
     groups["**chosen on**"] = [name for name in classes if name in arguments.chosen_on]
     groups["**others**"] = [name for name in classes if name not in arguments.chosen_on]
     groups["**all**"] = classes
-    print("| CorLoc / mean IoU, % | " + " | ".join(REFINEMENTS) + " |")
-    print("|---" * (len(REFINEMENTS) + 1) + "|")
+    print("| CorLoc / mean IoU, % | " + " | ".join(METHODS) + " |")
+    print("|---" * (len(METHODS) + 1) + "|")
     for label, names in groups.items():
         cells = []
         for overlaps, _ in results.values():

@@ -10,7 +10,7 @@ eigenvector's arbitrary sign is fixed so that the indicator correlates positivel
 released code instead makes the loading of largest magnitude positive (``sign="loading"``).
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,8 @@ from jaxloc._checks import check_choice, check_rank
 from jaxloc.grids import valid_cells
 from jaxloc.localization import Localization
 from jaxloc.moments import Moments, covariance
+from jaxloc.signs import SIGN_RULES
 
-Sign = Literal["aggregation", "loading", "none"]
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -45,22 +45,24 @@ class Model(NamedTuple):
     correlation: jax.Array
 
 
-def fit(moments: Moments, *, components: int = 2, sign: Sign = "aggregation") -> Model:
+def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation") -> Model:
     """Principal components of an image set's descriptors (equations 1 and 2).
 
     Args:
         moments: of all descriptors of the set, from ``moments.of`` and ``moments.merge``.
         components: how many to keep (static).
-        sign: how each component's arbitrary sign is fixed (static). ``"aggregation"``: its indicator correlates
-            positively with the sum over channels, ``sign(ξᵀ Cov 1) = +``; ``"loading"``: its coordinate of largest
-            magnitude is positive (the released code); ``"none"``: as the eigensolver left it. For the rule that
-            fewer cells be positive, count them and call ``orient``.
+        sign: how each component's arbitrary sign is fixed (static), one of ``signs.SIGN_RULES``. ``"aggregation"``: its
+            indicator correlates positively with the sum over channels, ``sign(ξᵀ Cov 1) = +``; ``"loading"``: its
+            coordinate of largest magnitude is positive (the released code); ``"none"``: as the eigensolver left it.
+            ``"minority"``, fewer cells are positive than not, starts as ``"aggregation"``: count the cells and call
+            ``orient``.
 
     Raises:
         ValueError: more components than dimensions, an unknown rule, or moments of several sets at once.
     """
     check_rank("scatter", moments.scatter, 2, "[d, d]")
-    check_choice("sign", sign, ("aggregation", "loading", "none"))
+    check_choice("sign", sign, tuple(SIGN_RULES))
+    rule = SIGN_RULES[sign]
     dimension = moments.mean.shape[0]
     if not 1 <= components <= dimension:
         raise ValueError(f"components must be between 1 and the dimension {dimension}, got {components}")
@@ -69,12 +71,8 @@ def fit(moments: Moments, *, components: int = 2, sign: Sign = "aggregation") ->
         values, vectors = jnp.linalg.eigh(matrix)
         values = jnp.maximum(values[::-1][:components], 0)
         directions = vectors[:, ::-1][:, :components].T
-        towards_sum = directions @ matrix.sum(1)
-        if sign == "loading":
-            largest = jnp.argmax(jnp.abs(directions), 1)
-            directions *= _plus_or_minus(jnp.take_along_axis(directions, largest[:, None], 1))
-        elif sign == "aggregation":
-            directions *= _plus_or_minus(towards_sum)[:, None]
+        if rule.direction is not None:
+            directions *= _plus_or_minus(rule.direction(directions, matrix))[:, None]
         spread = jnp.sqrt(values * jnp.maximum(matrix.sum(), 0))
         correlation = jnp.where(spread > 0, directions @ matrix.sum(1) / jnp.where(spread > 0, spread, 1), 0)
     variance = jnp.trace(matrix)
@@ -91,20 +89,23 @@ def _plus_or_minus(x: jax.Array) -> jax.Array:
     return jnp.where(x < 0, -1.0, 1.0)
 
 
-def orient(model: Model, positive_share: ArrayLike) -> Model:
-    """Flip the components that are positive on more than half of the set's cells (the ``minority`` rule).
+def orient(model: Model, positive_share: ArrayLike, *, sign: str = "minority") -> Model:
+    """Flip components by a rule that looks at the set's positive cells.
 
     Args:
         model: a fitted model.
         positive_share: ``[k]``, share of all cells of the set where each indicator is positive.
+        sign: the rule (static); ``"minority"`` flips components that are positive on more than half of the cells.
 
     Raises:
-        ValueError: ``positive_share`` does not have one number per component.
+        ValueError: ``positive_share`` does not have one number per component, or the rule does not look at cells.
     """
     share = jnp.asarray(positive_share)
     if share.shape != model.eigenvalues.shape:
         raise ValueError(f"positive_share must be {model.eigenvalues.shape}, got {share.shape}")
-    flip = jnp.where(share > 0.5, -1.0, 1.0)
+    by_share = {name: rule.direction_by_share for name, rule in SIGN_RULES.items() if rule.direction_by_share}
+    check_choice("sign", sign, tuple(by_share))
+    flip = _plus_or_minus(by_share[sign](share))
     return model._replace(components=model.components * flip[:, None], correlation=model.correlation * flip)
 
 

@@ -1,4 +1,7 @@
-"""The part files of a run: what is done of it, so that a run that was killed goes on, and ends with the same bytes."""
+"""The checkpoint of a run: its manifest and a file for each finished shard, so that a stopped run resumes.
+
+A resumed run ends with the bytes of an uninterrupted one.
+"""
 
 import contextlib
 import hashlib
@@ -9,23 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from jaxloc._files import HALVES, write_text
-from jaxloc._interrupts import checked
 from jaxloc.data import Buckets
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
-from jaxloc.run import model_file
-from jaxloc.run.model_file import ModelFile
 from jaxloc.run.outputs import PARTS, drop_halves
 from jaxloc.run.plan import Images, Window, buckets_from_json, buckets_to_json
 
 _FORMAT = "jaxloc-run-1"
 _HOLDS = {"settings", "pictures", "step", "padding", "shapes"}
 _COUNTED = 100_000
-"""Up to so many images, a run notices that one of them has another size in bytes than before."""
+"""Number of images up to which a run notices that an image's size in bytes has changed."""
 
 
-class Parts:
-    """The folder of a run's part files, with the run's manifest.
+class Checkpoint:
+    """The folder of a run's manifest and shard files.
 
     Args:
         out: the folder of the results.
@@ -35,16 +35,16 @@ class Parts:
         self.folder = out / PARTS
         self._manifest_path = self.folder / "_run.json"
 
-    def sums(self, shard: int) -> Path:
+    def moments(self, shard: int) -> Path:
         """The moments of a shard."""
         return self.folder / f"moments-{shard:05d}.safetensors"
 
     def fitted(self, window: int) -> Path:
-        """What was fitted to a window's sets."""
+        """The fits of a window's sets."""
         return self.folder / f"fitted-{window:05d}.safetensors"
 
     def unsigned(self, window: int) -> Path:
-        """What was fitted to a window's sets, before a further pass decides the signs."""
+        """The fits of a window's sets, before a further pass decides the signs."""
         return self.folder / f"unsigned-{window:05d}.safetensors"
 
     def counts(self, shard: int) -> Path:
@@ -52,18 +52,18 @@ class Parts:
         return self.folder / f"counts-{shard:05d}.safetensors"
 
     def found(self, shard: int) -> Path:
-        """What was found in a shard."""
+        """The findings of a shard."""
         return self.folder / f"found-{shard:05d}.parquet"
 
     def begun(self, windows: Iterable[Window]) -> int:
-        """How many images of these windows there are of which something is done."""
-        there = set(self._all())  # one listing: a look at each file takes long where the folder is remote
+        """Number of images in shards with at least one checkpoint file."""
+        there = set(self._all())  # one listing: looking at each file takes long in a remote folder
         images = 0
         for window in windows:
             fitted = not there.isdisjoint((self.fitted(window.number), self.unsigned(window.number)))
             for shard in window.shards:
-                parts = [of(shard.number) for of in (self.sums, self.counts, self.found)]
-                if fitted or not there.isdisjoint([*parts, *map(partial, parts)]):
+                files = [of(shard.number) for of in (self.moments, self.counts, self.found)]
+                if fitted or not there.isdisjoint(files):
                     images += len(shard.images)
         return images
 
@@ -79,7 +79,7 @@ class Parts:
                 raise ValueError(f"of format {kept['format']}")
             if missing := _HOLDS - kept.keys():
                 raise ValueError(f"without {', '.join(sorted(missing))}")
-            kept_buckets(kept)
+            buckets_from_json(kept)
             if not isinstance(kept["settings"], dict) or not isinstance(kept["pictures"]["number"], int):
                 raise ValueError("settings or images are not what a run writes")
             return kept
@@ -91,20 +91,15 @@ class Parts:
             ) from error
 
     def begin(
-        self,
-        settings: Mapping[str, str],
-        images: Mapping[str, Any],
-        buckets: Buckets,
-        *,
-        overwrites: bool = False,
+        self, settings: Mapping[str, str], images: Mapping[str, Any], buckets: Buckets, *, overwrites: bool = False
     ) -> None:
-        """Write the manifest of a new run, to which no part that was there before belongs."""
+        """Write the manifest of a new run, and drop the files of any run before it."""
         self._drop(self._all())
         manifest = {"format": _FORMAT, "settings": dict(settings), "pictures": images} | buckets_to_json(buckets)
         self._write(manifest | ({"overwrites": True} if overwrites else {}))
 
-    def go_on(self, settings: Mapping[str, str], images: Mapping[str, Any]) -> bool:
-        """Whether the run asked for was begun here by starting over, and is not finished: it need not start again."""
+    def resumes(self, settings: Mapping[str, str], images: Mapping[str, Any]) -> bool:
+        """Whether this run was begun here with ``overwrites`` and is unfinished, so that it need not start over."""
         try:
             manifest = self.manifest() or {}
         except UsageError:
@@ -113,28 +108,25 @@ class Parts:
         return same and bool(manifest.get("overwrites"))
 
     def finish(self, warnings: list[str]) -> None:
-        """Note that everything is written, and drop the parts that nobody needs any more."""
+        """Note that all results are written, and drop the files that only an unfinished run needs."""
         manifest = self.manifest() or {}
         manifest.pop("overwrites", None)
         self._write(manifest | {"warnings": warnings, "finished": True})
         self.drop_spent()
 
     def clear(self) -> None:
-        """Drop a run: its own files alone, for the folder may lie among a person's.
-
-        The manifest goes last: parts without one would be taken for those of the next run.
-        """
+        """Drop the run's own files; the manifest last, because files without one would be taken for the next run's."""
         self._drop(self._all(), self.folder.glob(HALVES), [self._manifest_path])
-        with contextlib.suppress(OSError):  # somebody else's files are in it, or there is none
+        with contextlib.suppress(OSError):  # it holds other files, or does not exist
             self.folder.rmdir()
 
     def clean(self) -> None:
-        """Drop what a kill left half written."""
+        """Drop files that a kill left half written."""
         drop_halves(self.folder.parent)
 
     def drop_spent(self) -> None:
-        """Drop the parts that only an unfinished run needs."""
-        self._drop(path for path in self._all() if not path.name.startswith("found-") or ".partial" in path.name)
+        """Drop the files that only an unfinished run needs."""
+        self._drop(path for path in self._all() if not path.name.startswith("found-"))
 
     def _drop(self, *paths: Iterable[Path]) -> None:
         for path in itertools.chain(*map(list, paths)):
@@ -149,26 +141,21 @@ class Parts:
         write_text(self._manifest_path, json.dumps(manifest, indent=1) + "\n")
 
 
-def partial(path: Path) -> Path:
-    """Where a part is kept that was stopped in the middle."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
-
-
-def describe_images(photos: Images) -> dict[str, Any]:
-    """How many images there are, and a digest of their names, sets and (if they are not too many) sizes in bytes."""
+def describe_images(images: Images) -> dict[str, Any]:
+    """Number of images, and a digest of their names, sets and (of at most 100,000 images) sizes in bytes."""
     digest = hashlib.sha256()
-    counted = len(photos) <= _COUNTED
-    for images in photos.sets:
-        digest.update(f"{images.name}\0{len(images.sources)}\0".encode("utf-8", "surrogateescape"))
-        for source in checked(images.sources):
+    counted = len(images) <= _COUNTED
+    for some in images.sets:
+        digest.update(f"{some.name}\0{len(some.sources)}\0".encode("utf-8", "surrogateescape"))
+        for source in some.sources:
             digest.update(
                 f"{source.name}\0{bytes_of(source.path) if counted else ''}\n".encode("utf-8", "surrogateescape")
             )
-    return {"number": len(photos), "digest": digest.hexdigest()}
+    return {"number": len(images), "digest": digest.hexdigest()}
 
 
 def check_same(manifest: Mapping[str, Any], settings: Mapping[str, str], images: Mapping[str, Any], out: Path) -> None:
-    """Raise ``UsageError`` naming what differs unless a run is the one asked for."""
+    """Raise ``UsageError`` naming the difference unless a manifest is of the run asked for."""
     cure = "use the same, choose another --out, or start over with --overwrite"
     made = manifest["settings"]
     for name in [*made, *(name for name in settings if name not in made)]:
@@ -186,19 +173,5 @@ def check_same(manifest: Mapping[str, Any], settings: Mapping[str, str], images:
 
 
 def digest(*known: Mapping[str, Any]) -> bytes:
-    """What all hosts of a run must have in common."""
+    """A digest of what all hosts of a run must have in common."""
     return hashlib.sha256(json.dumps([dict(one) for one in known], sort_keys=True).encode()).digest()
-
-
-def load_fits(path: Path) -> ModelFile:
-    """Open what was fitted to a window's sets.
-
-    Raises:
-        UsageError: it is damaged; also later, when a set is read that is not whole.
-    """
-    return model_file.load(path, cure="delete it and run the same command again")
-
-
-def kept_buckets(manifest: Mapping[str, Any]) -> Buckets:
-    """The padded shapes of a run that goes on."""
-    return buckets_from_json(dict(manifest))

@@ -24,7 +24,8 @@ class _Stored(NamedTuple):
 
 _RESERVE, _SHARE = 1 << 30, 4
 """Bytes of a disk that are left to others, or one part in so many of a smaller one."""
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk."""
 
 
 class FeatureCache:
@@ -71,7 +72,7 @@ class FeatureCache:
                 arrays[layer] = (end, values.shape, values.dtype, np.asarray(size))
                 end += self._write(end, values)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             self._limit = 0
             self._cut()
@@ -101,7 +102,7 @@ class FeatureCache:
         try:
             write()
         except OSError as error:
-            if error.errno not in _FULL or not self._size:
+            if error.errno not in FULL or not self._size:
                 raise
             self._limit = 0
             self.clear()

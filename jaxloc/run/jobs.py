@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
+from jaxloc.localizers import METHODS
 from jaxloc.report.records import Findings
 from jaxloc.report.text import some_of
 from jaxloc.run import distributed, model_file, outputs
@@ -58,9 +59,9 @@ def colocalize(
     options = options or Options()
     _check_one_name(name, per_folder or per_label)
     _check_elsewhere([*paths, *([] if update is None else [update])], out)
-    if options.method == "scda":
+    if METHODS[options.method].fit is None:
         if update is not None:
-            raise UsageError("scda fits nothing, so there is no model to update")
+            raise UsageError(f"{options.method} fits nothing, so there is no model to update")
         return localize(
             paths,
             out,
@@ -79,11 +80,11 @@ def colocalize(
         paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
     )
     folder = outputs.prepare(out)
-    engine = Steps(options)
-    _check_components(engine, options)
-    before = {} if earlier is None else _sets_to_update(earlier, str(update), engine, options)
+    steps = Steps(options)
+    _check_components(steps)
+    before = {} if earlier is None else _sets_to_update(earlier, str(update), steps)
     depends = {} if update is None else {"updates": _checksum(update)}
-    with Run(sets, folder, engine, options, depends=depends, overwrite=overwrite) as run:
+    with Run(sets, folder, steps, depends=depends, overwrite=overwrite) as run:
         return _with_videos(run.colocalize(before), folder, video)
 
 
@@ -118,12 +119,14 @@ def localize(
     """
     _check_one_name(name, per_folder or per_label)
     _check_elsewhere(paths, out)
-    options = dataclasses.replace(options or Options(), method="scda")
+    options = options or Options()
+    if METHODS[options.method].fit is not None:
+        options = dataclasses.replace(options, method="scda")
     sets = find_sets(
         paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
     )
     folder = outputs.prepare(out)
-    with Run(sets, folder, Steps(options), options, overwrite=overwrite) as run:
+    with Run(sets, folder, Steps(options), overwrite=overwrite) as run:
         return _with_videos(run.localize(), folder, video)
 
 
@@ -163,7 +166,7 @@ def apply(
     fitted = model_file.load(model)
     options = dataclasses.replace(
         options or Options(),
-        method="ddt+" if fitted.method == "ddt+" else "ddt",
+        method=fitted.method,
         layer=fitted.layers[0],
         sign=fitted.sign,
         max_side=fitted.max_side,
@@ -182,10 +185,10 @@ def apply(
     if options.parts:
         _check_parts(fitted, [images.name for images in sets], str(model), options)
     folder = outputs.prepare(out)
-    engine = Steps(options)
-    fitted.check_weights(engine.weights, model)
-    with Run(sets, folder, engine, options, depends={"model": _checksum(model)}, overwrite=overwrite) as run:
-        return _with_videos(run.apply(fitted.sets), folder, video)
+    steps = Steps(options)
+    fitted.check_weights(steps.weights, model)
+    with Run(sets, folder, steps, depends={"model": _checksum(model)}, overwrite=overwrite) as run:
+        return _with_videos(run.localize(fitted.sets), folder, video)
 
 
 def _check_one_name(name: str | None, many: bool) -> None:
@@ -205,11 +208,12 @@ def _check_elsewhere(paths: Paths, out: str | os.PathLike[str]) -> None:
             )
 
 
-def _check_components(engine: Steps, options: Options) -> None:
-    if options.components > min(engine.dimensions):
+def _check_components(steps: Steps) -> None:
+    options, dimension = steps.options, min(steps.dimensions)
+    if options.components > dimension:
         raise UsageError(
-            f"--parts {options.parts} takes {options.components} components, and descriptors have "
-            f"{min(engine.dimensions)} dimensions: use at most --parts {2 * (min(engine.dimensions) - 1)}"
+            f"--parts {options.parts} takes {options.components} components, and descriptors have {dimension} "
+            f"dimensions: use at most --parts {2 * (dimension - 1)}"
         )
 
 
@@ -233,11 +237,12 @@ def _checksum(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sets_to_update(model: ModelFile, path: str, engine: Steps, options: Options) -> Mapping[str, FittedSet]:
-    model.check_weights(engine.weights, path)
-    if model.layers != engine.layers or model.max_side != options.max_side:
+def _sets_to_update(model: ModelFile, path: str, steps: Steps) -> Mapping[str, FittedSet]:
+    model.check_weights(steps.weights, path)
+    max_side = steps.options.max_side
+    if model.layers != steps.layers or model.max_side != max_side:
         raise UsageError(
             f"{path}: fitted on {' and '.join(model.layers)} with --max-side {model.max_side}; "
-            f"asked for {' and '.join(engine.layers)} with --max-side {options.max_side}: use the same"
+            f"asked for {' and '.join(steps.layers)} with --max-side {max_side}: use the same"
         )
     return model.sets

@@ -1,220 +1,227 @@
-"""The pass that finds the object in each image of a run."""
+"""Localising: find the object in each image of a shard, refine and draw it where asked for, and write the findings."""
 
 import contextlib
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxloc import _interrupts
-from jaxloc.data import Source, read_image
+from jaxloc.data import read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.annotations import Rle
 from jaxloc.data.annotations.records import Box
-from jaxloc.errors import ImageError, PlaceError
+from jaxloc.errors import ImageError
 from jaxloc.localization import Localization
-from jaxloc.parts import Parts as ObjectParts
+from jaxloc.localizers import Method
+from jaxloc.options import LocalizeOptions, workers_of
+from jaxloc.parts import Parts
 from jaxloc.report import parquet
 from jaxloc.report.overlays import encode_heat
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import outputs
-from jaxloc.run.checkpoint import Parts, partial
-from jaxloc.run.feature_cache import FeatureCache
+from jaxloc.run.feature_cache import FULL
 from jaxloc.run.fit_pass import MINIMUM_SET
-from jaxloc.run.options import Options, workers_of
-from jaxloc.run.passes import STOPS, in_flight, owners, shard_features
-from jaxloc.run.plan import Images, Shard
+from jaxloc.run.passes import Context, Features, in_flight, shard_features
+from jaxloc.run.plan import Shard
 from jaxloc.run.progress import Progress
 from jaxloc.run.refining import RefinedMask, Refiner
-from jaxloc.run.steps import Models, Steps
-from jaxloc.run.stream import Stream
+from jaxloc.run.steps import Models
 
 TOO_FEW = f"its set has fewer than {MINIMUM_SET} readable images, and DDT needs them"
 """Why the images of a small set are skipped."""
 
 
-@dataclasses.dataclass
-class Locator:
+class _Located(NamedTuple):
+    """One image's result on the host, without padding.
+
+    Attributes:
+        number: of the image.
+        found: its object; ``None`` if its set has no model.
+        parts: of the object, if asked for.
+        pixels: uint8 ``[h, w, 3]`` of the whole image, if it was read for this pass and not shrunk.
+    """
+
+    number: int
+    found: Localization | None = None
+    parts: Parts | None = None
+    pixels: np.ndarray | None = None
+
+
+class _Finished(NamedTuple):
+    number: int
+    finding: Finding | None
+    is_drawn: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalizePass:
     """Finds the object in a run's images, shard by shard.
 
     Attributes:
-        images: of the run.
-        stream: reads them.
-        engine: the compiled steps.
-        options: the job's.
-        parts: where what is done is kept.
-        cache: features kept by the first pass.
-        folder: of the results.
-        overlay_folders: below ``overlays/``, of each set by name; see ``outputs.overlay_folders``.
-        refiner: makes masks of pixels, where that was asked for.
+        context: the run's.
+        models: of each set that has any, by its number; empty for methods that fit nothing.
+        overlay_folders: below ``overlays/``, by the set's name; see ``outputs.overlay_folders``.
+        refiner: makes masks of pixels; ``None`` keeps whole cells.
+        shown: the progress bar.
     """
 
-    images: Images
-    stream: Stream
-    engine: Steps
-    options: Options
-    parts: Parts
-    cache: FeatureCache
-    folder: Path
+    context: Context
+    models: Mapping[int, Models]
     overlay_folders: Mapping[str, str]
-    refiner: Refiner | None = None
+    refiner: Refiner | None
+    shown: Progress
 
-    def locate_shard(self, shard: Shard, models: Mapping[int, Models] | None, shown: Progress) -> None:
-        """Find the object in every readable image of a shard, and write the findings, unless that is done.
+    @property
+    def method(self) -> Method:
+        """What localises."""
+        return self.context.steps.method
+
+    @property
+    def options(self) -> LocalizeOptions:
+        """The job's options."""
+        return self.context.steps.options
+
+    def localize_shard(self, shard: Shard, path: Path) -> None:
+        """Find the object in every readable image of a shard, and write overlays and findings.
 
         Args:
             shard: the images.
-            models: DDT by layer for each set that has any; ``None`` means SCDA.
-            shown: the progress bar.
+            path: file of the findings.
         """
-        path = self.parts.found(shard.number)
-        if path.exists():
-            shown.skip(len(shard.images))
-            return
-        found: dict[int, Finding | None] = dict(self._kept(partial(path), shard))
+        cache, workers = self.context.cache, workers_of(self.options)
+        batches = shard_features(self.context, shard, "locating", self.shown)
+        results = self._each(in_flight(batches, self._launch))
+        finished: Iterator[_Finished] = map(self._finish, results)
+        if self.refiner is not None or self.options.overlays:  # which takes longer than to start a thread
+            finished = read_ahead(self._finish, results, workers=workers, ahead=2 * workers)
+        found, undrawn = {}, []
+        for number, finding, is_drawn in finished:
+            found[number] = finding
+            if not is_drawn:
+                undrawn.append(number)
+        for number in undrawn:  # the disk was full, and the cache was being read
+            cache.make_room(functools.partial(self._draw, found[number], self._read(number)))
+        cache.make_room(lambda: self._write(path, shard, found))
+        self.context.stream.forget(shard.images)
 
-        def launch(features: tuple[np.ndarray, np.ndarray, Any]) -> tuple[Any, ...]:
-            indices, original_sizes, maps = features
-            if maps is None:
-                return indices, (), None, None
-            each = [None if models is None else models.get(which) for which in owners(self.images, indices).tolist()]
-            if models is not None and not any(each):
-                return indices, each, None, None
-            result = self.engine.localize(each, maps, original_sizes)
-            shown.busy.sent(result)
-            return indices, each, result, maps[self.engine.layers[0]].size
+    def _launch(self, features: Features) -> tuple[Features, list[Models | None], Any]:
+        owners = self.context.owners(features.indices).tolist()
+        each = [self.models.get(which) for which in owners]
+        steps = self.context.steps
+        if self.method.fit and not any(each):
+            return features._replace(maps={}), each, None
+        result = steps.localize(each, features.maps, features.original_sizes)
+        self.shown.busy.sent(result)
+        size = features.maps[steps.layers[0]].size
+        return features._replace(maps={}), each, (result, size)
 
-        batches = shard_features(self.stream, self.engine, shard, self.cache, "locating", shown, known=frozenset(found))
-        try:
-            results = _single(in_flight(batches, launch), fitted=models is not None)
-            found.update(self._each(results))  # one by one, so that a stop keeps those before it
-            self.cache.make_room(lambda: self._draw(found))
-        except (*STOPS, PlaceError):
-            self.cache.make_room(lambda: self._write(partial(path), shard, found))
-            raise
-        self.cache.make_room(lambda: self._write(path, shard, found))
-        partial(path).unlink(missing_ok=True)
-        self.stream.forget(shard.images)
+    def _each(self, batches: Iterator[tuple[Features, list[Models | None], Any]]) -> Iterator[_Located]:
+        for features, each, result in batches:
+            (found, parts), sizes = ((None, None), None) if result is None else jax.device_get(result)
+            for position, number in enumerate(features.indices.tolist()):
+                if number < 0:
+                    continue
+                if found is None or (self.method.fit and each[position] is None):
+                    yield _Located(number)
+                    continue
+                rows, columns = sizes[position]
+                one, divided = jax.tree.map(lambda values, place=position: values[place], (found, parts))
+                valid = {"response": one.response[:rows, :columns], "mask": one.mask[:rows, :columns]}
+                yield _Located(number, one._replace(**valid), divided, features.original(position))
 
-    def _each(
-        self, results: Iterator[tuple[int, Localization | None, ObjectParts | None]]
-    ) -> Iterator[tuple[int, Finding | None]]:
-        """What was found in each image; those that are refined are read again, in threads."""
-
-        def finish(result: tuple[int, Localization | None, ObjectParts | None]) -> tuple[int, Finding | None]:
-            index, one, divided = result
-            return index, None if one is None else self._finding(index, one, divided)
-
-        if self.refiner is None:
-            return map(finish, results)
-        workers = workers_of(self.options)
-        return read_ahead(finish, results, workers=workers, ahead=2 * workers)
-
-    def _kept(self, path: Path, shard: Shard) -> Mapping[int, Finding]:
-        """What was found of a shard before the run was stopped in the middle of it."""
-        if not path.exists():
-            return {}
-        numbers = {
-            (self.images.sets[self.images.set_of(number)].name, self.images[number].name): number
-            for number in shard.images
-        }
-        return {numbers[finding.category, finding.name]: finding for finding in parquet.read(path)[0]}
-
-    def _write(self, path: Path, shard: Shard, found: Mapping[int, Finding | None]) -> None:
-        reasons = {number: self.stream.skipped[number] for number in shard.images if number in self.stream.skipped}
-        reasons |= {number: TOO_FEW for number, finding in found.items() if finding is None}
-        skipped = [
-            Skipped(self.images[number].name, self.images.sets[self.images.set_of(number)].name, reason)
-            for number, reason in sorted(reasons.items())
-        ]
-        parquet.write(path, [finding for _, finding in sorted(found.items()) if finding is not None], skipped)
-
-    def _draw(self, found: Mapping[int, Finding | None]) -> None:
-        if self.options.overlays:
-            findings = [(number, finding) for number, finding in sorted(found.items()) if finding is not None]
-            workers = workers_of(self.options)
-
-            def draw(one: tuple[int, Finding]) -> None:
-                number, finding = one
-                below = self.overlay_folders[finding.category]
-                outputs.write_overlay(self.folder, finding, self.images[number], below=below)
-
-            with contextlib.closing(read_ahead(draw, findings, workers=workers, ahead=2 * workers)) as drawn:
-                for _ in _interrupts.checked(drawn):
-                    pass
-
-    def _finding(self, index: int, one: Localization, divided: ObjectParts | None) -> Finding:
-        source = self.images[index]
-        rows, columns = self.stream.sizes[index]
-        fitted = self.options.method != "scda"
+    def _finish(self, located: _Located) -> _Finished:
+        """Refine, describe and draw one image."""
+        number, one = located.number, located.found
+        if one is None:
+            return _Finished(number, None)
+        fits = self.method.fit is not None
         share = float(one.positive_share)
-        noisy = fitted and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
+        noisy = fits and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
         found = bool(one.found) and not noisy
-        box, mask = (_edges(np.asarray(one.box)), self._mask(source, one, rows, columns)) if found else (None, None)
-        parts = () if divided is None or not found else tuple(map(_edges, np.asarray(divided.box)))
-        if mask is not None and mask.box is not None and mask.refined and self.options.box_from_mask:
-            box = mask.box
-            parts = tuple(part and _inside(part, box) for part in parts)
+        pixels = located.pixels
+        if pixels is None and (self.options.overlays or (found and self.refiner is not None)):
+            pixels = self._read(number)
+        threshold = self.method.threshold(one.response)
+        box, parts, mask = None, (), None
+        if found:
+            box = _edges(one.box)
+            parts = () if located.parts is None else tuple(map(_edges, located.parts.box))
+            mask = self._mask(number, one, threshold, pixels)
+            if mask is not None and mask.box is not None and mask.refined and self.options.box_from_mask:
+                box = mask.box
+                parts = tuple(part and _inside(part, mask.box) for part in parts)
+        images, stream = self.context.images, self.context.stream
         heat = None
-        if index in self.stream.thumbnails or self.options.overlays:
-            heat = encode_heat(np.asarray(one.response), 0.0 if fitted else float(one.response.mean()))
-        return Finding(
+        if number in stream.thumbnails or self.options.overlays:
+            heat = encode_heat(np.asarray(one.response), threshold)
+        source, (rows, columns) = images[number], stream.sizes[number]
+        finding = Finding(
             name=source.name,
             path=source.path if isinstance(source.path, Path) else str(source.path),
-            category=self.images.sets[self.images.set_of(index)].name,
+            category=images.sets[images.set_of(number)].name,
             width=columns,
             height=rows,
             box=box,
             score=float(one.score) if found else 0.0,
             found=found,
-            noise_score=share if fitted else None,
+            noise_score=share if fits else None,
             noisy=noisy,
             heat=heat,
-            thumbnail=self.stream.thumbnails.get(index),
+            thumbnail=stream.thumbnails.get(number),
             mask=None if mask is None else Rle.of(mask.mask).counts,
             parts=parts,
         )
+        try:
+            self._draw(finding, pixels)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return _Finished(number, finding, is_drawn=False)
+        return _Finished(number, finding)
 
-    def _mask(self, source: Source, one: Localization, rows: int, columns: int) -> RefinedMask | None:
-        """The object's pixels, refined where that was asked for."""
-        cells, response = np.asarray(one.mask), np.asarray(one.response)
-        if self.refiner is not None:
-            with contextlib.suppress(ImageError):  # it was read a moment ago
-                threshold = 0.0 if self.options.method != "scda" else float(response.mean())
-                pixels = read_image(source.path).pixels
-                return self.refiner.refine(pixels, response, threshold, np.asarray(one.box), cells=cells)
+    def _read(self, number: int) -> np.ndarray | None:
+        with contextlib.suppress(ImageError):  # it was read a moment ago
+            return read_image(self.context.images[number].path).pixels
+        return None
+
+    def _draw(self, finding: Finding, pixels: np.ndarray | None) -> None:
+        if self.options.overlays and pixels is not None:
+            below = self.overlay_folders[finding.category]
+            outputs.write_overlay(self.context.folder, finding, pixels, below=below)
+
+    def _mask(self, number: int, one: Localization, threshold: float, pixels: np.ndarray | None) -> RefinedMask | None:
+        """The object's pixels, refined if asked for."""
+        cells = np.asarray(one.mask)
+        if self.refiner is not None and pixels is not None:
+            return self.refiner.refine(pixels, one.response, threshold, np.asarray(one.box), cells=cells)
         if not self.options.masks and self.refiner is None:
             return None
-        y, x = ((2 * np.arange(n) + 1) * k // (2 * n) for n, k in zip((rows, columns), cells.shape, strict=True))
+        size = self.context.stream.sizes[number]
+        y, x = ((2 * np.arange(n) + 1) * k // (2 * n) for n, k in zip(size, cells.shape, strict=True))
         return RefinedMask(cells[y[:, None], x], None, refined=False)  # as grids.upsample_nearest on the device
 
-
-def _single(
-    batches: Iterator[tuple[Any, ...]], *, fitted: bool
-) -> Iterator[tuple[int, Localization | None, ObjectParts | None]]:
-    """Each image's number, object and parts, without padding; no object where its set has no model."""
-    for indices, each, result, sizes in batches:
-        result, sizes = jax.device_get((result, sizes))
-        for position, index in enumerate(indices.tolist() if each else ()):
-            if index < 0:
-                continue
-            if fitted and each[position] is None:
-                yield index, None, None
-                continue
-            rows, columns = sizes[position]
-            one, divided = jax.tree.map(lambda values, place=position: values[place], result)
-            valid = {"response": one.response[:rows, :columns], "mask": one.mask[:rows, :columns]}
-            yield index, one._replace(**valid), divided
+    def _write(self, path: Path, shard: Shard, found: Mapping[int, Finding | None]) -> None:
+        images, reasons = self.context.images, self.context.stream.skipped
+        skipped = {number: reasons[number] for number in shard.images if number in reasons}
+        skipped |= {number: TOO_FEW for number, finding in found.items() if finding is None}
+        parquet.write(
+            path,
+            [finding for _, finding in sorted(found.items()) if finding is not None],
+            [
+                Skipped(images[number].name, images.sets[images.set_of(number)].name, reason)
+                for number, reason in sorted(skipped.items())
+            ],
+        )
 
 
 def _inside(part: Box, whole: Box) -> Box | None:
-    """A part's box as far as it lies inside the object's."""
-    x0, y0 = max(part[0], whole[0]), max(part[1], whole[1])
-    x1, y1 = min(part[2], whole[2]), min(part[3], whole[3])
+    """The part of a box that lies inside another."""
+    x0, y0, x1, y1 = max(part[0], whole[0]), max(part[1], whole[1]), min(part[2], whole[2]), min(part[3], whole[3])
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 

@@ -1,4 +1,4 @@
-"""Moments of several image sets as they grow, and their part files."""
+"""Moments of several image sets, accumulated in float64, and their checkpoint files."""
 
 import contextlib
 import json
@@ -18,21 +18,18 @@ _FORMAT = "jaxloc-moments-1"
 _STATE = ("count", "mean", "scatter")
 
 
-class Sums:
+class MomentStore:
     """The moments of each layer's descriptors, set by set, in float64.
 
     Args:
         layers: of the network.
 
     Attributes:
-        layers: of the network.
-        images: how many images of each set are summed, by the set's number.
-        summed: numbers of the images that are, while a shard is not whole.
+        images: number of summed images of each set, by the set's number.
     """
 
     def __init__(self, layers: Sequence[str]) -> None:
-        self.layers = tuple(layers)
-        self.summed: list[int] = []
+        self._layers = tuple(layers)
         self.images: dict[int, int] = {}
         self._sums: dict[tuple[int, str], Accumulator] = {}
 
@@ -41,8 +38,8 @@ class Sums:
         """Numbers of the sets that have moments."""
         return sorted(self.images)
 
-    def add(self, which: int, images: int, moments: dict[str, Moments]) -> None:
-        """Merge the moments of some images of a set."""
+    def add(self, which: int, images: int, moments: Mapping[str, Moments]) -> None:
+        """Merge the moments of ``images`` images of a set."""
         self.images[which] = self.images.get(which, 0) + images
         for layer, values in moments.items():
             if (which, layer) not in self._sums:
@@ -50,7 +47,7 @@ class Sums:
             self._sums[which, layer].add(values)
 
     def merge(self, which: int, images: int, others: Mapping[str, Accumulator]) -> None:
-        """Merge the sums of further images of a set, which are not to be used otherwise."""
+        """Merge the accumulators of ``images`` further images of a set; the store takes them over."""
         self.images[which] = self.images.get(which, 0) + images
         for layer, other in others.items():
             if (which, layer) in self._sums:
@@ -60,27 +57,21 @@ class Sums:
 
     def moments(self, which: int) -> dict[str, Moments]:
         """Moments of a set, by layer."""
-        return {layer: self._sums[which, layer].moments() for layer in self.layers}
+        return {layer: self._sums[which, layer].moments() for layer in self._layers}
 
     def drop(self, which: int) -> None:
         """Forget a set."""
         del self.images[which]
-        for layer in self.layers:
+        for layer in self._layers:
             del self._sums[which, layer]
 
-    def save(self, path: Path, *, whole: bool = True) -> None:
-        """Write the sums in one step, a set at a time; the same sums give the same bytes.
-
-        Args:
-            path: the file.
-            whole: everything is in it, so that nobody need know which images are.
-        """
+    def save(self, path: Path) -> None:
+        """Write the store atomically, a set at a time; the same moments give the same bytes."""
         specs = ({name: Spec.of(values) for name, values in state.items()} for state in self._states())
         metadata = {
             "format": _FORMAT,
-            "layers": json.dumps(self.layers),
+            "layers": json.dumps(self._layers),
             "pictures": json.dumps([[which, self.images[which]] for which in self.sets]),
-            "summed": json.dumps([] if whole else self.summed),
         }
         write_safetensors_in_parts(path, specs, self._states(), metadata)
 
@@ -89,19 +80,17 @@ class Sums:
             yield {f"{which}/{layer}/{name}": values for name, values in self._sums[which, layer].state().items()}
 
 
-class StoredSums:
-    """The sums of a file, those of each set read when they are asked for.
+class StoredMoments:
+    """A file of a ``MomentStore``; the moments of each set are read when asked for.
 
     Args:
         path: the file.
 
     Attributes:
-        layers: of the network.
-        images: how many images of each set are summed, by the set's number.
-        summed: numbers of the images that are, where the shard was not whole.
+        images: number of summed images of each set, by the set's number.
 
     Raises:
-        UsageError: the file is missing or damaged, which may also turn out when a set is read.
+        UsageError: the file is missing or damaged; also later, when a set is read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -111,9 +100,8 @@ class StoredSums:
             metadata = self._arrays.metadata
             if metadata.get("format") != _FORMAT:
                 raise KeyError("format")
-            self.layers: tuple[str, ...] = tuple(json.loads(metadata["layers"]))
+            self._layers: tuple[str, ...] = tuple(json.loads(metadata["layers"]))
             self.images = {int(which): int(number) for which, number in json.loads(metadata["pictures"])}
-            self.summed = [int(number) for number in json.loads(metadata["summed"])]
 
     @property
     def sets(self) -> list[int]:
@@ -121,11 +109,11 @@ class StoredSums:
         return sorted(self.images)
 
     def of_set(self, which: int) -> dict[str, Accumulator]:
-        """The sums of a set, by layer."""
+        """Accumulators of a set, by layer."""
         with self._readable():
             return {
                 layer: Accumulator.from_state({name: self._arrays[f"{which}/{layer}/{name}"] for name in _STATE})
-                for layer in self.layers
+                for layer in self._layers
             }
 
     @contextlib.contextmanager
@@ -136,33 +124,19 @@ class StoredSums:
             raise _damaged(self._path, error) from error
 
 
-def load(path: str | os.PathLike[str]) -> Sums:
-    """Read sums, to add to them.
-
-    Raises:
-        UsageError: the file is missing or damaged.
-    """
-    stored = StoredSums(path)
-    sums = Sums(stored.layers)
-    sums.summed = stored.summed
-    for which, images in stored.images.items():
-        sums.merge(which, images, stored.of_set(which))
-    return sums
-
-
-def split(moments: dict[str, Moments], rows: Sequence[int]) -> list[dict[str, Moments]]:
-    """Moments of single sets, out of arrays that hold several along their first axis, on the host."""
+def split(moments: Mapping[str, Moments], rows: Sequence[int]) -> list[dict[str, Moments]]:
+    """Fetch moments that hold several sets along their first axis, and return those of single rows, on the host."""
     fetched = jax.device_get(moments)
     return [jax.tree.map(lambda values, row=row: values[row], fetched) for row in rows]
 
 
 def save_counts(path: Path, counts: Mapping[tuple[int, str], np.ndarray]) -> None:
-    """Write numbers of cells by set and layer in one step."""
+    """Write numbers of cells by set and layer atomically."""
     write_safetensors(path, {f"{which}/{layer}": values for (which, layer), values in counts.items()}, {})
 
 
 def load_counts(path: str | os.PathLike[str]) -> dict[tuple[int, str], np.ndarray]:
-    """What ``save_counts`` wrote.
+    """Read what ``save_counts`` wrote.
 
     Raises:
         UsageError: the file is missing or damaged.

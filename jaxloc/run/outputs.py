@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from jaxloc._files import HALVES, atomic_path, check_writable, digest, fitting_path, write_text
 from jaxloc._interrupts import checked
-from jaxloc.data import ImageSet, Source, read_image
-from jaxloc.errors import ImageError, UsageError
+from jaxloc.data import ImageSet
+from jaxloc.errors import UsageError
 from jaxloc.report import coco, parquet
 from jaxloc.report.exports.names import safe_names
 from jaxloc.report.html import render_page
@@ -187,7 +187,7 @@ def overlay_folders(sets: Sequence[ImageSet]) -> dict[str, str]:
     return dict.fromkeys(names, "")
 
 
-def write_overlay(folder: Path, finding: Finding, source: Source, *, below: str = "") -> None:
+def write_overlay(folder: Path, finding: Finding, pixels: np.ndarray, *, below: str = "") -> None:
     """Draw an image's box and heat map over it; the file is named after the image.
 
     A file system that does not take even a shortened name costs the overlay, not the box; that is told.
@@ -195,13 +195,9 @@ def write_overlay(folder: Path, finding: Finding, source: Source, *, below: str 
     Args:
         folder: of the results.
         finding: what was found in the image.
-        source: the image.
+        pixels: of the image, uint8 ``[h, w, 3]``.
         below: the folder for the overlay below ``overlays/``, see ``overlay_folders``.
     """
-    try:
-        image = Image.fromarray(read_image(source.path).pixels)
-    except ImageError:
-        return  # it was read a moment ago; its box is in the annotations all the same
     overlays = folder / _OVERLAYS
     place = fitting_path(f"{below}/{finding.name}" if below else finding.name, ".png")
     marked = PngImagePlugin.PngInfo()
@@ -209,7 +205,7 @@ def write_overlay(folder: Path, finding: Finding, source: Source, *, below: str 
     overlays.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_path(overlays / place) as temporary:
-            draw_overlay(image, finding).save(temporary, format="PNG", pnginfo=marked)
+            draw_overlay(Image.fromarray(pixels), finding).save(temporary, format="PNG", pnginfo=marked)
     except OSError as error:
         if error.errno not in _NO_NAME:
             raise

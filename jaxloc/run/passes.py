@@ -1,79 +1,124 @@
-"""A pass over a run's shards: one batch in flight, so that the device always has work, and stops between batches."""
+"""A pass over a run's shards: what the passes share, one batch in flight, and the features of a shard."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import TypeVar
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from jaxloc import _interrupts
-from jaxloc._interrupts import Interrupted, Terminated
-from jaxloc.inference import Extractor, Maps
+from jaxloc.inference import Maps
+from jaxloc.run import distributed
+from jaxloc.run.checkpoint import Checkpoint
 from jaxloc.run.feature_cache import FeatureCache
-from jaxloc.run.plan import Images, Shard
+from jaxloc.run.plan import Images, Shard, Window
 from jaxloc.run.progress import Progress
+from jaxloc.run.steps import Steps
 from jaxloc.run.stream import Stream
 
 B = TypeVar("B")
 R = TypeVar("R")
 
-STOPS = (Interrupted, Terminated)
-"""What asks a run to stop between two batches; a ``KeyboardInterrupt`` from elsewhere may leave one half added."""
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What the passes of a run share.
+
+    Attributes:
+        images: of the run.
+        stream: reads them.
+        steps: the compiled steps, with the method and the options.
+        checkpoint: where finished shards are kept.
+        cache: features kept from one pass to the next.
+        folder: of the results.
+    """
+
+    images: Images
+    stream: Stream
+    steps: Steps
+    checkpoint: Checkpoint
+    cache: FeatureCache
+    folder: Path
+
+    def owners(self, indices: np.ndarray) -> np.ndarray:
+        """The set of each entry of a batch, int64 ``[n]``; -1 for entries that only fill it."""
+        return np.array([self.images.set_of(index) if index >= 0 else -1 for index in indices.tolist()])
+
+
+class Features(NamedTuple):
+    """Features of a batch, and its pixels where the images were read for them.
+
+    Attributes:
+        indices: int64 ``[n]``, the images' numbers; -1 for entries that only fill the batch.
+        original_sizes: int32 ``[n, 2]``, rows and columns.
+        maps: by layer, on the devices.
+        pixels: uint8 ``[n, rows, columns, 3]``, zero-padded; ``None`` for features from the cache.
+        sizes: int32 ``[n, 2]``, valid rows and columns of ``pixels``; with it.
+    """
+
+    indices: np.ndarray
+    original_sizes: np.ndarray
+    maps: Maps
+    pixels: np.ndarray | None = None
+    sizes: np.ndarray | None = None
+
+    def original(self, position: int) -> np.ndarray | None:
+        """Pixels of a whole image ``[h, w, 3]``; ``None`` if it was shrunk, or not read."""
+        if self.pixels is None or self.sizes is None:
+            return None
+        rows, columns = self.sizes[position]
+        whole = (self.sizes[position] == self.original_sizes[position]).all()
+        return self.pixels[position, :rows, :columns] if whole else None
+
+
+def over_shards(
+    window: Window, file_of: Callable[[int], Path], work: Callable[[Shard, Path], None], shown: Progress
+) -> None:
+    """Do this host's shards of a window, except those whose file exists.
+
+    Args:
+        window: the shards.
+        file_of: the file that a finished shard leaves, by the shard's number.
+        work: does a shard, and writes that file atomically.
+        shown: the progress bar.
+    """
+    for shard in distributed.mine(window.shards):
+        path = file_of(shard.number)
+        if path.exists():
+            shown.skip(len(shard.images))
+        else:
+            work(shard, path)
 
 
 def in_flight(batches: Iterable[B], launch: Callable[[B], R]) -> Iterator[R]:
-    """Launch each batch before the result of the one before it is taken.
-
-    Where the run is asked to stop, what was launched is still yielded.
+    """Launch each batch before the result of the one before it is taken, so that the device always has work.
 
     Args:
         batches: what to launch.
         launch: sends a batch to the device and returns at once.
     """
     waiting: list[R] = []
-    try:
-        for batch in batches:
-            waiting.append(launch(batch))
-            if len(waiting) > 1:
-                yield waiting.pop(0)
-            _interrupts.check()
-    except STOPS:
-        yield from waiting
-        raise
+    for batch in batches:
+        waiting.append(launch(batch))
+        if len(waiting) > 1:
+            yield waiting.pop(0)
     yield from waiting
 
 
-def owners(images: Images, indices: np.ndarray) -> np.ndarray:
-    """The set each entry of a batch belongs to, int64 ``[n]``; -1 for entries that only fill it."""
-    return np.array([images.set_of(index) if index >= 0 else -1 for index in indices.tolist()])
-
-
-def shard_features(
-    stream: Stream,
-    engine: Extractor,
-    shard: Shard,
-    cache: FeatureCache,
-    purpose: str,
-    shown: Progress,
-    *,
-    known: Collection[int] = (),
-) -> Iterator[tuple[np.ndarray, np.ndarray, Maps | None]]:
-    """Indices, original sizes and features of every batch of a shard: as they were kept, or else computed again.
+def shard_features(context: Context, shard: Shard, purpose: str, shown: Progress) -> Iterator[Features]:
+    """Features of every batch of a shard: from the cache if an earlier pass kept them, else computed.
 
     Args:
-        stream: the run's images.
-        engine: the compiled steps.
-        shard: which of them.
-        cache: features kept by an earlier pass.
+        context: the run's.
+        shard: the images.
         purpose: a word for the progress bar.
         shown: the progress bar.
-        known: images whose features nobody needs; batches of these alone come without.
     """
-    if shard.number in cache:
-        for indices, original_sizes, maps in cache.batches(shard.number):
-            _interrupts.check()
+    steps = context.steps
+    if shard.number in context.cache:
+        for indices, original_sizes, maps in context.cache.batches(shard.number):
             shown.update(int((indices >= 0).sum()))
-            yield indices, original_sizes, engine.put(maps)
+            yield Features(indices, original_sizes, steps.put(maps))
         return
-    for batch in stream.batches(purpose, only=shard.images, bar=shown):
-        needed = any(index >= 0 and index not in known for index in batch.indices.tolist())
-        yield batch.indices, batch.original_sizes, engine.features(batch) if needed else None
+    for batch in context.stream.batches(purpose, only=shard.images, bar=shown):
+        yield Features(batch.indices, batch.original_sizes, steps.features(batch), batch.images, batch.sizes)

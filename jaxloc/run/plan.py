@@ -21,8 +21,8 @@ from jaxloc.inference import Extractor
 from jaxloc.run import progress
 from jaxloc.run.options import Reading, workers_of
 
-_SHARDS, _SMALLEST, _LARGEST = 16, 64, 4096
-"""A run is cut into about so many shards, of at least and at most so many images."""
+_SHARDS, _SMALLEST, _LARGEST = 16, 64, 1024
+"""Target number of shards; minimum and maximum number of images in a shard."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +106,7 @@ def make_windows(images: Images, *, sets_together: int, shard_size: int | None) 
 
 
 def default_shard_size(number: int) -> int:
-    """A power of two that cuts so many images into about 16 shards, between 64 and 4,096."""
+    """Number of images in a shard: a power of two from 64 to 1,024 that gives about 16 shards."""
     wanted = max(1, -(-number // _SHARDS))
     return min(max(1 << (wanted - 1).bit_length(), _SMALLEST), _LARGEST)
 
@@ -137,18 +137,24 @@ def look_at_sizes(
     return sizes
 
 
-def plan_buckets(sources: Sequence[Source], engine: Extractor, options: Reading) -> Buckets:
+def plan_buckets(sources: Sequence[Source], engine: Extractor, options: Reading) -> tuple[Buckets, np.ndarray]:
     """Padded shapes for images, chosen from the sizes of an evenly spread sample of them.
 
     Args:
         sources: all images of the job.
         engine: says how many shapes there may be.
         options: the job's.
+
+    Returns:
+        the shapes; and rows and columns of each image of the sample, int32 ``[n, 2]``, 0 for the others.
     """
-    looked_at = [sources[number] for number in sample(len(sources))]
+    numbers = sample(len(sources))
+    looked_at = [sources[number] for number in numbers]
     with progress.bar(purpose="looking at sizes", total=len(looked_at), unit="image") as bar:
         sizes = look_at_sizes(looked_at, engine, options, bar)
-    return engine.batching.choose_buckets(map(tuple, sizes.tolist()), len(sources))
+    known = np.zeros((len(sources), 2), np.int32)  # untouched pages of it take no memory
+    known[numbers] = sizes
+    return engine.batching.choose_buckets(map(tuple, sizes.tolist()), len(sources)), known
 
 
 def buckets_to_json(buckets: Buckets) -> dict[str, Any]:

@@ -63,8 +63,8 @@ class Progress:
         self._bar = bar(purpose=purpose, total=total, unit="image", initial=done)
         self.busy = busy or Busy()
 
-    def go_on(self) -> None:
-        """Begin, or begin again after other work, whose time does not count."""
+    def resume(self) -> None:
+        """Start the clock, or restart it after other work, whose time does not count."""
         self._bar.unpause()
 
     def update(self, images: int = 1) -> None:

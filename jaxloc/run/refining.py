@@ -8,7 +8,7 @@ programs are compiled to sum in one order.
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,19 +19,13 @@ from jaxloc import boxes, components, refinement
 from jaxloc._checks import check_rank
 from jaxloc.errors import UsageError
 from jaxloc.grids import upsample_nearest
+from jaxloc.refiners import REFINEMENTS, Refinement
 
-Refinement = Literal["none", "crf", "guided", "grabcut"]
 Shape = tuple[int, int]
-REFINEMENTS = ("none", "crf", "guided", "grabcut")
 
-_CELLS = 32
-"""Response maps are padded to multiples of so many cells."""
-
-_PIXELS = 64
-"""Shrunk images are padded to multiples of so many pixels."""
-
-_WHOLE = 512
-"""Whole images, of which only masks are made, are padded to multiples of so many pixels."""
+_CELLS, _PIXELS, _WHOLE = 32, 64, 512
+"""Response maps are padded to multiples of ``_CELLS`` cells, shrunk images to multiples of ``_PIXELS`` pixels, and the
+masks of whole images to multiples of ``_WHOLE`` pixels, so that few programs are compiled."""
 
 
 class RefinedMask(NamedTuple):
@@ -66,19 +60,20 @@ class Refiner:
 
     def __init__(
         self,
-        method: Refinement,
+        method: str,
         *,
         side: int = 320,
         connectivity: int = 8,
         sharpness: float = 2.0,
         **options: Any,
     ) -> None:
-        if method not in REFINEMENTS:
-            raise UsageError(f"refine must be one of {', '.join(REFINEMENTS)}, not {method!r}")
+        if method not in ("none", *REFINEMENTS):
+            raise UsageError(f"refine must be one of {', '.join(('none', *REFINEMENTS))}, not {method!r}")
         if side < 32:
             raise UsageError(f"the side for refinement must be at least 32 pixels, not {side}")
-        if method == "grabcut":
-            refinement.check_opencv()
+        self._refinement = REFINEMENTS.get(method)
+        if self._refinement is not None:
+            self._refinement.check()
         self.method = method
         self.side = side
         self.connectivity = connectivity
@@ -120,7 +115,8 @@ class Refiner:
         if cells.shape != indicator.shape:
             raise ValueError(f"cells must be of the response's size {indicator.shape}, got shape {cells.shape}")
         shape = image.shape[:2]
-        refined = self._refine(image, indicator, cells, box) if self.method != "none" and cells.any() else None
+        chosen = self._refinement
+        refined = None if chosen is None or not cells.any() else self._refine(chosen, image, indicator, cells, box)
         if refined is None:
             return _result(self._enlarge(cells, shape), refined=False)
         if refined.shape != shape:
@@ -128,7 +124,7 @@ class Refiner:
         return _result(refined, refined=True)
 
     def _refine(
-        self, image: np.ndarray, indicator: np.ndarray, cells: np.ndarray, box: ArrayLike | None
+        self, chosen: Refinement, image: np.ndarray, indicator: np.ndarray, cells: np.ndarray, box: ArrayLike | None
     ) -> np.ndarray | None:
         """The mask of the shrunk image; ``None`` where nothing is left."""
         scale = min(1.0, self.side / max(image.shape[:2]))
@@ -144,16 +140,16 @@ class Refiner:
             shape=shape,
             sharpness=self._sharpness,
         )
-        if self.method == "grabcut":
+        if chosen.on_host:
             if box is None:
                 box = boxes.mask_to_box(coarse)
             else:
                 box = np.asarray(box) * np.tile([columns / image.shape[1], rows / image.shape[0]], 2)
-            cut = refinement.grabcut(small, np.asarray(probabilities)[:rows, :columns], box, **self._options)
+            cut = chosen.refine(small, np.asarray(probabilities)[:rows, :columns], box, **self._options)
             mask = np.pad(cut, [(0, shape[0] - rows), (0, shape[1] - columns)])
         else:
             pixels = np.pad(small, [(0, shape[0] - rows), (0, shape[1] - columns), (0, 0)])
-            mask = self._run(_FILTERS[self.method], pixels, probabilities, target, **self._options)
+            mask = self._run(_padded_refine, pixels, probabilities, target, chosen=chosen, **self._options)
         selected = self._run(_select, mask, coarse, target, connectivity=self.connectivity)
         return np.asarray(selected.mask)[:rows, :columns] if selected.refined else None
 
@@ -192,15 +188,10 @@ def _nearest(cells: jax.Array, cell_size: jax.Array, size: jax.Array, *, shape: 
     return upsample_nearest(cells, shape, size=cell_size, target_size=size)
 
 
-def _crf(image: jax.Array, probabilities: jax.Array, size: jax.Array, **options: Any) -> jax.Array:
-    return refinement.crf(image, probabilities, size=size, **options) > 0.5
-
-
-def _guided(image: jax.Array, probabilities: jax.Array, size: jax.Array, **options: Any) -> jax.Array:
-    return refinement.guided(image, probabilities, size=size, **options) > 0.5
-
-
-_FILTERS = {"crf": _crf, "guided": _guided}
+def _padded_refine(
+    image: jax.Array, probabilities: jax.Array, size: jax.Array, *, chosen: Refinement, **options: Any
+) -> jax.Array:
+    return chosen.refine(image, probabilities, size=size, **options)
 
 
 def _select(mask: jax.Array, coarse: jax.Array, size: jax.Array, *, connectivity: int) -> refinement.Refined:

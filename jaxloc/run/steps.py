@@ -1,7 +1,7 @@
-"""The compiled steps of a localisation job: features to moments, features to boxes."""
+"""The compiled steps of a run: features to moments, features to objects."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,45 +9,52 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxloc import ddt, moments, parts, scda
+from jaxloc import ddt, moments
 from jaxloc.components import Backend
 from jaxloc.ddt import Model
 from jaxloc.grids import valid_cells
 from jaxloc.inference import Extractor, Maps, component_backend, divided
 from jaxloc.localization import Localization
+from jaxloc.localizers import METHODS, Inputs, Method
 from jaxloc.models.architectures import previous_relu
 from jaxloc.moments import Moments
+from jaxloc.options import LocalizeOptions
 from jaxloc.parts import Parts
 from jaxloc.run.engine import load_weights, on_devices
-from jaxloc.run.options import Options
 
-Models = dict[str, Model]
-Located = tuple[Localization, Parts | None]
-"""An object, and its parts where they were asked for."""
+Models = Mapping[str, Model]
+"""A fitted model of each layer."""
+Found = tuple[Localization, Parts | None]
+"""An object, and its parts if asked for."""
 
 
 class Steps(Extractor):
-    """The network, and the steps from its features to moments and to objects, each compiled once for each bucket."""
+    """The network and the steps from its features to moments and objects, each compiled once for each bucket.
 
-    def __init__(self, options: Options) -> None:
+    Attributes:
+        method: what localises.
+        options: of the job.
+    """
+
+    def __init__(self, options: LocalizeOptions) -> None:
+        self.method, self.options = METHODS[options.method], options
         weights = load_weights(options, [options.layer])
-        below = (previous_relu(weights.network.architecture, options.layer),) if options.method == "ddt+" else ()
-        super().__init__(on_devices(weights, options), (options.layer, *below))
+        layers = [options.layer]
+        for _ in range(self.method.layers_below):
+            layers.append(previous_relu(weights.network.architecture, layers[-1]))
+        super().__init__(on_devices(weights, options), layers)
         self.backend = component_backend(options.backend, self.mesh)
-        self._localize = _compiled_localize(
-            self.layers, options.connectivity, self.backend, options.method != "scda", options.parts, self.mesh
-        )
 
     def moments(self, maps: Maps, owners: np.ndarray) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
         """Moments of each set in each device's part of a batch.
 
         Args:
             maps: features of the batch.
-            owners: int ``[n]``, the set each image belongs to; -1 for entries that only fill the batch.
+            owners: int ``[n]``, the set of each image; -1 for entries that only fill the batch.
 
         Returns:
-            moments by layer with a leading axis, on the devices, and for each row of it that holds any the set it is
-            of and the number of images: ``(row, set, images)``.
+            moments by layer with a leading axis, on the devices; and ``(row, set, images)`` for each row of that axis
+            that holds any: the set's number, and its number of images.
         """
         parts = owners.reshape(self.devices, -1)
         known = [np.unique(part[part >= 0]) for part in parts]
@@ -61,22 +68,26 @@ class Steps(Extractor):
         step = _compiled_moments(count, self.mesh)
         return step(maps, self.put(local.ravel().astype(np.int32))), rows
 
-    def localize(self, models: Sequence[Models | None], maps: Maps, original_sizes: np.ndarray) -> Located:
-        """Each image's object: DDT or DDT+ with the models of its set, SCDA where there are none; and its parts.
+    def localize(self, models: Sequence[Models | None], maps: Maps, original_sizes: np.ndarray) -> Found:
+        """Each image's object, and its parts if the options ask for them.
 
         Args:
-            models: of each entry of the batch; ``None`` for entries that only fill it, and for SCDA.
+            models: of each entry's set; ``None`` for entries that only fill the batch, and for methods without a fit.
             maps: features of the batch.
             original_sizes: int32 ``[n, 2]``.
         """
-        return self._localize(self._stack(models), maps, self.put(original_sizes))
+        options = self.options
+        step = _compiled_localize(
+            self.method, self.layers, options.connectivity, self.backend, options.parts, self.mesh
+        )
+        return step(self._stack(models), maps, self.put(original_sizes))
 
     def positive_counts(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
         """Positive cells of each component in each image, and its valid cells last: int32 ``[n, k + 1]`` by layer."""
         return jax.device_get(_compiled_counts(self.mesh)(self._stack(models), maps))
 
     def _stack(self, models: Sequence[Models | None]) -> Models:
-        """Models along a leading axis, those of entries without one repeated from another."""
+        """Models along a leading axis; entries without one repeat another's."""
         some = next((one for one in models if one), None)
         if some is None:
             return {}
@@ -118,34 +129,24 @@ def _compiled_counts(mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
 
 @functools.cache
 def _compiled_localize(
-    layers: tuple[str, ...], connectivity: int, backend: Backend, fitted: bool, number: int, mesh: Mesh
-) -> Callable[..., Located]:
+    method: Method, layers: tuple[str, ...], connectivity: int, backend: Backend, parts: int, mesh: Mesh
+) -> Callable[..., Found]:
     labelling: dict[str, Any] = {"connectivity": connectivity, "backend": backend}
 
-    def one(models: Models, maps: Maps, original_size: jax.Array) -> Located:
-        top, size = maps[layers[0]]
-        if not fitted:
-            return scda.localize(top, original_size, size=size, **labelling), None
-        plus = len(layers) > 1
-        model = models[layers[0]]
-        whole = ddt.localize(
-            model,
-            top,
-            original_size,
-            below=models[layers[1]] if plus else None,
-            features_below=maps[layers[1]].features if plus else None,
-            size=size,
-            **labelling,
-        )
-        if not number:
-            return whole, None
-        indicators = ddt.indicator_maps(model, top)
-        return whole, parts.localize(
-            indicators, model.eigenvalues, whole.mask, original_size, number=number, size=size, **labelling
-        )
+    def one(models: Models, maps: Maps, original_size: jax.Array) -> Found:
+        inputs = Inputs(tuple(maps[layer] for layer in layers), original_size)
+        fitted = tuple(models[layer] for layer in layers) if method.fit else ()
+        found = method.localize(fitted, inputs, **labelling)
+        if not parts or method.parts is None:
+            return found, None
+        return found, method.parts(fitted, inputs, found, number=parts, **labelling)
 
     return jax.jit(divided(jax.vmap(one), mesh))
 
 
-fit = jax.jit(ddt.fit, static_argnames=("components", "sign"))
-"""``ddt.fit``, compiled."""
+@functools.cache
+def compiled_fit(method: Method) -> Callable[..., Model]:
+    """``method.fit``, compiled."""
+    if method.fit is None:
+        raise TypeError(f"{method.name} fits nothing")
+    return jax.jit(method.fit, static_argnames=("components", "sign"))

@@ -46,6 +46,7 @@ class Stream:
         buckets: the padded shapes.
         name: for the progress bar.
         thumbnails_wanted: a thumbnail is kept of the images numbered below this.
+        known_sizes: rows and columns of each image as its header says, int32 ``[n, 2]``, 0 where unknown.
         skipped: reasons, by the image's number.
         sizes: original rows and columns of the images read, by number.
         thumbnails: small JPEGs, by number.
@@ -57,12 +58,15 @@ class Stream:
     buckets: Buckets
     name: str = "images"
     thumbnails_wanted: int = 0
+    known_sizes: np.ndarray | None = None
     skipped: dict[int, str] = dataclasses.field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     thumbnails: dict[int, bytes] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._seen = np.zeros((len(self.sources), 2), np.int32)  # untouched pages of it take no memory
+        if self.known_sizes is None:
+            self.known_sizes = np.zeros((len(self.sources), 2), np.int32)  # untouched pages of it take no memory
+        self._seen = self.known_sizes
 
     def batches(
         self,
@@ -150,6 +154,6 @@ def open_stream(
         name: for the progress bar.
         thumbnails: keep one of so many images.
     """
-    buckets = plan_buckets(sources, engine, options)
+    buckets, sizes = plan_buckets(sources, engine, options)
     compile_buckets(engine, buckets)
-    return Stream(sources, options, engine, buckets, name, thumbnails)
+    return Stream(sources, options, engine, buckets, name, thumbnails, sizes)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxloc.localizers import METHODS
 from jaxloc.report import figures
 from jaxloc.report.records import Findings
 from jaxloc.report.tables import text_table
@@ -20,7 +21,7 @@ _SETS_SHOWN = 50
 
 def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> str:
     """Counts for each set, what was skipped and why, warnings, and where the results are."""
-    fitted = findings.method != "scda"
+    fitted = METHODS[findings.method].fit is not None
     head = ["set", "pictures", "found", *(["noisy"] if fitted else []), "skipped", "median score"]
     rows: list[list[object]] = []
     totals = [0] * (len(head) - 2)
@@ -86,7 +87,7 @@ def demo_text(result: "DemoResult") -> str:
             f"Noise score, telling the {len(result.without)} images without it apart: AUC {score.noise_auc:.3f}"
         )
     noisy = [item.name for item in result.findings.light() if item.noisy]
-    if result.findings.method != "scda":
+    if METHODS[result.findings.method].fit is not None:
         right = len(set(noisy) & set(result.without))
         lines.append(f"Called noisy: {len(noisy)} ({right} of them rightly)" + "".join(f"\n  {name}" for name in noisy))
     return "\n".join(lines)

@@ -7,8 +7,8 @@ import pytest
 from jaxloc.data import Buckets, ImageSet, Source
 from jaxloc.errors import UsageError
 from jaxloc.run import checkpoint
-from jaxloc.run.checkpoint import Parts
-from jaxloc.run.plan import Images
+from jaxloc.run.checkpoint import Checkpoint
+from jaxloc.run.plan import Images, buckets_from_json
 
 SETTINGS = {"method": "ddt", "layer": "relu5_3"}
 BUCKETS = Buckets({(64, 48): 3, (32, 32): 1}, 8)
@@ -22,19 +22,19 @@ def images(folder: Path, *names: str, category: str = "cat", size: int = 5) -> I
 
 @pytest.fixture
 def begun(tmp_path):
-    made = Parts(tmp_path)
+    made = Checkpoint(tmp_path)
     made.begin(SETTINGS, {"number": 2, "digest": "ab"}, BUCKETS)
     return made
 
 
 def test_where_there_is_no_run_there_is_no_manifest(tmp_path):
-    assert Parts(tmp_path).manifest() is None
+    assert Checkpoint(tmp_path).manifest() is None
 
 
 def test_a_run_is_known_again(begun, tmp_path):
-    manifest = Parts(tmp_path).manifest()
+    manifest = Checkpoint(tmp_path).manifest()
     checkpoint.check_same(manifest, SETTINGS, {"number": 2, "digest": "ab"}, tmp_path)
-    kept = checkpoint.kept_buckets(manifest)
+    kept = buckets_from_json(manifest)
     assert (kept.counts, kept.step) == (BUCKETS.counts, BUCKETS.step)
 
 
@@ -53,12 +53,7 @@ def test_the_setting_that_differs_is_named(begun, tmp_path, settings, message):
 
 def test_finishing_drops_the_parts_that_nobody_needs(begun):
     kept = [begun.found(0), begun.found(1)]
-    dropped = [
-        begun.sums(0),
-        begun.fitted(0),
-        begun.counts(0),
-        *map(checkpoint.partial, (begun.sums(1), begun.found(2))),
-    ]
+    dropped = [begun.moments(0), begun.fitted(0), begun.counts(0)]
     for path in kept + dropped:
         path.touch()
     begun.finish(["doubtful"])
@@ -69,7 +64,7 @@ def test_finishing_drops_the_parts_that_nobody_needs(begun):
 
 
 def test_cleaning_drops_what_a_kill_left_half_written_and_nothing_else(begun):
-    kept = [begun.found(0), checkpoint.partial(begun.found(1)), begun.sums(0)]
+    kept = [begun.found(0), begun.moments(0)]
     out = begun.folder.parent
     (out / "overlays" / "sub").mkdir(parents=True)
     kept += [out / "report.html", out / "overlays" / "sub" / "a.png.png", out / ".mine", out / "mine.part"]

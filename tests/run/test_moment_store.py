@@ -9,7 +9,7 @@ import pytest
 from jaxloc import moments
 from jaxloc.errors import UsageError
 from jaxloc.run import moment_store
-from jaxloc.run.moment_store import StoredSums, Sums
+from jaxloc.run.moment_store import MomentStore, StoredMoments
 
 LAYERS = ("relu5_3", "relu5_2")
 
@@ -24,12 +24,19 @@ def of(*seeds: int) -> dict[str, moments.Moments]:
 
 
 @pytest.fixture
-def some() -> Sums:
+def some() -> MomentStore:
     """Two sets: one of two images, one of one."""
-    made = Sums(LAYERS)
+    made = MomentStore(LAYERS)
     made.add(7, 1, of(0))
     made.add(2, 1, of(1))
     made.add(7, 1, of(2))
+    return made
+
+
+def read(path) -> MomentStore:
+    stored, made = StoredMoments(path), MomentStore(LAYERS)
+    for which in stored.sets:
+        made.merge(which, stored.images[which], stored.of_set(which))
     return made
 
 
@@ -48,12 +55,12 @@ def test_each_set_has_its_own_sum(some):
 
 
 def test_sums_merge_set_by_set(some, tmp_path):
-    whole = Sums(LAYERS)
-    for other, seeds in ((some, (0, 2)), (Sums(LAYERS), (3,))):
+    whole = MomentStore(LAYERS)
+    for other, seeds in ((some, (0, 2)), (MomentStore(LAYERS), (3,))):
         if seeds == (3,):
             other.add(7, 4, of(3))
         other.save(tmp_path / "other")
-        whole.merge(7, other.images[7], StoredSums(tmp_path / "other").of_set(7))
+        whole.merge(7, other.images[7], StoredMoments(tmp_path / "other").of_set(7))
     assert whole.images == {7: 6}
     check(whole.moments(7), of(0, 2, 3))
 
@@ -67,9 +74,8 @@ def test_a_set_that_is_dropped_is_gone(some):
 
 def test_sums_come_back_from_their_file_exactly(some, tmp_path):
     some.save(tmp_path / "a")
-    again = moment_store.load(tmp_path / "a")
+    again = read(tmp_path / "a")
     assert again.images == some.images
-    assert again.layers == some.layers
     for which in some.sets:
         for one, other in zip(jax.tree.leaves(again.moments(which)), jax.tree.leaves(some.moments(which)), strict=True):
             np.testing.assert_array_equal(one, other)
@@ -77,9 +83,9 @@ def test_sums_come_back_from_their_file_exactly(some, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_sums_that_go_on_from_their_file_give_the_same_bytes(some, tmp_path):
+def test_moments_added_to_those_of_a_file_give_the_same_bytes(some, tmp_path):
     some.save(tmp_path / "kept")
-    again = moment_store.load(tmp_path / "kept")
+    again = read(tmp_path / "kept")
     for one in (some, again):
         one.add(2, 1, of(4))
     some.save(tmp_path / "a")
@@ -88,8 +94,8 @@ def test_sums_that_go_on_from_their_file_give_the_same_bytes(some, tmp_path):
 
 
 def test_nothing_is_kept_of_nothing(tmp_path):
-    Sums(LAYERS).save(tmp_path / "a")
-    assert moment_store.load(tmp_path / "a").sets == []
+    MomentStore(LAYERS).save(tmp_path / "a")
+    assert read(tmp_path / "a").sets == []
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "no safetensors", "another file"])
@@ -104,7 +110,7 @@ def test_a_damaged_file_is_named_with_the_cure(some, tmp_path, damage):
         path.write_bytes({"empty": b"", "cut": path.read_bytes()[:-8], "no safetensors": b"no" * 90}[damage])
     cure = rf"^{re.escape(str(path))}: missing or damaged \(.*\): delete it and run the same command again$"
     with pytest.raises(UsageError, match=cure):
-        moment_store.load(path)
+        read(path)
     if damage != "another file":
         with pytest.raises(UsageError, match=cure):
             moment_store.load_counts(path)

@@ -9,16 +9,17 @@ import skimage.data
 
 from jaxloc import grids
 from jaxloc.errors import UsageError
-from jaxloc.run.refining import REFINEMENTS, Refiner
+from jaxloc.refiners import REFINEMENTS
+from jaxloc.run.refining import Refiner
 
-METHODS = [name for name in REFINEMENTS if name != "none"]
+METHODS = list(REFINEMENTS)
 
 
 @pytest.fixture(scope="module")
 def refiners():
     """One of each method, so that each shape is compiled for once."""
     pytest.importorskip("cv2")
-    return {name: Refiner(name, side=128) for name in REFINEMENTS}
+    return {name: Refiner(name, side=128) for name in ("none", *REFINEMENTS)}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_none_is_the_coarse_mask_at_the_size_of_the_image(refiners, cup):
     assert not found.refined
 
 
-@pytest.mark.parametrize("method", REFINEMENTS)
+@pytest.mark.parametrize("method", ["none", *METHODS])
 @pytest.mark.parametrize("value", [-1.0, 0.0, np.nan])
 def test_nothing_above_the_threshold_gives_an_empty_mask(refiners, cup, method, value):
     found = refiners[method].refine(cup[0], np.full((5, 7), value, np.float32), 0.0)

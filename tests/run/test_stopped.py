@@ -195,7 +195,7 @@ def unbroken(kinds, weights, tmp_path_factory) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("owner", "name", "missing"),
     [
-        (fit_pass.Fitter, "_fit", "parts/fitted-00000.safetensors"),
+        (fit_pass, "_fit", "parts/fitted-00000.safetensors"),
         (programs.Programs, "compile", "parts/moments-00000.safetensors"),
     ],
     ids=["between two sets' fits", "between two shapes' programs"],

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from jaxloc.data.duplicates import MOST_BITS
 from jaxloc.errors import UsageError
+from jaxloc.localizers import METHODS
 from jaxloc.report.exports import formats
 from jaxloc.run.options import Options
 
@@ -55,5 +56,6 @@ class CleaningOptions:
             raise UsageError(f"rounds must be at least 1, not {self.rounds}")
         if self.review_limit < 0:
             raise UsageError(f"the review limit must be 0 or more, not {self.review_limit}")
-        if self.job.method == "scda":
-            raise UsageError("scda looks at each image alone and knows no noise: clean with ddt or ddt+")
+        if METHODS[self.job.method].fit is None:
+            fitting = " or ".join(method.name for method in METHODS.values() if method.fit)
+            raise UsageError(f"{self.job.method} looks at each image alone and knows no noise: clean with {fitting}")

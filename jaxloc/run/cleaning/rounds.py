@@ -57,14 +57,14 @@ def further(
         return before
     names = "\0".join(source.name for images in kept for source in images.sources)
     work = work / f"kept-{hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
-    engine = Steps(job)
+    steps = Steps(job)
     fitting, looking = outputs.prepare(work / "fit"), outputs.prepare(work / "all")
-    with Run(kept, fitting, engine, job, overwrite=overwrite) as run:
-        warnings = run.colocalize({}).warnings
+    with Run(kept, fitting, steps, overwrite=overwrite) as run:
+        warnings = run.colocalize().warnings
     fitted = model_file.load(fitting / "model.safetensors")
     depends = {"model": hashlib.sha256((fitting / "model.safetensors").read_bytes()).hexdigest()}
-    with Run(whole, looking, engine, job, depends=depends, overwrite=overwrite) as run:
-        after = run.apply(fitted.sets)
+    with Run(whole, looking, steps, depends=depends, overwrite=overwrite) as run:
+        after = run.localize(fitted.sets)
     done = {images.name for images in whole}
     return dataclasses.replace(
         after,

@@ -177,8 +177,8 @@ def _run(
 ) -> Findings:
     job = Options(method=method, layer=layer, max_side=max_side, **options.reading(weights))  # type: ignore[arg-type]
     folder = outputs.prepare(out)
-    with Run(sets, folder, Steps(job), job, overwrite=options.overwrite) as run:
-        return run.localize() if method == "scda" else run.colocalize({})
+    with Run(sets, folder, Steps(job), overwrite=options.overwrite) as run:
+        return run.colocalize()
 
 
 def _rules(options: ReproduceOptions) -> EvaluationOptions:

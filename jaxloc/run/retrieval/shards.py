@@ -58,7 +58,7 @@ class Job:
         known = {path for number in checked(before) for path in gallery.table(number).paths}
         known |= {skip.path for skip in gallery.skipped(before)}
         pending = [image for image in checked(images) if image.key not in known]
-        buckets = plan_buckets([image.source for image in pending], describer, options) if kept is None else kept[1]
+        buckets = plan_buckets([image.source for image in pending], describer, options)[0] if kept is None else kept[1]
         distributed.wait("the plan")
         if distributed.is_first():
             write_text(journal, json.dumps({"job": digest, "first": first} | buckets_to_json(buckets)))

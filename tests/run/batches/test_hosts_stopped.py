@@ -27,7 +27,7 @@ def test_hosts_end_together_with_what_they_have(unbroken, images, command, progr
         "the same command on every host again; finished shards are kept"
     ) in first[1].splitlines()
     there = helpers.every_file(tmp_path / "out")
-    assert "parts/moments-00001.partial.safetensors" in there
+    assert "parts/_run.json" in there
     assert not [name for name in there if name.endswith(".part")]
     runs.run(images, tmp_path / "out", weights)
     assert helpers.every_file(tmp_path / "out") == expected

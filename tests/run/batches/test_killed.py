@@ -11,9 +11,9 @@ from tests.run.batches import commanded
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no POSIX signals on this system")
 
 
-FITTING = {3: "moments-00001.partial.safetensors"}
-LOCATING = {8: "found-00000.partial.parquet"}
-"""A batch of the run without features kept, and the part in the middle of which it is."""
+FITTING = {3: "moments-00000.safetensors"}
+LOCATING = {9: "found-00000.parquet"}
+"""A batch of the run without features kept, and the last file that is complete by then."""
 
 
 @pytest.fixture
@@ -49,20 +49,17 @@ def test_killed_five_times_it_ends_with_the_bytes_of_an_unbroken_run(unbroken, c
     ],
     ids=["SIGTERM", "Ctrl-C"],
 )
-def test_stopped_in_a_shard_it_keeps_its_part_and_uses_it(
+def test_stopped_in_a_shard_it_keeps_the_finished_ones(
     unbroken, command, programs, tmp_path, number, moments, status, message
 ):
     expected = unbroken()
     kept = "what is done is kept, and the same command goes on from there"
-    done = 0
-    for batch, part in moments.items():
-        process = commanded.start(
-            *command, "--feature-cache", 0, batch=batch - done, number=number, environment=programs
-        )
+    for batch, file in moments.items():
+        process = commanded.start(*command, "--feature-cache", 0, batch=batch, number=number, environment=programs)
         assert commanded.finish(process) == (status, f"jaxloc: {message}; {kept}\n")
-        done = batch
         parts = {path.name for path in (tmp_path / "out" / "parts").iterdir()}
-        assert {name for name in parts if "partial" in name} == {part}
+        assert file in parts
+        assert not [name for name in parts if name.endswith(".part")]
         assert not {"annotations.json", "report.html"} & {path.name for path in (tmp_path / "out").iterdir()}
     assert commanded.finish(commanded.start(*command, environment=programs))[0] == 0
     assert helpers.every_file(tmp_path / "out") == expected

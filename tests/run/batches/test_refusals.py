@@ -165,7 +165,7 @@ def test_a_manifest_with_parts_missing_or_of_another_kind_is_named_with_the_cure
         assert message.endswith("start over with --overwrite")
 
 
-@pytest.mark.parametrize("name", ["found-00000.parquet", "found-00001.partial.parquet"])
+@pytest.mark.parametrize("name", ["found-00000.parquet"])
 @pytest.mark.parametrize("damage", ["cut", "empty", "changed"])
 def test_a_damaged_part_is_named_with_the_cure(broken, unbroken, name, damage):
     _, out, _ = broken
@@ -183,7 +183,7 @@ def test_a_damaged_part_is_named_with_the_cure(broken, unbroken, name, damage):
     assert helpers.every_file(out) == unbroken()
 
 
-@pytest.mark.parametrize("stopped_at", [2, 5])
+@pytest.mark.parametrize("stopped_at", [3, 6])
 def test_damaged_moments_are_named_with_the_cure(images, weights, unbroken, tmp_path, stopped_at):
     asked = images, tmp_path / "out", weights
     assert runs.stopped(stopped_at, *asked)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 
@@ -61,31 +62,19 @@ def test_killed_before_a_file_is_complete_it_goes_on(unbroken, images, weights, 
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_stopped_at_every_batch_it_keeps_what_is_computed(unbroken, images, weights, tmp_path, kind):
+def test_stopped_in_a_shard_it_computes_that_shard_again_and_no_other(unbroken, images, weights, tmp_path, kind):
     expected = unbroken(**SETTINGS[kind])
+    last = len(READABLE) * PASSES[kind]
     with runs.counted() as seen:
-        times = 0
-        # The pass that counts signs keeps whole shards only, so it must be let through one of them.
-        while runs.stopped(4 if kind == "minority" else 1, images, tmp_path / "out", weights, **SETTINGS[kind]):
-            times += 1
-            assert times <= len(READABLE) * PASSES[kind]
-    assert times >= (3 if kind == "minority" else len(READABLE) * PASSES[kind] - 1)
-    if kind != "minority":
-        assert seen == dict.fromkeys(READABLE, PASSES[kind])
-    assert helpers.every_file(tmp_path / "out") == expected
-
-
-@pytest.mark.parametrize("at_batch", range(1, 7))
-def test_stopped_while_fitting_it_keeps_the_part_and_uses_it(unbroken, images, weights, tmp_path, at_batch):
-    expected = unbroken(shard_size=4, feature_cache=0)
-    asked = images, tmp_path / "out", weights
-    with runs.counted() as seen:
-        assert runs.stopped(at_batch, *asked, shard_size=4, feature_cache=0)
-        assert seen.total() == at_batch
-        assert list((tmp_path / "out" / "parts").glob("moments-*.partial.safetensors"))
-        runs.run(*asked, shard_size=4, feature_cache=0)
-    assert seen == dict.fromkeys(READABLE, 2)
-    assert helpers.every_file(tmp_path / "out") == expected
+        for at_batch in (last, last - len(READABLE) + 4 if PASSES[kind] > 1 else 4):
+            assert runs.stopped(at_batch, images, tmp_path / "out", weights, **SETTINGS[kind] | {"feature_cache": 0})
+            seen.clear()
+            findings = runs.run(images, tmp_path / "out", weights, **SETTINGS[kind])
+            assert not findings.finished_before
+            shard = {6} if at_batch == last else READABLE - {0, 1}
+            assert seen == dict.fromkeys(shard, 1)
+            assert helpers.every_file(tmp_path / "out") == expected
+            shutil.rmtree(tmp_path / "out")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -96,15 +85,6 @@ def test_stopped_on_eight_devices_it_goes_on_on_any_number(unbroken, images, wei
     assert runs.stopped(2, *asked, number=number, shard_size=7, devices=1)
     runs.run(*asked, shard_size=7, devices=2)
     assert helpers.every_file(tmp_path / "out") == expected
-
-
-def test_full_batches_are_kept_as_well(images, weights, tmp_path, monkeypatch):
-    helpers.compile_full_batches(monkeypatch, compilation=0)
-    settings = {"shard_size": 7, "batch": 2, "method": "ddt+"}
-    runs.run(images, tmp_path / "unbroken", weights, **settings)
-    while runs.stopped(1, images, tmp_path / "out", weights, **settings):
-        pass
-    assert helpers.every_file(tmp_path / "out") == helpers.every_file(tmp_path / "unbroken")
 
 
 def test_a_full_disk_in_the_middle_keeps_what_is_done(unbroken, images, weights, tmp_path):
@@ -131,4 +111,4 @@ def test_a_run_that_goes_on_says_how_much_was_begun_before(broken, images, weigh
 def test_shards_that_were_not_begun_with_are_not_counted_as_such(images, weights, tmp_path):
     asked = images, tmp_path / "out", weights
     assert runs.stopped(4, *asked, method="scda")
-    assert runs.run(*asked, method="scda").begun_before == 6
+    assert runs.run(*asked, method="scda").begun_before == 3

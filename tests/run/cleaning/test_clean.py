@@ -88,13 +88,13 @@ def test_decisions_are_listed_with_the_counts(done):
 
 def test_called_again_it_computes_nothing_and_leaves_the_same_bytes(web, done, again, monkeypatch):
     before = helpers.every_file(again)
-    monkeypatch.setattr(jobs.Run, "_locate", None)
+    monkeypatch.setattr(jobs.Run, "_localize", None)
     clean(web, again)
     assert helpers.every_file(again) == before
 
 
 def test_other_thresholds_take_the_same_fit(web, done, again, monkeypatch):
-    monkeypatch.setattr(jobs.Run, "_locate", None)
+    monkeypatch.setattr(jobs.Run, "_localize", None)
     scores = sorted(item.noise_score for item in done.decisions.items if item.noise_score is not None)
     strict = clean(web, again, CleaningOptions(noise=scores[4], duplicates=None, format="voc"))
     assert sum(item.why == "noise" for item in strict.decisions.items) == 5
@@ -201,7 +201,7 @@ def test_a_further_round_is_fitted_on_what_is_kept_and_classes_too_small_stay(we
     fitted = []
 
     class Watched(rounds.Run):
-        def colocalize(self, before):
+        def colocalize(self, before=None):
             fitted.extend(source.name for images in self._images.sets for source in images.sources)
             return super().colocalize(before)
 
