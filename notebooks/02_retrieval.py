@@ -47,12 +47,12 @@ from IPython.display import Image, Markdown
 
 from jaxloc import attributes, grids, metrics, models, pooling, ranking, scda, whitening
 from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_image
+from jaxloc.options import SearchOptions
 from jaxloc.run.retrieval.compare import compare
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
 from jaxloc.run.retrieval.options import Describing, IndexOptions
-from jaxloc.run.retrieval.reranking import Ranking
 from jaxloc.run.retrieval.search import search
 from jaxloc.run.retrieval.summary import search_text
 
@@ -481,7 +481,7 @@ done = index([sources[number].path for number in gallery], folder, options)
 f"{done.total} vectors of {done.dimension} dimensions, {len(done.skipped)} skipped"
 
 # %%
-answer = search(folder, [sources[example.number].path], ranking=Ranking(top=7))
+answer = search(folder, [sources[example.number].path], ranking=SearchOptions(top=7))
 print(search_text(answer))
 
 # %% [markdown]

@@ -88,12 +88,13 @@ def _parameter(group: str, field: dataclasses.Field[Any], one: Option, asked: Fi
     kind, default = (one.typed.type, one.typed.default) if one.typed else (_kind(field.type, one), field.default)
     flags = (asked.flags[field.name],) if field.name in asked.flags else flags_of(field.name, one)
     help = one.help
-    if asked.given and kind is not bool and default not in (None, ""):
-        help, default = f"{help} [default: {default}]", None
     if kind is bool and "/" not in flags[0]:
         default = False
-    elif default is None or default == ():
+    elif asked.given or default is None or default == ():
+        help += f" [default: {default}]" if default not in (None, (), False) else ""
         kind, default = kind | None, None
+    elif isinstance(default, tuple):
+        default = list(default)
     info = typer.Option(*flags, help=help, rich_help_panel=one.panel or None, metavar=one.metavar, hidden=not one.first)
     return _keyword(
         f"{group}__{field.name}", Annotated[kind, info], list(default) if isinstance(default, tuple) else default

@@ -7,12 +7,16 @@ all derive from these fields; see ``jaxloc.options.option``.
 from jaxloc.options.localize import LocalizeOptions, SetOptions, VideoOptions
 from jaxloc.options.network import NetworkOptions, ProcessOptions, workers_of
 from jaxloc.options.option import Options, fitted_only
+from jaxloc.options.retrieval import DescribeOptions, IndexOptions, SearchOptions
 
 __all__ = [
+    "DescribeOptions",
+    "IndexOptions",
     "LocalizeOptions",
     "NetworkOptions",
     "Options",
     "ProcessOptions",
+    "SearchOptions",
     "SetOptions",
     "VideoOptions",
     "fitted_only",

@@ -17,6 +17,17 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def help_of(*command: str) -> str:
+    """The help of a command with all of its options."""
+    status, out, err = invoke(*command, "--help")
+    assert (status, err) == (0, "")
+    if "More options: --help-all" in out:
+        status, out, err = invoke(*command, "--help-all")
+        assert (status, err) == (0, "")
+        assert "More options" not in out
+    return out
+
+
 def start(*arguments: object, **environment: str) -> subprocess.Popen:
     """Run the command as a process of its own, with one device."""
     return subprocess.Popen(

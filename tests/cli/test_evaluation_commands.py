@@ -126,7 +126,7 @@ def test_maps_need_the_folder_of_a_job(fitted, truth):
 
 
 def test_help_teaches_by_example_and_groups_options():
-    out = cli.invoke("evaluate", "--help")[1]
+    out = cli.help_of("evaluate")
     for heading in ("What counts as right", "More measures", "How sure the figures are", "Measuring a gallery"):
         assert heading in out
     assert "jaxloc evaluate result truth.json --iou 0.3 --iou 0.5 --iou 0.7 --maps" in out

@@ -1,8 +1,6 @@
 """Rank a gallery for each query: exact cosine, then expansion and re-ranking where they are asked for."""
 
-import dataclasses
 import functools
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,52 +8,17 @@ import numpy as np
 
 from jaxloc import ranking
 from jaxloc.errors import UsageError
+from jaxloc.options import SearchOptions
 from jaxloc.run.retrieval.approximate import nearest_approximate
 from jaxloc.run.retrieval.exact import Ranked, nearest
 from jaxloc.run.retrieval.vectors import SearchedVectors
-
-RERANK = ("none", "reciprocal", "diffusion")
 
 _TOP, _BLOCK = 10, 256
 _NEIGHBORS, _ENTRIES = 50, 10
 """Of each vector in the graph, and gallery vectors by which a query enters it: as in Iscen et al."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """How results are ranked.
-
-    Attributes:
-        top: results for each query; ``None`` is 10, or as many as there are.
-        expand: α-query expansion with so many of the first results; 0 does not.
-        alpha: the power of the cosine that weighs them.
-        rerank: ``"none"``, ``"reciprocal"`` (k-reciprocal neighbours) or ``"diffusion"`` (on the gallery's graph).
-        candidates: first results that k-reciprocal re-ranking looks at.
-        approximate: take the first results from the FAISS index that ``approximate.build`` made.
-    """
-
-    top: int | None = None
-    expand: int = 0
-    alpha: float = 3.0
-    rerank: Literal["none", "reciprocal", "diffusion"] = "none"
-    candidates: int = 100
-    approximate: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value, least in (
-            ("top", 1 if self.top is None else self.top, 1),
-            ("expand", self.expand, 0),
-            ("candidates", self.candidates, 1),
-        ):
-            if value < least:
-                raise UsageError(f"{name} must be at least {least}, not {value}")
-        if not 0 <= self.alpha < float("inf"):
-            raise UsageError(f"alpha must be 0 or more, not {self.alpha}")
-        if self.rerank not in RERANK:
-            raise UsageError(f"rerank must be one of {', '.join(RERANK)}, not {self.rerank!r}")
-
-
-def rank(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
+def rank(queries: np.ndarray, vectors: SearchedVectors, how: SearchOptions) -> Ranked:
     """The first results of each query.
 
     Args:
@@ -70,7 +33,7 @@ def rank(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
     if top > len(vectors):
         raise UsageError(f"--top {top} is more than the gallery's {len(vectors)} images: ask for fewer")
     if how.expand:
-        queries = _expand(queries, vectors, min(how.expand, len(vectors)), how)
+        queries = _expand(queries, vectors, min(how.expand_with, len(vectors)), how)
     if how.rerank == "reciprocal":
         return _reciprocal(queries, vectors, top, how)
     if how.rerank == "diffusion":
@@ -78,12 +41,12 @@ def rank(queries: np.ndarray, vectors: SearchedVectors, how: Ranking) -> Ranked:
     return _first(queries, vectors, top, how)
 
 
-def _first(queries: np.ndarray, vectors: SearchedVectors, k: int, how: Ranking) -> Ranked:
+def _first(queries: np.ndarray, vectors: SearchedVectors, k: int, how: SearchOptions) -> Ranked:
     """The first k rows by cosine, exactly or by the index that is there."""
     return nearest_approximate(queries, vectors, k) if how.approximate else nearest(queries, vectors, k)
 
 
-def _expand(queries: np.ndarray, vectors: SearchedVectors, number: int, how: Ranking) -> np.ndarray:
+def _expand(queries: np.ndarray, vectors: SearchedVectors, number: int, how: SearchOptions) -> np.ndarray:
     found = _first(queries, vectors, number, how)
     blocks = [slice(first, first + _BLOCK) for first in range(0, len(queries), _BLOCK)]
     return np.concatenate(
@@ -96,7 +59,7 @@ def _expand_all(queries: jax.Array, neighbors: jax.Array, *, exponent: float) ->
     return jax.vmap(functools.partial(ranking.expand, exponent=exponent))(queries, neighbors)
 
 
-def _reciprocal(queries: np.ndarray, vectors: SearchedVectors, top: int, how: Ranking) -> Ranked:
+def _reciprocal(queries: np.ndarray, vectors: SearchedVectors, top: int, how: SearchOptions) -> Ranked:
     """Re-rank the first candidates; those in which nothing was selected stay last."""
     number = min(max(how.candidates, top), len(vectors))
     first = _first(queries, vectors, number, how)
@@ -114,7 +77,7 @@ def _distances(query: jax.Array, candidates: jax.Array, valid: jax.Array) -> jax
     return ranking.reciprocal_distances(query, candidates, valid=valid)
 
 
-def _diffuse(queries: np.ndarray, vectors: SearchedVectors, top: int, how: Ranking) -> Ranked:
+def _diffuse(queries: np.ndarray, vectors: SearchedVectors, top: int, how: SearchOptions) -> Ranked:
     """Diffusion on the graph of the whole gallery, whose vectors are held in memory for it."""
     graph = _graph(vectors.all(), k=min(_NEIGHBORS, max(len(vectors) - 1, 1)))
     length = min(max(top, _ENTRIES), len(vectors))

@@ -12,6 +12,7 @@ from jaxloc.data import read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.metrics import top_k_average_precision
+from jaxloc.options import SearchOptions
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.report.records import Skipped
 from jaxloc.report.search_records import Query, Result, Searched, Strip
@@ -20,7 +21,7 @@ from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Paths, find_images, path_of
 from jaxloc.run.retrieval.queries import Asked, Queries, describe_queries
-from jaxloc.run.retrieval.reranking import Ranked, Ranking, rank
+from jaxloc.run.retrieval.reranking import Ranked, rank
 from jaxloc.run.retrieval.tables import Row
 from jaxloc.run.retrieval.vectors import SearchedVectors
 
@@ -31,7 +32,7 @@ def search(
     gallery: str | os.PathLike[str],
     queries: Paths,
     options: Reading | None = None,
-    ranking: Ranking | None = None,
+    ranking: SearchOptions | None = None,
     *,
     labels: str | os.PathLike[str] | None = None,
     splits: Sequence[str] = (),
@@ -53,7 +54,7 @@ def search(
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    options, ranking = options or Reading(), ranking or Ranking()
+    options, ranking = options or Reading(), ranking or SearchOptions()
     opened = Gallery.open(gallery)
     vectors = SearchedVectors(opened)
     found = find_images(queries, labels=labels, splits=splits)
@@ -149,7 +150,7 @@ def _doubts(queries: Queries, not_found: int, descriptor: str) -> list[str]:
     return doubts
 
 
-def _settings(gallery: Gallery, ranking: Ranking) -> dict[str, str]:
+def _settings(gallery: Gallery, ranking: SearchOptions) -> dict[str, str]:
     made = gallery.description
     settings = {
         "descriptor": made.descriptor,
@@ -158,7 +159,7 @@ def _settings(gallery: Gallery, ranking: Ranking) -> dict[str, str]:
         "weights": made.architecture,
         "weights checksum": made.weights_checksum,
         "shorter side at most": f"{made.settings['max_side']} pixels" if made.settings["max_side"] else "unlimited",
-        "expansion": f"{ranking.expand} results, α = {ranking.alpha:g}" if ranking.expand else "none",
+        "expansion": f"{ranking.expand_with} results, α = {ranking.alpha:g}" if ranking.expand else "none",
         "re-ranking": ranking.rerank,
     }
     return settings | {"jaxloc": __version__}

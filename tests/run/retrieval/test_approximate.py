@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from jaxloc.errors import UsageError
+from jaxloc.options import SearchOptions
 from jaxloc.run.retrieval import approximate
 from jaxloc.run.retrieval.approximate import build, nearest_approximate
 from jaxloc.run.retrieval.exact import nearest
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index, remove
-from jaxloc.run.retrieval.reranking import Ranking
 from jaxloc.run.retrieval.search import search
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from tests.run import helpers
@@ -27,9 +27,14 @@ def test_a_small_gallery_is_searched_as_exactly(gallery, weights, queries):
     assert (made.kind, made.vectors, made.k, made.queries) == ("hnsw", 16, 10, 15)
     assert made.recall == 1
     assert made.bytes == (gallery / "approximate.faiss").stat().st_size
-    for how in ({}, {"expand": 3}, {"rerank": "reciprocal", "candidates": 16}, {"rerank": "diffusion"}):
-        exact = search(gallery, [queries], small.reading(weights), Ranking(top=16, **how))
-        found = search(gallery, [queries], small.reading(weights), Ranking(top=16, approximate=True, **how))
+    for how in (
+        {},
+        {"expand": True, "expand_with": 3},
+        {"rerank": "reciprocal", "candidates": 16},
+        {"rerank": "diffusion"},
+    ):
+        exact = search(gallery, [queries], small.reading(weights), SearchOptions(top=16, **how))
+        found = search(gallery, [queries], small.reading(weights), SearchOptions(top=16, approximate=True, **how))
         for one, other in zip(found.queries, exact.queries, strict=True):
             assert [result.name for result in one.results] == [result.name for result in other.results], how
             assert one.results[-1].name == small.EMPTY
@@ -47,7 +52,7 @@ def test_whitened_vectors_are_searched_where_the_gallery_is_whitened(made, weigh
 
 
 def test_an_index_of_other_vectors_is_refused_until_it_is_built_again(gallery, weights, queries):
-    asked, approximately = [queries / "cat" / "7.png"], Ranking(top=3, approximate=True)
+    asked, approximately = [queries / "cat" / "7.png"], SearchOptions(top=3, approximate=True)
     cure = r": build it with `jaxloc approximate .*gallery`$"
     with pytest.raises(UsageError, match="gallery: no approximate index here" + cure):
         search(gallery, asked, small.reading(weights), approximately)
@@ -63,14 +68,14 @@ def test_an_index_of_other_vectors_is_refused_until_it_is_built_again(gallery, w
             search(gallery, asked, small.reading(weights), approximately)
         assert build(gallery).recall == 1
         assert search(gallery, asked, small.reading(weights), approximately).queries[0].results
-    assert len(search(gallery, asked, small.reading(weights), Ranking(top=21)).queries[0].results) == 21
+    assert len(search(gallery, asked, small.reading(weights), SearchOptions(top=21)).queries[0].results) == 21
 
 
 def test_a_damaged_index_is_never_followed(gallery, weights, queries):
     build(gallery)
     path = gallery / "approximate.faiss"
     whole = path.read_bytes()
-    approximately = Ranking(top=3, approximate=True)
+    approximately = SearchOptions(top=3, approximate=True)
 
     def refused(message):
         with pytest.raises(UsageError, match=message + r": build it with `jaxloc approximate"):
@@ -105,11 +110,11 @@ def test_without_faiss_the_extra_is_named(gallery, weights, queries, monkeypatch
     monkeypatch.setitem(sys.modules, "faiss", None)
     for job in (
         lambda: build(gallery),
-        lambda: search(gallery, [queries], small.reading(weights), Ranking(top=3, approximate=True)),
+        lambda: search(gallery, [queries], small.reading(weights), SearchOptions(top=3, approximate=True)),
     ):
         with pytest.raises(UsageError, match=r"approximate search needs FAISS: pip install 'jaxloc\[faiss\]'"):
             job()
-    assert search(gallery, [queries], small.reading(weights), Ranking(top=3)).queries
+    assert search(gallery, [queries], small.reading(weights), SearchOptions(top=3)).queries
     assert importlib.import_module("jaxloc.run.retrieval.approximate") is approximate
 
 

@@ -10,13 +10,13 @@ import pytest
 import safetensors.numpy
 
 from jaxloc.errors import WeightsError
+from jaxloc.options import SearchOptions
 from jaxloc.run.retrieval import codebooks, whitening_store
 from jaxloc.run.retrieval import index as index_module
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval
 from jaxloc.run.retrieval.index import index, remove
 from jaxloc.run.retrieval.listing import find_images
 from jaxloc.run.retrieval.options import Describing, IndexOptions, WhitenSpec
-from jaxloc.run.retrieval.reranking import Ranking
 from jaxloc.run.retrieval.search import search
 from tests.run import helpers
 from tests.run.retrieval import small
@@ -143,14 +143,14 @@ def test_a_whitening_reads_as_it_is_written(text):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"descriptor": "sift"}, "unknown descriptor 'sift'; choose one of fc8, "),
-        ({"descriptor": "fc8_truth"}, "unknown descriptor 'fc8_truth'"),
-        ({"shard_size": 0}, "a shard must hold at least 1 image, not 0"),
+        ({"descriptor": "sift"}, "descriptor must be one of fc8, "),
+        ({"descriptor": "fc8_truth"}, "scda+, scda_flip+, not 'fc8_truth'"),
+        ({"shard_size": 0}, "shard size must be at least 1, not 0"),
         ({"levels": 0}, "levels must be at least 1"),
         ({"clusters": 0}, "clusters must be at least 1"),
         ({"region_whiten": -1}, "region whitening must be at least 0"),
         ({"seed": -1}, "seed must be at least 0"),
-        ({"weight": -1.0}, "weight of the lower layer must be 0 or more"),
+        ({"weight": -1.0}, "weight of the lower layer must be at least 0"),
         ({"weight": float("nan")}, "weight of the lower layer"),
         ({"power": 0.0}, "power of GeM must be above 0"),
         ({"power": float("inf")}, "power of GeM"),
@@ -166,16 +166,16 @@ def test_an_option_out_of_range_says_what_it_may_be(options, message):
     ("options", "message"),
     [
         ({"top": 0}, "top must be at least 1, not 0"),
-        ({"expand": -1}, "expand must be at least 0"),
-        ({"alpha": -1.0}, "alpha must be 0 or more"),
-        ({"alpha": float("nan")}, "alpha must be 0 or more"),
+        ({"expand_with": 0}, "--expand-with must be at least 1"),
+        ({"alpha": -1.0}, "alpha must be at least 0"),
+        ({"alpha": float("nan")}, "alpha must be at least 0"),
         ({"candidates": 0}, "candidates must be at least 1"),
         ({"rerank": "magic"}, "rerank must be one of none, reciprocal, diffusion, not 'magic'"),
     ],
     ids=str,
 )
 def test_a_ranking_out_of_range_says_what_it_may_be(options, message):
-    assert message in small.complaint(Ranking, **options)
+    assert message in small.complaint(SearchOptions, **options)
 
 
 @pytest.mark.parametrize("layer", ["layer", "lower_layer"])
@@ -187,7 +187,7 @@ def test_an_unknown_layer_is_named_before_anything_is_written(weights, images, t
 
 
 def test_more_results_than_images_are_refused(made, weights, query):
-    said = small.complaint(search, made(), query, small.reading(weights), Ranking(top=17))
+    said = small.complaint(search, made(), query, small.reading(weights), SearchOptions(top=17))
     assert said == "--top 17 is more than the gallery's 16 images: ask for fewer"
 
 

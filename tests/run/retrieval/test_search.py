@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from jaxloc import ranking
+from jaxloc.options import SearchOptions
 from jaxloc.report.search_page import render_search
 from jaxloc.run.retrieval import vectors as vectors_module
 from jaxloc.run.retrieval.attribute_strips import attributes_of, strips
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
-from jaxloc.run.retrieval.reranking import Ranking, rank
+from jaxloc.run.retrieval.reranking import rank
 from jaxloc.run.retrieval.search import search, to_plain
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from tests.reference import ranking as reference
@@ -24,12 +25,12 @@ from tests.run.retrieval import small
 
 HOW = [
     {},
-    {"expand": 4},
-    {"expand": 3, "alpha": 0.0},
+    {"expand": True, "expand_with": 4},
+    {"expand": True, "expand_with": 3, "alpha": 0.0},
     {"rerank": "reciprocal"},
     {"rerank": "reciprocal", "candidates": 7},
     {"rerank": "diffusion"},
-    {"expand": 2, "rerank": "diffusion"},
+    {"expand": True, "expand_with": 2, "rerank": "diffusion"},
 ]
 
 
@@ -53,7 +54,7 @@ def whitened(folder, vectors, dimension=5):
 @pytest.mark.parametrize("whiten", ["none", "svd-5"])
 def test_results_are_the_cosines_of_the_stored_vectors(made, weights, queries, asked, whiten):
     folder = made(whiten=whiten)
-    found = search(folder, [queries], small.reading(weights), Ranking(top=16))
+    found = search(folder, [queries], small.reading(weights), SearchOptions(top=16))
     gallery, names = small.stored(folder), small.names(folder)
     if whiten == "none":
         cosines = small.unit(asked) @ small.unit(gallery).T
@@ -79,7 +80,7 @@ def test_neither_shards_nor_parts_change_a_ranking(made, asked, monkeypatch, how
     for part, size in ((1 << 16, 3), (1, 3), (1 << 16, 100)):
         monkeypatch.setattr(vectors_module, "PART", part)
         vectors = SearchedVectors(Gallery.open(made(whiten="svd-5", shard_size=size)))
-        found.append(rank(vectors.prepare(asked), vectors, Ranking(top=16, **how)))
+        found.append(rank(vectors.prepare(asked), vectors, SearchOptions(top=16, **how)))
     for one in found[1:]:
         np.testing.assert_array_equal(one.rows, found[0].rows)
         np.testing.assert_allclose(one.scores, found[0].scores, rtol=1e-4, atol=1e-5)
@@ -95,17 +96,17 @@ def test_expansion_and_reranking_are_those_of_the_library(made, asked, whiten):
     expanded = np.asarray(expand(queries, gallery, found, exponent=2.0))
     expected = [reference.expand(q, gallery[np.asarray(i)], 2.0) for q, i in zip(queries, found.indices, strict=True)]
     np.testing.assert_allclose(expanded, expected, atol=1e-5)
-    got = rank(queries, vectors, Ranking(top=9, expand=4, alpha=2.0))
+    got = rank(queries, vectors, SearchOptions(top=9, expand=True, expand_with=4, alpha=2.0))
     want = top_k(expanded, gallery, k=9)
     np.testing.assert_array_equal(got.rows, want.indices)
     np.testing.assert_allclose(got.scores, want.scores, atol=1e-5)
 
-    got = rank(queries, vectors, Ranking(top=6, rerank="reciprocal", candidates=12))
+    got = rank(queries, vectors, SearchOptions(top=6, rerank="reciprocal", candidates=12))
     want = jax.jit(ranking.rerank)(queries, gallery, top_k(queries, gallery, k=12))
     np.testing.assert_array_equal(got.rows, np.asarray(want.indices)[:, :6])
     np.testing.assert_allclose(got.scores, np.asarray(want.scores)[:, :6], atol=1e-5)
 
-    got = rank(queries, vectors, Ranking(top=6, rerank="diffusion"))
+    got = rank(queries, vectors, SearchOptions(top=6, rerank="diffusion"))
     graph = jax.jit(ranking.neighbor_graph, static_argnames="k")(gallery, k=15)
     want = jax.jit(ranking.diffuse)(top_k(queries, gallery, k=10), graph).found
     np.testing.assert_array_equal(got.rows, np.asarray(want.indices)[:, :6])
@@ -124,7 +125,7 @@ def test_an_empty_mask_ranks_last_and_is_never_nan(made, weights, queries, asked
     assert not vectors.all()[row].any()
     assert np.isfinite(vectors.all()).all()
     with_zero = np.concatenate([asked[:5], np.zeros((1, asked.shape[1]), np.float32)])
-    found = rank(vectors.prepare(with_zero), vectors, Ranking(top=16, **how))
+    found = rank(vectors.prepare(with_zero), vectors, SearchOptions(top=16, **how))
     assert not np.isnan(found.scores).any()
     for rows in found.rows:
         assert sorted(rows) == list(range(16))
@@ -133,7 +134,7 @@ def test_an_empty_mask_ranks_last_and_is_never_nan(made, weights, queries, asked
 
 
 def test_what_was_not_found_is_told(made, weights, images, queries):
-    found = search(made(), [images / "face", queries], small.reading(weights), Ranking(top=16))
+    found = search(made(), [images / "face", queries], small.reading(weights), SearchOptions(top=16))
     (empty,) = (query for query in found.queries if not query.found)
     assert empty.name.endswith("zz_small.png")
     assert empty.box is None
@@ -151,7 +152,7 @@ def test_of_equal_images_the_first_comes_first(weights, images, tmp_path):
     index([photos], tmp_path / "g", small.index_options(weights, shard_size=2))
     expected = ["cat/3.png", "cat/same_a.png", "cat/same_b.png", "cat/same_c.png"]
     for how in ({}, {"rerank": "diffusion"}):
-        found = search(tmp_path / "g", [photos / "cat" / "3.png"], small.reading(weights), Ranking(**how))
+        found = search(tmp_path / "g", [photos / "cat" / "3.png"], small.reading(weights), SearchOptions(**how))
         names = [result.name for result in found.queries[0].results]
         assert [name for name in names if name in expected] == expected, how
         if not how:
@@ -161,13 +162,13 @@ def test_of_equal_images_the_first_comes_first(weights, images, tmp_path):
 def test_a_gallery_of_one_is_searched(weights, images, queries, tmp_path):
     index([images / "cat" / "1.png"], tmp_path / "g", small.index_options(weights))
     for how in HOW[3], HOW[6]:
-        found = search(tmp_path / "g", [queries / "cat"], small.reading(weights), Ranking(top=1, **how))
+        found = search(tmp_path / "g", [queries / "cat"], small.reading(weights), SearchOptions(top=1, **how))
         assert [[result.name for result in query.results] for query in found.queries] == [["1.png"]] * 2
         assert all(np.isfinite(query.results[0].score) for query in found.queries)
 
 
 def test_json_is_json_and_tells_everything(made, weights, images):
-    found = search(made(), [images / "face"], small.reading(weights), Ranking(top=16))
+    found = search(made(), [images / "face"], small.reading(weights), SearchOptions(top=16))
     text = json.dumps(to_plain(found), allow_nan=False)
     values = json.loads(text)
     assert values["gallery"] == "gallery"
@@ -181,7 +182,7 @@ def test_json_is_json_and_tells_everything(made, weights, images):
 def test_the_page_shows_queries_results_and_dimensions(made, weights, queries):
     folder = made(whiten="svd-5")
     found = search(
-        folder, [queries], small.reading(weights), Ranking(top=3), images=True, strips=strips(folder, range(2))
+        folder, [queries], small.reading(weights), SearchOptions(top=3), images=True, strips=strips(folder, range(2))
     )
     page = render_search(found)
     assert all(query.thumbnail and query.mask.any() for query in found.queries)
@@ -221,7 +222,7 @@ def test_names_of_any_bytes_are_shown_and_written(weights, images, tmp_path):
         pytest.skip("this file system only takes names that are text")
     gallery = tmp_path / os.fsdecode(b"g\xe9")
     index([folder], gallery, small.index_options(weights))
-    found = search(gallery, [folder], small.reading(weights), Ranking(top=8), images=True)
+    found = search(gallery, [folder], small.reading(weights), SearchOptions(top=8), images=True)
     assert len(found.queries) == 8
     assert all(result.thumbnail for query in found.queries for result in query.results)
     page = render_search(found).encode()

@@ -1,0 +1,135 @@
+"""Options of the jobs that describe images, index and search them."""
+
+import dataclasses
+import math
+
+from jaxloc.descriptors import INDEXED
+from jaxloc.options.network import RUN, NetworkOptions
+from jaxloc.options.option import Options, option
+
+DESCRIPTION = "What a vector is made of"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DescribeOptions(NetworkOptions):
+    """What an image's vector depends on, beside the weights: a gallery remembers it."""
+
+    max_side: int = option(
+        700,
+        "Shrink images whose shorter side is longer than this, in pixels; 0 never shrinks.",
+        first=True,
+        setting="shorter side at most",
+    )
+    layer: str = option("pool5", "Layer whose cells are selected and pooled.", panel=DESCRIPTION, setting="layer")
+    lower_layer: str | None = option(
+        None,
+        "Second layer of SCDA+. [default: the convolution before the last, relu5_2 of VGG-16]",
+        panel=DESCRIPTION,
+        setting="lower layer",
+    )
+    weight: float = option(
+        0.5,
+        "Weight of SCDA+'s second layer (α in the paper): 0.5 for retrieval, 1 for classification.",
+        least=0,
+        below=math.inf,
+        label="the weight of the lower layer",
+        panel=DESCRIPTION,
+        setting="weight",
+    )
+    power: float = option(
+        3.0,
+        "Exponent of GeM.",
+        "--gem-power",
+        above=0,
+        below=math.inf,
+        label="the power of GeM",
+        panel=DESCRIPTION,
+        setting="GeM's power",
+    )
+    levels: int = option(3, "Number of scales of R-MAC's regions.", least=1, panel=DESCRIPTION, setting="levels")
+    region_global: bool = option(
+        False,
+        "Add the whole image to R-MAC's regions.",
+        "--region-global/--no-region-global",
+        panel=DESCRIPTION,
+        setting="global region",
+    )
+    region_whiten: int = option(
+        0,
+        "Whiten R-MAC's regions to this number of dimensions before they are summed; 0 does not whiten.",
+        least=0,
+        label="region whitening",
+        panel=DESCRIPTION,
+        setting="region whitening",
+    )
+    clusters: int = option(
+        2, "K of VLAD and Fisher vectors; 2 is the paper's.", least=1, panel=DESCRIPTION, setting="clusters"
+    )
+    seed: int = option(
+        0, "Seed of the codebook of VLAD and Fisher vectors.", least=0, panel=DESCRIPTION, setting="seed"
+    )
+
+    def lower(self, architecture: str) -> str:
+        """The lower layer: the one asked for, or the convolution before the network's last."""
+        from jaxloc.models.architectures import BLOCKS, check_layers
+
+        lower = self.lower_layer or f"relu5_{BLOCKS[architecture][-1] - 1}"
+        check_layers(architecture, [lower])
+        return lower
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IndexOptions(DescribeOptions):
+    """What ``index`` can be told."""
+
+    descriptor: str = option(
+        "scda", "What an image's vector is made of.", "--descriptor", "-d", choices=INDEXED, first=True
+    )
+    whiten: str = option(
+        "none",
+        "Post-processing fitted on the gallery: none, pca-256, svd-256 or supervised-256 (by labels). A power may "
+        "follow pca and svd: svd-256:0 only rotates and cuts, svd-256:0.5 half whitens. Needs about 10 images for "
+        "each dimension.",
+        first=True,
+    )
+    refit: bool = option(False, "Fit the whitening again on all images, after images were added.", first=True)
+    shard_size: int = option(
+        128,
+        "Images in a shard: what a kill can cost. A gallery keeps the size that it was made with.",
+        least=1,
+        panel=RUN,
+    )
+
+    def __post_init__(self) -> None:
+        from jaxloc.whitenings import WhitenSpec
+
+        super().__post_init__()
+        WhitenSpec.parse(self.whiten)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchOptions(Options):
+    """How the images of a gallery are ranked for a query."""
+
+    top: int | None = option(
+        None,
+        "Results for each query. [default: 10, or all if the gallery holds fewer]",
+        "--top",
+        "-k",
+        least=1,
+        first=True,
+    )
+    expand: bool = option(
+        False, "Average each query with its first results (α-query expansion) and search again.", first=True
+    )
+    expand_with: int = option(10, "Number of results that --expand takes.", least=1, label="--expand-with")
+    alpha: float = option(3.0, "Power of the cosine that weighs the results of --expand.", least=0, below=math.inf)
+    rerank: str = option(
+        "none",
+        "Rank the first results again by k-reciprocal neighbours, or by diffusion on the gallery's graph, which is "
+        "made in memory.",
+        choices=("none", "reciprocal", "diffusion"),
+        first=True,
+    )
+    candidates: int = option(100, "Number of first results that --rerank reciprocal ranks again.", least=1)
+    approximate: bool = option(False, "Use the index that `jaxloc approximate` built.", first=True)
