@@ -22,6 +22,15 @@ function element(tag, text, kind) {
 
 // --- Images ----------------------------------------------------------------------------------------------------
 
+// What every image gets: its place, its address, its name as it is searched, and its name without that of its set.
+function prepare(image, index, sets) {
+  const { name, set } = image;
+  image.index = index;
+  image.address = `#image-${index + 1}`;
+  image.searchable = comparable(name);
+  image.label = name.startsWith(`${sets[set]}/`) ? name.slice(sets[set].length + 1) : name;
+}
+
 // Width by height of every card's frame: that of the middle image, within reason.
 function chooseFrame(images) {
   const ratios = images.map(({ width, height }) => width / height).sort((a, b) => a - b);
@@ -49,6 +58,44 @@ function placeBox(marker, { box, width, height }) {
   marker.style.width = `${100 * (x1 - x0) / width}%`;
   marker.style.height = `${100 * (y1 - y0) / height}%`;
   marker.hidden = false;
+}
+
+function frameOf({ width, height, thumbnail }, template) {
+  const frame = one(".image", template);
+  setRatio(frame, width / height);
+  frame.classList.toggle("without", !thumbnail);
+  return frame;
+}
+
+// An image in a frame of its own, for the large view; `fill` draws into the frame.
+function drawn(image, fill) {
+  const frame = frameOf(image, one("#card").content.cloneNode(true));
+  fill(frame);
+  one("img", frame).alt = image.name;
+  return frame;
+}
+
+function addScores(card, scores) {
+  for (const [term, value] of scores) {
+    const score = element("span", term ? `${term} ` : "");
+    score.append(element("b", value));
+    one(".scores", card).append(score, " ");
+  }
+}
+
+function boxFact([x0, y0, x1, y1]) {
+  const [left, top, right, bottom] = [x0, y0, x1, y1].map((edge) => numbers.format(Math.round(edge)));
+  return ["Box", `x ${left} to ${right}, y ${top} to ${bottom}`];
+}
+
+const sizeFact = ({ width, height }) => ["Image", `${numbers.format(width)} × ${numbers.format(height)} pixels`];
+
+// Sorts by the key and direction that are chosen; items that lack the key come last.
+function sortByChoice(items, sortKeys) {
+  const [key, direction] = controls.sort.value.split(" ");
+  const sign = direction === "down" ? -1 : 1;
+  const lacks = (item) => item[key] === null;
+  return items.sort((a, b) => lacks(a) - lacks(b) || sign * sortKeys[key](a, b) || a.index - b.index);
 }
 
 // A list item's images are drawn by its `fill`, once, when it comes near the window.

@@ -35,8 +35,9 @@ def write(
 
     It has ``images``, ``annotations``, ``categories``, and ``skipped`` images with their reasons, each on a line of
     its own. Boxes are ``x, y, width, height`` in pixels of the original image. An image also has ``category_id``
-    (its set), ``found``, ``noisy`` and ``noise_score``; an annotation also has ``score``, and, where the job kept them,
-    ``segmentation`` (compressed run lengths; ``area`` is the mask's then) and ``parts`` (each with ``name``, ``bbox``).
+    (its set), ``found``, ``noisy`` and ``positive_share`` (also as ``noise_score``, its former name); an annotation
+    also has ``score`` and, if kept, ``segmentation`` (compressed run lengths; ``area`` is then the mask's) and
+    ``parts`` (each with ``name`` and ``bbox``).
     A name that is not UTF-8 is written with ``\xff`` for each such byte; beside it ``undecodable`` holds all of its
     bytes as hexadecimal digits, for ``jaxloc.data.annotations.read_coco``.
 
@@ -116,6 +117,7 @@ def _images(findings: Findings, numbers: Mapping[str, int], details: Details) ->
             "found": finding.found,
             "noisy": finding.noisy,
             "noise_score": finding.noise_score,
+            "positive_share": finding.noise_score,
             **details(finding),
         }
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from jaxloc import __version__
 from jaxloc.report.records import Skipped
-from jaxloc.report.text import displayable
+from jaxloc.report.text import counted, displayable
 
 
 class _Imaged(Protocol):
@@ -85,12 +85,6 @@ def _warnings(warnings: Sequence[str]) -> str:
 def escape(text: str) -> str:
     """``text`` as HTML."""
     return html.escape(displayable(text))
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun, such as ``"1,200 images"``; an ``"y"`` at the end becomes ``"ies"``."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def choose(items: Sequence[_Some], limit: int) -> list[_Some]:

@@ -23,16 +23,16 @@ class Figures:
         statuses: number of images by status.
         skipped: number of skipped images.
         scores: finite scores of the images where the object was found.
-        noise_scores: finite noise scores of all images.
-        with_noise: whether an image has a noise score, finite or not.
+        shares: finite object shares (``noise_score``) of all images.
+        with_shares: whether an image has an object share, finite or not.
     """
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.skipped = 0
         self.scores = array("d")
-        self.noise_scores = array("d")
-        self.with_noise = False
+        self.shares = array("d")
+        self.with_shares = False
 
     def add(self, finding: Finding) -> None:
         """Count an image."""
@@ -41,9 +41,9 @@ class Figures:
         if which == "found" and math.isfinite(finding.score):
             self.scores.append(finding.score)
         if finding.noise_score is not None:
-            self.with_noise = True
+            self.with_shares = True
             if math.isfinite(finding.noise_score):
-                self.noise_scores.append(finding.noise_score)
+                self.shares.append(finding.noise_score)
 
 
 def median(values: array) -> str:

@@ -10,20 +10,8 @@ from jaxloc.report import elements, figures
 from jaxloc.report.figures import Figures
 from jaxloc.report.overlays import PART_COLOURS, make_mask_image
 from jaxloc.report.records import Finding, Findings
-from jaxloc.report.text import displayable
+from jaxloc.report.text import counted, displayable
 
-# What each method does, in words, and how its score reads.
-_METHODS = {
-    "ddt": "DDT co-localisation",
-    "ddt+": "DDT+ co-localisation",
-    "scda": "SCDA localisation",
-}
-_DDT_SCORE = "at 0.5, the object's mean response is one standard deviation of its whole set"
-_SCORES = {
-    "ddt": _DDT_SCORE,
-    "ddt+": _DDT_SCORE,
-    "scda": "at 0.5, the object's mean activation is twice that of the whole image",
-}
 _REST = "; annotations.json holds all."
 _MASK_SIDE = 192
 """Pixels of a mask's longer side."""
@@ -45,16 +33,16 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
     masked = any(finding.mask is not None for finding in shown)
     sets = figures.of_sets(findings)
     categories = list(sets)
-    with_noise = any(one.with_noise for one in sets.values())
+    with_shares = any(one.with_shares for one in sets.values())
     counts = sum((one.statuses for one in sets.values()), Counter())
-    statuses = _statuses(counts, with_noise)
+    statuses = _statuses(counts, with_shares)
     return elements.page(
         "page",
         title=findings.title,
         lead=_lead(findings, len(sets)),
         warnings=findings.warnings,
         tiles=_counts(statuses, counts, len(findings.skipped)),
-        tables=_set_table(sets, statuses, with_noise) + "\n" + elements.settings(findings.settings),
+        tables=_set_table(sets, statuses, with_shares) + "\n" + elements.settings(findings.settings),
         noscript="The images below need JavaScript. annotations.json, beside this page, holds every box and score.",
         limit_note=elements.limit_note(len(shown), len(findings.images), "image", _REST),
         toggles=elements.toggle("box", "Box", key="b", checked=True)
@@ -64,7 +52,9 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
         + elements.toggle("parts", "Parts", key="p", checked=True, kind="of-parts"),
         absent_note=elements.escape(_absent_note(counts)),
         skipped=elements.skipped(findings.skipped, categories, limit=limit, rest=_REST),
-        reading=_reading(findings.method, with_noise, with_heat, max((len(one.parts) for one in shown), default=0)),
+        reading=_reading(
+            findings.score_meaning, with_shares, with_heat, max((len(one.parts) for one in shown), default=0)
+        ),
         data=_data(categories, shown),
     )
 
@@ -86,14 +76,14 @@ def _choose(images: Sequence[Finding], limit: int) -> tuple[list[Finding], bool]
 
 
 def _lead(findings: Findings, sets: int) -> str:
-    images = elements.counted(len(findings.images), "image")
-    return f"{_METHODS.get(findings.method, findings.method)} of {images} in {elements.counted(sets, 'set')}."
+    images = counted(len(findings.images), "image")
+    return f"{findings.method} of {images} in {counted(sets, 'set')}."
 
 
-def _statuses(counts: Mapping[str, int], with_noise: bool) -> list[str]:
+def _statuses(counts: Mapping[str, int], with_shares: bool) -> list[str]:
     """The statuses worth a count: noisy and nothing found are different things, but a job may not have both."""
     statuses = ["found"]
-    if with_noise or counts["noisy"]:
+    if with_shares or counts["noisy"]:
         statuses.append("noisy")
     if len(statuses) == 1 or counts["nothing found"]:
         statuses.append("nothing found")
@@ -109,13 +99,13 @@ def _counts(statuses: list[str], counts: Counter[str], skipped: int) -> dict[str
     }
 
 
-def _set_table(sets: Mapping[str, Figures], statuses: list[str], with_noise: bool) -> str:
+def _set_table(sets: Mapping[str, Figures], statuses: list[str], with_shares: bool) -> str:
     headings, rows = ["Set"], []
     for number, (category, one) in enumerate(itertools.islice(sets.items(), _SETS)):
         cells = _counts(statuses, one.statuses, one.skipped)
         cells["Median score"] = figures.median(one.scores)
-        if with_noise:
-            cells["Median noise score"] = figures.median(one.noise_scores)
+        if with_shares:
+            cells["Median object share"] = figures.median(one.shares)
         headings = ["Set", *cells]
         rows.append(elements.group_row(number, category, cells.values()))
     summary = "Sets" if len(sets) <= _SETS else f"Sets: the first {_SETS:,} of {len(sets):,} by name"
@@ -131,13 +121,13 @@ def _absent_note(counts: Mapping[str, int]) -> str:
     return " ".join(reasons)
 
 
-def _reading(method: str, with_noise: bool, with_heat: bool, parts: int) -> list[str]:
-    scale = _SCORES.get(method)
-    items = ["<b>Score</b>, from 0 to 1: how far the object stands out" + (f"; {scale}." if scale else ".")]
-    if with_noise:
+def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int) -> list[str]:
+    scale = f"; {elements.escape(score_meaning)}" if score_meaning else ""
+    items = [f"<b>Score</b>, from 0 to 1: how far the object stands out{scale}."]
+    if with_shares:
         items.append(
-            "<b>Noise score</b>: share of the image's cells with a positive indicator; "
-            "small where the object is absent."
+            "<b>Object share</b>: share of the image's cells that belong to the object (their indicator is positive); "
+            "small where the object is absent. An image at or below the noise threshold is called <b>noisy</b>."
         )
     if with_heat:
         items.append(
@@ -150,7 +140,7 @@ def _reading(method: str, with_noise: bool, with_heat: bool, parts: int) -> list
             f'<b style="background:{colour};color:#101418">&nbsp;{n}&nbsp;</b>' for n, colour in enumerate(colours, 1)
         )
         items.append(f"<b>Parts</b>: {' '.join(names)}, the same part in every image of a set.")
-    of_all = ", noise scores of all" if with_noise else ""
+    of_all = ", object shares of all" if with_shares else ""
     items.append(f"<b>Medians</b>: scores of the images where the object was found{of_all}.")
     return items
 
@@ -176,7 +166,7 @@ def _image(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
         "height": finding.height,
         "box": elements.edges(finding.box),
         "score": elements.number(finding.score),
-        "noise": None if finding.noise_score is None else elements.number(finding.noise_score),
+        "share": None if finding.noise_score is None else elements.number(finding.noise_score),
         "status": figures.status(finding),
         "heat": heat,
         "thumbnail": None if finding.thumbnail is None else elements.base64_text(finding.thumbnail),

@@ -2,13 +2,10 @@
   const { sets, images } = data;
 
   images.forEach((image, index) => {
-    const { name, set, width, height, box, status } = image;
-    image.index = index;
-    image.address = `#image-${index + 1}`;
+    const { width, height, box, status } = image;
+    prepare(image, index, sets);
     image.found = status === "found";
     image.area = box && Math.max(0, box[2] - box[0]) * Math.max(0, box[3] - box[1]) / (width * height);
-    image.searchable = comparable(name);
-    image.label = sets[set] && name.startsWith(sets[set] + "/") ? name.slice(sets[set].length + 1) : name;
   });
   chooseFrame(images);
 
@@ -53,13 +50,6 @@
     placeBox(one(".box", frame), image);
   }
 
-  function frameOf(image, template) {
-    const frame = one(".image", template);
-    setRatio(frame, image.width / image.height);
-    frame.classList.toggle("without", !image.thumbnail);
-    return frame;
-  }
-
   // --- Cards: made once; their images are decoded when they come near the window -------------------------------
 
   const cards = images.map((image) => {
@@ -73,13 +63,10 @@
     const badge = one(".badge", card);
     badge.hidden = image.found;
     badge.textContent = image.status;
-    const scores = image.found ? [["score", image.score]] : [];
-    if (image.noise !== null) scores.push(["noise", image.noise]);
-    for (const [name, value] of scores) {
-      const score = element("span", `${name} `);
-      score.append(element("b", decimal(value)));
-      one(".scores", card).append(score, " ");
-    }
+    addScores(card, [
+      ...(image.found ? [["score", decimal(image.score)]] : []),
+      ...(image.share === null ? [] : [["object share", decimal(image.share)]]),
+    ]);
     one("button", card).addEventListener("click", () => enlarge(image));
     return card;
   });
@@ -91,16 +78,9 @@
   const sortKeys = {
     name: (a, b) => collator.compare(a.name, b.name),
     score: (a, b) => a.score - b.score,
-    noise: (a, b) => a.noise - b.noise,
+    share: (a, b) => a.share - b.share,
     area: (a, b) => a.area - b.area,
   };
-
-  function sorted(some) {
-    const [key, direction] = controls.sort.value.split(" ");
-    const sign = direction === "down" ? -1 : 1;
-    const lacks = (image) => image[key] === null;
-    return some.sort((a, b) => lacks(a) - lacks(b) || sign * sortKeys[key](a, b) || a.index - b.index);
-  }
 
   function show(section, some) {
     section.hidden = some.length === 0;
@@ -112,7 +92,7 @@
     const query = comparable(controls.query.value.trim());
     const group = controls.group.value;
     const view = controls.show.value;
-    const matching = sorted(images.filter((p) => inGroup(p.set) && p.searchable.includes(query)));
+    const matching = sortByChoice(images.filter((p) => inGroup(p.set) && p.searchable.includes(query)), sortKeys);
     const found = matching.filter((image) => image.found);
     const absent = matching.filter((image) => !image.found);
     countTabs({ all: matching.length, found: found.length, absent: absent.length });
@@ -136,37 +116,27 @@
   }
 
   one(".choose-set").hidden = sets.length < 2;
-  if (!images.some((image) => image.noise !== null)) all(".of-noise").forEach((part) => part.remove());
-  if (!images.some((image) => image.heat)) all(".of-heat").forEach((part) => part.remove());
-  if (!images.some((image) => image.mask)) all(".of-mask").forEach((part) => part.remove());
-  if (!images.some((image) => image.parts)) all(".of-parts").forEach((part) => part.remove());
+  for (const layer of ["share", "heat", "mask", "parts"]) {
+    if (!images.some((image) => image[layer] != null)) all(`.of-${layer}`).forEach((part) => part.remove());
+  }
   startFilters(sets, update);
 
   // --- The large view ------------------------------------------------------------------------------------------
 
-  function facts({ set, width, height, box, area, score, noise, status, found }) {
+  function facts(image) {
+    const { set, box, area, score, share, status, found } = image;
     const list = [["Set", groupName(sets[set])], ["Result", found ? "object found" : status]];
     if (found) list.push(["Score", decimal(score)]);
-    if (noise !== null) list.push(["Noise score", decimal(noise)]);
+    if (share !== null) list.push(["Object share", `${decimal(share)} of the cells`]);
     if (box) {
-      const [x0, y0, x1, y1] = box.map((edge) => numbers.format(Math.round(edge)));
-      list.push(["Box", `x ${x0} to ${x1}, y ${y0} to ${y1}`]);
-      list.push(["Box area", `${area < 0.01 ? "under 1" : Math.round(100 * area)} % of the image`]);
+      list.push(boxFact(box), ["Box area", `${area < 0.01 ? "under 1" : Math.round(100 * area)} % of the image`]);
     }
-    list.push(["Image", `${numbers.format(width)} × ${numbers.format(height)} pixels`]);
-    return list;
-  }
-
-  function draw(image) {
-    const frame = frameOf(image, one("#card").content.cloneNode(true));
-    fill(frame, image, true);
-    one("img", frame).alt = image.name;
-    return frame;
+    return [...list, sizeFact(image)];
   }
 
   const { enlarge, openFromAddress } = largeView({
     shown: () => shown,
-    describe: (image) => ({ name: image.label, facts: facts(image), draw: () => draw(image) }),
+    describe: (image) => ({ name: image.label, facts: facts(image), draw: () => drawn(image, (frame) => fill(frame, image, true)) }),
     buttonOf: (image) => one("button", cards[image.index]),
   });
   update();

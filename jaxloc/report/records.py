@@ -78,11 +78,12 @@ class Findings:
 
     Attributes:
         title: what was looked at, for a heading.
-        method: ``"ddt"``, ``"ddt+"`` or ``"scda"``.
+        method: title of the method.
         settings: what the result depends on, printable, in a fixed order.
         images: in order of name within each category; a list, or ``StoredImages`` if they may not fit in memory.
         skipped: images that could not be used.
         warnings: what the user should know of each category, such as a doubtful sign.
+        score_meaning: how the method's score reads, such as "at 0.5, …".
         finished_before: an earlier call had done all of it.
         begun_before: images of which an earlier call had done a part or all.
     """
@@ -93,6 +94,7 @@ class Findings:
     images: Sequence[Finding]
     skipped: Sequence[Skipped]
     warnings: list[str] = dataclasses.field(default_factory=list)
+    score_meaning: str = ""
     finished_before: bool = False
     begun_before: int = 0
 

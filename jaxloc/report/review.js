@@ -6,12 +6,9 @@
   let unsaved = false;
 
   images.forEach((image, index) => {
-    const { name, set, noise, why } = image;
-    image.index = index;
-    image.address = `#image-${index + 1}`;
-    image.searchable = comparable(name);
-    image.label = name.startsWith(`${sets[set]}/`) ? name.slice(sets[set].length + 1) : name;
-    image.near = noise !== null && thresholds[set] !== null && Math.abs(noise - thresholds[set]) <= NEAR;
+    const { set, share, why } = image;
+    prepare(image, index, sets);
+    image.near = share !== null && thresholds[set] !== null && Math.abs(share - thresholds[set]) <= NEAR;
     image.repeated = why === "duplicate" || why === "contradiction";
     image.other = image.other === null ? null : images[image.other];
   });
@@ -28,29 +25,15 @@
 
   // --- An image with its box, in a card or large ----------------------------------------------------------------
 
-  function frameOf(image, template) {
-    const frame = one(".image", template);
-    setRatio(frame, image.width / image.height);
-    frame.classList.toggle("without", !image.thumbnail);
-    return frame;
-  }
-
   function fill(frame, image) {
     if (image.thumbnail) showImage(frame, jpeg(image.thumbnail));
     placeBox(one(".box", frame), image);
   }
 
-  function drawn(image) {
-    const frame = frameOf(image, one("#card").content.cloneNode(true));
-    fill(frame, image);
-    one("img", frame).alt = image.name;
-    return frame;
-  }
-
   // --- Cards: made once; what changes with a decision is painted again -------------------------------------------
 
-  // Small shares are what thresholds are about, so these get a decimal more.
-  const share = (value) => `${(100 * value).toFixed(value < 0.2 ? 1 : 0)} %`;
+  // Thresholds lie among small shares, so these get a decimal more.
+  const percent = (value) => `${(100 * value).toFixed(value < 0.2 ? 1 : 0)} %`;
   const verdict = ({ keep }) => keep ? "kept" : "dropped";
   const offer = ({ keep }) => keep ? "Drop it" : "Keep it";
 
@@ -76,13 +59,10 @@
     one(".name", card).textContent = image.label;
     one(".set", card).textContent = groupName(sets[image.set]);
     one(".set", card).hidden = sets.length < 2;
-    const scores = [["positive", image.noise === null ? null : share(image.noise)],
-      ["score", image.box ? decimal(image.score) : null]];
-    for (const [name, text] of scores.filter(([, text]) => text !== null)) {
-      const score = element("span", `${name} `);
-      score.append(element("b", text));
-      one(".scores", card).append(score, " ");
-    }
+    addScores(card, [
+      ...(image.share === null ? [] : [["object share", percent(image.share)]]),
+      ...(image.box ? [["score", decimal(image.score)]] : []),
+    ]);
     if (!image.box) one(".scores", card).append(element("span", "no box"), " ");
     if (image.bits !== null) one(".scores", card).append(element("span", `${image.bits} bits apart`));
     one(".open", card).addEventListener("click", () => enlarge(image));
@@ -163,7 +143,7 @@
 
   const sortKeys = {
     doubt: (a, b) => a.doubt - b.doubt,
-    noise: (a, b) => a.noise - b.noise,
+    share: (a, b) => a.share - b.share,
     group: (a, b) => groups.get(b.leader).length - groups.get(a.leader).length || a.leader - b.leader,
     name: (a, b) => collator.compare(a.name, b.name),
   };
@@ -207,11 +187,10 @@
   function facts(image) {
     const list = [["Class", groupName(sets[image.set])], ["Decision", verdict(image)], ["Rules", image.why],
       ["Why", image.reason]];
-    if (image.noise !== null) list.push(["Positive cells", share(image.noise)]);
+    if (image.share !== null) list.push(["Object share", `${percent(image.share)} of the cells`]);
     list.push(image.box ? ["Score", decimal(image.score)] : ["Box", "none: nothing was found"]);
     if (image.bits !== null) list.push(["Hashes", `${image.bits} bits apart`]);
-    list.push(["Image", `${numbers.format(image.width)} × ${numbers.format(image.height)} pixels`]);
-    return list;
+    return [...list, sizeFact(image)];
   }
 
   // Under the facts: the button that decides, and the images that this one repeats or that repeat it.
@@ -221,7 +200,7 @@
     flip.addEventListener("click", () => decide(image, !image.keep));
     const others = companions(image).slice(0, 4).flatMap((some) => [
       element("p", `${some.name}: ${verdict(some)}, ${numbers.format(some.width)} × ${numbers.format(some.height)}`),
-      drawn(some),
+      drawn(some, (frame) => fill(frame, some)),
     ]);
     return [flip, ...others];
   }
@@ -229,7 +208,7 @@
   const { enlarge, openFromAddress } = largeView({
     shown: () => shown,
     describe: (image) => ({
-      name: image.label, facts: facts(image), draw: () => drawn(image), beside: besideOf(image),
+      name: image.label, facts: facts(image), draw: () => drawn(image, (frame) => fill(frame, image)), beside: besideOf(image),
     }),
     buttonOf: (image) => one(".open", cards[image.index]),
   });

@@ -10,7 +10,7 @@ from typing import Any
 from jaxloc.report import elements
 from jaxloc.report.decisions import DROPPED_BY_HAND, FORMAT, KEPT, KEPT_BY_HAND, UNUSABLE, Decision, Decisions
 from jaxloc.report.records import Skipped
-from jaxloc.report.text import displayable
+from jaxloc.report.text import counted, displayable
 
 _ROWS = 1000
 """Rows of the table of classes, and of the unusable images, at most."""
@@ -77,9 +77,8 @@ def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapp
         "review",
         title=f"Review of {decisions.title}",
         lead=(
-            f"{elements.counted(len(decisions.items), 'image')} in {len(classes):,} "
-            f"{'class' if len(classes) == 1 else 'classes'}. Look at the doubtful ones, decide otherwise where the "
-            "rules are wrong, and take your decisions along."
+            f"{counted(len(decisions.items), 'image')} in {counted(len(classes), 'class')}. Look at the doubtful ones, "
+            "decide otherwise where the rules are wrong, and take your decisions along."
         ),
         warnings=decisions.warnings,
         tiles={
@@ -111,8 +110,8 @@ def _class_table(decisions: Decisions, counts: Mapping[str, Mapping[str, int]], 
 
 def _reading() -> list[str]:
     return [
-        "<b>Positive</b>: share of the image's cells with a positive indicator, small where the object of the class "
-        "is absent. At or below the threshold of its class, an image is dropped as <b>noise</b>.",
+        "<b>Object share</b>: share of the image's cells that belong to the object (their indicator is positive), "
+        "small where the object is absent. An image at or below the threshold of its class is <b>noise</b>.",
         "<b>Duplicate</b>: nearly the same as a kept image of the class; the larger one is kept, of equally large "
         "ones the first by name.",
         "<b>Contradiction</b>: nearly the same image stands in another class as well. All of them are dropped until "
@@ -121,7 +120,7 @@ def _reading() -> list[str]:
         "stays out of the data set unless jaxloc clean was told <code>--with-empty</code> (see the settings).",
         "<b>Skipped</b>: could not be read, or of a class too small to look for anything. They are listed at the end, "
         "have no card, and count neither as kept nor as dropped.",
-        "<b>Most doubtful</b>: least would have changed the rules' mind: the positive share lies next to the "
+        "<b>Most doubtful</b>: least would have changed the rules' mind: the object share lies next to the "
         "threshold, the hashes differ in nearly too many bits, or the classes contradict each other.",
         "<b>Keys</b>: K keeps the image, D drops it, U takes the last decision back; arrow keys go to the next "
         "image, Enter enlarges it. What you decide stays in this window until you download it; then run "
@@ -161,7 +160,7 @@ def _image(
         "height": item.height,
         "box": elements.edges(item.box),
         "score": elements.number(item.score),
-        "noise": None if item.noise_score is None else elements.number(item.noise_score),
+        "share": None if item.noise_score is None else elements.number(item.noise_score),
         "keep": item.keep,
         "rule": item.why == "kept",
         "why": item.why,

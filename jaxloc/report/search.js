@@ -99,11 +99,7 @@
     one(".label", card).textContent = label;
     one(".badge", card).textContent = badge;
     one(".badge", card).hidden = badge === "";
-    for (const [term, value] of scores) {
-      const score = element("span", term);
-      score.append(element("b", value));
-      one(".scores", card).append(score, " ");
-    }
+    addScores(card, scores);
     one("button", card).addEventListener("click", () => enlarge(item));
     return card;
   }
@@ -114,7 +110,7 @@
       name: image.name,
       label: image.label ?? "",
       badge: query.found ? "" : "no object found",
-      scores: query.precision === null ? [] : [["AP ", query.precision.toFixed(3)]],
+      scores: query.precision === null ? [] : [["AP", query.precision.toFixed(3)]],
     });
   }
 
@@ -187,18 +183,12 @@
     best: (a, b) => a.best - b.best,
   };
 
-  function sorted(some) {
-    const [key, direction] = controls.sort.value.split(" ");
-    const sign = direction === "down" ? -1 : 1;
-    const lacks = (query) => query[key] === null;
-    return some.sort((a, b) => lacks(a) - lacks(b) || sign * sortKeys[key](a, b) || a.index - b.index);
-  }
-
   function update() {
     const text = comparable(controls.query.value.trim());
     const group = controls.group.value;
     const onlyFailed = controls.show.value === "failed";
-    const matching = sorted(queries.filter((query) => inGroup(query.label) && query.searchable.includes(text)));
+    const matching = sortByChoice(
+      queries.filter((query) => inGroup(query.label) && query.searchable.includes(text)), sortKeys);
     const failed = matching.filter((query) => query.failed);
     countTabs({ all: matching.length, failed: failed.length });
     shown = onlyFailed ? failed : matching;
@@ -233,11 +223,8 @@
       list.push(["Object", query.found ? "found" : "not found"]);
       if (query.precision !== null) list.push(["AP", query.precision.toFixed(3)]);
     }
-    if (image.box) {
-      const [x0, y0, x1, y1] = image.box.map((edge) => numbers.format(Math.round(edge)));
-      list.push(["Box", `x ${x0} to ${x1}, y ${y0} to ${y1}`]);
-    }
-    if (image.width) list.push(["Image", `${numbers.format(image.width)} × ${numbers.format(image.height)} pixels`]);
+    if (image.box) list.push(boxFact(image.box));
+    if (image.width) list.push(sizeFact(image));
     return list;
   }
 

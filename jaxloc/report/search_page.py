@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxloc.report import elements
 from jaxloc.report.search_records import Example, Query, Result, Searched, Strip
-from jaxloc.report.text import displayable
+from jaxloc.report.text import counted, displayable
 
 # What a score means, by the way of ranking.
 _SCORES = {
@@ -63,8 +63,8 @@ def _failed(query: Query) -> bool:
 
 
 def _lead(searched: Searched) -> str:
-    gallery = elements.counted(searched.gallery_size, "image")
-    return f"{elements.counted(len(searched.queries), 'query')} searched in a gallery of {gallery}."
+    gallery = counted(searched.gallery_size, "image")
+    return f"{counted(len(searched.queries), 'query')} searched in a gallery of {gallery}."
 
 
 def _tiles(searched: Searched) -> dict[str, str]:

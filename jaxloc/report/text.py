@@ -1,6 +1,10 @@
-"""Text that can be shown and written anywhere."""
+"""Text for people: names that can be shown anywhere, counts, and lists cut to their first lines."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
+
+SHOWN = 10
+"""Lines of a list that are printed; a file beside holds all of them."""
 
 
 def displayable(text: str) -> str:
@@ -9,6 +13,27 @@ def displayable(text: str) -> str:
 
 
 def some_of(names: Sequence[str], shown: int = 3) -> str:
-    """The first of many names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = len(names) - shown
     return displayable(", ".join(names[:shown])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, such as ``"1,200 images"``; a final ``"y"`` becomes ``"ies"``, an ``"s"`` ``"ses"``."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def warnings(texts: Sequence[str], file: str) -> list[str]:
+    """The first warnings, and the number of the others that ``file`` lists."""
+    more = len(texts) - SHOWN
+    rest = [f"… and {more:,} more warnings, listed in {file}"] if more > 0 else []
+    return [*(f"Warning: {text}" for text in texts[:SHOWN]), *rest]
+
+
+def reasons(heading: str, first: Iterable[tuple[str, str]], number: int, file: str) -> list[str]:
+    """The ``first`` names of ``number`` with their reasons under a heading, and a count of the others in ``file``."""
+    lines = [f"  {name}: {reason}" for name, reason in itertools.islice(first, SHOWN)]
+    if number > SHOWN:
+        lines.append(f"  … and {number - SHOWN:,} more, listed in {file}")
+    return ["\n".join([f"{heading}:", *lines])] if lines else []

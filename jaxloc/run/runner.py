@@ -216,7 +216,8 @@ class Run:
         names = [images.name for images in self._images.sets]
         return Findings(
             title=", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
-            method=self._method.name,
+            method=self._method.title,
+            score_meaning=self._method.score_meaning,
             settings=settings(self._steps) | {"padded shapes": self._shapes, "jaxloc": __version__},
             images=parquet.Images(files),
             skipped=parquet.SkippedImages(files),

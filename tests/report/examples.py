@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxloc.localizers import METHODS
 from jaxloc.report import parquet
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.report.records import Finding, Findings, Skipped
@@ -43,7 +44,8 @@ def noisy(name: str, category: str = "cat") -> Finding:
 def ddt(**changes) -> Findings:
     values = {
         "title": "cat, dog",
-        "method": "ddt",
+        "method": METHODS["ddt"].title,
+        "score_meaning": METHODS["ddt"].score_meaning,
         "settings": {"layer": "relu5_4", "sign": "aggregation"},
         "images": [
             image("cat/1.jpg", score=0.5),
@@ -61,7 +63,8 @@ def scda() -> Findings:
         image("cat/1.jpg", noise_score=None),
         image("cat/2.jpg", noise_score=None, box=None, score=0.0, found=False),
     ]
-    return Findings("cat", "scda", {"layer": "relu5_3"}, images, [])
+    scda = METHODS["scda"]
+    return Findings("cat", scda.title, {"layer": "relu5_3"}, images, [], score_meaning=scda.score_meaning)
 
 
 def stored(findings: Findings, folder, per_shard: int = 3) -> Findings:

@@ -55,7 +55,7 @@ def test_controls_follow_what_the_findings_have(folder):
     body = opened(folder, render_page(ddt(method="scda", images=without, skipped=[]))).split("<script", 1)[0]
     assert 'data-toggle="box"' in body
     assert 'data-toggle="heat"' not in body
-    assert 'value="noise down"' not in body
+    assert 'value="share down"' not in body
     assert re.search(r'class="choose-set" hidden=""', body)
 
 

@@ -36,6 +36,7 @@ def plain(findings: Findings) -> str:
                 "found": item.found,
                 "noisy": item.noisy,
                 "noise_score": item.noise_score,
+                "positive_share": item.noise_score,
             }
             for number, item in enumerate(findings.images, 1)
         ],

@@ -22,7 +22,7 @@ def test_counts_and_medians_are_of_each_set():
     page = Page(render_page(ddt()))
     assert "DDT co-localisation of 4 images in 2 sets." in page.text
     assert [page.tile(name) for name in ("Images", "Found", "Noisy", "Skipped")] == ["4", "3", "1", "1"]
-    assert page.row("Set") == ["Set", "Images", "Found", "Noisy", "Skipped", "Median score", "Median noise score"]
+    assert page.row("Set") == ["Set", "Images", "Found", "Noisy", "Skipped", "Median score", "Median object share"]
     assert page.row("cat") == ["cat", "3", "2", "1", "0", "0.60", "0.25"]
     assert page.row("dog") == ["dog", "1", "1", "0", "1", "0.88", "0.50"]
 
@@ -41,7 +41,7 @@ def test_data_hold_what_the_cards_show():
     first, _, third, last = page.data["images"]
     assert (first["name"], first["set"], first["status"], last["set"]) == ("cat/1.jpg", 0, "found", 1)
     assert (first["width"], first["height"], first["box"]) == (640, 480, [64, 48, 320, 240])
-    assert (third["status"], third["box"], third["noise"]) == ("noisy", None, 0.0312)
+    assert (third["status"], third["box"], third["share"]) == ("noisy", None, 0.0312)
     heat = np.frombuffer(base64.b64decode(first["heat"]["cells"]), np.int8)
     assert heat.reshape(first["heat"]["rows"], first["heat"]["columns"]).tolist() == [[127, -127, 3], [0, -1, 64]]
     assert base64.b64decode(first["thumbnail"]) == ddt().images[0].thumbnail
@@ -133,14 +133,14 @@ def test_of_thousands_of_sets_the_first_are_listed_and_the_rest_counted():
     assert "of 1,203 images in 1,203 sets." in many.text
 
 
-def test_scda_has_no_noise_score():
+def test_scda_has_no_object_share():
     text = render_page(scda())
     page = Page(text)
     assert "SCDA localisation of 2 images in 1 set." in page.text
     assert page.row("Set") == ["Set", "Images", "Found", "Nothing found", "Skipped", "Median score"]
     assert page.row("cat") == ["cat", "2", "1", "1", "0", "0.75"]
-    assert {item["noise"] for item in page.data["images"]} == {None}
-    assert "Noise score" not in page.text
+    assert {item["share"] for item in page.data["images"]} == {None}
+    assert "Object share" not in page.text
 
 
 def test_noisy_and_nothing_found_are_told_apart():
@@ -196,14 +196,14 @@ def test_findings_of_nothing_make_a_page():
 
 def test_scores_that_are_not_numbers_do_not_break_the_data():
     page = Page(render_page(ddt(images=[image("cat/1.jpg", score=np.float32("nan"), noise_score=float("inf"))])))
-    assert (page.data["images"][0]["score"], page.data["images"][0]["noise"]) == (None, None)
+    assert (page.data["images"][0]["score"], page.data["images"][0]["share"]) == (None, None)
 
 
 def test_version_and_the_meaning_of_the_scores_are_told():
     page = Page(render_page(ddt()))
     assert f"Made by jaxloc {ddt().version}." in page.text
     assert "one standard deviation of its whole set" in page.text
-    assert "share of the image's cells with a positive indicator" in page.text
+    assert "share of the image's cells that belong to the object" in page.text
     assert "twice that of the whole image" in Page(render_page(scda())).text
 
 

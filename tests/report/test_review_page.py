@@ -89,7 +89,7 @@ def test_a_reason_counts_where_the_image_is_dropped_for_it_so_that_the_counts_ad
 
 def test_what_is_shown_in_words_is_explained():
     text = page()
-    for word in ("Positive", "No box", "Skipped"):
+    for word in ("Object share", "No box", "Skipped"):
         assert f"<b>{word}</b>: " in text
     assert "<code>--with-empty</code>" in text
 
@@ -180,12 +180,12 @@ def row(browser, number: int) -> list[str]:
     return browser.evaluate(f"[...{cells}].map((cell) => cell.textContent)")
 
 
-def test_the_positive_share_is_a_percentage_and_an_image_without_a_box_says_so(browser):
+def test_the_object_share_is_a_percentage_and_an_image_without_a_box_says_so(browser):
     scores = "[...document.querySelectorAll('.grid > .card')].map((card) => card.querySelector('.scores').textContent)"
     shown = dict(zip(names(browser), browser.evaluate(scores), strict=True))
-    assert shown["cat/1.jpg"].split("score")[0] == "positive 25 % "
-    assert shown["cat/2.jpg"].split("score")[0] == "positive 2.0 % "
-    assert shown["cat/3.jpg"].strip() == "positive 0.0 % no box"
+    assert shown["cat/1.jpg"].split("score")[0] == "object share 25 % "
+    assert shown["cat/2.jpg"].split("score")[0] == "object share 2.0 % "
+    assert shown["cat/3.jpg"].strip() == "object share 0.0 % no box"
 
 
 def test_a_decision_is_flipped_undone_and_downloaded(browser):

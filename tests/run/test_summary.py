@@ -16,6 +16,11 @@ def finding(name: str, category: str, score: float | None = None, *, noisy: bool
     return Finding(name, Path(name), category, 80, 60, (0, 0, 9, 9) if found else None, score or 0, found, 0.2, noisy)
 
 
+def without_share(one: Finding) -> Finding:
+    """The same from a method that measures no object share."""
+    return dataclasses.replace(one, noise_score=None)
+
+
 @pytest.fixture
 def findings() -> Findings:
     images = [
@@ -44,7 +49,7 @@ def test_each_set_is_counted_and_then_all(findings):
 
 
 def test_one_set_needs_no_total_and_scda_no_noise():
-    one = Findings("dogs", "scda", {}, [finding("a.jpg", "dogs", 0.25)], [])
+    one = Findings("dogs", "scda", {}, [without_share(finding("a.jpg", "dogs", 0.25))], [])
     assert rows(summary(one, "out", 2.0)) == [
         ["set", "pictures", "found", "skipped", "median", "score"],
         ["dogs", "1", "1", "0", "0.25"],
@@ -129,7 +134,7 @@ def test_the_demo_tells_its_score_and_what_it_rightly_called_noisy():
     result = DemoResult(Findings("m", "ddt", {}, images, []), score(16, 15, noisy=2, auc=0.9), ["c.jpg", "d.jpg"])
     assert demo_text(result).splitlines() == [
         "CorLoc against the known boxes: 0.938 (15 of 16)",
-        "Noise score, telling the 2 images without it apart: AUC 0.900",
+        "Object share, telling the 2 images without the object apart: AUC 0.900",
         "Called noisy: 2 (1 of them rightly)",
         "  b.jpg",
         "  c.jpg",
@@ -137,5 +142,7 @@ def test_the_demo_tells_its_score_and_what_it_rightly_called_noisy():
 
 
 def test_the_demo_of_scda_says_nothing_of_noise():
-    result = DemoResult(Findings("m", "scda", {}, [finding("a.jpg", "m", 0.5)], []), score(16, 3), ["c.jpg"])
+    result = DemoResult(
+        Findings("m", "scda", {}, [without_share(finding("a.jpg", "m", 0.5))], []), score(16, 3), ["c.jpg"]
+    )
     assert demo_text(result).splitlines() == ["CorLoc against the known boxes: 0.188 (3 of 16)"]

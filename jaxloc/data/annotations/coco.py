@@ -1,8 +1,8 @@
 """Read COCO annotation files: ground truth and predictions.
 
 Besides COCO's own fields these of ours are kept: of an image ``split``, ``category_id`` (its own class),
-``noise_score`` and ``segmentation`` (of all that is object); of an annotation ``score``, ``difficult``, ``truncated``
-and ``parts`` (``name`` and ``bbox`` of each).
+``positive_share`` or ``noise_score``, its former name, and ``segmentation`` (of all that is object); of an annotation
+``score``, ``difficult``, ``truncated`` and ``parts`` (``name`` and ``bbox`` of each).
 """
 
 import dataclasses
@@ -355,7 +355,7 @@ def _together(some: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _noise_score(entry: dict[str, Any], path: str) -> float | None:
-    score = entry.get("noise_score")
+    score = entry.get("noise_score", entry.get("positive_share"))
     if score is None:
         return None
     if not isinstance(score, int | float) or not math.isfinite(score):

@@ -55,9 +55,7 @@ def judge_noise(finding: Finding, threshold: Threshold) -> Decision:
     limit, score = threshold.value or 0.0, finding.noise_score or 0.0
     noisy = bool(np.float32(score) <= np.float32(limit))
     share, bound = f"{100 * score:.1f} %", f"{100 * limit:.1f} %"
-    reason = f"{share} of its cells are positive, " + (
-        f"at or below the threshold of {bound}" if noisy else f"above the threshold of {bound}"
-    )
+    reason = f"object share {share}, {'at or below' if noisy else 'above'} the threshold of {bound}"
     return Decision(
         name=finding.name,
         category=finding.category,

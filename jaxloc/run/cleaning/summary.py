@@ -1,5 +1,6 @@
 """What cleaning did, as text a person can read."""
 
+from jaxloc.report import text
 from jaxloc.report.decisions import (
     BROKEN,
     CONTRADICTION,
@@ -12,10 +13,8 @@ from jaxloc.report.decisions import (
     UNUSABLE,
 )
 from jaxloc.report.tables import text_table
-from jaxloc.report.text import some_of
 from jaxloc.run.cleaning.clean import Cleaned
 
-_SHOWN = 10
 _CLASSES_SHOWN = 50
 _HEADINGS = {
     "pictures": "photos",
@@ -45,14 +44,9 @@ def cleaning_text(done: Cleaned, seconds: float) -> str:
     parts = [text_table(["class", *(_HEADINGS[key] for key in keys), "threshold", "rule"], rows)]
     if len(counts) > _CLASSES_SHOWN:
         parts.append(f"The first {_CLASSES_SHOWN} of {len(counts):,} classes; all are in decisions.json.")
-    parts += [f"Warning: {warning}" for warning in result.warnings[:_SHOWN]]
-    if len(result.warnings) > _SHOWN:
-        parts.append(f"… and {len(result.warnings) - _SHOWN} more warnings, listed in decisions.json")
-    unusable = [f"  {item.name}: {item.reason}" for item in result.items if item.why in UNUSABLE]
-    if unusable:
-        more = len(unusable) - _SHOWN
-        rest = [f"  … and {more:,} more, listed in decisions.json"] if more > 0 else []
-        parts.append("\n".join(["Not usable:", *unusable[:_SHOWN], *rest]))
+    parts += text.warnings(result.warnings, "decisions.json")
+    unusable = [(item.name, item.reason) for item in result.items if item.why in UNUSABLE]
+    parts += text.reasons("Not usable", unusable, len(unusable), "decisions.json")
     without = [item.name for item in result.items if item.keep and item.box is None]
     if without:
         where = (
@@ -60,8 +54,8 @@ def cleaning_text(done: Cleaned, seconds: float) -> str:
             if done.exported.left_out
             else "in the data set as examples without the object"
         )
-        parts.append(f"Kept by hand though nothing was found in them, and {where}: {some_of(without)}.")
-    parts += [str(problem) for problem in done.exported.problems[:_SHOWN]]
+        parts.append(f"Kept by hand though nothing was found in them, and {where}: {text.some_of(without)}.")
+    parts += [str(problem) for problem in done.exported.problems[: text.SHOWN]]
     parts.append(
         f"{len(result.items):,} images in {seconds:.1f} s; {done.exported.images:,} of them with "
         f"{done.exported.objects:,} boxes in {done.exported.folder}.\n"

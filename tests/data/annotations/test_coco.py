@@ -276,6 +276,11 @@ def test_an_image_of_no_known_category_is_refused(coco, write):
         read_coco(write(coco))
 
 
+def test_the_positive_share_is_read_under_either_name(coco, write):
+    coco["images"][0]["positive_share"] = coco["images"][0].pop("noise_score")
+    assert read_coco(write(coco))["dogs/a.jpg"].noise_score == 0.25
+
+
 @pytest.mark.parametrize("value", [float("nan"), "high", [0.5]])
 def test_a_noise_score_that_is_no_number_is_refused(coco, write, value):
     coco["images"][0]["noise_score"] = value

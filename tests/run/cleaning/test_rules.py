@@ -25,7 +25,7 @@ def judged(items, hashes, bits=4):
 def test_noise_is_what_lies_at_or_below_the_threshold():
     at = judge_noise(finding("a", 0.1), Threshold(0.1, "given"))
     assert (at.keep, at.why, at.doubt) == (False, "noise", 0.0)
-    assert at.reason == "10.0 % of its cells are positive, at or below the threshold of 10.0 %"
+    assert at.reason == "object share 10.0 %, at or below the threshold of 10.0 %"
     above = judge_noise(finding("a", 0.3), Threshold(0.1, "given"))
     assert (above.keep, above.why, above.doubt) == (True, "kept", 0.2)
     assert (above.box, above.noise_score, above.score) == ((1.0, 2.0, 30.0, 40.0), 0.3, 0.5)
