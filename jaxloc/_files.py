@@ -57,8 +57,8 @@ def check_writable(folder: Path) -> None:
 
 
 def digest(text: str) -> str:
-    """Sixteen digits that tell a name from others, whatever bytes it has."""
-    return hashlib.sha256(_bytes(text)).hexdigest()[:16]
+    """Sixteen hexadecimal digits that identify a name."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def fitting_path(name: str, suffix: str) -> str:
@@ -71,24 +71,20 @@ def fitting_path(name: str, suffix: str) -> str:
     """
     *folders, last = name.split("/")
     parts = [*(_fitting(part, "") for part in folders), _fitting(last, suffix)]
-    if len(_bytes("/".join(parts))) <= _PATH:
+    if len("/".join(parts).encode()) <= _PATH:
         return "/".join(parts)
     return _cut(name, suffix)
 
 
 def _fitting(part: str, suffix: str) -> str:
     """A part of a path, cut if it is too long or has the one character that no system takes."""
-    return part + suffix if len(_bytes(part + suffix)) <= _NAME and "\0" not in part else _cut(part, suffix)
+    return part + suffix if len((part + suffix).encode()) <= _NAME and "\0" not in part else _cut(part, suffix)
 
 
 def _cut(text: str, suffix: str) -> str:
     end = f"~{digest(text)}{suffix}"
     start = text.partition("/")[0].replace("\0", "")
-    return _bytes(start)[: _NAME - len(_bytes(end))].decode("utf-8", "ignore") + end
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    return start.encode()[: _NAME - len(end.encode())].decode("utf-8", "ignore") + end
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -99,12 +95,15 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` as UTF-8 to ``path`` in one step."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_parts(path: str | os.PathLike[str], parts: Iterable[str]) -> None:
     """Write texts one after another as UTF-8 to ``path`` in one step; only one part is held at a time."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
         file.writelines(parts)
 
 

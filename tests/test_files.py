@@ -210,7 +210,6 @@ def test_a_path_that_fits_stays_as_it_is(name):
         "/".join(["语" * 80] * 5),
         "/".join("d" * 2000),
         "a\0b.jpg",
-        "\udcff" * 300,
     ],
     ids=lambda name: f"{len(name)} {name[0]!a}",
 )
@@ -220,7 +219,7 @@ def test_a_path_that_does_not_fit_is_cut_and_still_tells_names_apart(tmp_path, n
     assert place.endswith(".png")
     assert place == fitting_path(name, ".png")
     first, others = name[0], (name + "x", "x" + name, name.replace(name[0], "x", 1))
-    assert place.startswith(first) or first == "\udcff"
+    assert place.startswith(first)
     assert len({place, *(fitting_path(other, ".png") for other in others)}) == len({name, *others})
 
 

@@ -13,7 +13,6 @@ import typer
 
 from jaxloc import _interrupts
 from jaxloc.errors import JaxlocError
-from jaxloc.report.text import displayable
 
 P = ParamSpec("P")
 KEPT = "what is done is kept, and the same command goes on from there"
@@ -54,7 +53,7 @@ def one_line_errors(command: Callable[P, None], *, left: str = KEPT) -> Callable
 
 def say(text: str, *, err: bool = False) -> None:
     """Print; names whose bytes are no text in any encoding show a replacement character."""
-    typer.echo(displayable(text), err=err)
+    typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=err)
 
 
 def _complain(message: str, code: int) -> None:

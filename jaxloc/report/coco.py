@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,10 +9,6 @@ from pycocotools import mask as coco_masks
 
 from jaxloc._files import write_parts
 from jaxloc.report.records import Finding, Findings
-from jaxloc.report.text import displayable
-
-_UNDECODABLE = re.compile("[\udc80-\udcff]")
-"""What Python makes of bytes in a file's name that are not UTF-8: half characters, which strict readers refuse."""
 
 Details = Callable[[Finding], Mapping[str, Any]]
 """Further fields of an image."""
@@ -31,15 +26,13 @@ def write(
     image: Details = _none,
     annotation: Details = _none,
 ) -> None:
-    r"""Write the COCO file in one step, however many images there are; the same bytes for the same findings.
+    """Write the COCO file in one step, however many images there are; the same bytes for the same findings.
 
     It has ``images``, ``annotations``, ``categories``, and ``skipped`` images with their reasons, each on a line of
     its own. Boxes are ``x, y, width, height`` in pixels of the original image. An image also has ``category_id``
     (its set), ``found``, ``noisy`` and ``positive_share`` (also as ``noise_score``, its former name); an annotation
     also has ``score`` and, if kept, ``segmentation`` (compressed run lengths; ``area`` is then the mask's) and
     ``parts`` (each with ``name`` and ``bbox``).
-    A name that is not UTF-8 is written with ``\xff`` for each such byte; beside it ``undecodable`` holds all of its
-    bytes as hexadecimal digits, for ``jaxloc.data.annotations.read_coco``.
 
     Args:
         path: the file to write or replace.
@@ -62,15 +55,15 @@ def _parts(
         "warnings": findings.warnings,
     }
     skipped = (
-        {**_named("file_name", item.name), "category_id": numbers[item.category], "reason": item.reason}
+        {"file_name": item.name, "category_id": numbers[item.category], "reason": item.reason}
         for item in findings.skipped
     )
-    yield f'{{\n "info": {_encode(info)}'
+    yield f'{{\n "info": {json.dumps(info)}'
     for name, entries in sections.items():
         yield from _section(name, entries)
     yield from _section("images", _images(findings, numbers, image))
     yield from _section("annotations", _annotations(findings, numbers, annotation))
-    categories = ({"id": number, **_named("name", category)} for category, number in numbers.items())
+    categories = ({"id": number, "name": category} for category, number in numbers.items())
     yield from _section("categories", categories)
     yield from _section("skipped", skipped)
     yield "\n}\n"
@@ -80,37 +73,16 @@ def _section(name: str, items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     yield f',\n "{name}": ['
     before, end = "\n  ", "]"
     for item in items:
-        yield before + _encode(item)
+        yield before + json.dumps(item)
         before, end = ",\n  ", "\n ]"
     yield end
-
-
-def _encode(entry: Mapping[str, Any]) -> str:
-    text = json.dumps(entry)
-    return json.dumps(_readable(entry)) if "\\ud" in text else text  # so JSON begins half a character
-
-
-def _readable(value: Any) -> Any:
-    """The value with texts that UTF-8 can hold."""
-    if isinstance(value, str):
-        return displayable(_UNDECODABLE.sub(lambda half: f"\\x{ord(half[0]) - 0xDC00:02x}", value))
-    if isinstance(value, Mapping):
-        return {_readable(key): _readable(item) for key, item in value.items()}
-    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _named(field: str, name: str) -> dict[str, str]:
-    """A name, and its bytes where they are no text."""
-    if not _UNDECODABLE.search(name):
-        return {field: name}
-    return {field: name, "undecodable": name.encode("utf-8", "surrogateescape").hex()}
 
 
 def _images(findings: Findings, numbers: Mapping[str, int], details: Details) -> Iterator[dict[str, Any]]:
     for number, finding in enumerate(findings.light(), 1):
         yield {
             "id": number,
-            **_named("file_name", finding.name),
+            "file_name": finding.name,
             "width": finding.width,
             "height": finding.height,
             "category_id": numbers[finding.category],

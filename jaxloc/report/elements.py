@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from jaxloc import __version__
 from jaxloc.report.records import Skipped
-from jaxloc.report.text import counted, displayable
+from jaxloc.report.text import counted
 
 
 class _Imaged(Protocol):
@@ -84,7 +84,7 @@ def _warnings(warnings: Sequence[str]) -> str:
 
 def escape(text: str) -> str:
     """``text`` as HTML."""
-    return html.escape(displayable(text))
+    return html.escape(text)
 
 
 def choose(items: Sequence[_Some], limit: int) -> list[_Some]:

@@ -10,7 +10,7 @@ from jaxloc.report import elements, figures
 from jaxloc.report.figures import Figures
 from jaxloc.report.overlays import PART_COLOURS, make_mask_image
 from jaxloc.report.records import Finding, Findings
-from jaxloc.report.text import counted, displayable
+from jaxloc.report.text import counted
 
 _REST = "; annotations.json holds all."
 _MASK_SIDE = 192
@@ -148,9 +148,7 @@ def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int)
 def _data(categories: list[str], images: list[Finding]) -> str:
     """What page.js shows."""
     numbers = {category: number for number, category in enumerate(categories)}
-    return elements.safe_json(
-        sets=map(displayable, categories), images=(_image(finding, numbers) for finding in images)
-    )
+    return elements.safe_json(sets=categories, images=(_image(finding, numbers) for finding in images))
 
 
 def _image(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
@@ -160,7 +158,7 @@ def _image(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
         cells = elements.base64_text(finding.heat.astype("int8").tobytes())
         heat = {"rows": rows, "columns": columns, "cells": cells}
     return {
-        "name": displayable(finding.name),
+        "name": finding.name,
         "set": numbers[finding.category],
         "width": finding.width,
         "height": finding.height,

@@ -9,7 +9,6 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from pycocotools import mask as coco_masks
 
 from jaxloc.report.records import Finding
-from jaxloc.report.text import displayable
 
 _BOX = (0, 229, 255)
 PART_COLOURS = ("#ff4fd8", "#ffe14d", "#57f287", "#ff8a3d", "#b388ff", "#e8edf2")
@@ -148,7 +147,7 @@ def _draw_label(draw: ImageDraw.ImageDraw, size: tuple[int, int], corner: tuple[
     if 5 * height > size[1]:
         return
     font = ImageFont.load_default(text_size)
-    category, verdict = displayable(finding.category), f"{finding.score:.2f}"
+    category, verdict = finding.category, f"{finding.score:.2f}"
     if not finding.found:
         verdict = "not found" if finding.box is None else "bridged"  # a video's box that its neighbours suggest
     text = f"{category} {verdict}".strip()

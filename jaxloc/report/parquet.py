@@ -1,8 +1,6 @@
 """What a job found as Parquet files, one for each shard, and many of them as one sequence that is read as it is used.
 
 A file has a row for each image, and after these a row for each skipped image. Any reader of Parquet can open it.
-``name``, ``path``, ``category`` and ``reason`` show U+FFFD where a name has bytes that are not text; in such a row
-``undecodable`` holds the four as they are (UTF-8, lone surrogates as WTF-8 writes them).
 """
 
 import bisect
@@ -22,7 +20,6 @@ from jaxloc._files import atomic_path
 from jaxloc._interrupts import checked
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Skipped, StoredImages
-from jaxloc.report.text import displayable
 
 SCHEMA = pa.schema(
     [
@@ -41,7 +38,6 @@ SCHEMA = pa.schema(
         pa.field("noise_score", pa.float64()),
         pa.field("noisy", pa.bool_()),
         pa.field("reason", pa.string()),
-        pa.field("undecodable", pa.list_(pa.binary())),
         pa.field("heat", pa.binary()),
         pa.field("heat_rows", pa.int32()),
         pa.field("heat_columns", pa.int32()),
@@ -55,10 +51,9 @@ SCHEMA = pa.schema(
 says whether ``path`` is a file's, ``reason`` is null unless the image was skipped. A file's metadata also has
 ``images``, the number of rows before those of skipped images."""
 
-_TEXTS = ("name", "path", "category", "reason")
 _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
-_SKIPPED = ("name", "category", "reason", "undecodable")
+_SKIPPED = ("name", "category", "reason")
 _ROWS = 1024
 """Rows that are written and read at once."""
 
@@ -102,7 +97,9 @@ def read(path: str | os.PathLike[str]) -> tuple[list[Finding], list[Skipped]]:
 
 def _image_row(finding: Finding) -> dict[str, Any]:
     row = {
-        **_texts(finding.name, str(finding.path), finding.category, None),
+        "name": finding.name,
+        "path": str(finding.path),
+        "category": finding.category,
         "local": isinstance(finding.path, Path),
         "width": finding.width,
         "height": finding.height,
@@ -123,18 +120,7 @@ def _image_row(finding: Finding) -> dict[str, Any]:
 
 
 def _skipped_row(item: Skipped) -> dict[str, Any]:
-    return _texts(item.name, None, item.category, item.reason)
-
-
-def _texts(*texts: str | None) -> dict[str, Any]:
-    """The cells of the text columns, and of ``undecodable`` if they cannot hold all of the texts."""
-    shown = tuple(None if text is None else displayable(text) for text in texts)
-    exact = [None if text is None else text.encode("utf-8", "surrogatepass") for text in texts]
-    return {**dict(zip(_TEXTS, shown, strict=True)), "undecodable": None if shown == texts else exact}
-
-
-def _exact(undecodable: list[bytes | None]) -> Iterator[Any]:
-    return (None if text is None else text.decode("utf-8", "surrogatepass") for text in undecodable)
+    return {"name": item.name, "category": item.category, "reason": item.reason}
 
 
 @contextlib.contextmanager
@@ -171,9 +157,7 @@ def _images(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[Fi
     with _opened(path) as (shard, groups, _):
         for cells in _rows(shard, groups, columns, SCHEMA.names):
             name, place, local, category, width, height, x0, y0, x1, y1, score, found, noise_score, noisy = cells[:14]
-            _, undecodable, heat, heat_rows, heat_columns, thumbnail, mask, parts = cells[14:]
-            if undecodable is not None:
-                name, place, category, _ = _exact(undecodable)
+            _, heat, heat_rows, heat_columns, thumbnail, mask, parts = cells[14:]
             yield Finding(
                 name=name,
                 path=Path(place) if local else place,
@@ -194,9 +178,7 @@ def _images(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[Fi
 
 def _skipped(path: str | os.PathLike[str]) -> Iterator[Skipped]:
     with _opened(path) as (shard, _, groups):
-        for name, category, reason, undecodable in _rows(shard, groups, _SKIPPED, _SKIPPED):
-            if undecodable is not None:
-                name, _, category, reason = _exact(undecodable)
+        for name, category, reason in _rows(shard, groups, _SKIPPED, _SKIPPED):
             yield Skipped(name, category, reason)
 
 
@@ -284,10 +266,8 @@ class Images(_Sharded[Finding], StoredImages):
         found: set[str] = set()
         for path in self._files:
             with _opened(path) as (shard, groups, _):
-                for batch in _batches(shard, groups, ["category", "undecodable"]):
-                    found.update(batch.filter(batch["undecodable"].is_null())["category"].unique().to_pylist())
-                    for _, _, category, _ in map(_exact, batch["undecodable"].drop_null().to_pylist()):
-                        found.add(category)
+                for batch in _batches(shard, groups, ["category"]):
+                    found.update(batch["category"].unique().to_pylist())
         return found
 
     def _count(self, path: str | os.PathLike[str]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from jaxloc.report import elements
 from jaxloc.report.decisions import DROPPED_BY_HAND, FORMAT, KEPT, KEPT_BY_HAND, UNUSABLE, Decision, Decisions
 from jaxloc.report.records import Skipped
-from jaxloc.report.text import counted, displayable
+from jaxloc.report.text import counted
 
 _ROWS = 1000
 """Rows of the table of classes, and of the unusable images, at most."""
@@ -141,7 +141,7 @@ def _data(decisions: Decisions, classes: Sequence[str], shown: Collection[int], 
     return elements.safe_json(
         file=[{"format": FORMAT, "pictures": dict(decisions.images)}],
         hidden=hidden,
-        sets=map(displayable, classes),
+        sets=classes,
         names=classes,
         thresholds=[threshold.value for threshold in decisions.thresholds.values()],
         counts=decisions.counts().values(),
@@ -153,7 +153,7 @@ def _image(
     item: Decision, groups: Mapping[str, int], places: Mapping[str, int], thumbnail: bytes | None
 ) -> dict[str, Any]:
     return {
-        "name": displayable(item.name),
+        "name": item.name,
         "key": item.name,
         "set": groups[item.category],
         "width": item.width,
@@ -164,7 +164,7 @@ def _image(
         "keep": item.keep,
         "rule": item.why == "kept",
         "why": item.why,
-        "reason": displayable(item.reason),
+        "reason": item.reason,
         "other": None if item.other is None else places.get(item.other),
         "bits": item.bits,
         "doubt": item.doubt,

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxloc.report import elements
 from jaxloc.report.search_records import Example, Query, Result, Searched, Strip
-from jaxloc.report.text import counted, displayable
+from jaxloc.report.text import counted
 
 # What a score means, by the way of ranking.
 _SCORES = {
@@ -155,9 +155,9 @@ def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
 
     def image(item: Query | Result | Example) -> int:
         size = (None, None, None) if isinstance(item, Example) else (item.width, item.height, item.box)
-        label = None if item.label is None else displayable(item.label)
+        label = None if item.label is None else item.label
         thumbnail = None if item.thumbnail is None else thumbnails.number(item.thumbnail)
-        return images.number((displayable(item.name), label, thumbnail, *size))
+        return images.number((item.name, label, thumbnail, *size))
 
     numbers = {label: index for index, label in enumerate(labels)}
     shown_queries = [
@@ -189,7 +189,7 @@ def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
         for strip in strips
     ]
     return elements.safe_json(
-        labels=map(displayable, labels),
+        labels=labels,
         queries=shown_queries,
         strips=shown_strips,
         images=images.values(_image),

@@ -7,15 +7,10 @@ SHOWN = 10
 """Lines of a list that are printed; a file beside holds all of them."""
 
 
-def displayable(text: str) -> str:
-    """``text`` with U+FFFD for lone surrogates: what undecodable bytes of file names become, and UTF-8 refuses."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def some_of(names: Sequence[str], shown: int = 3) -> str:
     """The first names, and the number of the others."""
     more = len(names) - shown
-    return displayable(", ".join(names[:shown])) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def counted(number: int, noun: str) -> str:

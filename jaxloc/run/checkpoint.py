@@ -146,11 +146,9 @@ def describe_images(images: Images) -> dict[str, Any]:
     digest = hashlib.sha256()
     counted = len(images) <= _COUNTED
     for some in images.sets:
-        digest.update(f"{some.name}\0{len(some.sources)}\0".encode("utf-8", "surrogateescape"))
+        digest.update(f"{some.name}\0{len(some.sources)}\0".encode())
         for source in some.sources:
-            digest.update(
-                f"{source.name}\0{bytes_of(source.path) if counted else ''}\n".encode("utf-8", "surrogateescape")
-            )
+            digest.update(f"{source.name}\0{bytes_of(source.path) if counted else ''}\n".encode())
     return {"number": len(images), "digest": digest.hexdigest()}
 
 

@@ -251,7 +251,7 @@ def _split(images: Sequence[Annotated], options: ExportOptions) -> list[Annotate
 
 def deal(name: str, options: ExportOptions) -> str:
     """The split of an image, a function of its name and the seed: other images do not change it."""
-    digest = hashlib.sha256(f"{options.seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(f"{options.seed}\0{name}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     *others, last = options.split
     for split in others:

@@ -21,7 +21,6 @@ from jaxloc.report.exports.names import safe_names
 from jaxloc.report.html import render_page
 from jaxloc.report.overlays import draw_overlay
 from jaxloc.report.records import Finding, Findings
-from jaxloc.report.text import displayable
 from jaxloc.run import model_file
 from jaxloc.run.model_file import ModelFile
 from jaxloc.run.writing import disk_errors, result_folder
@@ -210,7 +209,7 @@ def write_overlay(folder: Path, finding: Finding, pixels: np.ndarray, *, below: 
         if error.errno not in _NO_NAME:
             raise
         tqdm.write(
-            f"{displayable(finding.name)}: this disk takes no overlay of such a name ({error.strerror}); its box is in "
+            f"{finding.name}: this disk takes no overlay of such a name ({error.strerror}); its box is in "
             "the results all the same.",
             file=sys.stderr,
         )

@@ -14,7 +14,6 @@ HOSTILE = (
     "cat/</script><script>document.title='broken'</script>.jpg",
     "cat/\"quoted\" & 'single' <img src=x onerror=\"document.title='broken'\">.jpg",
     "cat/<!-- <script> ${name} $title.jpg",
-    "cat/bad-byte-\udc80.jpg",
     "cat/\u202egpj.exe",
     "cat/写真 é\u2028\n.jpg",
 )

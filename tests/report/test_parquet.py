@@ -25,7 +25,6 @@ IMAGES = [
     image("", category="", path="memory://bucket//a.jpg"),
     image("in an archive", path="photos.tar#dogs//a.jpg"),
     image("a file", path=Path("photos#1.jpg")),
-    image("undecodable", path=Path("photos\udcff.jpg")),
 ]
 SKIPPED = [Skipped("cat/9.jpg", "cat", "not an image"), *(Skipped(name, name, name) for name in HOSTILE)]
 
@@ -46,7 +45,7 @@ def same(some, others) -> bool:
 @pytest.fixture
 def shards(tmp_path):
     """Three shards, of which the second is empty, and what is in all of them."""
-    images = [image(f"{number}.jpg", "cat" if number < 5 else "dog\udc80", width=number) for number in range(9)]
+    images = [image(f"{number}.jpg", "cat" if number < 5 else "dog", width=number) for number in range(9)]
     skipped = [Skipped(f"skipped {number}", "bird", "cut") for number in range(3)]
     parts = [(images[:4], skipped[:1]), ([], []), (images[4:], skipped[1:])]
     files = [tmp_path / f"{number}.parquet" for number in range(3)]
@@ -96,12 +95,11 @@ def test_same_content_gives_the_same_bytes(tmp_path):
 
 
 def test_columns_can_be_read_by_anyone(tmp_path):
-    parquet.write(tmp_path / "shard", [image("cat/1.jpg"), noisy("cat/\udc80.jpg")], SKIPPED[:1])
+    parquet.write(tmp_path / "shard", [image("cat/1.jpg"), noisy("cat/é.jpg")], SKIPPED[:1])
     table = pq.read_table(tmp_path / "shard")
     assert table.schema.metadata[b"format"] == b"jaxloc-findings-2"
-    assert "undecodable" in table.column_names
     columns = table.to_pydict()
-    assert columns["name"] == ["cat/1.jpg", "cat/\ufffd.jpg", "cat/9.jpg"]
+    assert columns["name"] == ["cat/1.jpg", "cat/é.jpg", "cat/9.jpg"]
     assert columns["path"] == ["elsewhere/a.jpg", "elsewhere/a.jpg", None]
     assert columns["x1"] == [320.0, None, None]
     assert columns["noisy"] == [False, True, None]
@@ -205,7 +203,7 @@ def test_light_iteration_leaves_out_heat_maps_and_thumbnails_and_nothing_else(sh
 
 
 def test_categories_are_those_of_the_images(shards):
-    assert parquet.Images(shards[0]).categories() == {"cat", "dog\udc80"}
+    assert parquet.Images(shards[0]).categories() == {"cat", "dog"}
 
 
 def test_len_light_iteration_and_categories_do_not_need_heat_and_thumbnails(tmp_path):

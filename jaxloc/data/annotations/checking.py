@@ -102,22 +102,16 @@ def with_job_paths(found: Annotations, parts: Path) -> Annotations:
     images = dict(found.images)
     for file in sorted(parts.glob("found-*.parquet")):
         try:
-            rows = pq.read_table(file, columns=["name", "path", "local", "undecodable"]).to_pylist()
+            rows = pq.read_table(file, columns=["name", "path", "local"]).to_pylist()
         except (pa.ArrowException, OSError, KeyError) as error:
             reason = str(error).partition("\n")[0]
             raise UsageError(f"{file}: not readable as a job's part ({reason}): name the images' folder") from error
         for row in rows:
             name, place = row["name"], row["path"]
-            if row["undecodable"] is not None:
-                name, place = (_exact(text) for text in row["undecodable"][:2])
             if place is not None and name in images:
                 path = Path(place) if row["local"] else _record(place, archives)
                 images[name] = dataclasses.replace(images[name], path=path)
     return dataclasses.replace(found, images=images)
-
-
-def _exact(text: bytes | None) -> str | None:
-    return None if text is None else text.decode("utf-8", "surrogatepass")
 
 
 def _record(place: str, archives: dict[str, dict[str, Path | Record]]) -> Path | Record | None:

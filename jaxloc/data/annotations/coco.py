@@ -19,6 +19,7 @@ from jaxloc.data import remote
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated, Annotation, Box, Keypoint, Mask, Polygons, Rle
+from jaxloc.data.sources import escaped
 from jaxloc.errors import UsageError
 
 _SECTIONS = {"images": ("id", "file_name"), "annotations": (), "categories": ("id", "name")}
@@ -85,12 +86,6 @@ def _checked(coco: Any, path: str) -> dict[str, Any]:
     return found
 
 
-def _name(entry: dict[str, Any], field: str) -> str:
-    """A name; where jaxloc wrote it and it is no UTF-8, as the system gives it."""
-    exact = entry.get("undecodable")
-    return str(entry[field]) if exact is None else bytes.fromhex(exact).decode("utf-8", "surrogateescape")
-
-
 def _lacking(entry: Any, fields: tuple[str, ...]) -> str:
     return _enumerated([field for field in fields if not isinstance(entry, dict) or field not in entry])
 
@@ -128,10 +123,7 @@ def _explained(results: list[Any], path: str, truth: str | os.PathLike[str] | No
             raise UsageError(f"{path}: result {number} has no score")
     _checked(known | {"annotations": []}, os.fspath(truth or ""))
     # What the truth says of an image besides is no prediction.
-    images = [
-        {name: one.get(name) for name in ("id", "file_name", "undecodable", "width", "height")}
-        for one in known["images"]
-    ]
+    images = [{name: one.get(name) for name in ("id", "file_name", "width", "height")} for one in known["images"]]
     return {"images": images, "categories": known["categories"], "annotations": results}
 
 
@@ -149,7 +141,7 @@ class _File:
         for entry in self._coco["categories"]:
             if entry["id"] in self._categories:
                 raise UsageError(f"{self._path}: two categories have the id {entry['id']}")
-            self._categories[entry["id"]] = _name(entry, "name")
+            self._categories[entry["id"]] = escaped(str(entry["name"]))
             self._points[entry["id"]] = list(map(str, entry.get("keypoints") or ()))
         entries: dict[Any, dict[str, Any]] = {}
         for entry in self._coco["images"]:
@@ -189,7 +181,7 @@ class _File:
     def _image(self, entry: dict[str, Any], annotations: tuple[Annotation, ...]) -> Annotated:
         own = entry.get("category_id")
         width, height = _size(entry)
-        name = _name(entry, "file_name")
+        name = escaped(str(entry["file_name"]))
         if width is None:
             self._report(problems.NO_SIZE, f"{name} has no width and height")
         if own is not None and own not in self._categories:

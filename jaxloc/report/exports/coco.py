@@ -17,7 +17,6 @@ from jaxloc.data.annotations import Annotated, Annotation, MaskFile, Polygons, P
 from jaxloc.data.annotations.records import Mask
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import read_mask, wrong_size
-from jaxloc.report.text import displayable
 
 
 def write(job: Job) -> list[Annotated]:
@@ -59,7 +58,7 @@ def _section(name: str, items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _category(name: str, number: int, points: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": number, "name": displayable(name), "supercategory": ""}
+    entry: dict[str, Any] = {"id": number, "name": name, "supercategory": ""}
     return entry | ({"keypoints": list(points[name]), "skeleton": []} if name in points else {})
 
 
@@ -127,9 +126,7 @@ def _extras(one: Annotation, points: Mapping[str, Sequence[str]]) -> dict[str, A
         triples = ([known[name].x, known[name].y, 2] if name in known else [0, 0, 0] for name in points[one.category])
         extras |= {"keypoints": [value for triple in triples for value in triple], "num_keypoints": len(known)}
     if one.parts:
-        extras["parts"] = [
-            {"name": displayable(name), "bbox": [x0, y0, x1 - x0, y1 - y0]} for name, (x0, y0, x1, y1) in one.parts
-        ]
+        extras["parts"] = [{"name": name, "bbox": [x0, y0, x1 - x0, y1 - y0]} for name, (x0, y0, x1, y1) in one.parts]
     return extras
 
 

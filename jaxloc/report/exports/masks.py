@@ -17,7 +17,6 @@ from jaxloc.data.annotations.records import Mask
 from jaxloc.errors import UsageError
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.names import with_suffix
-from jaxloc.report.text import displayable
 
 UNKNOWN = 255
 _MOST = 254
@@ -40,7 +39,7 @@ def write(job: Job) -> list[Annotated]:
     written = job.written("writing", write_one)
     if not written:
         raise UsageError("no image has a mask: make them with --refine, or export another format")
-    job.write("classes.txt", "".join(f"{displayable(name)}\n" for name in ("background", *job.categories)))
+    job.write("classes.txt", "".join(f"{name}\n" for name in ("background", *job.categories)))
     for split, images in by_split(written).items():
         if split:
             job.write(f"{split}.txt", "".join(f"{image.name}\n" for image in images))

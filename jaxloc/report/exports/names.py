@@ -5,8 +5,6 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from jaxloc.report.text import displayable
-
 _ODD = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\�]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _LONGEST = 120
@@ -15,7 +13,7 @@ _LONGEST = 120
 
 def safe_name(name: str) -> str:
     """A single part of a path that every file system takes: no separators, controls, or reserved names."""
-    text = unicodedata.normalize("NFC", displayable(name))
+    text = unicodedata.normalize("NFC", name)
     text = "".join("_" if unicodedata.category(letter)[0] == "C" else letter for letter in _ODD.sub("_", text))
     text = re.sub(r"\s", "_", text.replace("/", "_")).lstrip(".").rstrip(". ")
     if _RESERVED.match(text) or not text:
@@ -66,4 +64,4 @@ def _numbered(file: str, name: str) -> str:
 
 
 def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return hashlib.sha256(name.encode()).hexdigest()[:8]

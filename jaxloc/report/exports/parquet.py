@@ -19,7 +19,6 @@ from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import class_map, has_mask, to_png
 from jaxloc.report.exports.placement import encode
-from jaxloc.report.text import displayable
 
 _ROWS = 100
 """Images in a row group at most: what is read at once."""
@@ -115,7 +114,7 @@ def _schema(categories: Sequence[str], with_images: bool, with_masks: bool) -> p
     columns |= {"name": pa.string(), "width": pa.int32(), "height": pa.int32(), "label": pa.int64()}
     columns |= {"noise_score": pa.float64(), "objects": pa.struct(list(objects.items()))}
     columns |= {"mask": _IMAGE} if with_masks else {}
-    classes = {"names": [displayable(name) for name in categories], "_type": "ClassLabel"}
+    classes = {"names": list(categories), "_type": "ClassLabel"}
     features: dict[str, Any] = {name: _feature(kind) for name, kind in columns.items()}
     features["label"] = classes
     features["objects"] = {name: _feature(kind) for name, kind in objects.items()} | {"category": _list(classes)}

@@ -23,7 +23,6 @@ from jaxloc.errors import UsageError
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import UNKNOWN, class_map, has_mask
 from jaxloc.report.exports.placement import encode, to_bytes
-from jaxloc.report.text import displayable
 
 _NAME = "jaxloc_export"
 _BYTES = 128 << 20
@@ -124,7 +123,7 @@ def _import() -> Any:
 
 
 def _features(tfds: Any, categories: Sequence[str], masked: bool) -> Any:
-    classes = tfds.features.ClassLabel(names=[displayable(name) for name in categories])
+    classes = tfds.features.ClassLabel(names=list(categories))
     objects = {
         "bbox": tfds.features.BBoxFeature(),
         "box": tfds.features.Tensor(shape=(4,), dtype=np.float64),

@@ -13,7 +13,6 @@ from jaxloc.data.annotations import Annotated, Annotation, Problem
 from jaxloc.data.annotations.records import Box
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.names import with_suffix
-from jaxloc.report.text import displayable
 
 
 def write(job: Job) -> list[Annotated]:
@@ -87,5 +86,5 @@ def _add_box(entry: ElementTree.Element, box: Box, image: Annotated) -> None:
 
 def _add(entry: ElementTree.Element, name: str, text: str) -> None:
     # XML has no way to write control characters.
-    shown = "".join(letter if letter.isprintable() else "�" for letter in displayable(text))
+    shown = "".join(letter if letter.isprintable() else "�" for letter in text)
     ElementTree.SubElement(entry, name).text = shown

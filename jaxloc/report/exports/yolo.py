@@ -19,7 +19,6 @@ from jaxloc.errors import UsageError
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import read_mask
 from jaxloc.report.exports.names import with_suffix
-from jaxloc.report.text import displayable
 
 NO_MASK = "object without a mask"
 
@@ -54,7 +53,7 @@ def write(job: Job, *, segments: bool = False) -> list[Annotated]:
     # Ultralytics requires both train and val; where one is missing, another split stands in for it.
     first = next(iter(places.values()), "images")
     about = {"path": ".", "train": places.get("train", first), "val": places.get("val", places.get("test", first))}
-    names = {number: displayable(name) for name, number in numbers.items()}
+    names = {number: name for name, number in numbers.items()}
     job.write("data.yaml", yaml.safe_dump(about | places | {"names": names}, sort_keys=False, allow_unicode=True))
     return written
 

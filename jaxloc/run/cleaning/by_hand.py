@@ -10,7 +10,7 @@ from typing import Any
 from jaxloc._files import write_text
 from jaxloc.errors import UsageError
 from jaxloc.report.decisions import FORMAT, KEPT, UNUSABLE, Decision
-from jaxloc.report.text import displayable, some_of
+from jaxloc.report.text import some_of
 
 BEFORE = "decisions-before.json"
 """Beside ``decisions.json``: decisions by hand of an earlier run that this one was not given."""
@@ -40,7 +40,7 @@ def read_decisions(path: str | os.PathLike[str], images: Mapping[str, Any]) -> d
         if not isinstance(name, str) or not isinstance(keep, bool):
             raise UsageError(f"{path}: the decision on {name!r} is {keep!r}, and must be true or false")
         if name in decided:
-            raise UsageError(f"{path}: decides twice on {displayable(name)}")
+            raise UsageError(f"{path}: decides twice on {name}")
         decided[name] = keep
     return decided
 

@@ -56,7 +56,7 @@ def further(
     if not kept:
         return before
     names = "\0".join(source.name for images in kept for source in images.sources)
-    work = work / f"kept-{hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+    work = work / f"kept-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
     steps = Steps(job)
     fitting, looking = outputs.prepare(work / "fit"), outputs.prepare(work / "all")
     with Run(kept, fitting, steps, overwrite=overwrite) as run:

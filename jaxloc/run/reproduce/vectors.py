@@ -123,7 +123,7 @@ def _settings(
 ) -> dict[str, str | int | float]:
     digest = hashlib.sha256()
     for source, searched in zip(images.sources, images.gallery.tolist(), strict=True):
-        digest.update(f"{source.name}\0{searched}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{source.name}\0{searched}\n".encode())
     return {
         "jaxloc": __version__,
         "weights": weights.checksum,

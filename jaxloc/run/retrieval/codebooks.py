@@ -2,7 +2,6 @@
 
 import hashlib
 import heapq
-import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def choose_images(names: Collection[str], *, seed: int, limit: int = IMAGES) -> 
 
 
 def _digest(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}\0".encode() + os.fsencode(name)).digest()
+    return hashlib.sha256(f"{seed}\0".encode() + name.encode()).digest()
 
 
 class CodebookFitter:

@@ -1,7 +1,6 @@
 """The images of a retrieval job and their labels, from folders or from a COCO file."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,19 +30,8 @@ class Labelled(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The absolute path as text that can be written in any file: what identifies an image in a gallery."""
-        path = self.source.path
-        place = str(path).encode("utf-8", "surrogateescape") if isinstance(path, Record) else os.fsencode(path)
-        return place.decode("utf-8", "backslashreplace")
-
-
-def path_of(key: str) -> Path:
-    """The file that a key was made of."""
-    path = Path(key)
-    if "\\x" not in key or path.exists():
-        return path
-    data = re.sub(rb"\\x([89a-f][0-9a-f])", lambda found: bytes.fromhex(found[1].decode()), key.encode())
-    return Path(os.fsdecode(data))
+        """The absolute path as text: what identifies an image in a gallery."""
+        return str(self.source.path)
 
 
 def find_images(
@@ -92,12 +80,7 @@ def _own_label(source: Source) -> str | None:
     label = source.label
     if label is None and not isinstance(source.path, Record):
         label = source.path.parent.name
-    return None if label is None else _as_text(label)
-
-
-def _as_text(name: str) -> str:
-    """A name that can be written in any file, whatever its bytes."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    return label
 
 
 def _with_truth(image: Labelled, truth: dict[str, Annotated], base: Path) -> Labelled:
@@ -106,7 +89,7 @@ def _with_truth(image: Labelled, truth: dict[str, Annotated], base: Path) -> Lab
     known = truth.get(relative) or truth.get(image.source.name)
     if known is None or len(known.categories) != 1:
         return Labelled(image.source, None, () if known is None else known.splits)
-    label = _as_text(known.categories[0])
+    label = known.categories[0]
     boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1, _ in known.boxes.get(known.categories[0], []))
     return Labelled(image.source, label, known.splits, boxes)
 

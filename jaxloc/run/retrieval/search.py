@@ -19,7 +19,7 @@ from jaxloc.report.search_records import Query, Result, Searched, Strip
 from jaxloc.run.options import Reading
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
-from jaxloc.run.retrieval.listing import Paths, find_images, path_of
+from jaxloc.run.retrieval.listing import Paths, find_images
 from jaxloc.run.retrieval.queries import Asked, Queries, describe_queries
 from jaxloc.run.retrieval.reranking import Ranked, rank
 from jaxloc.run.retrieval.tables import Row
@@ -84,7 +84,7 @@ def read_thumbnails(paths: Sequence[str]) -> dict[str, bytes]:
 
     def read(path: str) -> bytes | None:
         try:
-            return make_thumbnail(read_image(path_of(path), shorter_side=2 * _THUMBNAIL).pixels, _THUMBNAIL)
+            return make_thumbnail(read_image(path, shorter_side=2 * _THUMBNAIL).pixels, _THUMBNAIL)
         except (ImageError, ValueError):
             return None
 

@@ -164,7 +164,7 @@ def _row(image: Labelled, size: tuple[int, int], found: bool, box: np.ndarray, c
     x0, y0, x1, y1 = map(float, box)
     return Row(
         path=image.key,
-        name=os.fsencode(image.source.name).decode("utf-8", "backslashreplace"),
+        name=image.source.name,
         label=image.label,
         width=columns,
         height=rows,

@@ -14,7 +14,7 @@ ITEMS = [
     Decision("a.jpg", "cat", True, "kept", "fine"),
     Decision("b.jpg", "cat", False, "noise", "empty"),
     Decision("c.jpg", "cat", False, "broken", "not an image"),
-    Decision("bad-\udc80.jpg", "cat", True, "kept", "fine"),
+    Decision("odd-é.jpg", "cat", True, "kept", "fine"),
 ]
 
 
