@@ -21,9 +21,9 @@ import numpy as np
 from peers import link_photos, run
 
 from jaxloc import models
+from jaxloc.options import IndexOptions
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
-from jaxloc.run.retrieval.options import IndexOptions
 from jaxloc.run.retrieval.scoring import unit
 
 HERE = Path(__file__).parent

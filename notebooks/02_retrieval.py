@@ -47,12 +47,11 @@ from IPython.display import Image, Markdown
 
 from jaxloc import attributes, grids, metrics, models, pooling, ranking, scda, whitening
 from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_image
-from jaxloc.options import SearchOptions
+from jaxloc.options import DescribeOptions, IndexOptions, SearchOptions
 from jaxloc.run.retrieval.compare import compare
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
-from jaxloc.run.retrieval.options import Describing, IndexOptions
 from jaxloc.run.retrieval.search import search
 from jaxloc.run.retrieval.summary import search_text
 
@@ -498,7 +497,7 @@ f"largest difference {np.abs(stored - vectors[gallery, :1024]).max():.0e}"
 # whitening. Each image is a query against all the others: the table of the paper for your own images.
 
 # %%
-comparison = compare([images], Describing(max_side=SIDE), whitenings=("none", f"svd-{DIMENSION}"))
+comparison = compare([images], DescribeOptions(max_side=SIDE), whitenings=("none", f"svd-{DIMENSION}"))
 measured = collections.defaultdict(list)
 for line in comparison.lines:
     if line.scored is not None:

@@ -81,9 +81,9 @@ def classify(
 
     - `jaxloc classify train --test test --tune whole --out result`
     """
+    from jaxloc.options import IndexOptions
     from jaxloc.run.recognition import RecognitionOptions, recognize, to_plain
     from jaxloc.run.recognition_summary import recognition_text
-    from jaxloc.run.retrieval.options import IndexOptions
 
     training = _training(
         weights=weights,

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxloc._files import write_text
 from jaxloc.errors import UsageError
+from jaxloc.options import IndexOptions
 from jaxloc.run import classify, outputs
 from jaxloc.run.classify import Classified
 from jaxloc.run.engine import load_weights
@@ -23,7 +24,6 @@ from jaxloc.run.finetune import FineTuned, finetune
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import describe_gallery, index_images
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
-from jaxloc.run.retrieval.options import IndexOptions
 from jaxloc.run.training import TrainingOptions
 
 TUNES = ("none", "head", "last", "whole")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from jaxloc.errors import UsageError
+from jaxloc.options import IndexOptions
 from jaxloc.run import finetune as finetune_module
 from jaxloc.run import recognition
 from jaxloc.run.recognition import RecognitionOptions
-from jaxloc.run.retrieval.options import IndexOptions
 from jaxloc.run.training import TrainingOptions
 from tests.cli import cli
 from tests.run import helpers

@@ -11,11 +11,11 @@ import pytest
 
 from jaxloc import models
 from jaxloc.errors import UsageError
+from jaxloc.options import IndexOptions
 from jaxloc.run import classify, recognition
 from jaxloc.run.recognition import RecognitionOptions, recognize
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
-from jaxloc.run.retrieval.options import IndexOptions
 from jaxloc.run.training import TrainingOptions
 from tests.run import helpers
 from tests.run.retrieval import small

@@ -3,8 +3,8 @@
 import pytest
 
 from jaxloc.errors import UsageError
+from jaxloc.options import IndexOptions
 from jaxloc.run.recognition import RecognitionOptions
-from jaxloc.run.retrieval.options import IndexOptions
 
 
 @pytest.mark.parametrize(

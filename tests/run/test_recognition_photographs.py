@@ -2,8 +2,8 @@
 
 import pytest
 
+from jaxloc.options import IndexOptions
 from jaxloc.run.recognition import RecognitionOptions, recognize
-from jaxloc.run.retrieval.options import IndexOptions
 from tests.run import helpers
 
 

@@ -10,6 +10,7 @@ from jaxloc import metrics
 from jaxloc.errors import UsageError
 from jaxloc.metrics import bootstrap_interval
 from jaxloc.models import Weights
+from jaxloc.options import DescribeOptions
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured
 from jaxloc.run.reproduce.data import Prepared
@@ -19,8 +20,8 @@ from jaxloc.run.reproduce.tables import Table
 from jaxloc.run.reproduce.vectors import Box, Images, Vectors, describe
 from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.descriptors import KINDS
-from jaxloc.run.retrieval.options import Describing, WhitenSpec
 from jaxloc.run.retrieval.scoring import unit
+from jaxloc.whitenings import WhitenSpec
 
 _NUMBERS = {"scda-table3": papers.SCDA_TABLE_3, "scda-table4": papers.SCDA_TABLE_4}
 _GALLERY = {"cub200": ("train",), "dogs": ("train",), "flowers102": ("train", "val"), "pets": ("trainval",)}
@@ -34,7 +35,7 @@ def measure_retrieval(
 ) -> Measured:
     """Top-1 and top-5 mAP of each row of the paper: test images query the training images."""
     paper = _NUMBERS[table.name][prepared.name]
-    job = Describing(max_side=700, seed=options.seed, **options.reading(options.weights or table.architecture))
+    job = DescribeOptions(max_side=700, seed=options.seed, **options.reading(options.weights or table.architecture))
     images, labels = _images(prepared)
     has_top = "fc8" in weights.params
     names = list(dict.fromkeys(name for name, _ in paper if has_top or not KINDS[name].top))

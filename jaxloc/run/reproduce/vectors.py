@@ -15,11 +15,11 @@ from jaxloc._files import write_safetensors, write_text
 from jaxloc.data import Batch, Source
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
+from jaxloc.options import DescribeOptions
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_images
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
-from jaxloc.run.retrieval.options import Describing
 from jaxloc.run.stream import Stream, open_stream
 
 SHARD = 256
@@ -85,7 +85,7 @@ def describe(
     images: Images,
     names: Sequence[str],
     weights: Weights,
-    options: Describing,
+    options: DescribeOptions,
     folder: Path,
     *,
     overwrite: bool = False,
@@ -119,7 +119,7 @@ def describe(
 
 
 def _settings(
-    images: Images, names: Sequence[str], weights: Weights, options: Describing
+    images: Images, names: Sequence[str], weights: Weights, options: DescribeOptions
 ) -> dict[str, str | int | float]:
     digest = hashlib.sha256()
     for source, searched in zip(images.sources, images.gallery.tolist(), strict=True):
@@ -154,7 +154,7 @@ def _agree(folder: Path, settings: Mapping[str, object], *, overwrite: bool) -> 
 
 
 def _codebooks(
-    images: Images, names: Sequence[str], engine: Describer, stream: Stream, options: Describing, folder: Path
+    images: Images, names: Sequence[str], engine: Describer, stream: Stream, options: DescribeOptions, folder: Path
 ) -> Codebooks:
     """What VLAD and Fisher vectors need, fitted on a sample of the gallery, or read where that is done."""
     needs = {need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}

@@ -1,9 +1,14 @@
-"""Checksums of arrays, kept in the files that hold them."""
+"""Arrays in safetensors files with a format and a checksum."""
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import safetensors
+
+from jaxloc._files import write_safetensors
+from jaxloc.errors import UsageError
 
 
 def of_array(values: np.ndarray) -> str:
@@ -15,3 +20,27 @@ def of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, shapes and bytes, in order of name."""
     text = "\n".join(f"{name} {arrays[name].shape} {of_array(arrays[name])}" for name in sorted(arrays))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write(path: Path, format: str, arrays: Mapping[str, np.ndarray], **metadata: str) -> None:
+    """Write arrays in one step; the same arrays give the same bytes."""
+    write_safetensors(path, arrays, {"format": format, "arrays_checksum": of_arrays(arrays)} | metadata)
+
+
+def read(path: Path, format: str, *, cure: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata that ``write`` wrote.
+
+    Raises:
+        UsageError: missing, damaged, or of another format; the message ends with the cure.
+    """
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != format:
+                raise ValueError(f"not of the format {format}")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if of_arrays(arrays) != metadata.get("arrays_checksum"):
+            raise ValueError("its checksum is wrong")
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise UsageError(f"{path}: damaged or missing ({error}): {cure}") from error
+    return arrays, metadata

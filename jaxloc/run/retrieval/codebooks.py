@@ -8,26 +8,25 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 
 from jaxloc import moments, rmac, whitening
-from jaxloc._files import write_safetensors
 from jaxloc.clustering import KMeans, fit_kmeans
 from jaxloc.components import Backend
 from jaxloc.errors import UsageError
 from jaxloc.mixture import GaussianMixture, fit_gaussian_mixture
 from jaxloc.models import FeatureMap
+from jaxloc.options import DescribeOptions
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.retrieval import arrays_file
 from jaxloc.run.retrieval.describing import object_masks
 from jaxloc.run.retrieval.descriptors import Codebooks, Needs
-from jaxloc.run.retrieval.options import Describing
 
 IMAGES = 1000
 """Codebooks are fitted on so many images at most: two clusters do not need more."""
 
 _SAMPLE = 1 << 16
 _FORMAT = "jaxloc-codebooks-1"
+_REGIONS = "regions/mean", "regions/projection"
 
 
 def choose_images(names: Collection[str], *, seed: int, limit: int = IMAGES) -> set[str]:
@@ -57,7 +56,7 @@ class CodebookFitter:
         backend: where components are labelled.
     """
 
-    def __init__(self, needs: Collection[Needs], options: Describing, backend: Backend) -> None:
+    def __init__(self, needs: Collection[Needs], options: DescribeOptions, backend: Backend) -> None:
         self._needs = set(needs)
         self._backend = backend
         self._options = options
@@ -159,16 +158,15 @@ _region_vectors = jax.jit(_region_vectors_of_batch, static_argnames=("levels", "
 
 
 def save(path: Path, codebooks: Codebooks) -> None:
-    """Write codebooks, in one step; the same give the same bytes."""
+    """Write codebooks in one step; the same codebooks give the same bytes."""
     arrays: dict[str, np.ndarray] = {}
     if codebooks.kmeans is not None:
         arrays["kmeans/centers"] = np.asarray(codebooks.kmeans.centers)
     if codebooks.mixture is not None:
         arrays |= {f"mixture/{name}": np.asarray(value) for name, value in codebooks.mixture._asdict().items()}
     if codebooks.regions is not None:
-        mean, projection = codebooks.regions
-        arrays |= {"regions/mean": np.asarray(mean), "regions/projection": np.asarray(projection)}
-    write_safetensors(path, arrays, {"format": _FORMAT, "arrays_checksum": arrays_file.of_arrays(arrays)})
+        arrays |= dict(zip(_REGIONS, map(np.asarray, codebooks.regions), strict=True))
+    arrays_file.write(path, _FORMAT, arrays)
 
 
 def load(path: Path) -> Codebooks:
@@ -177,21 +175,13 @@ def load(path: Path) -> Codebooks:
     Raises:
         UsageError: missing or damaged.
     """
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise ValueError("not codebooks of jaxloc")
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if arrays_file.of_arrays(stored) != metadata.get("arrays_checksum"):
-            raise ValueError("its checksum is wrong")
-        arrays = {name: jnp.asarray(array) for name, array in stored.items()}
-        return Codebooks(
-            KMeans(arrays["kmeans/centers"]) if "kmeans/centers" in arrays else None,
-            GaussianMixture(*(arrays[f"mixture/{name}"] for name in GaussianMixture._fields))
-            if "mixture/means" in arrays
-            else None,
-            (arrays["regions/mean"], arrays["regions/projection"]) if "regions/mean" in arrays else None,
-        )
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UsageError(f"{path}: damaged or missing ({error}): index again into a new folder") from error
+    stored, _ = arrays_file.read(path, _FORMAT, cure="index again into a new folder")
+    arrays = {name: jnp.asarray(array) for name, array in stored.items()}
+    kmeans = KMeans(arrays["kmeans/centers"]) if "kmeans/centers" in arrays else None
+    mixture, regions = None, None
+    if "mixture/means" in arrays:
+        mixture = GaussianMixture(*(arrays[f"mixture/{name}"] for name in GaussianMixture._fields))
+    if _REGIONS[0] in arrays:
+        mean, projection = (arrays[name] for name in _REGIONS)
+        regions = mean, projection
+    return Codebooks(kmeans, mixture, regions)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxloc.data import Batch
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
+from jaxloc.options import DescribeOptions
 from jaxloc.run.engine import load_weights
 from jaxloc.run.feature_cache import FeatureCache, feature_batches
 from jaxloc.run.retrieval import whitening_store
@@ -19,9 +20,9 @@ from jaxloc.run.retrieval.codebooks import CodebookFitter
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import KINDS, needed_codebook
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
-from jaxloc.run.retrieval.options import Describing, WhitenSpec
 from jaxloc.run.retrieval.scoring import Scored, score
 from jaxloc.run.stream import open_stream
+from jaxloc.whitenings import WhitenSpec
 
 WHITENINGS = ("none", "pca-256:0", "svd-256:0", "pca-256", "svd-256", "svd-16", "svd-64:0.5")
 """Those of the paper's table 4, PCA+whitening, which it leaves out as much worse, and two for sets of a few
@@ -68,7 +69,7 @@ class Comparison:
 
 def compare(
     paths: Paths,
-    options: Describing | None = None,
+    options: DescribeOptions | None = None,
     *,
     descriptors: Sequence[str] = (),
     whitenings: Sequence[str] = WHITENINGS,
@@ -95,7 +96,7 @@ def compare(
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    options = options or Describing()
+    options = options or DescribeOptions()
     specs = {text: WhitenSpec.parse(text) for text in whitenings}
     for name in descriptors:
         if name not in KINDS:
@@ -169,7 +170,7 @@ class _Vectors(NamedTuple):
     reasons: dict[str, str]
 
 
-def _describe(images: list[Labelled], describer: Describer, options: Describing, names: Sequence[str]) -> _Vectors:
+def _describe(images: list[Labelled], describer: Describer, options: DescribeOptions, names: Sequence[str]) -> _Vectors:
     """One pass of the network; features are kept on disk for the descriptors that need a codebook first."""
     needs = {name: need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}
     direct = [name for name in names if name not in needs and not KINDS[name].top]

@@ -15,9 +15,9 @@ from jaxloc.crops import crop_resize
 from jaxloc.data import Batch
 from jaxloc.inference import Extractor, Maps, component_backend, divided
 from jaxloc.models import FeatureMap, Network, Weights, compiler_options, extract_features, stride
+from jaxloc.options import DescribeOptions
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, describe, select
-from jaxloc.run.retrieval.options import Describing
 
 _SIDE = 224
 """Pixels a side of what the classifier sees."""
@@ -50,7 +50,7 @@ class Describer(Extractor):
         weights: if they are loaded already.
     """
 
-    def __init__(self, options: Describing, names: Sequence[str], weights: Weights | None = None) -> None:
+    def __init__(self, options: DescribeOptions, names: Sequence[str], weights: Weights | None = None) -> None:
         kinds = [KINDS[name] for name in names]
         if weights is None:
             weights = load_weights(options, ["fc8" if any(kind.top for kind in kinds) else options.layer])

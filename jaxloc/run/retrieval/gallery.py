@@ -27,10 +27,11 @@ import safetensors
 from jaxloc import __version__
 from jaxloc._files import write_bytes, write_safetensors, write_text
 from jaxloc.errors import UsageError
+from jaxloc.options import DescribeOptions
 from jaxloc.run.retrieval import arrays_file, tables
 from jaxloc.run.retrieval.descriptors import check_descriptor
-from jaxloc.run.retrieval.options import Describing, WhitenSpec
 from jaxloc.run.retrieval.tables import Row, Table
+from jaxloc.whitenings import WhitenSpec
 
 FORMAT = "jaxloc-gallery-1"
 
@@ -357,7 +358,7 @@ def _checked(made: Description) -> Description:
     texts = (made.architecture, made.weights_checksum)
     if not (all(isinstance(text, str) for text in texts) and isinstance(made.shard_size, int) and made.shard_size > 0):
         raise ValueError("a value of the wrong kind")
-    if Describing().fingerprint().keys() - dict(made.settings).keys():
+    if DescribeOptions().fingerprint().keys() - dict(made.settings).keys():
         raise ValueError("settings are missing")
     return made
 

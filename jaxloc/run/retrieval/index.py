@@ -13,6 +13,7 @@ from jaxloc._interrupts import checked
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
+from jaxloc.options import IndexOptions
 from jaxloc.run import distributed, outputs
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.progress import bar
@@ -23,11 +24,11 @@ from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Description, Gallery, Skip
 from jaxloc.run.retrieval.listing import Labelled, Paths, find_images
-from jaxloc.run.retrieval.options import IndexOptions, WhitenSpec
 from jaxloc.run.retrieval.shards import Job, forget_job, write_shards
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from jaxloc.run.stream import open_stream
 from jaxloc.run.writing import disk_errors, locked
+from jaxloc.whitenings import WhitenSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -289,7 +290,7 @@ def _whiten(gallery: Gallery) -> None:
     if not gallery.whitening_path.exists():
         labels = gallery.whole_table().labels if spec.kind == "supervised" else None
         whitening_store.save(gallery.whitening_path, whitening_store.fit(spec, chunks, labels), str(spec))
-    fitted, _, checksum = whitening_store.load(gallery.whitening_path)
+    fitted, checksum = whitening_store.load(gallery.whitening_path)
     for number in bar(checked(shards), purpose="whitening", total=len(shards), unit="shard"):
         if not gallery.has_whitened(number, checksum):
             vectors = gallery.vectors(number)

@@ -8,13 +8,13 @@ import jax
 import numpy as np
 
 from jaxloc.errors import UsageError
+from jaxloc.options import DescribeOptions
 from jaxloc.run.options import Reading
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Labelled
-from jaxloc.run.retrieval.options import Describing
 from jaxloc.run.stream import open_stream
 
 
@@ -113,10 +113,10 @@ def check_weights(gallery: Gallery, describer: Describer) -> None:
         )
 
 
-def _as_indexed(options: Reading, gallery: Gallery) -> Describing:
+def _as_indexed(options: Reading, gallery: Gallery) -> DescribeOptions:
     values = {field.name: getattr(options, field.name) for field in dataclasses.fields(Reading)}
     try:
-        return Describing(**(values | dict(gallery.description.settings)))
+        return DescribeOptions(**(values | dict(gallery.description.settings)))
     except TypeError as error:
         raise UsageError(
             f"{os.fspath(gallery.folder)}: made with options this version of jaxloc does not know ({error})"

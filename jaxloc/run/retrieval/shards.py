@@ -17,6 +17,7 @@ from jaxloc.data import Batch, Buckets, Record
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.remote import check_place
 from jaxloc.data.sources import bytes_of
+from jaxloc.options import IndexOptions
 from jaxloc.run import distributed
 from jaxloc.run.engine import compile_buckets
 from jaxloc.run.passes import in_flight
@@ -26,7 +27,6 @@ from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import Codebooks
 from jaxloc.run.retrieval.gallery import Gallery, Skip
 from jaxloc.run.retrieval.listing import Labelled
-from jaxloc.run.retrieval.options import IndexOptions
 from jaxloc.run.retrieval.tables import Row
 from jaxloc.run.stream import Stream
 

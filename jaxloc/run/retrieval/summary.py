@@ -8,8 +8,8 @@ from jaxloc.run.retrieval.compare import Comparison, Line
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.evaluation import RetrievalEvaluation
 from jaxloc.run.retrieval.index import Indexed
-from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.run.retrieval.scoring import RECALLS, Scores
+from jaxloc.whitenings import WhitenSpec
 
 _SHOWN = 10
 _MEASURES = ("top1", "top5", "AP step", "AP trapez.", *(f"R@{k}" for k in RECALLS))

@@ -8,9 +8,9 @@ import numpy as np
 from jaxloc.errors import UsageError
 from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.gallery import Gallery
-from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.run.retrieval.scoring import unit
 from jaxloc.whitening import Whitening
+from jaxloc.whitenings import WhitenSpec
 
 PART = 1 << 16
 """Vectors brought into memory at once, at least, unless they come to more bytes than:"""
@@ -41,7 +41,7 @@ class SearchedVectors:
         self._checksum = ""
         wanted = gallery.description.whiten
         if gallery.whitening_path.exists():
-            self.whitening, _, self._checksum = whitening_store.load(gallery.whitening_path)
+            self.whitening, self._checksum = whitening_store.load(gallery.whitening_path)
             spec = WhitenSpec.parse(wanted)
             doubt = spec.doubt(len(self)) if spec is not None else ""
             self.warnings += [doubt] if doubt else []

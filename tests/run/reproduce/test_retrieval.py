@@ -8,10 +8,10 @@ import pytest
 from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor
 from jaxloc.models import Network, save, weights_file
+from jaxloc.options import DescribeOptions
 from jaxloc.run.reproduce import reproduce, vectors
 from jaxloc.run.reproduce.retrieval import top_k_precisions
 from jaxloc.run.retrieval.compare import compare
-from jaxloc.run.retrieval.options import Describing
 from jaxloc.run.retrieval.scoring import score
 from tests.data.datasets import trees
 from tests.run.reproduce import made
@@ -45,7 +45,7 @@ def test_figures_are_those_of_compare(table, birds, weights):
     files = {role: [birds / "images" / images[key] for key in images if split[key] == role] for role in "01"}
     alone = compare(
         files["1"],
-        Describing(weights=weights, workers=1),
+        DescribeOptions(weights=weights, workers=1),
         descriptors=list(TITLES),
         whitenings=["none"],
         queries=files["0"],

@@ -13,9 +13,9 @@ from PIL import Image
 
 from jaxloc.errors import JaxlocError
 from jaxloc.models import Network, architectures, save, weights_file
+from jaxloc.options import IndexOptions
 from jaxloc.run.options import Reading
 from jaxloc.run.retrieval.gallery import Gallery
-from jaxloc.run.retrieval.options import IndexOptions
 
 WIDTHS = (4, 4, 6, 8, 10)
 DIMENSION = 2 * WIDTHS[-1]

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxloc.options import DescribeOptions
 from jaxloc.run.retrieval.gallery import Description, Gallery
-from jaxloc.run.retrieval.options import Describing
 from jaxloc.run.retrieval.tables import Row
 
 
 def write(folder: Path, shards: Sequence[np.ndarray], *, images: Path = Path("/no/such/folder")) -> Path:
     """A gallery of these vectors, shard by shard; image ``n`` is named ``n.png`` and lies in ``images``."""
-    description = Description("scda", Describing().fingerprint(), "vgg16", "0" * 64, 128, "none")
+    description = Description("scda", DescribeOptions().fingerprint(), "vgg16", "0" * 64, 128, "none")
     gallery = Gallery.create(folder, description)
     first = 0
     for number, vectors in enumerate(shards):

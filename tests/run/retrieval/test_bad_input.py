@@ -10,14 +10,14 @@ import pytest
 import safetensors.numpy
 
 from jaxloc.errors import WeightsError
-from jaxloc.options import SearchOptions
-from jaxloc.run.retrieval import codebooks, whitening_store
+from jaxloc.options import DescribeOptions, IndexOptions, SearchOptions
+from jaxloc.run.retrieval import arrays_file
 from jaxloc.run.retrieval import index as index_module
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval
 from jaxloc.run.retrieval.index import index, remove
 from jaxloc.run.retrieval.listing import find_images
-from jaxloc.run.retrieval.options import Describing, IndexOptions, WhitenSpec
 from jaxloc.run.retrieval.search import search
+from jaxloc.whitenings import WhitenSpec
 from tests.run import helpers
 from tests.run.retrieval import small
 
@@ -183,7 +183,7 @@ def test_an_unknown_layer_is_named_before_anything_is_written(weights, images, t
     said = small.complaint(index, [images], tmp_path / "g", small.index_options(weights, **{layer: "relu9_9"}))
     assert "unknown layer 'relu9_9'; vgg16 has relu1_1" in said
     assert helpers.every_file(tmp_path / "g") == {}
-    assert Describing().lower("vgg19") == "relu5_3"
+    assert DescribeOptions().lower("vgg19") == "relu5_3"
 
 
 def test_more_results_than_images_are_refused(made, weights, query):
@@ -272,7 +272,7 @@ def test_a_disk_that_fills_up_later_is_told_too(made, weights, images, tmp_path,
 
     options = {"whiten": "svd-5"} if name == "whitening" else {"descriptor": "vlad"}
     with monkeypatch.context() as patch:
-        patch.setattr(whitening_store if name == "whitening" else codebooks, "write_safetensors", full)
+        patch.setattr(arrays_file, "write_safetensors", full)
         said = small.complaint(index, [images], tmp_path / "g", small.index_options(weights, **options))
     assert "g: cannot be written (No space left on device): free some space" in said
     index([images], tmp_path / "g", small.index_options(weights, **options))

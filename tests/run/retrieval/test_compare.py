@@ -11,19 +11,19 @@ from PIL import Image
 
 from jaxloc.errors import UsageError, WeightsError
 from jaxloc.inference import Extractor
+from jaxloc.options import DescribeOptions
 from jaxloc.run.retrieval import compare as compare_module
 from jaxloc.run.retrieval.compare import compare, to_plain
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval
 from jaxloc.run.retrieval.index import index
-from jaxloc.run.retrieval.options import Describing
 from jaxloc.run.retrieval.summary import comparison_table
 from tests.run.retrieval import small
 
 
-def describing(weights, **options) -> Describing:
-    return Describing(**({"weights": weights, "workers": 1} | options))
+def describing(weights, **options) -> DescribeOptions:
+    return DescribeOptions(**({"weights": weights, "workers": 1} | options))
 
 
 def lines(result):

@@ -120,7 +120,7 @@ def test_a_corrupt_whitening_is_found_and_made_again(made, weights, images, quer
         small.complaint(search, folder, query, small.reading(weights)),
         small.complaint(index, [images], folder, small.index_options(weights, whiten="svd-5")),
     ):
-        assert re.search(r"whitening\.safetensors: damaged \(.*\): delete it and run `jaxloc index` again", said)
+        assert re.search(r"whitening\.safetensors: damaged or missing \(.*\): delete it and run `jaxloc index`", said)
     (folder / "whitening.safetensors").unlink()
     index([images], folder, small.index_options(weights, whiten="svd-5"))
     assert helpers.every_file(folder) == before

@@ -10,9 +10,9 @@ from sklearn.metrics import average_precision_score
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval, to_plain
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index, remove
-from jaxloc.run.retrieval.options import WhitenSpec
 from jaxloc.run.retrieval.scoring import score
 from jaxloc.run.retrieval.vectors import SearchedVectors
+from jaxloc.whitenings import WhitenSpec
 from tests.reference import whitening as reference
 from tests.run.retrieval import small
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from jaxloc.options import IndexOptions
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
-from jaxloc.run.retrieval.options import IndexOptions
 from tests.reference import descriptors, scda_ddt
 from tests.run import helpers
 

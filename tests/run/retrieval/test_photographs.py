@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from jaxloc.options import IndexOptions
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval
 from jaxloc.run.retrieval.index import index
-from jaxloc.run.retrieval.options import IndexOptions
 
 KINDS, EACH = ("daffodil", "bluebell", "daisy"), 6
 
