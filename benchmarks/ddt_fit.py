@@ -229,7 +229,7 @@ def from_photos(folder: Path, count: int) -> np.ndarray:
 
     weights = models.load("vgg16")
     extract = jax.jit(
-        functools.partial(models.extract_features, network=weights.network, layers=("relu5_3",)),
+        functools.partial(models.extract_features, backbone=weights.backbone, layers=("relu5_3",)),
         compiler_options=models.compiler_options(),
     )
     maps: list[np.ndarray] = []

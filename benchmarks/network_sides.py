@@ -52,13 +52,13 @@ def load_jaxloc(images: list[np.ndarray], conv: str) -> Run:
     from jaxloc import models
 
     weights = models.load("vgg16")
-    params = models.prepare(weights.params, conv=conv)
+    params = models.prepare(weights.params, weights.backbone, conv=conv)
     sizes = np.array([image.shape[:2] for image in images])
     rows, columns = -(-sizes.max(0) // 8) * 8 if (sizes != sizes[0]).any() else sizes[0]
     batch = np.zeros((len(images), rows, columns, 3), np.uint8)
     for slot, image in zip(batch, images, strict=True):
         slot[: image.shape[0], : image.shape[1]] = image
-    step = functools.partial(models.extract_features, network=weights.network)
+    step = functools.partial(models.extract_features, backbone=weights.backbone)
     jitted = jax.jit(step, compiler_options=models.compiler_options())
     mixed = (sizes != sizes[0]).any()
 

@@ -20,14 +20,14 @@ photos = [np.asarray(image.image) for image in images]  # uint8 [h, w, 3]
 sizes = [np.array(photo.shape[:2]) for photo in photos]
 
 weights = models.load("vgg16")
-params = models.prepare(weights.params)
+params = models.prepare(weights.params, weights.backbone)
 
 
 @functools.partial(jax.jit, compiler_options=models.compiler_options())
 def extract(params: dict, images: jax.Array, sizes: jax.Array) -> dict[str, models.FeatureMap]:
     """Feature maps of a padded batch, by the layer's name."""
     layers = ("pool5", "relu5_3", "relu5_2")
-    return models.extract_features(params, images, sizes, network=weights.network, layers=layers)
+    return models.extract_features(params, images, sizes, backbone=weights.backbone, layers=layers)
 
 
 def features(photo: np.ndarray) -> dict[str, np.ndarray]:

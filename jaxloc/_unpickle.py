@@ -1,13 +1,14 @@
-"""Pickles read without running anything they name: what all that reads pickles has in common.
+"""Pickles read without running anything that they name: what all readers of pickles share.
 
-A pickle is a program: it may name any importable function and call it. Here a name means what a reader's own list says,
-and every other name is refused. The stand-ins below take the place of NumPy's arrays, of which nothing is called.
-Each stand-in has a ``__setstate__``: without one, a pickle could set attributes of the class itself, and so alter what
-the next file is read with.
+A pickle is a program: it may name any importable function and call it. Here a name stands for an entry of the reader's
+own list, and every other name is refused. The classes below stand in for NumPy's arrays; nothing of NumPy's is called.
+Each stand-in has a ``__setstate__``: without one, a pickle could set attributes of the class itself, and so alter how
+the next file is read.
 """
 
 import pickle
 import pickletools
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
@@ -15,61 +16,64 @@ import numpy as np
 
 
 class Dtype:
-    """What becomes of a NumPy number type; a reader's own class says which ones it takes.
-
-    Attributes:
-        types: that are taken, such as ``"f4"``.
-    """
-
-    types: tuple[str, ...] = ()
+    """Stand-in for a NumPy number type."""
 
     def __init__(self, name: str, *_: object) -> None:
-        """Take what NumPy passes to its own class.
+        """Take the arguments of NumPy's own class.
 
         Raises:
-            ValueError: the type is not taken.
+            ValueError: the type is neither an integer nor a float.
         """
-        if name not in self.types:
+        if not re.fullmatch("[iu][1248]|f[248]", name):
             raise ValueError(f"arrays of type {name!r}")
         self.name, self.order = name, "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take the order of bytes."""
+        """Take the byte order."""
         if state[1] not in ("<", ">", "|"):
             raise ValueError(f"byte order {state[1]!r}")
         self.order = state[1]
 
     @property
     def text(self) -> str:
-        """As NumPy reads it, such as ``"<f4"``."""
+        """NumPy's code, such as ``"<f4"``."""
         return f"{self.order}{self.name}"
 
 
 class Array:
-    """What becomes of a NumPy array: ``value`` holds it once its state has been read."""
+    """Stand-in for a NumPy array: ``value`` holds it after its state has been read."""
 
     value: np.ndarray
 
     def __init__(self, *_: object) -> None:
-        """Take what NumPy passes to its own empty array, and ignore it."""
+        """Ignore the arguments of NumPy's own empty array."""
 
     def __setstate__(self, state: tuple[int, tuple[int, ...], Dtype, bool, str | bytes]) -> None:
-        """Take the state NumPy pickles: version, shape, number type, whether columns come first, bytes."""
+        """Take NumPy's state: version, shape, number type, whether columns come first, bytes."""
         _, shape, dtype, column_major, data = state
         values = np.frombuffer(to_bytes(data), dtype.text)
         self.value = values.reshape(shape, order="F" if column_major else "C")
 
 
+NUMPY = {
+    "numpy.dtype": Dtype,
+    "numpy.ndarray": "numpy.ndarray",
+    "numpy.core.multiarray._reconstruct": Array,
+    "numpy._core.multiarray._reconstruct": Array,
+}
+"""Names that a pickled array needs, and what stands for each."""
+
+
 class Unpickler(pickle.Unpickler):
-    """Reads a pickle whose every name is looked up in a list.
+    """Reads a pickle whose names are looked up in a list.
 
     Args:
         file: opened for reading; left just after the pickle.
-        names: everything a pickle may name, and what it gets.
+        names: every name that the pickle may use, and what stands for it.
         refuse: makes the error for any other name.
 
     Raises:
-        ValueError: the pickle would take more memory than it has a right to.
+        ValueError: the pickle would take more memory than its length justifies.
     """
 
     def __init__(self, file: BinaryIO, names: Mapping[str, Any], refuse: Callable[[str], Exception]) -> None:
@@ -78,19 +82,19 @@ class Unpickler(pickle.Unpickler):
         self._names, self._refuse = names, refuse
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a name stands for."""
+        """Look a name up."""
         if (full := f"{module}.{name}") in self._names:
             return self._names[full]
         raise self._refuse(full)
 
 
 def to_bytes(data: str | bytes) -> bytes:
-    """Bytes that an old protocol may have written as text."""
+    """Return bytes, which an old protocol may have written as text."""
     return data.encode("latin1") if isinstance(data, str) else data
 
 
 def _check_memory(file: BinaryIO) -> None:
-    """Refuse a pickle that numbers what it remembers beyond its own length: each takes memory up to it."""
+    """Refuse a pickle whose memo numbers exceed its length: the memo takes memory up to the largest."""
     start = file.tell()
     for opcodes, (opcode, number, _) in enumerate(pickletools.genops(file)):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(number, int) and number > opcodes:

@@ -177,7 +177,7 @@ draw_sheet(items[:24])
 # %%
 weights = models.load("vgg16")
 LAYERS = ("relu5_3", "relu5_2")
-extract = jax.jit(functools.partial(models.extract_features, network=weights.network, layers=LAYERS))
+extract = jax.jit(functools.partial(models.extract_features, backbone=weights.backbone, layers=LAYERS))
 
 example = items[EXAMPLE]
 alone = extract(weights.params, example.pixels)  # uint8 in; scaling and normalisation happen inside
@@ -471,7 +471,7 @@ table(SCORES, [*rows, score("DDT of square roots", found_roots.box)])
 @jax.jit
 @jax.grad
 def pixel_gradient(image, params, model):
-    maps = models.extract_features(params, image, network=weights.network)
+    maps = models.extract_features(params, image, backbone=weights.backbone)
     return jnp.maximum(ddt.indicator_maps(model, maps["relu5_3"].features)[0], 0).sum()
 
 

@@ -209,7 +209,7 @@ show(figure)
 # %%
 weights = models.load("vgg16")
 extract = jax.jit(
-    functools.partial(models.extract_features, network=weights.network, layers=("relu5_2", "pool5")),
+    functools.partial(models.extract_features, backbone=weights.backbone, layers=("relu5_2", "pool5")),
     compiler_options=models.compiler_options(),
 )
 

@@ -216,7 +216,7 @@ draw_sheet()
 
 # %%
 weights = models.load("vgg16")
-extract = jax.jit(functools.partial(models.extract_features, network=weights.network, layers=("relu5_3",)))
+extract = jax.jit(functools.partial(models.extract_features, backbone=weights.backbone, layers=("relu5_3",)))
 params = jax.device_put(weights.params, whole)
 program = extract.lower(params, images, sizes).compile()
 features, cells = program(params, images, sizes)["relu5_3"]

@@ -268,12 +268,12 @@ figure
 
 # %%
 weights = models.load("vgg16")
-params = models.prepare(weights.params)
+params = models.prepare(weights.params, weights.backbone)
 
 
 @functools.partial(jax.jit, compiler_options=models.compiler_options())
 def describe(params, pixels):
-    found = models.extract_features(params, pixels, network=weights.network, layers=("relu5_3",))["relu5_3"]
+    found = models.extract_features(params, pixels, backbone=weights.backbone, layers=("relu5_3",))["relu5_3"]
     mask = scda.object_mask(scda.aggregation_map(found.features))
     return scda.descriptor(found.features, mask)
 

@@ -102,7 +102,7 @@ def test_negative_sums_weigh_nothing():
 
 
 def test_real_features(cat, vgg16):
-    maps = models.extract_features(vgg16.params, cat[::2, ::2], network=vgg16.network)["relu5_3"]
+    maps = models.extract_features(vgg16.params, cat[::2, ::2], backbone=vgg16.backbone)["relu5_3"]
     features = np.asarray(maps.features)
     np.testing.assert_allclose(crow.descriptor(features), reference.crow(features), rtol=1e-4, atol=1e-6)
 

@@ -176,7 +176,7 @@ def test_fit_jits_and_vmaps_over_sets():
 
 def test_real_images_share_the_motorcycle(vgg16):
     images = compose(with_object=4, without=0, seed=1)
-    extract = jax.jit(functools.partial(models.extract_features, network=vgg16.network))
+    extract = jax.jit(functools.partial(models.extract_features, backbone=vgg16.backbone))
     maps = [np.asarray(extract(vgg16.params, np.asarray(p.image))["relu5_3"].features) for p in images]
     model = fit(maps)
     mean, components, _ = reference.ddt_fit(maps)

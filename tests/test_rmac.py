@@ -139,7 +139,7 @@ def test_memory_does_not_grow_with_the_number_of_regions():
 
 
 def test_real_features(cat, vgg16):
-    maps = models.extract_features(vgg16.params, cat[::2, ::2], network=vgg16.network)["relu5_3"]
+    maps = models.extract_features(vgg16.params, cat[::2, ::2], backbone=vgg16.backbone)["relu5_3"]
     features = np.asarray(maps.features)
     np.testing.assert_allclose(rmac.descriptor(features), reference.rmac(features), rtol=1e-4, atol=1e-6)
 

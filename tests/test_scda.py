@@ -98,7 +98,7 @@ def test_bfloat16_features_are_summed_in_float32():
 
 
 def test_finds_the_cat(cat, vgg16):
-    maps = models.extract_features(vgg16.params, cat, network=vgg16.network)["relu5_3"]
+    maps = models.extract_features(vgg16.params, cat, backbone=vgg16.backbone)["relu5_3"]
     found = scda.localize(maps.features, np.array(cat.shape[:2]))
     np.testing.assert_array_equal(found.mask, reference.scda_mask(np.asarray(maps.features)))
     np.testing.assert_allclose(found.box, [0, 0, 369, 299], atol=17)
@@ -196,7 +196,7 @@ def test_flip_plus_of_the_cat(cat, vgg16):
 
     @jax.jit
     def maps(params, image):
-        found = models.extract_features(params, image, network=vgg16.network, layers=["relu5_2", "pool5"])
+        found = models.extract_features(params, image, backbone=vgg16.backbone, layers=["relu5_2", "pool5"])
         return found["pool5"].features, found["relu5_2"].features
 
     plus, expected = [], []

@@ -63,7 +63,7 @@ def test_nothing_that_fires_gives_zeros(size):
 
 
 def test_real_features(cat, vgg16):
-    maps = models.extract_features(vgg16.params, cat[::2, ::2], network=vgg16.network)["relu5_3"]
+    maps = models.extract_features(vgg16.params, cat[::2, ::2], backbone=vgg16.backbone)["relu5_3"]
     features = np.asarray(maps.features)
     vectors = [np.asarray(spoc.descriptor(features, center=center)) for center in (False, True)]
     for vector, center in zip(vectors, (False, True), strict=True):

@@ -1,27 +1,50 @@
-"""Caffe's own VGGs (``VGG_ILSVRC_16_layers.caffemodel``): a NetParameter in Protocol Buffers' wire format.
+"""Caffe's files (``VGG_ILSVRC_16_layers.caffemodel``): a NetParameter in Protocol Buffers' wire format.
 
-Only what holds weights is looked at: layers of the second (``layers``, field 2) and third (``layer``, field
-100) generation, their names, and their blobs: ``[out, in, height, width]``, in dense layers ``[1, 1, out,
-in]`` or ``[out, in]``. Field numbers are those of ``caffe.proto``.
+Declared are only the fields of ``caffe.proto`` that hold weights: layers of the second (``layers``) and third
+(``layer``) generation, their names, and their blobs: ``[out, in, height, width]``, in dense layers
+``[1, 1, out, in]`` or ``[out, in]``. A blob's numbers, packed floats, are declared as bytes, which have the same wire
+format and are not turned into Python objects one by one.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxloc.models.preprocessing import CAFFE_BGR
 from jaxloc.models.weights_file import Flat
-from weights_convert.mapping import Found, out_first
+from weights_convert.mapping import Found, by_name, out_first
 
-LAYERS = {2: (4, 6), 100: (1, 7)}
-"""Fields of a NetParameter that are layers, and in those the fields of the name and of the blobs."""
+_SIDES = ("num", "channels", "height", "width")
+_PROTO = {
+    "BlobShape": {"dim": (1, "int64")},
+    "BlobProto": {name: (number, "int32") for number, name in enumerate(_SIDES, 1)}
+    | {"data": (5, "bytes"), "shape": (7, "BlobShape")},
+    "V1LayerParameter": {"name": (4, "bytes"), "blobs": (6, "BlobProto")},
+    "LayerParameter": {"name": (1, "bytes"), "blobs": (7, "BlobProto")},
+    "NetParameter": {"layers": (2, "V1LayerParameter"), "layer": (100, "LayerParameter")},
+}
+_REPEATED = ("dim", "blobs", "layers", "layer")
 
-BLOB_SIDES = (1, 2, 3, 4)
-BLOB_FLOATS = 5
-BLOB_SHAPE = 7
 
-Field = tuple[int, int | memoryview]
+def _net_parameter() -> Any:
+    """The class of NetParameter, in a pool of its own."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="jaxloc/caffe.proto", package="caffe", syntax="proto2")
+    for message, fields in _PROTO.items():
+        declared = file.message_type.add(name=message)
+        for name, (number, kind) in fields.items():
+            label = field.LABEL_REPEATED if name in _REPEATED else field.LABEL_OPTIONAL
+            nested = kind in _PROTO
+            number_type = field.TYPE_MESSAGE if nested else getattr(field, f"TYPE_{kind.upper()}")
+            declared.field.add(
+                name=name, number=number, label=label, type=number_type, type_name=f".caffe.{kind}" if nested else None
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("caffe.NetParameter"))
 
 
 def starts(head: bytes) -> bool:
@@ -31,85 +54,24 @@ def starts(head: bytes) -> bool:
 
 
 def read(path: Path) -> Found:
-    """Read a ``.caffemodel`` that holds a VGG; images are BGR from 0 to 255, less Caffe's mean.
+    """Read a ``.caffemodel``; its images are BGR from 0 to 255, less Caffe's mean.
 
-    A damaged file may raise anything.
+    Raises:
+        WeightsError: of no known backbone. A damaged file may raise anything.
     """
+    net = _net_parameter().FromString(path.read_bytes())
     arrays: Flat = {}
-    for number, value in _fields(memoryview(path.read_bytes())):
-        if number in LAYERS and isinstance(value, memoryview):
-            name, blobs = _layer(value, *LAYERS[number])
-            if len(blobs) == 2:
-                arrays |= {f"{name}/kernel": out_first(_squeeze(blobs[0])), f"{name}/bias": blobs[1].ravel()}
-    return Found(arrays, CAFFE_BGR, f"Caffe file {path.name}")
+    for layer in (*net.layers, *net.layer):
+        if len(layer.blobs) == 2:
+            kernel, bias = map(_array, layer.blobs)
+            if kernel.ndim == 4 and kernel.shape[:2] == (1, 1):
+                kernel = kernel[0, 0]
+            name = layer.name.decode()
+            arrays |= {f"{name}/kernel": out_first(kernel), f"{name}/bias": bias.ravel()}
+    arrays, backbone = by_name(arrays, str(path))
+    return Found(arrays, backbone, CAFFE_BGR, f"Caffe file {path.name}")
 
 
-def _layer(message: memoryview, name_field: int, blobs_field: int) -> tuple[str, list[np.ndarray]]:
-    name, blobs = "", []
-    for number, value in _fields(message):
-        if isinstance(value, memoryview) and number == name_field:
-            name = bytes(value).decode()
-        elif isinstance(value, memoryview) and number == blobs_field:
-            blobs.append(_blob(value))
-    return name, blobs
-
-
-def _blob(message: memoryview) -> np.ndarray:
-    sides = dict.fromkeys(BLOB_SIDES, 1)
-    shape: list[int] = []
-    numbers = np.zeros(0, np.float32)
-    for number, value in _fields(message):
-        if isinstance(value, int):
-            if number in sides:
-                sides[number] = value
-        elif number == BLOB_FLOATS:
-            numbers = np.frombuffer(value, "<f4")
-        elif number == BLOB_SHAPE:
-            shape += [side for _, dims in _fields(value) if not isinstance(dims, int) for side in _varints(dims)]
-    return numbers.reshape(shape or tuple(sides.values()))
-
-
-def _squeeze(kernel: np.ndarray) -> np.ndarray:
-    """A dense layer's ``[1, 1, out, in]`` as ``[out, in]``."""
-    return kernel[0, 0] if kernel.ndim == 4 and kernel.shape[:2] == (1, 1) else kernel
-
-
-def _fields(message: memoryview) -> Iterator[Field]:
-    """Number and content of each field: an integer, or the bytes of anything longer."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        number, kind = divmod(tag, 8)
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if kind == 2:
-            length, at = _varint(message, at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"wire type {kind} at byte {at}")
-        if at + length > len(message):
-            raise ValueError(f"{length} bytes wanted where {len(message) - at} are left")
-        yield number, message[at : at + length]
-        at += length
-
-
-def _varints(message: memoryview) -> Iterator[int]:
-    at = 0
-    while at < len(message):
-        value, at = _varint(message, at)
-        yield value
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The integer at a byte, and the byte after it: seven bits a byte, the lowest first."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-    raise ValueError(f"an integer of more than ten bytes before byte {at}")
+def _array(blob: Any) -> np.ndarray:
+    sides = (getattr(blob, side) if blob.HasField(side) else 1 for side in _SIDES)
+    return np.frombuffer(blob.data, "<f4").reshape(tuple(blob.shape.dim) or tuple(sides))

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from jaxloc.errors import UsageError
-from jaxloc.models import architectures
 from jaxloc.models.preprocessing import FAMILIES
+from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights import cache_folder
 from jaxloc.models.weights_file import describe
 from weights_convert.reading import FORMATS, read, write
@@ -58,7 +58,7 @@ def convert_command(
     ] = None,
     format: Annotated[str, typer.Option(help="What SOURCE is.", metavar="|".join(("auto", *FORMATS)))] = "auto",
     architecture: Annotated[
-        str, typer.Option(help="What SOURCE must hold.", metavar="|".join(("auto", *architectures.BLOCKS)))
+        str, typer.Option(help="What SOURCE must hold.", metavar="|".join(("auto", *BACKBONES)))
     ] = "auto",
     preprocessing: Annotated[
         str, typer.Option(help="What the network expects of images.", metavar="|".join(("auto", *FAMILIES)))
@@ -78,7 +78,7 @@ def convert_command(
     weights = read(source, format=format, architecture=architecture, preprocessing=preprocessing)
     if destination is None:
         folder = cache_folder() if install else Path()
-        destination = folder / f"{weights.network.architecture}.safetensors"
+        destination = folder / f"{weights.backbone.name}.safetensors"
     write(weights, source, destination)
     for name, value in describe(weights).items():
         typer.echo(f"{name:14}{value}")

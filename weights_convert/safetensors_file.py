@@ -1,4 +1,4 @@
-"""safetensors files with PyTorch's names: timm's VGGs on the Hugging Face hub, torchvision's saved so."""
+"""safetensors files with PyTorch's names: timm's on the Hugging Face hub, or torchvision's."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from weights_convert.state_dict import from_state_dict
 
 
 def read(path: Path) -> Found:
-    """Read a safetensors file that holds the state dict of a VGG.
+    """Read a safetensors file that holds a state dict.
 
     Raises:
         WeightsError: of another network, or already converted. A damaged file may raise anything.

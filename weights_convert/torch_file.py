@@ -28,7 +28,7 @@ WRAPPERS = ("state_dict", "model")
 
 
 def read(path: Path) -> Found:
-    """Read a PyTorch file that holds the state dict of a VGG.
+    """Read a PyTorch file that holds a state dict.
 
     Raises:
         WeightsError: no state dict, or of another network. A damaged file may raise anything.

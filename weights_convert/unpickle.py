@@ -1,19 +1,18 @@
-"""Pickles of arrays, read without running anything they name.
+"""Pickles of arrays, read without running anything that they name.
 
-A pickle is a program: it may name any importable function and call it. Here the only names that mean anything
-are those that tensors, arrays and ordered dicts need, and what they mean is defined below: nothing of torch
-or NumPy is called, every other name is refused, and sizes are checked against the bytes that are there.
+Known are only the names that tensors, arrays and ordered dicts need. Nothing of torch or NumPy is called, every other
+name is refused, and sizes are checked against the bytes in the file.
 """
 
 from typing import Any, BinaryIO
 
-from jaxloc._unpickle import Array, Dtype, Unpickler
+from jaxloc._unpickle import NUMPY, Unpickler
 from jaxloc.errors import WeightsError
 from weights_convert.tensors import STORAGES, Storage, Tensor
 
 
 def load(file: BinaryIO, where: str) -> tuple[Any, dict[str, Storage]]:
-    """Read one pickle from where the file stands, and leave the file just after it.
+    """Read one pickle from the file's position, and leave the file just after it.
 
     Args:
         file: opened for reading.
@@ -21,25 +20,21 @@ def load(file: BinaryIO, where: str) -> tuple[Any, dict[str, Storage]]:
 
     Returns:
         Dicts, lists, strings and numbers, with ``Tensor`` and ``Array`` in place of tensors and arrays; and
-        every storage named on the way, by its key.
+        every storage that they name, by its key.
 
     Raises:
-        WeightsError: the pickle names something refused. A damaged one may raise anything.
+        WeightsError: the pickle uses a name that is refused. A damaged one may raise anything.
     """
     unpickler = _Unpickler(file, where)
     return unpickler.load(), unpickler.storages
 
 
-# Stand-ins for what pickles name; see ``jaxloc._unpickle`` for why each has a ``__setstate__``.
+# Stand-ins for names in pickles; see ``jaxloc._unpickle`` for why each has a ``__setstate__``.
 
 
 class _OrderedDict(dict[str, Any]):
     def __setstate__(self, state: object) -> None:
-        """Ignore the versions that torch keeps as an attribute of a state dict."""
-
-
-class _Dtype(Dtype):
-    types = ("f2", "f4", "f8")
+        """Ignore the versions that torch stores as an attribute of a state dict."""
 
 
 class _RebuildTensor:
@@ -64,13 +59,10 @@ NAMES: dict[str, Any] = {
     "torch._utils._rebuild_tensor_v2": _RebuildTensor,
     "torch._utils._rebuild_parameter": _Parameter,
     "torch.nn.parameter.Parameter": _Parameter,
-    "numpy.dtype": _Dtype,
-    "numpy.ndarray": "numpy.ndarray",
-    "numpy.core.multiarray._reconstruct": Array,
-    "numpy._core.multiarray._reconstruct": Array,
+    **NUMPY,
     **{f"torch.{storage}": dtype for storage, dtype in STORAGES.items()},
 }
-"""Everything a pickle may name, and what it gets."""
+"""Every name that a pickle may use, and what stands for it."""
 
 
 class _Unpickler(Unpickler):

@@ -139,7 +139,7 @@ def clean(
         CleaningMethod.ddt
     ),
     weights: WeightsName = "vgg16",
-    layer: Layer = "relu5_3",
+    layer: Layer = None,
     per_label: PerLabel = False,
     sign: SignRule = Sign.aggregation,
     max_side: MaxSide = 800,

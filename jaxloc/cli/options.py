@@ -69,7 +69,10 @@ PerFolder = Annotated[bool, typer.Option("--per-folder", help="Each sub-folder i
 PerLabel = Annotated[bool, typer.Option("--per-label", help="The images of each label are an image set.")]
 Category = Annotated[str | None, typer.Option("--category", help="Name of the set. [default: the folder's name]")]
 WeightsName = Annotated[str, typer.Option("--weights", "-w", help="A name (vgg16, vgg19) or a weights file.")]
-Layer = Annotated[str, typer.Option("--layer", help="Layer whose descriptors are used, such as relu5_3 or pool5.")]
+Layer = Annotated[
+    str | None,
+    typer.Option("--layer", help="Layer whose descriptors are used, such as pool5. [default: relu5_3 of VGG-16]"),
+]
 SignRule = Annotated[Sign, typer.Option("--sign", help="How DDT decides which side of its component is object.")]
 NoiseThreshold = Annotated[
     float,

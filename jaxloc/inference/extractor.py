@@ -14,8 +14,6 @@ from jaxloc.errors import UsageError
 from jaxloc.inference import devices, memory, programs
 from jaxloc.inference.parameters import DeviceWeights
 from jaxloc.inference.programs import Maps
-from jaxloc.models import minimum_side
-from jaxloc.models.architectures import check_layers, dimension
 
 
 class Extractor:
@@ -37,9 +35,9 @@ class Extractor:
 
     def __init__(self, loaded: DeviceWeights, layers: Sequence[str]) -> None:
         self.loaded, self.weights = loaded, loaded.weights
-        self.layers = check_layers(self.weights.network.architecture, layers)
-        self.dimensions = tuple(map(dimension, self.layers))
-        self.minimum_side = max(map(minimum_side, self.layers))
+        self.layers = self.weights.backbone.check_layers(layers)
+        self.dimensions = tuple(self.weights.backbone.layer(layer).channels for layer in self.layers)
+        self.minimum_side = self.weights.backbone.minimum_side(self.layers)
         self.mesh, self.batching = loaded.mesh, loaded.batching
         self._seen: set[tuple[int, ...]] = set()
         self._halved = False
@@ -57,7 +55,7 @@ class Extractor:
     @functools.cached_property
     def _programs(self) -> programs.Programs:
         form = tuple((leaf.shape, leaf.sharding.spec) for leaf in jax.tree.leaves(self.params))
-        return programs.programs_of(self.weights.network, self.layers, self.loaded.dtype, self.mesh, form)
+        return programs.programs_of(self.weights.backbone, self.layers, self.loaded.dtype, self.mesh, form)
 
     def put(self, values: Any) -> Any:
         """Arrays on the devices, divided along their first axis."""

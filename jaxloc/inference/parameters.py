@@ -81,6 +81,6 @@ def _prepared(weights: Weights, conv: Method, dtype: str) -> Any:
     key = weights.checksum, conv, dtype
     if key not in _last_prepared:
         _last_prepared.clear()
-        _last_prepared[key] = prepare(weights.params, conv=conv, dtype=jnp.dtype(dtype))
+        _last_prepared[key] = prepare(weights.params, weights.backbone, conv=conv, dtype=jnp.dtype(dtype))
         memory.release()
     return _last_prepared[key]

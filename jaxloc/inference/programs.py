@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 
 from jaxloc.inference.devices import DATA, DIVIDED, WHOLE, divided
-from jaxloc.models import FeatureMap, Network, compiler_options, extract_features
+from jaxloc.models import Backbone, FeatureMap, compiler_options, extract_features
 
 Maps = dict[str, FeatureMap]
 Program = Callable[..., Maps]
@@ -22,14 +22,14 @@ class Programs:
     """The programs of one network at given layers, one per shape of a batch.
 
     Args:
-        network: the network (static).
+        backbone: the network (static).
         layers: whose features are returned.
         dtype: what the network computes in.
         mesh: the devices.
     """
 
-    def __init__(self, network: Network, layers: tuple[str, ...], dtype: str, mesh: Mesh) -> None:
-        self._extract = functools.partial(extract_features, network=network, layers=layers, dtype=jnp.dtype(dtype))
+    def __init__(self, backbone: Backbone, layers: tuple[str, ...], dtype: str, mesh: Mesh) -> None:
+        self._extract = functools.partial(extract_features, backbone=backbone, layers=layers, dtype=jnp.dtype(dtype))
         self._mesh = mesh
         self._compiled: dict[tuple[int, ...], Program] = {}
 
@@ -59,9 +59,9 @@ class Programs:
 
 
 @functools.cache
-def programs_of(network: Network, layers: tuple[str, ...], dtype: str, mesh: Mesh, form: tuple[Any, ...]) -> Programs:
+def programs_of(backbone: Backbone, layers: tuple[str, ...], dtype: str, mesh: Mesh, form: tuple[Any, ...]) -> Programs:
     """The programs for parameters of one ``form``: their shapes, and how they are divided over the devices."""
-    return Programs(network, layers, dtype, mesh)
+    return Programs(backbone, layers, dtype, mesh)
 
 
 @functools.cache

@@ -1,33 +1,38 @@
-"""Networks: features of images by layer name, and the weights they need. The only place that imports flax."""
+"""Networks: features of images by layer name, and the weights that they need. The only place that imports flax."""
 
-from jaxloc.models.architectures import layer_names, map_side, minimum_side, stride
+from jaxloc.models.backbone import Backbone, Defaults, Embedded, FeatureMap, Head, Layer, Names, Published
 from jaxloc.models.compiling import compiler_options
-from jaxloc.models.extract import Network, extract_features
+from jaxloc.models.extract import extract_features
 from jaxloc.models.preparing import Method, prepare
 from jaxloc.models.preprocessing import CAFFE_BGR, CAFFE_RGB, TORCHVISION, Preprocessing
-from jaxloc.models.vgg import VGG, FeatureMap
+from jaxloc.models.registry import BACKBONES, find
+from jaxloc.models.vgg import VGG
 from jaxloc.models.weights import cache_folder, load
 from jaxloc.models.weights_file import Weights, describe, save
 
 __all__ = [
+    "BACKBONES",
     "CAFFE_BGR",
     "CAFFE_RGB",
     "TORCHVISION",
     "VGG",
+    "Backbone",
+    "Defaults",
+    "Embedded",
     "FeatureMap",
+    "Head",
+    "Layer",
     "Method",
-    "Network",
+    "Names",
     "Preprocessing",
+    "Published",
     "Weights",
     "cache_folder",
     "compiler_options",
     "describe",
     "extract_features",
-    "layer_names",
+    "find",
     "load",
-    "map_side",
-    "minimum_side",
     "prepare",
     "save",
-    "stride",
 ]

@@ -2,8 +2,8 @@
 
 Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section 4.3,
 fine-tunes VGG-16 on image labels before it describes the images. The paper keeps the fully connected layers and so
-images of one size; here a linear head reads the average of the last layer's cells, so images keep their own size and
-shape, and weights that hold convolutions only will do. Exact under padding: cells outside an image enter neither the
+images of one size; here a linear head reads the average over the last layer's cells, so images keep their own size and
+shape, and weights that hold convolutions only suffice. Exact under padding: cells outside an image enter neither the
 average nor the loss, nor any gradient.
 """
 
@@ -17,8 +17,8 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxloc import pooling
 from jaxloc.errors import UsageError
 from jaxloc.grids import valid_cells
-from jaxloc.models import architectures
-from jaxloc.models.extract import Network, Params, extract_features
+from jaxloc.models.backbone import Backbone
+from jaxloc.models.extract import Params, extract_features
 
 HEAD = "head"
 """The head's name among the parameters, beside ``conv1_1`` and the like."""
@@ -28,7 +28,7 @@ OPTIMIZERS = ("sgd", "adamw")
 
 
 class TrainState(NamedTuple):
-    """Everything that a step changes.
+    """State that a step changes.
 
     Attributes:
         step: int32, steps taken.
@@ -42,13 +42,13 @@ class TrainState(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What a batch came to: sums, so that batches add up.
+    """Sums over a batch; those of several batches add up.
 
     Attributes:
         loss: float32, summed over the images.
         correct: int32, images whose own class had the highest score.
         total: int32, images.
-        finite: bool, whether the loss and every gradient were numbers; a step that is not is not taken.
+        finite: bool, whether the loss and every gradient were finite; other steps are not taken.
     """
 
     loss: jax.Array
@@ -58,43 +58,38 @@ class Tally(NamedTuple):
 
 
 def split_params(
-    params: Params, classes: int, *, network: Network, layer: str = "pool5", frozen_blocks: int = 0
+    params: Params, classes: int, *, backbone: Backbone, layer: str | None = None, frozen_blocks: int = 0
 ) -> tuple[Params, Params]:
-    """Set out the parameters that are learnt, with a new head of zeros, and those that stay as they are.
+    """Separate the parameters that are learnt, with a new head of zeros, from the fixed ones.
 
     Args:
         params: the network's.
-        classes: their number.
-        network: what ``params`` are.
-        layer: the layer the head reads; convolutions above it stay, and fully connected layers, which would no longer
-            fit what lies below them, are left out.
-        frozen_blocks: the first so many of the five blocks stay; with all that lie below ``layer`` frozen, only the
-            head is learnt.
+        classes: number of classes.
+        backbone: the network that ``params`` belong to.
+        layer: the layer that the head reads, by default the backbone's for retrieval. Convolutions above it are fixed;
+            the network's own classifier, which would no longer fit the layers below it, is left out.
+        frozen_blocks: number of blocks, from the image upwards, that are fixed; with all blocks below ``layer`` fixed,
+            only the head is learnt.
 
     Returns:
         learnt and fixed parameters, each ``{"conv5_3": {"kernel", "bias"}, …}``, the first with ``"head"``.
 
     Raises:
-        UsageError: an unknown or fully connected layer, or a wrong number of blocks.
+        UsageError: an unknown layer, one of the classifier, or a wrong number of blocks.
     """
-    architectures.check_layers(network.architecture, [layer])
-    if layer in architectures.FULLY_CONNECTED:
-        raise UsageError(f"the head reads a convolution's layer, such as pool5, not {layer!r}")
-    blocks = len(architectures.WIDTHS)
+    layer = layer or backbone.defaults.retrieval
+    channels = backbone.layer(layer).channels
+    if backbone.needs_head([layer]):
+        raise UsageError(f"the head reads a convolution's layer, such as {backbone.defaults.retrieval}, not {layer!r}")
+    blocks = len(backbone.blocks)
     if not 0 <= frozen_blocks <= blocks:
         raise UsageError(f"the frozen blocks are from 0 (none) to {blocks} (all), not {frozen_blocks}")
-    side = architectures.minimum_side(layer)
-    image = jax.ShapeDtypeStruct((side, side, 3), jnp.float32)
-    features = jax.eval_shape(lambda x: extract_features(params, x, network=network, layers=[layer]), image)
-    width = features[layer].features.shape[-1]
-    learnt: Params = {HEAD: {"kernel": jnp.zeros((width, classes)), "bias": jnp.zeros(classes)}}
+    learnt: Params = {HEAD: {"kernel": jnp.zeros((channels, classes)), "bias": jnp.zeros(classes)}}
     fixed: Params = {}
-    known = architectures.layer_names(network.architecture)
-    for number, relu in enumerate(known):
-        if relu.startswith("relu"):
-            name = relu.replace("relu", "conv")
-            used = number <= known.index(layer) and int(name[len("conv")]) > frozen_blocks
-            (learnt if used else fixed)[name] = params[name]
+    used = {name.split("/")[0] for name in backbone.shapes(layer)}
+    for number, block in enumerate(backbone.blocks):
+        for name in block:
+            (learnt if name in used and number >= frozen_blocks else fixed)[name] = params[name]
     return learnt, fixed
 
 
@@ -103,8 +98,8 @@ def logits(
     images: ArrayLike,
     sizes: ArrayLike | None = None,
     *,
-    network: Network,
-    layer: str = "pool5",
+    backbone: Backbone,
+    layer: str | None = None,
     dtype: DTypeLike = jnp.float32,
 ) -> jax.Array:
     """Scores of each class for a padded batch of images of mixed sizes.
@@ -113,14 +108,15 @@ def logits(
         params: the network's and the head's.
         images: RGB ``[n, h, w, 3]``, uint8 or float in [0, 1].
         sizes: int ``[n, 2]``, valid rows and columns; ``None`` means all.
-        network: what ``params`` are (static).
-        layer: the layer the head reads (static).
+        backbone: the network that ``params`` belong to (static).
+        layer: the layer that the head reads (static), by default the backbone's for retrieval.
         dtype: what the network computes in (static); the head computes in float32.
 
     Returns:
         float32 ``[n, classes]``; an image without valid cells gets the head's bias.
     """
-    features, size = extract_features(params, images, sizes, network=network, layers=[layer], dtype=dtype)[layer]
+    layer = layer or backbone.defaults.retrieval
+    features, size = extract_features(params, images, sizes, backbone=backbone, layers=[layer], dtype=dtype)[layer]
     inside = valid_cells(size, (features.shape[1], features.shape[2]))
     pooled = jax.vmap(pooling.average_pool)(features, inside)
     return pooled @ params[HEAD]["kernel"] + params[HEAD]["bias"]
@@ -160,13 +156,13 @@ def make_optimizer(
     weight_decay: float = 5e-4,
     warmup: float = 0.05,
 ) -> optax.GradientTransformation:
-    """Gradient descent whose rate rises, then falls along a cosine to nothing; biases do not decay.
+    """Gradient descent whose rate rises linearly, then falls along a cosine to zero; biases do not decay.
 
     Args:
-        steps: of the whole training.
+        steps: number of steps of the training.
         name: ``"sgd"`` (with momentum, decay added to the gradient) or ``"adamw"`` (decay apart from it).
-        learning_rate: the highest, of the network's layers.
-        head_factor: the head, which starts from nothing, learns so many times faster.
+        learning_rate: the highest rate, of the network's layers.
+        head_factor: factor of the head's learning rate, since it starts from zeros.
         momentum: of SGD.
         weight_decay: of kernels.
         warmup: share of the steps over which the rate rises.
@@ -186,7 +182,7 @@ def make_optimizer(
 
 
 def start(learnt: Params, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step; the parameters are copied, so that steps may overwrite them."""
+    """The state before the first step; the parameters are copied, so that a step may donate them."""
     learnt = jax.tree.map(jnp.array, learnt)
     return TrainState(jnp.int32(0), learnt, optimizer.init(learnt))
 
@@ -200,8 +196,8 @@ def train_step(
     counted: ArrayLike,
     *,
     optimizer: optax.GradientTransformation,
-    network: Network,
-    layer: str = "pool5",
+    backbone: Backbone,
+    layer: str | None = None,
     dtype: DTypeLike = jnp.float32,
     label_smoothing: float = 0.0,
 ) -> tuple[TrainState, Tally]:
@@ -209,14 +205,14 @@ def train_step(
 
     Args:
         state: before the step.
-        fixed: the parameters that are not learnt; nothing is differentiated below the lowest one that is.
+        fixed: the parameters that are not learnt; gradients stop below the lowest learnt one.
         images: ``[n, h, w, 3]``, padded.
         sizes: int ``[n, 2]``, valid rows and columns.
         targets: int ``[n]``.
         counted: bool ``[n]``, False for entries that only fill the batch.
         optimizer: from ``make_optimizer`` (static).
-        network: what the parameters are (static).
-        layer: the layer the head reads (static).
+        backbone: the network that the parameters belong to (static).
+        layer: the layer that the head reads (static), by default the backbone's for retrieval.
         dtype: what the network computes in (static).
         label_smoothing: as for ``tally`` (static).
 
@@ -226,7 +222,7 @@ def train_step(
     """
 
     def mean_loss(learnt: Params) -> tuple[jax.Array, Tally]:
-        scores = logits(fixed | learnt, images, sizes, network=network, layer=layer, dtype=dtype)
+        scores = logits(fixed | learnt, images, sizes, backbone=backbone, layer=layer, dtype=dtype)
         result = tally(scores, targets, counted, label_smoothing=label_smoothing)
         return result.loss / jnp.maximum(result.total, 1), result
 

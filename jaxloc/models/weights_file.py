@@ -1,10 +1,11 @@
-"""jaxloc's weights file: one safetensors file whose metadata says what the arrays are.
+"""jaxloc's weights file: one safetensors file whose metadata describes the arrays.
 
 Arrays are named as in the parameter tree (``conv1_1/kernel``, ``conv1_1/bias``, … ``fc8/bias``), kernels are
-``[height, width, in, out]`` float32. Metadata: ``format``, ``architecture``, ``preprocessing`` (JSON), ``source``
-(where the numbers came from) and ``checksum`` (SHA-256 over names, shapes and bytes).
+``[height, width, in, out]`` float32. Metadata: ``format``, ``architecture`` (the backbone's name), ``preprocessing``
+(JSON), ``source`` (origin of the numbers) and ``checksum`` (SHA-256 over names, shapes and bytes).
 """
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping
@@ -17,11 +18,11 @@ import numpy as np
 import safetensors
 
 from jaxloc._files import write_safetensors
-from jaxloc.errors import WeightsError
-from jaxloc.models import architectures
-from jaxloc.models.extract import Network, Params
+from jaxloc.errors import UsageError, WeightsError
+from jaxloc.models import registry
+from jaxloc.models.backbone import Backbone
+from jaxloc.models.extract import Params
 from jaxloc.models.preprocessing import Preprocessing
-from jaxloc.models.vgg import VGG
 
 FORMAT = "jaxloc-weights-1"
 
@@ -33,43 +34,29 @@ class Weights(NamedTuple):
 
     Attributes:
         params: nested dict of float32 arrays, the first argument of ``extract_features``.
-        network: architecture and preprocessing, its static argument.
-        source: where the numbers came from, in words.
-        checksum: SHA-256 of the arrays; models fitted on these features remember it.
+        backbone: the network, with the preprocessing that these parameters expect; its static argument.
+        source: origin of the numbers, in words.
+        checksum: SHA-256 of the arrays; models fitted on these features store it.
     """
 
     params: Params
-    network: Network
+    backbone: Backbone
     source: str
     checksum: str
 
 
-def expected_shapes(architecture: str, *, top: bool) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every array of an architecture.
-
-    Args:
-        architecture: ``"vgg16"`` or ``"vgg19"``.
-        top: with the fully connected layers.
-    """
-    architectures.check_architecture(architecture)
-    model = VGG(architecture, ("fc8" if top else "pool5",))
-    image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
-    tree = jax.eval_shape(model.init, jax.random.key(0), image)["params"]
-    return {f"{layer}/{name}": value.shape for layer, arrays in tree.items() for name, value in arrays.items()}
-
-
-def check_arrays(flat: Mapping[str, np.ndarray], architecture: str, where: str) -> None:
-    """Raise unless the arrays are exactly an architecture's, with or without its fully connected layers.
+def check_arrays(flat: Mapping[str, np.ndarray], backbone: Backbone, where: str) -> None:
+    """Raise unless the arrays are exactly a backbone's, with or without its classifier.
 
     Args:
         flat: ``{"conv1_1/kernel": array, …}``.
-        architecture: ``"vgg16"`` or ``"vgg19"``.
+        backbone: the network.
         where: the file's name, for the message.
 
     Raises:
         WeightsError: listing every missing, unexpected and misshapen array, or the ones that are not finite.
     """
-    expected = expected_shapes(architecture, top=any(name.startswith("fc") for name in flat))
+    expected = backbone.all_shapes(head=backbone.needs_head(name.split("/")[0] for name in flat))
     wrong = {
         "missing": sorted(expected.keys() - flat.keys()),
         "unexpected": sorted(flat.keys() - expected.keys()),
@@ -81,7 +68,7 @@ def check_arrays(flat: Mapping[str, np.ndarray], architecture: str, where: str) 
     }
     if any(wrong.values()):
         found = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in wrong.items() if names)
-        raise WeightsError(f"{where}: not the weights of {architecture}: {found}")
+        raise WeightsError(f"{where}: not the weights of {backbone.name}: {found}")
     broken = [name for name, array in flat.items() if not np.isfinite(array).all()]
     if broken:
         raise WeightsError(f"{where}: NaN or infinity in {', '.join(broken)}: the file is damaged, get it again")
@@ -97,25 +84,25 @@ def checksum(flat: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def make_weights(flat: Mapping[str, np.ndarray], network: Network, source: str, where: str) -> Weights:
+def make_weights(flat: Mapping[str, np.ndarray], backbone: Backbone, source: str, where: str) -> Weights:
     """Check flat arrays and nest them.
 
     Args:
         flat: ``{"conv1_1/kernel": array, …}``, any float dtype.
-        network: what they are.
-        source: where they came from.
+        backbone: the network, with the preprocessing that the arrays expect.
+        source: origin of the numbers.
         where: the file's name, for messages.
 
     Raises:
-        WeightsError: they are not that architecture's.
+        WeightsError: the arrays are not the backbone's.
     """
     flat = {name: np.asarray(array, np.float32) for name, array in flat.items()}
-    check_arrays(flat, network.architecture, where)
+    check_arrays(flat, backbone, where)
     params: Params = {}
     for name, array in flat.items():
         layer, kind = name.split("/")
         params.setdefault(layer, {})[kind] = jnp.asarray(array)
-    return Weights(params, network, source, checksum(flat))
+    return Weights(params, backbone, source, checksum(flat))
 
 
 def save(path: str | os.PathLike[str], weights: Weights) -> None:
@@ -127,8 +114,8 @@ def save(path: str | os.PathLike[str], weights: Weights) -> None:
     }
     metadata = {
         "format": FORMAT,
-        "architecture": weights.network.architecture,
-        "preprocessing": weights.network.preprocessing.to_json(),
+        "architecture": weights.backbone.name,
+        "preprocessing": weights.backbone.preprocessing.to_json(),
         "source": weights.source,
         "checksum": weights.checksum,
     }
@@ -151,7 +138,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def is_weights_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is one that ``save`` wrote, by its content."""
+    """Whether ``save`` wrote a file, by its content."""
     try:
         return read_metadata(path).get("format") == FORMAT
     except WeightsError:
@@ -162,7 +149,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
     """Read a weights file written by ``save`` and check every array and the checksum.
 
     Raises:
-        WeightsError: missing, damaged, written by something else, or not the architecture it names.
+        WeightsError: missing, damaged, not written by ``save``, or not the weights of the backbone it names.
     """
     metadata = read_metadata(path)
     if metadata.get("format") != FORMAT:
@@ -172,24 +159,27 @@ def read(path: str | os.PathLike[str]) -> Weights:
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (safetensors.SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged ({error}): convert or copy it again") from error
-    network = Network(metadata.get("architecture", ""), Preprocessing.from_json(metadata.get("preprocessing", "")))
-    weights = make_weights(flat, network, metadata.get("source", "unknown"), str(path))
+    preprocessing = Preprocessing.from_json(metadata.get("preprocessing", ""))
+    try:
+        backbone = dataclasses.replace(registry.find(metadata.get("architecture", "")), preprocessing=preprocessing)
+    except UsageError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    weights = make_weights(flat, backbone, metadata.get("source", "unknown"), str(path))
     if weights.checksum != metadata.get("checksum"):
         raise WeightsError(f"{path}: the arrays do not match their checksum: convert or copy it again")
     return weights
 
 
 def describe(weights: Weights) -> dict[str, Any]:
-    """What a person wants to know of weights, as a flat dict of printable values."""
-    top = any(layer.startswith("fc") for layer in weights.params)
+    """Properties of weights for people, as a flat dict of printable values."""
+    backbone = weights.backbone
+    top = backbone.has_head(weights.params)
     return {
-        "architecture": weights.network.architecture,
-        "layers": ", ".join(
-            name for name in architectures.layer_names(weights.network.architecture) if top or not name.startswith("fc")
-        ),
+        "architecture": backbone.name,
+        "layers": ", ".join(name for name in backbone.layer_names if top or not backbone.needs_head([name])),
         "classifier": "yes" if top else "no (convolutions only)",
         "parameters": f"{sum(array.size for array in jax.tree.leaves(weights.params)):,}",
-        "preprocessing": weights.network.preprocessing.to_json(),
+        "preprocessing": backbone.preprocessing.to_json(),
         "source": weights.source,
         "checksum": weights.checksum,
     }

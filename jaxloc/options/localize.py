@@ -25,8 +25,10 @@ class LocalizeOptions(NetworkOptions):
         choices=METHODS,
         first=True,
     )
-    layer: str = option(
-        "relu5_3", "Layer whose features are used, such as relu5_3 or pool5; ddt+ adds the convolution below it."
+    layer: str | None = option(
+        None,
+        "Layer whose features are used, such as relu5_3 or pool5; ddt+ adds the convolution below it. "
+        "[default: the network's own, relu5_3 of VGG-16]",
     )
     sign: str = option(
         "aggregation",

@@ -2,10 +2,14 @@
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING, Self
 
 from jaxloc.descriptors import INDEXED
 from jaxloc.options.network import RUN, NetworkOptions
 from jaxloc.options.option import Options, option
+
+if TYPE_CHECKING:
+    from jaxloc.models import Backbone
 
 DESCRIPTION = "What a vector is made of"
 
@@ -20,10 +24,15 @@ class DescribeOptions(NetworkOptions):
         first=True,
         setting="shorter side at most",
     )
-    layer: str = option("pool5", "Layer whose cells are selected and pooled.", panel=DESCRIPTION, setting="layer")
+    layer: str | None = option(
+        None,
+        "Layer whose cells are selected and pooled. [default: the network's own, pool5 of VGG]",
+        panel=DESCRIPTION,
+        setting="layer",
+    )
     lower_layer: str | None = option(
         None,
-        "Second layer of SCDA+. [default: the convolution before the last, relu5_2 of VGG-16]",
+        "Second layer of SCDA+. [default: the network's own, relu5_2 of VGG-16]",
         panel=DESCRIPTION,
         setting="lower layer",
     )
@@ -69,13 +78,16 @@ class DescribeOptions(NetworkOptions):
         0, "Seed of the codebook of VLAD and Fisher vectors.", least=0, panel=DESCRIPTION, setting="seed"
     )
 
-    def lower(self, architecture: str) -> str:
-        """The lower layer: the one asked for, or the convolution before the network's last."""
-        from jaxloc.models.architectures import BLOCKS, check_layers
+    def resolved(self, backbone: "Backbone") -> Self:
+        """The options with the backbone's layers in place of ``None``.
 
-        lower = self.lower_layer or f"relu5_{BLOCKS[architecture][-1] - 1}"
-        check_layers(architecture, [lower])
-        return lower
+        Raises:
+            UsageError: the backbone has no such layer.
+        """
+        layer = self.layer or backbone.defaults.retrieval
+        lower = self.lower_layer or backbone.defaults.retrieval_lower
+        backbone.check_layers([layer, lower])
+        return dataclasses.replace(self, layer=layer, lower_layer=lower)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

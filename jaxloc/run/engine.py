@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import jax
 from tqdm import tqdm
@@ -11,16 +11,28 @@ from jaxloc import _interrupts
 from jaxloc.data import Buckets
 from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights, Extractor, memory
-from jaxloc.models import Weights, load
-from jaxloc.models.architectures import FULLY_CONNECTED
+from jaxloc.models import BACKBONES, Weights, load
+from jaxloc.models.weights import check_top
 from jaxloc.run.options import Reading
 from jaxloc.run.progress import bar
 
 
-def load_weights(options: Reading, layers: Sequence[str]) -> Weights:
-    """The weights that the options name, with the fully connected layers if any of ``layers`` needs them."""
-    top = any(layer in FULLY_CONNECTED for layer in layers)
-    return load(options.weights, allow_download=options.allow_download, top=top)
+def load_weights(options: Reading, layers: Iterable[str | None] = (), *, top: bool = False) -> Weights:
+    """Load the weights that the options name.
+
+    Args:
+        options: the job's.
+        layers: that will be asked for; ``None`` stands for a default.
+        top: require the classifier's parameters, as its layers do.
+
+    Raises:
+        WeightsError: there are no such weights.
+    """
+    asked = [layer for layer in layers if layer is not None]
+    named = BACKBONES.get(str(options.weights))
+    top = top or (named is not None and named.needs_head(asked))
+    weights = load(options.weights, allow_download=options.allow_download, top=top)
+    return check_top(weights, weights.backbone.needs_head(asked), options.weights)
 
 
 def on_devices(weights: Weights, options: Reading) -> DeviceWeights:

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxloc._files import write_text
 from jaxloc.errors import UsageError
-from jaxloc.models import Weights, load, minimum_side, save, weights_file
+from jaxloc.models import Weights, load, save, weights_file
 from jaxloc.models.classifier import HEAD
 from jaxloc.models.extract import Params
 from jaxloc.run import classify, outputs
@@ -77,15 +77,15 @@ def finetune(
     """
     options = options or TrainingOptions()
     folder = outputs.prepare(out)
+    weights = load(options.weights, allow_download=options.allow_download)
     images = LabelledImages(
         paths,
         labels,
-        minimum_side=minimum_side(options.layer),
+        minimum_side=weights.backbone.layer(options.layer or weights.backbone.defaults.retrieval).minimum_side,
         max_side=options.max_side,
         workers=options.workers,
         exclude=outputs.places(out),
     )
-    weights = load(options.weights, allow_download=options.allow_download)
     with Checkpoints(folder / CHECKPOINTS) as checkpoints:
         training = Training(images, weights, options, checkpoints)
         training.resume()
@@ -121,7 +121,7 @@ def _write(folder: Path, training: Training, parameters: Params, weights: Weight
     classes = training.images.classes
     seen = f"{len(training.images.sources)} images of {len(classes)} classes"
     source = f"{weights.source}, fine-tuned by jaxloc on {seen}"
-    tuned = weights_file.make_weights(flat, weights.network, source, TUNED)
+    tuned = weights_file.make_weights(flat, weights.backbone, source, TUNED)
     save(folder / TUNED, tuned)
     settings = {
         "kind": "softmax",

@@ -61,7 +61,7 @@ def as_file(context: Context, fits: Fits) -> ModelFile:
         layers=steps.layers,
         sign=steps.options.sign,
         max_side=steps.options.max_side,
-        architecture=steps.weights.network.architecture,
+        architecture=steps.weights.backbone.name,
         weights_checksum=steps.weights.checksum,
     )
 

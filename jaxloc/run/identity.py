@@ -9,7 +9,7 @@ def settings(steps: Steps) -> dict[str, str]:
     """What the results depend on, for people."""
     return {
         "method": steps.method.name,
-        "weights": f"{steps.weights.network.architecture} ({steps.weights.source})",
+        "weights": f"{steps.weights.backbone.name} ({steps.weights.source})",
         "weights checksum": steps.weights.checksum,
         "layer": " and ".join(steps.layers),
     } | steps.options.settings(fitted=steps.method.fit is not None)

@@ -66,7 +66,7 @@ class ModelFile:
         if weights.checksum != self.weights_checksum:
             raise UsageError(
                 f"{where}: fitted on features of other weights ({self.architecture}, {self.weights_checksum[:12]}…; "
-                f"given {weights.network.architecture}, {weights.checksum[:12]}…): pass those with --weights"
+                f"given {weights.backbone.name}, {weights.checksum[:12]}…): pass those with --weights"
             )
 
 

@@ -16,7 +16,6 @@ from jaxloc.grids import valid_cells
 from jaxloc.inference import Extractor, Maps, component_backend, divided
 from jaxloc.localization import Localization
 from jaxloc.localizers import METHODS, Inputs, Method
-from jaxloc.models.architectures import previous_relu
 from jaxloc.moments import Moments
 from jaxloc.options import LocalizeOptions
 from jaxloc.parts import Parts
@@ -39,9 +38,8 @@ class Steps(Extractor):
     def __init__(self, options: LocalizeOptions) -> None:
         self.method, self.options = METHODS[options.method], options
         weights = load_weights(options, [options.layer])
-        layers = [options.layer]
-        for _ in range(self.method.layers_below):
-            layers.append(previous_relu(weights.network.architecture, layers[-1]))
+        layer = options.layer or weights.backbone.defaults.localization
+        layers = weights.backbone.with_below(layer, self.method.layers_below)
         super().__init__(on_devices(weights, options), layers)
         self.backend = component_backend(options.backend, self.mesh)
 

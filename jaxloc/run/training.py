@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from jaxloc import _interrupts
 from jaxloc.errors import UsageError
-from jaxloc.models import Network, Weights, classifier, compiler_options
+from jaxloc.models import Backbone, Weights, classifier, compiler_options
 from jaxloc.models.classifier import OPTIMIZERS, Optimizer, Tally, TrainState
 from jaxloc.models.extract import Params
 from jaxloc.run.classify import hold_out_share
@@ -34,7 +34,7 @@ class TrainingOptions:
 
     Attributes:
         weights: a name (``"vgg16"``) or a file.
-        layer: the layer whose average the head reads.
+        layer: the layer whose average the head reads; ``None`` is the backbone's default for retrieval.
         frozen_blocks: the first so many of the five blocks of convolutions stay as they are: 0 tunes the whole
             network, 5 learns the head only.
         epochs: times that every image is seen.
@@ -56,7 +56,7 @@ class TrainingOptions:
     """
 
     weights: str | os.PathLike[str] = "vgg16"
-    layer: str = "pool5"
+    layer: str | None = None
     frozen_blocks: int = 0
     epochs: int = 10
     batch: int = 16
@@ -147,6 +147,7 @@ class Training:
             UsageError: the layer is not a convolution's.
         """
         self.images = images
+        options = dataclasses.replace(options, layer=options.layer or weights.backbone.defaults.retrieval)
         self.options = options
         self.history: list[Epoch] = []
         self.resumed = False
@@ -160,7 +161,7 @@ class Training:
         learnt, self._fixed = classifier.split_params(
             weights.params,
             len(images.classes),
-            network=weights.network,
+            backbone=weights.backbone,
             layer=options.layer,
             frozen_blocks=options.frozen_blocks,
         )
@@ -174,7 +175,7 @@ class Training:
             warmup=options.warmup,
         )
         self._state = classifier.start(learnt, optimizer)
-        network = (weights.network, options.layer, options.dtype)
+        network = (weights.backbone, options.layer, options.dtype)
         self._step = _compiled_step(optimizer, options.label_smoothing, *network)
         self._measure = _compiled_measure(*network)
         self.settings: dict[str, Any] = {
@@ -328,13 +329,13 @@ _optimizer = functools.cache(classifier.make_optimizer)
 
 @functools.cache
 def _compiled_step(
-    optimizer: optax.GradientTransformation, label_smoothing: float, network: Network, layer: str, dtype: str
+    optimizer: optax.GradientTransformation, label_smoothing: float, backbone: Backbone, layer: str | None, dtype: str
 ) -> Callable[..., tuple[TrainState, Tally]]:
     """The step, shared by every training of the process that asks for the same."""
     step = functools.partial(
         classifier.train_step,
         optimizer=optimizer,
-        network=network,
+        backbone=backbone,
         layer=layer,
         dtype=jnp.dtype(dtype),
         label_smoothing=label_smoothing,
@@ -343,9 +344,9 @@ def _compiled_step(
 
 
 @functools.cache
-def _compiled_measure(network: Network, layer: str, dtype: str) -> Callable[..., Tally]:
+def _compiled_measure(backbone: Backbone, layer: str | None, dtype: str) -> Callable[..., Tally]:
     def measure(params: Params, images: jax.Array, sizes: jax.Array, targets: jax.Array, counted: jax.Array) -> Tally:
-        scores = classifier.logits(params, images, sizes, network=network, layer=layer, dtype=jnp.dtype(dtype))
+        scores = classifier.logits(params, images, sizes, backbone=backbone, layer=layer, dtype=jnp.dtype(dtype))
         return classifier.tally(scores, targets, counted)
 
     return jax.jit(measure, compiler_options=compiler_options())

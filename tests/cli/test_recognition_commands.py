@@ -21,16 +21,9 @@ from tests.run.retrieval import small
 TRAINING = ("--epochs", 1, "--batch", 4, "--workers", 1)
 
 
-@pytest.fixture(autouse=True)
-def narrow():
-    with small.narrow():
-        yield
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    with small.narrow():
-        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+    return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
 
 
 @pytest.fixture(scope="module")

@@ -28,18 +28,11 @@ def arguments(tmp_path_factory):
     """A small network, a small data set, and a folder in which its table is finished."""
     folder = tmp_path_factory.mktemp("reproduced")
     root = trees.object_discovery(folder, size=(96, 128))
-    with small.narrow():
-        weights = small.write_weights(folder / "narrow.safetensors", seed=2)
-        given = ["ddt-table1", root, "--weights", weights, "--bootstrap", 20, "--workers", 1, "--out", folder / "out"]
-        status, _, err = invoke(*given)
+    weights = small.write_weights(folder / "narrow.safetensors", seed=2)
+    given = ["ddt-table1", root, "--weights", weights, "--bootstrap", 20, "--workers", 1, "--out", folder / "out"]
+    status, _, err = invoke(*given)
     assert (status, err) == (0, "")
     return given
-
-
-@pytest.fixture(autouse=True)
-def narrow():
-    with small.narrow():
-        yield
 
 
 def test_without_a_name_the_tables_are_listed():

@@ -24,16 +24,9 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def narrow():
-    with small.narrow():
-        yield
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    with small.narrow():
-        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+    return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +38,9 @@ def images(tmp_path_factory):
 def made(weights, images, tmp_path_factory):
     """A finished gallery, and what was printed; nothing may be written to it."""
     folder = tmp_path_factory.mktemp("made") / "gallery"
-    with small.narrow():
-        status, out, err = cli.invoke(
-            "index", images, "--out", folder, "-w", weights, "--whiten", "svd-5", "--shard-size", 4
-        )
+    status, out, err = cli.invoke(
+        "index", images, "--out", folder, "-w", weights, "--whiten", "svd-5", "--shard-size", 4
+    )
     assert (status, err) == (0, "")
     return folder, out
 

@@ -41,7 +41,7 @@ def main() -> None:
     weights = models.load("vgg16")
     image = skimage.data.chelsea()
     expected = torch_features(weights, image)
-    found = np.asarray(models.extract_features(weights.params, image, network=weights.network)["relu5_3"].features)
+    found = np.asarray(models.extract_features(weights.params, image, backbone=weights.backbone)["relu5_3"].features)
     error = np.abs(found - expected).max() / expected.max()
     print(f"relu5_3 {expected.shape}: largest difference {error:.1e} of the largest feature")
     np.savez_compressed(

@@ -18,8 +18,7 @@ LAYERS = ("relu5_3", "relu5_2")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    with small.narrow():
-        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+    return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
 
 
 @pytest.fixture
@@ -29,8 +28,7 @@ def make(weights):
     def make(**values) -> Extractor:
         return Extractor(DeviceWeights(models.load(weights), devices=1, **values), LAYERS)
 
-    with small.narrow():
-        yield make
+    return make
 
 
 def batch_of(number: int, shape: tuple[int, int] = (48, 64)) -> Batch:

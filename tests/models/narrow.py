@@ -1,31 +1,44 @@
-"""A VGG-16 of a few channels: everything about the real one but its size."""
+"""A VGG-16 of a few channels, registered as ``vgg16-narrow``: the real one in everything but its size.
 
+Import this module to load its weights files: ``write(path)`` makes one, ``Options(weights=path)`` reads it.
+"""
+
+import functools
+import os
 from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
 
-from jaxloc.models import Network, Weights, architectures, save, weights_file
+from jaxloc.models import BACKBONES, Backbone, Weights, save, vgg, weights_file
 
 WIDTHS = (6, 6, 6, 6, 8)
 
 
-def weights(monkeypatch: pytest.MonkeyPatch, *, seed: int = 4, top: bool = False) -> Weights:
-    """Random parameters, and from here to the end of the test an architecture that expects them."""
-    monkeypatch.setattr(architectures, "WIDTHS", WIDTHS)
+def register(name: str, widths: tuple[int, ...], **options: int) -> Backbone:
+    """A VGG-16 of these widths, under a name of its own."""
+    BACKBONES[name] = vgg.backbone("vgg16", name=name, widths=widths, **options)
+    return BACKBONES[name]
+
+
+BACKBONE = register("vgg16-narrow", WIDTHS, dense=12, classes=10)
+
+
+@functools.cache
+def weights(backbone: Backbone = BACKBONE, *, seed: int = 4, top: bool = False) -> Weights:
+    """Random parameters that keep activations in range."""
     rng = np.random.default_rng(seed)
     flat = {}
-    for name, shape in weights_file.expected_shapes("vgg16", top=top).items():
+    for name, shape in backbone.all_shapes(head=top).items():
         fan_in = np.prod(shape[:-1])
         flat[name] = rng.normal(size=shape) * np.sqrt(2 / fan_in) if name.endswith("kernel") else np.full(shape, 0.1)
-    return weights_file.make_weights(flat, Network(), "random", "narrow")
+    return weights_file.make_weights(flat, backbone, f"random, seed {seed}", "narrow")
 
 
-def write(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of such weights."""
-    save(path, weights(monkeypatch))
-    return path
+def write(path: str | os.PathLike[str], backbone: Backbone = BACKBONE, *, seed: int = 4, top: bool = False) -> Path:
+    """Write a weights file of such parameters; equal calls write equal bytes."""
+    save(path, weights(backbone, seed=seed, top=top))
+    return Path(path)
 
 
 def flat(params) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxloc.errors import UsageError
-from jaxloc.models import Network, classifier, extract_features
+from jaxloc.models import classifier, extract_features
 from tests.models import narrow
 
 SIZES = np.array([[64, 96], [70, 64], [64, 64], [96, 90]], np.int32)
@@ -17,9 +17,9 @@ EVERYONE = np.ones(4, bool)
 
 
 @pytest.fixture
-def params(monkeypatch):
+def params():
     """The narrow network's parameters."""
-    return narrow.weights(monkeypatch).params
+    return narrow.weights().params
 
 
 def photos(*, padding: str = "zeros") -> np.ndarray:
@@ -32,22 +32,28 @@ def photos(*, padding: str = "zeros") -> np.ndarray:
 
 
 def with_random_head(params, **options):
-    learnt, fixed = classifier.split_params(params, 3, network=Network(), **options)
+    learnt, fixed = classifier.split_params(params, 3, backbone=narrow.BACKBONE, **options)
     shape = learnt["head"]["kernel"].shape
     head = {"kernel": np.random.default_rng(2).normal(size=shape).astype(np.float32), "bias": np.float32([0.1, 0, -1])}
     return learnt | {"head": jax.tree.map(jnp.asarray, head)}, fixed
 
 
+def features_of(params, image):
+    return extract_features(params, image, backbone=narrow.BACKBONE, layers=["pool5"])["pool5"].features
+
+
 @functools.cache
 def compiled_logits():
-    return jax.jit(functools.partial(classifier.logits, network=Network()))
+    return jax.jit(functools.partial(classifier.logits, backbone=narrow.BACKBONE))
 
 
 def test_scores_are_the_head_on_the_average_of_the_cells(params):
     learnt, _ = with_random_head(params)
     scores = compiled_logits()(learnt, photos(), SIZES)
     for image, (rows, columns), found in zip(photos(), SIZES, scores, strict=True):
-        alone = extract_features(params, image[:rows, :columns], network=Network(), layers=["pool5"])["pool5"].features
+        alone = extract_features(params, image[:rows, :columns], backbone=narrow.BACKBONE, layers=["pool5"])[
+            "pool5"
+        ].features
         mean = np.asarray(alone, np.float64).reshape(-1, alone.shape[-1]).mean(0)
         expected = mean @ np.asarray(learnt["head"]["kernel"], np.float64) + np.asarray(learnt["head"]["bias"])
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
@@ -57,7 +63,7 @@ def test_garbage_around_the_images_changes_neither_scores_nor_steps(params):
     learnt, fixed = with_random_head(params)
     optimizer = classifier.make_optimizer(10, learning_rate=0.1)
     state = classifier.start(learnt, optimizer)
-    step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, network=Network()))
+    step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, backbone=narrow.BACKBONE))
     results = {}
     for padding in ("zeros", "garbage"):
         np_images = photos(padding=padding)
@@ -89,15 +95,17 @@ def test_loss_is_the_smoothed_cross_entropy_of_those_that_count(smoothing):
 
 def test_steps_of_the_head_are_those_of_softmax_regression(params):
     """Against momentum, weight decay and the cosine written out in NumPy."""
-    learnt, fixed = classifier.split_params(params, 3, network=Network(), frozen_blocks=5)
+    learnt, fixed = classifier.split_params(params, 3, backbone=narrow.BACKBONE, frozen_blocks=5)
     assert set(learnt) == {"head"}
     options = {"learning_rate": 0.02, "head_factor": 5.0, "momentum": 0.8, "weight_decay": 0.1, "warmup": 0.5}
     optimizer = classifier.make_optimizer(4, **options)
-    step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, network=Network()))
+    step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, backbone=narrow.BACKBONE))
     state = classifier.start(learnt, optimizer)
     features = np.array(
         [
-            np.asarray(extract_features(params, i[:r, :c], network=Network(), layers=["pool5"])["pool5"].features)
+            np.asarray(
+                extract_features(params, i[:r, :c], backbone=narrow.BACKBONE, layers=["pool5"])["pool5"].features
+            )
             .astype(np.float64)
             .mean((0, 1))
             for i, (r, c) in zip(photos(), SIZES, strict=True)
@@ -118,9 +126,9 @@ def test_steps_of_the_head_are_those_of_softmax_regression(params):
     assert int(state.step) == 4
 
 
-def test_blocks_are_frozen_from_below_and_what_the_head_does_not_read_stays(monkeypatch):
-    params = narrow.weights(monkeypatch, top=True).params
-    split = functools.partial(classifier.split_params, params, 3, network=Network())
+def test_blocks_are_frozen_from_below_and_what_the_head_does_not_read_stays():
+    params = narrow.weights(top=True).params
+    split = functools.partial(classifier.split_params, params, 3, backbone=narrow.BACKBONE)
     learnt, fixed = split(frozen_blocks=4)
     assert set(learnt) == {"conv5_1", "conv5_2", "conv5_3", "head"}
     assert set(learnt) | set(fixed) == {name for name in params if name.startswith("conv")} | {"head"}
@@ -150,7 +158,7 @@ def test_a_step_that_is_not_finite_is_not_taken(params):
     learnt["head"]["kernel"] = learnt["head"]["kernel"].at[0, 0].set(jnp.inf)
     optimizer = classifier.make_optimizer(10)
     state = classifier.start(learnt, optimizer)
-    step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, network=Network()))
+    step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, backbone=narrow.BACKBONE))
     after, tally = step(state, fixed, photos(), SIZES, TARGETS, EVERYONE)
     assert not tally.finite
     assert int(after.step) == 0
@@ -159,12 +167,12 @@ def test_a_step_that_is_not_finite_is_not_taken(params):
 
 def test_jit_is_eager(params):
     learnt, _ = with_random_head(params)
-    eager = classifier.logits(learnt, photos(), SIZES, network=Network())
+    eager = classifier.logits(learnt, photos(), SIZES, backbone=narrow.BACKBONE)
     np.testing.assert_allclose(compiled_logits()(learnt, photos(), SIZES), eager, rtol=1e-4, atol=1e-5)
 
 
 def test_wrong_arguments_are_refused(params):
-    split = functools.partial(classifier.split_params, params, 3, network=Network())
+    split = functools.partial(classifier.split_params, params, 3, backbone=narrow.BACKBONE)
     with pytest.raises(UsageError, match="such as pool5, not 'fc6'"):
         split(layer="fc6")
     with pytest.raises(UsageError, match="unknown layer 'relu9'"):

@@ -10,8 +10,8 @@ import skimage.data
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxloc import models, scda
-from jaxloc.models import convolution, weights_file, winograd
-from jaxloc.models.convolution import Layer
+from jaxloc.models import convolution, winograd
+from jaxloc.models.convolution import Convolution
 
 LAYERS = ("relu1_2", "relu2_1", "pool2", "relu3_3", "relu5_3")
 ERROR = {"winograd": 5e-6, "winograd2x2": 1e-6}
@@ -21,26 +21,28 @@ TILINGS = {"winograd": winograd.TILES_OF_4, "winograd2x2": winograd.TILES_OF_2}
 @pytest.fixture(scope="module")
 def prepared(vgg16):
     """The embedded weights in every form."""
-    return {conv: models.prepare(vgg16.params, conv=conv) for conv in ("direct", "winograd", "winograd2x2")}
+    return {
+        conv: models.prepare(vgg16.params, vgg16.backbone, conv=conv) for conv in ("direct", "winograd", "winograd2x2")
+    }
 
 
 @pytest.fixture(scope="module")
 def extract(vgg16):
-    jitted = jax.jit(models.extract_features, static_argnames=("network", "layers", "dtype", "conv"))
-    return functools.partial(jitted, network=vgg16.network)
+    jitted = jax.jit(models.extract_features, static_argnames=("backbone", "layers", "dtype", "conv"))
+    return functools.partial(jitted, backbone=vgg16.backbone)
 
 
-def layer(channels: int, width: int, seed: int = 0) -> Layer:
+def layer(channels: int, width: int, seed: int = 0) -> Convolution:
     rng = np.random.default_rng(seed)
     kernel = rng.normal(size=(3, 3, channels, width)) * np.sqrt(2 / (9 * channels))
-    return Layer(jnp.asarray(kernel, jnp.float32), jnp.asarray(rng.normal(size=width), jnp.float32))
+    return Convolution(jnp.asarray(kernel, jnp.float32), jnp.asarray(rng.normal(size=width), jnp.float32))
 
 
-def transformed(plain: Layer, conv: str) -> Layer:
+def transformed(plain: Convolution, conv: str) -> Convolution:
     return plain._replace(kernel=winograd.transform_filters(plain.kernel, TILINGS[conv]))
 
 
-def reference(x: np.ndarray, plain: Layer) -> np.ndarray:
+def reference(x: np.ndarray, plain: Convolution) -> np.ndarray:
     """The convolution, bias and ReLU in float64, one place of the kernel at a time."""
     rows, columns = x.shape[1:3]
     around = np.pad(np.float64(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -122,7 +124,7 @@ def test_vmap_agrees_with_the_batch(cat, prepared, extract, vgg16):
     images = np.stack([cat[:48, :64], cat[100:148, 90:154]])
     sizes = np.array([[48, 64], [33, 17]])
     batch = extract(prepared["winograd"], images, sizes, layers=("relu2_2",))["relu2_2"].features
-    one = functools.partial(models.extract_features, prepared["winograd"], network=vgg16.network, layers=("relu2_2",))
+    one = functools.partial(models.extract_features, prepared["winograd"], backbone=vgg16.backbone, layers=("relu2_2",))
     assert_close(jax.jit(jax.vmap(one))(images, sizes)["relu2_2"].features, batch, 1e-5)
 
 
@@ -131,7 +133,7 @@ def test_gradients_of_images_equal_direct_ones(cat, prepared, vgg16, monkeypatch
     image = jnp.float32(cat[100:133, 90:154]) / 255
 
     def total(image, params):
-        maps = models.extract_features(params, image, network=vgg16.network, layers=["relu2_2"])
+        maps = models.extract_features(params, image, backbone=vgg16.backbone, layers=["relu2_2"])
         return (maps["relu2_2"].features ** 2).mean()
 
     gradient = jax.jit(jax.grad(total))
@@ -147,7 +149,7 @@ def test_a_sharded_batch_needs_no_collective(cat, prepared, vgg16, monkeypatch):
     images = np.stack([cat[:64, :48], cat[100:164, 90:138]])
     mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
     data, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
-    function = jax.jit(functools.partial(models.extract_features, network=vgg16.network, layers=("pool2",)))
+    function = jax.jit(functools.partial(models.extract_features, backbone=vgg16.backbone, layers=("pool2",)))
     arguments = (jax.device_put(prepared["winograd"], whole), jax.device_put(images, data))
     compiled = function.lower(*arguments).compile()
     assert not [word for word in ("all-reduce", "all-gather", "all-to-all", "permute") if word in compiled.as_text()]
@@ -165,11 +167,11 @@ def test_raw_parameters_are_transformed_where_the_caller_asks(cat, prepared, ext
 
 def test_the_largest_network_has_the_same_shapes_in_every_form():
     params: dict = {}
-    for name, shape in weights_file.expected_shapes("vgg19", top=True).items():
+    for name, shape in models.find("vgg19").all_shapes(head=True).items():
         layer, kind = name.split("/")
         params.setdefault(layer, {})[kind] = jax.ShapeDtypeStruct(shape, jnp.float32)
     extract = functools.partial(
-        models.extract_features, network=models.Network("vgg19"), layers=("relu5_4", "pool5", "fc8")
+        models.extract_features, backbone=models.find("vgg19"), layers=("relu5_4", "pool5", "fc8")
     )
     images = jax.ShapeDtypeStruct((2, 230, 251, 3), jnp.uint8)
     direct, *others = (
@@ -180,27 +182,32 @@ def test_the_largest_network_has_the_same_shapes_in_every_form():
 
 
 def test_what_has_no_advantage_stays_as_it_is(vgg16, prepared):
-    assert models.prepare(vgg16.params, conv="direct") is vgg16.params
-    assert models.prepare(vgg16.params, dtype=jnp.bfloat16) is vgg16.params
+    assert models.prepare(vgg16.params, vgg16.backbone, conv="direct") is vgg16.params
+    assert models.prepare(vgg16.params, vgg16.backbone, dtype=jnp.bfloat16) is vgg16.params
     assert prepared["winograd"]["conv1_1"] is vgg16.params["conv1_1"]
     assert prepared["winograd"]["conv1_2"]["kernel"].shape == (36, 64, 64)
     assert prepared["winograd2x2"]["conv5_3"]["kernel"].shape == (16, 512, 512)
-    assert models.prepare(prepared["winograd"])["conv4_1"]["kernel"] is prepared["winograd"]["conv4_1"]["kernel"]
+    assert (
+        models.prepare(prepared["winograd"], vgg16.backbone)["conv4_1"]["kernel"]
+        is prepared["winograd"]["conv4_1"]["kernel"]
+    )
 
 
 def test_auto_is_winograd_on_the_processor_only(vgg16, prepared, monkeypatch):
     few = {"conv2_2": vgg16.params["conv2_2"]}
-    np.testing.assert_array_equal(models.prepare(few)["conv2_2"]["kernel"], prepared["winograd"]["conv2_2"]["kernel"])
+    np.testing.assert_array_equal(
+        models.prepare(few, vgg16.backbone)["conv2_2"]["kernel"], prepared["winograd"]["conv2_2"]["kernel"]
+    )
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
-    assert models.prepare(few) is few
+    assert models.prepare(few, vgg16.backbone) is few
 
 
 def test_wrong_kernels_say_what_is_wrong(cat, vgg16, prepared):
-    extract = functools.partial(models.extract_features, network=vgg16.network, layers=("relu1_2",))
+    extract = functools.partial(models.extract_features, backbone=vgg16.backbone, layers=("relu1_2",))
     with pytest.raises(ValueError, match="conv must be one of auto, direct, winograd, winograd2x2, not 'fft'"):
-        models.prepare(vgg16.params, conv="fft")
+        models.prepare(vgg16.params, vgg16.backbone, conv="fft")
     with pytest.raises(ValueError, match="computes in float32, not in bfloat16"):
-        models.prepare(vgg16.params, conv="winograd", dtype=jnp.bfloat16)
+        models.prepare(vgg16.params, vgg16.backbone, conv="winograd", dtype=jnp.bfloat16)
     with pytest.raises(ValueError, match="computes in float32, not in bfloat16: prepare the parameters for that dtype"):
         extract(prepared["winograd"], cat[:32, :32], dtype=jnp.bfloat16)
     for conv in ("direct", "winograd2x2"):

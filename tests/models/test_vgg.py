@@ -1,5 +1,6 @@
 """VGG: against torch, padded against alone, layer by layer, under every transformation."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxloc import models, scda
-from jaxloc.models import architectures, weights_file
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "relu5_3.npz"
 
@@ -18,8 +18,8 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "relu5_3.npz"
 @pytest.fixture(scope="session")
 def extract(vgg16):
     """``extract(images, sizes, layers=…)`` with the embedded weights, compiled."""
-    jitted = jax.jit(models.extract_features, static_argnames=("network", "layers", "dtype"))
-    return functools.partial(jitted, vgg16.params, network=vgg16.network)
+    jitted = jax.jit(models.extract_features, static_argnames=("backbone", "layers", "dtype"))
+    return functools.partial(jitted, vgg16.params, backbone=vgg16.backbone)
 
 
 def crop(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -30,7 +30,7 @@ def tiny_weights(architecture: str, seed: int = 0) -> dict:
     """Weights of the right names with random values, fully connected layers included, made lazily small in scale."""
     rng = np.random.default_rng(seed)
     params: dict = {}
-    for name, shape in weights_file.expected_shapes(architecture, top=False).items():
+    for name, shape in models.find(architecture).all_shapes(head=False).items():
         layer, kind = name.split("/")
         scale = np.sqrt(2 / np.prod(shape[:-1])) if kind == "kernel" else 0.1
         params.setdefault(layer, {})[kind] = jnp.asarray(rng.normal(size=shape) * scale, jnp.float32)
@@ -97,7 +97,7 @@ def test_jit_vmap_and_batch_agree(cat, extract, vgg16):
     images = np.stack([crop(cat, 48, 64), crop(cat[::-1], 48, 64), crop(cat[:, ::-1], 48, 64)])
     sizes = np.array([[48, 64], [33, 64], [48, 17]])
     batch = extract(images, sizes)["relu5_3"]
-    one = functools.partial(models.extract_features, vgg16.params, network=vgg16.network)
+    one = functools.partial(models.extract_features, vgg16.params, backbone=vgg16.backbone)
     mapped = jax.vmap(one)(images, sizes)["relu5_3"]
     np.testing.assert_allclose(mapped.features, batch.features, atol=1e-4)
     np.testing.assert_array_equal(mapped.size, batch.size)
@@ -111,7 +111,7 @@ def test_batch_shards_over_two_devices_without_a_collective(cat, vgg16):
     images = np.stack([crop(cat, 32, 48), crop(cat[::-1], 32, 48)])
     mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
     data, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
-    function = jax.jit(functools.partial(models.extract_features, network=vgg16.network))
+    function = jax.jit(functools.partial(models.extract_features, backbone=vgg16.backbone))
     arguments = (jax.device_put(vgg16.params, whole), jax.device_put(images, data))
     compiled = function.lower(*arguments).compile()
     assert not [word for word in ("all-reduce", "all-gather", "all-to-all") if word in compiled.as_text()]
@@ -121,9 +121,9 @@ def test_batch_shards_over_two_devices_without_a_collective(cat, vgg16):
 
 def test_computes_no_deeper_than_asked(cat, vgg16):
     shallow = {name: vgg16.params[name] for name in ("conv1_1", "conv1_2", "conv2_1")}
-    maps = models.extract_features(shallow, crop(cat, 32, 32), network=vgg16.network, layers=("relu2_1",))
+    maps = models.extract_features(shallow, crop(cat, 32, 32), backbone=vgg16.backbone, layers=("relu2_1",))
     assert list(maps) == ["relu2_1"]
-    text = jax.jit(functools.partial(models.extract_features, network=vgg16.network, layers=("relu2_1",)))
+    text = jax.jit(functools.partial(models.extract_features, backbone=vgg16.backbone, layers=("relu2_1",)))
     assert text.lower(vgg16.params, crop(cat, 32, 32)).as_text().count("stablehlo.convolution") == 3
 
 
@@ -144,24 +144,25 @@ def test_bfloat16_is_close_and_typed(cat, extract):
 
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
 def test_every_layer_has_the_shape_its_name_says(architecture):
-    layers = [name for name in architectures.layer_names(architecture) if not name.startswith("fc")]
+    backbone = models.find(architecture)
+    layers = [name for name in backbone.layer_names if not backbone.needs_head([name])]
     assert len(layers) == {"vgg16": 18, "vgg19": 21}[architecture]
-    function = functools.partial(models.extract_features, network=models.Network(architecture), layers=tuple(layers))
+    function = functools.partial(models.extract_features, backbone=backbone, layers=tuple(layers))
     shapes = jax.eval_shape(function, tiny_weights(architecture), jnp.zeros((2, 70, 90, 3)))
     for layer, (features, size) in shapes.items():
-        side = architectures.stride(layer)
-        assert features.shape[:3] == (2, 70 // side, 90 // side)
-        assert (architectures.map_side(layer, 70), architectures.map_side(layer, 90)) == features.shape[1:3]
+        known = backbone.layer(layer)
+        assert features.shape == (2, 70 // known.stride, 90 // known.stride, known.channels)
+        assert (known.cells(70), known.cells(90)) == features.shape[1:3]
         assert size.shape == (2, 2)
 
 
 def test_fully_connected_layers_are_convolutions_over_larger_images():
-    names = weights_file.expected_shapes("vgg16", top=True)
+    names = models.find("vgg16").all_shapes(head=True)
     params: dict = {}
     for name, shape in names.items():
         layer, kind = name.split("/")
         params.setdefault(layer, {})[kind] = jax.ShapeDtypeStruct(shape, jnp.float32)
-    function = functools.partial(models.extract_features, network=models.Network(), layers=("fc6", "fc7", "fc8"))
+    function = functools.partial(models.extract_features, backbone=models.find("vgg16"), layers=("fc6", "fc7", "fc8"))
     exact = jax.eval_shape(function, params, jax.ShapeDtypeStruct((224, 224, 3), jnp.float32))
     assert {layer: m.features.shape for layer, m in exact.items()} == {
         "fc6": (1, 1, 4096),
@@ -173,7 +174,7 @@ def test_fully_connected_layers_are_convolutions_over_larger_images():
 
 
 def test_wrong_images_say_what_is_wrong(cat, vgg16):
-    extract = functools.partial(models.extract_features, vgg16.params, network=vgg16.network)
+    extract = functools.partial(models.extract_features, vgg16.params, backbone=vgg16.backbone)
     with pytest.raises(ValueError, match=r"images must be RGB.*\(300, 451\)"):
         extract(cat[..., 0])
     with pytest.raises(ValueError, match="unknown layer 'relu9_9'; vgg16 has relu1_1"):
@@ -184,5 +185,8 @@ def test_wrong_images_say_what_is_wrong(cat, vgg16):
         extract(cat[None], np.array([300, 451]))
     with pytest.raises(ValueError, match="convolutions only, so there is no fc7"):
         extract(cat, layers=("fc7",))
-    with pytest.raises(ValueError, match="unknown architecture 'resnet'"):
-        models.extract_features(vgg16.params, cat, network=models.Network("resnet"))
+    with pytest.raises(ValueError, match="unknown backbone 'resnet'; known: vgg16, vgg19"):
+        models.find("resnet")
+    inexact = dataclasses.replace(vgg16.backbone, padding_exact=False)
+    with pytest.raises(ValueError, match="padding changes the features of VGG-16"):
+        models.extract_features(vgg16.params, cat[None], np.array([[300, 451]]), backbone=inexact)

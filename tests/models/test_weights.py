@@ -31,7 +31,7 @@ def flat(vgg16) -> dict[str, np.ndarray]:
 
 def test_round_trip_keeps_every_bit(vgg16, saved):
     found = weights_file.read(saved)
-    assert found.network == vgg16.network
+    assert found.backbone == vgg16.backbone
     assert (found.source, found.checksum) == (vgg16.source, vgg16.checksum)
     for layer, arrays in vgg16.params.items():
         for name, array in arrays.items():
@@ -48,7 +48,7 @@ def test_wrong_arrays_are_all_listed(vgg16):
     arrays["conv9_9/kernel"] = arrays.pop("conv2_1/bias")
     arrays["conv1_1/kernel"] = arrays["conv1_1/kernel"][..., :3]
     with pytest.raises(WeightsError) as error:
-        weights_file.make_weights(arrays, vgg16.network, "", "some.file")
+        weights_file.make_weights(arrays, vgg16.backbone, "", "some.file")
     text = str(error.value)
     assert text.startswith("some.file: not the weights of vgg16")
     assert "missing: conv2_1/bias" in text
@@ -58,14 +58,14 @@ def test_wrong_arrays_are_all_listed(vgg16):
 
 def test_vgg16_is_not_vgg19(vgg16):
     with pytest.raises(WeightsError, match="missing: conv3_4/bias"):
-        weights_file.make_weights(flat(vgg16), models.Network("vgg19"), "", "f")
+        weights_file.make_weights(flat(vgg16), models.find("vgg19"), "", "f")
 
 
 def test_nan_is_refused(vgg16):
     arrays = flat(vgg16)
     arrays["conv1_1/bias"][3] = np.nan
     with pytest.raises(WeightsError, match=r"NaN or infinity in conv1_1/bias"):
-        weights_file.make_weights(arrays, vgg16.network, "", "f")
+        weights_file.make_weights(arrays, vgg16.backbone, "", "f")
 
 
 def test_damaged_files_are_named(saved, tmp_path):
@@ -128,7 +128,7 @@ def test_missing_weights_name_the_cure(empty_cache, monkeypatch):
         models.load("alexnet")
     with pytest.raises(WeightsError, match="no such weights file"):
         models.load("somewhere/vgg16.pth")
-    monkeypatch.setattr(weights, "_embedded_archive", lambda: None)
+    monkeypatch.setattr(weights, "_embedded_archive", lambda backbone: None)
     with pytest.raises(WeightsError, match="no weights for vgg16"):
         models.load("vgg16")
 
@@ -160,7 +160,7 @@ def test_the_hub_is_asked_last_and_kept(vgg16, saved, empty_cache, monkeypatch):
     safetensors.numpy.save_file(torch_style, file)
     asked = []
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: asked.append(a) or str(file))
-    monkeypatch.setattr(weights, "_embedded_archive", lambda: None)
+    monkeypatch.setattr(weights, "_embedded_archive", lambda backbone: None)
     assert models.load("vgg16", allow_download=True).checksum == vgg16.checksum
     assert models.load("vgg16").checksum == vgg16.checksum
     assert asked == [("timm/vgg16.tv_in1k", "model.safetensors")]

@@ -65,7 +65,7 @@ def features(
     weights: Weights, paths: Sequence[Path], layers: Sequence[str], *, shorter_side: int | None = None, pad: int = 1
 ) -> dict[str, list[np.ndarray]]:
     """Features of images one by one, with nothing around them but what makes their sides multiples of ``pad``."""
-    extract = jax.jit(models.extract_features, static_argnames=("network", "layers"))
+    extract = jax.jit(models.extract_features, static_argnames=("backbone", "layers"))
     found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
     for path in paths:
         with Image.open(path) as image:
@@ -74,7 +74,9 @@ def features(
         pixels = np.asarray(small)
         rows, columns = pixels.shape[:2]
         padded = np.pad(pixels, ((0, -rows % pad), (0, -columns % pad), (0, 0)))
-        maps = extract(weights.params, padded, np.array([rows, columns]), network=weights.network, layers=tuple(layers))
+        maps = extract(
+            weights.params, padded, np.array([rows, columns]), backbone=weights.backbone, layers=tuple(layers)
+        )
         for layer in layers:
             h, w = maps[layer].size
             found[layer].append(np.asarray(maps[layer].features[:h, :w]))

@@ -45,18 +45,17 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    """Training of the whole of a narrow network, in a few steps; networks are narrow as long as this is in use."""
-    with pytest.MonkeyPatch.context() as patch:
-        weights = narrow.write(tmp_path_factory.mktemp("weights") / "narrow.safetensors", patch)
-        yield TrainingOptions(
-            weights=weights,
-            epochs=4,
-            batch=4,
-            optimizer="adamw",
-            learning_rate=0.003,
-            validation_share=0.3,
-            workers=2,
-        )
+    """Training of the whole of a narrow network, in a few steps."""
+    weights = narrow.write(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+    return TrainingOptions(
+        weights=weights,
+        epochs=4,
+        batch=4,
+        optimizer="adamw",
+        learning_rate=0.003,
+        validation_share=0.3,
+        workers=2,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +99,7 @@ def test_learns_and_leaves_a_network_and_a_classifier_that_work_together(images,
     assert losses[-1] < 0.85 * losses[0]
     tuned = models.load(unbroken / "tuned.safetensors")
     before = models.load(options.weights)
-    assert tuned.network == before.network
+    assert tuned.backbone == before.backbone
     assert tuned.source == "random, fine-tuned by jaxloc on 18 images of 3 classes"
     assert all((tuned.params[name]["kernel"] != before.params[name]["kernel"]).any() for name in before.params)
     head = classify.load(unbroken / "classifier.safetensors")
@@ -112,7 +111,7 @@ def test_learns_and_leaves_a_network_and_a_classifier_that_work_together(images,
     vectors = []
     for source in found.sources:
         with Image.open(source.path) as image:
-            maps = extract_features(tuned.params, np.asarray(image), network=tuned.network, layers=["pool5"])
+            maps = extract_features(tuned.params, np.asarray(image), backbone=tuned.backbone, layers=["pool5"])
         vectors.append(np.asarray(maps["pool5"].features).mean((0, 1)))
     scores = head.scores(np.array(vectors))[held_out].astype(np.float64)
     losses = np.log(np.exp(scores).sum(1)) - scores[np.arange(len(scores)), found.targets[held_out]]
@@ -138,7 +137,6 @@ from tests.models import narrow
 from tests.run.test_finetune import break_off
 
 patch = pytest.MonkeyPatch()
-narrow.weights(patch)
 break_off(patch, 8, lambda: os.kill(os.getpid(), signal.SIGKILL))
 options = TrainingOptions(**{dataclasses.asdict(options) | {"weights": str(options.weights), "checkpoint_steps": 2}!r})
 finetune([{str(images)!r}], {str(tmp_path / "out")!r}, options)

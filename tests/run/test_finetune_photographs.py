@@ -26,7 +26,7 @@ def test_flowers_are_told_apart(photos_folder, tmp_path):
     test = LabelledImages([tmp_path / "test"], minimum_side=32, max_side=96)
     tuned, head = load(done.weights), classify.load(done.classifier)
     params = tuned.params | {classifier.HEAD: {"kernel": head.weights.T, "bias": head.bias}}
-    scores = jax.jit(functools.partial(classifier.logits, network=tuned.network))
+    scores = jax.jit(functools.partial(classifier.logits, backbone=tuned.backbone))
     tallies = [
         classifier.tally(scores(params, batch.images, batch.sizes), batch.targets, batch.counted)
         for batch in test.batches(test.plan(np.arange(12), 4), 4)

@@ -13,18 +13,10 @@ from tests.run import helpers
 from tests.run.retrieval import small
 
 
-@pytest.fixture(autouse=True)
-def narrow():
-    """A network of a few channels."""
-    with small.narrow():
-        yield
-
-
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
     """A job's options, with these in place of some."""
-    with small.narrow():
-        weights = small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+    weights = small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
 
     def asked(**values: object) -> Options:
         few = {"weights": weights, "batch": 4, "feature_cache": 0, "report_limit": 0, "workers": 1, "max_side": 64}

@@ -23,16 +23,9 @@ from tests.run.retrieval import small
 EACH = 4
 
 
-@pytest.fixture(autouse=True)
-def narrow():
-    with small.narrow():
-        yield
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    with small.narrow():
-        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+    return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +54,10 @@ def asked(tmp_path_factory) -> Path:
 def expected(images, asked, options, weights, tmp_path_factory) -> dict[str, np.ndarray]:
     """Every image's vector, by path, from galleries made for nothing else."""
     found = {}
-    with small.narrow():
-        for number, photos in enumerate((images, asked)):
-            folder = tmp_path_factory.mktemp("expected") / str(number)
-            index([photos], folder, dataclasses.replace(options.describing, weights=weights))
-            found |= zip(Gallery.open(folder).whole_table().paths, small.stored(folder), strict=True)
+    for number, photos in enumerate((images, asked)):
+        folder = tmp_path_factory.mktemp("expected") / str(number)
+        index([photos], folder, dataclasses.replace(options.describing, weights=weights))
+        found |= zip(Gallery.open(folder).whole_table().paths, small.stored(folder), strict=True)
     return found
 
 
@@ -73,8 +65,7 @@ def expected(images, asked, options, weights, tmp_path_factory) -> dict[str, np.
 def done(images, options, tmp_path_factory) -> tuple[Path, recognition.Recognized]:
     """A finished run: its folder, to be copied before anything is written there, and what it returned."""
     folder = tmp_path_factory.mktemp("done") / "out"
-    with small.narrow():
-        return folder, recognize([images], folder, options)
+    return folder, recognize([images], folder, options)
 
 
 @pytest.fixture

@@ -175,8 +175,7 @@ def test_while_results_are_written(findings, stop_in, monkeypatch, tmp_path, own
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    with small.narrow():
-        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+    return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +186,7 @@ def kinds(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def unbroken(kinds, weights, tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("unbroken") / "out"
-    with small.narrow():
-        runs.run(kinds, folder, weights)
+    runs.run(kinds, folder, weights)
     return helpers.every_file(folder)
 
 
@@ -202,7 +200,7 @@ def unbroken(kinds, weights, tmp_path_factory) -> dict[str, bytes]:
 )
 def test_where_nothing_is_read(kinds, weights, unbroken, stop_in, monkeypatch, tmp_path, owner, name, missing):
     programs.programs_of.cache_clear()  # else nothing is compiled again
-    with small.narrow(), monkeypatch.context():
+    with monkeypatch.context():
         calls = stop_in(owner, name, at=1)
         assert is_stopped(lambda: runs.run(kinds, tmp_path / "out", weights))
     there = helpers.every_file(tmp_path / "out")
@@ -210,8 +208,7 @@ def test_where_nothing_is_read(kinds, weights, unbroken, stop_in, monkeypatch, t
     assert not [path for path in there if path.endswith(".part")]
     if name == "_fit":
         assert len(calls) == 1
-    with small.narrow():
-        runs.run(kinds, tmp_path / "out", weights)
+    runs.run(kinds, tmp_path / "out", weights)
     assert helpers.every_file(tmp_path / "out") == unbroken
 
 

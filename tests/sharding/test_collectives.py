@@ -40,13 +40,13 @@ def test_a_sum_over_the_batch_is_seen(auto_mesh):
     assert collectives(lambda x: x.sum(), *divided(auto_mesh, features())) == ["all-reduce"]
 
 
-def test_features_need_no_collective(auto_mesh, monkeypatch):
-    weights = narrow.weights(monkeypatch)
+def test_features_need_no_collective(auto_mesh):
+    weights = narrow.weights()
     images = np.zeros((2 * DEVICES, 32, 48, 3), np.uint8)
     sizes = np.tile(np.array([32, 40], np.int32), (2 * DEVICES, 1))
 
     def extract(params, images, sizes):
-        return models.extract_features(params, images, sizes, network=weights.network, layers=("relu5_2", "relu5_3"))
+        return models.extract_features(params, images, sizes, backbone=weights.backbone, layers=("relu5_2", "relu5_3"))
 
     params = jax.device_put(weights.params, NamedSharding(auto_mesh, WHOLE))
     assert collectives(extract, params, *divided(auto_mesh, images, sizes)) == []

@@ -77,7 +77,7 @@ def main() -> None:
                 write(Path(folder) / name)
                 weights = weights_convert.read(Path(folder) / name)
             layer = "fc8" if theirs.ndim == 1 else "pool5"
-            ours = extract_features(weights.params, IMAGE, network=weights.network, layers=[layer])[layer].features
+            ours = extract_features(weights.params, IMAGE, backbone=weights.backbone, layers=[layer])[layer].features
             difference = np.abs(np.squeeze(ours) - theirs).max() / np.abs(theirs).max()
             print(f"{name:36}{layer:7}{difference:.1e}")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxloc.models import architectures, weights_file
+from jaxloc.models import find, vgg
 
 Flat = dict[str, np.ndarray]
 
@@ -20,9 +20,7 @@ def narrow() -> Callable[..., Flat]:
         rng = np.random.default_rng(0)
         flat: Flat = {}
         channels = 3
-        for block, (width, convolutions) in enumerate(
-            zip((2, 3, 4, 5, 6), architectures.BLOCKS[architecture], strict=True), 1
-        ):
+        for block, (width, convolutions) in enumerate(zip((2, 3, 4, 5, 6), vgg.BLOCKS[architecture], strict=True), 1):
             for i in range(1, convolutions + 1):
                 flat[f"conv{block}_{i}/kernel"] = rng.standard_normal((3, 3, channels, width), np.float32)
                 channels = width
@@ -43,7 +41,7 @@ def wide() -> Mapping[str, np.ndarray]:
     """VGG-16's convolutions with the real widths, random, of a size that keeps activations in range."""
     rng = np.random.default_rng(1)
     flat: Flat = {}
-    for name, shape in weights_file.expected_shapes("vgg16", top=False).items():
+    for name, shape in find("vgg16").all_shapes(head=False).items():
         scale = np.float32((2 / np.prod(shape[:-1])) ** 0.5 if name.endswith("kernel") else 0.1)
         flat[name] = rng.standard_normal(shape, np.float32) * scale
         flat[name].flags.writeable = False

@@ -1,16 +1,16 @@
 """On files that Protocol Buffers' own library writes, from the part of ``caffe.proto`` that matters here."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 import weights_convert
 from jaxloc.errors import WeightsError
-from jaxloc.models import Network
+from jaxloc.models import find
 from jaxloc.models.preprocessing import CAFFE_BGR
 from weights_convert import caffe_file
-
-pytest.importorskip("google.protobuf", reason="Protocol Buffers writes the files that these tests read")
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 CAFFE = {
     "BlobShape": [("dim", 1, "int64", "packed")],
@@ -101,7 +101,7 @@ def test_every_array_comes_back_under_our_name(tmp_path, narrow, messages, gener
 def test_real_widths_pass_every_check(tmp_path, wide, messages):
     write(tmp_path / "vgg", wide, messages, 1)
     weights = weights_convert.read(tmp_path / "vgg")
-    assert weights.network == Network("vgg16", CAFFE_BGR)
+    assert weights.backbone == dataclasses.replace(find("vgg16"), preprocessing=CAFFE_BGR)
     np.testing.assert_array_equal(weights.params["conv4_2"]["kernel"], wide["conv4_2/kernel"])
 
 
@@ -116,16 +116,8 @@ def test_a_truncated_file_says_to_get_it_again(tmp_path, narrow, messages, gener
         weights_convert.read(path)
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"\x0a" + b"\xff" * 11, "more than ten bytes"),
-        (b"\x0a\x05vgg", "5 bytes wanted where 3 are left"),
-        (b"\x0b", "wire type 3"),
-        (b"\x0a\xff", "IndexError"),
-    ],
-)
-def test_bytes_that_are_no_message_are_refused(tmp_path, data, reason):
+@pytest.mark.parametrize("data", [b"\x0a" + b"\xff" * 11, b"\x0a\x05vgg", b"\x0b", b"\x0a\xff"])
+def test_bytes_that_are_no_message_are_refused(tmp_path, data):
     (tmp_path / "vgg").write_bytes(data)
-    with pytest.raises(WeightsError, match=rf"vgg: damaged or incomplete \(.*{reason}"):
+    with pytest.raises(WeightsError, match=r"vgg: damaged or incomplete \(DecodeError"):
         weights_convert.read(tmp_path / "vgg", format="caffe")

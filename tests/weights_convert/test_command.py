@@ -27,7 +27,7 @@ def test_a_file_is_converted_and_described(run, published, tmp_path):
     status, out, err = run(published, "mine.safetensors", "--preprocessing", "caffe-bgr")
     assert (status, err) == (0, "")
     weights = weights_file.read(tmp_path / "mine.safetensors")
-    assert weights.network.preprocessing == CAFFE_BGR
+    assert weights.backbone.preprocessing == CAFFE_BGR
     assert re.search(r"^architecture +vgg16$", out, re.M)
     assert re.search(r"^classifier +no \(convolutions only\)$", out, re.M)
     assert re.search(r"^parameters +14,714,688$", out, re.M)

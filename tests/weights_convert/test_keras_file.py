@@ -1,5 +1,6 @@
 """On files laid out by hand as Keras does; ``check_against_libraries.py`` compares with Keras itself."""
 
+import dataclasses
 import io
 import sys
 import zipfile
@@ -10,7 +11,7 @@ import pytest
 
 import weights_convert
 from jaxloc.errors import WeightsError
-from jaxloc.models import Network
+from jaxloc.models import find
 from jaxloc.models.preprocessing import CAFFE_BGR
 from weights_convert import keras_file
 
@@ -105,7 +106,7 @@ def test_real_widths_pass_every_check(tmp_path, wide):
     with h5py.File(tmp_path / "notop.h5", "w") as file:
         write_legacy(file, wide)
     weights = weights_convert.read(tmp_path / "notop.h5")
-    assert weights.network == Network("vgg16", CAFFE_BGR)
+    assert weights.backbone == dataclasses.replace(find("vgg16"), preprocessing=CAFFE_BGR)
     np.testing.assert_array_equal(weights.params["conv4_2"]["kernel"], wide["conv4_2/kernel"])
 
 

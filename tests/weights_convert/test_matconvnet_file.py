@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 
 import h5py
@@ -7,7 +8,7 @@ import scipy.io
 
 import weights_convert
 from jaxloc.errors import WeightsError
-from jaxloc.models import Network
+from jaxloc.models import find
 from jaxloc.models.preprocessing import CAFFE_RGB
 from weights_convert import matconvnet_file
 
@@ -127,7 +128,7 @@ def test_real_widths_pass_every_check(tmp_path, wide, write):
     else:
         write(tmp_path / "vgg.mat", tree)
     weights = weights_convert.read(tmp_path / "vgg.mat")
-    assert weights.network == Network("vgg16", CAFFE_RGB)
+    assert weights.backbone == dataclasses.replace(find("vgg16"), preprocessing=CAFFE_RGB)
     np.testing.assert_array_equal(weights.params["conv4_2"]["kernel"], wide["conv4_2/kernel"])
 
 

@@ -1,5 +1,6 @@
 """What holds for every format; safetensors files stand for all, being the quickest to write."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -10,12 +11,12 @@ import safetensors.numpy
 
 import weights_convert
 from jaxloc.errors import UsageError, WeightsError
-from jaxloc.models import CAFFE_BGR, CAFFE_RGB, TORCHVISION, Network, weights_file
+from jaxloc.models import CAFFE_BGR, CAFFE_RGB, TORCHVISION, find, weights_file
 
 
 def test_weights_are_checked_named_and_summed(published, wide):
     weights = weights_convert.read(published)
-    assert weights.network == Network("vgg16", TORCHVISION)
+    assert weights.backbone == dataclasses.replace(find("vgg16"), preprocessing=TORCHVISION)
     assert weights.checksum == weights_file.checksum(wide)
     for name, array in wide.items():
         layer, kind = name.split("/")
@@ -29,7 +30,7 @@ def test_weights_are_checked_named_and_summed(published, wide):
 )
 def test_the_preprocessing_can_be_named(published, name, preprocessing):
     weights = weights_convert.read(published, format="safetensors", architecture="vgg16", preprocessing=name)
-    assert weights.network.preprocessing == preprocessing
+    assert weights.backbone.preprocessing == preprocessing
 
 
 def test_an_architecture_that_is_asked_for_must_be_there(published):
@@ -93,7 +94,7 @@ def test_a_file_of_another_kind_shows_how_it_begins(tmp_path, data):
 def test_what_is_written_is_what_was_read(published, tmp_path):
     weights = weights_convert.convert(published, tmp_path / "new" / "vgg16.safetensors", preprocessing="caffe-rgb")
     again = weights_file.read(tmp_path / "new" / "vgg16.safetensors")
-    assert again.network == weights.network == Network("vgg16", CAFFE_RGB)
+    assert again.backbone == weights.backbone == dataclasses.replace(find("vgg16"), preprocessing=CAFFE_RGB)
     assert again.checksum == weights.checksum
     assert again.source == weights.source == "safetensors file model.safetensors"
 

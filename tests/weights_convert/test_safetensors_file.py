@@ -4,7 +4,7 @@ import safetensors.numpy
 
 import weights_convert
 from jaxloc.errors import WeightsError
-from jaxloc.models import Network
+from jaxloc.models import find
 from weights_convert import safetensors_file
 
 
@@ -21,7 +21,7 @@ def test_half_precision_becomes_single(tmp_path, wide, pytorch):
     half = {name: array.astype(np.float16) for name, array in pytorch(wide).items()}
     safetensors.numpy.save_file(half, tmp_path / "half")
     weights = weights_convert.read(tmp_path / "half")
-    assert weights.network == Network("vgg16")
+    assert weights.backbone == find("vgg16")
     np.testing.assert_array_equal(
         weights.params["conv5_3"]["kernel"], wide["conv5_3/kernel"].astype(np.float16).astype(np.float32)
     )

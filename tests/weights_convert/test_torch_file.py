@@ -8,7 +8,7 @@ import pytest
 
 import weights_convert
 from jaxloc.errors import WeightsError
-from jaxloc.models import Network, extract_features
+from jaxloc.models import extract_features, find
 from weights_convert import torch_file
 
 torch = pytest.importorskip("torch", reason="PyTorch writes the files that these tests read")
@@ -209,12 +209,12 @@ def vgg16(wide, normalized):
 def test_features_are_those_of_pytorch(tmp_path, wide, kind, normalized):
     model = vgg16(wide, normalized)
     weights = weights_convert.read(save(model.state_dict(), tmp_path / "vgg16.pth", kind))
-    assert weights.network == Network("vgg16")
+    assert weights.backbone == find("vgg16")
     image = np.random.default_rng(2).random((48, 64, 3), np.float32)
-    ours = extract_features(weights.params, image, network=weights.network, layers=["pool5"])["pool5"].features
+    ours = extract_features(weights.params, image, backbone=weights.backbone, layers=["pool5"])["pool5"].features
     with torch.no_grad():
         theirs = model["features"](
-            torch.tensor(np.asarray(weights.network.preprocessing(image))).permute(2, 0, 1)[None]
+            torch.tensor(np.asarray(weights.backbone.preprocessing(image))).permute(2, 0, 1)[None]
         )
     theirs = theirs[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * theirs.max())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxloc._unpickle import Array, Dtype, Unpickler, to_bytes
+from jaxloc._unpickle import NUMPY, Array, Dtype, Unpickler, to_bytes
 from jaxloc.errors import UsageError
 
 
@@ -37,14 +37,10 @@ def read_plain_pickle(path: Path) -> Any:
         raise UsageError(f"{path}: damaged, or no pickle of plain values ({reason}): fetch it again") from error
 
 
-class _Dtype(Dtype):
-    types = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
-
-
 class _Scalar:
     """Stands for a NumPy number."""
 
-    def __new__(cls, dtype: _Dtype, data: bytes) -> Any:
+    def __new__(cls, dtype: Dtype, data: bytes) -> Any:
         return np.frombuffer(to_bytes(data), dtype.text)[0].item()
 
     def __setstate__(self, state: object) -> None: ...
@@ -60,12 +56,11 @@ class _Encoded:
 
 
 _NAMES: dict[str, Any] = {
-    "numpy.dtype": _Dtype,
-    "numpy.ndarray": "numpy.ndarray",
+    **NUMPY,
+    "numpy.core.multiarray.scalar": _Scalar,
+    "numpy._core.multiarray.scalar": _Scalar,
     "_codecs.encode": _Encoded,
 }
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _NAMES |= {f"{_module}._reconstruct": Array, f"{_module}.scalar": _Scalar}
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,6 @@ import numpy as np
 from jaxloc.data import ImageSet
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.errors import UsageError
-from jaxloc.models.architectures import BLOCKS
 from jaxloc.report.records import Findings
 from jaxloc.run import outputs
 from jaxloc.run.evaluation import Evaluation, EvaluationOptions, Figure, evaluate
@@ -51,11 +50,6 @@ class Measured:
     curves: dict[str, dict[str, list[float]]] = dataclasses.field(default_factory=dict)
 
 
-def last_convolution(architecture: str) -> str:
-    """The layer that DDT takes: the last convolution's, before ``pool5``."""
-    return f"relu5_{BLOCKS[architecture][-1]}"
-
-
 def classes_of(table: Table) -> Sequence[str]:
     """The classes that a table of the DDT paper lists, in its order."""
     if table.kind == "noise":
@@ -74,16 +68,14 @@ def measure_single(prepared: Prepared, out: Path, weights: str, options: Reprodu
     return Measured([row], [*notes, *_notes(findings, result)])
 
 
-def measure_corloc(
-    table: Table, prepared: Prepared, out: Path, weights: str, architecture: str, options: ReproduceOptions
-) -> Measured:
+def measure_corloc(table: Table, prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
     """CorLoc of each class for each method asked for, and the means."""
     classes = classes_of(table)
     chosen = _of_table(table, prepared, classes)
     rows: list[Row] = []
     notes = _left_out(prepared, classes)
     for method in options.methods:
-        findings = _run(chosen.sets(), out / method, method, last_convolution(architecture), 800, weights, options)
+        findings = _run(chosen.sets(), out / method, method, None, 800, weights, options)
         result = evaluate(predictions_of(findings), chosen.truth(), _rules(options))
         rows += corloc_rows(result, _NAMES[method], _NUMBERS[table.name][method])
         notes += _notes(findings, result)
@@ -92,13 +84,11 @@ def measure_corloc(
     return Measured(rows, list(dict.fromkeys(notes)))
 
 
-def measure_noise(
-    table: Table, prepared: Prepared, out: Path, weights: str, architecture: str, options: ReproduceOptions
-) -> Measured:
+def measure_noise(table: Table, prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
     """How well the share of positive indicator values tells the images without the object."""
     classes = classes_of(table)
     chosen = _of_table(table, prepared, classes)
-    findings = _run(chosen.sets(), out / "ddt", "ddt", last_convolution(architecture), 800, weights, options)
+    findings = _run(chosen.sets(), out / "ddt", "ddt", None, 800, weights, options)
     truth = chosen.truth()
     result = evaluate(predictions_of(findings), truth, _rules(options))
     rows = []
@@ -170,7 +160,7 @@ def _run(
     sets: Sequence[ImageSet],
     out: Path,
     method: Literal["ddt", "scda"] | str,
-    layer: str,
+    layer: str | None,
     max_side: int,
     weights: str,
     options: ReproduceOptions,

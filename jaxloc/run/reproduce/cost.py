@@ -14,7 +14,7 @@ from jaxloc import ddt, moments
 from jaxloc.errors import UsageError
 from jaxloc.run.options import Options
 from jaxloc.run.reproduce import papers
-from jaxloc.run.reproduce.boxes import Measured, last_convolution
+from jaxloc.run.reproduce.boxes import Measured
 from jaxloc.run.reproduce.data import Prepared
 from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.results import Row
@@ -25,13 +25,12 @@ CATEGORY = "aeroplane"
 _REPEATS = 5
 
 
-def measure_cost(prepared: Prepared, weights: str, architecture: str, options: ReproduceOptions) -> Measured:
+def measure_cost(prepared: Prepared, weights: str, options: ReproduceOptions) -> Measured:
     """Time extraction and transform for the paper's class; decoding and compiling are not counted."""
     sets = prepared.of_classes([CATEGORY]).sets()
     if not sets:
         raise UsageError(f"{prepared.place}: has no images of {CATEGORY}, which ddt-cost is measured on")
-    layer = last_convolution(architecture)
-    job = Options(method="ddt", layer=layer, max_side=800, **options.reading(weights))
+    job = Options(method="ddt", max_side=800, **options.reading(weights))
     engine = Steps(job)
     stream = open_stream(sets[0].sources, engine, job)
     descriptors, seconds = [], 0.0
@@ -43,7 +42,7 @@ def measure_cost(prepared: Prepared, weights: str, architecture: str, options: R
         start = time.perf_counter()
         maps = jax.block_until_ready(engine.features(batch))
         seconds += time.perf_counter() - start
-        features, sizes = jax.device_get(maps[layer])
+        features, sizes = jax.device_get(maps[engine.layers[0]])
         for number, values, (rows, columns) in zip(batch.indices.tolist(), features, sizes, strict=True):
             if number >= 0:
                 descriptors.append(values[:rows, :columns].reshape(-1, values.shape[-1]).astype(np.float32))

@@ -12,7 +12,7 @@ from typing import Any
 from jaxloc import __version__
 from jaxloc._files import write_text
 from jaxloc.errors import UsageError, WeightsError
-from jaxloc.models import Weights
+from jaxloc.models import BACKBONES, Weights
 from jaxloc.run import outputs
 from jaxloc.run.engine import load_weights, memory_errors
 from jaxloc.run.options import Reading
@@ -110,39 +110,35 @@ def _finished(folder: Path, asked: dict[str, Any]) -> Reproduction | None:
 def _weights(table: Table, options: ReproduceOptions) -> Weights:
     """The weights asked for, or the paper's network."""
     try:
-        return load_weights(Reading(**options.reading(options.weights or table.architecture)), [])
+        return load_weights(Reading(**options.reading(options.weights or table.architecture)))
     except WeightsError as error:
-        if options.weights is not None or table.architecture == "vgg16":
+        paper = BACKBONES[table.architecture]
+        if options.weights is not None or paper.embedded:
             raise
         raise WeightsError(
-            f"{table.name} uses {_title(table.architecture)}, which does not come with jaxloc ({error}); or try "
+            f"{table.name} uses {paper.title}, which does not come with jaxloc ({error}); or try "
             "--weights vgg16, which the table will tell"
         ) from error
 
 
-def _title(architecture: str) -> str:
-    return f"VGG-{architecture.removeprefix('vgg')}"
-
-
 def _measure(table: Table, prepared: Prepared, folder: Path, weights: Weights, options: ReproduceOptions) -> Measured:
     named = options.weights or table.architecture
-    architecture = weights.network.architecture
     match table.kind:
         case "single":
             return measure_single(prepared, folder / "scda", named, options)
         case "colocalization":
-            return measure_corloc(table, prepared, folder, named, architecture, options)
+            return measure_corloc(table, prepared, folder, named, options)
         case "noise":
-            return measure_noise(table, prepared, folder, named, architecture, options)
+            return measure_noise(table, prepared, folder, named, options)
         case "cost":
-            return measure_cost(prepared, named, architecture, options)
+            return measure_cost(prepared, named, options)
         case "retrieval":
             return measure_retrieval(table, prepared, folder, weights, options)
 
 
 def _settings(weights: Weights, options: ReproduceOptions) -> dict[str, str]:
     settings = {
-        "weights": f"{weights.network.architecture} ({weights.source})",
+        "weights": f"{weights.backbone.name} ({weights.source})",
         "weights checksum": weights.checksum,
         "computed in": options.dtype,
         "jaxloc": __version__,
@@ -159,12 +155,12 @@ def _deviations(
     found = []
     if prepared.subset:
         found.append(f"Not all of the paper's images: {prepared.subset}.")
-    if weights.network.architecture != table.architecture:
+    if weights.backbone.name != table.architecture:
         found.append(
-            f"The network is {_title(weights.network.architecture)} and the paper's {_title(table.architecture)}: get "
+            f"The network is {weights.backbone.title} and the paper's {BACKBONES[table.architecture].title}: get "
             f"its weights with `jaxloc weights convert FILE --install`, and leave --weights out."
         )
-    if weights.network.preprocessing.scale != 255:
+    if weights.backbone.preprocessing.scale != 255:
         found.append(
             f"The weights are {weights.source} with torchvision's preprocessing; the paper's are MatConvNet's, "
             "converted from Caffe, which only subtract a mean."

@@ -36,8 +36,9 @@ def measure_retrieval(
     """Top-1 and top-5 mAP of each row of the paper: test images query the training images."""
     paper = _NUMBERS[table.name][prepared.name]
     job = DescribeOptions(max_side=700, seed=options.seed, **options.reading(options.weights or table.architecture))
+    job = job.resolved(weights.backbone)
     images, labels = _images(prepared)
-    has_top = "fc8" in weights.params
+    has_top = weights.backbone.has_head(weights.params)
     names = list(dict.fromkeys(name for name, _ in paper if has_top or not KINDS[name].top))
     vectors = describe(images, names, weights, job, out / "vectors", overwrite=options.overwrite)
     rows: list[Row] = []

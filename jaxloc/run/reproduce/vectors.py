@@ -167,7 +167,7 @@ def _codebooks(
         fitter = CodebookFitter(needs, options, engine.backend)
         for batch in stream.batches("fitting codebooks", only=chosen):
             shown = [images.sources[number].name if number >= 0 else None for number in batch.indices.tolist()]
-            fitter.add(shown, engine.features(batch)[options.layer])
+            fitter.add(shown, engine.features(batch)[engine.layer])
         codebook_files.save(path, fitter.fit())
     return codebook_files.load(path)
 

@@ -103,7 +103,7 @@ def compare(
             raise UsageError(f"unknown descriptor {name!r}; choose among {', '.join(KINDS)}")
     images = _choose(paths, labels, queries, query_splits)
     check_labels([one.image.label for one in images], "images")
-    weights = load_weights(options, ["fc8" if any(KINDS[name].top for name in descriptors) else options.layer])
+    weights = load_weights(options, [options.layer], top=any(KINDS[name].top for name in descriptors))
     reasons = _impossible(weights, images)
     for name in descriptors:
         if name in reasons:
@@ -157,7 +157,7 @@ def _choose(
 
 def _impossible(weights: Weights, images: Sequence[_Chosen]) -> dict[str, str]:
     """Descriptors that cannot be made here, and why."""
-    if "fc8" not in weights.params:
+    if not weights.backbone.has_head(weights.params):
         reason = "the weights hold convolutions only: convert a full network with `jaxloc weights convert`"
         return {name: reason for name, kind in KINDS.items() if kind.top}
     without = sum(not one.image.boxes for one in images)
@@ -194,8 +194,8 @@ def _describe(images: list[Labelled], describer: Describer, options: DescribeOpt
                     boxes = _boxes(name, batch, images, result.boxes)
                     keep(name, batch.indices, describer.classify(batch, boxes))
             if needs:
-                top = {options.layer: maps[options.layer]}
-                fitter.add([sources[n].name if n >= 0 else None for n in batch.indices.tolist()], top[options.layer])
+                top = {describer.layer: maps[describer.layer]}
+                fitter.add([sources[n].name if n >= 0 else None for n in batch.indices.tolist()], top[describer.layer])
                 cache.put(batch, top)
         if needs and stream.sizes:
             try:

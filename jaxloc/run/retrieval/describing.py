@@ -13,14 +13,12 @@ from jaxloc import scda
 from jaxloc.components import Backend
 from jaxloc.crops import crop_resize
 from jaxloc.data import Batch
+from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor, Maps, component_backend, divided
-from jaxloc.models import FeatureMap, Network, Weights, compiler_options, extract_features, stride
+from jaxloc.models import Backbone, FeatureMap, Weights, compiler_options, extract_features
 from jaxloc.options import DescribeOptions
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, describe, select
-
-_SIDE = 224
-"""Pixels a side of what the classifier sees."""
 
 
 class Described(NamedTuple):
@@ -53,13 +51,13 @@ class Describer(Extractor):
     def __init__(self, options: DescribeOptions, names: Sequence[str], weights: Weights | None = None) -> None:
         kinds = [KINDS[name] for name in names]
         if weights is None:
-            weights = load_weights(options, ["fc8" if any(kind.top for kind in kinds) else options.layer])
-        architecture = weights.network.architecture
-        self.options = options
-        self.lower = options.lower(architecture) if any(kind.lower for kind in kinds) else None
-        lower = () if self.lower is None or self.lower == options.layer else (self.lower,)
-        layers = sorted((options.layer, *lower), key=lambda layer: -stride(layer))
-        super().__init__(on_devices(weights, options), layers)
+            weights = load_weights(options, [options.layer], top=any(kind.top for kind in kinds))
+        backbone = weights.backbone
+        self.options = options.resolved(backbone)
+        self.layer = self.options.layer or ""
+        self.lower = self.options.lower_layer if any(kind.lower for kind in kinds) else None
+        layers = {self.layer, self.lower or self.layer}
+        super().__init__(on_devices(weights, options), sorted(layers, key=lambda layer: -backbone.layer(layer).stride))
         self.backend = component_backend(options.backend, self.mesh)
         self._flip = any(kind.flip for kind in kinds)
 
@@ -78,7 +76,7 @@ class Describer(Extractor):
         """Vectors by name, for descriptors that need features only."""
         options = self.options
         step = _compiled_describe(
-            options.layer,
+            self.layer,
             self.lower,
             tuple(names),
             options.power,
@@ -111,7 +109,7 @@ class Describer(Extractor):
         """
         scale = batch.sizes[:, ::-1] / batch.original_sizes[:, ::-1]
         inside = (boxes * np.tile(scale, 2)).astype(np.float32)
-        step = _compiled_classify(self.weights.network, self.options.dtype, self.mesh)
+        step = _compiled_classify(self.weights.backbone, self.options.dtype, self.mesh)
         return np.asarray(step(self.params, *self.put((batch.images, batch.sizes, inside))))
 
 
@@ -159,14 +157,18 @@ def _compiled_describe(
 
 
 @functools.cache
-def _compiled_classify(network: Network, dtype: str, mesh: Mesh) -> Callable[..., jax.Array]:
+def _compiled_classify(backbone: Backbone, dtype: str, mesh: Mesh) -> Callable[..., jax.Array]:
+    if backbone.head is None:
+        raise UsageError(f"{backbone.title} has no classifier")
+    side, layer = backbone.head.side, backbone.head.layer
+
     def step(params: Any, images: jax.Array, sizes: jax.Array, boxes: jax.Array) -> jax.Array:
         pixels = images.astype(jnp.float32) / 255
-        crops = jax.vmap(lambda image, size, box: crop_resize(image, box, (_SIDE, _SIDE), size=size))(
+        crops = jax.vmap(lambda image, size, box: crop_resize(image, box, (side, side), size=size))(
             pixels, sizes, boxes
         )
-        found = extract_features(params, crops, network=network, layers=("fc8",), dtype=jnp.dtype(dtype))
-        return found["fc8"].features[:, 0, 0].astype(jnp.float32)
+        found = extract_features(params, crops, backbone=backbone, layers=(layer,), dtype=jnp.dtype(dtype))
+        return found[layer].features[:, 0, 0].astype(jnp.float32)
 
     return jax.jit(divided(step, mesh, whole=[0]), compiler_options=compiler_options())
 

@@ -123,11 +123,10 @@ def index_images(
 
 def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
     """What the vectors of a gallery with these options and weights are made with."""
-    architecture = weights.network.architecture
     return Description(
         descriptor=options.descriptor,
-        settings=options.fingerprint() | {"lower_layer": options.lower(architecture)},
-        architecture=architecture,
+        settings=options.resolved(weights.backbone).fingerprint(),
+        architecture=weights.backbone.name,
         weights_checksum=weights.checksum,
         shard_size=options.shard_size,
         whiten=options.whiten,
@@ -260,7 +259,7 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, im
         stream = open_stream([image.source for image in some], describer, options)
         for batch in stream.batches("fitting the codebook"):
             names = [some[number].source.name if number >= 0 else None for number in batch.indices]
-            fitter.add(names, describer.features(batch)[options.layer])
+            fitter.add(names, describer.features(batch)[describer.layer])
         codebook_files.save(path, fitter.fit())
     distributed.wait("the codebook")
     return codebook_files.load(distributed.see(path))

@@ -109,7 +109,7 @@ def check_weights(gallery: Gallery, describer: Describer) -> None:
     if made.weights_checksum != given.checksum:
         raise UsageError(
             f"{gallery.folder}: made with other weights ({made.architecture}, {made.weights_checksum[:12]}…; given "
-            f"{given.network.architecture}, {given.checksum[:12]}…): pass those with --weights, or index again"
+            f"{given.backbone.name}, {given.checksum[:12]}…): pass those with --weights, or index again"
         )
 
 

@@ -85,13 +85,11 @@ def _send_at(moment: Mapping[str, Any]) -> None:
 def _main(moment: Mapping[str, Any], arguments: list[str]) -> None:
     from jaxloc.cli import main
     from jaxloc.run import distributed
-    from tests.run.retrieval import small
 
     _send_at(moment)
     distributed._HEARTBEAT = _HEARTBEAT
     sys.argv = ["jaxloc", *arguments]
-    with small.narrow():
-        main()
+    main()
 
 
 if __name__ == "__main__":

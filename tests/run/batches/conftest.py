@@ -10,17 +10,9 @@ from tests.run.batches import runs
 from tests.run.retrieval import small
 
 
-@pytest.fixture(autouse=True)
-def narrow():
-    """The small network for every test."""
-    with small.narrow():
-        yield
-
-
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
-    with small.narrow():
-        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+    return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +30,7 @@ def unbroken(weights, images, tmp_path_factory) -> Callable[..., dict[str, bytes
         key = tuple(sorted(values.items()))
         if key not in done:
             folder = tmp_path_factory.mktemp("unbroken") / "out"
-            with small.narrow():
-                runs.run(images, folder, weights, **values)
+            runs.run(images, folder, weights, **values)
             done[key] = helpers.every_file(folder)
         return done[key]
 

@@ -1,6 +1,5 @@
 """A small network, and data sets whose figures are known, made once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,22 +8,13 @@ from tests.run.reproduce import made
 from tests.run.retrieval import small
 
 
-@pytest.fixture(autouse=True)
-def narrow() -> Iterator[None]:
-    """A VGG-16 of a few channels."""
-    with small.narrow():
-        yield
-
-
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
     """Random parameters of the small network."""
-    with small.narrow():
-        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors", seed=2)
+    return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors", seed=2)
 
 
 @pytest.fixture(scope="session")
 def voc(tmp_path_factory, weights) -> Path:
     """See ``made.voc``; nothing may be written here."""
-    with small.narrow():
-        return made.voc(tmp_path_factory.mktemp("voc") / "set", weights)
+    return made.voc(tmp_path_factory.mktemp("voc") / "set", weights)

@@ -22,11 +22,9 @@ DDT = "DDT CorLoc, %"
 @pytest.fixture(scope="module")
 def table(voc, weights, tmp_path_factory):
     """The finished table of VOC 2007 with both methods, and its folder."""
-    from tests.run.retrieval import small
 
     out = tmp_path_factory.mktemp("table")
-    with small.narrow():
-        return reproduce("ddt-voc07", voc, out, made.options(weights, methods=("ddt", "scda"), samples=40)), out
+    return reproduce("ddt-voc07", voc, out, made.options(weights, methods=("ddt", "scda"), samples=40)), out
 
 
 def test_each_class_of_the_paper_that_is_there_has_a_row_and_the_mean_is_over_them(table):

@@ -7,13 +7,13 @@ import pytest
 
 from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor
-from jaxloc.models import Network, save, weights_file
 from jaxloc.options import DescribeOptions
 from jaxloc.run.reproduce import reproduce, vectors
 from jaxloc.run.reproduce.retrieval import top_k_precisions
 from jaxloc.run.retrieval.compare import compare
 from jaxloc.run.retrieval.scoring import score
 from tests.data.datasets import trees
+from tests.models import narrow
 from tests.run.reproduce import made
 from tests.run.retrieval import small
 
@@ -30,7 +30,7 @@ def table(birds, weights, tmp_path_factory):
     """The finished table 3 of birds, its folder, and the images that went through the network."""
     out, seen = tmp_path_factory.mktemp("table"), []
     features = Extractor.features
-    with small.narrow(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vectors, "SHARD", 6)
         patch.setattr(
             Extractor, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch)
@@ -146,14 +146,8 @@ def test_precisions_are_those_of_scoring():
 
 
 def test_a_full_network_also_gives_the_classifiers_rows(birds, tmp_path):
-    flat = {}
-    rng = np.random.default_rng(0)
-    for name, shape in weights_file.expected_shapes("vgg16", top=True).items():
-        scale = np.float32(np.sqrt(2 / np.prod(shape[:-1])))
-        values = rng.standard_normal(shape, np.float32)
-        flat[name] = values * scale if name.endswith("kernel") else 0.05 * values
-    path = tmp_path / "full.safetensors"
-    save(path, weights_file.make_weights(flat, Network(), "random", "full"))
+    full = narrow.register("vgg16-full", small.WIDTHS, dense=16)
+    path = narrow.write(tmp_path / "full.safetensors", full, top=True)
     result = reproduce("scda-table3", f"cub200:{birds}", tmp_path / "out", made.options(path, limit=2))
     rows = {row.label: row for row in result.rows if row.measure == "top-5 mAP, %"}
     for label, paper in (("fc8_im", 48.10), ("fc8_gtBBox", 55.34), ("fc8_predBBox", 53.05)):

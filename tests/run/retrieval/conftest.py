@@ -9,20 +9,9 @@ from jaxloc.run.retrieval.index import index
 from tests.run.retrieval import small
 
 
-@pytest.fixture(autouse=True)
-def narrow(request):
-    """The small network for every test but those of photographs."""
-    if request.node.get_closest_marker("photos"):
-        yield
-        return
-    with small.narrow():
-        yield
-
-
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
-    with small.narrow():
-        return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+    return small.write_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +35,7 @@ def made(weights, images, tmp_path_factory) -> Callable[..., Path]:
         key = tuple(sorted(options.items()))
         if key not in done:
             folder = tmp_path_factory.mktemp("gallery") / "gallery"
-            with small.narrow():
-                index([images], folder, small.index_options(weights, **options))
+            index([images], folder, small.index_options(weights, **options))
             done[key] = folder
         return done[key]
 

@@ -68,7 +68,7 @@ def _main(asked: dict[str, Any]) -> None:
     }
     if asked["where"] in places:
         setattr(*places[asked["where"]], die)
-    with small.narrow(), helpers.one_device():
+    with helpers.one_device():
         options = small.index_options(Path(asked["weights"]), **asked["options"])
         index.index([asked["pictures"]], asked["out"], options)
 

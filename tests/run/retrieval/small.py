@@ -1,9 +1,8 @@
 """A small network, small images of three kinds, and galleries of them: what the tests of retrieval share."""
 
-import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,14 @@ import skimage.data
 from PIL import Image
 
 from jaxloc.errors import JaxlocError
-from jaxloc.models import Network, architectures, save, weights_file
+from jaxloc.models import save, weights_file
 from jaxloc.options import IndexOptions
 from jaxloc.run.options import Reading
 from jaxloc.run.retrieval.gallery import Gallery
+from tests.models import narrow
 
 WIDTHS = (4, 4, 6, 8, 10)
+BACKBONE = narrow.register("vgg16-small", WIDTHS)
 DIMENSION = 2 * WIDTHS[-1]
 KINDS = {"cat": skimage.data.chelsea, "coffee": skimage.data.coffee, "face": skimage.data.astronaut}
 EACH = 5
@@ -25,22 +26,14 @@ EMPTY = "face/zz_small.png"
 """Of one cell only, which is not above its own mean: nothing is selected in it."""
 
 
-@contextlib.contextmanager
-def narrow() -> Iterator[None]:
-    """A VGG-16 of a few channels, for as long as this lasts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(architectures, "WIDTHS", WIDTHS)
-        yield
-
-
 def write_weights(path: Path, *, seed: int = 0) -> Path:
-    """Random parameters of the small network, under ``narrow``."""
+    """Random parameters of the small network."""
     rng = np.random.default_rng(seed)
     flat = {}
-    for name, shape in weights_file.expected_shapes("vgg16", top=False).items():
+    for name, shape in BACKBONE.all_shapes(head=False).items():
         scale = np.sqrt(2 / np.prod(shape[:-1]))
         flat[name] = rng.normal(size=shape) * scale if name.endswith("kernel") else rng.normal(size=shape) * 0.05
-    save(path, weights_file.make_weights(flat, Network(), f"random, seed {seed}", "narrow"))
+    save(path, weights_file.make_weights(flat, BACKBONE, f"random, seed {seed}", "narrow"))
     return path
 
 

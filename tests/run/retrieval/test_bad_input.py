@@ -10,6 +10,7 @@ import pytest
 import safetensors.numpy
 
 from jaxloc.errors import WeightsError
+from jaxloc.models import find
 from jaxloc.options import DescribeOptions, IndexOptions, SearchOptions
 from jaxloc.run.retrieval import arrays_file
 from jaxloc.run.retrieval import index as index_module
@@ -44,9 +45,11 @@ def test_a_gallery_takes_no_vectors_of_other_settings(gallery, weights, queries,
 def test_a_gallery_takes_no_vectors_of_other_weights(gallery, weights, queries, query, tmp_path):
     other = small.write_weights(tmp_path / "other.safetensors", seed=1)
     said = small.complaint(index, [queries], gallery, small.index_options(other))
-    assert re.search(r"weights vgg16 \w{12}… and vgg16 \w{12}…", said)
+    assert re.search(r"weights vgg16-small \w{12}… and vgg16-small \w{12}…", said)
     said = small.complaint(search, gallery, query, small.reading(other))
-    assert re.search(r"made with other weights \(vgg16, \w{12}…; given vgg16, \w{12}…\): pass those with --we", said)
+    assert re.search(
+        r"made with other weights \(vgg16-small, \w{12}…; given vgg16-small, \w{12}…\): pass those with --we", said
+    )
     assert "made with other weights" in small.complaint(evaluate_retrieval, gallery, [queries], small.reading(other))
 
 
@@ -181,9 +184,9 @@ def test_a_ranking_out_of_range_says_what_it_may_be(options, message):
 @pytest.mark.parametrize("layer", ["layer", "lower_layer"])
 def test_an_unknown_layer_is_named_before_anything_is_written(weights, images, tmp_path, layer):
     said = small.complaint(index, [images], tmp_path / "g", small.index_options(weights, **{layer: "relu9_9"}))
-    assert "unknown layer 'relu9_9'; vgg16 has relu1_1" in said
+    assert "unknown layer 'relu9_9'; vgg16-small has relu1_1" in said
     assert helpers.every_file(tmp_path / "g") == {}
-    assert DescribeOptions().lower("vgg19") == "relu5_3"
+    assert DescribeOptions().resolved(find("vgg19")).lower_layer == "relu5_3"
 
 
 def test_more_results_than_images_are_refused(made, weights, query):

@@ -40,7 +40,7 @@ def compared(weights, images):
     """Everything that needs no classifier, and the images that went through the network."""
     seen: list[int] = []
     features = Extractor.features
-    with small.narrow(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             Extractor, "features", lambda engine, batch: seen.extend(batch.indices) or features(engine, batch)
         )
@@ -156,7 +156,7 @@ def test_the_classifier_sees_the_image_the_box_found_and_the_true_box(weights, i
     monkeypatch.setattr(
         compare_module,
         "load_weights",
-        lambda options, layers: (w := load(options, ["pool5"]))._replace(params=dict(w.params, fc8=fc8)),
+        lambda options, layers, top: (w := load(options, ["pool5"]))._replace(params=dict(w.params, fc8=fc8)),
     )
     names = ["fc8", "fc8_box", "fc8_truth"]
     result = compare([photos], describing(weights), descriptors=names, whitenings=["none"], labels=labels)

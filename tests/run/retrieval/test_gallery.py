@@ -16,9 +16,8 @@ from tests.run.retrieval import small
 @pytest.fixture(scope="module")
 def maps(weights, images):
     """Features of the images one by one, by layer."""
-    with small.narrow():
-        loaded = models.load(weights)
-        return helpers.features(loaded, sorted(images.rglob("*.png")), ["pool5", "relu5_2"])
+    loaded = models.load(weights)
+    return helpers.features(loaded, sorted(images.rglob("*.png")), ["pool5", "relu5_2"])
 
 
 def test_vectors_are_those_of_the_papers_transcription(made, maps):

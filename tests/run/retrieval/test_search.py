@@ -38,8 +38,7 @@ HOW = [
 def asked(queries, weights, tmp_path_factory):
     """Vectors of the queries, from a gallery of their own."""
     folder = tmp_path_factory.mktemp("asked") / "g"
-    with small.narrow():
-        index([queries], folder, small.index_options(weights))
+    index([queries], folder, small.index_options(weights))
     return small.stored(folder)
 
 

