@@ -1,7 +1,8 @@
-"""Set before jax starts: virtual devices, worker threads enough for host callbacks, and no programs of earlier runs.
+"""Set before jax starts: virtual devices, enough worker threads for host callbacks, and a folder of compiled programs.
 
-Linear algebra has one thread: on busy cores OpenBLAS's threads wait for one another. Who sets
-``JAX_ENABLE_COMPILATION_CACHE`` keeps programs, as ``.ci/soak`` does.
+Workers, subprocesses and later runs share that folder: ``JAX_COMPILATION_CACHE_DIR`` names another one, and
+``JAX_ENABLE_COMPILATION_CACHE=false`` does without. Linear algebra has one thread: on busy cores OpenBLAS's threads
+wait for one another.
 """
 
 import os
@@ -12,7 +13,8 @@ os.environ.setdefault("NPROC", "32")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "programs"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
 

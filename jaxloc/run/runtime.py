@@ -56,11 +56,14 @@ def set_up(
     Args:
         distributed: whether this process is one of several, see ``distributed.join``; ``False`` lets JAX's environment
             variables say so, ``None`` is for work of one process.
-        cache: folder of compiled programs; ``"none"`` keeps none, ``None`` takes the default.
+        cache: folder of compiled programs; ``"none"`` keeps none, ``None`` takes JAX's own setting
+            (``JAX_COMPILATION_CACHE_DIR``) or else the default.
         profile: folder for a trace of the first minute, see ``profiling``.
     """
     if distributed or (distributed is not None and hosts.named()):
         hosts.join()
+    if cache is None and jax.config.jax_compilation_cache_dir:
+        cache = "none"  # JAX has its folder already
     if cache != "none":
         try:
             compile_cache(cache)

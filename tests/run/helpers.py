@@ -17,7 +17,8 @@ from jaxloc import models
 from jaxloc.data.demo import compose
 from jaxloc.inference import parameters
 from jaxloc.models import Weights
-from jaxloc.run import model_file
+from jaxloc.run import model_file, steps
+from jaxloc.run.retrieval import describing
 from tests.reference import scda_ddt as reference
 
 Box = tuple[float, float, float, float]
@@ -33,10 +34,15 @@ class Expected(NamedTuple):
 
 @contextlib.contextmanager
 def one_device() -> Iterator[None]:
-    """Jobs that ask for no number of devices work on one of the virtual ones, for as long as this lasts."""
+    """Jobs that ask for no number of devices work on one of the virtual ones, for as long as this lasts.
+
+    They label components on it unless they ask for the host: programs that call the host are compiled anew each time.
+    """
     local_mesh = parameters.local_mesh
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parameters, "local_mesh", lambda devices=None: local_mesh(devices or 1))
+        for module in (steps, describing):
+            patch.setattr(module, "component_backend", lambda asked, mesh: "host" if asked == "host" else "device")
         yield
 
 

@@ -34,9 +34,10 @@ def settings_kept():
         jax.config.update(name, value)
 
 
-def hits(folder, cache: str | os.PathLike[str]) -> int:
+def hits(folder, cache: str | os.PathLike[str], *, jax_folder: str | os.PathLike[str] = "") -> int:
     """How many programs a process finds."""
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAXLOC_CACHE": str(folder), "XLA_FLAGS": ""}
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(jax_folder)
     command = [sys.executable, "-c", PROGRAM, str(cache)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
     total, found = done.stdout.split()
@@ -51,6 +52,12 @@ def test_a_second_process_finds_the_programs(tmp_path):
     assert hits(tmp_path, "default") == len(kept)
     assert kept.keys() == {path for path in (tmp_path / "xla").iterdir() if not path.name.endswith("-atime")}
     assert not (tmp_path / "xla").stat().st_mode & 0o077
+
+
+def test_a_folder_that_jax_was_told_of_takes_the_place_of_the_default(tmp_path):
+    assert hits(tmp_path / "default", "default", jax_folder=tmp_path / "own") == 0
+    assert not (tmp_path / "default").exists()
+    assert hits(tmp_path / "default", "default", jax_folder=tmp_path / "own") > 0
 
 
 def test_none_keeps_no_programs(tmp_path):
@@ -90,6 +97,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 def test_a_default_folder_that_cannot_be_used_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("JAXLOC_CACHE", str(tmp_path / "file"))
+    jax.config.update("jax_compilation_cache_dir", None)
     with runtime.set_up():
         pass
     with pytest.raises(UsageError, match="cannot hold compiled programs"), runtime.set_up(cache=tmp_path / "file"):
