@@ -25,7 +25,7 @@ def compiled(module: ModuleType, *, eager: tuple[str, ...] = ()) -> Any:
 def jitted(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function under ``jax.jit``: arrays are traced, everything else is static."""
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def program(structure: Any, fixed: tuple[Any, ...], kinds: tuple[type, ...]) -> Callable[..., Any]:
         del kinds  # 1, 1.0 and True are equal
 
@@ -41,7 +41,7 @@ def jitted(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapped(*args: Any, **options: Any) -> Any:
         leaves, structure = jax.tree.flatten((args, options))
-        is_array = [isinstance(leaf, (np.ndarray, np.generic, jax.Array)) for leaf in leaves]
+        is_array = [isinstance(leaf, np.ndarray | np.generic | jax.Array) for leaf in leaves]
         fixed = tuple(_ARRAY if array else leaf for leaf, array in zip(leaves, is_array, strict=True))
         arrays = [leaf for leaf, array in zip(leaves, is_array, strict=True) if array]
         return program(structure, fixed, tuple(map(type, fixed)))(arrays)
