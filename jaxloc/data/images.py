@@ -1,4 +1,4 @@
-"""Read one image, whatever its file holds, as upright RGB; or say in one line why not."""
+"""Decoding of one image to upright RGB."""
 
 import contextlib
 import io
@@ -25,19 +25,19 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image upright, by its EXIF orientation (Exif 3.0, section 4.6.5.1.6)."""
+"""Transposes that make an image upright, by EXIF orientation (Exif 3.0, section 4.6.5.1.6)."""
 _ON_ITS_SIDE = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 _SIGNATURE = 8
-"""Bytes at the beginning of a PNG, before its first chunk."""
+"""Bytes of a PNG before its first chunk."""
 _KEYWORD = 79
-"""Bytes of the longest keyword of a PNG's text."""
+"""Maximum bytes of a keyword in a PNG."""
 
 _REDUCING_GAP = 2
-"""A JPEG is decoded at a fraction of its size as long as it stays this many times the size wanted."""
+"""A JPEG is decoded at a fraction of its size that is at least this many times the wanted size."""
 
 _HEADER = 1 << 16
-"""Bytes in which a JPEG's header nearly always ends."""
+"""Bytes that hold the header of nearly every JPEG."""
 
 
 class DecodedImage(NamedTuple):
@@ -45,7 +45,7 @@ class DecodedImage(NamedTuple):
 
     Attributes:
         pixels: uint8 ``[h, w, 3]``, RGB, upright; shrunk if a limit was given.
-        original_size: rows and columns of the whole image, upright.
+        original_size: rows and columns before shrinking, upright.
     """
 
     pixels: np.ndarray
@@ -55,16 +55,16 @@ class DecodedImage(NamedTuple):
 def read_image(path: str | os.PathLike[str] | Record, *, shorter_side: int | None = None) -> DecodedImage:
     """Decode an image to upright RGB.
 
-    Grey, palette, 16-bit (scaled), CMYK, and alpha (dropped) become RGB; EXIF orientation is applied; of an
-    animation the first frame is taken.
+    Grey, palette, 16-bit (scaled), CMYK and alpha (dropped) become RGB; EXIF orientation is applied; an animation gives
+    its first frame.
 
     Args:
-        path: the file, or the record of an archive or a remote place.
+        path: the file or record.
         shorter_side: shrink (anti-aliased bilinear) until the shorter side is at most this; never enlarge.
 
     Raises:
-        ImageError: saying why the image cannot be used.
-        UsageError: what it lies in, a remote place or an archive, cannot be read; a remote place is tried a few times.
+        ImageError: the image cannot be used.
+        UsageError: the archive or remote place that holds it cannot be read.
     """
     try:
         with Image.open(_content(path)) as image:
@@ -82,30 +82,26 @@ def read_image(path: str | os.PathLike[str] | Record, *, shorter_side: int | Non
     except OSError as error:
         remote.check_place(str(path), error)
         raise ImageError(f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # a damaged file can raise anything in a decoder, and must not end the run
+    except Exception as error:  # a damaged file can raise anything in a decoder
         raise ImageError(f"damaged: {type(error).__name__}: {error}") from error
 
 
 def read_size(path: str | os.PathLike[str] | Record, *, shorter_side: int | None = None) -> tuple[int, int] | None:
-    """Rows and columns that ``read_image`` would return, from the file's header alone; ``None`` if unreadable.
-
-    Of a record's JPEG the first 64 KiB are read, where the place allows that; images of other kinds are read whole.
+    """Rows and columns that ``read_image`` would return, from the header alone; ``None`` if unreadable.
 
     Args:
-        path: the file, or the record of an archive or a remote place.
+        path: the file or record.
         shorter_side: as for ``read_image``.
 
     Raises:
         UsageError: as for ``read_image``.
     """
     try:
-        size = _size_of_record(path) if isinstance(path, Record) else None
-        if size is None:
-            with Image.open(_content(path)) as image:
-                size, _ = _upright(image)
+        known = path.image_size if isinstance(path, Record) else None
+        size = read_header(path).size if known is None else known[::-1]
     except UsageError:
         raise
-    except Exception as error:  # whatever is wrong with it, reading it will say
+    except Exception as error:  # read_image says what is wrong
         if isinstance(error, OSError):
             remote.check_place(str(path), error)
         return None
@@ -113,8 +109,39 @@ def read_size(path: str | os.PathLike[str] | Record, *, shorter_side: int | None
     return rows, columns
 
 
+class Header(NamedTuple):
+    """Header of an encoded image.
+
+    Attributes:
+        kind: Pillow's name of the format.
+        mode: Pillow's mode.
+        size: columns and rows, upright.
+        turned: whether the EXIF orientation is other than upright.
+    """
+
+    kind: str
+    mode: str
+    size: tuple[int, int]
+    turned: bool
+
+
+def read_header(image: str | os.PathLike[str] | Record | bytes) -> Header:
+    """Read the header of a file, record or encoded image; of a record's JPEG the first 64 KiB are read.
+
+    Raises:
+        Exception: of any kind for a damaged image.
+    """
+    if isinstance(image, Record):
+        start = io.BytesIO(image.read_start(_HEADER))
+        with contextlib.suppress(Exception), Image.open(start) as opened:  # a longer header: read the whole image
+            if opened.format == "JPEG":  # other formats may have more metadata at their end
+                return _header(opened)
+    with Image.open(_content(image)) as opened:
+        return _header(opened)
+
+
 def is_encoded(data: bytes) -> bool:
-    """Whether the bytes begin like an image of a kind that Pillow knows."""
+    """Whether the bytes start like an image that Pillow can open."""
     try:
         with Image.open(io.BytesIO(data)):
             return True
@@ -122,20 +149,16 @@ def is_encoded(data: bytes) -> bool:
         return False
 
 
-def _size_of_record(record: Record) -> tuple[int, int] | None:
-    if record.image_size is not None:
-        return record.image_size[::-1]
-    start = io.BytesIO(record.read_start(_HEADER))
-    with contextlib.suppress(Exception), Image.open(start) as image:  # whatever it lacks, the whole image has
-        if image.format == "JPEG":  # other kinds may say more at their end
-            return _upright(image)[0]
-    return None
-
-
-def _content(path: str | os.PathLike[str] | Record) -> str | os.PathLike[str] | io.BytesIO:
-    """What Pillow opens: a file that is one, or a record's bytes."""
+def _content(path: str | os.PathLike[str] | Record | bytes) -> str | os.PathLike[str] | io.BytesIO:
+    """Input for Pillow: a regular file, or bytes."""
+    if isinstance(path, bytes):
+        return io.BytesIO(path)
     if not isinstance(path, Record):
-        _check_file(path)
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("not a file")
+        if status.st_size == 0:
+            raise ImageError("empty file (0 bytes)")
         return path
     try:
         data = path.read()
@@ -149,39 +172,33 @@ def _content(path: str | os.PathLike[str] | Record) -> str | os.PathLike[str] | 
     return io.BytesIO(data)
 
 
-def _check_file(path: str | os.PathLike[str]) -> None:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError("not a file")
-    if status.st_size == 0:
-        raise ImageError("empty file (0 bytes)")
+def _header(image: Image.Image) -> Header:
+    orientation = _orientation(image)
+    size = image.size[::-1] if _turn(image, orientation) in _ON_ITS_SIDE else image.size
+    return Header(str(image.format), image.mode, size, orientation in _TURNS)
 
 
-def _upright(image: Image.Image) -> tuple[tuple[int, int], Image.Transpose | None]:
-    """Columns and rows once the EXIF orientation is applied, and how the image is turned for that."""
-    turn = _TURNS.get(_orientation(image))
-    return image.size[::-1] if turn in _ON_ITS_SIDE else image.size, turn
+def _turn(image: Image.Image, orientation: int) -> Image.Transpose | None:
+    return None if image.format == "TIFF" else _TURNS.get(orientation)  # Pillow turns TIFFs itself
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, where there is none or it is damaged, and of TIFFs, which Pillow turns."""
-    if image.format == "TIFF":
-        return 1
+    """EXIF orientation; 1, upright, if it is missing or damaged."""
     try:
         return _exif(image).get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF raises all kinds of errors, and the image is fine without
+    except Exception:  # damaged EXIF raises all kinds of errors
         return 1
 
 
 def _exif(image: Image.Image) -> Image.Exif:
-    """As Pillow reads it, which decodes a PNG for this; only the few that say more after their pixels need that."""
+    """EXIF data. Pillow decodes a PNG to find it; that is needed only if it follows the pixels."""
     if isinstance(image, PngImageFile) and not (image.fp and _is_turned_at_its_end(image.fp)):
         return Image.Image.getexif(image)
     return image.getexif()
 
 
 def _is_turned_at_its_end(file: IO[bytes]) -> bool:
-    """Whether a PNG may have an orientation after its pixels: a chunk of EXIF, or a text of EXIF or XMP."""
+    """Whether a PNG has a chunk of EXIF or XMP after its pixels."""
     here = file.tell()
     file.seek(_SIGNATURE)
     is_after_pixels = False
@@ -205,7 +222,8 @@ def _is_turned_at_its_end(file: IO[bytes]) -> bool:
 
 
 def _to_image(image: Image.Image, shorter_side: int | None) -> DecodedImage:
-    (columns, rows), turn = _upright(image)
+    turn = _turn(image, _orientation(image))
+    columns, rows = image.size[::-1] if turn in _ON_ITS_SIDE else image.size
     if shorter_side:
         wanted = [_REDUCING_GAP * side for side in _limited(image.size, shorter_side)]
         image.draft(None, (wanted[0], wanted[1]))
@@ -233,7 +251,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Grey values of 32 bits to uint8: by the smallest usual range that holds them (1, 255, 65535), or by their own."""
+    """32-bit grey values to uint8, scaled by the smallest of 1, 255 and 65535 that bounds them, else by their range."""
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ImageError("holds values that are not numbers")

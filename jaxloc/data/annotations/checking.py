@@ -1,13 +1,8 @@
-"""From a name in an annotation file to the image itself, and whether the two agree."""
+"""Files of annotated images, and checks of the annotations against them."""
 
-import contextlib
 import dataclasses
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-from PIL import Image
 
 from jaxloc.data import remote
 from jaxloc.data.annotations import problems
@@ -15,72 +10,34 @@ from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.archives import is_tfds, open_archive, open_tfds
 from jaxloc.data.archives.video import VideoFrame
-from jaxloc.data.images import read_size
+from jaxloc.data.images import Header, read_header, read_size
 from jaxloc.data.kinds import archive_kind
 from jaxloc.data.sources import Part, Record
 from jaxloc.errors import ImageError, UsageError
 
-_ORIENTATION = 0x0112
-_HEADER = 1 << 16
-"""Bytes of a record that hold the header of nearly every JPEG."""
 
-
-class Stored(NamedTuple):
-    """How an image's file holds it.
-
-    Attributes:
-        kind: as Pillow names it, such as ``"JPEG"``; that also for a frame of a video, which it is most like.
-        mode: as Pillow names it, such as ``"RGB"``.
-        again: whether it has to be written again to be a file as it is shown: it is stored turned, as its EXIF
-            orientation says, or a frame of a video.
-    """
-
-    kind: str
-    mode: str
-    again: bool
-
-
-def read_stored(image: Path | Record | bytes) -> Stored:
-    """Look at an image's header; of a record's JPEG only its beginning is read, where the place allows that.
+def read_stored(image: Path | Record | bytes) -> Header:
+    """Header of an image's file; a video frame counts as a turned JPEG, since it must be encoded.
 
     Args:
-        image: its place, or its encoded bytes.
+        image: a file, a record, or the encoded bytes.
 
     Raises:
-        ImageError: it cannot be read.
-        UsageError: what it lies in cannot be read.
+        ImageError: the image cannot be read.
+        UsageError: the archive or remote place that holds it cannot be read.
     """
     if isinstance(image, VideoFrame):
-        return Stored("JPEG", "RGB", True)
+        return Header("JPEG", "RGB", (image.image_size or (0, 0))[::-1], True)
     try:
-        if isinstance(image, Record):
-            start = io.BytesIO(image.read_start(_HEADER))
-            with contextlib.suppress(Exception):  # whatever it lacks, the whole image has
-                stored = _stored(start)
-                if stored.kind == "JPEG":  # other kinds may say more at their end
-                    return stored
-            image = image.read()
-        return _stored(io.BytesIO(image) if isinstance(image, bytes) else image)
+        return read_header(image)
     except UsageError:
         raise
     except Exception as error:  # a damaged file can raise anything
         raise ImageError(f"cannot be read: {error}") from error
 
 
-def _stored(file: Path | io.BytesIO) -> Stored:
-    with Image.open(file) as image:
-        return Stored(str(image.format), image.mode, _orientation(image) in range(2, 9))
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # a damaged block says nothing, and the image is fine without
-        return 1
-
-
 def with_paths(found: Annotations, folders: Iterable[Path]) -> Annotations:
-    """Look for each image in these folders, in order; those that are in none keep the path they have."""
+    """Set the path of each image found in one of these folders, searched in order."""
     places = list(folders)
     images = {}
     for name, image in found.images.items():
@@ -90,10 +47,10 @@ def with_paths(found: Annotations, folders: Iterable[Path]) -> Annotations:
 
 
 def with_job_paths(found: Annotations, parts: Path) -> Annotations:
-    """The images where the job that wrote these part files read them.
+    """Set the paths that the job of these part files read the images from.
 
     Raises:
-        UsageError: a part file, or an archive that held the images, cannot be read.
+        UsageError: a part file or an archive cannot be read.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -115,7 +72,7 @@ def with_job_paths(found: Annotations, parts: Path) -> Annotations:
 
 
 def _record(place: str, archives: dict[str, dict[str, Path | Record]]) -> Path | Record | None:
-    """The record that a job wrote as this text; ``None`` if its archive has no such record any more."""
+    """Record of a job from its text; ``None`` if its archive no longer has it."""
     starts = (place[:end] for end, letter in enumerate(place) if letter == "#")
     archive = next((start for start in starts if is_tfds(start) or archive_kind(start)), None)
     if archive is None:
@@ -127,22 +84,21 @@ def _record(place: str, archives: dict[str, dict[str, Path | Record]]) -> Path |
 
 
 def check_images(images: Mapping[str, Annotated]) -> Annotations:
-    """``check_image`` of each; returned are those that agree, and a problem for each that does not."""
+    """Apply ``check_image`` to each; return the images that agree and the problems."""
     found: list[Problem] = []
     checked = {name: check_image(image, found) for name, image in images.items()}
     return Annotations({name: image for name, image in checked.items() if image is not None}, found)
 
 
 def check_image(image: Annotated, found: list[Problem]) -> Annotated | None:
-    """Open an image's header, and see that it is there and as large as its annotations say.
+    """Compare an image's file with the size in its annotations.
 
     Args:
-        image: which one.
-        found: takes up an image that is missing, unreadable, or of another size (its boxes are those of another
-            image, or were drawn before it was turned).
+        image: the image.
+        found: takes a problem if the file is missing, unreadable, or of another size.
 
     Returns:
-        the image, with its size if the annotations do not say it; ``None`` if there is a problem.
+        the image, with its size; ``None`` if there is a problem.
     """
     where = str(image.path or image.name)
     if image.path is None or (isinstance(image.path, Path) and not image.path.is_file()):
@@ -163,7 +119,7 @@ def check_image(image: Annotated, found: list[Problem]) -> Annotated | None:
 
 
 def _sized(image: Annotated, columns: int, rows: int, where: str, found: list[Problem]) -> Annotated:
-    """An image whose size was not known until now, with its boxes clipped to it."""
+    """The image with its size added and its boxes clipped."""
     kept, damaged = [], list(image.damaged)
     for number, one in enumerate(image.annotations, 1):
         box, problem = fit_box(one.box, columns, rows, f"object {number}", where)

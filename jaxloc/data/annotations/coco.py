@@ -1,8 +1,8 @@
-"""Read COCO annotation files: ground truth and predictions.
+"""COCO annotation files: ground truth and predictions.
 
-Besides COCO's own fields these of ours are kept: of an image ``split``, ``category_id`` (its own class),
-``positive_share`` or ``noise_score``, its former name, and ``segmentation`` (of all that is object); of an annotation
-``score``, ``difficult``, ``truncated`` and ``parts`` (``name`` and ``bbox`` of each).
+Besides COCO's own fields these are read: of an image ``split``, ``category_id`` (its own class), ``positive_share`` or
+``noise_score``, its former name, and ``segmentation`` (of all objects); of an annotation ``score``, ``difficult``,
+``truncated`` and ``parts`` (``name`` and ``bbox`` of each).
 """
 
 import dataclasses
@@ -23,16 +23,13 @@ from jaxloc.data.sources import escaped
 from jaxloc.errors import UsageError
 
 _SECTIONS = {"images": ("id", "file_name"), "annotations": (), "categories": ("id", "name")}
-"""What a file consists of, and what each entry has to have; annotations that lack something are left out."""
+"""Sections of a file, and the fields each entry must have; incomplete annotations are left out."""
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
 def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
-    """Read an annotation file whose every annotation has to count.
-
-    Returns:
-        images by file name.
+    """Read an annotation file without accepting unusable annotations; images by file name.
 
     Raises:
         UsageError: as for ``read_coco_file``; or an annotation belongs to no image, has no known category, a box
@@ -46,22 +43,22 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
 
 
 def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str] | None = None) -> Annotations:
-    """Read an annotation file, or a plain list of results as pycocotools' ``loadRes`` takes it.
+    """Read an annotation file, or a plain list of results as for pycocotools' ``loadRes``.
 
-    Boxes that reach out of their image are clipped. Left out are boxes without area, or that are not numbers, and
-    annotations of no image or of no known category; masks that do not fit their image are dropped, the box is kept.
-    Annotations that share an id are all kept.
+    Boxes are clipped to their image. Left out are boxes without area or not of numbers, and annotations of no image or
+    no known category. Masks that do not fit their image are dropped, their boxes kept. Annotations that share an id are
+    all kept.
 
     Args:
         path: the file.
-        truth: of a list of results, the COCO file that says what its image and category ids mean.
+        truth: COCO file that explains the image and category ids of a list of results.
 
     Returns:
-        images by file name, without the places of their images; and what was mended or left out.
+        images by file name, without paths; and the problems.
 
     Raises:
-        UsageError: unreadable, not COCO, or inconsistent (two images or categories of one id, an image listed twice
-            in one split), naming the file and the entry; a list of results without its truth, or without a score.
+        UsageError: the file is unreadable, not COCO, or inconsistent (two images or categories of one id, an image
+            listed twice in one split), naming the file and the entry; or a list of results without truth or scores.
     """
     coco = _load(path)
     try:
@@ -75,7 +72,7 @@ def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str
 
 
 def _checked(coco: Any, path: str) -> dict[str, Any]:
-    """See that the sections are there, and that images and categories say what they have to."""
+    """Check that the sections exist and their entries have the fields they need."""
     found = coco if isinstance(coco, dict) else {}
     if missing := [name for name in _SECTIONS if not isinstance(found.get(name), list)]:
         raise UsageError(f"{path}: not a COCO annotation file: it has no list of {_enumerated(missing)}")
@@ -105,7 +102,7 @@ def _load(path: str | os.PathLike[str]) -> Any:
 
 
 def _explained(results: list[Any], path: str, truth: str | os.PathLike[str] | None) -> dict[str, Any]:
-    """A list of results as an annotation file, with the images and categories of its truth."""
+    """A list of results as an annotation file, with images and categories of its truth."""
     for number, entry in enumerate(results, 1):
         if lacking := _lacking(entry, ("image_id", "category_id", "bbox")):
             raise UsageError(
@@ -122,13 +119,13 @@ def _explained(results: list[Any], path: str, truth: str | os.PathLike[str] | No
         if entry.get("score") is None:
             raise UsageError(f"{path}: result {number} has no score")
     _checked(known | {"annotations": []}, os.fspath(truth or ""))
-    # What the truth says of an image besides is no prediction.
+    # Other fields of the truth's images are no predictions.
     images = [{name: one.get(name) for name in ("id", "file_name", "width", "height")} for one in known["images"]]
     return {"images": images, "categories": known["categories"], "annotations": results}
 
 
 class _File:
-    """One file that is being read."""
+    """Reader of one file."""
 
     def __init__(self, coco: dict[str, Any], path: str) -> None:
         self._coco, self._path = coco, path
@@ -242,8 +239,9 @@ class _File:
     def _keypoints(self, entry: dict[str, Any], name: str) -> tuple[Keypoint, ...]:
         values = [_number(value) for value in entry.get("keypoints") or ()]
         if len(values) % 3 or not all(map(math.isfinite, values)):
-            what = f"{name} has key points that are not x, y, v in turn; its box is kept"
-            self._report(problems.DAMAGED_DETAIL, what)
+            self._report(
+                problems.DAMAGED_DETAIL, f"{name} has key points that are not x, y, v in turn; its box is kept"
+            )
             return ()
         names = self._points[entry["category_id"]]
         names = names + [str(number) for number in range(len(names), len(values) // 3)]
@@ -254,8 +252,9 @@ class _File:
         try:
             return tuple((str(part["name"]), _corners(part["bbox"])) for part in entry.get("parts") or ())
         except _UNREADABLE:
-            what = f"{name} has parts that are not a name and a box each; its box is kept"
-            self._report(problems.DAMAGED_DETAIL, what)
+            self._report(
+                problems.DAMAGED_DETAIL, f"{name} has parts that are not a name and a box each; its box is kept"
+            )
             return ()
 
 
@@ -279,7 +278,7 @@ def _corners(box: list[float]) -> Box:
 
 
 def _taken(entries: list[Any]) -> Iterator[Any]:
-    """Take the entries out of the list, from its beginning, so that what has been read takes no memory any more."""
+    """Pop the entries from the front, so that those already read free their memory."""
     entries.reverse()
     while entries:
         yield entries.pop()
@@ -309,7 +308,7 @@ def _to_mask(value: Any, columns: int | None, rows: int | None) -> Mask:
 
 
 def _once_more(listed: Annotated, again: Annotated, path: str) -> Annotated:
-    """An image may be listed once for each class that it was looked at for, or once for each split."""
+    """Merge a second listing of an image: for another class that it was searched for, or another split."""
     before = listed.listed
     if listed.category is not None:
         before = ((listed.category, listed.noise_score),)
@@ -327,7 +326,7 @@ def _once_more(listed: Annotated, again: Annotated, path: str) -> Annotated:
 
 
 def _in_another_split(listed: Annotated, again: Annotated, path: str) -> Annotated:
-    """An image may be listed once for each split it belongs to; with the same category, and its boxes at either."""
+    """Merge a listing in another split, of the same category; only one of the two may have boxes."""
     if not again.splits or again.splits[0] in listed.splits or not listed.splits:
         raise UsageError(f"{path}: lists {again.name} twice")
     if again.category != listed.category or (
@@ -356,10 +355,10 @@ def _noise_score(entry: dict[str, Any], path: str) -> float | None:
 
 
 def read_coco_folder(folder: Path) -> Annotations:
-    """Read the COCO files of a folder, ``annotations.json`` or one ``annotations_SPLIT.json`` for each split.
+    """Read ``annotations.json`` of a folder, or one ``annotations_SPLIT.json`` for each split.
 
     Raises:
-        UsageError: as for ``read_coco_file``; or two files list the same image with different contents.
+        UsageError: as for ``read_coco_file``; or two files list an image with different contents.
     """
     whole = folder / "annotations.json"
     files = [whole] if whole.is_file() else sorted(folder.glob("annotations_*.json"))

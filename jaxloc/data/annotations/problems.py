@@ -1,4 +1,4 @@
-"""What is wrong in annotation files: each entry that was mended or left out, counted and named."""
+"""Problems in annotation files: entries that were corrected or left out."""
 
 import collections
 import dataclasses
@@ -24,19 +24,19 @@ DAMAGED_DETAIL = "damaged key points or parts"
 DAMAGED_FILE = "damaged file"
 
 UNUSABLE = (NO_AREA, OUTSIDE, NO_IMAGE, UNKNOWN_CLASS, DAMAGED)
-"""Kinds of annotations that say nothing of where an object is."""
+"""Kinds of annotations that do not locate an object."""
 
 _ROUNDING = 0.05
-"""Pixels by which a box may leave the image without being called a problem: files round their numbers."""
+"""Pixels by which a box may leave the image without a report, since files round their numbers."""
 
 
 class Problem(NamedTuple):
-    """One entry that could not be taken as it stands.
+    """One entry that was corrected or left out.
 
     Attributes:
-        kind: such as ``"box without area"``, the same for all problems of that kind.
-        where: the file, or the file of a data set.
-        what: the entry, what is wrong with it, and what was done.
+        kind: such as ``"box without area"``.
+        where: the file.
+        what: the entry, the problem, and what was done.
     """
 
     kind: str
@@ -49,12 +49,12 @@ class Problem(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Annotations:
-    """Images and what is known of them, with what was wrong in the files that say it.
+    """Annotated images, and the problems in their files.
 
     Attributes:
         images: by name, in the order of the files.
         problems: in the order they were met.
-        categories: the classes that the files declare, whether or not an image is of them; empty where they do not.
+        categories: classes that the files declare, also those without images; may be empty.
     """
 
     images: dict[str, Annotated]
@@ -62,12 +62,12 @@ class Annotations:
     categories: tuple[str, ...] = ()
 
     def summary(self) -> list[str]:
-        """One line for each kind of problem: how many, and the first of them."""
+        """One line for each kind of problem: the count and the first of them."""
         return summarize(self.problems)
 
 
 def summarize(problems: Iterable[Problem]) -> list[str]:
-    """One line for each kind of problem: how many, and the first of them."""
+    """One line for each kind of problem: the count and the first of them."""
     counts: collections.Counter[str] = collections.Counter()
     first: dict[str, Problem] = {}
     for problem in problems:
@@ -83,17 +83,17 @@ def fit_box(
 
     Args:
         box: ``x0, y0, x1, y1`` in pixels.
-        width: of the image in pixels; ``None`` where it is not known, and nothing is clipped.
+        width: of the image in pixels; ``None`` if unknown, which disables clipping.
         height: likewise.
-        entry: what the box belongs to, such as ``"annotation 5"``.
+        entry: owner of the box, such as ``"annotation 5"``.
         where: the file.
-        shown: the box as the file writes it; ``box`` by default.
+        shown: the box as written in the file; ``box`` by default.
 
     Returns:
-        the box, or ``None`` if nothing of it is left; and the problem, if there is one.
+        the box, or ``None`` if nothing is left of it; and the problem, if any.
     """
     shown = list(box) if shown is None else shown
-    # Written so that a box of NaN, which is neither larger nor smaller than anything, has none as well.
+    # Phrased so that NaN fails it.
     if not (box[2] > box[0] and box[3] > box[1] and all(map(math.isfinite, box))):
         return None, Problem(NO_AREA, where, f"{entry} has a box without area: {shown}")
     if width is None or height is None:

@@ -1,4 +1,4 @@
-"""Read annotations whatever form they have."""
+"""Annotations of any supported format."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ _KNOWN = (
     "that a job wrote, or a data set as NAME:ROOT"
 )
 _EXPORT = "export.json"
-"""What ``jaxloc.run.export`` writes beside an export."""
+"""File that ``jaxloc.run.export`` writes beside an export."""
 
 
 def read(
@@ -29,22 +29,21 @@ def read(
     images: str | os.PathLike[str] | None = None,
     truth: str | os.PathLike[str] | None = None,
 ) -> Annotations:
-    """Read what is known of images: ground truth or predictions.
+    """Read ground truth or predictions.
 
-    What is wrong in the files is mended or left out, and told: boxes that reach out of their image are clipped;
-    boxes without area, annotations of no image or no known class, and masks of another size are dropped. Images
-    of an export are called as in what was exported, also where its layout has no folders.
+    Boxes are clipped to their image. Boxes without area, annotations of no image or no known class, and masks of
+    another size are dropped. All are reported as problems. Images of an export have the names they had before it.
 
     Args:
         path: a COCO file, a folder with ``annotations.json`` (of a job or an export), a VOC folder or one of XML
             files, a YOLO data set, or a data set as ``NAME:ROOT``.
-        images: the folder that the images' names are relative to. By default the images are looked for where a
-            job read them, in ``images`` or ``JPEGImages`` beside the annotations, or beside the file. If it is given,
-            every image has to be there, readable and of the size that the annotations say; others are left out.
-        truth: where ``path`` may be a plain list of COCO results, the COCO file that says what its ids mean.
+        images: folder that the images' names are relative to; images that are not there, unreadable or of another size
+            than annotated are left out. By default images are looked for where a job read them, in ``images`` or
+            ``JPEGImages`` beside the annotations, or beside the file, and not checked.
+        truth: COCO file that explains the ids in a plain list of COCO results.
 
     Raises:
-        UsageError: there is nothing, it is of no known form, or it is inconsistent, naming the file and the entry.
+        UsageError: nothing is there, the format is unknown, or the file is inconsistent, naming the entry.
     """
     place = Path(path)
     found = _read_files(place, truth) if place.exists() else _read_named(os.fspath(path))
@@ -64,7 +63,7 @@ def read(
 
 
 def _source_names(place: Path) -> dict[str, str]:
-    """By the name of an image in an export, what it was called before, where the two differ."""
+    """Former names of the images of an export whose names differ."""
     file = (place if place.is_dir() else place.parent) / _EXPORT
     if not file.is_file():
         return {}
@@ -87,7 +86,7 @@ def _renamed(found: Annotations, names: dict[str, str], place: Path) -> Annotati
 
 
 def _read_named(text: str) -> Annotations:
-    """What is no file of this machine: a data set, whose spec may look like an address, or a remote file."""
+    """Read a data set, or a remote COCO file."""
     from jaxloc.data.datasets import is_spec, open_dataset
 
     if is_spec(text):

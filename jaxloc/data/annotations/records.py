@@ -1,4 +1,4 @@
-"""What is known of an image, whatever file said it: the one form of ground truth and of predictions."""
+"""Annotated images: the one form of ground truth and predictions, whatever file they come from."""
 
 import dataclasses
 import io
@@ -22,7 +22,7 @@ class Pixels(NamedTuple):
 
     Attributes:
         inside: bool ``[h, w]``, True = object.
-        known: bool ``[h, w]``, False where nobody says what it is (a trimap's border); ``None`` means all are known.
+        known: bool ``[h, w]``, False = undecided, such as a trimap's border; ``None`` means all are known.
     """
 
     inside: np.ndarray
@@ -30,13 +30,7 @@ class Pixels(NamedTuple):
 
 
 class Rle(NamedTuple):
-    """A mask as COCO's compressed run lengths.
-
-    Attributes:
-        rows: of the mask.
-        columns: of the mask.
-        counts: as pycocotools writes them.
-    """
+    """A mask as COCO's compressed run lengths, in pycocotools' encoding."""
 
     rows: int
     columns: int
@@ -63,7 +57,7 @@ class Polygons(NamedTuple):
     Attributes:
         rows: of the image.
         columns: of the image.
-        points: each outline as ``x, y, x, y, …`` in pixels; the mask is their union.
+        points: outlines, each ``x, y, x, y, …`` in pixels; the mask is their union.
     """
 
     rows: int
@@ -77,12 +71,12 @@ class Polygons(NamedTuple):
 
 
 class MaskFile(NamedTuple):
-    """A mask in an image file of its own.
+    """A mask in its own image file.
 
     Attributes:
-        path: a file that Pillow reads, or a record that holds one.
-        inside: grey levels or palette numbers that are object; empty means any but 0 and ``unknown``.
-        unknown: those that are neither object nor background.
+        path: file or record of an encoded image.
+        inside: grey levels or palette indices of the object; empty means all but 0 and ``unknown``.
+        unknown: those of undecided pixels.
     """
 
     path: Path | Record
@@ -93,7 +87,7 @@ class MaskFile(NamedTuple):
         """Read the file.
 
         Raises:
-            UsageError: it is missing or unreadable.
+            UsageError: the file is missing or unreadable.
         """
         try:
             data = self.path.read() if isinstance(self.path, Record) else self.path.read_bytes()
@@ -116,9 +110,9 @@ class Keypoint(NamedTuple):
 
     Attributes:
         name: such as ``"beak"``.
-        x: in pixels from the image's left edge.
-        y: in pixels from its upper edge.
-        visible: False where it is hidden; ``x`` and ``y`` then mean nothing.
+        x: pixels from the left edge.
+        y: pixels from the upper edge.
+        visible: False if hidden; ``x`` and ``y`` are then undefined.
     """
 
     name: str
@@ -135,12 +129,12 @@ class Annotation:
         category: its class.
         box: around it.
         score: of a prediction; 1 for ground truth.
-        difficult: PASCAL's flag for objects that do not count.
+        difficult: PASCAL's flag for objects that are not evaluated.
         truncated: PASCAL's flag for objects that leave the image.
-        crowd: the box holds many objects of the class together; it is no object of its own.
-        mask: its pixels, where known.
-        keypoints: its named points, where known.
-        parts: boxes of its parts by name, where known.
+        crowd: whether the box is around many objects of the class.
+        mask: its pixels, if known.
+        keypoints: its named points.
+        parts: names and boxes of its parts.
     """
 
     category: str
@@ -159,19 +153,18 @@ class Annotated:
     """One image and its objects.
 
     Attributes:
-        name: relative to the file or folder that says it, with forward slashes.
-        category: the image's own class, where it has one; else ``None``.
+        name: relative to the annotation file or folder, with forward slashes.
+        category: the image's own class, if it has one.
         annotations: its objects, in the file's order.
-        width: of the image in pixels, where known.
+        width: in pixels, if known.
         height: likewise.
-        noise_score: of a prediction: small where the class is absent.
-        splits: the parts of a data set it belongs to (``"train"``, ``"test"``, …).
-        path: where the image is read from, where known.
-        mask: of all that is object, where the image has one mask and not one for each object.
-        listed: the classes it was looked at for, each with its noise score, where a file lists it once for each of
-            several; ``category`` and ``noise_score`` are then ``None``.
-        damaged: the classes of objects that were left out because their entries are damaged; ``""`` for those whose
-            class is not known either. Nobody can say that the image lacks them.
+        noise_score: of a prediction; small if the class is absent.
+        splits: parts of a data set that it belongs to (``"train"``, ``"test"``, …).
+        path: file or record of the image, if known.
+        mask: of all objects together, if the image has one mask.
+        listed: classes that it was searched for, each with its noise score, if a file lists the image once for each;
+            ``category`` and ``noise_score`` are then ``None``.
+        damaged: classes of the objects left out as damaged, ``""`` for an unknown class. The image may hold them.
     """
 
     name: str
@@ -188,7 +181,7 @@ class Annotated:
 
     @property
     def boxes(self) -> Mapping[str, Sequence[tuple[float, float, float, float, float]]]:
-        """For each class, ``x0, y0, x1, y1, score`` of its objects; crowds are left out."""
+        """For each class, ``x0, y0, x1, y1, score`` of its objects without crowds."""
         found: dict[str, list[tuple[float, float, float, float, float]]] = {}
         for one in self.annotations:
             if not one.crowd:
@@ -197,11 +190,11 @@ class Annotated:
 
     @property
     def categories(self) -> list[str]:
-        """The image's own class, or those it is listed for; without any, every class it has objects of."""
+        """The image's own class, or those it is listed for; else the classes of its objects."""
         if self.listed:
             return [category for category, _ in self.listed]
         return [self.category] if self.category is not None else sorted(self.boxes)
 
     def noise_of(self, category: str) -> float | None:
-        """The noise score of a prediction of this class."""
+        """Noise score of the prediction for a class."""
         return dict(self.listed).get(category) if self.listed else self.noise_score

@@ -1,6 +1,6 @@
-"""Read PASCAL VOC annotations: one XML file for each image.
+"""PASCAL VOC annotations: one XML file for each image.
 
-Corners are whole pixels that count from 1 and belong to the box; ours are half-open and count from 0, so 1 is taken
+VOC's corners count pixels from 1 and include both ends. Boxes here are half-open and count from 0, so 1 is subtracted
 from ``xmin`` and ``ymin``.
 """
 
@@ -18,14 +18,11 @@ from jaxloc.errors import UsageError
 def read_voc(folder: Path) -> Annotations:
     """Read ``Annotations/*.xml`` of a VOC folder, or the XML files of any folder.
 
-    Boxes that reach out of their image are clipped, boxes without area left out. An image is what its file calls
-    it, ``JPEGImages`` its folder where there is one; the lists in ``ImageSets/Main`` that hold nothing but names are
-    its splits.
-
-    Files that are not XML or not VOC's are left out with their images.
+    Boxes are clipped to their image; boxes without area and damaged files are left out. Splits are the lists of plain
+    names in ``ImageSets/Main``.
 
     Raises:
-        UsageError: no file can be read, or one names an image that another file names as well.
+        UsageError: no file can be read, or two files name the same image.
     """
     inside = folder / "Annotations"
     files = sorted((inside if inside.is_dir() else folder).glob("*.xml"))
@@ -62,10 +59,10 @@ def read_voc_file(file: Path, *, first_pixel: int = 1) -> tuple[Annotated, list[
 
     Args:
         file: to read.
-        first_pixel: 1 where corners are pixels that count from 1, as VOC's; 0 where they are half-open from 0 already.
+        first_pixel: 1 if corners count pixels from 1, as VOC's; 0 if they are half-open and count from 0.
 
     Raises:
-        UsageError: it is not XML or not VOC's.
+        UsageError: the file is not XML or not VOC's.
     """
     try:
         root = ElementTree.fromstring(file.read_bytes())
@@ -155,7 +152,7 @@ def _number(entry: ElementTree.Element, path: str) -> float | None:
 
 
 def _splits(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The splits of each image, by the stem of its file."""
+    """Splits of each image, by the stem of its file."""
     splits: dict[str, tuple[str, ...]] = {}
     for file in sorted(folder.glob("*.txt")):
         lines = [line.split() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]

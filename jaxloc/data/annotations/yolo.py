@@ -1,7 +1,7 @@
-"""Read YOLO data sets: a text file for each image, a line for each object, in shares of the image's sides.
+"""YOLO data sets: one text file for each image, one line for each object, in shares of the image's sides.
 
-A line is ``class x y width height`` (the box's middle), the same with a score behind, or ``class x1 y1 x2 y2 …`` (the
-outline of a mask). The image's size is read from the image.
+A line is ``class x y width height`` (center of the box), the same followed by a score, or ``class x1 y1 x2 y2 …`` (the
+outline of a mask).
 """
 
 import dataclasses
@@ -26,9 +26,9 @@ _SPLITS = ("train", "val", "test")
 def read_yolo(path: Path) -> Annotations:
     """Read a ``data.yaml``, the folder that holds one, or a folder with ``images`` and ``labels``.
 
-    Names are relative to the deepest folder ``images``, without that of the split. Boxes that reach out of their
-    image are clipped; lines that are not numbers, of no known class or without area are left out; images that
-    cannot be read are left out, and text files of no image.
+    Names are relative to the deepest folder ``images``, without that of the split. Boxes are clipped to their image.
+    Left out are lines that are not numbers, of no known class or without area, unreadable images, and text files of no
+    image.
 
     Raises:
         UsageError: ``data.yaml`` cannot be read, or its folders do not exist.
@@ -62,7 +62,7 @@ def read_yolo(path: Path) -> Annotations:
 
 
 def is_yolo(path: Path) -> bool:
-    """Whether this is a ``data.yaml`` or a folder of a YOLO data set."""
+    """Whether ``path`` is a ``data.yaml`` or the folder of a YOLO data set."""
     return _find_yaml(path) is not None or ((path / "labels").is_dir() and (path / "images").is_dir())
 
 
@@ -93,7 +93,7 @@ def _names(names: Any, file: Path) -> dict[int, str]:
 
 
 def _listed_names(root: Path) -> dict[int, str] | None:
-    """The classes that ``classes.txt`` lists; ``None``, every number is a class of that name, without such a file."""
+    """Classes in ``classes.txt``; ``None`` without such a file, when classes are named by their numbers."""
     for file in (root / "classes.txt", root / "labels" / "classes.txt"):
         if file.is_file():
             return dict(enumerate(file.read_text(encoding="utf-8", errors="replace").split("\n")))
@@ -101,7 +101,7 @@ def _listed_names(root: Path) -> dict[int, str] | None:
 
 
 def _folders(about: dict[str, Any], root: Path, file: Path | None) -> Iterator[tuple[str | None, Path]]:
-    """Each split and its folder of images."""
+    """Splits and their folders of images."""
     if file is None:
         folder = root / "images"
         splits = sorted(place.name for place in folder.iterdir() if place.is_dir() and place.name in _SPLITS)
@@ -123,7 +123,7 @@ def _folders(about: dict[str, Any], root: Path, file: Path | None) -> Iterator[t
 
 
 def _candidates(value: str, base: str, root: Path) -> list[Path]:
-    """Where a folder may be: below ``path``, beside the file, or where Roboflow means it, without its ``../``."""
+    """Places a folder may be: below ``path``, beside the file, or, as in Roboflow's files, there without ``../``."""
     inside = value
     while inside.startswith("../"):
         inside = inside[3:]
@@ -131,7 +131,7 @@ def _candidates(value: str, base: str, root: Path) -> list[Path]:
 
 
 def _labels_of(folder: Path) -> Path:
-    """The folder of text files: ``labels`` in place of the last ``images``; without one, the images' own."""
+    """Folder of text files: ``labels`` in place of the last ``images``, else the images' own."""
     parts = folder.parts
     if "images" not in parts:
         return folder
@@ -175,7 +175,7 @@ def _annotation(
     height: int,
     found: list[Problem],
 ) -> Annotation | str:
-    """The object of a line; where it is damaged, its class, or ``""`` if that is not known either."""
+    """Object in a line; the class of a damaged one, ``""`` if unknown."""
     try:
         first, *values = map(float, line.split())
     except ValueError:

@@ -36,7 +36,7 @@ def with_right_suffix(image: Annotated) -> str:
         ImageError: the image cannot be read.
     """
     stored = read_stored(_path(image))
-    kind = "PNG" if stored.again and stored.kind != "JPEG" else stored.kind
+    kind = "PNG" if stored.turned and stored.kind != "JPEG" else stored.kind
     usual = _SUFFIXES.get(kind, (f".{kind.lower()}",))
     return image.name if image.name.lower().endswith(usual) else with_suffix(image.name, usual[0])
 
@@ -70,7 +70,7 @@ def place(image: Annotated, target: Path, how: Placement, found: list[Problem]) 
 def _link(path: Path, target: Path) -> bool:
     """Whether an image could be linked; not if it is stored turned, unreadable, or where there are no links."""
     with contextlib.suppress(ImageError, OSError):
-        if not read_stored(path).again:
+        if not read_stored(path).turned:
             os.link(path.resolve(), target)
             return True
     return False
@@ -93,7 +93,7 @@ def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> by
             return to_bytes(Image.fromarray(read_image(path).pixels), read_stored(path).kind)
         data = _read(path)
         stored = read_stored(data)
-        if not stored.again and (not plain or (stored.kind in _PLAIN and stored.mode == "RGB")):
+        if not stored.turned and (not plain or (stored.kind in _PLAIN and stored.mode == "RGB")):
             return data
         return to_bytes(Image.fromarray(read_image(path).pixels), stored.kind)
     except ImageError as error:
