@@ -1,124 +1,127 @@
-"""Ctrl-C and SIGTERM that are neither lost nor early.
+"""Ctrl-C and SIGTERM end a command within about two seconds, whatever it is doing.
 
-Python raises ``KeyboardInterrupt`` wherever the main thread happens to be. Inside a finaliser or a callback from C the
-exception is printed and dropped, and the program goes on. Within ``remembered`` the first signal is only noted, and
-loops over images ask for it with ``check``; a second Ctrl-C interrupts at once. Work that never comes to Python, such
-as waiting for another host, is given to ``attended``.
+Python handles a signal once the main thread is back in Python code, and compiling or waiting for another host may take
+minutes. Within ``stoppable`` the first signal raises ``Stopped`` in the main thread; if that has not left the block
+``GRACE`` seconds later, another thread ends the process. Files are written atomically, so either way is safe.
 """
 
-import concurrent.futures
 import contextlib
-import math
+import os
 import signal
+import socket
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import TypeVar
 
-T = TypeVar("T")
+GRACE = 2.0
+"""Seconds in which the main thread may end by itself."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_SECONDS = 0.2
-"""Between two looks at what was asked while other work goes on."""
+farewells: list[Callable[[], str | None]] = []
+"""Called before a stopped process exits; a returned text says that the signal was meant for another process."""
 
-_BY_OTHERS = 0
-"""In place of a signal's number."""
-
-_requested: list[int] = []
-_leaving: list[Callable[[bool], None]] = []
+_received: list[int] = []
+_deferring = False
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, noticed at a place where nothing is half done."""
+class Stopped(KeyboardInterrupt):
+    """The process got Ctrl-C or SIGTERM.
 
+    Attributes:
+        number: of the signal.
+        reason: what to tell instead of the signal, if another process was meant.
+    """
 
-class Terminated(BaseException):
-    """The process was asked to end (SIGTERM), as clouds do some seconds before they take a machine away."""
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+        self.reason: str | None = None
+
+    def say_farewell(self) -> None:
+        """Call the ``farewells``."""
+        for farewell in farewells:
+            self.reason = farewell()
 
 
 @contextlib.contextmanager
-def remembered() -> Iterator[None]:
-    """Note a Ctrl-C or SIGTERM until the block ends; does nothing outside the main thread."""
+def stoppable(leave: Callable[[Stopped], None]) -> Iterator[None]:
+    """Raise ``Stopped`` at the first signal; does nothing outside the main thread.
+
+    Args:
+        leave: ends the process; called in another thread if the block does not end in time.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _requested.clear()
-    before = {number: signal.signal(number, _note) for number in (signal.SIGINT, signal.SIGTERM)}
+    _received.clear()
+    ended = threading.Event()
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+
+    def watch() -> None:
+        count = 0
+        while data := receiver.recv(
+            1
+        ):  # the interpreter writes a signal's number at once, whatever the main thread does
+            count += data[0] in SIGNALS
+            if count > _deferring and not ended.wait(GRACE):
+                stopped = Stopped(data[0])
+                stopped.say_farewell()
+                leave(stopped)
+
+    before = {number: signal.signal(number, _handle) for number in SIGNALS}
+    before_fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, name="jaxloc-signals", daemon=True)
+    watcher.start()
     try:
         yield
-    except (Interrupted, Terminated):
-        for call in _leaving:
-            call(any(_requested))
+    except Stopped as stopped:
+        ended.set()
+        stopped.say_farewell()
         raise
     finally:
+        ended.set()
+        signal.set_wakeup_fd(before_fd)
         for number, handler in before.items():
             signal.signal(number, handler)
-        _requested.clear()
+        sender.close()
+        watcher.join()
+        receiver.close()
+        _received.clear()
 
 
-def _note(number: int, frame: FrameType | None) -> None:
-    if number == signal.SIGINT and _requested:
-        raise KeyboardInterrupt
-    _requested.append(number)
+def _handle(number: int, frame: FrameType | None) -> None:
+    first = not _received
+    _received.append(number)
+    if not _deferring if first else number == signal.SIGINT:
+        raise Stopped(number)
 
 
-def take_back() -> None:
-    """Within ``remembered``, note signals again after a library has set handlers of its own behind Python's back."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is _note:
-            signal.signal(number, _note)
-
-
-def request() -> None:
-    """Ask this process to end in the place of a signal, from any thread."""
-    _requested.append(_BY_OTHERS)
-
-
-def on_leaving(call: Callable[[bool], None]) -> None:
-    """Have a function called when the process stops because it was asked to, after everything is written.
-
-    Args:
-        call: is given whether a signal came to this very process; what it raises is raised instead.
-    """
-    _leaving.append(call)
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Hold the first signal back until ``check`` or the end of the block; a Ctrl-C after it is raised at once."""
+    global _deferring
+    _deferring = True
+    try:
+        yield
+    finally:
+        _deferring = False
+    check()
 
 
 def check() -> None:
-    """Raise ``Interrupted`` if Ctrl-C was pressed, ``Terminated`` if the process was asked to end."""
-    if _requested:
-        raise Interrupted if _requested[0] == signal.SIGINT else Terminated
+    """Raise ``Stopped`` if a signal is held back."""
+    if _received:
+        raise Stopped(_received[0])
 
 
-def checked(items: Iterable[T]) -> Iterator[T]:
-    """The items as they come, with a ``check`` before each."""
-    for item in items:
-        check()
-        yield item
+def take_back() -> None:
+    """Handle signals again after a library has set handlers of its own behind Python's back."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is _handle:
+            signal.signal(number, _handle)
 
 
-def attended(work: Callable[[], T], *, seconds: float = math.inf) -> T:
-    """The result of work that cannot be stopped: it is left behind, in a thread, where the process is asked to stop.
-
-    Args:
-        work: may wait for long; what it would change when it is left behind must not matter.
-        seconds: after which it is left behind in any case.
-
-    Raises:
-        TimeoutError: it took longer.
-    """
-    check()
-    result: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            result.set_result(work())
-        except BaseException as error:  # whatever it is, it is raised where the result is asked for
-            result.set_exception(error)
-
-    threading.Thread(target=run, name="jaxloc-attended", daemon=True).start()
-    end = time.monotonic() + seconds
-    while not concurrent.futures.wait([result], _SECONDS).done:
-        check()
-        if time.monotonic() > end:
-            raise TimeoutError
-    return result.result()
+def stop() -> None:
+    """Stop this process as SIGTERM would, from any thread."""
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,74 +1,77 @@
-"""A Ctrl-C or SIGTERM ends a job at the next image, and a second Ctrl-C at once."""
+"""Ctrl-C and SIGTERM end a command at once, and from another thread where the main thread does not notice."""
+
+# ruff: noqa: PT012  # what happens inside is what is tested
 
 import ctypes
-import os
 import signal
 import sys
 import threading
+import time
 
 import pytest
 
 from jaxloc import _interrupts
-from jaxloc.errors import UsageError
+from jaxloc._interrupts import Stopped, stoppable
 
 
-def test_the_first_is_noticed_at_the_next_check():
-    with _interrupts.remembered():
-        _interrupts.check()
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            _interrupts.check()
+@pytest.fixture
+def left(monkeypatch):
+    """Signals that ended the process from another thread."""
+    monkeypatch.setattr(_interrupts, "GRACE", 0.05)
+    return []
 
 
-def test_the_second_interrupts_at_once():
-    with _interrupts.remembered():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+@pytest.fixture
+def leave(left):
+    return lambda stopped: left.append((stopped.number, stopped.reason))
 
 
-def test_being_asked_to_end_is_noticed_at_the_next_check_however_often():
-    with _interrupts.remembered():
-        for _ in range(3):
-            signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(_interrupts.Terminated):
-            _interrupts.check()
-
-
-def test_a_ctrl_c_after_that_interrupts_at_once():
-    with _interrupts.remembered():
-        signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-
-
-def test_what_was_asked_first_decides():
-    with _interrupts.remembered():
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt):
-            _interrupts.check()
-
-
-def test_being_asked_to_end_is_no_error_that_a_job_could_swallow():
-    assert not issubclass(_interrupts.Terminated, Exception)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_is_remembered_past_the_block(number):
-    before = signal.getsignal(number)
-    with _interrupts.remembered():
+@pytest.mark.parametrize("number", _interrupts.SIGNALS)
+def test_a_signal_is_raised_at_once(leave, left, number):
+    with pytest.raises(Stopped) as stopped, stoppable(leave):
         signal.raise_signal(number)
-    _interrupts.check()
+        pytest.fail("not reached")
+    assert stopped.value.number == number
+    assert left == []
+
+
+@pytest.mark.parametrize("number", _interrupts.SIGNALS)
+def test_where_the_main_thread_does_not_end_another_thread_ends_the_process(leave, left, number):
+    with stoppable(leave):
+        with pytest.raises(Stopped):
+            signal.raise_signal(number)
+        while not left:
+            time.sleep(0.01)
+    assert left == [(number, None)]
+
+
+def test_a_second_ctrl_c_is_raised_as_well_and_a_second_sigterm_is_not(leave):
+    with stoppable(leave):
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_no_job_can_swallow_it_as_an_error():
+    assert not issubclass(Stopped, Exception)
+
+
+@pytest.mark.parametrize("number", _interrupts.SIGNALS)
+def test_handlers_are_those_of_before_after_the_block(leave, number):
+    before = signal.getsignal(number)
+    with stoppable(leave):
+        assert signal.getsignal(number) is not before
     assert signal.getsignal(number) is before
 
 
-def test_other_threads_are_left_alone():
+def test_other_threads_are_left_alone(leave):
     before = signal.getsignal(signal.SIGINT)
     seen = []
 
     def work():
-        with _interrupts.remembered():
+        with stoppable(leave):
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)
@@ -77,123 +80,71 @@ def test_other_threads_are_left_alone():
     assert seen == [before]
 
 
-def test_items_are_checked_one_by_one():
-    seen = []
-
-    def items():
-        for number in range(5):
-            seen.append(number)
-            if number == 2:
-                signal.raise_signal(signal.SIGTERM)
-            yield number
-
-    with _interrupts.remembered():
-        with pytest.raises(_interrupts.Terminated):
-            list(_interrupts.checked(items()))
-        assert seen == [0, 1, 2]
-    assert list(_interrupts.checked("abc")) == ["a", "b", "c"]
+@pytest.mark.parametrize("number", _interrupts.SIGNALS)
+def test_a_signal_is_held_back_until_it_is_asked_for(leave, left, number):
+    with stoppable(leave):
+        with pytest.raises(Stopped) as stopped, _interrupts.deferred():
+            _interrupts.check()
+            signal.raise_signal(number)
+            time.sleep(0.1)
+            assert left == []
+            _interrupts.check()
+        assert stopped.value.number == number
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_work_that_cannot_be_stopped_is_left_behind(number):
-    never = threading.Event()
-
-    def work():
-        os.kill(os.getpid(), number)
-        never.wait()
-
-    with _interrupts.remembered():
-        with pytest.raises((_interrupts.Interrupted, _interrupts.Terminated)):
-            _interrupts.attended(work)
-        never.set()
+def test_a_signal_that_is_held_back_is_raised_at_the_end_of_the_block(leave):
+    done = []
+    with stoppable(leave), pytest.raises(Stopped), _interrupts.deferred():
+        signal.raise_signal(signal.SIGTERM)
+        done.append(1)
+    assert done
 
 
-def test_work_that_is_attended_gives_its_result_or_its_error():
-    assert _interrupts.attended(lambda: 7) == 7
-
-    def late():
-        raise TimeoutError("too late")
-
-    with pytest.raises(TimeoutError, match="too late"):
-        _interrupts.attended(late)
-
-
-def run_and_check(work) -> None:
-    with _interrupts.remembered():
-        work()
-        _interrupts.check()
+def test_the_first_of_two_that_are_held_back_decides_and_a_second_ctrl_c_is_raised_at_once(leave):
+    with stoppable(leave), pytest.raises(Stopped) as stopped, _interrupts.deferred():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGINT)
+    assert stopped.value.number == signal.SIGINT
 
 
-@pytest.fixture
-def leaving(monkeypatch):
-    """What those who are told on leaving were told."""
-    monkeypatch.setattr(_interrupts, "_leaving", [])
-    told = []
-    _interrupts.on_leaving(told.append)
-    return told
-
-
-def test_another_can_ask_from_any_thread(leaving):
-    def ask() -> None:
-        thread = threading.Thread(target=_interrupts.request)
+def test_any_thread_can_stop_the_process(leave):
+    with pytest.raises(Stopped), stoppable(leave):
+        thread = threading.Thread(target=_interrupts.stop)
         thread.start()
         thread.join()
-
-    with pytest.raises(_interrupts.Terminated):
-        run_and_check(ask)
-    assert leaving == [False]
+        time.sleep(1)
 
 
-def test_who_leaves_because_of_a_signal_says_so_even_if_another_asked_first(leaving):
-    def ask() -> None:
-        _interrupts.request()
-        signal.raise_signal(signal.SIGTERM)
-
-    with pytest.raises(_interrupts.Terminated):
-        run_and_check(ask)
-    assert leaving == [True]
-
-
-def test_nobody_is_told_where_a_job_ends_well_or_fails(leaving):
-    with _interrupts.remembered():
-        pass
-    with pytest.raises(ValueError, match="a failure"), _interrupts.remembered():
+def test_farewells_are_said_when_a_signal_ends_the_block_and_only_then(leave, left, monkeypatch):
+    monkeypatch.setattr(_interrupts, "farewells", [lambda: "another one stopped"])
+    with pytest.raises(ValueError, match="a failure"), stoppable(leave):
         raise ValueError("a failure")
-    assert leaving == []
-
-
-def test_what_is_raised_on_leaving_is_raised_instead(leaving):
-    def other(asked: bool) -> None:
-        raise UsageError("another one stopped")
-
-    _interrupts.on_leaving(other)
-    with pytest.raises(UsageError, match="another one stopped"):
-        run_and_check(_interrupts.request)
+    with pytest.raises(Stopped) as stopped, stoppable(leave):
+        signal.raise_signal(signal.SIGTERM)
+    assert stopped.value.reason == "another one stopped"
+    with stoppable(leave):
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        while not left:
+            time.sleep(0.01)
+    assert left == [(signal.SIGTERM, "another one stopped")]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs the C library's signal()")
-def test_signals_that_a_library_took_are_taken_back():
+def test_signals_that_a_library_took_are_taken_back(leave):
     ignore = ctypes.c_void_p(int(signal.SIG_IGN))
-    with _interrupts.remembered():
+    with stoppable(leave):
         ctypes.CDLL(None).signal(int(signal.SIGTERM), ignore)
         signal.raise_signal(signal.SIGTERM)
-        _interrupts.check()
         _interrupts.take_back()
-        signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(_interrupts.Terminated):
-            _interrupts.check()
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", _interrupts.SIGNALS)
 def test_handlers_of_others_are_left_alone_outside_the_block(number):
     before = signal.getsignal(number)
     _interrupts.take_back()
     assert signal.getsignal(number) is before
-
-
-def test_work_that_takes_too_long_is_left_behind():
-    done = threading.Event()
-    with pytest.raises(TimeoutError):
-        _interrupts.attended(done.wait, seconds=0)
-    done.set()
-    assert _interrupts.attended(lambda: "in time", seconds=60) == "in time"

@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from jaxloc import _interrupts
 from jaxloc.errors import JaxlocError
 
 P = ParamSpec("P")
-KEPT = "what is done is kept, and the same command goes on from there"
+KEPT = "finished work is kept: run the same command again to resume"
 """What a stopped command leaves."""
 
 
@@ -30,23 +31,21 @@ def one_line_errors(command: Callable[P, None], *, left: str = KEPT) -> Callable
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            with _interrupts.remembered():
+            with _interrupts.stoppable(functools.partial(_leave, left)):
                 command(*args, **kwargs)
         except JaxlocError as error:
             _complain(str(error), 2)
         except OSError as error:
             _complain(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
-        except KeyboardInterrupt:
-            _complain(f"interrupted; {left}", 130)
+        except KeyboardInterrupt as stopped:
+            _complain(*_last_words(stopped, left))
         except typer.Exit:
             raise
         except Exception:
             if not _is_one_of_several():
                 raise
             traceback.print_exc()
-            _complain("this host has failed, see above; the same command on every host goes on from here", 1)
-        except _interrupts.Terminated:
-            _complain(f"asked to end; {left}", 143)
+            _complain("this host has failed, see above; run the same command on every host again to resume", 1)
 
     return wrapped
 
@@ -64,6 +63,20 @@ def _complain(message: str, code: int) -> None:
         sys.stderr.flush()
         os._exit(code)
     raise typer.Exit(code)
+
+
+def _last_words(stopped: KeyboardInterrupt, left: str) -> tuple[str, int]:
+    """The message and exit status of a command that got a signal."""
+    if not isinstance(stopped, _interrupts.Stopped) or stopped.number == signal.SIGINT:
+        return f"interrupted; {left}", 130
+    return (stopped.reason, 2) if stopped.reason else (f"asked to end; {left}", 143)
+
+
+def _leave(left: str, stopped: KeyboardInterrupt) -> None:
+    """End the process from another thread, while the main thread is busy outside of Python."""
+    message, code = _last_words(stopped, left)
+    say(f"jaxloc: {message}", err=True)
+    os._exit(code)
 
 
 def _is_one_of_several() -> bool:

@@ -10,7 +10,6 @@ import posixpath
 from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
-from jaxloc._interrupts import check, checked
 from jaxloc.data import remote
 from jaxloc.data.annotations import Annotated, Problem, problems
 from jaxloc.data.annotations.coco import read_coco_file
@@ -73,7 +72,7 @@ def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Gi
     left_out = {os.path.join(os.path.abspath(folder), name) for folder in exclude for name in _RESULTS}
     found = _find(path, left_out)
     _check_shards(path, found)
-    expanded = [_expand_entry(entry, left_out) for entry in checked(found)]
+    expanded = [_expand_entry(entry, left_out) for entry in found]
     for place in (place for given in expanded for place in (given.root, *given.archives)):
         if escaped(place) != place:
             raise UsageError(f"{escaped(place)}: its name is not UTF-8: rename it")
@@ -91,7 +90,7 @@ def _find(path: str, left_out: set[str]) -> list[Entry]:
     plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
     start = Path(os.path.abspath(os.path.join("", *plain)))
     below = [folder for folder in map(Path, left_out) if start in folder.parents]
-    found = sorted(map(_entry, checked(glob.iglob(path, recursive=True))))
+    found = sorted(map(_entry, glob.iglob(path, recursive=True)))
     return _images_of(
         path, (entry for entry in found if not any(Path(entry.place).is_relative_to(folder) for folder in below))
     )
@@ -201,7 +200,7 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
         raise UsageError(f"{error.filename}: cannot be listed ({error.strerror})") from error
 
     while waiting:
-        for here, folders, files in checked(os.walk(waiting.popleft(), onerror=unreadable)):
+        for here, folders, files in os.walk(waiting.popleft(), onerror=unreadable):
             real = os.path.realpath(here)
             if real in seen:
                 folders.clear()
@@ -213,7 +212,6 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
             folders[:] = [name for name, path in inner.items() if not os.path.islink(path)]
             waiting += [path for path in inner.values() if os.path.islink(path)]
             for name in sorted(files):
-                check()
                 if name[0] != "." and (is_image(name) or archive_kind(name)):
                     yield Path(here, name).as_posix()
 

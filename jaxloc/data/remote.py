@@ -11,7 +11,6 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from jaxloc._interrupts import attended
 from jaxloc.data.sources import Labels, Part, Record, Texts
 from jaxloc.errors import ImageError, PlaceError, UsageError
 
@@ -271,7 +270,7 @@ def _listed(
     """List anew, without the empty objects that stand for folders."""
     with reaching(address):
         system.invalidate_cache()
-        found = attended(lambda: listing(path, detail=True))
+        found = listing(path, detail=True)
         system.invalidate_cache()  # else it stays in memory
     return ((place, about) for place, about in found.items() if not place.endswith("/"))
 

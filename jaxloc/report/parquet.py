@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxloc._files import atomic_path
-from jaxloc._interrupts import checked
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Skipped, StoredImages
 
@@ -197,7 +196,7 @@ def _rows(
 
 def _batches(shard: pq.ParquetFile, groups: list[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     if groups:  # pyarrow 18 and 19 take none for a mistake
-        yield from checked(shard.iter_batches(_ROWS, row_groups=groups, columns=columns))
+        yield from shard.iter_batches(_ROWS, row_groups=groups, columns=columns)
 
 
 def _count(shard: pq.ParquetFile, groups: Iterable[int]) -> int:
@@ -213,7 +212,7 @@ class _Sharded(Sequence[_Record]):
 
     def __init__(self, files: Sequence[str | os.PathLike[str]]) -> None:
         self._files = list(files)
-        self._starts = [0, *itertools.accumulate(map(self._count, checked(self._files)))]
+        self._starts = [0, *itertools.accumulate(map(self._count, self._files))]
         self._kept: tuple[int, list[_Record]] | None = None
 
     @abstractmethod

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from jaxloc import _interrupts, svm
+from jaxloc import svm
 from jaxloc._files import write_safetensors
 from jaxloc.errors import UsageError
 
@@ -225,7 +225,6 @@ def choose_c(
     correct = dict.fromkeys(sorted(candidates), 0)
     for regularization in correct:
         for test in held_out:
-            _interrupts.check()
             machine = _fit(on_device, targets, classes=classes, regularization=regularization, valid=~test)
             predicted = np.asarray(_predict(machine, on_device))
             correct[regularization] += int((predicted == targets)[test].sum())

@@ -1,4 +1,9 @@
-"""The hosts of one run: JAX's own distributed runtime, and a clear word when one of them is gone."""
+"""The hosts of one run: JAX's distributed runtime, and a clear message when a host is gone.
+
+Propagate SIGTERM to all hosts; each keeps its finished shards and exits. The hosts tell each other through the
+key-value store of JAX's coordination service. Host 0 keeps that store, and the others abort without it, so host 0
+exits last.
+"""
 
 import contextlib
 import functools
@@ -7,9 +12,10 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -18,10 +24,6 @@ from tqdm import tqdm
 
 from jaxloc import _interrupts
 from jaxloc.errors import UsageError
-from jaxloc.run.leaving import GONE, leave_together
-
-_LATE = 60
-"""Seconds after which a file that another host has written should be visible to all."""
 
 T = TypeVar("T")
 
@@ -35,17 +37,29 @@ Numbered = TypeVar("Numbered", bound=_Numbered)
 
 _HEARTBEAT = 30
 """Seconds without a sign of life after which JAX gives a host up."""
-
-
 _PATIENCE = 10
-"""Seconds of waiting for the other hosts before a word about it."""
-_WAITING = (
-    "waiting for the other hosts: start the same command on each of them, and see that this one can reach the first"
-)
+"""Seconds of waiting for the other hosts before a message about it."""
 _GIVE_UP = 280
 """Seconds of waiting for the other hosts in all; after 300 JAX would abort the process."""
-
+_LATE = 60
+"""Seconds after which a file that another host has written should be visible to all."""
 _LAST_PORT = 65535
+
+_ASKED, _DONE = "jaxloc: asked to end", "jaxloc: done"
+_POLL = 1
+"""Seconds between two looks at whether another host was stopped."""
+_EXIT = 15
+"""Seconds that a stopped host waits for the others to exit; clouds give 30 in all."""
+_LAST = 1
+"""Seconds by which host 0 outlives the others."""
+
+_WAITING = (
+    "waiting for the other hosts: start the same command on each of them, and check that this one can reach the first"
+)
+_GONE = (
+    "another host of this run has stopped, so this one stops too: see what the other printed, and start the same "
+    "command on every host again; finished shards are kept"
+)
 
 
 def named() -> bool:
@@ -54,14 +68,14 @@ def named() -> bool:
 
 
 def join() -> None:
-    """Become one of the hosts of a run; before anything else touches a device.
+    """Become one of the hosts of a run; call this before anything else touches a device.
 
     The environment says which: ``JAX_COORDINATOR_ADDRESS`` (``host:port`` of the first process),
-    ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``; what is not set, JAX finds out from the cluster (Cloud TPU, Slurm,
+    ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``; JAX finds out what is not set from the cluster (Cloud TPU, Slurm,
     Kubernetes, Open MPI).
 
     Raises:
-        UsageError: it cannot be told, or the others did not come.
+        UsageError: the variables are wrong, or the other hosts did not come.
     """
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     if address and not re.fullmatch(r".+:\d+", address, re.ASCII):
@@ -71,16 +85,14 @@ def join() -> None:
             f"JAX_COORDINATOR_ADDRESS={address}: no host has such a port: name one from 1 to {_LAST_PORT} that is free "
             "on the first host"
         )
-    number, place = _number("JAX_NUM_PROCESSES"), _number("JAX_PROCESS_ID")
+    initialize = functools.partial(
+        jax.distributed.initialize,
+        num_processes=_number("JAX_NUM_PROCESSES"),
+        process_id=_number("JAX_PROCESS_ID"),
+        heartbeat_timeout_seconds=_HEARTBEAT,
+    )
     try:
-        joining = functools.partial(
-            jax.distributed.initialize,
-            num_processes=number,
-            process_id=place,
-            heartbeat_timeout_seconds=_HEARTBEAT,
-        )
-        with _explained():
-            _interrupts.attended(joining, seconds=_GIVE_UP)
+        _initialize_in_time(initialize)
     except TimeoutError as error:
         raise UsageError(
             f"the other hosts did not come within {_GIVE_UP} seconds: start the same command on each of them, and see "
@@ -94,23 +106,31 @@ def join() -> None:
             "with --distributed; elsewhere set JAX_COORDINATOR_ADDRESS=HOST:PORT, JAX_NUM_PROCESSES and "
             "JAX_PROCESS_ID as well"
         ) from error
-    leave_together()
+    _stop_together()
 
 
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """Say what a process waits for, if it does so for long."""
-    timer = threading.Timer(_PATIENCE, tqdm.write, [_WAITING], {"file": sys.stderr})
-    timer.daemon = True
-    timer.start()
+def _initialize_in_time(initialize: Callable[[], None]) -> None:
+    """Call ``initialize`` in a thread; raise ``TimeoutError`` after ``_GIVE_UP`` seconds."""
+    explain = threading.Timer(_PATIENCE, tqdm.write, [_WAITING], {"file": sys.stderr})
+    explain.daemon = True
+    explain.start()
+    joined: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            joined.set_result(initialize())
+        except BaseException as error:  # raised where the result is asked for
+            joined.set_exception(error)
+
+    threading.Thread(target=run, name="jaxloc-join", daemon=True).start()
     try:
-        yield
+        joined.result(_GIVE_UP)
     finally:
-        timer.cancel()
+        explain.cancel()
 
 
 def _number(variable: str) -> int | None:
-    """A variable of the environment as a whole number; ``None`` where it is not set, for JAX to find out."""
+    """An environment variable as a whole number; ``None`` if unset, for JAX to find out."""
     value = os.environ.get(variable)
     if value is not None and not value.isdecimal():
         raise UsageError(f"{variable}={value}: not a whole number: set it to one, or unset it on a cluster JAX knows")
@@ -118,7 +138,7 @@ def _number(variable: str) -> int | None:
 
 
 def count() -> int:
-    """Hosts in the run; 1 where nothing was joined."""
+    """Number of hosts; 1 without ``join``."""
     return jax.process_count()
 
 
@@ -128,33 +148,33 @@ def index() -> int:
 
 
 def is_first() -> bool:
-    """Whether this host writes what there is only one of."""
+    """Whether this host writes the files that exist once."""
     return index() == 0
 
 
 def share(items: Sequence[T]) -> Sequence[T]:
-    """This host's part of a list that all hosts have: every item is one host's."""
+    """This host's items of a list that all hosts have: every ``count()``-th, so that each item is one host's."""
     return items[index() :: count()]
 
 
 def mine(shards: Sequence[Numbered]) -> list[Numbered]:
-    """The shards of a run that are this host's: every n-th of the whole run, wherever a window begins."""
+    """This host's shards: those whose number in the whole run is its own modulo ``count()``."""
     return [shard for shard in shards if shard.number % count() == index()]
 
 
 def wait(place: str) -> None:
-    """Go on when every host has come to the same place.
+    """Return when every host has called this with the same ``place``.
 
     Raises:
         UsageError: a host has stopped.
     """
     if count() > 1:
         with _others_alive():
-            _interrupts.attended(lambda: multihost_utils.sync_global_devices(place))
+            multihost_utils.sync_global_devices(place)
 
 
 def see(path: Path) -> Path:
-    """A file that another host has written, once this host sees it: shared folders may be some seconds late.
+    """Return the path of another host's file once it is visible here: shared folders may lag by seconds.
 
     Raises:
         UsageError: it does not appear.
@@ -163,7 +183,6 @@ def see(path: Path) -> Path:
     while count() > 1 and not path.exists():
         if time.monotonic() > end:
             raise UsageError(f"{path}: written by another host, and not to be seen here: --out must be a shared folder")
-        _interrupts.check()
         time.sleep(0.5)
     return path
 
@@ -173,8 +192,7 @@ def agree(what: str, digest: bytes) -> None:
     if count() == 1:
         return
     with _others_alive():
-        mine = np.frombuffer(digest, np.uint8)
-        digests = _interrupts.attended(lambda: multihost_utils.process_allgather(mine))
+        digests = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
     different = [host for host, other in enumerate(digests) if not np.array_equal(other, digests[0])]
     if different:
         raise UsageError(
@@ -188,4 +206,66 @@ def _others_alive() -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError) as error:
-        raise UsageError(GONE) from error
+        raise UsageError(_GONE) from error
+
+
+def _stop_together() -> None:
+    """Stop every host when one of them is stopped."""
+    _interrupts.take_back()  # JAX handles SIGTERM itself, for programs whose hosts step together
+    if _client() is None:
+        return
+    parting = _Parting()
+    _interrupts.farewells.append(parting.farewell)
+    threading.Thread(target=parting.watch, name="jaxloc-hosts", daemon=True).start()
+
+
+class _Parting:
+    """Tells the other hosts that this one stops, or stops this one because another does."""
+
+    def __init__(self) -> None:
+        self._stopping = self._by_another = False
+
+    def watch(self) -> None:
+        """Stop this process when another host is stopped."""
+        while not self._stopping and (client := _client()) is not None:
+            with contextlib.suppress(RuntimeError):  # no host was stopped
+                client.key_value_try_get(_ASKED)
+                if not self._stopping:
+                    self._by_another = True
+                    _interrupts.stop()
+                return
+            time.sleep(_POLL)
+
+    def farewell(self) -> str | None:
+        """Tell the other hosts, and wait until all exit; returns the message where another host was stopped."""
+        self._stopping = True
+        client = _client()
+
+        def wait() -> None:
+            with contextlib.suppress(RuntimeError):  # the others are gone, or late
+                if client is not None:
+                    client.key_value_set(_ASKED, "yes", allow_overwrite=True)
+                    client.wait_at_barrier(_DONE, 1000 * _EXIT)
+
+        waiting = threading.Thread(target=wait, daemon=True)  # a second Ctrl-C interrupts the join
+        waiting.start()
+        waiting.join()
+        if getattr(_service(), "process_id", 0) == 0:
+            time.sleep(_LAST)
+        return _GONE if self._by_another else None
+
+
+def _service() -> Any:
+    """JAX's coordination service, which has no public name; ``None`` in a version that keeps it elsewhere.
+
+    The other hosts then end as if this one had died.
+    """
+    try:
+        from jax._src import distributed
+    except ImportError:
+        return None
+    return getattr(distributed, "global_state", None)
+
+
+def _client() -> Any:
+    return getattr(_service(), "client", None)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 import jax
 from tqdm import tqdm
 
-from jaxloc import _interrupts
 from jaxloc.data import Buckets
 from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights, Extractor, memory
@@ -52,13 +51,8 @@ def compile_buckets(extractor: Extractor, buckets: Buckets) -> None:
     """Compile the network for every padded shape and show the progress; compiled programs are kept."""
     shapes = extractor.pending(buckets)
     purpose = f"compiling, {100 * buckets.padding:.1f} % padding"
-
-    def compile_all() -> None:
-        shown = bar(extractor.compile(shapes), purpose=purpose, total=len(shapes), unit="shape")
-        for _ in _interrupts.checked(shown):
-            pass
-
-    _interrupts.attended(compile_all)
+    for _ in bar(extractor.compile(shapes), purpose=purpose, total=len(shapes), unit="shape"):
+        pass
 
 
 @contextlib.contextmanager

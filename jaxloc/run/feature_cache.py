@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxloc import _interrupts
 from jaxloc.data import Batch
 from jaxloc.inference import Extractor, Maps
 from jaxloc.models import FeatureMap
@@ -170,7 +169,6 @@ def feature_batches(
     kept: set[int] = set()
     if cache is not None:
         for indices, original_sizes, maps in cache.batches():
-            _interrupts.check()
             yield indices, original_sizes, engine.put(maps)
         kept = cache.indices()
     for batch in stream.batches(purpose, leave_out=kept):

@@ -62,7 +62,7 @@ def finetune(
 ) -> FineTuned:
     """Learn to tell classes of images apart, and write the tuned network; goes on where a training was broken off.
 
-    Ctrl-C (within ``_interrupts.remembered``, as the command runs it) ends the step, writes a checkpoint and raises
+    Ctrl-C (within ``_interrupts.stoppable``, as the command runs it) ends the step, writes a checkpoint and raises
     ``KeyboardInterrupt``.
 
     Args:

@@ -16,7 +16,6 @@ import safetensors
 
 from jaxloc import __version__
 from jaxloc._files import Spec, StoredArrays, write_safetensors_in_parts
-from jaxloc._interrupts import checked
 from jaxloc.ddt import Model
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
@@ -83,8 +82,8 @@ def save(path: str | os.PathLike[str], model: ModelFile) -> None:
         "architecture": model.architecture,
         "weights_checksum": model.weights_checksum,
     }
-    specs = (_specs(number, model.sets[name].models) for number, name in enumerate(checked(model.sets)))
-    arrays = (_arrays(number, model.sets[name]) for number, name in enumerate(checked(model.sets)))
+    specs = (_specs(number, model.sets[name].models) for number, name in enumerate(model.sets))
+    arrays = (_arrays(number, model.sets[name]) for number, name in enumerate(model.sets))
     write_safetensors_in_parts(path, specs, arrays, metadata)
 
 

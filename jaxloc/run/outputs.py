@@ -13,7 +13,6 @@ from PIL import Image, PngImagePlugin
 from tqdm import tqdm
 
 from jaxloc._files import HALVES, atomic_path, check_writable, digest, fitting_path, write_text
-from jaxloc._interrupts import checked
 from jaxloc.data import ImageSet
 from jaxloc.errors import UsageError
 from jaxloc.report import coco, parquet
@@ -85,7 +84,7 @@ def drop_halves(folder: Path) -> None:
 
 def _clear_overlays(overlays: Path) -> None:
     """Drop the overlays that runs wrote, and those folders that are empty then."""
-    for here, _, files in checked(os.walk(overlays, topdown=False)):
+    for here, _, files in os.walk(overlays, topdown=False):
         for path in (Path(here, name) for name in files):
             if path.suffix == ".png" and _is_overlay(path, overlays):
                 path.unlink(missing_ok=True)
@@ -179,7 +178,7 @@ def overlay_folders(sets: Sequence[ImageSet]) -> dict[str, str]:
     """
     names = [images.name for images in sets]
     if len(sets) > 1:
-        codes = (int(digest(source.name), 16) for images in sets for source in checked(images.sources))
+        codes = (int(digest(source.name), 16) for images in sets for source in images.sources)
         every = np.fromiter(codes, np.uint64)
         if len(np.unique(every)) < len(every):
             return safe_names({name: name for name in names}, flat=True)

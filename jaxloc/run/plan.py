@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxloc import _interrupts
 from jaxloc.data import Buckets, ImageSet, Source, read_size
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.batching import sample
@@ -129,7 +128,6 @@ def look_at_sizes(
 
     workers = workers_of(options)
     for number, size in enumerate(read_ahead(look, sources, workers=workers, ahead=64 * workers)):
-        _interrupts.check()
         if bar is not None:
             bar.update()
         if size is not None and min(size) >= engine.minimum_side:

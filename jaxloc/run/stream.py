@@ -6,7 +6,6 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from jaxloc import _interrupts
 from jaxloc.data import Batch, Buckets, Item, Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
@@ -113,7 +112,6 @@ class Stream:
         if bar is None:
             reads = progress.bar(reads, purpose=f"{self.name}: {purpose}", total=len(numbers), unit="image")
         for read in reads:
-            _interrupts.check()
             if bar is not None:
                 bar.update()
             if read.item is None:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TypeVar
 
-from jaxloc import _interrupts
 from jaxloc.data.ahead import read_ahead
 from jaxloc.report.exports.job import Work
 from jaxloc.run.progress import progress
@@ -38,6 +37,5 @@ def _results(purpose: str, function: Callable[[T], R], items: Sequence[T], threa
         made = read_ahead(function, items, workers=workers, ahead=2 * workers)
     with progress(purpose, len(items)) as shown, contextlib.closing(made):
         for result in made:
-            _interrupts.check()
             shown.update()
             yield result

@@ -223,7 +223,8 @@ class Training:
         """
         done = len(self.history) * self._per_epoch + self._batch
         total = self.options.epochs * self._per_epoch
-        with bar(purpose="training", total=total, unit="step", initial=done) as shown:
+        step_bar = bar(purpose="training", total=total, unit="step", initial=done)
+        with _interrupts.deferred(), step_bar as shown:
             while len(self.history) < self.options.epochs:
                 self._run_epoch(shown)
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxloc import _interrupts
 from jaxloc.data import Source, choose_buckets, find_sets, read_image, read_size
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError, UsageError
@@ -158,9 +157,7 @@ class LabelledImages:
             return read_size(source.path, shorter_side=self._limit)
 
         seen = read_ahead(look, sources, workers=self._workers, ahead=64 * self._workers)
-        for size in bar(seen, purpose="looking at sizes", total=len(sources), unit="image"):
-            _interrupts.check()
-            yield size
+        yield from bar(seen, purpose="looking at sizes", total=len(sources), unit="image")
 
     def _reason(self, source: Source, size: tuple[int, int] | None, minimum_side: int) -> str:
         if size is not None:

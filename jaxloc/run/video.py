@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from jaxloc import _interrupts, tracks
+from jaxloc import tracks
 from jaxloc.data import read_image
 from jaxloc.data.archives import Video
 from jaxloc.data.kinds import archive_kind
@@ -173,7 +173,6 @@ class _Frames(StoredImages):
 def _drawn(one: _Followed, frames: Iterator[Finding], heat: bool) -> Iterator[tuple[Fraction, Image.Image]]:
     start = one.source.time(int(one.clip.frames[0]))
     for finding in frames:
-        _interrupts.check()
         _, number = place_of(finding)
         try:
             image = Image.fromarray(read_image(one.source.path(number)).pixels)

@@ -160,7 +160,7 @@ def test_ctrl_c_and_sigterm_end_with_one_line_and_leave_nothing_half_written(
     finally:
         process.kill()
         process.communicate()
-    assert cli.one_line(err) == f"jaxloc: {word}; what is done is kept, and the same command goes on from there"
+    assert cli.one_line(err) == f"jaxloc: {word}; finished work is kept: run the same command again to resume"
     assert (process.returncode, stdout) == (status, b"")
     for path in (path for path in out.rglob("*") if path.is_file()):
         assert path.parent == out / "parts"

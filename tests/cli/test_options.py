@@ -1,12 +1,13 @@
 """What a person may type: help, every option passed on, and one line for what is wrong."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from jaxloc import __version__, run
-from jaxloc._interrupts import Terminated
+from jaxloc._interrupts import Stopped
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Findings, Skipped
 from jaxloc.run import Options, VideoOptions
@@ -198,12 +199,12 @@ def test_strict_turns_skipped_images_into_exit_3(calls, command):
         (
             KeyboardInterrupt(),
             130,
-            "jaxloc: interrupted; what is done is kept, and the same command goes on from there",
+            "jaxloc: interrupted; finished work is kept: run the same command again to resume",
         ),
         (
-            Terminated(),
+            Stopped(signal.SIGTERM),
             143,
-            "jaxloc: asked to end; what is done is kept, and the same command goes on from there",
+            "jaxloc: asked to end; finished work is kept: run the same command again to resume",
         ),
     ],
     ids=["usage", "disk", "interrupt", "end"],

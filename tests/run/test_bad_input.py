@@ -8,7 +8,6 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from jaxloc import _interrupts
 from jaxloc.data.annotations import read_coco
 from jaxloc.errors import ImageError, UsageError, WeightsError
 from jaxloc.run import Options, colocalize, localize, stream
@@ -162,16 +161,17 @@ def test_ctrl_c_in_the_middle_leaves_what_is_done_and_no_half_results(job, photo
     def interrupted(*arguments):
         calls.append(1)
         if len(calls) == 3:
-            raise _interrupts.Interrupted
+            raise KeyboardInterrupt
         return localize_batch(*arguments)
 
     monkeypatch.setattr(Steps, "localize", interrupted)
     with pytest.raises(KeyboardInterrupt):
         colocalize([photos], tmp_path / "out", Options(overlays=True))
-    done = {"_run.json", "fitted-00000.safetensors", "found-00000.partial.parquet"}
-    assert set(helpers.every_file(tmp_path / "out")) == {f"parts/{name}" for name in done}
+    there = set(helpers.every_file(tmp_path / "out"))
+    assert there >= {"parts/_run.json", "parts/fitted-00000.safetensors"}
+    assert not [name for name in there if name.endswith((".part", ".html", ".json", ".parquet")) and "_run" not in name]
     colocalize([photos], tmp_path / "out", Options(overlays=True))
-    assert len(calls) == 2 + 1 + 4
+    assert len(calls) == 3 + 6
     assert helpers.every_file(tmp_path / "out") == helpers.every_file(job("ddt").folder)
 
 

@@ -24,6 +24,7 @@ from jaxloc.report.records import Finding, Findings
 from jaxloc.run import export as job
 from jaxloc.run import threaded
 from jaxloc.run.export import ExportOptions, export
+from jaxloc.run.progress import Progress
 from jaxloc.run.writing import locked
 from tests.data.datasets import trees
 from tests.report.exports import examples
@@ -331,14 +332,12 @@ def test_what_another_process_is_writing_is_left_alone(source, tmp_path):
     assert theirs.is_dir()
 
 
-def test_it_ends_at_ctrl_c_between_two_images(source, tmp_path, monkeypatch):
-    from jaxloc import _interrupts
+def test_ctrl_c_between_two_images_leaves_nothing(source, tmp_path, monkeypatch):
+    def stop(shown, images=1):
+        raise KeyboardInterrupt
 
-    def stop():
-        raise _interrupts.Interrupted
-
-    monkeypatch.setattr(_interrupts, "check", stop)
-    with pytest.raises(_interrupts.Interrupted):
+    monkeypatch.setattr(Progress, "update", stop)
+    with pytest.raises(KeyboardInterrupt):
         export(source, tmp_path / "out", "coco")
     assert {place.name for place in tmp_path.iterdir()} == {"photos"}
 

@@ -156,7 +156,7 @@ def test_ctrl_c_ends_the_step_and_leaves_a_checkpoint_of_it(
 ):
     """An epoch has three steps, so the fourth batch is of the validation set."""
     out = tmp_path / "out"
-    with monkeypatch.context() as patch, _interrupts.remembered():
+    with monkeypatch.context() as patch, _interrupts.stoppable(lambda stopped: None):
         break_off(patch, at_batch, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             finetune([images], out, options)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from jaxloc import _interrupts
 from jaxloc._files import write_safetensors
 from jaxloc.data import Source, read_image
 from jaxloc.data.ahead import read_ahead
@@ -39,7 +38,6 @@ def hash_images(images: Images, folder: Path, *, digest: str, workers: int) -> l
             if kept is None:
                 kept = []
                 for one in read_ahead(_hash, map(images.__getitem__, numbers), workers=workers, ahead=2 * workers):
-                    _interrupts.check()
                     kept.append(one)
                     shown.update()
                 _write(path, digest, kept)

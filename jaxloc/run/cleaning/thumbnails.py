@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 
-from jaxloc import _interrupts
 from jaxloc.data import Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
@@ -25,7 +24,6 @@ def make_thumbnails(images: Images, numbers: Collection[int], *, workers: int) -
     with progress("thumbnails", len(numbers)) as shown:
         thumbnails = read_ahead(_thumbnail, map(images.__getitem__, numbers), workers=workers, ahead=2 * workers)
         for number, thumbnail in zip(numbers, thumbnails, strict=True):
-            _interrupts.check()
             shown.update()
             if thumbnail is not None:
                 made[number] = thumbnail

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxloc import _interrupts
 from jaxloc._files import atomic_path, write_text
 from jaxloc.errors import UsageError
 from jaxloc.run.progress import bar
@@ -76,7 +75,6 @@ def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hn
         index.train(vectors.gather(chosen))
     with bar(purpose=f"building {kind}", total=len(vectors), unit="vector") as shown:
         for _, part in vectors.parts():
-            _interrupts.check()
             index.add(part)
             shown.update(len(part))
     path = _path(opened)

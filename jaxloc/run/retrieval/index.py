@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxloc._interrupts import checked
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
@@ -241,7 +240,7 @@ def _check_rank(gallery: Gallery, pending: int) -> None:
 def _pending(gallery: Gallery, images: list[Labelled]) -> tuple[list[Labelled], list[str]]:
     """Images to describe, in order, and the paths of those among them that the gallery knows with another size."""
     known = gallery.whole_table().sizes | {skip.path: skip.bytes for skip in gallery.skipped()}
-    pending = [image for image in checked(images) if known.get(image.key) != bytes_of(image.source.path)]
+    pending = [image for image in images if known.get(image.key) != bytes_of(image.source.path)]
     return pending, [image.key for image in pending if image.key in known]
 
 
@@ -281,7 +280,7 @@ def _whiten(gallery: Gallery) -> None:
         return
 
     def chunks() -> Iterator[np.ndarray]:
-        for number in checked(shards):
+        for number in shards:
             vectors = gallery.vectors(number)
             if len(vectors):
                 yield vectors
@@ -290,7 +289,7 @@ def _whiten(gallery: Gallery) -> None:
         labels = gallery.whole_table().labels if spec.kind == "supervised" else None
         whitening_store.save(gallery.whitening_path, whitening_store.fit(spec, chunks, labels), str(spec))
     fitted, checksum = whitening_store.load(gallery.whitening_path)
-    for number in bar(checked(shards), purpose="whitening", total=len(shards), unit="shard"):
+    for number in bar(shards, purpose="whitening", total=len(shards), unit="shard"):
         if not gallery.has_whitened(number, checksum):
             vectors = gallery.vectors(number)
             whitened = whitening_store.apply(fitted, vectors) if len(vectors) else np.zeros((0, spec.dimension))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxloc._interrupts import checked
 from jaxloc.data import Record, Source, find_sets
 from jaxloc.data.annotations import Annotated, read_coco
 from jaxloc.errors import UsageError
@@ -56,11 +55,11 @@ def find_images(
     if splits and labels is None:
         raise UsageError("a split needs --labels with a COCO file whose images have one")
     sets = find_sets(paths, exclude=exclude)
-    photos = [Labelled(source, _own_label(source)) for images in sets for source in checked(images.sources)]
+    photos = [Labelled(source, _own_label(source)) for images in sets for source in images.sources]
     if labels is not None:
         truth = read_coco(labels)
         base = Path(os.path.abspath(labels)).parent
-        photos = [_with_truth(image, truth, base) for image in checked(photos)]
+        photos = [_with_truth(image, truth, base) for image in photos]
         if all(image.label is None for image in photos):
             raise UsageError(
                 f"{labels}: none of the {len(photos)} images is listed; it names them like "

@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from jaxloc._files import write_text
-from jaxloc._interrupts import checked
 from jaxloc.data import Batch, Buckets, Record
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.remote import check_place
@@ -55,9 +54,9 @@ class Job:
         kept = _read(journal, digest)
         first = max(gallery.shards, default=-1) + 1 if kept is None else kept[0]
         before = [number for number in gallery.shards if number < first]
-        known = {path for number in checked(before) for path in gallery.table(number).paths}
+        known = {path for number in before for path in gallery.table(number).paths}
         known |= {skip.path for skip in gallery.skipped(before)}
-        pending = [image for image in checked(images) if image.key not in known]
+        pending = [image for image in images if image.key not in known]
         buckets = plan_buckets([image.source for image in pending], describer, options)[0] if kept is None else kept[1]
         distributed.wait("the plan")
         if distributed.is_first():

@@ -83,12 +83,10 @@ def stopped(at_batch: int, *arguments: Any, number: int = signal.SIGTERM, **valu
             signal.raise_signal(number)
         return features(engine, batch)
 
-    with pytest.MonkeyPatch.context() as patch, _interrupts.remembered():
+    with pytest.MonkeyPatch.context() as patch, _interrupts.stoppable(lambda stopped: None):
         patch.setattr(Extractor, "features", signalling)
         try:
             run(*arguments, **values)
-        except _interrupts.Terminated:
-            return number == signal.SIGTERM
-        except KeyboardInterrupt:
-            return number == signal.SIGINT
+        except _interrupts.Stopped as stopped:
+            return stopped.number == number
     return False

@@ -18,9 +18,7 @@ def test_hosts_end_together_with_what_they_have(unbroken, images, command, progr
     expected = unbroken()
     first, second = finish_both(start_both([command(images)] * 2, programs, batch=1, number=signal.SIGTERM))
     assert second[0] == 143
-    assert (
-        "jaxloc: asked to end; what is done is kept, and the same command goes on from there" in second[1].splitlines()
-    )
+    assert "jaxloc: asked to end; finished work is kept: run the same command again to resume" in second[1].splitlines()
     assert first[0] == 2
     assert (
         "jaxloc: another host of this run has stopped, so this one stops too: see what the other printed, and start "

@@ -53,7 +53,7 @@ def test_stopped_in_a_shard_it_keeps_the_finished_ones(
     unbroken, command, programs, tmp_path, number, moments, status, message
 ):
     expected = unbroken()
-    kept = "what is done is kept, and the same command goes on from there"
+    kept = "finished work is kept: run the same command again to resume"
     for batch, file in moments.items():
         process = commanded.start(*command, "--feature-cache", 0, batch=batch, number=number, environment=programs)
         assert commanded.finish(process) == (status, f"jaxloc: {message}; {kept}\n")

@@ -1,12 +1,14 @@
-"""Hosts that end together: one tells the others, and host 0, which the others need, leaves last."""
+"""Hosts that stop together: one tells the others, and the first exits last."""
 
+# ruff: noqa: PT012  # what happens inside is what is tested
+
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from jaxloc import _interrupts
-from jaxloc.errors import UsageError
-from jaxloc.run import leaving
+from jaxloc.run import distributed
 
 
 class Client:
@@ -38,65 +40,66 @@ class Client:
 @pytest.fixture
 def state(monkeypatch):
     made = SimpleNamespace(client=Client(), process_id=1)
-    monkeypatch.setattr(leaving, "_service", lambda: made)
-    monkeypatch.setattr(leaving, "_LOOK", 0)
+    monkeypatch.setattr(distributed, "_service", lambda: made)
+    monkeypatch.setattr(distributed, "_POLL", 0)
     return made
 
 
 @pytest.fixture
 def slept(monkeypatch):
     seconds = []
-    monkeypatch.setattr(leaving.time, "sleep", seconds.append)
+    monkeypatch.setattr(distributed.time, "sleep", seconds.append)
     return seconds
 
 
-def test_a_host_that_was_asked_tells_the_others_and_waits_for_them(state, slept):
-    leaving._leave(asked=True)
+@pytest.fixture
+def parting():
+    return distributed._Parting()
+
+
+def test_a_host_that_is_stopped_tells_the_others_and_waits_for_them(state, slept, parting):
+    assert parting.farewell() is None
     assert list(state.client.values.values()) == ["yes"]
     assert [milliseconds for _, milliseconds in state.client.barriers] == [15_000]
     assert slept == []
 
 
-def test_host_0_leaves_last(state, slept):
+def test_host_0_exits_last(state, slept, parting):
     state.process_id = 0
-    leaving._leave(asked=True)
+    parting.farewell()
     assert slept == [1]
 
 
-def test_a_host_that_was_not_asked_itself_says_why_it_stops(state):
-    with pytest.raises(UsageError, match="another host of this run has stopped, so this one stops too: see what the"):
-        leaving._leave(asked=False)
+def test_a_host_stops_when_another_is_stopped_and_says_why(state, parting):
+    with pytest.raises(_interrupts.Stopped), _interrupts.stoppable(lambda stopped: None):
+        parting.watch()
+        time.sleep(1)
+    assert state.client.looks == 3
+    assert "another host of this run has stopped, so this one stops too: see what the" in parting.farewell()
     assert state.client.barriers
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_hosts_that_are_gone_are_not_waited_for(state, asked):
+def test_hosts_that_are_gone_are_not_waited_for(state, parting):
     state.client = Client(fails=True)
-    if asked:
-        leaving._leave(asked)
-    else:
-        with pytest.raises(UsageError, match="another host"):
-            leaving._leave(asked)
+    assert parting.farewell() is None
     assert state.client.barriers == []
 
 
-def test_a_host_notices_that_another_was_asked(state):
-    with _interrupts.remembered():
-        leaving._watch()
-        with pytest.raises(_interrupts.Terminated):
-            _interrupts.check()
-    assert state.client.looks == 3
+def test_a_host_that_is_stopped_does_not_watch_any_more(state, parting):
+    parting.farewell()
+    with _interrupts.stoppable(lambda stopped: None):
+        parting.watch()
+    assert state.client.looks == 0
 
 
-def test_where_the_hosts_have_parted_nothing_is_watched(state):
+def test_where_the_hosts_have_parted_nothing_is_watched(state, parting):
     state.client = None
-    with _interrupts.remembered():
-        leaving._watch()
-        _interrupts.check()
+    with _interrupts.stoppable(lambda stopped: None):
+        parting.watch()
 
 
 def test_without_other_hosts_nothing_is_told(state, monkeypatch):
-    monkeypatch.setattr(_interrupts, "_leaving", [])
+    monkeypatch.setattr(_interrupts, "farewells", [])
     state.client = None
-    leaving.leave_together()
-    assert _interrupts._leaving == []
+    distributed._stop_together()
+    assert _interrupts.farewells == []
