@@ -10,6 +10,8 @@ const numbers = new Intl.NumberFormat("en");
 const collator = new Intl.Collator("en", { numeric: true });
 const comparable = (text) => text.normalize("NFC").toLowerCase();
 const decimal = (value) => value === null ? "–" : value.toFixed(2).replace("-", "−");
+// Thresholds lie among small shares, so these get a decimal more.
+const percent = (share) => `${(100 * share).toFixed(share < 0.2 ? 1 : 0)} %`;
 const jpeg = (base64) => "data:image/jpeg;base64," + base64;
 const groupName = (name) => name || "(unnamed)";
 

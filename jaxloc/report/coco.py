@@ -26,7 +26,7 @@ def write(
     image: Details = _none,
     annotation: Details = _none,
 ) -> None:
-    """Write the COCO file in one step, however many images there are; the same bytes for the same findings.
+    """Write the COCO file atomically and in constant memory; the same findings give the same bytes.
 
     It has ``images``, ``annotations``, ``categories``, and ``skipped`` images with their reasons, each on a line of
     its own. Boxes are ``x, y, width, height`` in pixels of the original image. An image also has ``category_id``

@@ -21,7 +21,7 @@ KEPT, NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW = (
 )
 KEPT_BY_HAND, DROPPED_BY_HAND = "kept by hand", "dropped by hand"
 UNUSABLE = (BROKEN, TOO_FEW)
-"""What no person can decide otherwise: there is nothing to keep, or nothing was looked for."""
+"""Reasons that a person cannot overrule: the image is unreadable, or its class was not processed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class Decision:
             stands in another class), ``"broken"`` or ``"too few"`` (of its class, to look for anything).
         reason: the same in words.
         by_hand: a person decided, whatever the rules say.
-        width: of the image as displayed, in pixels; 0 where it could not be read.
-        height: likewise.
+        width: width of the image as displayed, in pixels; 0 if it could not be read.
+        height: height of the image, in the same way.
         box: ``x0, y0, x1, y1`` in pixels, half-open; ``None`` where nothing was found.
         score: in [0, 1), how far the object stands out.
-        noise_score: share of cells with a positive indicator; ``None`` where it was not computed.
+        noise_score: object share: share of cells with a positive indicator; ``None`` if not computed.
         other: name of the image that it repeats or contradicts; of noise, one that it nearly repeats.
         bits: in how many bits the hashes of the two differ.
         doubt: how little would have changed the rules' mind, the least first; see ``jaxloc.run.cleaning.rules``.
@@ -67,7 +67,7 @@ class Threshold:
     """Where the noise of a class ends.
 
     Attributes:
-        value: images whose noise score is at or below it are noise; ``None`` where no image was looked at.
+        value: images whose object share is at or below it are noise; ``None`` if no image was processed.
         rule: how it was chosen, in words.
     """
 
@@ -80,7 +80,7 @@ class Decisions:
     """What was decided of a whole collection.
 
     Attributes:
-        title: what was looked at, for a heading.
+        title: heading, such as the names of the classes.
         images: number of the images, and a digest of their names, classes and sizes in bytes.
         settings: what the decisions depend on, printable, in a fixed order.
         thresholds: by class, in order of name.

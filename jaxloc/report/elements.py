@@ -1,4 +1,4 @@
-"""What every page is made of: one HTML file without a network, of the same bytes for the same content."""
+"""Elements of every page: one HTML file without network access; the same content gives the same bytes."""
 
 import base64
 import hashlib
@@ -143,7 +143,7 @@ def skipped(items: Sequence[Skipped], categories: Sequence[str], *, limit: int, 
 
     Args:
         items: what was skipped.
-        categories: every set there is; where none has a name there is no column for it.
+        categories: names of all sets; without any name the column is left out.
         limit: rows to show.
         rest: HTML that says where the others are, after "5 more".
     """

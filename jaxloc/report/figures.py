@@ -51,6 +51,12 @@ def median(values: array) -> str:
     return f"{np.median(values):.2f}" if values else "–"
 
 
+def median_share(values: array) -> str:
+    """The median of shares in percent, with a decimal for small ones; a dash of none."""
+    share = np.median(values) if values else np.nan
+    return "–" if np.isnan(share) else f"{100 * share:.{1 if share < 0.2 else 0}f} %"
+
+
 def of_sets(findings: Findings) -> dict[str, Figures]:
     """The figures of each set, by its name and in order of it; of each score eight bytes are kept."""
     figures = {category: Figures() for category in findings.categories}

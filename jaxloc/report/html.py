@@ -105,7 +105,7 @@ def _set_table(sets: Mapping[str, Figures], statuses: list[str], with_shares: bo
         cells = _counts(statuses, one.statuses, one.skipped)
         cells["Median score"] = figures.median(one.scores)
         if with_shares:
-            cells["Median object share"] = figures.median(one.shares)
+            cells["Median object share"] = figures.median_share(one.shares)
         headings = ["Set", *cells]
         rows.append(elements.group_row(number, category, cells.values()))
     summary = "Sets" if len(sets) <= _SETS else f"Sets: the first {_SETS:,} of {len(sets):,} by name"
@@ -115,7 +115,7 @@ def _set_table(sets: Mapping[str, Figures], statuses: list[str], with_shares: bo
 def _absent_note(counts: Mapping[str, int]) -> str:
     reasons = []
     if counts["noisy"]:
-        reasons.append("Noisy: so small a share of the image responds that the object is taken to be absent.")
+        reasons.append("Noisy: the object share is so small that the object is taken to be absent.")
     if counts["nothing found"]:
         reasons.append("Nothing found: no cell of the image was kept as object.")
     return " ".join(reasons)

@@ -68,12 +68,12 @@ def make_thumbnail(pixels: np.ndarray, side: int = 256) -> bytes:
 
 
 def make_mask_image(counts: bytes, width: int, height: int, side: int | None = None) -> Image.Image:
-    """A mask as a transparent image in which the object is tinted.
+    """A mask as a transparent image with the object tinted.
 
     Args:
         counts: COCO's compressed run lengths.
-        width: of the mask, in pixels.
-        height: likewise.
+        width: width of the mask, in pixels.
+        height: height of the mask, in pixels.
         side: the longest side of the result, in pixels; smaller masks keep their size. ``None`` keeps any.
 
     Returns:
@@ -140,7 +140,7 @@ def _draw_box(
 
 
 def _draw_label(draw: ImageDraw.ImageDraw, size: tuple[int, int], corner: tuple[int, int], finding: Finding) -> None:
-    """Write category and score above the corner, or below it where there is no room; not on images too small."""
+    """Write category and score above the corner, or below it if there is no room; skip images that are too small."""
     text_size = min(max(12, round(max(size) / 40)), 96)
     pad = text_size // 4
     height = text_size + 2 * pad

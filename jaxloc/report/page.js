@@ -65,7 +65,7 @@
     badge.textContent = image.status;
     addScores(card, [
       ...(image.found ? [["score", decimal(image.score)]] : []),
-      ...(image.share === null ? [] : [["object share", decimal(image.share)]]),
+      ...(image.share === null ? [] : [["object share", percent(image.share)]]),
     ]);
     one("button", card).addEventListener("click", () => enlarge(image));
     return card;
@@ -127,7 +127,7 @@
     const { set, box, area, score, share, status, found } = image;
     const list = [["Set", groupName(sets[set])], ["Result", found ? "object found" : status]];
     if (found) list.push(["Score", decimal(score)]);
-    if (share !== null) list.push(["Object share", `${decimal(share)} of the cells`]);
+    if (share !== null) list.push(["Object share", `${percent(share)} of the cells`]);
     if (box) {
       list.push(boxFact(box), ["Box area", `${area < 0.01 ? "under 1" : Math.round(100 * area)} % of the image`]);
     }

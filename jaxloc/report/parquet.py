@@ -46,7 +46,7 @@ SCHEMA = pa.schema(
     ],
     metadata={"format": "jaxloc-findings-2"},
 )
-"""The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null where there is none, ``local``
+"""The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null if missing, ``local``
 says whether ``path`` is a file's, ``reason`` is null unless the image was skipped. A file's metadata also has
 ``images``, the number of rows before those of skipped images."""
 

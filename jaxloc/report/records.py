@@ -18,21 +18,21 @@ class Finding:
         name: path relative to what the user pointed at, with forward slashes.
         path: the file, or as text the place of an image inside an archive or on another machine.
         category: the image set it belongs to.
-        width: of the original image as displayed (EXIF orientation applied), in pixels.
-        height: likewise.
+        width: width of the original image as displayed (EXIF orientation applied), in pixels.
+        height: height of the original image as displayed, in pixels.
         box: ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` where nothing was found.
         score: in [0, 1), how far the object stands out; 0 where nothing was found.
-        found: whether there is an object.
+        found: whether an object was found.
         noise_score: share of cells with a positive indicator (DDT), small where the object is absent; ``None`` for
             methods that have no such measure.
-        noisy: whether the noise score is at or below the threshold.
+        noisy: whether that share is at or below the noise threshold.
         heat: int8 ``[h, w]``, the response map minus its threshold, scaled to the image's largest magnitude
             (±127): positive cells are object. ``None`` if not kept.
         thumbnail: a small JPEG of the image, or ``None`` if not kept.
         mask: the object's pixels as COCO's compressed run lengths, of the original image's size; ``None`` if not
-            asked for, or nothing was found.
-        parts: boxes of the object's parts, in the order of the set's part detectors; ``None`` for one that is not
-            there. Empty if not asked for.
+            requested or nothing was found.
+        parts: boxes of the object's parts, in the order of the set's part detectors; ``None`` for a missing part.
+            Empty if not requested.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Skipped:
 
 
 class StoredImages(Sequence[Finding]):
-    """Images that are kept elsewhere than in memory, and read each time they are asked for."""
+    """Images that are not kept in memory but read on each access."""
 
     @abstractmethod
     def light(self) -> Iterator[Finding]:
@@ -77,15 +77,15 @@ class Findings:
     """Everything one job found.
 
     Attributes:
-        title: what was looked at, for a heading.
+        title: heading, such as the names of the sets.
         method: title of the method.
         settings: what the result depends on, printable, in a fixed order.
         images: in order of name within each category; a list, or ``StoredImages`` if they may not fit in memory.
         skipped: images that could not be used.
         warnings: what the user should know of each category, such as a doubtful sign.
         score_meaning: how the method's score reads, such as "at 0.5, …".
-        finished_before: an earlier call had done all of it.
-        begun_before: images of which an earlier call had done a part or all.
+        finished_before: whether an earlier call had finished the run.
+        begun_before: number of images that earlier calls had processed in part or whole.
     """
 
     title: str
@@ -100,7 +100,7 @@ class Findings:
 
     @property
     def categories(self) -> list[str]:
-        """Names of the image sets, sorted; all images are looked at each time."""
+        """Sorted names of the image sets; reads all images on each access."""
         if isinstance(self.images, StoredImages):
             found = self.images.categories()
         else:
@@ -108,7 +108,7 @@ class Findings:
         return sorted(found | {item.category for item in self.skipped})
 
     def light(self) -> Iterator[Finding]:
-        """Each image in order, for counting: of stored ones, heat maps and thumbnails are not read and ``None``."""
+        """Each image in order; heat maps and thumbnails of stored images are not read and ``None``."""
         return self.images.light() if isinstance(self.images, StoredImages) else iter(self.images)
 
     @property

@@ -32,8 +32,6 @@
 
   // --- Cards: made once; what changes with a decision is painted again -------------------------------------------
 
-  // Thresholds lie among small shares, so these get a decimal more.
-  const percent = (value) => `${(100 * value).toFixed(value < 0.2 ? 1 : 0)} %`;
   const verdict = ({ keep }) => keep ? "kept" : "dropped";
   const offer = ({ keep }) => keep ? "Drop it" : "Keep it";
 

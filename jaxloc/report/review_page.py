@@ -1,7 +1,7 @@
-"""A page on which a person looks at what was kept and dropped, decides otherwise, and takes the decisions along.
+"""A page to review which images were kept and dropped, to change decisions and to download them.
 
-One file without a network, like every page here. It shows so many images at most, the most doubtful first; the file
-of decisions beside it holds all. What it hands out is a file of the same format with the images decided by hand.
+It is one HTML file without network access. It shows at most a given number of images, the most doubtful first; the file
+of decisions beside it holds all. The download has the same format and holds the images decided by hand.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -27,7 +27,7 @@ _HEADINGS = {
     KEPT_BY_HAND: "Of them by hand",
 }
 _BY_HAND = (DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
-"""What decisions on the page change, whatever there is of it now."""
+"""Counts that decisions on the page change; always shown."""
 
 
 def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:

@@ -2,7 +2,7 @@
   const { labels, queries, strips, images } = data;
   const thumbnails = data.thumbnails.map(jpeg);
   const frameRatio = chooseFrame(images.filter((image) => image.width));
-  const percent = (share) => share === null ? "" : `${(100 * share).toFixed(1)} % of the variance`;
+  const ofVariance = (share) => share === null ? "" : `${(100 * share).toFixed(1)} % of the variance`;
   const ofLabel = (image) => image.label === null ? "unknown" : groupName(image.label);
   const shortName = (image) => image.label === null ? image.name : groupName(image.label);
 
@@ -150,7 +150,7 @@
   if (strips.length) {
     putInto(one(".strips"), strips.map((strip) => {
       const row = rowOf("#dimension");
-      one("h3", row).append(`Dimension ${strip.dimension}`, element("span", percent(strip.share)));
+      one("h3", row).append(`Dimension ${strip.dimension}`, element("span", ofVariance(strip.share)));
       const [high, low] = all(".strip", row);
       high.append(...strip.high.map(exampleCard));
       low.append(...strip.low.map(exampleCard));

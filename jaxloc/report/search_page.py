@@ -79,7 +79,7 @@ def _tiles(searched: Searched) -> dict[str, str]:
 
 
 def _label_table(queries: list[Query], labels: list[str]) -> str:
-    """How the queries of each label fared; nothing if there is only one."""
+    """Failures and mean AP of each label; nothing if there is only one."""
     if len(labels) < 2:
         return ""
     by_label: dict[str | None, list[Query]] = {label: [] for label in labels}

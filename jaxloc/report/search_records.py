@@ -14,7 +14,7 @@ class Example:
 
     Attributes:
         name: path relative to what the user pointed at, with forward slashes.
-        label: what is in it, ``None`` if unknown.
+        label: its class, ``None`` if unknown.
         value: of its vector in that dimension.
         thumbnail: a small JPEG of the image, or ``None`` if not kept.
     """
@@ -31,13 +31,13 @@ class Result:
 
     Attributes:
         name: path relative to the gallery, with forward slashes.
-        label: what is in it, ``None`` if unknown.
+        label: its class, ``None`` if unknown.
         score: its similarity to the query, larger is more alike.
         relevant: whether it shows what the query shows, ``None`` if unknown.
         thumbnail: a small JPEG of the image, or ``None`` if not kept.
-        box: of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` if not known.
-        width: of the original image as displayed (EXIF orientation applied), in pixels.
-        height: likewise.
+        box: box of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` if not known.
+        width: width of the original image as displayed (EXIF orientation applied), in pixels.
+        height: height of the original image, in pixels.
     """
 
     name: str
@@ -52,16 +52,16 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-    """One image that was searched for, and what was found.
+    """One query image and its results.
 
     Attributes:
         name: path relative to what the user pointed at, with forward slashes.
-        label: what is in it, ``None`` if unknown.
-        width: of the original image as displayed (EXIF orientation applied), in pixels.
-        height: likewise.
-        box: of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` where there is none.
+        label: its class, ``None`` if unknown.
+        width: width of the original image as displayed (EXIF orientation applied), in pixels.
+        height: height of the original image, in pixels.
+        box: box of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` if nothing was found.
         mask: bool ``[h, w]``, True for the cells of the object at feature resolution; ``None`` if not kept.
-        found: whether there is an object to search with.
+        found: whether an object was found to search with.
         thumbnail: a small JPEG of the image, or ``None`` if not kept.
         results: best first.
         average_precision: in [0, 1], ``None`` where relevance is unknown.

@@ -18,24 +18,24 @@ FORMATS = ("mp4", "gif")
 """Kinds of video that can be written."""
 
 _TICKS = {"mp4": 60000, "gif": 100}  # a second; MPEG-4 counts to 65535, GIF in hundredths
-_THREADS = 4  # how many there are shows in the bytes, so the machine may not choose
+_THREADS = 4  # the number of threads changes the bytes, so it is fixed
 _BT709 = 1
 # x264's code for AVX-512 does not always give the same bytes, and JAX needs AVX as well.
 _QUALITY = {"libx264": {"crf": "20", "preset": "medium", "x264-params": "asm=AVX"}, "mpeg4": {"qscale": "3"}}
 
 
 class Clip(NamedTuple):
-    """A video whose frames were looked at.
+    """A video whose frames were processed.
 
     Attributes:
         number: from 1, its id in the annotations.
         name: as the frames' names begin.
-        width: of its frames, in pixels.
-        height: likewise.
+        width: width of its frames, in pixels.
+        height: height of its frames, in pixels.
         rate: frames a second.
-        frames: int64 ``[t]``, the numbers of the frames that were looked at, rising.
-        seconds: float64 ``[t]``, when they are shown.
-        file: the video that is drawn of it, relative to the annotations; ``None`` if none is.
+        frames: int64 ``[t]``, increasing numbers of the frames processed.
+        seconds: float64 ``[t]``, presentation times of these frames.
+        file: the video with boxes drawn in, relative to the annotations; ``None`` if not written.
     """
 
     number: int
@@ -55,12 +55,12 @@ def place_of(finding: Finding) -> tuple[str, int]:
 
 
 def write_annotations(path: str | os.PathLike[str], findings: Findings, clips: Mapping[str, Clip]) -> None:
-    """Write COCO's annotation file in the way of COCO-VID, in one step and a line at a time.
+    """Write the annotation file of COCO-VID atomically, a line at a time.
 
-    Beside what ``jaxloc.report.coco`` writes there are ``videos``; an image has ``video_id``, ``frame_id`` (its place
-    among the frames of its video that were looked at, from 0), ``frame_number`` (in the file) and ``time`` in seconds;
-    an annotation has ``video_id``, ``instance_id`` (one object a video) and ``bridged``: the box was not found in this
-    image but follows from those before and after it.
+    It adds ``videos`` to what ``jaxloc.report.coco`` writes. An image has ``video_id``, ``frame_id`` (its index among
+    the processed frames of its video), ``frame_number`` (in the file) and ``time`` in seconds; an annotation has
+    ``video_id``, ``instance_id`` (one object per video) and ``bridged``: whether the box was interpolated from the
+    frames before and after.
 
     Args:
         path: the file to write or replace.
@@ -100,7 +100,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[tuple[Fraction, I
 
     Raises:
         UsageError: PyAV is missing.
-        ValueError: there is no frame, or the extension is another.
+        ValueError: there is no frame, or the extension is unknown.
     """
     kind = os.path.splitext(path)[1].lower().removeprefix(".")
     if kind not in FORMATS:

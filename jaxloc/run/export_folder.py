@@ -1,9 +1,9 @@
-"""The folder of an export: made beside its place, and moved there when it is whole.
+"""The folder of an export: written beside its place and moved there when complete.
 
-A full disk, an error or Ctrl-C leaves nothing, a kill leaves a hidden folder that the next export to the same place
-removes. What was there before stays until then. Only what an export wrote itself is ever replaced: ``export.json``
-lists its files with their sizes and is written last, so that a file that is not listed, or that has another size or a
-later date, is somebody's own. A hard link whose image was edited at its other name is not: nothing is lost with it.
+A full disk, an error or Ctrl-C leaves nothing; a kill leaves a hidden folder that the next export to the same place
+removes. An earlier export stays until then. Only files of an export are ever replaced: ``export.json``, written last,
+lists them with their sizes, so a file that is not listed, or has another size or a later date, belongs to the user. A
+hard link whose image was edited under its other name does not: nothing is lost with it.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _CURE = "move it away, or choose another folder with --out"
 
 
 def check_replaceable(folder: Path, *, overwrite: bool) -> None:
-    """See that an export may take this place; what a kill had moved away from there is put back first.
+    """Check that an export may be written here; first restore what a killed export had moved away.
 
     Args:
         folder: where the export shall be.
@@ -72,7 +72,7 @@ def _listed(folder: Path) -> dict[str, int]:
 
 
 def _files(folder: Path) -> list[str]:
-    """All that lies below a folder and is no folder itself, in order of name."""
+    """All files and links below a folder, sorted by name."""
     found: list[str] = []
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
@@ -90,7 +90,7 @@ def _them(names: Sequence[str]) -> str:
 
 
 def write_marker(folder: Path, about: Mapping[str, Any]) -> None:
-    """Write ``export.json``, after all other files: what is said of the export, and the files with their sizes."""
+    """Write ``export.json`` after all other files: the description of the export and the sizes of its files."""
     files = {name: os.lstat(folder / name).st_size for name in _files(folder)}
     write_text(folder / MARKER, json.dumps({**about, "files": files}, indent=1) + "\n")
 
@@ -100,7 +100,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``folder``; it takes its place when the block ends well, and vanishes otherwise.
 
     Raises:
-        UsageError: in the meantime somebody put into ``folder`` what is no export's.
+        UsageError: files that are not an export's have appeared in ``folder`` in the meantime.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in _beside(folder, "part"):

@@ -1,4 +1,4 @@
-"""Write what a job found: annotations, model, report, overlays; and drop it again."""
+"""Write and remove the results of a job: annotations, model, report and overlays."""
 
 import contextlib
 import errno
@@ -34,25 +34,25 @@ PARTS = "parts"
 """Folder of a run's part files."""
 
 _NO_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
-"""What systems say of a name that they do not take, or that something else has."""
+"""Error numbers for names that a file system refuses or that are taken."""
 _KEYWORD, _START = "jaxloc", 128
 """An overlay is marked as ours, at its place, by a text of this name; within its first bytes."""
 
 
 def places(out: str | os.PathLike[str]) -> list[Path]:
-    """The folders that results are written to; images beside them are looked for, those inside are not."""
+    """The folders that results are written to."""
     return [Path(out, name) for name in ("", _OVERLAYS, PARTS, VIDEOS)]
 
 
 def is_replaced(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> bool:
-    """Whether a file is one that results in a folder, or what is drawn of a clip, may take the place of."""
+    """Whether results written to the folder, or a video drawn of a clip, may replace this file."""
     place, folder = Path(os.path.realpath(path)), Path(os.path.realpath(out))
     written = {folder / name for name in (*_RESULTS, VIDEO_ANNOTATIONS)}
     return place in written or (folder / VIDEOS in place.parents and place.is_file())
 
 
 def check_unused(folder: Path) -> None:
-    """Raise ``UsageError`` if results that no run here has written would be replaced, such as annotations by hand."""
+    """Raise ``UsageError`` if results would replace files of another origin, such as annotations by hand."""
     for name in _RESULTS:
         if (folder / name).exists():
             raise UsageError(
@@ -62,10 +62,10 @@ def check_unused(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Drop what the runs before have written, so that none of it is taken for the next run's.
+    """Remove the results of earlier runs, so that none of them is taken for the next run's.
 
-    Of overlays and videos those go that a run wrote, and nothing that a person put beside them. The part files have to
-    be there still: they tell videos that were looked at from those that were written.
+    Overlays and videos that a run wrote are removed; files that a person put beside them stay. The checkpoint must
+    still exist, because it tells videos that were read from videos that were written.
     """
     _clear_overlays(folder / _OVERLAYS)
     _clear_videos(folder)
@@ -75,15 +75,15 @@ def clear(folder: Path) -> None:
 
 
 def drop_halves(folder: Path) -> None:
-    """Drop the files that a kill left half written, wherever results are written to."""
+    """Remove half-written files of a killed run from all folders of results."""
     results, *below = places(folder)
     for path in [*results.glob(HALVES), *(half for place in below for half in place.rglob(HALVES))]:
-        if not path.is_dir():  # half an export, of another command
+        if not path.is_dir():  # a half-written export of another command
             path.unlink(missing_ok=True)
 
 
 def _clear_overlays(overlays: Path) -> None:
-    """Drop the overlays that runs wrote, and those folders that are empty then."""
+    """Remove the overlays that runs wrote, and folders that are empty then."""
     for here, _, files in os.walk(overlays, topdown=False):
         for path in (Path(here, name) for name in files):
             if path.suffix == ".png" and _is_overlay(path, overlays):
@@ -93,7 +93,10 @@ def _clear_overlays(overlays: Path) -> None:
 
 
 def _is_overlay(path: Path, overlays: Path) -> bool:
-    """Whether a run wrote this file, and here."""
+    """Whether a run wrote this file at this place.
+
+    The file itself says so, since an interrupted run has findings for only some of its overlays.
+    """
     try:
         with path.open("rb") as file:
             return _mark(path.relative_to(overlays).as_posix()) in file.read(_START)
@@ -106,14 +109,14 @@ def _mark(place: str) -> bytes:
 
 
 def _clear_videos(folder: Path) -> None:
-    """Drop the annotations of videos, and the videos that were written with them."""
+    """Remove the annotations of videos and the videos that were written with them."""
     annotations = folder / VIDEO_ANNOTATIONS
     try:
         content = json.loads(annotations.read_bytes())
         paths = [folder / video["file"] for video in content["videos"] if "file" in video]
         if "found by jaxloc" not in content["info"]["description"]:
             return
-    except (OSError, ValueError, LookupError, TypeError):  # there is none, or a person's own
+    except (OSError, ValueError, LookupError, TypeError):  # missing, or not written by a run
         return
     written = annotations.stat().st_mtime_ns
     if seen := _videos_seen(folder):
@@ -127,7 +130,7 @@ def _clear_videos(folder: Path) -> None:
 
 
 def _videos_seen(folder: Path) -> set[str]:
-    """The places of the videos that the run in a folder looked at; none where its part files are gone or damaged."""
+    """The places of the videos that the run read; none if its findings are missing or damaged."""
     files = sorted((folder / PARTS).glob("found-*.parquet"))
     with contextlib.suppress(UsageError):
         return {os.path.realpath(str(finding.path).rpartition("#")[0]) for finding in parquet.Images(files).light()}
@@ -135,10 +138,10 @@ def _videos_seen(folder: Path) -> set[str]:
 
 
 def prepare(out: str | os.PathLike[str]) -> Path:
-    """Make the output folder and see that it can be written, before hours of work.
+    """Make the output folder and check that it can be written, before hours of work.
 
     Raises:
-        UsageError: it cannot, or it is a remote address.
+        UsageError: it cannot be written, or is a remote address.
     """
     folder = result_folder(out)
     try:
@@ -149,16 +152,16 @@ def prepare(out: str | os.PathLike[str]) -> Path:
 
 
 def write(folder: Path, findings: Findings, *, model: ModelFile | None = None, limit: int = 1000) -> None:
-    """Write annotations, model and report, each in one step.
+    """Write annotations, model and report, each atomically.
 
     Args:
-        folder: where to.
-        findings: what was found.
-        model: what was fitted, if anything was.
-        limit: images shown in the report at most.
+        folder: the folder of results.
+        findings: the findings of the job.
+        model: the fit, if there is one.
+        limit: maximum number of images in the report.
 
     Raises:
-        UsageError: the disk is full, or the folder cannot be written any more.
+        UsageError: the disk is full or the folder cannot be written.
     """
     with disk_errors(folder):
         coco.write(folder / "annotations.json", findings)
@@ -168,13 +171,12 @@ def write(folder: Path, findings: Findings, *, model: ModelFile | None = None, l
 
 
 def overlay_folders(sets: Sequence[ImageSet]) -> dict[str, str]:
-    """For the name of each set the folder below ``overlays/`` that its overlays lie in.
+    """The folder of each set's overlays, below ``overlays/``, by the set's name.
 
-    Where an image is in two sets, each set has a folder of its own, and there is an overlay of each finding; else all
-    lie in ``overlays/`` itself. This follows from the sets alone, whatever part of them a host or a restart sees.
+    If an image is in two sets, each set has a folder of its own; otherwise all overlays are in ``overlays/`` itself.
 
     Args:
-        sets: all those of the run.
+        sets: all sets of the run, so that every host and every resumed run gives the same folders.
     """
     names = [images.name for images in sets]
     if len(sets) > 1:
@@ -188,7 +190,7 @@ def overlay_folders(sets: Sequence[ImageSet]) -> dict[str, str]:
 def write_overlay(folder: Path, finding: Finding, pixels: np.ndarray, *, below: str = "") -> None:
     """Draw an image's box and heat map over it; the file is named after the image.
 
-    A file system that does not take even a shortened name costs the overlay, not the box; that is told.
+    If the file system refuses even a shortened name, the overlay is skipped with a message.
 
     Args:
         folder: of the results.

@@ -1,4 +1,4 @@
-"""What was found in videos, over time: tracks, annotations with videos in them, and videos with the box drawn."""
+"""Findings in videos over time: tracks, COCO-VID annotations, and videos with the box drawn."""
 
 import dataclasses
 import itertools
@@ -51,7 +51,7 @@ class _Followed:
 
 
 def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = None) -> list[Path]:
-    """Write ``annotations_vid.json`` and a video for each whose frames were looked at; nothing where there is none.
+    """Write ``annotations_vid.json`` and a video for each video processed; nothing if there is none.
 
     Args:
         out: folder of the results.
@@ -91,7 +91,7 @@ def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = 
 
 
 def _check_kept(places: Iterable[str], targets: Iterable[Path]) -> None:
-    """Raise ``UsageError`` if a video that was looked at would be replaced by what is drawn of one."""
+    """Raise ``UsageError`` if a video that was read would be replaced by one that is drawn."""
     replaced = {os.path.realpath(target) for target in targets}
     for place in places:
         if os.path.realpath(place) in replaced:
@@ -150,7 +150,7 @@ class _Frames(StoredImages):
         return self._of(iter(self._findings.images))
 
     def light(self) -> Iterator[Finding]:
-        """Each frame in order, without what is heavy."""
+        """Each frame in order, without heat map and thumbnail."""
         return self._of(self._findings.light())
 
     def categories(self) -> set[str]:

@@ -47,7 +47,7 @@ def test_cards_and_the_large_view_are_drawn_and_names_stay_text(folder):
     assert "left: 10%; top: 10%; width: 40%; height: 40%;" in body
     assert re.search(r'<dialog[^>]* open=""', body)
     assert "&lt;img src=x" in re.search(r'<h2 id="large-name"[^>]*>(.*?)</h2>', body)[1]
-    assert re.search(r'class="place">\d of 7<', body)
+    assert re.search(r'class="place">\d of 6<', body)
 
 
 def test_controls_follow_what_the_findings_have(folder):

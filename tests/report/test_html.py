@@ -23,8 +23,8 @@ def test_counts_and_medians_are_of_each_set():
     assert "DDT co-localisation of 4 images in 2 sets." in page.text
     assert [page.tile(name) for name in ("Images", "Found", "Noisy", "Skipped")] == ["4", "3", "1", "1"]
     assert page.row("Set") == ["Set", "Images", "Found", "Noisy", "Skipped", "Median score", "Median object share"]
-    assert page.row("cat") == ["cat", "3", "2", "1", "0", "0.60", "0.25"]
-    assert page.row("dog") == ["dog", "1", "1", "0", "1", "0.88", "0.50"]
+    assert page.row("cat") == ["cat", "3", "2", "1", "0", "0.60", "25 %"]
+    assert page.row("dog") == ["dog", "1", "1", "0", "1", "0.88", "50 %"]
 
 
 def test_settings_warnings_and_skipped_images_are_told():
@@ -145,7 +145,7 @@ def test_noisy_and_nothing_found_are_told_apart():
     page = Page(render_page(ddt(method="ddt+", images=images)))
     assert [item["status"] for item in page.data["images"]] == ["noisy", "nothing found"]
     assert (page.tile("Found"), page.tile("Noisy"), page.tile("Nothing found")) == ("0", "1", "1")
-    assert page.row("cat")[-2:] == ["–", "0.14"]
+    assert page.row("cat")[-2:] == ["–", "14.1 %"]
 
 
 def test_page_without_heat_says_nothing_of_it():

@@ -1,6 +1,6 @@
 """Crops: one image for each object, in a folder for each class, as classifiers are trained: ``CLASS/NAME_1.jpg``.
 
-Where the image lies in a folder of its class already, that folder does not appear twice. A crop holds every pixel
+An image that is already in a folder of its class gets no second one. A crop holds every pixel
 that its box touches. Crops of JPEGs are JPEGs of quality 95, others PNGs. With splits the folders are ``SPLIT/CLASS``.
 Crowds are left out.
 """
@@ -67,8 +67,8 @@ def crop_box(
 
     Args:
         box: around the object, in pixels.
-        width: of the image.
-        height: likewise.
+        width: width of the image, in pixels.
+        height: height of the image, in pixels.
         margin: added on every side, as a share of the box's longer side.
         square: widen the shorter side to the longer one; moved where it would leave the image, and as large as the
             image allows.

@@ -1,8 +1,8 @@
 """Masks as PNG files of class numbers, as semantic segmentation reads them: ``masks/NAME.png``.
 
-0 is background, 1, 2, … are the classes in the order of ``classes.txt``, 255 is what nobody knows (a trimap's border).
-The palette is that of PASCAL VOC, so that the files can be looked at. Where masks overlap, the later object is above.
-Single objects of one class are not told apart; COCO keeps those.
+0 is background, 1, 2, … are the classes in the order of ``classes.txt``, 255 is unknown (a trimap's border).
+The palette is that of PASCAL VOC. Where masks overlap, the later object is on top. Objects of one class are not
+distinguished; COCO keeps them apart.
 """
 
 import io
@@ -47,7 +47,7 @@ def write(job: Job) -> list[Annotated]:
 
 
 def has_mask(image: Annotated) -> bool:
-    """Whether there is a mask, of the image or of one of its objects."""
+    """Whether the image or one of its objects has a mask."""
     return image.mask is not None or any(one.mask is not None for one in image.annotations)
 
 
@@ -57,7 +57,7 @@ def class_map(image: Annotated, categories: Sequence[str], found: list[Problem])
     Args:
         image: the image; a mask of its own is of its own class, or of the only class its objects are of.
         categories: in the order of their numbers, which begin with 1.
-        found: takes up the masks that do not fit.
+        found: collects the masks that do not fit.
 
     Raises:
         UsageError: there are too many classes.
@@ -79,7 +79,7 @@ def class_map(image: Annotated, categories: Sequence[str], found: list[Problem])
 
 
 def read_mask(mask: Mask | None, image: Annotated, found: list[Problem]) -> Pixels | None:
-    """Read a mask that has to be as large as its image; one that is not is told in ``found``."""
+    """Read a mask; a mask of another size than its image becomes a problem in ``found`` and ``None``."""
     if mask is None:
         return None
     try:

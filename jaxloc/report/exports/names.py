@@ -27,7 +27,7 @@ def safe_name(name: str) -> str:
 
 
 def safe_names(wanted: Mapping[str, str], *, flat: bool) -> dict[str, str]:
-    """A file for each image, no two alike even where capitals are not told apart or the extension is left away.
+    """A file name for each image, unique even if case and extension are ignored.
 
     Args:
         wanted: by the name of each image, the file it should have, with forward slashes.

@@ -1,7 +1,7 @@
 """Parquet as Hugging Face ``datasets`` reads it: ``data/SPLIT-00000-of-00001.parquet``, a row for each image.
 
 ``image`` holds the encoded image and its name, ``label`` the number of the image's class (its own, or that of all
-its objects; null where there are several or none), ``objects`` a list for each field: ``bbox`` is
+its objects; null if there are several or none), ``objects`` a list for each field: ``bbox`` is
 ``x, y, width, height`` in pixels as ``datasets`` has it, in 64 bits; ``category`` the class's number, from 0. ``mask``
 is there if any image has one: a PNG of class numbers, see ``masks``. Without images, ``image`` is left away.
 """
@@ -21,13 +21,13 @@ from jaxloc.report.exports.masks import class_map, has_mask, to_png
 from jaxloc.report.exports.placement import encode
 
 _ROWS = 100
-"""Images in a row group at most: what is read at once."""
+"""Maximum number of images in a row group, which readers load at once."""
 
 _BYTES = 64 << 20
-"""Encoded images that make a row group, however few they are."""
+"""Bytes of encoded images that complete a row group."""
 
 _FILE = 10_000
-"""Images in a file."""
+"""Maximum number of images in a file."""
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _FLAGS = ("difficult", "truncated", "crowd")
@@ -59,7 +59,7 @@ _Row = tuple[Annotated, dict[str, Any]]
 
 
 def _groups(rows: Iterable[tuple[Annotated, dict[str, Any] | None]]) -> Iterator[list[_Row]]:
-    """The rows that there are, in groups that are written together."""
+    """The rows of readable images in row groups."""
     group: list[_Row] = []
     size = 0
     for image, row in rows:

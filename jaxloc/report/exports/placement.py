@@ -1,9 +1,8 @@
 """Images beside their annotations: linked, copied, or as bytes in a table.
 
-Boxes are drawn on images as they are shown. Most tools do not look at the EXIF orientation, so an image that is
-stored turned is never linked nor copied but written again upright: a JPEG as a JPEG of quality 95 without subsampled
-colours, any other as a PNG. A frame of a video, which has no file, becomes such a JPEG too. All others keep their
-bytes.
+Boxes are relative to images as displayed. Most tools ignore the EXIF orientation, so an image that is stored rotated is
+rewritten upright: a JPEG as a JPEG of quality 95 without chroma subsampling, any other as a PNG. A frame of a video
+becomes such a JPEG too. All other images keep their bytes.
 """
 
 import contextlib
@@ -42,13 +41,13 @@ def with_right_suffix(image: Annotated) -> str:
 
 
 def place(image: Annotated, target: Path, how: Placement, found: list[Problem]) -> bool:
-    """Put an image where an export wants it.
+    """Link or copy an image into an export.
 
     Args:
-        image: which one.
+        image: the image.
         target: the file to make.
         how: a link or a copy; nothing is done for ``"none"``.
-        found: takes up an image that cannot be read.
+        found: collects an image that cannot be read.
 
     Returns:
         whether it could be read.
@@ -68,7 +67,7 @@ def place(image: Annotated, target: Path, how: Placement, found: list[Problem]) 
 
 
 def _link(path: Path, target: Path) -> bool:
-    """Whether an image could be linked; not if it is stored turned, unreadable, or where there are no links."""
+    """Whether an image could be linked: not if it is stored rotated, unreadable, or links are not supported."""
     with contextlib.suppress(ImageError, OSError):
         if not read_stored(path).turned:
             os.link(path.resolve(), target)
@@ -80,8 +79,8 @@ def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> by
     """An image's encoded bytes, upright.
 
     Args:
-        image: which one.
-        found: takes up an image that cannot be read.
+        image: the image.
+        found: collects an image that cannot be read.
         plain: whether it has to be a JPEG or PNG in colour, as the readers of some tables ask for.
 
     Returns:
@@ -127,5 +126,5 @@ def to_bytes(image: Image.Image, kind: str) -> bytes:
 
 def _path(image: Annotated) -> Path | Record:
     if image.path is None:
-        raise ImageError("nobody knows where the image is")
+        raise ImageError("the place of the image is unknown")
     return image.path

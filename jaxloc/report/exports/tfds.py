@@ -70,7 +70,7 @@ def _place(split: str, name: str) -> bytes:
 def _write_shards(
     files: Any, records: Iterator[tuple[Annotated, bytes | None]], written: dict[str, Annotated]
 ) -> tuple[list[int], int]:
-    """Write the records that there are one by one; returned are the records of each file, and the bytes of all."""
+    """Write the records; return the number of records of each file and the bytes of all."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
     lengths: list[int] = []
@@ -95,7 +95,7 @@ def _write_shards(
 
 
 def _unnumbered(files: Any, number: int) -> Path:
-    """Where a file lies until it is known how many there are."""
+    """The temporary path of a file, until the number of files is known."""
     return Path(files.data_dir) / f"{files.split}-{number}.part"
 
 

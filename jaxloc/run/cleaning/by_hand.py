@@ -1,4 +1,4 @@
-"""What a person has decided: read from a file of decisions, and put above the rules."""
+"""Decisions by hand: read from a file, and given precedence over the rules."""
 
 import dataclasses
 import json
@@ -22,11 +22,11 @@ def read_decisions(path: str | os.PathLike[str], images: Mapping[str, Any]) -> d
     """Whether each image that the file names is kept.
 
     Args:
-        path: what the page to review handed out, or a whole ``decisions.json``.
-        images: number and digest of the collection that the decisions must be of.
+        path: a download of the review page, or a whole ``decisions.json``.
+        images: number and digest of the collection that the decisions must belong to.
 
     Raises:
-        UsageError: it is missing, no file of decisions, of another format, or of other images.
+        UsageError: the file is missing, damaged, of another format, or about other images.
     """
     content = _read(path)
     number = _part(path, content, "pictures", "number")
@@ -62,7 +62,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _part(path: str | os.PathLike[str], content: Any, *keys: str) -> Any:
-    """What stands under the keys, one inside the other."""
+    """The value at nested keys."""
     for number, key in enumerate(keys):
         if not isinstance(content, dict) or key not in content:
             inside = f" in its {'/'.join(keys[:number])!r}" if number else ""
@@ -72,7 +72,7 @@ def _part(path: str | os.PathLike[str], content: Any, *keys: str) -> Any:
 
 
 def _entries(path: str | os.PathLike[str], content: Any, *keys: str) -> Iterator[tuple[Any, ...]]:
-    """What stands under each of the keys, of every decision."""
+    """The values of the keys of every decision."""
     entries = _part(path, content, "decisions")
     if not isinstance(entries, list):
         raise UsageError(f"{path}: a damaged file of decisions: 'decisions' is no list: {_CURE}")
@@ -86,19 +86,18 @@ def _entries(path: str | os.PathLike[str], content: Any, *keys: str) -> Iterator
 
 
 def set_aside(folder: Path, decided: Collection[str], *, asked: bool, images: Mapping[str, Any]) -> list[str]:
-    """Keep the decisions by hand of the last run that this run was not given, before it writes its own.
+    """Save decisions by hand of the last run that were not given to this run, before it writes its own.
 
-    They go into ``decisions-before.json``, which is read like what the page handed out.
+    They are saved in ``decisions-before.json``, which ``read_decisions`` reads.
 
     Args:
-        folder: where ``decisions.json`` of the last run is, if there was one.
-        decided: names of the images that this run was given decisions on.
-        asked: whether it was given a file of decisions; if not, what stands in ``decisions-before.json`` is still not
-            applied.
+        folder: folder of the last run's ``decisions.json``, if there is one.
+        decided: names of the images that this run was given decisions about.
+        asked: whether this run was given a file of decisions; without one, ``decisions-before.json`` is still pending.
         images: number and digest of this run's collection.
 
     Returns:
-        a warning, if there are such decisions.
+        a list with a warning if there are such decisions.
 
     Raises:
         UsageError: the file of the last run cannot be read.
@@ -130,10 +129,10 @@ def set_aside(folder: Path, decided: Collection[str], *, asked: bool, images: Ma
 
 
 def apply_decisions(items: Sequence[Decision], decided: Mapping[str, bool], path: str) -> list[Decision]:
-    """The decisions with a person's above the rules'; what is decided as the rules would stays theirs.
+    """Replace decisions of the rules by those of a person; a person's that agree stay the rules'.
 
     Raises:
-        UsageError: a name is unknown, or an image shall be kept that could not be used.
+        UsageError: a name is unknown, or an unusable image is to be kept.
     """
     unknown = sorted(decided.keys() - {item.name for item in items})
     if unknown:

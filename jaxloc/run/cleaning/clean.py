@@ -27,7 +27,7 @@ from jaxloc.run.plan import Images
 from jaxloc.run.writing import disk_errors, locked
 
 WORK = "work"
-"""Folder of what a later run takes up: the co-localisation, and hashes."""
+"""Folder of what later runs reuse: the co-localisation and the hashes."""
 DATASET = "dataset"
 """Folder of the data set."""
 
@@ -37,9 +37,9 @@ class Cleaned:
     """What cleaning did.
 
     Attributes:
-        decisions: on every image.
-        exported: the data set that was written.
-        folder: where all the results are.
+        decisions: one for every image.
+        exported: the data set written.
+        folder: folder of all results.
     """
 
     decisions: Decisions
@@ -58,18 +58,18 @@ def clean(
 ) -> Cleaned:
     """Turn a collection with a folder for each class into a data set without noise and duplicates, with boxes.
 
-    A run that was killed goes on where it was when it is called again, and ends with the same bytes. Called again
-    with other thresholds or with decisions by hand, it computes nothing of the network again.
+    A killed run resumes when called again and ends with the same bytes. Called again with other thresholds or with
+    decisions by hand, it does not run the network again.
 
     Args:
         source: a folder, archive or data set that ``jaxloc.data.find_sets`` takes.
         out: folder for ``decisions.json``, ``review.html``, ``dataset/`` and ``work/``; a data set of an earlier run is
             replaced, unless something in it was added or changed. Decisions by hand of an earlier run that are not
             given again are kept in ``decisions-before.json``.
-        options: what to do; ``CleaningOptions()`` by default.
+        options: ``CleaningOptions()`` by default.
         per_label: classes are the labels, not the sub-folders.
-        by_hand: a file of decisions that stand above the rules.
-        overwrite: start over where ``out`` holds another run.
+        by_hand: a file of decisions that take precedence over the rules.
+        overwrite: start over if ``out`` holds another run.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
@@ -121,7 +121,7 @@ def clean(
 
 
 def _check_apart(source: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
-    """Results inside the collection would be taken for a class of it."""
+    """Raise ``UsageError`` if the results would be inside the collection, where they would become a class."""
     place = os.fspath(source)
     if not is_remote(place) and Path(place).is_dir() and Path(out).resolve().is_relative_to(Path(place).resolve()):
         raise UsageError(f"{out}: lies inside {place}, where it would become a class: choose another --out")
@@ -130,7 +130,7 @@ def _check_apart(source: str | os.PathLike[str], out: str | os.PathLike[str]) ->
 def _decide(
     found: Findings, sets: Sequence[ImageSet], hashes: Sequence[int | None], options: CleaningOptions
 ) -> Decisions:
-    """What the rules say of every image, in the order of the collection."""
+    """The rules' decision about every image, in the order of the collection."""
     thresholds = rules.choose_thresholds(found.light(), [images.name for images in sets], options.noise)
     by_image = {
         (item.category, item.name): rules.judge_noise(item, thresholds[item.category]) for item in found.light()

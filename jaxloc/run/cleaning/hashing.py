@@ -1,4 +1,4 @@
-"""The perceptual hashes of a collection, kept shard by shard, so that a kill costs no finished shard."""
+"""Perceptual hashes of a collection, saved in shards, so that a killed run resumes after its last shard."""
 
 from pathlib import Path
 
@@ -14,20 +14,20 @@ from jaxloc.run.plan import Images
 from jaxloc.run.progress import progress
 
 SHARD = 1024
-"""Images whose hashes are written together."""
+"""Number of images whose hashes are written together."""
 
 _SHORTER_SIDE = 128
-"""Images are decoded no larger than that, which is four times what the hash looks at."""
+"""Pixels of the shorter side at which images are decoded: four times the side that the hash uses."""
 
 
 def hash_images(images: Images, folder: Path, *, digest: str, workers: int) -> list[int | None]:
-    """The hash of each image, by its number; ``None`` for those that cannot be read.
+    """The hash of each image by its number; ``None`` for unreadable images.
 
     Args:
         images: the collection.
-        folder: where shards are kept.
-        digest: says which collection it is; shards of another one are done again.
-        workers: threads that decode.
+        folder: folder of the shards.
+        digest: digest of the collection; shards of another collection are computed again.
+        workers: number of decoding threads.
     """
     hashes: list[int | None] = []
     with progress("hashing", len(images)) as shown:
@@ -61,7 +61,7 @@ def _write(path: Path, digest: str, hashes: list[int | None]) -> None:
 
 
 def _read(path: Path, digest: str, number: int) -> list[int | None] | None:
-    """What a shard holds; ``None`` if it is missing, damaged or of other images."""
+    """The hashes of a shard; ``None`` if it is missing, damaged or of other images."""
     try:
         with safe_open(path, "numpy") as file:
             if file.metadata() != {"pictures": digest}:

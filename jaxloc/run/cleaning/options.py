@@ -1,4 +1,4 @@
-"""What cleaning is asked to do, checked once."""
+"""Options of cleaning, validated when they are made."""
 
 import dataclasses
 import math
@@ -18,20 +18,20 @@ Placement = Literal["copy", "link"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CleaningOptions:
-    """Everything cleaning can be told, with its defaults.
+    """Options of cleaning.
 
     Attributes:
-        noise: images of which this share of cells or less is positive are noise (the paper tells 0 and 0.1), or
-            ``"knee"`` to look for it in the scores of each class.
-        duplicates: images whose hashes differ in at most so many bits are the same; ``None`` looks for none.
+        noise: images whose object share is at or below this are noise (the paper uses 0 and 0.1); ``"knee"`` finds a
+            threshold in the shares of each class.
+        duplicates: maximum number of bits in which the hashes of duplicates differ; ``None`` keeps duplicates.
         format: of the data set.
         placement: how the kept images get into a coco, voc or yolo data set: ``"copy"``, so that changing one changes
             no original, or ``"link"``, hard links that take no space.
         found_only: leave images that are kept by hand, but in which nothing was found, out of the data set, where
             they would be examples without the object.
-        rounds: how often DDT is fitted: each further time on what the time before has kept.
-        review_limit: images on the page to review at most, the most doubtful first.
-        job: how DDT is run. Its noise threshold and its report are not used.
+        rounds: number of fits; each further one uses the images that the previous one kept.
+        review_limit: maximum number of images on the review page, the most doubtful first.
+        job: options of the co-localisation. Its noise threshold and report are not used.
     """
 
     noise: float | Literal["knee"] = 0.1

@@ -1,4 +1,4 @@
-"""DDT over a collection; and again, fitted on what is kept, so that noise no longer pulls at the components."""
+"""Co-localise a collection, and again with models fitted on the kept images only, which noise does not affect."""
 
 import dataclasses
 import hashlib
@@ -33,17 +33,17 @@ def further(
     *,
     overwrite: bool,
 ) -> Findings:
-    """Fit each class on its kept images, and look at all its images again.
+    """Fit each class on its kept images and localise in all of its images again.
 
-    A class of which too few are kept stays as the round before found it.
+    A class with too few kept images keeps the findings of the previous round.
 
     Args:
-        before: what that round found.
-        items: what was decided by it, in the order of the collection.
+        before: findings of the previous round.
+        items: decisions of the previous round, in the order of the collection.
         sets: the collection.
-        work: folder of rounds; what was kept names the one of this round.
+        work: folder of rounds; a digest of the kept names identifies this round.
         job: how DDT is run.
-        overwrite: start over where the folder holds another run.
+        overwrite: start over if the folder holds another run.
     """
     kept, whole = [], []
     start = 0

@@ -1,4 +1,4 @@
-"""What cleaning did, as text a person can read."""
+"""The results of cleaning as text for people."""
 
 from jaxloc.report import text
 from jaxloc.report.decisions import (
@@ -31,7 +31,7 @@ _ALWAYS = ("pictures", NOISE, DUPLICATE, BROKEN, KEPT)
 
 
 def cleaning_text(done: Cleaned, seconds: float) -> str:
-    """Counts and threshold of each class, what could not be used and why, and where to look."""
+    """Counts and threshold of each class, unusable images with their reasons, and where to look."""
     result = done.decisions
     counts = result.counts()
     keys = [key for key in _HEADINGS if key in _ALWAYS or any(own[key] for own in counts.values())]

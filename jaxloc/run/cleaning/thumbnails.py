@@ -1,4 +1,4 @@
-"""Small JPEGs of the images that the page to review shows."""
+"""Thumbnails for the review page."""
 
 from collections.abc import Collection
 
@@ -13,12 +13,12 @@ _SIDE = 256
 
 
 def make_thumbnails(images: Images, numbers: Collection[int], *, workers: int) -> dict[int, bytes]:
-    """JPEGs by the image's number, of those that can be read.
+    """JPEGs of the readable images by number.
 
     Args:
         images: the collection.
-        numbers: of the images wanted.
-        workers: threads that decode.
+        numbers: numbers of the images.
+        workers: number of decoding threads.
     """
     made: dict[int, bytes] = {}
     with progress("thumbnails", len(numbers)) as shown:
