@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from jaxloc.data import ImageSet, Source
-from jaxloc.run import Options, colocalize, localize, outputs
+from jaxloc.errors import ImageError
+from jaxloc.run import Options, colocalize, localize, localize_pass, outputs
 from tests.data.datasets import trees
 from tests.run import helpers
 from tests.run.batches import runs
@@ -96,3 +97,13 @@ def test_an_overlay_shows_the_image_and_says_whose_it_is(images, weights, tmp_pa
         assert list(overlay.text) == ["jaxloc"]
         assert overlay.size == image.size
         assert not np.array_equal(np.asarray(overlay), np.asarray(image))
+
+
+def test_an_image_that_is_gone_when_it_is_drawn_has_its_box_and_no_overlay(images, weights, tmp_path, monkeypatch):
+    def gone(*_, **__):
+        raise ImageError("no such file")
+
+    monkeypatch.setattr(localize_pass, "read_image", gone)
+    found = localize([images / "cat"], tmp_path / "out", options(weights, max_side=64))  # drawn at full size
+    assert all(item.box is not None for item in found.images)
+    assert overlays(tmp_path / "out") == {}
