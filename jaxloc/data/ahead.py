@@ -1,4 +1,4 @@
-"""Work done ahead of the consumer in threads, with bounded memory."""
+"""Work ahead of the consumer in threads, with bounded memory."""
 
 import collections
 from collections.abc import Callable, Generator, Iterable
@@ -10,19 +10,16 @@ R = TypeVar("R")
 
 
 def read_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Generator[R, None, None]:
-    """Map a function over items in threads, in order, never more than ``ahead`` results waiting.
+    """Map a function over items in threads and yield the results in order.
 
-    Decoders release the interpreter's lock, so images decode while the network runs. Leaving the loop early
-    cancels what has not begun.
+    Decoders release the interpreter's lock, so images decode while the network runs. Leaving the loop early cancels
+    pending work.
 
     Args:
         function: called once for each item, in a thread.
         items: its arguments.
         workers: number of threads.
-        ahead: results that may wait, at least 1.
-
-    Yields:
-        results, in the order of the items.
+        ahead: maximum number of waiting results, at least 1.
     """
     executor = ThreadPoolExecutor(workers, thread_name_prefix="jaxloc-read")
     waiting: collections.deque[Future[R]] = collections.deque()

@@ -1,4 +1,4 @@
-"""Images of any size to padded batches of few shapes."""
+"""Padded batches of few shapes from images of any size."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 _WORTH_FILLING = 0.75
-"""A batch less full than this is slower than its images one by one."""
+"""Share of a batch below which its images are faster one by one."""
 
 
 class Batch(NamedTuple):
@@ -14,9 +14,9 @@ class Batch(NamedTuple):
 
     Attributes:
         images: uint8 ``[n, rows, columns, 3]``.
-        sizes: int32 ``[n, 2]``, valid rows and columns; ``0, 0`` for entries that only fill the batch.
+        sizes: int32 ``[n, 2]``, valid rows and columns; ``0, 0`` for padding entries.
         original_sizes: int32 ``[n, 2]``, rows and columns of the original images.
-        indices: int64 ``[n]``, the caller's number of each image; -1 for entries that only fill the batch.
+        indices: int64 ``[n]``, the caller's number of each image; -1 for padding entries.
     """
 
     images: np.ndarray
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One decoded image on its way into a batch: its number, pixels ``[h, w, 3]``, original rows and columns."""
+    """One decoded image: its number, pixels ``[h, w, 3]``, original rows and columns."""
 
     number: int
     pixels: np.ndarray
@@ -40,20 +40,15 @@ def make_batches(
     capacity: Callable[[tuple[int, int]], int],
     singles: int = 0,
 ) -> Iterator[Batch]:
-    """Group images by bucket as they come, and yield each bucket when it is full; the rest at the end.
+    """Group images by bucket; yield each bucket when it is full, and the rest at the end.
 
-    Few programs are compiled: every batch of a bucket has its capacity, filled up with invalid entries at the end, or
-    holds a single image.
+    Every batch of a bucket has its capacity, padded at the end, or a single image, so that few programs are compiled.
 
     Args:
-        items: images, in any order; sorted by bucket, few wait.
-        bucket: from an image's rows and columns to its padded shape, as ``choose_buckets`` makes it.
+        items: images in any order; sorted by bucket, they need the least memory.
+        bucket: maps rows and columns to a padded shape, as ``choose_buckets`` makes it.
         capacity: images in a batch of a padded shape.
-        singles: the rest of a bucket of at most this capacity comes one by one where that computes less than filling
-            up a batch.
-
-    Yields:
-        ``Batch``.
+        singles: the rest of a bucket of at most this capacity comes one by one if that computes less than padding it.
     """
     waiting: dict[tuple[int, int], list[Item]] = {}
     for item in items:
@@ -72,10 +67,9 @@ def make_batches(
 
 
 def side_by_side(batches: Iterable[Batch], number: int) -> Iterator[Batch]:
-    """Join consecutive batches of one shape, so that each of ``number`` devices gets one of them.
+    """Join consecutive batches of one shape, one for each of ``number`` devices, padded with empty batches.
 
-    A join that is not full is filled up with invalid batches, which change nothing. What is in a device's batch does
-    not depend on the number of devices.
+    The batch of a device does not depend on the number of devices.
     """
     together: list[Batch] = []
     for batch in batches:

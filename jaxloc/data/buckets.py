@@ -1,4 +1,4 @@
-"""Few padded shapes for images of many sizes: each shape costs a compilation, each padded pixel a little time."""
+"""Few padded shapes for images of many sizes: a shape costs a compilation, a padded pixel a little time."""
 
 import dataclasses
 import functools
@@ -10,19 +10,19 @@ Size = tuple[int, int]
 
 _CANDIDATES = 128
 _COARSE = 16
-"""Images larger than any counted are padded to multiples of so many steps: they are few, and their sizes many."""
+"""Images larger than all counted ones are padded to multiples of this number of steps."""
 _LARGEST = 1 << 24
-"""Pixels up to which shapes are merged freely: a wide and a tall panorama together would fill a device's memory."""
+"""Maximum pixels of a merged shape: that of a wide and a tall panorama would fill a device's memory."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Buckets:
-    """Padded shapes, and how many of the counted images each is for.
+    """Padded shapes and the number of counted images of each.
 
     Attributes:
         counts: images by shape.
-        step: shapes are multiples of this; an image that none holds gets its own, a multiple of sixteen steps.
-        padding: share of the padded pixels of the counted images that are padding.
+        step: shapes are multiples of this; an image that fits none gets its own, a multiple of sixteen steps.
+        padding: share of padding among the padded pixels of the counted images.
     """
 
     counts: Mapping[Size, int]
@@ -30,7 +30,7 @@ class Buckets:
     padding: float = 0.0
 
     def __call__(self, size: Size) -> Size:
-        """The smallest shape that holds an image of this size, or the image's own, rounded up coarsely."""
+        """Smallest shape that holds an image of this size, or the size rounded up coarsely."""
         holding = (shape for shape in self._by_area if shape[0] >= size[0] and shape[1] >= size[1])
         return next(holding, _round_up(size, _COARSE * self.step))
 
@@ -42,19 +42,18 @@ class Buckets:
 def choose_buckets(
     counts: Mapping[Size, int], *, limit: int, step: int, compilation: int = 0, largest: int = _LARGEST
 ) -> Buckets:
-    """Choose padded shapes for the sizes at hand, at most so many, with little padding.
+    """Choose a limited number of padded shapes with little padding.
 
-    Sizes are rounded up to multiples of ``step``; then, while there are too many shapes, or compiling for one takes
-    longer than computing the padding without it, the two are merged into the one that covers both at the least added
-    padding. Where that has more than ``largest`` pixels, and more than either of the two, they are merged only if there
-    are too many shapes and no others to merge; then the smallest such shape is made.
+    Sizes are rounded up to multiples of ``step``. While there are too many shapes, or compiling for one takes longer
+    than computing its padding, the two shapes whose cover adds the least padding are merged. A cover of more than
+    ``largest`` pixels, and more than either shape, is used only if there are too many shapes and no other to merge.
 
     Args:
-        counts: how many images there are of each size, rows and columns.
-        limit: shapes at most.
+        counts: images by rows and columns.
+        limit: maximum number of shapes.
         step: shapes are multiples of this.
-        compilation: pixels that the network computes in the time in which it is compiled for a shape.
-        largest: pixels of a merged shape, unless one of the two has more.
+        compilation: pixels that the network computes in the time of one compilation.
+        largest: maximum pixels of a merged shape, unless one of the two has more.
     """
     shapes: dict[Size, int] = {}
     step_used = step
@@ -96,7 +95,7 @@ def _cover(a: Size, b: Size) -> Size:
 
 
 def _cost(a: Size, count_a: int, b: Size, count_b: int, largest: int) -> tuple[int, int]:
-    """Of merging two shapes: the pixels of their cover where it is too large, else 0; those added to all images."""
+    """Cost of merging two shapes: pixels of their cover if too large, else 0; and pixels added to all images."""
     area, area_a, area_b = math.prod(_cover(a, b)), math.prod(a), math.prod(b)
     excess = area if area > largest and area > area_a and area > area_b else 0
     return excess, count_a * (area - area_a) + count_b * (area - area_b)

@@ -1,8 +1,7 @@
-"""A small co-localisation set made from the photographs that ship inside scikit-image, with known boxes.
+"""A small co-localisation set with known boxes, made from scikit-image's photographs.
 
-The object is the motorcycle of the Middlebury stereo pair, cut out with the disparity map that ships beside it (it
-stands nearer than the floor and the wall behind it) and placed at random scale, place and flip onto crops of other
-photographs. A few images go without it. Everything follows from the seed.
+The object is the motorcycle of the Middlebury stereo pair, cut out by its disparity and pasted at random scales, places
+and flips onto crops of other photographs. A few images have no object. Everything follows from the seed.
 """
 
 from typing import NamedTuple
@@ -34,9 +33,9 @@ class Composed(NamedTuple):
     """One composed image.
 
     Attributes:
-        name: file name, which says what it was made of.
+        name: file name, from the background.
         image: RGB.
-        box: the object's ``x0, y0, x1, y1`` in pixels; ``None`` in images without it.
+        box: the object's ``x0, y0, x1, y1`` in pixels, or ``None``.
     """
 
     name: str
@@ -48,9 +47,9 @@ def compose(*, with_object: int = 16, without: int = 6, seed: int = 0) -> list[C
     """Compose the set.
 
     Args:
-        with_object: images that hold the object.
-        without: images that do not.
-        seed: decides every crop, place, scale and flip.
+        with_object: number of images with the object.
+        without: number of images without it.
+        seed: of all random choices.
     """
     rng = np.random.default_rng(seed)
     left, mask = cut_out()
@@ -70,7 +69,7 @@ def cut_out() -> tuple[np.ndarray, np.ndarray]:
     left, _, disparity = skimage.data.stereo_motorcycle()
     disparity = np.where(np.isfinite(disparity), disparity, 0)
     rows = np.arange(len(disparity))[:, None]
-    # The floor's disparity grows linearly with the row; it is measured where nothing stands on it.
+    # The floor's disparity grows linearly with the row; it is fitted where the floor is empty.
     floor_rows = np.arange(380, 500)
     floor = np.polyfit(floor_rows, np.median(disparity[380:500, 10:110], axis=1), 1)
     nearer = (disparity > np.polyval(floor, rows) + 2.5) & (disparity > 35)

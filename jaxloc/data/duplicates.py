@@ -1,13 +1,13 @@
-"""Near-duplicates among many images: perceptual hashes, and the pairs of them that differ in few bits.
+"""Near-duplicates among many images: perceptual hashes, and the pairs that differ in few bits.
 
-The hash is the "pHash" of C. Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010: the
-image in grey, shrunk to 32 × 32, its cosine transform, and one bit for each of the 64 lowest frequencies, set where
-the coefficient is above their median. It gives the bits of the ``imagehash`` package, whose wavelets nobody needs
-here. Shrinking, compressing and small changes of colour turn a few bits; cropping and mirroring turn many.
+The hash is "pHash" (C. Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010): the grey
+image is shrunk to 32 × 32, and each of its 64 lowest cosine coefficients gives a bit, set above their median. The bits
+are those of the ``imagehash`` package, which would add PyWavelets for these four lines. Shrinking, compressing and
+small changes of colour turn few bits; cropping and mirroring turn many.
 
-Pairs are found by the pigeonhole principle (as in G. Manku et al., "Detecting near-duplicates for web crawling",
-WWW 2007): of two hashes that differ in at most ``bits`` bits, cut into ``bits + 2`` bands, at least two bands are the
-same. So only hashes that share two bands are compared.
+Pairs are found by the pigeonhole principle (G. Manku et al., "Detecting near-duplicates for web crawling", WWW 2007):
+of two hashes that differ in at most ``bits`` bits, cut into ``bits + 2`` bands, at least two bands are equal, so only
+hashes that share two bands are compared.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from PIL import Image
 BITS = 64
 """Bits of a hash."""
 MOST_BITS = 10
-"""Pairs may differ in so many bits at most: beyond, most pairs of unlike images do as well."""
+"""Maximum distance of a pair; most pairs of unlike images are not much further apart."""
 
 _SIDE = 32
 _LOW = 8
@@ -28,7 +28,7 @@ _ONES = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
 
 
 def perceptual_hash(pixels: np.ndarray) -> int:
-    """The 64-bit hash of an image, the same for nearly the same images.
+    """64-bit hash of an image.
 
     Args:
         pixels: uint8 ``[h, w, 3]``, RGB.
@@ -39,7 +39,7 @@ def perceptual_hash(pixels: np.ndarray) -> int:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise ValueError(f"pixels must be uint8 [h, w, 3], got {pixels.dtype} of shape {pixels.shape}")
     grey = Image.fromarray(pixels).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    # Rounded, so that an image of one colour has no bits that hang on the last digit.
+    # Rounded: the bits of an image of one colour must not depend on the last digit.
     low = scipy.fft.dctn(np.asarray(grey, np.float64), type=2)[:_LOW, :_LOW].round(6)
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
 
@@ -54,11 +54,10 @@ def near_pairs(hashes: np.ndarray, *, bits: int) -> tuple[np.ndarray, np.ndarray
 
     Args:
         hashes: uint64 ``[n]``, each different from the others.
-        bits: how many bits may differ, from 0 to ``MOST_BITS``.
+        bits: maximum distance, from 0 to ``MOST_BITS``.
 
     Returns:
-        places of the first and the second of each pair, the first before the second, in order; and in how many bits
-        they differ.
+        indices of the first and the second of each pair, ascending, and their distances in bits.
 
     Raises:
         ValueError: ``bits`` is out of its range.
@@ -73,13 +72,13 @@ def near_pairs(hashes: np.ndarray, *, bits: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _pairs_that_share(hashes: np.ndarray, mask: int, bits: int) -> np.ndarray:
-    """Rows of first, second and distance, of the near pairs that are the same in the bits of the mask."""
+    """First, second and distance of the near pairs that agree in the bits of the mask."""
     keys = hashes & np.uint64(mask)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     found = [np.empty((0, 3), np.int64)]
     left, step = np.arange(len(keys)), 0
-    while left.size:  # places whose key goes on for at least `step` more: fewer at each step
+    while left.size:  # indices whose key is equal to the one `step` further on
         step += 1
         left = left[left + step < len(keys)]
         left = left[keys[left] == keys[left + step]]
@@ -92,23 +91,22 @@ def _pairs_that_share(hashes: np.ndarray, mask: int, bits: int) -> np.ndarray:
 
 
 def group_duplicates(hashes: Sequence[int | None], *, bits: int) -> list[tuple[int, int]]:
-    """For each image the one it is a duplicate of, and in how many bits they differ.
+    """For each image the index of the image it duplicates, and their distance in bits.
 
-    Images are taken in order, the best first: each is a duplicate of the nearest of those before it that are no
-    duplicates themselves (of equally near ones the first), if that differs in at most ``bits`` bits. So every
-    duplicate is near the image it stands behind; there are no chains.
+    In order, each image becomes a duplicate of the nearest earlier image within ``bits`` bits that is not itself a
+    duplicate (the first of equally near ones). So there are no chains.
 
     Args:
-        hashes: of the images, the best first; ``None`` for an image that takes no part.
-        bits: how many bits may differ, from 0 to ``MOST_BITS``.
+        hashes: of the images, the best first; ``None`` for an image that is left out.
+        bits: maximum distance, from 0 to ``MOST_BITS``.
 
     Returns:
-        the place of the other image and the distance; its own place and 0 for an image that is no duplicate.
+        index of the other image and the distance; its own index and 0 for an image that is no duplicate.
     """
     places = [place for place, one in enumerate(hashes) if one is not None]
     values = np.array([hashes[place] for place in places], np.uint64)
     different, owners = np.unique(values, return_inverse=True)
-    # Where each different hash appears first: all its later images fare as that one does, at distance 0.
+    # Where each different hash appears first: its later images share the result of that one.
     first = np.full(len(different), len(hashes), np.int64)
     np.minimum.at(first, owners.reshape(-1), np.array(places, np.int64))
     neighbours: dict[int, list[tuple[int, int]]] = {}

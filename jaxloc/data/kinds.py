@@ -1,4 +1,4 @@
-"""What a file is, by its name alone."""
+"""Kinds of files, by name."""
 
 import functools
 import itertools
@@ -11,7 +11,7 @@ LISTS = (".txt", ".lst", ".list")
 """Text files of paths."""
 
 VIDEOS = ("mp4", "m4v", "mov", "mkv", "webm", "avi")
-"""Extensions of videos, whose frames are images."""
+"""Extensions of videos."""
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?=(\.[^/]*)?$)")
 _ARCHIVE = re.compile(rf"(?<=.)\.(tar|parquet|array_?record|{'|'.join(VIDEOS)})(-\d+-of-\d+)?$", re.IGNORECASE)
@@ -19,13 +19,13 @@ _COMPRESSED = re.compile(r"(?<=.)\.(tar\.[a-z0-9]+|tgz|tbz2?|txz|tzst)$", re.IGN
 
 
 def suffix(name: str) -> str:
-    """The extension in lower case, with its dot; empty where there is none."""
+    """Extension in lower case with its dot; empty if there is none."""
     stem, dot, extension = name.rpartition("/")[2].rpartition(".")
     return f".{extension.lower()}" if dot and stem else ""
 
 
 def is_image(name: str) -> bool:
-    """Whether the extension is that of an image, or there is none."""
+    """Whether the extension is that of an image, or missing."""
     return suffix(name) in _image_suffixes() or not suffix(name)
 
 
@@ -39,7 +39,7 @@ def archive_kind(name: str) -> str | None:
 
 
 def missing_shards(places: Iterable[str]) -> Iterator[str]:
-    """Of archives numbered like ``train-00002-of-00005.tar``, those that are not there."""
+    """Missing archives of series numbered like ``train-00002-of-00005.tar``."""
     there: dict[tuple[str, str, str], set[int]] = {}
     for place in places:
         if found := _SHARD.search(place):
@@ -52,7 +52,7 @@ def missing_shards(places: Iterable[str]) -> Iterator[str]:
 
 
 def title(place: str) -> str:
-    """What a set made of this place is called: its last part without an archive's extension, or a data set's name."""
+    """Name of an image set from its place: the last part without an archive's extension, or a data set's name."""
     if place.startswith("tfds://"):
         return re.split("[/:]", place.removeprefix("tfds://"))[0]
     last = place.rstrip("/").rpartition("/")[2]
@@ -60,14 +60,12 @@ def title(place: str) -> str:
 
 
 def common_folder(places: Iterable[str]) -> str:
-    """The deepest place that holds all of these; empty where that is nothing but the root."""
+    """Deepest folder that holds all places; empty for the root."""
     together: list[str] | None = None
     for place in places:
         parts = place.split("/")
-        if together is None:
-            together = parts
-        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(together, parts, strict=False))
-        together = [part for part, _ in same]
+        pairs = zip(parts if together is None else together, parts, strict=False)
+        together = [part for part, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
     return "/".join(together or [])
 
 

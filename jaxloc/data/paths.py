@@ -25,40 +25,39 @@ def find_sets(
     exclude: Sequence[str | os.PathLike[str]] = (),
     every: int = 1,
 ) -> list[ImageSet]:
-    """List images, wherever they are, without reading them.
+    r"""List images without reading them.
 
-    In a folder, files are taken by their extension, or if they have none; hidden files and folders are left out, and
-    what earlier jobs wrote (the folders overlays, parts and video beside a run's other results, the tables of a
-    gallery), not the photographs beside it. A folder without a single image file may hold archives. Names are
-    relative to the folder or archive given; where several paths are given, to their common parent.
+    A folder is searched for files with an image's extension or none. Hidden files and folders are left out, and so are
+    the outputs of earlier jobs (the folders overlays, parts and video beside a run's other results, the tables of a
+    gallery). A folder without any image file may hold archives. Names are relative to the folder or archive given, or
+    to the common parent of several paths. Files whose names are not UTF-8 are listed with ``\xff`` for each such byte
+    and cannot be read.
 
     Args:
-        paths: any of these, on this machine or at an address that fsspec knows (``gs://bucket/photos``):
+        paths: local paths or fsspec addresses (``gs://bucket/photos``) of:
 
             - folders and image files;
             - patterns such as ``photos/**/*.jpg``;
-            - text files (``.txt``, ``.lst``, ``.list``) whose paths are relative to the text file's own folder; blank
-              lines and lines starting with ``#`` are skipped;
-            - COCO files (``.json``): the images they list, relative to their own folder; an image's category, or that
-              of its boxes if they are all of one, is its label; with ``per_label``, boxes that cannot be used are told
-              on standard error;
+            - text files (``.txt``, ``.lst``, ``.list``) of paths relative to their own folder; blank lines and lines
+              starting with ``#`` are skipped;
+            - COCO files (``.json``): their images, relative to their own folder; the label is an image's category, or
+              that of its boxes if they agree; with ``per_label``, unusable boxes are reported on standard error;
             - archives: tar files, plain or in WebDataset's layout (``.tar``), Parquet with a column of encoded images
               (``.parquet``), ArrayRecord (``.array_record``), videos (``.mp4``, ``.mov``, ``.mkv``, ``.webm``,
               ``.avi``), whose frames are images named by their number;
-            - ``tfds:NAME[/config][:split]``: a set that tensorflow-datasets has prepared;
-            - ``NAME:ROOT``, ``NAME/SPLIT:ROOT`` or ``NAME:tfds``: a data set of the papers, with its own classes as
-              labels; an image with objects of two classes is in both sets (see ``jaxloc.data.datasets``).
-        per_folder: make each sub-folder of a given folder its own set, named after it; images inside archives are
-            parted by the folders in there, or else by archive.
-        per_label: make the images of each label a set. Where only the records hold the labels (ArrayRecord, tfds),
-            all of them are read for this.
-        name: the category of a single set; by default the folder's or archive's name.
-        exclude: folders that results are written to: what jobs write in there is left out as well.
-        every: of videos, take every so many-th frame.
+            - ``tfds:NAME[/config][:split]``: a set prepared by tensorflow-datasets;
+            - ``NAME:ROOT``, ``NAME/SPLIT:ROOT`` or ``NAME:tfds``: a data set of the papers, with its classes as labels;
+              an image with objects of two classes is in both sets (see ``jaxloc.data.datasets``).
+        per_folder: make a set of each sub-folder of a given folder; images inside archives are grouped by their folders
+            there, or else by archive.
+        per_label: make a set of the images of each label; reads all records of ArrayRecord files and tfds sets.
+        name: category of a single set; by default the folder's or archive's name.
+        exclude: folders of results, whose job outputs are left out.
+        every: of videos, take every N-th frame only.
 
     Raises:
-        UsageError: a path does not exist, cannot be read or needs a package; an archive is truncated; images have no
-            label though ``per_label`` needs one; or there is nothing to look at.
+        UsageError: a path does not exist, cannot be read, needs a package, or has a name that is not UTF-8; an archive
+            is truncated; ``per_label`` meets images without a label; or there are no images.
     """
     if not paths:
         raise UsageError("no image given: pass a folder, files, or a text file of paths")
@@ -81,7 +80,7 @@ def find_sets(
 
 
 def _files(given: Iterable[Given]) -> list[Part]:
-    """Single files, each once: the local ones together, and those of each kind of remote place."""
+    """Single files, each once, in a part for this machine and one for each protocol."""
     found: dict[str, int | None] = {}
     labels: dict[str, str] = {}
     roots: dict[str, list[str]] = {}
@@ -125,7 +124,7 @@ def _protocol(place: str) -> str:
 
 
 def _prefix(place: str, base: str) -> str:
-    """What the names of a part begin with."""
+    """Prefix of the names of a part."""
     if place == base:
         return ""
     inside = place[len(base) + 1 :] if place.startswith(f"{base}/") else place.replace("://", "/")
@@ -133,7 +132,7 @@ def _prefix(place: str, base: str) -> str:
 
 
 def _owners(given: Iterable[Given], base: str) -> Mapping[str, str]:
-    """The set that each single file belongs to."""
+    """Set of each single file."""
     owners: dict[str, str] = {}
     named: dict[str, str] = {}
     for some in given:
@@ -159,7 +158,7 @@ def _folders(part: Part, owners: Mapping[str, str], base: str) -> Labels:
 
 
 def _members(part: Part) -> Mapping[str, np.ndarray]:
-    """The numbers of the images of each label."""
+    """Numbers of the images of each label."""
     return part.members() if isinstance(part, DatasetPart) else _labels(part).members()
 
 
@@ -184,7 +183,7 @@ def _labels(part: Part) -> Labels:
 def _parted(
     sources: Sources, parts: Sequence[Part], find: Callable[[Part], Mapping[str, np.ndarray]]
 ) -> list[ImageSet]:
-    """One set for each name that ``find`` gives the images of any part, in order of name."""
+    """One set for each name that ``find`` returns for any part, in order of name."""
     members: dict[str, list[np.ndarray]] = {}
     start = 0
     for part in parts:

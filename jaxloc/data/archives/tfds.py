@@ -1,4 +1,4 @@
-"""Data sets that tensorflow-datasets prepared, read without tensorflow: ``tfds:NAME[/config][:split]``."""
+"""Data sets prepared by tensorflow-datasets, read without tensorflow: ``tfds:NAME[/config][:split]``."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ _DATA_SETS = 16
 
 
 def is_tfds(path: str) -> bool:
-    """Whether this names a data set of tensorflow-datasets."""
+    """Whether ``path`` names a data set of tensorflow-datasets."""
     return path.startswith("tfds:")
 
 
@@ -23,9 +23,9 @@ class TfdsExample(Record):
     """The image of one example.
 
     Attributes:
-        data_set: name, with config and version where the user gave them.
+        data_set: name, with config and version if given.
         split: such as ``train`` or ``train[:10%]``.
-        feature: that holds the image.
+        feature: name of the image's feature.
         number: within the split.
     """
 
@@ -38,12 +38,12 @@ class TfdsExample(Record):
         return f"tfds:{self.data_set}:{self.split}#{self.number:08}"
 
     def read(self) -> bytes:
-        """The image as it is stored, not decoded."""
+        """Read the encoded image."""
         try:
             return find_source(self.data_set, self.split)[self.number][self.feature]
         except UsageError:
             raise
-        except Exception as error:  # of its record, unless the files are no longer what they were
+        except Exception as error:  # of its record, unless the files changed
             try:
                 _check_files(find_builder(self.data_set), self.split)
             except UsageError as trouble:
@@ -51,23 +51,23 @@ class TfdsExample(Record):
             raise
 
     def value(self, feature: str) -> Any:
-        """Another feature of the same example."""
+        """Value of another feature of the example."""
         return find_source(self.data_set, self.split)[self.number][feature]
 
     def of(self, feature: str) -> "TfdsExample":
-        """Another image of the same example, such as its mask."""
+        """Record of another image of the example, such as its mask."""
         return dataclasses.replace(self, feature=feature)
 
 
 class TfdsSplit(Part):
-    """The examples of one split, by their numbers.
+    """The examples of one split, named by their numbers.
 
     Args:
-        data_set: name, with config and version where wanted.
-        split: as tensorflow-datasets writes it, slices included.
+        data_set: name, with config and version if wanted.
+        split: in tensorflow-datasets' notation, slices included.
 
     Raises:
-        UsageError: there is no such split, it has no images, or one of its files is missing or truncated.
+        UsageError: the split does not exist or has no images, or one of its files is missing or truncated.
     """
 
     def __init__(self, data_set: str, split: str) -> None:
@@ -88,15 +88,15 @@ class TfdsSplit(Part):
         return self._count
 
     def name(self, number: int) -> str:
-        """The example's number."""
+        """Number of the example, in eight digits."""
         return f"{number:08}"
 
     def path(self, number: int) -> TfdsExample:
-        """Where the example lies."""
+        """Record of the example."""
         return TfdsExample(self._data_set, self._split, self._feature, number)
 
     def find_labels(self) -> Labels | None:
-        """The classes by name: all examples are read for them."""
+        """Names of the classes; reads all examples."""
         import tensorflow_datasets as tfds
 
         features = find_builder(self._data_set).info.features
@@ -118,12 +118,12 @@ def _check_files(builder: Any, split: str) -> None:
 
 
 def open_tfds(path: str) -> list[TfdsSplit]:
-    """The split that ``tfds:NAME[/config][:split]`` names; without a split all of them, in order of name.
+    """Open the split of ``tfds:NAME[/config][:split]``, or all splits in order of name.
 
-    The set is looked for where tensorflow-datasets does (``TFDS_DATA_DIR``, ``~/tensorflow_datasets``).
+    The set is searched in ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
 
     Raises:
-        UsageError: tensorflow-datasets is not installed, knows no such set, or has not prepared it.
+        UsageError: tensorflow-datasets is not installed, does not know the set, or has not prepared it.
     """
     found = _SPEC.match(path)
     if not found:
@@ -137,11 +137,7 @@ def open_tfds(path: str) -> list[TfdsSplit]:
 
 @functools.lru_cache(_DATA_SETS)
 def find_builder(data_set: str) -> Any:
-    """What tensorflow-datasets knows of a set that it has prepared.
-
-    Raises:
-        UsageError: it is not installed, knows no such set, or has not prepared it.
-    """
+    """Builder of a prepared data set; raises ``UsageError`` as ``open_tfds`` does."""
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -163,7 +159,7 @@ def find_builder(data_set: str) -> Any:
 
 
 def _from_files(data_set: str) -> Any:
-    """A set whose code does not run here, by what was written when it was prepared; ``None`` if it was not."""
+    """Builder from the prepared files alone, for a set whose code does not run here; ``None`` if there are none."""
     import tensorflow_datasets as tfds
 
     if ":" in data_set:
@@ -181,11 +177,7 @@ def _cure(data_set: str) -> str:
 
 @functools.lru_cache(_DATA_SETS)
 def find_source(data_set: str, split: str) -> Any:
-    """The examples of a split by number, with their images as they are stored.
-
-    Raises:
-        UsageError: the set is not prepared, or in a format that has to be read in order.
-    """
+    """Examples of a split by number, with encoded images."""
     import tensorflow_datasets as tfds
 
     builder = find_builder(data_set)
