@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from jaxloc.metrics import roc_auc
+from jaxloc.options import CleanOptions
 from jaxloc.report.decisions import Decisions
 from jaxloc.report.tables import text_table
 from jaxloc.run import Options
-from jaxloc.run.cleaning import CleaningOptions, clean
+from jaxloc.run.cleaning import clean
 
 RULES: tuple[float | str, ...] = (0.0, 0.1, "knee")
 NOISE = "noise-"
@@ -85,7 +86,7 @@ def measure(web: Path, out: Path, classes: Sequence[str], share: int, rounds: in
     """The table of one collection."""
     cleaned = {}
     for rule in RULES:
-        options = CleaningOptions(
+        options = CleanOptions(
             noise=rule, duplicates=None, rounds=rounds, review_limit=0, job=Options(max_side=max_side)
         )
         cleaned[rule] = clean(web, out, options).decisions

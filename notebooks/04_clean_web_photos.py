@@ -45,8 +45,8 @@ from IPython.display import Image, Markdown
 
 from jaxloc import metrics, models, scda
 from jaxloc.data import demo, read_image
-from jaxloc.run import Options
-from jaxloc.run.cleaning import CleaningOptions, clean
+from jaxloc.options import CleanOptions, LocalizeOptions
+from jaxloc.run.cleaning import clean
 
 # %% [markdown]
 # The next cell only draws; skip it.
@@ -189,7 +189,7 @@ sheet(
 # with near-copies would be noise of another sort; there are none.
 
 # %%
-options = CleaningOptions(noise=0.1, duplicates=None, job=Options(max_side=240))
+options = CleanOptions(noise=0.1, duplicates=None, job=LocalizeOptions(max_side=240))
 cleaned = clean(web, work / "cleaned", options)
 decisions = {f"{item.category}/{Path(item.name).name}": item for item in cleaned.decisions.items}
 

@@ -1,9 +1,11 @@
 """Arguments of several commands that belong to no job's options."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from jaxloc.errors import UsageError
 
 Paths = Annotated[
     list[str],
@@ -26,3 +28,11 @@ Splits = Annotated[
     list[str] | None, typer.Option("--split", help="Only images of this split in the --labels file; repeatable.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Form = Annotated[Literal["table", "json", "latex"], typer.Option("--format", help="How to print.")]
+
+
+def printed_form(form: Literal["table", "json", "latex"], as_json: bool) -> Literal["table", "json", "latex"]:
+    """How to print, from ``--format`` and ``--json``; raises ``UsageError`` if they exclude each other."""
+    if as_json and form == "latex":
+        raise UsageError("--json and --format latex exclude each other")
+    return "json" if as_json else form

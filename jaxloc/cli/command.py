@@ -60,8 +60,9 @@ def command(function: Callable[..., None], *, left: str = KEPT) -> Callable[...,
     def expanded(**values: Any) -> None:
         values.pop("help_all", None)
         for name, (make, options) in groups.items():
-            found = {field: _value(one, values.pop(f"{name}__{field}")) for field, one in options.items()}
-            values[name] = make(**{field: value for field, value in found.items() if value is not None})
+            typed = {field: values.pop(f"{name}__{field}") for field in options}
+            given = {field: value for field, value in typed.items() if _is_given(options[field], value)}
+            values[name] = make(**{field: _value(options[field], value) for field, value in given.items()})
         function(**values)
 
     expanded.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
@@ -110,10 +111,12 @@ def _kind(kind: Any, one: Option) -> Any:
     return list[typing.get_args(kind)[0]] if typing.get_origin(kind) is tuple else kind  # type: ignore[misc]
 
 
+def _is_given(one: Option, value: Any) -> bool:
+    return value is not None and (value is not False or "/" in "".join(one.flags))
+
+
 def _value(one: Option, value: Any) -> Any:
-    """The field's value from the one typed; ``None`` if the option was not given."""
-    if value is None or (value is False and "/" not in "".join(one.flags)):
-        return None
+    """The field's value from the one typed."""
     if one.typed:
         return one.typed.convert(value, one)
     return tuple(value) if isinstance(value, list) else value

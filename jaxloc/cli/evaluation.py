@@ -1,33 +1,23 @@
 """The command that compares results with the truth."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jaxloc.cli.messages import one_line_errors, say, say_json
-from jaxloc.cli.options import BatchSize, Download, WeightsName, Workers
-from jaxloc.cli.retrieval import Labels
+from jaxloc.cli.arguments import AsJson, Form, Labels, printed_form
+from jaxloc.cli.command import Fields, command
+from jaxloc.cli.messages import say, say_json
 from jaxloc.errors import UsageError
+from jaxloc.options import EvaluateOptions, NetworkOptions
 
-_RULES = "What counts as right"
-_MORE = "More measures"
-_SURE = "How sure the figures are"
-_OUTPUT = "Output"
 _GALLERY = "Measuring a gallery instead"
 
 
-class Form(StrEnum):
-    """How the result is printed."""
-
-    table = "table"
-    json = "json"
-    latex = "latex"
-
-
-@one_line_errors
+@command
 def evaluate(
+    rules: EvaluateOptions,
+    options: Annotated[NetworkOptions, Fields(only={"weights", "batch", "workers", "allow_download"})],
     predictions: Annotated[
         str | None,
         typer.Argument(
@@ -45,109 +35,20 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    iou: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--iou",
-            help="Intersection over union that must be exceeded; repeat it for a column each. [default: 0.5]",
-            rich_help_panel=_RULES,
-        ),
-    ] = None,
-    at_least: Annotated[
-        bool,
-        typer.Option("--at-least", help="An overlap equal to --iou is enough, as in ImageNet.", rich_help_panel=_RULES),
-    ] = False,
-    voc_inclusive: Annotated[
-        bool,
-        typer.Option(
-            "--voc-inclusive",
-            help="Count corners as PASCAL VOC does: each box one pixel longer than its difference.",
-            rich_help_panel=_RULES,
-        ),
-    ] = False,
-    include_difficult: Annotated[
-        bool,
-        typer.Option(
-            "--include-difficult",
-            help="Objects flagged difficult count too; the papers leave them out.",
-            rich_help_panel=_RULES,
-        ),
-    ] = False,
-    include_truncated: Annotated[
-        bool,
-        typer.Option(
-            "--include-truncated",
-            help="Objects flagged truncated count too; the papers leave them out.",
-            rich_help_panel=_RULES,
-        ),
-    ] = False,
-    any_class: Annotated[
-        bool,
-        typer.Option("--any-class", help="Compare boxes whatever their class, as one class.", rich_help_panel=_RULES),
-    ] = False,
-    split: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--split",
-            help="Only images of this split of the truth, such as test; repeatable.",
-            rich_help_panel=_RULES,
-        ),
-    ] = None,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class",
-            help="Only this class, such as one of several that the truth has; repeatable.",
-            metavar="NAME",
-            rich_help_panel=_RULES,
-        ),
-    ] = None,
-    pcp: Annotated[
-        bool, typer.Option("--pcp", help="The share of all true boxes that are found.", rich_help_panel=_MORE)
-    ] = False,
-    top_one: Annotated[
-        bool,
-        typer.Option(
-            "--top-1",
-            help="A classifier predicted the classes: GT-known localisation, and top-1, where it must be right too.",
-            rich_help_panel=_MORE,
-        ),
-    ] = False,
     maps: Annotated[
         bool,
         typer.Option(
             "--maps",
             help="MaxBoxAcc, PxAP and saliency precision of the heat maps in the folder PREDICTIONS.",
-            rich_help_panel=_MORE,
+            rich_help_panel="More measures",
+            hidden=True,
         ),
     ] = False,
-    masks: Annotated[
-        bool,
-        typer.Option("--masks", help="Jaccard similarity and precision of pixel masks.", rich_help_panel=_MORE),
-    ] = False,
-    parts: Annotated[
-        bool,
-        typer.Option(
-            "--parts",
-            help="PCP of parts; those without names are matched to the true ones once for all images.",
-            rich_help_panel=_MORE,
-        ),
-    ] = False,
-    bootstrap: Annotated[
-        int,
-        typer.Option(
-            "--bootstrap", help="Draws for confidence intervals, such as 1000; 0: none.", rich_help_panel=_SURE
-        ),
-    ] = 0,
-    seed: Annotated[int, typer.Option("--seed", help="Decides the draws.", rich_help_panel=_SURE)] = 0,
-    confidence: Annotated[
-        float, typer.Option("--confidence", help="Share of the draws within an interval.", rich_help_panel=_SURE)
-    ] = 0.95,
-    form: Annotated[Form, typer.Option("--format", help="How to print.", rich_help_panel=_OUTPUT)] = Form.table,
-    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.", rich_help_panel=_OUTPUT)] = False,
+    form: Form = "table",
+    as_json: AsJson = False,
     roc: Annotated[
         bool,
-        typer.Option("--roc", help="In JSON, the points of the noise score's ROC curves.", rich_help_panel=_OUTPUT),
+        typer.Option("--roc", help="In JSON, the points of the noise score's ROC curves.", hidden=True),
     ] = False,
     retrieval: Annotated[
         Path | None,
@@ -163,10 +64,6 @@ def evaluate(
         ),
     ] = None,
     labels: Labels = None,
-    weights: WeightsName = "vgg16",
-    batch: BatchSize = None,
-    workers: Workers = None,
-    download: Download = False,
 ) -> None:
     """Compare boxes with the truth (CorLoc and more), or measure a gallery whose labels are known (mAP, R@k).
 
@@ -184,59 +81,32 @@ def evaluate(
 
     - `jaxloc evaluate --retrieval gallery --queries test-photos` measures a search
     """
-    if as_json and form is Form.latex:
-        raise UsageError("--json and --format latex exclude each other")
-    form = Form.json if as_json else form
+    form = printed_form(form, as_json)
     if retrieval is None:
         if queries or labels:
             raise UsageError("--queries and --labels go with --retrieval GALLERY")
         if predictions is None or ground_truth is None:
             raise UsageError("give predictions and the true boxes, or --retrieval GALLERY: see --help")
-        if roc and form is not Form.json:
+        if roc and form != "json":
             raise UsageError("--roc prints numbers into JSON: add --json")
-        from jaxloc.run.evaluation import (
-            EvaluationOptions,
-            evaluate_files,
-            evaluation_latex,
-            evaluation_table,
-            to_plain,
-        )
+        from jaxloc.run.evaluation import evaluate_files, evaluation_latex, evaluation_table, to_plain
 
-        rules = EvaluationOptions(
-            thresholds=tuple(iou or (0.5,)),
-            at_least=at_least,
-            voc_inclusive=voc_inclusive,
-            include_difficult=include_difficult,
-            include_truncated=include_truncated,
-            splits=tuple(split or ()),
-            classes=tuple(classes or ()),
-            any_class=any_class,
-            pcp=pcp,
-            top_one=top_one,
-            masks=masks,
-            parts=parts,
-            samples=bootstrap,
-            seed=seed,
-            confidence=confidence,
-        )
         result = evaluate_files(predictions, ground_truth, rules, maps=maps)
-        if form is Form.json:
+        if form == "json":
             say_json(to_plain(result, roc=roc))
         else:
-            say(evaluation_latex(result) if form is Form.latex else evaluation_table(result))
+            say(evaluation_latex(result) if form == "latex" else evaluation_table(result))
         return
     if predictions is not None or ground_truth is not None:
         raise UsageError("--retrieval measures a gallery: leave the files of boxes out, name queries with --queries")
-    if form is Form.latex:
+    if form == "latex":
         raise UsageError("a gallery's figures are printed as a table or JSON: leave --format latex out")
-    from jaxloc.run.options import Reading
     from jaxloc.run.retrieval.evaluation import evaluate_retrieval
     from jaxloc.run.retrieval.evaluation import to_plain as retrieval_to_plain
     from jaxloc.run.retrieval.summary import retrieval_table
 
-    options = Reading(weights=weights, batch=batch, workers=workers, allow_download=download or None)
-    measured = evaluate_retrieval(retrieval, queries or (), options, labels=labels, splits=split or ())
-    if form is Form.json:
+    measured = evaluate_retrieval(retrieval, queries or (), options, labels=labels, splits=rules.splits)
+    if form == "json":
         say_json(retrieval_to_plain(measured))
     else:
         say(retrieval_table(measured))

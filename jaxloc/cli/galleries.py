@@ -1,28 +1,20 @@
 """The commands about a gallery that is there: what its dimensions mean, removal, an approximate index."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from jaxloc.cli.arguments import GalleryFolder
 from jaxloc.cli.messages import one_line_errors, say
-from jaxloc.cli.options import GalleryFolder
 from jaxloc.errors import UsageError
-
-
-class Approximate(StrEnum):
-    """Approximate indexes."""
-
-    hnsw = "hnsw"
-    ivf_pq = "ivf-pq"
 
 
 @one_line_errors
 def attributes(
     gallery: GalleryFolder,
     html: Annotated[Path, typer.Option("--html", help="The page to write.", dir_okay=False)],
-    dimensions: Annotated[int, typer.Option("--dimensions", help="How many, from the first.")] = 10,
+    dimensions: Annotated[int, typer.Option("--dimensions", help="Number of dimensions, from the first.")] = 10,
     count: Annotated[int, typer.Option("--count", help="Images at each end.")] = 6,
 ) -> None:
     """Show what the dimensions of a gallery's vectors stand for: the images at both ends of each.
@@ -59,9 +51,10 @@ def remove(
 def approximate(
     gallery: GalleryFolder,
     kind: Annotated[
-        Approximate, typer.Option("--kind", help="hnsw: best recall; ivf-pq: least memory, from about 10,000 vectors.")
-    ] = Approximate.hnsw,
-    seed: Annotated[int, typer.Option("--seed", help="Of the sample it is trained and measured on.")] = 0,
+        Literal["hnsw", "ivf-pq"],
+        typer.Option("--kind", help="hnsw: best recall; ivf-pq: least memory, from about 10,000 vectors."),
+    ] = "hnsw",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the sample that it is trained and measured on.")] = 0,
 ) -> None:
     """Build an approximate index with FAISS, for galleries past a million images, and print its recall.
 
@@ -71,7 +64,7 @@ def approximate(
     """
     from jaxloc.run.retrieval.approximate import build
 
-    made = build(gallery, kind.value, seed=seed)
+    made = build(gallery, kind, seed=seed)
     say(
         f"{made.kind} over {made.vectors:,} vectors, {made.bytes / 1e6:,.1f} MB: {100 * made.recall:.2f} % of the "
         f"exact first {made.k} are among its first {made.k} (measured with {made.queries:,} vectors of the gallery)."

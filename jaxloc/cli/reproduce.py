@@ -5,26 +5,17 @@ from typing import Annotated
 
 import typer
 
-from jaxloc.cli.evaluation import Form
-from jaxloc.cli.messages import one_line_errors, say, say_json
-from jaxloc.cli.options import (
-    BatchSize,
-    CacheSize,
-    CompileCache,
-    ComputeDtype,
-    Conv,
-    ConvChoice,
-    Devices,
-    Download,
-    Dtype,
-    Workers,
-    bytes_of,
-)
+from jaxloc.cli.arguments import AsJson, Form, printed_form
+from jaxloc.cli.command import Fields, command
+from jaxloc.cli.messages import say, say_json
 from jaxloc.errors import UsageError
+from jaxloc.options import ProcessOptions, ReproduceOptions
 
 
-@one_line_errors
+@command
 def reproduce(
+    options: ReproduceOptions,
+    process: Annotated[ProcessOptions, Fields(only={"cache"})],
     table: Annotated[
         str | None,
         typer.Argument(help="The table, such as ddt-voc07; without one they are listed.", show_default=False),
@@ -42,32 +33,8 @@ def reproduce(
         Path | None,
         typer.Option("--out", "-o", help="Folder for the results. [default: reproduced/TABLE]", file_okay=False),
     ] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", "-w", help="A name or a weights file. [default: the paper's network]")
-    ] = None,
-    methods: Annotated[
-        list[str] | None,
-        typer.Option("--method", help="Rows of the DDT paper's tables: ddt, scda; repeatable. [default: ddt]"),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", help="Only the first so many images of each class: a try, and marked as such."),
-    ] = None,
-    bootstrap: Annotated[int, typer.Option("--bootstrap", help="Draws for the confidence intervals; 0: none.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the draws and of codebooks.")] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start over where the folder holds something.")
-    ] = False,
-    form: Annotated[Form, typer.Option("--format", help="How to print.")] = Form.table,
-    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
-    feature_cache: CacheSize = 4.0,
-    batch: BatchSize = None,
-    devices: Devices = None,
-    dtype: ComputeDtype = Dtype.float32,
-    conv: ConvChoice = Conv.auto,
-    workers: Workers = None,
-    compile_cache: CompileCache = None,
-    download: Download = False,
+    form: Form = "table",
+    as_json: AsJson = False,
 ) -> None:
     """Make a table of the papers again: their protocol on data that is here, ours beside their numbers.
 
@@ -86,8 +53,7 @@ def reproduce(
 
         say(overview())
         return
-    if as_json and form is Form.latex:
-        raise UsageError("--json and --format latex exclude each other")
+    form = printed_form(form, as_json)
     from jaxloc.run.reproduce.tables import find_table
 
     known = find_table(table)
@@ -96,27 +62,12 @@ def reproduce(
         raise UsageError(
             f"{table}: name the data set, {wanted} (`jaxloc datasets {known.sets[0]}` tells how to get it)"
         )
-    from jaxloc.run.reproduce import ReproduceOptions, reproduce, reproduction_latex, reproduction_table, to_plain
+    from jaxloc.run.reproduce import reproduce, reproduction_latex, reproduction_table, to_plain
     from jaxloc.run.runtime import set_up
 
-    options = ReproduceOptions(
-        weights=weights,
-        methods=tuple(methods or ("ddt",)),
-        limit=limit,
-        samples=bootstrap,
-        seed=seed,
-        overwrite=overwrite,
-        batch=batch,
-        devices=devices,
-        workers=workers,
-        dtype=dtype.value,
-        conv=conv.value,
-        feature_cache=bytes_of(feature_cache),
-        allow_download=download or None,
-    )
-    with set_up(cache=compile_cache):
+    with set_up(cache=process.cache):
         result = reproduce(table, data, out or Path("reproduced", table), options)
-    if as_json or form is Form.json:
+    if form == "json":
         say_json(to_plain(result))
     else:
-        say(reproduction_latex(result) if form is Form.latex else reproduction_table(result))
+        say(reproduction_latex(result) if form == "latex" else reproduction_table(result))

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from jaxloc.cli.command import Fields, command
 from jaxloc.cli.messages import one_line_errors, say
-from jaxloc.cli.options import Download
+from jaxloc.options import NetworkOptions
 
 app = typer.Typer(no_args_is_help=True, help="List, show and convert network weights.")
 
@@ -23,14 +24,15 @@ def weights_list() -> None:
 
 
 @app.command("show")
-@one_line_errors
+@command
 def weights_show(
-    name: Annotated[str, typer.Argument(help="A name or a weights file.")] = "vgg16", download: Download = False
+    options: Annotated[NetworkOptions, Fields(only={"allow_download"})],
+    name: Annotated[str, typer.Argument(help="A name or a weights file.")] = "vgg16",
 ) -> None:
     """What a set of weights is: architecture, layers, preprocessing, source, checksum."""
     from jaxloc import models
 
-    for key, value in models.describe(models.load(name, allow_download=download or None)).items():
+    for key, value in models.describe(models.load(name, allow_download=options.allow_download)).items():
         say(f"{key:14} {value}")
 
 

@@ -4,18 +4,28 @@ The command line, the classes' documentation, the checks of values, the settings
 all derive from these fields; see ``jaxloc.options.option``.
 """
 
+from jaxloc.options.clean import CleanOptions
+from jaxloc.options.evaluate import EvaluateOptions, ReproduceOptions
+from jaxloc.options.export import ExportOptions
+from jaxloc.options.learn import ClassifyOptions, FinetuneOptions
 from jaxloc.options.localize import LocalizeOptions, SetOptions, VideoOptions
 from jaxloc.options.network import NetworkOptions, ProcessOptions, workers_of
 from jaxloc.options.option import Options, fitted_only
 from jaxloc.options.retrieval import DescribeOptions, IndexOptions, SearchOptions
 
 __all__ = [
+    "ClassifyOptions",
+    "CleanOptions",
     "DescribeOptions",
+    "EvaluateOptions",
+    "ExportOptions",
+    "FinetuneOptions",
     "IndexOptions",
     "LocalizeOptions",
     "NetworkOptions",
     "Options",
     "ProcessOptions",
+    "ReproduceOptions",
     "SearchOptions",
     "SetOptions",
     "VideoOptions",

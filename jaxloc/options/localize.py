@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Literal
 
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
@@ -40,8 +41,8 @@ class LocalizeOptions(NetworkOptions):
     )
     noise_threshold: float = option(
         0.0,
-        "Call an image noisy (without the object) if at most this share of its cells is positive; a high share means "
-        "found.",
+        "Call an image noisy (without the object) if its object share, the share of positive cells, is at or below "
+        "this.",
         least=0,
         below=1,
         label="the noise threshold, a share of cells,",
@@ -137,11 +138,10 @@ class SetOptions(Options):
 class VideoOptions(Options):
     """What is written of videos."""
 
-    kind: str = option(
+    kind: Literal["mp4", "gif", "none"] = option(
         "mp4",
         "Write each input video with the box drawn, in this format.",
         "--video",
-        choices=("mp4", "gif", "none"),
         label="video",
         panel=VIDEOS,
     )

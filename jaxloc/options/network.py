@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 from pathlib import Path
+from typing import Literal
 
 from jaxloc.errors import UsageError
 from jaxloc.options.option import Option, Options, Typed, option
@@ -61,25 +62,22 @@ class NetworkOptions(Options):
         choices=(8, 4),
         setting="connectivity",
     )
-    backend: str = option(
+    backend: Literal["auto", "host", "device"] = option(
         "auto",
         "Where connected components are labelled; auto is the host if the network runs on one CPU device, else the "
         "device.",
         "--components",
-        choices=("auto", "host", "device"),
         panel=SPEED,
     )
-    dtype: str = option(
+    dtype: Literal["float32", "bfloat16"] = option(
         "float32",
         "Precision of the network; bfloat16 is faster on TPUs and recent GPUs. Statistics stay float32.",
-        choices=("float32", "bfloat16"),
         panel=SPEED,
         setting="computed in",
     )
-    conv: str = option(
+    conv: Literal["auto", "direct", "winograd", "winograd2x2"] = option(
         "auto",
         "Algorithm of the network's convolutions; auto takes the fastest for the device.",
-        choices=("auto", "direct", "winograd", "winograd2x2"),
         panel=SPEED,
         identity="convolution",
     )

@@ -9,7 +9,7 @@ that ``--help`` is quick; choices come from registries that do not import it eit
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from jaxloc.errors import UsageError
 
@@ -38,7 +38,7 @@ class Option:
         only_python: whether no command has it.
         panel: group under ``--help-all``.
         first: whether ``--help`` shows it; ``--help-all`` shows every option.
-        choices: permitted values, such as a registry; empty permits any.
+        choices: permitted values, such as a registry; empty permits any. A field's ``Literal`` says them itself.
         least: smallest permitted value.
         above: values must exceed this.
         below: values must be less than this; infinity only refuses what is not finite.
@@ -90,6 +90,12 @@ def option(default: Any, help: str, *flags: str, **rest: Any) -> Any:
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def same_as(cls: "type[Options]", name: str) -> Any:
+    """A field as in another class."""
+    field = next(field for field in dataclasses.fields(cls) if field.name == name)  # type: ignore[arg-type]
+    return dataclasses.field(default=field.default, metadata={"option": option_of(field)})
 
 
 class Options:
@@ -157,8 +163,9 @@ def flags_of(name: str, one: Option) -> tuple[str, ...]:
 
 
 def option_of(field: Any) -> Any:
-    """The option of a dataclass's field; ``None`` for anything else."""
-    return field.metadata.get("option") if isinstance(field, dataclasses.Field) else None
+    """The option of a dataclass's field, with the choices of a ``Literal``; ``None`` for anything else."""
+    one = field.metadata.get("option") if isinstance(field, dataclasses.Field) else None
+    return dataclasses.replace(one, choices=get_args(field.type)) if one and get_origin(field.type) is Literal else one
 
 
 def _text(one: Option, value: Any) -> str:

@@ -1,15 +1,14 @@
 """Jobs: what the command calls. The only place that knows devices, files and progress."""
 
-from jaxloc.options import LocalizeOptions, VideoOptions
-from jaxloc.run.evaluation import EvaluationOptions, evaluate, evaluate_files
+from jaxloc.options import EvaluateOptions, LocalizeOptions, VideoOptions
+from jaxloc.run.evaluation import evaluate, evaluate_files
 from jaxloc.run.jobs import apply, colocalize, localize
 
-Options = LocalizeOptions
-"""The former name."""
+EvaluationOptions, Options = EvaluateOptions, LocalizeOptions  # the former names
 
 __all__ = [
-    "EvaluationOptions",
-    "Options",
+    "EvaluateOptions",
+    "LocalizeOptions",
     "VideoOptions",
     "apply",
     "colocalize",

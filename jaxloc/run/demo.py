@@ -6,10 +6,10 @@ import os
 
 from jaxloc._files import atomic_path, write_text
 from jaxloc.data.demo import Composed, compose
+from jaxloc.options import LocalizeOptions
 from jaxloc.report.records import Findings
 from jaxloc.run.evaluation import ClassScore, evaluate_files
 from jaxloc.run.jobs import colocalize
-from jaxloc.run.options import Options
 from jaxloc.run.outputs import prepare
 
 CATEGORY = "motorcycle"
@@ -30,12 +30,12 @@ class DemoResult:
     without: list[str]
 
 
-def demo(out: str | os.PathLike[str], options: Options | None = None, *, seed: int = 0) -> DemoResult:
+def demo(out: str | os.PathLike[str], options: LocalizeOptions | None = None, *, seed: int = 0) -> DemoResult:
     """Compose photographs that share a motorcycle, find it, and compare with where it was put.
 
     Args:
         out: folder for ``photos/``, ``ground_truth.json`` and everything ``colocalize`` writes.
-        options: what to do; ``Options()`` by default.
+        options: what to do; ``LocalizeOptions()`` by default.
         seed: decides the composition.
 
     Raises:
@@ -48,7 +48,7 @@ def demo(out: str | os.PathLike[str], options: Options | None = None, *, seed: i
             image.image.save(temporary, format="JPEG", quality=92)
     truth = folder / "ground_truth.json"
     write_text(truth, json.dumps(_ground_truth(images), indent=1))
-    options = dataclasses.replace(options or Options(), overlays=True)
+    options = dataclasses.replace(options or LocalizeOptions(), overlays=True)
     findings = colocalize([folder / "photos"], folder, options, name=CATEGORY, overwrite=True)
     score = evaluate_files(folder / "annotations.json", truth).classes[0]
     return DemoResult(findings, score, [image.name for image in images if image.box is None])

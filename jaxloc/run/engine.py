@@ -12,11 +12,11 @@ from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights, Extractor, memory
 from jaxloc.models import BACKBONES, Weights, load
 from jaxloc.models.weights import check_top
-from jaxloc.run.options import Reading
+from jaxloc.options import NetworkOptions
 from jaxloc.run.progress import bar
 
 
-def load_weights(options: Reading, layers: Iterable[str | None] = (), *, top: bool = False) -> Weights:
+def load_weights(options: NetworkOptions, layers: Iterable[str | None] = (), *, top: bool = False) -> Weights:
     """Load the weights that the options name.
 
     Args:
@@ -34,7 +34,7 @@ def load_weights(options: Reading, layers: Iterable[str | None] = (), *, top: bo
     return check_top(weights, weights.backbone.needs_head(asked), options.weights)
 
 
-def on_devices(weights: Weights, options: Reading) -> DeviceWeights:
+def on_devices(weights: Weights, options: NetworkOptions) -> DeviceWeights:
     """Weights on the devices that the options name."""
     return DeviceWeights(
         weights,

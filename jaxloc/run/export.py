@@ -6,61 +6,27 @@ Classes are numbered by the source alone: a class keeps its number when options 
 import collections
 import dataclasses
 import hashlib
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from jaxloc import __version__
 from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
 from jaxloc.data.annotations.checking import check_image
 from jaxloc.errors import ImageError, UsageError
+from jaxloc.options import ExportOptions
 from jaxloc.report.exports.formats import FORMATS, Format
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import has_mask
 from jaxloc.report.exports.names import safe_name, safe_names
-from jaxloc.report.exports.placement import Placement, unreadable, with_right_suffix
+from jaxloc.report.exports.placement import unreadable, with_right_suffix
 from jaxloc.run.export_folder import check_replaceable, replacing, write_marker
 from jaxloc.run.threaded import threaded
 from jaxloc.run.writing import disk_errors, result_folder
 
 Source = str | os.PathLike[str] | Annotations
 """A place that annotations are read from, or annotations."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportOptions:
-    """How to export.
-
-    Attributes:
-        images: folder that image names are relative to; by default ``jaxloc.data.annotations.read`` finds it.
-        placement: ``link`` (hard links, or copies where there are none), ``copy`` or ``none``.
-        split: share of the images by split, such as ``{"train": 0.8, "val": 0.2}``, adding up to 1; empty keeps the
-            splits of the annotations. The split of an image depends on its name and ``seed`` alone.
-        seed: seed of the splits.
-        min_score: leave out objects with a lower score.
-        found_only: leave out images without objects.
-        rename: new names of classes by their old ones; two classes may get the same name.
-        overwrite: replace an earlier export in the folder, if the folder holds nothing else.
-        segments: yolo: write outlines of masks in place of boxes.
-        margin: crops: margin on every side, as a share of the box's longer side.
-        square: crops: as wide as high.
-        origin: the source that ``export.json`` names for annotations that were not read from a place.
-    """
-
-    images: str | os.PathLike[str] | None = None
-    placement: Placement = "link"
-    split: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    seed: int = 0
-    min_score: float | None = None
-    found_only: bool = False
-    rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    overwrite: bool = False
-    segments: bool = False
-    margin: float = 0.0
-    square: bool = False
-    origin: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,21 +124,11 @@ def _check(name: str, options: ExportOptions) -> Format:
     """Return the format; raise ``UsageError`` if it is unknown or an option is invalid."""
     if name not in FORMATS:
         raise UsageError(f"no format {name!r}: there are {', '.join(FORMATS)}")
-    if options.placement not in get_args(Placement):
-        raise UsageError(f"images are put beside as {', '.join(get_args(Placement))}, not {options.placement!r}")
     if options.placement == "none" and FORMATS[name].needs_images:
         raise UsageError(f"{name} is made of images: leave --pictures none out, or choose another format")
-    for split, share in options.split.items():
-        if not 0 < share <= 1:
-            raise UsageError(f"the share of split {split} must be above 0 and at most 1, not {share}")
+    for split in options.split:
         if not split or safe_name(split) != split:
             raise UsageError(f"a split's name becomes that of files: {split!r} cannot, use letters and digits")
-    if options.split and not math.isclose(sum(options.split.values()), 1, abs_tol=1e-6):
-        raise UsageError(f"the shares of the splits must add up to 1, not {sum(options.split.values()):g}")
-    if not (math.isfinite(options.margin) and options.margin >= 0):
-        raise UsageError(f"the margin must be 0 or more, not {options.margin}")
-    if options.min_score is not None and math.isnan(options.min_score):
-        raise UsageError("the lowest score must be a number")
     return FORMATS[name]
 
 

@@ -20,9 +20,10 @@ from jaxloc.errors import UsageError
 from jaxloc.models import Weights, load, save, weights_file
 from jaxloc.models.classifier import HEAD
 from jaxloc.models.extract import Params
+from jaxloc.options import FinetuneOptions
 from jaxloc.run import classify, outputs
 from jaxloc.run.classify import LinearClassifier
-from jaxloc.run.training import Epoch, Training, TrainingOptions
+from jaxloc.run.training import Epoch, Training
 from jaxloc.run.training_checkpoints import Checkpoints
 from jaxloc.run.training_images import LabelledImages
 
@@ -56,7 +57,7 @@ class FineTuned:
 def finetune(
     paths: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
-    options: TrainingOptions | None = None,
+    options: FinetuneOptions | None = None,
     *,
     labels: Mapping[str, str] | None = None,
 ) -> FineTuned:
@@ -68,14 +69,14 @@ def finetune(
     Args:
         paths: folders with one sub-folder for each class, or with ``labels`` any folders, images, or lists.
         out: folder for ``tuned.safetensors``, ``classifier.safetensors``, ``training.json`` and ``checkpoints/``.
-        options: how; ``TrainingOptions()`` by default.
+        options: how; ``FinetuneOptions()`` by default.
         labels: class by the image's name relative to the folder given; ``None`` takes the sub-folder's name.
 
     Raises:
         UsageError: nothing could be learnt, the loss is not finite, or ``out`` holds a training with other settings.
         WeightsError: there are no such weights.
     """
-    options = options or TrainingOptions()
+    options = options or FinetuneOptions()
     folder = outputs.prepare(out)
     weights = load(options.weights, allow_download=options.allow_download)
     images = LabelledImages(

@@ -9,14 +9,14 @@ from pathlib import Path
 from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
+from jaxloc.options import LocalizeOptions, VideoOptions
 from jaxloc.report.records import Findings
 from jaxloc.report.text import some_of
 from jaxloc.run import distributed, model_file, outputs
 from jaxloc.run.model_file import FittedSet, ModelFile
-from jaxloc.run.options import Options
 from jaxloc.run.runner import Run
 from jaxloc.run.steps import Steps
-from jaxloc.run.video import VideoOptions, write_outputs
+from jaxloc.run.video import write_outputs
 
 Paths = Sequence[str | os.PathLike[str]]
 
@@ -24,7 +24,7 @@ Paths = Sequence[str | os.PathLike[str]]
 def colocalize(
     paths: Paths,
     out: str | os.PathLike[str],
-    options: Options | None = None,
+    options: LocalizeOptions | None = None,
     *,
     per_folder: bool = False,
     per_label: bool = False,
@@ -44,7 +44,7 @@ def colocalize(
         paths: folders, images, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
         out: folder for ``annotations.json``, ``model.safetensors``, ``report.html``, ``overlays/`` and ``parts/``; of
             videos also ``video/`` and ``annotations_vid.json``.
-        options: what to do; ``Options()`` by default. With ``method="scda"`` this is ``localize``.
+        options: what to do; ``LocalizeOptions()`` by default. With ``method="scda"`` this is ``localize``.
         per_folder: make each sub-folder its own set.
         per_label: make the images of each label their own set.
         name: the category of a single set; by default the folder's name, or that of the only set of ``update``.
@@ -56,7 +56,7 @@ def colocalize(
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    options = options or Options()
+    options = options or LocalizeOptions()
     _check_one_name(name, per_folder or per_label)
     _check_elsewhere([*paths, *([] if update is None else [update])], out)
     if METHODS[options.method].fit is None:
@@ -91,7 +91,7 @@ def colocalize(
 def localize(
     paths: Paths,
     out: str | os.PathLike[str],
-    options: Options | None = None,
+    options: LocalizeOptions | None = None,
     *,
     per_folder: bool = False,
     per_label: bool = False,
@@ -119,7 +119,7 @@ def localize(
     """
     _check_one_name(name, per_folder or per_label)
     _check_elsewhere(paths, out)
-    options = options or Options()
+    options = options or LocalizeOptions()
     if METHODS[options.method].fit is not None:
         options = dataclasses.replace(options, method="scda")
     sets = find_sets(
@@ -134,7 +134,7 @@ def apply(
     model: str | os.PathLike[str],
     paths: Paths,
     out: str | os.PathLike[str],
-    options: Options | None = None,
+    options: LocalizeOptions | None = None,
     *,
     category: str | None = None,
     per_folder: bool = False,
@@ -165,7 +165,7 @@ def apply(
     _check_elsewhere([model, *paths], out)
     fitted = model_file.load(model)
     options = dataclasses.replace(
-        options or Options(),
+        options or LocalizeOptions(),
         method=fitted.method,
         layer=fitted.layers[0],
         sign=fitted.sign,
@@ -217,7 +217,7 @@ def _check_components(steps: Steps) -> None:
         )
 
 
-def _check_parts(fitted: ModelFile, names: Sequence[str], path: str, options: Options) -> None:
+def _check_parts(fitted: ModelFile, names: Sequence[str], path: str, options: LocalizeOptions) -> None:
     kept = min(len(model.eigenvalues) for name in names for model in fitted.sets[name].models.values())
     if kept < options.components:
         raise UsageError(

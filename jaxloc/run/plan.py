@@ -17,8 +17,8 @@ from jaxloc.data import Buckets, ImageSet, Source, read_size
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.batching import sample
 from jaxloc.inference import Extractor
+from jaxloc.options import NetworkOptions, workers_of
 from jaxloc.run import progress
-from jaxloc.run.options import Reading, workers_of
 
 _SHARDS, _SMALLEST, _LARGEST = 16, 64, 1024
 """Target number of shards; minimum and maximum number of images in a shard."""
@@ -111,7 +111,7 @@ def default_shard_size(number: int) -> int:
 
 
 def look_at_sizes(
-    sources: Sequence[Source], engine: Extractor, options: Reading, bar: tqdm | None = None
+    sources: Sequence[Source], engine: Extractor, options: NetworkOptions, bar: tqdm | None = None
 ) -> np.ndarray:
     """Rows and columns of each image as its header says, int32 ``[n, 2]``; 0 if unreadable or too small.
 
@@ -135,7 +135,7 @@ def look_at_sizes(
     return sizes
 
 
-def plan_buckets(sources: Sequence[Source], engine: Extractor, options: Reading) -> tuple[Buckets, np.ndarray]:
+def plan_buckets(sources: Sequence[Source], engine: Extractor, options: NetworkOptions) -> tuple[Buckets, np.ndarray]:
     """Padded shapes for images, chosen from the sizes of an evenly spread sample of them.
 
     Args:

@@ -10,13 +10,12 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from jaxloc._files import write_text
 from jaxloc.errors import UsageError
-from jaxloc.options import IndexOptions
+from jaxloc.options import ClassifyOptions, IndexOptions
 from jaxloc.run import classify, outputs
 from jaxloc.run.classify import Classified
 from jaxloc.run.engine import load_weights
@@ -24,46 +23,8 @@ from jaxloc.run.finetune import FineTuned, finetune
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import describe_gallery, index_images
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
-from jaxloc.run.training import TrainingOptions
 
-TUNES = ("none", "head", "last", "whole")
 _FROZEN = {"head": 5, "last": 4, "whole": 0}
-_FLIP_PLUS = IndexOptions(descriptor="scda_flip+", weight=1.0)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RecognitionOptions:
-    """What ``recognize`` can be told.
-
-    Attributes:
-        tune: fine-tune nothing, the new head alone (which leaves the features as they are), the last block of
-            convolutions, or the whole network.
-        training: how to fine-tune; the weights to begin with are its, what is frozen and the seed follow from here.
-        describing: what vectors are made of: SCDA_flip+ with α = 1 in the paper. Its weights do not count.
-        test_share: share of each kind that is tested on, where no test images are given.
-        regularization: the SVM's C; ``None`` chooses it by validation.
-        seed: decides what is tested on and the parts of the validation.
-    """
-
-    tune: Literal["none", "head", "last", "whole"] = "none"
-    training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
-    describing: IndexOptions = _FLIP_PLUS
-    test_share: float = 0.25
-    regularization: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.tune not in TUNES:
-            raise UsageError(f"tune must be one of {', '.join(TUNES)}, not {self.tune!r}")
-        if not 0 < self.test_share < 1:
-            raise UsageError(f"the share to test on must be above 0 and below 1, not {self.test_share}")
-        if self.describing.whiten != "none":
-            whiten = self.describing.whiten
-            raise UsageError(f"the SVM reads vectors as they are described: leave out the whitening {whiten}")
-        if self.seed < 0:
-            raise UsageError(f"seed must be at least 0, not {self.seed}")
-        if self.regularization is not None and not 0 < self.regularization < float("inf"):
-            raise UsageError(f"C must be above 0, not {self.regularization}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +51,7 @@ class Recognized:
 def recognize(
     paths: Paths,
     out: str | os.PathLike[str],
-    options: RecognitionOptions | None = None,
+    options: ClassifyOptions | None = None,
     *,
     test: Paths = (),
     labels: str | os.PathLike[str] | None = None,
@@ -111,7 +72,7 @@ def recognize(
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    options = options or RecognitionOptions()
+    options = options or ClassifyOptions()
     train_set, test_set = _split(paths, test, labels, out, options)
     folder = outputs.prepare(out)
     tuned = None
@@ -150,7 +111,7 @@ def _split(
     test: Paths,
     labels: str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
-    options: RecognitionOptions,
+    options: ClassifyOptions,
 ) -> tuple[list[Labelled], list[Labelled]]:
     images = find_images(paths, labels=labels, exclude=[out])
     check_labels([image.label for image in images], "images", several=False)

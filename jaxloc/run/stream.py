@@ -10,10 +10,10 @@ from jaxloc.data import Batch, Buckets, Item, Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.inference import Extractor
+from jaxloc.options import NetworkOptions, workers_of
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.run import progress
 from jaxloc.run.engine import compile_buckets
-from jaxloc.run.options import Reading, workers_of
 from jaxloc.run.plan import look_at_sizes, plan_buckets
 
 _FEW, _LARGE, _SMALL = 300, 512, 256
@@ -52,7 +52,7 @@ class Stream:
     """
 
     sources: Sequence[Source]
-    options: Reading
+    options: NetworkOptions
     engine: Extractor
     buckets: Buckets
     name: str = "images"
@@ -141,7 +141,7 @@ class Stream:
 
 
 def open_stream(
-    sources: Sequence[Source], engine: Extractor, options: Reading, *, name: str = "images", thumbnails: int = 0
+    sources: Sequence[Source], engine: Extractor, options: NetworkOptions, *, name: str = "images", thumbnails: int = 0
 ) -> Stream:
     """Choose padded shapes for images, compile the network for them, and open the images as a stream.
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import math
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,80 +14,15 @@ from tqdm import tqdm
 from jaxloc import _interrupts
 from jaxloc.errors import UsageError
 from jaxloc.models import Backbone, Weights, classifier, compiler_options
-from jaxloc.models.classifier import OPTIMIZERS, Optimizer, Tally, TrainState
+from jaxloc.models.classifier import Tally, TrainState
 from jaxloc.models.extract import Params
+from jaxloc.options import FinetuneOptions
 from jaxloc.run.classify import hold_out_share
 from jaxloc.run.progress import bar
 from jaxloc.run.training_checkpoints import Checkpoints
 from jaxloc.run.training_images import LabelledImages
 
 _ORDER, _FLIPS = 0, 1
-_NOT_LEARNT_FROM = ("weights", "checkpoint_steps", "workers", "allow_download")
-"""Options that do not change what is learnt (weights are told by their checksum), so they may change on the way."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingOptions:
-    """How to fine-tune.
-
-    Attributes:
-        weights: a name (``"vgg16"``) or a file.
-        layer: the layer whose average the head reads; ``None`` is the backbone's default for retrieval.
-        frozen_blocks: the first so many of the five blocks of convolutions stay as they are: 0 tunes the whole
-            network, 5 learns the head only.
-        epochs: times that every image is seen.
-        batch: images in a step.
-        optimizer: ``"sgd"`` or ``"adamw"``.
-        learning_rate: the highest, of the network's layers; it rises first and falls along a cosine.
-        head_factor: the head learns so many times faster.
-        momentum: of SGD.
-        weight_decay: of kernels; biases do not decay.
-        warmup: share of the steps over which the rate rises.
-        label_smoothing: share of each label that is spread over all classes.
-        validation_share: share of each class held out to choose the best epoch; 0 takes the last.
-        max_side: images whose shorter side exceeds this many pixels are shrunk to it; 0 never shrinks.
-        seed: decides what is held out, the order and the flips.
-        dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``; parameters are float32.
-        checkpoint_steps: also write a checkpoint every so many steps; 0 writes one after each epoch only.
-        workers: threads that decode images; ``None`` chooses.
-        allow_download: let weights be fetched from the Hugging Face hub.
-    """
-
-    weights: str | os.PathLike[str] = "vgg16"
-    layer: str | None = None
-    frozen_blocks: int = 0
-    epochs: int = 10
-    batch: int = 16
-    optimizer: Optimizer = "sgd"
-    learning_rate: float = 1e-3
-    head_factor: float = 10.0
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warmup: float = 0.05
-    label_smoothing: float = 0.0
-    validation_share: float = 0.1
-    max_side: int = 224
-    seed: int = 0
-    dtype: str = "float32"
-    checkpoint_steps: int = 0
-    workers: int | None = None
-    allow_download: bool | None = None
-
-    def __post_init__(self) -> None:
-        for name, choices in (("optimizer", OPTIMIZERS), ("dtype", ("float32", "bfloat16"))):
-            if getattr(self, name) not in choices:
-                raise UsageError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
-        for name, least in (("epochs", 1), ("batch", 1), ("max_side", 0), ("checkpoint_steps", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        for name in ("learning_rate", "head_factor"):
-            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
-                raise UsageError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("momentum", "warmup", "label_smoothing", "validation_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name} must be from 0 to below 1, not {getattr(self, name)}")
-        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
-            raise UsageError(f"weight_decay must be at least 0, not {self.weight_decay}")
 
 
 @dataclasses.dataclass
@@ -139,7 +72,7 @@ class Training:
     """
 
     def __init__(
-        self, images: LabelledImages, weights: Weights, options: TrainingOptions, checkpoints: Checkpoints
+        self, images: LabelledImages, weights: Weights, options: FinetuneOptions, checkpoints: Checkpoints
     ) -> None:
         """Set everything out; nothing is computed yet.
 
@@ -179,7 +112,7 @@ class Training:
         self._step = _compiled_step(optimizer, options.label_smoothing, *network)
         self._measure = _compiled_measure(*network)
         self.settings: dict[str, Any] = {
-            **{k: v for k, v in dataclasses.asdict(options).items() if k not in _NOT_LEARNT_FROM},
+            **options.fingerprint(),
             "network": weights.checksum,
             "classes": list(images.classes),
             "pictures": images.fingerprint(),

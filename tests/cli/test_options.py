@@ -9,8 +9,9 @@ import pytest
 from jaxloc import __version__, run
 from jaxloc._interrupts import Stopped
 from jaxloc.errors import UsageError
+from jaxloc.options import VideoOptions
 from jaxloc.report.records import Finding, Findings, Skipped
-from jaxloc.run import Options, VideoOptions
+from jaxloc.run import Options
 from tests.cli import cli
 from tests.run import helpers
 

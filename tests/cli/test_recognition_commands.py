@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from jaxloc.errors import UsageError
-from jaxloc.options import IndexOptions
+from jaxloc.options import ClassifyOptions, FinetuneOptions, IndexOptions
 from jaxloc.run import finetune as finetune_module
 from jaxloc.run import recognition
-from jaxloc.run.recognition import RecognitionOptions
-from jaxloc.run.training import TrainingOptions
 from tests.cli import cli
 from tests.run import helpers
 from tests.run.retrieval import small
@@ -50,8 +48,8 @@ def test_without_options_the_jobs_get_their_defaults(calls):
     assert cli.invoke("classify", "a", "b", "-o", "o") == (2, "", "jaxloc: far enough\n")
     assert cli.invoke("finetune", "a", "-o", "o") == (2, "", "jaxloc: far enough\n")
     assert calls == [
-        ((["a", "b"], Path("o"), RecognitionOptions()), {"test": (), "labels": None}),
-        ((["a"], Path("o"), TrainingOptions()), {}),
+        ((["a", "b"], Path("o"), ClassifyOptions()), {"test": (), "labels": None}),
+        ((["a"], Path("o"), FinetuneOptions()), {}),
     ]
 
 
@@ -61,11 +59,11 @@ def test_every_option_of_classify_reaches_the_job(calls):
     given += " --workers 2 --download"
     cli.invoke("classify", "a", "-o", "o", *given.split())
     shared = {"dtype": "bfloat16", "workers": 2, "allow_download": True}
-    training = TrainingOptions(
+    training = FinetuneOptions(
         weights="w", epochs=3, batch=7, optimizer="adamw", learning_rate=0.01, max_side=96, seed=5, **shared
     )
     describing = IndexOptions(descriptor="scda_flip+", weight=1.0, max_side=300, **shared)
-    options = RecognitionOptions(
+    options = ClassifyOptions(
         tune="last", training=training, describing=describing, test_share=0.5, regularization=2.0, seed=5
     )
     paths = (["a"], Path("o"), options)
@@ -76,7 +74,7 @@ def test_every_option_of_finetune_reaches_the_job(calls):
     given = "--frozen-blocks 4 --epochs 3 --batch 7 --optimizer adamw --learning-rate 0.01 --validation-share 0.2"
     given += " --training-side 96 --checkpoint-steps 9 --seed 5 --weights w --dtype bfloat16 --workers 2 --download"
     cli.invoke("finetune", "a", "-o", "o", *given.split())
-    options = TrainingOptions(
+    options = FinetuneOptions(
         weights="w",
         frozen_blocks=4,
         epochs=3,

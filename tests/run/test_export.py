@@ -18,12 +18,13 @@ import pytest
 from jaxloc.data import read_image
 from jaxloc.data.annotations import Annotated, Annotation, Annotations, read
 from jaxloc.errors import UsageError
+from jaxloc.options import ExportOptions
 from jaxloc.report import coco, parquet
 from jaxloc.report.exports import formats
 from jaxloc.report.records import Finding, Findings
 from jaxloc.run import export as job
 from jaxloc.run import threaded
-from jaxloc.run.export import ExportOptions, export
+from jaxloc.run.export import export
 from jaxloc.run.progress import Progress
 from jaxloc.run.writing import locked
 from tests.data.datasets import trees
@@ -200,13 +201,13 @@ def test_odd_names_become_files_and_are_told(tmp_path):
     ("format", "options", "message"),
     [
         ("csv", {}, "no format 'csv': there are coco, voc"),
-        ("coco", {"placement": "move"}, "images are put beside as link, copy, none, not 'move'"),
+        ("coco", {"placement": "move"}, "images must be one of link, copy, none, not 'move'"),
         ("crops", {"placement": "none"}, "crops is made of images: leave --pictures none out"),
         ("coco", {"split": {"a": 0.5, "b": 0.6}}, r"must add up to 1, not 1\.1"),
         ("coco", {"split": {"a": 1.5, "b": -0.5}}, r"the share of split a must be above 0 and at most 1, not 1\.5"),
         ("coco", {"split": {"a/b": 1}}, "a split's name becomes that of files: 'a/b' cannot"),
-        ("crops", {"margin": -1}, "the margin must be 0 or more, not -1"),
-        ("crops", {"margin": float("nan")}, "the margin must be 0 or more, not nan"),
+        ("crops", {"margin": -1}, "the margin must be at least 0, not -1"),
+        ("crops", {"margin": float("nan")}, "the margin must be at least 0, not nan"),
         ("coco", {"min_score": float("nan")}, "the lowest score must be a number"),
     ],
 )

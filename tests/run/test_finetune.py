@@ -16,9 +16,10 @@ from PIL import Image
 from jaxloc import _interrupts, models
 from jaxloc.errors import UsageError
 from jaxloc.models import extract_features
+from jaxloc.options import FinetuneOptions
 from jaxloc.run import classify
 from jaxloc.run.finetune import finetune
-from jaxloc.run.training import Score, Training, TrainingOptions
+from jaxloc.run.training import Score, Training
 from jaxloc.run.training_images import LabelledImages
 from tests.models import narrow
 from tests.run import helpers
@@ -47,7 +48,7 @@ def images(tmp_path_factory):
 def options(tmp_path_factory):
     """Training of the whole of a narrow network, in a few steps."""
     weights = narrow.write(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
-    return TrainingOptions(
+    return FinetuneOptions(
         weights=weights,
         epochs=4,
         batch=4,
@@ -131,14 +132,14 @@ def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(images,
 import os, signal, sys
 from pathlib import Path
 import pytest
-from jaxloc.run.training import TrainingOptions
+from jaxloc.options import FinetuneOptions
 from jaxloc.run.finetune import finetune
 from tests.models import narrow
 from tests.run.test_finetune import break_off
 
 patch = pytest.MonkeyPatch()
 break_off(patch, 8, lambda: os.kill(os.getpid(), signal.SIGKILL))
-options = TrainingOptions(**{dataclasses.asdict(options) | {"weights": str(options.weights), "checkpoint_steps": 2}!r})
+options = FinetuneOptions(**{dataclasses.asdict(options) | {"weights": str(options.weights), "checkpoint_steps": 2}!r})
 finetune([{str(images)!r}], {str(tmp_path / "out")!r}, options)
 """
     root = Path(__file__).parents[2]
@@ -283,7 +284,7 @@ def test_without_orbax_the_extra_is_named(images, options, tmp_path, monkeypatch
 )
 def test_wrong_options_are_refused(wrong, message):
     with pytest.raises(UsageError, match=message):
-        TrainingOptions(**wrong)
+        FinetuneOptions(**wrong)
 
 
 def test_every_image_is_seen_once_in_batches_of_one_shape_flipped_left_to_right(images):

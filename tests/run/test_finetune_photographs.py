@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jaxloc.models import classifier, load
+from jaxloc.options import FinetuneOptions
 from jaxloc.run import classify
 from jaxloc.run.finetune import finetune
-from jaxloc.run.training import TrainingOptions
 from jaxloc.run.training_images import LabelledImages
 from tests.run import helpers
 
@@ -20,7 +20,7 @@ def test_flowers_are_told_apart(photos_folder, tmp_path):
         source = sorted((photos_folder / "flowers17_small" / name).iterdir())
         for part, files in (("train", source[:6]), ("test", source[6:10])):
             helpers.plant(tmp_path / part / name, files)
-    options = TrainingOptions(max_side=96, epochs=3, batch=6, validation_share=0.0, frozen_blocks=4)
+    options = FinetuneOptions(max_side=96, epochs=3, batch=6, validation_share=0.0, frozen_blocks=4)
     done = finetune([tmp_path / "train"], tmp_path / "out", options)
     assert done.epochs[-1].loss < 0.5 * done.epochs[0].loss
     test = LabelledImages([tmp_path / "test"], minimum_side=32, max_side=96)

@@ -11,12 +11,11 @@ import pytest
 
 from jaxloc import models
 from jaxloc.errors import UsageError
-from jaxloc.options import IndexOptions
+from jaxloc.options import ClassifyOptions, FinetuneOptions, IndexOptions
 from jaxloc.run import classify, recognition
-from jaxloc.run.recognition import RecognitionOptions, recognize
+from jaxloc.run.recognition import recognize
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
-from jaxloc.run.training import TrainingOptions
 from tests.run import helpers
 from tests.run.retrieval import small
 
@@ -29,10 +28,10 @@ def weights(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def options(weights) -> RecognitionOptions:
+def options(weights) -> ClassifyOptions:
     """A given C, little training, several shards."""
-    return RecognitionOptions(
-        training=TrainingOptions(weights=weights, epochs=1, batch=4, max_side=64, validation_share=0.0, workers=1),
+    return ClassifyOptions(
+        training=FinetuneOptions(weights=weights, epochs=1, batch=4, max_side=64, validation_share=0.0, workers=1),
         describing=IndexOptions(descriptor="scda_flip+", weight=1.0, shard_size=4, workers=1),
         regularization=1.0,
     )

@@ -3,8 +3,7 @@
 import pytest
 
 from jaxloc.errors import UsageError
-from jaxloc.options import IndexOptions
-from jaxloc.run.recognition import RecognitionOptions
+from jaxloc.options import ClassifyOptions, IndexOptions
 
 
 @pytest.mark.parametrize(
@@ -23,4 +22,4 @@ from jaxloc.run.recognition import RecognitionOptions
 )
 def test_wrong_options_are_refused(wrong, message):
     with pytest.raises(UsageError, match=message):
-        RecognitionOptions(**wrong)
+        ClassifyOptions(**wrong)

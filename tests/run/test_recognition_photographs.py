@@ -2,8 +2,8 @@
 
 import pytest
 
-from jaxloc.options import IndexOptions
-from jaxloc.run.recognition import RecognitionOptions, recognize
+from jaxloc.options import ClassifyOptions, IndexOptions
+from jaxloc.run.recognition import recognize
 from tests.run import helpers
 
 
@@ -12,7 +12,7 @@ def test_flowers_are_recognised(photos_folder, tmp_path):
     for name in ("daisy", "pansy", "sunflower"):
         helpers.plant(tmp_path / "in" / name, sorted((photos_folder / "flowers17_small" / name).iterdir())[:8])
     describing = IndexOptions(descriptor="scda_flip+", weight=1.0, max_side=128)
-    done = recognize([tmp_path / "in"], tmp_path / "out", RecognitionOptions(describing=describing, test_share=0.5))
+    done = recognize([tmp_path / "in"], tmp_path / "out", ClassifyOptions(describing=describing, test_share=0.5))
     assert (done.train, done.test, done.skipped) == (12, 12, {})
     assert done.classified.evaluation.accuracy >= 8 / 12
     assert done.classified.converged

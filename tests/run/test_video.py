@@ -11,10 +11,11 @@ from PIL import Image
 
 from jaxloc.data import find_sets
 from jaxloc.errors import UsageError
+from jaxloc.options import VideoOptions
 from jaxloc.report.records import Findings
 from jaxloc.run.outputs import VIDEO_ANNOTATIONS as ANNOTATIONS
 from jaxloc.run.outputs import VIDEOS
-from jaxloc.run.video import VideoOptions, write_outputs
+from jaxloc.run.video import write_outputs
 from tests.report import examples
 
 av = pytest.importorskip("av", reason="PyAV is not installed")

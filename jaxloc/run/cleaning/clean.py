@@ -10,6 +10,7 @@ from jaxloc.data import ImageSet, find_sets
 from jaxloc.data.annotations import Annotated, Annotation, Annotations
 from jaxloc.data.remote import is_remote
 from jaxloc.errors import UsageError
+from jaxloc.options import CleanOptions, ExportOptions, workers_of
 from jaxloc.report import decisions, review_page
 from jaxloc.report.decisions import Decision, Decisions
 from jaxloc.report.records import Findings
@@ -18,11 +19,9 @@ from jaxloc.run.checkpoint import describe_images
 from jaxloc.run.cleaning import rounds, rules
 from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions, set_aside
 from jaxloc.run.cleaning.hashing import hash_images
-from jaxloc.run.cleaning.options import CleaningOptions
 from jaxloc.run.cleaning.thumbnails import make_thumbnails
-from jaxloc.run.export import Exported, ExportOptions, export
+from jaxloc.run.export import Exported, export
 from jaxloc.run.export_folder import check_replaceable
-from jaxloc.run.options import workers_of
 from jaxloc.run.plan import Images
 from jaxloc.run.writing import disk_errors, locked
 
@@ -50,7 +49,7 @@ class Cleaned:
 def clean(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    options: CleaningOptions | None = None,
+    options: CleanOptions | None = None,
     *,
     per_label: bool = False,
     by_hand: str | os.PathLike[str] | None = None,
@@ -66,7 +65,7 @@ def clean(
         out: folder for ``decisions.json``, ``review.html``, ``dataset/`` and ``work/``; a data set of an earlier run is
             replaced, unless something in it was added or changed. Decisions by hand of an earlier run that are not
             given again are kept in ``decisions-before.json``.
-        options: ``CleaningOptions()`` by default.
+        options: ``CleanOptions()`` by default.
         per_label: classes are the labels, not the sub-folders.
         by_hand: a file of decisions that take precedence over the rules.
         overwrite: start over if ``out`` holds another run.
@@ -74,7 +73,7 @@ def clean(
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    options = options or CleaningOptions()
+    options = options or CleanOptions()
     _check_apart(source, out)
     folder = outputs.prepare(out)
     check_replaceable(folder / DATASET, overwrite=True)
@@ -128,7 +127,7 @@ def _check_apart(source: str | os.PathLike[str], out: str | os.PathLike[str]) ->
 
 
 def _decide(
-    found: Findings, sets: Sequence[ImageSet], hashes: Sequence[int | None], options: CleaningOptions
+    found: Findings, sets: Sequence[ImageSet], hashes: Sequence[int | None], options: CleanOptions
 ) -> Decisions:
     """The rules' decision about every image, in the order of the collection."""
     thresholds = rules.choose_thresholds(found.light(), [images.name for images in sets], options.noise)

@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from jaxloc.data import ImageSet, Source
+from jaxloc.options import LocalizeOptions
 from jaxloc.report.decisions import Decision
 from jaxloc.report.records import Findings
 from jaxloc.run import model_file, outputs
 from jaxloc.run.fit_pass import MINIMUM_SET
 from jaxloc.run.jobs import colocalize
-from jaxloc.run.options import Options
 from jaxloc.run.runner import Run
 from jaxloc.run.steps import Steps
 
 
-def first(source: str | os.PathLike[str], work: Path, job: Options, *, per_label: bool, overwrite: bool) -> Findings:
+def first(
+    source: str | os.PathLike[str], work: Path, job: LocalizeOptions, *, per_label: bool, overwrite: bool
+) -> Findings:
     """Co-localise every class of the collection."""
     return colocalize([source], work, job, per_folder=not per_label, per_label=per_label, overwrite=overwrite)
 
@@ -29,7 +31,7 @@ def further(
     items: Sequence[Decision],
     sets: Sequence[ImageSet],
     work: Path,
-    job: Options,
+    job: LocalizeOptions,
     *,
     overwrite: bool,
 ) -> Findings:

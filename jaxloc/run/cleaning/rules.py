@@ -20,11 +20,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from jaxloc.data.duplicates import BITS, group_duplicates
+from jaxloc.options.clean import KNEE
 from jaxloc.report.decisions import BROKEN, CONTRADICTION, DUPLICATE, KEPT, NOISE, TOO_FEW, Decision, Threshold
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import localize_pass
 from jaxloc.run.cleaning.knee import find_knee
-from jaxloc.run.cleaning.options import KNEE
 
 
 def choose_thresholds(findings: Iterable[Finding], classes: Iterable[str], noise: float | str) -> dict[str, Threshold]:

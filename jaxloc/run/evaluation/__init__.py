@@ -1,14 +1,14 @@
 """Predictions against the truth: measures by class, everything odd by name, and tables."""
 
+from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation.evaluate import evaluate, evaluate_files
-from jaxloc.run.evaluation.options import EvaluationOptions
 from jaxloc.run.evaluation.results import ClassScore, Evaluation, Figure, Note
 from jaxloc.run.evaluation.tables import evaluation_latex, evaluation_table, to_plain
 
 __all__ = [
     "ClassScore",
+    "EvaluateOptions",
     "Evaluation",
-    "EvaluationOptions",
     "Figure",
     "Note",
     "evaluate",

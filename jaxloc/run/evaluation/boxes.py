@@ -6,16 +6,16 @@ import numpy as np
 
 from jaxloc.data.annotations import Annotation
 from jaxloc.metrics import Roc, correct_boxes, correct_localization, roc_auc, roc_curve, top_one_localization
+from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation.columns import Column, ratio
 from jaxloc.run.evaluation.matching import Case
-from jaxloc.run.evaluation.options import EvaluationOptions
 
 _NO_BOX = np.full(4, np.nan)
 
 Cases = Mapping[str, Sequence[Case]]
 
 
-def corloc(cases: Cases, options: EvaluationOptions) -> list[Column]:
+def corloc(cases: Cases, options: EvaluateOptions) -> list[Column]:
     """CorLoc: whether the box with the highest score is right, at each threshold."""
     return [
         Column(
@@ -33,7 +33,7 @@ def corloc(cases: Cases, options: EvaluationOptions) -> list[Column]:
     ]
 
 
-def found_boxes(cases: Cases, options: EvaluationOptions) -> list[Column]:
+def found_boxes(cases: Cases, options: EvaluateOptions) -> list[Column]:
     """PCP of whole objects: the share of true boxes that any predicted box of the class finds."""
     columns = []
     for threshold in options.thresholds:
@@ -56,7 +56,7 @@ def found_boxes(cases: Cases, options: EvaluationOptions) -> list[Column]:
     return columns
 
 
-def with_classes(cases: Cases, options: EvaluationOptions) -> list[Column]:
+def with_classes(cases: Cases, options: EvaluateOptions) -> list[Column]:
     """GT-known localisation (the image's best box of any class is right) and top-1 (its class is right as well)."""
     columns = []
     for threshold in options.thresholds:
@@ -107,7 +107,7 @@ def _holding(cases: Cases) -> dict[str, list[Case]]:
 
 
 def _right(
-    case: Case, box: tuple[float, float, float, float] | None, threshold: float, options: EvaluationOptions
+    case: Case, box: tuple[float, float, float, float] | None, threshold: float, options: EvaluateOptions
 ) -> bool:
     return correct_localization(
         _NO_BOX if box is None else box,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from jaxloc.metrics import Interval, interval_of, resamples
-from jaxloc.run.evaluation.options import EvaluationOptions
+from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation.results import Figure
 
 
@@ -44,7 +44,7 @@ class Column:
 
 
 def sum_up(
-    column: Column, categories: Sequence[str], options: EvaluationOptions
+    column: Column, categories: Sequence[str], options: EvaluateOptions
 ) -> tuple[dict[str, Figure], Figure, Figure]:
     """Figures of each class, their mean, and that of all images.
 

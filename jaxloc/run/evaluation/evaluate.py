@@ -8,12 +8,12 @@ import numpy as np
 
 from jaxloc.data import annotations
 from jaxloc.data.annotations import Annotated, Annotations
+from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation import boxes
 from jaxloc.run.evaluation.columns import Column, sum_up
 from jaxloc.run.evaluation.maps import measure_maps, read_maps
 from jaxloc.run.evaluation.masks import measure_masks
 from jaxloc.run.evaluation.matching import Case, match
-from jaxloc.run.evaluation.options import EvaluationOptions
 from jaxloc.run.evaluation.parts import measure_parts
 from jaxloc.run.evaluation.results import ClassScore, Evaluation, Figure, Note
 
@@ -21,7 +21,7 @@ from jaxloc.run.evaluation.results import ClassScore, Evaluation, Figure, Note
 def evaluate(
     predictions: Mapping[str, Annotated],
     truth: Mapping[str, Annotated],
-    options: EvaluationOptions | None = None,
+    options: EvaluateOptions | None = None,
     *,
     maps: Mapping[str, np.ndarray] | None = None,
     declared: Sequence[str] = (),
@@ -35,7 +35,7 @@ def evaluate(
     Args:
         predictions: by name of the image.
         truth: likewise.
-        options: the rules and measures; ``EvaluationOptions()`` by default.
+        options: the rules and measures; ``EvaluateOptions()`` by default.
         maps: real ``[h, w]`` score maps by name of the image, high where there is object, each spanning its whole
             image: also MaxBoxAcc, PxAP and saliency precision.
         declared: classes of the truth to name even if no image is of them.
@@ -44,7 +44,7 @@ def evaluate(
         UsageError: the two have no image or no class in common, their sizes all differ, or no image is of the splits
             or of the classes.
     """
-    options = options or EvaluationOptions()
+    options = options or EvaluateOptions()
     matched = match(predictions, truth, options)
     cases, notes = matched.cases, list(matched.notes)
     columns = boxes.corloc(cases, options)
@@ -90,7 +90,7 @@ def _without_classifier(cases: Mapping[str, Sequence[Case]]) -> list[Note]:
 
 
 def _classes_apart(
-    cases: Mapping[str, Sequence[Case]], options: EvaluationOptions, declared: Sequence[str]
+    cases: Mapping[str, Sequence[Case]], options: EvaluateOptions, declared: Sequence[str]
 ) -> list[Note]:
     """Classes that cannot be measured, and those that nothing was predicted of."""
     notes = []
@@ -117,7 +117,7 @@ def _is_predicted(case: Case, category: str) -> bool:
 def evaluate_files(
     predictions: str | os.PathLike[str],
     truth: str | os.PathLike[str],
-    options: EvaluationOptions | None = None,
+    options: EvaluateOptions | None = None,
     *,
     maps: bool = False,
 ) -> Evaluation:
@@ -127,7 +127,7 @@ def evaluate_files(
         predictions: anything that ``jaxloc.data.annotations.read`` takes, such as the folder a job wrote or its
             ``annotations.json``; or a plain list of COCO results, where ``truth`` is the COCO file it was made for.
         truth: likewise.
-        options: the rules and measures; ``EvaluationOptions()`` by default.
+        options: the rules and measures; ``EvaluateOptions()`` by default.
         maps: also measure the heat maps in the folder ``predictions``.
 
     Raises:
@@ -150,7 +150,7 @@ def _problems(side: str, read: Annotations) -> list[Note]:
 
 
 def _figures(
-    columns: list[Column], categories: list[str], options: EvaluationOptions
+    columns: list[Column], categories: list[str], options: EvaluateOptions
 ) -> tuple[dict[str, dict[str, Figure]], dict[str, Figure], dict[str, Figure]]:
     classes: dict[str, dict[str, Figure]] = {category: {} for category in categories}
     mean, overall = {}, {}

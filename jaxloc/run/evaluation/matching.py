@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.errors import UsageError
-from jaxloc.run.evaluation.options import EvaluationOptions
+from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation.results import Note
 
 _OBJECT = "object"
@@ -62,7 +62,7 @@ class Matched(NamedTuple):
     notes: list[Note]
 
 
-def match(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], options: EvaluationOptions) -> Matched:
+def match(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], options: EvaluateOptions) -> Matched:
     """Pair images by name and boxes by class.
 
     An image counts for its own class where the truth gives it one, otherwise for every class it has objects of.
@@ -265,7 +265,7 @@ def _case(
     prediction: Annotated | None,
     objects: Mapping[str, list[Annotation]],
     found: Mapping[str, list[Annotation]],
-    options: EvaluationOptions,
+    options: EvaluateOptions,
 ) -> Case:
     counting: list[Annotation] = []
     excluded: list[Annotation] = []

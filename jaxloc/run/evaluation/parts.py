@@ -8,16 +8,16 @@ import numpy as np
 
 from jaxloc.data.annotations import Annotation
 from jaxloc.metrics import assign_parts, correct_parts, part_boxes
+from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation.columns import Column
 from jaxloc.run.evaluation.matching import Case
-from jaxloc.run.evaluation.options import EvaluationOptions
 from jaxloc.run.evaluation.results import Note
 
 _NO_BOX = (math.nan,) * 4
 
 
 def measure_parts(
-    cases: Mapping[str, Sequence[Case]], options: EvaluationOptions
+    cases: Mapping[str, Sequence[Case]], options: EvaluateOptions
 ) -> tuple[list[Column], list[Note], dict[str, str]]:
     """PCP of each true part at the first threshold.
 

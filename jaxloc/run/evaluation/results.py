@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from jaxloc.metrics import Interval, Roc
-from jaxloc.run.evaluation.options import EvaluationOptions
+from jaxloc.options import EvaluateOptions
 
 
 class Note(NamedTuple):
@@ -97,7 +97,7 @@ class Evaluation:
     classes: Sequence[ClassScore]
     mean: Mapping[str, Figure]
     overall: Mapping[str, Figure]
-    options: EvaluationOptions
+    options: EvaluateOptions
     notes: Sequence[Note] = ()
     noise: Mapping[str, Roc] = dataclasses.field(default_factory=dict)
     assigned: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The papers' tables made again: their protocols on prepared data sets, ours beside their numbers."""
 
+from jaxloc.options import ReproduceOptions
 from jaxloc.run.reproduce.making import reproduce
-from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.results import Reproduction, Row, to_plain
 from jaxloc.run.reproduce.tables import TABLES, Table, find_table, overview
 from jaxloc.run.reproduce.text import reproduction_latex, reproduction_table

@@ -11,13 +11,12 @@ import numpy as np
 from jaxloc.data import ImageSet
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.errors import UsageError
+from jaxloc.options import EvaluateOptions, LocalizeOptions, ReproduceOptions
 from jaxloc.report.records import Findings
 from jaxloc.run import outputs
-from jaxloc.run.evaluation import Evaluation, EvaluationOptions, Figure, evaluate
-from jaxloc.run.options import Options
+from jaxloc.run.evaluation import Evaluation, Figure, evaluate
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.data import Prepared
-from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.papers import Scores
 from jaxloc.run.reproduce.results import Row
 from jaxloc.run.reproduce.tables import Table
@@ -60,7 +59,7 @@ def classes_of(table: Table) -> Sequence[str]:
 def measure_single(prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
     """SCDA's table 1: one box an image, without fitting anything."""
     findings = _run([prepared.together()], out, "scda", "pool5", 700, weights, options)
-    rules = EvaluationOptions(any_class=True, pcp=True, samples=options.samples, seed=options.seed)
+    rules = EvaluateOptions(any_class=True, pcp=True, samples=options.samples, seed=options.seed)
     result = evaluate(predictions_of(findings), prepared.truth(), rules)
     figure, every = result.overall[_CORLOC], result.overall["PCP"]
     row = _row("whole object", "localised, %", figure, papers.SCDA_TABLE_1[prepared.name])
@@ -165,14 +164,14 @@ def _run(
     weights: str,
     options: ReproduceOptions,
 ) -> Findings:
-    job = Options(method=method, layer=layer, max_side=max_side, **options.reading(weights))  # type: ignore[arg-type]
+    job = LocalizeOptions(method=method, layer=layer, max_side=max_side, **options.reading(weights))
     folder = outputs.prepare(out)
     with Run(sets, folder, Steps(job), overwrite=options.overwrite) as run:
         return run.colocalize()
 
 
-def _rules(options: ReproduceOptions) -> EvaluationOptions:
-    return EvaluationOptions(samples=options.samples, seed=options.seed)
+def _rules(options: ReproduceOptions) -> EvaluateOptions:
+    return EvaluateOptions(samples=options.samples, seed=options.seed)
 
 
 def _row(label: str, measure: str, figure: Figure, paper: float, *, digits: int = 2) -> Row:

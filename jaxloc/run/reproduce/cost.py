@@ -12,11 +12,10 @@ import numpy as np
 
 from jaxloc import ddt, moments
 from jaxloc.errors import UsageError
-from jaxloc.run.options import Options
+from jaxloc.options import LocalizeOptions, ReproduceOptions
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured
 from jaxloc.run.reproduce.data import Prepared
-from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.results import Row
 from jaxloc.run.steps import Steps
 from jaxloc.run.stream import open_stream
@@ -30,7 +29,7 @@ def measure_cost(prepared: Prepared, weights: str, options: ReproduceOptions) ->
     sets = prepared.of_classes([CATEGORY]).sets()
     if not sets:
         raise UsageError(f"{prepared.place}: has no images of {CATEGORY}, which ddt-cost is measured on")
-    job = Options(method="ddt", max_side=800, **options.reading(weights))
+    job = LocalizeOptions(method="ddt", max_side=800, **options.reading(weights))
     engine = Steps(job)
     stream = open_stream(sets[0].sources, engine, job)
     descriptors, seconds = [], 0.0

@@ -13,14 +13,13 @@ from jaxloc import __version__
 from jaxloc._files import write_text
 from jaxloc.errors import UsageError, WeightsError
 from jaxloc.models import BACKBONES, Weights
+from jaxloc.options import NetworkOptions, ReproduceOptions
 from jaxloc.run import outputs
 from jaxloc.run.engine import load_weights, memory_errors
-from jaxloc.run.options import Reading
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured, measure_corloc, measure_noise, measure_single
 from jaxloc.run.reproduce.cost import measure_cost
 from jaxloc.run.reproduce.data import Prepared, find_data, prepare
-from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.results import Reproduction, from_plain, to_plain
 from jaxloc.run.reproduce.retrieval import measure_retrieval
 from jaxloc.run.reproduce.tables import Table, find_table
@@ -110,7 +109,7 @@ def _finished(folder: Path, asked: dict[str, Any]) -> Reproduction | None:
 def _weights(table: Table, options: ReproduceOptions) -> Weights:
     """The weights asked for, or the paper's network."""
     try:
-        return load_weights(Reading(**options.reading(options.weights or table.architecture)))
+        return load_weights(NetworkOptions(**options.reading(options.weights or table.architecture)))
     except WeightsError as error:
         paper = BACKBONES[table.architecture]
         if options.weights is not None or paper.embedded:

@@ -10,11 +10,10 @@ from jaxloc import metrics
 from jaxloc.errors import UsageError
 from jaxloc.metrics import bootstrap_interval
 from jaxloc.models import Weights
-from jaxloc.options import DescribeOptions
+from jaxloc.options import DescribeOptions, ReproduceOptions
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured
 from jaxloc.run.reproduce.data import Prepared
-from jaxloc.run.reproduce.options import ReproduceOptions
 from jaxloc.run.reproduce.results import Row
 from jaxloc.run.reproduce.tables import Table
 from jaxloc.run.reproduce.vectors import Box, Images, Vectors, describe

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxloc.errors import UsageError
-from jaxloc.run.options import Reading
+from jaxloc.options import NetworkOptions
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Paths, check_labels, find_images
 from jaxloc.run.retrieval.queries import describe_queries
@@ -39,7 +39,7 @@ class RetrievalEvaluation:
 def evaluate_retrieval(
     gallery: str | os.PathLike[str],
     queries: Paths = (),
-    options: Reading | None = None,
+    options: NetworkOptions | None = None,
     *,
     labels: str | os.PathLike[str] | None = None,
     splits: Sequence[str] = (),
@@ -76,7 +76,7 @@ def evaluate_retrieval(
     else:
         found = find_images(queries, labels=labels, splits=splits)
         check_labels([image.label for image in found], "queries", several=False)
-        described = describe_queries(opened, found, options or Reading())
+        described = describe_queries(opened, found, options or NetworkOptions())
         asked = vectors.prepare(described.vectors)
         wanted = np.array([one.image.label for one in described.asked], object)
         paths = [one.image.key for one in described.asked]

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 
 from jaxloc.errors import UsageError
-from jaxloc.options import DescribeOptions
-from jaxloc.run.options import Reading
+from jaxloc.options import DescribeOptions, NetworkOptions
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.descriptors import Codebooks, needed_codebook
@@ -55,7 +54,7 @@ class Queries:
 
 
 def describe_queries(
-    gallery: Gallery, images: Sequence[Labelled], options: Reading, *, thumbnails: bool = False
+    gallery: Gallery, images: Sequence[Labelled], options: NetworkOptions, *, thumbnails: bool = False
 ) -> Queries:
     """Describe images with a gallery's descriptor, options and codebooks.
 
@@ -113,8 +112,8 @@ def check_weights(gallery: Gallery, describer: Describer) -> None:
         )
 
 
-def _as_indexed(options: Reading, gallery: Gallery) -> DescribeOptions:
-    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(Reading)}
+def _as_indexed(options: NetworkOptions, gallery: Gallery) -> DescribeOptions:
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(NetworkOptions)}
     try:
         return DescribeOptions(**(values | dict(gallery.description.settings)))
     except TypeError as error:

@@ -12,11 +12,10 @@ from jaxloc.data import read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.metrics import top_k_average_precision
-from jaxloc.options import SearchOptions
+from jaxloc.options import NetworkOptions, SearchOptions
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.report.records import Skipped
 from jaxloc.report.search_records import Query, Result, Searched, Strip
-from jaxloc.run.options import Reading
 from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Paths, find_images
@@ -31,7 +30,7 @@ _THUMBNAIL = 256
 def search(
     gallery: str | os.PathLike[str],
     queries: Paths,
-    options: Reading | None = None,
+    options: NetworkOptions | None = None,
     ranking: SearchOptions | None = None,
     *,
     labels: str | os.PathLike[str] | None = None,
@@ -54,7 +53,7 @@ def search(
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    options, ranking = options or Reading(), ranking or SearchOptions()
+    options, ranking = options or NetworkOptions(), ranking or SearchOptions()
     opened = Gallery.open(gallery)
     vectors = SearchedVectors(opened)
     found = find_images(queries, labels=labels, splits=splits)

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from jaxloc.options import ExportOptions
 from jaxloc.report.exports.formats import FORMATS
-from jaxloc.run.export import ExportOptions
 
 
 def test_names_are_listed_without_jax_and_writers():

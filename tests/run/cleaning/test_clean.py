@@ -9,8 +9,9 @@ import pytest
 
 from jaxloc.data.annotations import read
 from jaxloc.errors import UsageError
+from jaxloc.options import CleanOptions
 from jaxloc.run import Options, jobs
-from jaxloc.run.cleaning import CleaningOptions, clean, rounds, rules
+from jaxloc.run.cleaning import clean, rounds, rules
 from jaxloc.run.cleaning.summary import cleaning_text
 from tests.report import chromium
 from tests.run import helpers
@@ -96,7 +97,7 @@ def test_called_again_it_computes_nothing_and_leaves_the_same_bytes(web, done, a
 def test_other_thresholds_take_the_same_fit(web, done, again, monkeypatch):
     monkeypatch.setattr(jobs.Run, "_localize", None)
     scores = sorted(item.noise_score for item in done.decisions.items if item.noise_score is not None)
-    strict = clean(web, again, CleaningOptions(noise=scores[4], duplicates=None, format="voc"))
+    strict = clean(web, again, CleanOptions(noise=scores[4], duplicates=None, format="voc"))
     assert sum(item.why == "noise" for item in strict.decisions.items) == 5
     assert not any(item.why in ("duplicate", "contradiction") for item in strict.decisions.items)
     assert list((again / "dataset").rglob("*.xml"))
@@ -114,7 +115,7 @@ def test_decisions_by_hand_are_applied_and_shown(web, done, again, tmp_path):
 
 def test_decisions_by_hand_that_are_not_given_again_are_kept_and_told(web, done, again, tmp_path):
     clean(web, again, by_hand=by_hand(tmp_path / "hand.json", done, **{STRAY: True, COPIED: False}))
-    forgotten = clean(web, again, CleaningOptions(noise="knee"))
+    forgotten = clean(web, again, CleanOptions(noise="knee"))
     before = again / "decisions-before.json"
     warning = f"2 decisions by hand of the last run are not applied; they are in {before}: give it with --decisions"
     assert warning in forgotten.decisions.warnings
@@ -136,12 +137,12 @@ def test_changing_an_image_of_the_data_set_changes_no_original_unless_links_are_
         return [path for path in (folder / "dataset").rglob("*.*g") if path.stat().st_nlink > 1]
 
     assert shared(done.folder) == []
-    clean(web, again, CleaningOptions(placement="link"))
+    clean(web, again, CleanOptions(placement="link"))
     assert shared(again)
 
 
 def test_the_data_set_says_where_it_is_from_and_numbers_every_class(web, done, again):
-    strict = clean(web, again, CleaningOptions(noise=0.5, format="yolo"))
+    strict = clean(web, again, CleanOptions(noise=0.5, format="yolo"))
     assert strict.exported.categories == done.exported.categories == ["motorcycle", "other"]
     about = json.loads((again / "dataset" / "export.json").read_text())
     assert (about["source"], about["options"]["placement"]) == (str(web), "copy")
@@ -162,13 +163,13 @@ def without_box(monkeypatch, name):
 def test_an_image_kept_by_hand_without_a_box_is_no_example_of_background(web, done, again, tmp_path, monkeypatch):
     without_box(monkeypatch, "other/cat.png")
     path = by_hand(tmp_path / "hand.json", done, **{"other/cat.png": True})
-    left = clean(web, again, CleaningOptions(format="yolo"), by_hand=path)
+    left = clean(web, again, CleanOptions(format="yolo"), by_hand=path)
     kept = sum(item.keep for item in left.decisions.items)
     assert (left.exported.images, left.exported.objects) == (kept - 1, kept - 1)
     assert not list((again / "dataset").rglob("*cat.*"))
     told = "left out of the data set, where they would be examples without the object (--with-empty takes them)"
     assert f"Kept by hand though nothing was found in them, and {told}: other/cat.png." in cleaning_text(left, 1.0)
-    asked = clean(web, again, CleaningOptions(format="yolo", found_only=False), by_hand=path)
+    asked = clean(web, again, CleanOptions(format="yolo", found_only=False), by_hand=path)
     assert (asked.exported.images, asked.exported.objects) == (kept, kept - 1)
     assert "in the data set as examples without the object: other/cat.png" in cleaning_text(asked, 1.0)
 
@@ -206,7 +207,7 @@ def test_a_further_round_is_fitted_on_what_is_kept_and_classes_too_small_stay(we
             return super().colocalize(before)
 
     monkeypatch.setattr(rounds, "Run", Watched)
-    after = clean(web, again, CleaningOptions(rounds=2))
+    after = clean(web, again, CleanOptions(rounds=2))
     kept = [item.name for item in done.decisions.items if item.keep]
     assert fitted == [name for name in kept if name.startswith("motorcycle/")]
     assert kept[-1:] == [name for name in kept if name not in fitted]  # one image is too few to fit on
@@ -220,7 +221,7 @@ def test_results_inside_the_collection_and_a_collection_of_noise_are_refused(web
     with pytest.raises(UsageError, match=r"lies inside .*web, where it would become a class: choose another --out"):
         clean(web, web / "out")
     with pytest.raises(UsageError, match=r"no image is kept: look at .*review.html"):
-        clean(web, again, CleaningOptions(noise=0.99))
+        clean(web, again, CleanOptions(noise=0.99))
     assert json.loads((again / "decisions.json").read_text())["classes"][0]["kept"] == 0
 
 
@@ -233,10 +234,10 @@ def test_results_inside_the_collection_and_a_collection_of_noise_are_refused(web
         ({"format": "csv"}, "format must be one of coco, voc, yolo, tfds, parquet, not 'csv'"),
         ({"placement": "none"}, "images must be one of copy, link, not 'none'"),
         ({"rounds": 0}, "rounds must be at least 1, not 0"),
-        ({"review_limit": -1}, "the review limit must be 0 or more, not -1"),
+        ({"review_limit": -1}, "the review limit must be at least 0, not -1"),
         ({"job": Options(method="scda")}, "scda looks at each image alone"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(values, message):
     with pytest.raises(UsageError, match=message):
-        CleaningOptions(**values)
+        CleanOptions(**values)

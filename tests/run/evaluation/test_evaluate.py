@@ -8,7 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from jaxloc.data.annotations import Annotation
 from jaxloc.errors import UsageError
-from jaxloc.run.evaluation import EvaluationOptions, evaluate, evaluate_files
+from jaxloc.options import EvaluateOptions
+from jaxloc.run.evaluation import evaluate, evaluate_files
 from tests.run.evaluation.coco import CLASSES
 from tests.run.evaluation.made import RIGHT, WRONG, image, images
 
@@ -73,7 +74,7 @@ def test_equals_a_plain_count_on_random_boxes(coco, seed, threshold):
         for name_of, boxes in contents.items():
             file.add(name_of, boxes=boxes)
         files.append(file.save())
-    result = evaluate_files(*files, EvaluationOptions(thresholds=(threshold,)))
+    result = evaluate_files(*files, EvaluateOptions(thresholds=(threshold,)))
     assert [score.category for score in result.classes] == list(CLASSES)
     for score in result.classes:
         counts = plain_corloc(predicted, truth, score.category, threshold)
@@ -218,7 +219,7 @@ def test_no_category_in_common_shows_both_and_the_cure(coco):
 @pytest.mark.parametrize("threshold", [-0.1, 1, 50, float("nan")])
 def test_a_threshold_out_of_range_is_refused(threshold):
     with pytest.raises(UsageError, match=r"IoU threshold must be from 0 to below 1, not"):
-        EvaluationOptions(thresholds=(threshold,))
+        EvaluateOptions(thresholds=(threshold,))
 
 
 def test_a_missing_file_is_named(coco, tmp_path):

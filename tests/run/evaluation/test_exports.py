@@ -9,8 +9,9 @@ from PIL import Image
 
 from jaxloc.data.annotations import Annotations, read
 from jaxloc.errors import UsageError
+from jaxloc.options import ExportOptions
 from jaxloc.run.evaluation import evaluate, evaluate_files
-from jaxloc.run.export import ExportOptions, export
+from jaxloc.run.export import export
 from tests.run.evaluation.made import RIGHT, WRONG, image, images
 
 NAMES = ("bus/a.jpg", "bus/b.jpg", "bus/sub/a.jpg", "bus_sub/a.jpg", "bus_a.jpg")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxloc.data.annotations import Annotation, Keypoint
-from jaxloc.run.evaluation import EvaluationOptions, evaluate
+from jaxloc.options import EvaluateOptions
+from jaxloc.run.evaluation import evaluate
 from tests.run.evaluation.made import RIGHT, WRONG, image, images, kinds, mask, masked, names
 
 
@@ -17,39 +18,39 @@ def value(result, name: str) -> float:
 
 def test_each_threshold_is_a_column():
     truth, predicted = images(image("a", (0.0, 0, 10, 10))), images(image("a", (0.0, 0, 10, 5)))
-    result = evaluate(predicted, truth, EvaluationOptions(thresholds=(0.4, 0.5)))
+    result = evaluate(predicted, truth, EvaluateOptions(thresholds=(0.4, 0.5)))
     assert (value(result, "CorLoc@0.4"), value(result, "CorLoc@0.5")) == (100, 0)
     assert (result.mean_corloc, result.classes[0].correct) == (100, 1)
-    reached = evaluate(predicted, truth, EvaluationOptions(at_least=True))
+    reached = evaluate(predicted, truth, EvaluateOptions(at_least=True))
     assert (value(reached, "CorLoc"), value(evaluate(predicted, truth), "CorLoc")) == (100, 0)
-    corners = evaluate(predicted, truth, EvaluationOptions(voc_inclusive=True))
+    corners = evaluate(predicted, truth, EvaluateOptions(voc_inclusive=True))
     assert value(corners, "CorLoc") == 100
 
 
 def test_pcp_counts_true_boxes_and_corloc_images():
     truth = images(image("a", RIGHT, WRONG, (0.0, 0, 5, 5)), image("b", RIGHT))
     predicted = images(image("a", RIGHT, WRONG), image("b", RIGHT))
-    result = evaluate(predicted, truth, EvaluationOptions(pcp=True))
+    result = evaluate(predicted, truth, EvaluateOptions(pcp=True))
     assert (value(result, "CorLoc"), value(result, "PCP")) == (100, 75)
 
 
 def test_classes_that_no_classifier_predicted_are_told():
     truth = images(image("bus/a", RIGHT), image("bus/b", RIGHT), image("horse/c", RIGHT, category="horse"))
     folders = images(image("bus/a", RIGHT), image("bus/b"), image("horse/c", WRONG, category="horse"))
-    result = evaluate(folders, truth, EvaluationOptions(top_one=True))
+    result = evaluate(folders, truth, EvaluateOptions(top_one=True))
     text = "Every predicted class is the true one, .*: no classifier was involved, and top-1 is GT-known"
     (note,) = (note for note in result.notes if note.kind == "no classifier")
     assert re.fullmatch(text, note.text)
     assert value(result, "GT-known") == value(result, "top-1") == 25
     assert "no classifier" not in kinds(evaluate(folders, truth))
     wrong = folders | images(image("horse/c", RIGHT, category="bus"))
-    assert "no classifier" not in kinds(evaluate(wrong, truth, EvaluationOptions(top_one=True)))
+    assert "no classifier" not in kinds(evaluate(wrong, truth, EvaluateOptions(top_one=True)))
 
 
 def test_any_class_compares_boxes_alone():
     truth = images(image("a", RIGHT, category="bus"), image("b", RIGHT, category="horse"))
     predicted = images(image("a", RIGHT, category="thing"), image("b", WRONG, category="thing"))
-    result = evaluate(predicted, truth, EvaluationOptions(any_class=True))
+    result = evaluate(predicted, truth, EvaluateOptions(any_class=True))
     assert [(score.category, score.images, score.correct) for score in result.classes] == [("object", 2, 1)]
 
 
@@ -61,7 +62,7 @@ def test_top_one_needs_the_class_that_was_predicted():
         image("c", Annotation("horse", WRONG, 0.2), Annotation("bus", RIGHT, 0.9), category=None),
         image("h", category="horse"),
     )
-    result = evaluate(predicted, truth, EvaluationOptions(top_one=True))
+    result = evaluate(predicted, truth, EvaluateOptions(top_one=True))
     bus = result.classes[0].figures
     assert (bus["GT-known"].value, bus["top-1"].value, bus["CorLoc"].value) == (75, 50, 50)
     assert result.classes[1].figures["GT-known"].value == 0
@@ -71,7 +72,7 @@ def test_masks_are_measured_where_both_sides_have_them():
     upper, left = mask(slice(50), slice(None)), mask(slice(None), slice(50))
     truth = images(image("a", masked(upper)), image("gone", masked(upper)), image("boxed", masked(upper)))
     predicted = images(image("a", masked(left)), image("boxed", RIGHT))
-    result = evaluate(predicted, truth, EvaluationOptions(masks=True))
+    result = evaluate(predicted, truth, EvaluateOptions(masks=True))
     assert names(result, "no mask") == ("boxed",)
     assert value(result, "Jaccard") == pytest.approx(100 * (1 / 3 + 0) / 2)
     assert value(result, "precision") == pytest.approx(100 * (0.5 + 0.5) / 2)
@@ -81,7 +82,7 @@ def test_masks_are_measured_where_both_sides_have_them():
 def test_pixels_of_objects_that_do_not_count_belong_to_neither_side():
     upper, left = mask(slice(50), slice(None)), mask(slice(None), slice(50))
     truth = images(image("a", masked(upper), masked(~upper, difficult=True)))
-    result = evaluate(images(image("a", masked(left))), truth, EvaluationOptions(masks=True))
+    result = evaluate(images(image("a", masked(left))), truth, EvaluateOptions(masks=True))
     assert (value(result, "Jaccard"), value(result, "precision")) == (50, 50)
 
 
@@ -94,7 +95,7 @@ def test_an_images_own_mask_serves_and_one_of_another_size_is_named():
     )
     small = masked(mask(slice(5), slice(None), side=10)).mask
     predicted = images(image("a", RIGHT, mask=upper), image("b", RIGHT, mask=small), image("noisy", mask=upper))
-    result = evaluate(predicted, truth, EvaluationOptions(masks=True))
+    result = evaluate(predicted, truth, EvaluateOptions(masks=True))
     assert names(result, "mask sizes") == ("b",)
     assert (value(result, "Jaccard"), result.mean["Jaccard"].images) == (100, 1)
     assert (value(result, "precision"), result.mean["precision"].images) == (75, 2)
@@ -106,7 +107,7 @@ def test_true_masks_that_do_not_fit_are_named_and_not_measured():
     odd = image("odd", upper, Annotation("bus", WRONG, mask=small))
     truth = images(image("a", upper), image("small", RIGHT, mask=small), odd)
     maps = {name: blob(slice(0, 5), slice(0, 10)) for name in truth}
-    result = evaluate(images(*(image(name, upper) for name in truth)), truth, EvaluationOptions(masks=True), maps=maps)
+    result = evaluate(images(*(image(name, upper) for name in truth)), truth, EvaluateOptions(masks=True), maps=maps)
     assert [note.names for note in result.notes if note.kind == "mask sizes"] == [("small", "odd")] * 2
     assert result.mean["Jaccard"][:2] == (100, 1)
     assert result.mean["PxAP"].images == 1
@@ -114,7 +115,7 @@ def test_true_masks_that_do_not_fit_are_named_and_not_measured():
 
 def test_without_masks_or_parts_the_reason_is_told():
     plain, whole = images(image("a", RIGHT)), images(image("a", masked(mask(slice(50), slice(None)))))
-    options = EvaluationOptions(masks=True, parts=True)
+    options = EvaluateOptions(masks=True, parts=True)
     for predicted, truth, reason in (
         (whole, plain, "the ground truth has no masks"),
         (plain, whole, "the predictions have no masks"),
@@ -136,19 +137,19 @@ def test_unnamed_parts_are_matched_once_for_all_images():
     predicted = images(
         *(parted(name, ("1", torso), ("2", head)) for name in "ab"), parted("c", ("1", head)), parted("d", ("2", head))
     )
-    result = evaluate(predicted, truth, EvaluationOptions(parts=True))
+    result = evaluate(predicted, truth, EvaluateOptions(parts=True))
     assert result.assigned == {"1": "torso", "2": "head"}
     assert (value(result, "PCP head"), result.mean["PCP head"].images) == (75, 4)
     assert value(result, "PCP torso") == pytest.approx(200 / 3)
     named = images(*(parted(name, ("torso", head), ("head", torso)) for name in "abcd"))
-    result = evaluate(named, truth, EvaluationOptions(parts=True))
+    result = evaluate(named, truth, EvaluateOptions(parts=True))
     assert (value(result, "PCP head"), value(result, "PCP torso")) == (0, 0)
 
 
 def test_parts_stand_round_points_and_images_with_several_objects_are_named():
     points = tuple(Keypoint(*point) for point in (("beak", 0, 0), ("nape", 20, 20), ("tail", 9, 9, False)))
     truth = images(image("a", Annotation("bus", RIGHT, keypoints=points)), image("two", RIGHT, WRONG))
-    result = evaluate(images(parted("a", ("1", (0.0, 0, 20, 19)))), truth, EvaluationOptions(parts=True))
+    result = evaluate(images(parted("a", ("1", (0.0, 0, 20, 19)))), truth, EvaluateOptions(parts=True))
     assert value(result, "PCP head") == 100
     assert names(result, "several objects") == ("two",)
     assert list(result.mean) == ["CorLoc", "PCP head"]
@@ -156,11 +157,11 @@ def test_parts_stand_round_points_and_images_with_several_objects_are_named():
 
 def test_a_truth_without_parts_says_only_so():
     truth = images(image("a", RIGHT), image("two", RIGHT, WRONG))
-    result = evaluate(images(parted("a", ("1", RIGHT))), truth, EvaluationOptions(parts=True))
+    result = evaluate(images(parted("a", ("1", RIGHT))), truth, EvaluateOptions(parts=True))
     assert "several objects" not in kinds(result)
     assert result.mean["PCP parts"].reason == "the ground truth has no parts"
     head = Annotation("bus", RIGHT, parts=(("head", RIGHT),))
-    result = evaluate(images(image("two", RIGHT)), images(image("two", head, head)), EvaluationOptions(parts=True))
+    result = evaluate(images(image("two", RIGHT)), images(image("two", head, head)), EvaluateOptions(parts=True))
     assert names(result, "several objects") == ("two",)
     assert result.mean["PCP parts"].reason == "no image of a single object of its class has parts"
 
@@ -218,11 +219,11 @@ def test_intervals_hold_the_figures_and_follow_the_seed():
     predicted = {
         name: image(name, RIGHT if rng.random() < 0.6 else WRONG, category=one.category) for name, one in truth.items()
     }
-    options = EvaluationOptions(samples=100, pcp=True)
+    options = EvaluateOptions(samples=100, pcp=True)
     result = evaluate(predicted, truth, options)
     for figures in (result.mean, result.overall, *(score.figures for score in result.classes)):
         for figure in figures.values():
             assert 0 < figure.interval.low < figure.value < figure.interval.high < 100
     assert evaluate(predicted, truth, options).mean == result.mean
-    assert evaluate(predicted, truth, EvaluationOptions(samples=100, seed=1)).mean["CorLoc"] != result.mean["CorLoc"]
+    assert evaluate(predicted, truth, EvaluateOptions(samples=100, seed=1)).mean["CorLoc"] != result.mean["CorLoc"]
     assert evaluate(predicted, truth).mean["CorLoc"].interval is None

@@ -6,7 +6,8 @@ import pytest
 
 from jaxloc.data.annotations import Annotation
 from jaxloc.errors import UsageError
-from jaxloc.run.evaluation import EvaluationOptions, evaluate, evaluate_files, evaluation_table, to_plain
+from jaxloc.options import EvaluateOptions
+from jaxloc.run.evaluation import evaluate, evaluate_files, evaluation_table, to_plain
 from tests.run.evaluation.made import RIGHT, WRONG, image, images, kinds, names
 
 GOOD = image("good", RIGHT)
@@ -100,9 +101,9 @@ def test_flagged_objects_do_not_count_nor_images_that_hold_no_others():
     assert names(result, "excluded images") == ("d (bus)", "t (bus)", "c (bus)")
     (score,) = result.classes
     assert (score.images, score.correct, score.excluded) == (2, 1, 3)
-    difficult = evaluate(predicted, images(GOOD, *truth), EvaluationOptions(include_difficult=True)).classes[0]
+    difficult = evaluate(predicted, images(GOOD, *truth), EvaluateOptions(include_difficult=True)).classes[0]
     assert (difficult.images, difficult.correct, difficult.excluded) == (3, 2, 2)
-    both = EvaluationOptions(include_difficult=True, include_truncated=True)
+    both = EvaluateOptions(include_difficult=True, include_truncated=True)
     (score,) = evaluate(predicted, images(GOOD, *truth), both).classes
     assert (score.images, score.correct, score.excluded) == (4, 4, 1)
 
@@ -148,7 +149,7 @@ def test_damaged_objects_of_another_class_do_not_matter(coco):
     result = evaluate_files(predicted.save(), truth.save())
     assert "damaged images" not in kinds(result)
     assert result.classes[0].noisy_images == 1
-    result = evaluate_files(predicted.path, truth.path, EvaluationOptions(any_class=True))
+    result = evaluate_files(predicted.path, truth.path, EvaluateOptions(any_class=True))
     assert names(result, "damaged images") == ("b (object)",)
 
 
@@ -164,7 +165,7 @@ def test_a_declared_class_that_nothing_is_of_is_named(coco):
     truth = coco("truth").add("a", "bus", [("bus", *RIGHT, 1)]).save()
     result = evaluate_files(truth, truth)
     assert names(result, "no positives") == ("boat", "horse")
-    for options in (EvaluationOptions(any_class=True), EvaluationOptions(classes=("bus",))):
+    for options in (EvaluateOptions(any_class=True), EvaluateOptions(classes=("bus",))):
         assert "no positives" not in kinds(evaluate_files(truth, truth, options))
 
 
@@ -194,27 +195,27 @@ def test_a_class_that_nothing_is_predicted_of_names_the_way_to_leave_it_out():
 
 def test_only_the_classes_asked_for_are_measured():
     predicted, truth = of_two_classes()
-    result = evaluate(predicted, truth, EvaluationOptions(classes=("bus",)))
+    result = evaluate(predicted, truth, EvaluateOptions(classes=("bus",)))
     assert [(score.category, score.images, score.correct) for score in result.classes] == [("bus", 2, 2)]
     assert names(result, "images of other classes") == ("neither",)
     assert kinds(result) == {"images of other classes"}
     assert "of the class; only of bus." in evaluation_table(result)
-    result = evaluate(predicted, truth, EvaluationOptions(classes=("horse", "bus")))
+    result = evaluate(predicted, truth, EvaluateOptions(classes=("horse", "bus")))
     assert [(score.category, score.images) for score in result.classes] == [("bus", 2), ("horse", 2)]
-    (score,) = evaluate(predicted, truth, EvaluationOptions(classes=("horse",), any_class=True)).classes
+    (score,) = evaluate(predicted, truth, EvaluateOptions(classes=("horse",), any_class=True)).classes
     assert (score.category, score.images, score.correct, score.missing) == ("object", 2, 0, 1)
 
 
 def test_a_class_the_truth_has_no_images_of_is_refused():
     predicted, truth = of_two_classes()
     with pytest.raises(UsageError, match=r"no images of the class 'cow'; it has bus, dog, horse"):
-        evaluate(predicted, truth, EvaluationOptions(classes=("bus", "cow")))
+        evaluate(predicted, truth, EvaluateOptions(classes=("bus", "cow")))
 
 
 def test_an_image_that_may_hold_the_class_asked_for_is_still_named(coco):
     truth = coco("truth").add("a", None, [("bus", *RIGHT, 1)]).add("b", None, [("bus", *RIGHT, 1)])
     truth.annotations[1]["category_id"] = 99
-    result = evaluate_files(truth.save(), truth.path, EvaluationOptions(classes=("bus",)))
+    result = evaluate_files(truth.save(), truth.path, EvaluateOptions(classes=("bus",)))
     assert names(result, "damaged images") == ("b",)
 
 
@@ -229,12 +230,12 @@ def test_a_noise_score_that_is_no_number_is_named():
 def test_splits_choose_images_and_one_that_is_not_there_is_refused():
     truth = images(image("a", RIGHT, splits=("train",)), image("b", WRONG, splits=("train", "test")))
     predicted = images(image("a", RIGHT), image("b", RIGHT), image("c", RIGHT))
-    result = evaluate(predicted, truth, EvaluationOptions(splits=("test",)))
+    result = evaluate(predicted, truth, EvaluateOptions(splits=("test",)))
     assert (result.mean_corloc, names(result, "images of other splits"), result.unknown) == (0, ("a",), ["c"])
     with pytest.raises(UsageError, match=r"no images of the split 'val'; it has test, train"):
-        evaluate(predicted, truth, EvaluationOptions(splits=("test", "val")))
+        evaluate(predicted, truth, EvaluateOptions(splits=("test", "val")))
     with pytest.raises(UsageError, match=r"no images of the split 'val'; it has no splits"):
-        evaluate(predicted, images(GOOD), EvaluationOptions(splits=("val",)))
+        evaluate(predicted, images(GOOD), EvaluateOptions(splits=("val",)))
 
 
 def test_what_was_wrong_in_a_file_is_told(coco):
@@ -273,4 +274,4 @@ def test_the_table_and_the_json_name_everything():
 )
 def test_options_that_make_no_sense_are_refused(given, message):
     with pytest.raises(UsageError, match=message):
-        EvaluationOptions(**given)
+        EvaluateOptions(**given)

@@ -3,7 +3,8 @@
 import re
 
 from jaxloc.data.annotations import Annotation
-from jaxloc.run.evaluation import EvaluationOptions, evaluate, evaluation_latex, evaluation_table, to_plain
+from jaxloc.options import EvaluateOptions
+from jaxloc.run.evaluation import evaluate, evaluation_latex, evaluation_table, to_plain
 from tests.run.evaluation.made import RIGHT, WRONG, image, images
 
 
@@ -18,7 +19,7 @@ def example(**options):
         image("n.jpg", RIGHT, category="bus_1", noise_score=0.6),
         image("h.jpg", RIGHT, category="horse"),
     )
-    return evaluate(predicted, truth, EvaluationOptions(**options))
+    return evaluate(predicted, truth, EvaluateOptions(**options))
 
 
 def test_the_table_shows_each_class_their_mean_and_all_images():
@@ -48,7 +49,7 @@ def test_what_was_not_measured_and_what_parts_stand_for_is_told():
     assert "Not measured: Jaccard, precision (the ground truth has no masks)." in evaluation_table(example(masks=True))
     one = images(image("a", Annotation("bus", RIGHT, parts=(("head", RIGHT),))))
     other = images(image("a", Annotation("bus", RIGHT, parts=(("1", RIGHT),))))
-    text = evaluation_table(evaluate(other, one, EvaluationOptions(parts=True)))
+    text = evaluation_table(evaluate(other, one, EvaluateOptions(parts=True)))
     assert "Parts: 1 is head." in text
     assert "Parts without true names were matched to them once for all images." in text
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxloc.run.reproduce import ReproduceOptions, Reproduction, reproduce
+from jaxloc.options import ReproduceOptions
+from jaxloc.run.reproduce import Reproduction, reproduce
 from tests.data.datasets import trees
 
 SIZE = (96, 128)

@@ -9,7 +9,8 @@ import pytest
 
 from jaxloc.data.datasets import open_dataset
 from jaxloc.metrics import roc_auc
-from jaxloc.run import EvaluationOptions, evaluate_files
+from jaxloc.options import EvaluateOptions
+from jaxloc.run import evaluate_files
 from jaxloc.run.reproduce import reproduce
 from tests.data.datasets import trees
 from tests.data.datasets.test_tfds_copies import prepare, records_of, relative  # noqa: F401 - a fixture
@@ -51,7 +52,7 @@ def test_each_class_of_the_paper_that_is_there_has_a_row_and_the_mean_is_over_th
 @pytest.mark.parametrize(("method", "measure"), [("ddt", DDT), ("scda", "SCDA CorLoc, %")])
 def test_figures_are_those_of_the_evaluation_on_the_same_boxes(table, voc, method, measure):
     result, out = table
-    alone = evaluate_files(out / method, f"voc07/trainval:{voc}", EvaluationOptions(samples=40))
+    alone = evaluate_files(out / method, f"voc07/trainval:{voc}", EvaluateOptions(samples=40))
     figures = {score.category: score.figures["CorLoc"] for score in alone.classes}
     for row in result.rows:
         if row.measure == measure:

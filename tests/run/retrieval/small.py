@@ -12,8 +12,7 @@ from PIL import Image
 
 from jaxloc.errors import JaxlocError
 from jaxloc.models import save, weights_file
-from jaxloc.options import IndexOptions
-from jaxloc.run.options import Reading
+from jaxloc.options import IndexOptions, NetworkOptions
 from jaxloc.run.retrieval.gallery import Gallery
 from tests.models import narrow
 
@@ -63,8 +62,8 @@ def index_options(weights: Path, **values: object) -> IndexOptions:
     return IndexOptions(**({"weights": weights, "shard_size": 3, "workers": 1} | values))
 
 
-def reading(weights: Path) -> Reading:
-    return Reading(weights=weights, workers=1)
+def reading(weights: Path) -> NetworkOptions:
+    return NetworkOptions(weights=weights, workers=1)
 
 
 def copy(gallery: Path, to: Path) -> Path:

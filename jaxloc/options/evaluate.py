@@ -1,0 +1,152 @@
+"""Options of ``evaluate`` and ``reproduce``."""
+
+import dataclasses
+from typing import Any
+
+from jaxloc.errors import UsageError
+from jaxloc.options.network import NetworkOptions
+from jaxloc.options.option import Options, option, same_as
+
+_RULES = "What counts as right"
+_MORE = "More measures"
+_SURE = "How sure the figures are"
+_DRAWS = "bootstrap draws and their seed must be whole numbers from 0"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(Options):
+    """Which boxes count as right, and what is measured; the defaults are those of the DDT papers."""
+
+    thresholds: tuple[float, ...] = option(
+        (0.5,),
+        "Intersection over union that must be exceeded; repeat it for a column each.",
+        "--iou",
+        panel=_RULES,
+        first=True,
+    )
+    at_least: bool = option(False, "An overlap equal to --iou is enough, as in ImageNet.", panel=_RULES)
+    voc_inclusive: bool = option(
+        False,
+        "Count corners as PASCAL VOC does: each box is one pixel longer than the difference of its corners.",
+        panel=_RULES,
+        first=True,
+    )
+    include_difficult: bool = option(
+        False, "Count objects flagged difficult as well; the papers leave them out.", panel=_RULES
+    )
+    include_truncated: bool = option(
+        False, "Count objects flagged truncated as well; the papers leave them out.", panel=_RULES
+    )
+    any_class: bool = option(False, "Compare boxes whatever their class, as one class.", panel=_RULES, first=True)
+    splits: tuple[str, ...] = option(
+        (), "Only images of this split of the truth, such as test; repeatable.", "--split", panel=_RULES, first=True
+    )
+    classes: tuple[str, ...] = option(
+        (),
+        "Only this class, such as one of several that the truth has; repeatable.",
+        "--class",
+        metavar="NAME",
+        panel=_RULES,
+        first=True,
+    )
+    pcp: bool = option(False, "Share of all true boxes that are found.", panel=_MORE)
+    top_one: bool = option(
+        False,
+        "A classifier predicted the classes: GT-known localisation, and top-1, where the class must be right too.",
+        "--top-1",
+        panel=_MORE,
+    )
+    masks: bool = option(False, "Jaccard similarity and precision of pixel masks.", panel=_MORE)
+    parts: bool = option(
+        False,
+        "PCP of parts; parts without names are matched to the true ones once for all images.",
+        panel=_MORE,
+    )
+    samples: int = option(
+        0,
+        "Number of bootstrap draws for confidence intervals, such as 1000; 0 computes none.",
+        "--bootstrap",
+        panel=_SURE,
+        first=True,
+    )
+    seed: int = option(0, "Seed of the draws.", panel=_SURE)
+    confidence: float = option(
+        0.95, "Share of the draws within an interval.", above=0, below=1, label="the confidence", panel=_SURE
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.thresholds:
+            raise UsageError("give at least one IoU threshold")
+        for threshold in self.thresholds:
+            if self.at_least and not 0 < threshold <= 1:
+                raise UsageError(
+                    f"an IoU threshold that has to be reached must be above 0 and at most 1, not {threshold}"
+                )
+            if not self.at_least and not 0 <= threshold < 1:
+                raise UsageError(f"the IoU threshold must be from 0 to below 1, not {threshold}")
+        if len(set(self.thresholds)) < len(self.thresholds):
+            raise UsageError("an IoU threshold is given twice")
+        if self.samples < 0 or self.seed < 0:
+            raise UsageError(_DRAWS)
+
+    def named(self, measure: str, threshold: float) -> str:
+        """The name of a measure's column: with its threshold if there are several."""
+        return measure if len(self.thresholds) == 1 else f"{measure}@{threshold:g}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReproduceOptions(Options):
+    """What a reproduction can be told; everything else is the paper's."""
+
+    weights: str | None = option(
+        None,
+        "Network weights: a name or a weights file. [default: the paper's network]",
+        "--weights",
+        "-w",
+        setting="weights",
+        first=True,
+    )
+    methods: tuple[str, ...] = option(
+        ("ddt",),
+        "Rows of the DDT paper's tables, each a job of its own: ddt, scda; repeatable.",
+        "--method",
+        setting="methods",
+        first=True,
+    )
+    limit: int | None = option(
+        None,
+        "For a try, take only the first N images of each class; the result is marked as such.",
+        setting="limit",
+        first=True,
+    )
+    samples: int = option(
+        1000,
+        "Number of bootstrap draws for the confidence intervals; 0 computes none.",
+        "--bootstrap",
+        setting="draws",
+    )
+    seed: int = option(0, "Seed of the draws and of codebooks.", setting="seed")
+    overwrite: bool = option(False, "Start over if the folder holds another reproduction.", first=True)
+    batch: int | None = same_as(NetworkOptions, "batch")
+    devices: int | None = same_as(NetworkOptions, "devices")
+    workers: int | None = same_as(NetworkOptions, "workers")
+    dtype: str = same_as(NetworkOptions, "dtype")
+    conv: str = same_as(NetworkOptions, "conv")
+    feature_cache: int = same_as(NetworkOptions, "feature_cache")
+    allow_download: bool | None = same_as(NetworkOptions, "allow_download")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.limit is not None and self.limit < 2:
+            raise UsageError(f"--limit must leave at least 2 images of a class, not {self.limit}")
+        if self.samples < 0 or self.seed < 0:
+            raise UsageError(_DRAWS)
+        known = ("ddt", "scda")
+        if not self.methods or not set(self.methods) <= set(known) or len(set(self.methods)) < len(self.methods):
+            raise UsageError(f"methods must be one or both of {', '.join(known)}, not {', '.join(self.methods)}")
+
+    def reading(self, weights: str) -> dict[str, Any]:
+        """The options that every job has, with these weights."""
+        names = ("batch", "devices", "workers", "dtype", "conv", "feature_cache", "allow_download")
+        return {"weights": weights} | {name: getattr(self, name) for name in names}
