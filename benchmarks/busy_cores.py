@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from jaxloc import moments
+from jaxloc import ddt, moments
 from jaxloc.run.blas import one_blas_thread
-from jaxloc.run.steps import fit
 
 
 @contextlib.contextmanager
@@ -61,6 +60,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = np.random.default_rng(0).normal(size=(4 * arguments.dimension, arguments.dimension)).astype(np.float32)
     sums = moments.of(rows)
+
+    fit = jax.jit(ddt.fit)
 
     def once() -> None:
         jax.block_until_ready(fit(sums))

@@ -40,7 +40,7 @@ def by_stage(photos: Path, options: run.Options) -> dict[str, float]:
     stream.Stream._read = timed(seconds, "decode", stream.Stream._read)
     Extractor.features = timed(seconds, "network", Extractor.features)
     steps.Steps.moments = timed(seconds, "moments", steps.Steps.moments)
-    fit_pass.fit_layer = timed(seconds, "eigenvectors", fit_pass.fit_layer)
+    fit_pass._fit = timed(seconds, "eigenvectors", fit_pass._fit)
     fit_pass.FeatureCache.put = timed(seconds, "keep features", fit_pass.FeatureCache.put)
     steps.Steps.localize = timed(seconds, "boxes", steps.Steps.localize)
     outputs.write = timed(seconds, "write", outputs.write)

@@ -24,7 +24,7 @@ class Inputs(NamedTuple):
         image_size: int32 ``[2]``, rows and columns of the original image, in whose pixels boxes are.
         image: uint8 ``[rows, columns, 3]``, zero-padded, as the network saw it; only for methods that ask a network.
         size: int32 ``[2]``, valid rows and columns of ``image``; with it.
-        score_fn: from images ``[n, rows, columns, 3]``, uint8 or float in [0, 255], to class scores
+        score_fn: from images ``[n, rows, columns, 3]``, uint8 or float in [0, 1] and of any size, to class scores
             ``float32 [n, classes]``; only for methods that ask a network.
     """
 

@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,37 @@ def test_nothing_walks_back():
         for path in modules(room):
             writers = {"data"} if path.parent.name == "exports" else set()
             assert rooms(imported(path)) <= allowed | writers, path
+
+
+def imported_at_once(path: Path, known: set[str]) -> set[str]:
+    """Modules among ``known`` that importing a module imports; not those in functions or for type checkers."""
+    found: set[str] = set()
+
+    def look(nodes: Iterable[ast.stmt]) -> None:
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                found.update(name if name in known else node.module for name in names)
+            elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
+                look(node.body + node.orelse)
+            elif isinstance(node, ast.Try | ast.With):
+                look(node.body)
+
+    look(ast.parse(path.read_text()).body)
+    return found & known
+
+
+def test_imports_run_in_no_circle():
+    names = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in modules()}
+    paths = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    graph = {name: imported_at_once(path, set(paths)) - {name} for name, path in paths.items()}
+    assert "jaxloc.run.runner" in graph["jaxloc.run.jobs"]
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' → '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ class LocalizePass:
         steps = self.context.steps
         if self.method.fit and not any(each):
             return features._replace(maps={}), each, None
-        result = steps.localize(each, features.maps, features.original_sizes)
+        result = steps.localize(each, features.maps, features.original_sizes, features.pixels, features.sizes)
         self.shown.busy.sent(result)
         size = features.maps[steps.layers[0]].size
         return features._replace(maps={}), each, (result, size)

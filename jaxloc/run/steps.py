@@ -1,5 +1,6 @@
 """The compiled steps of a run: features to moments, features to objects."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,10 +13,13 @@ from jax.sharding import Mesh
 from jaxloc import ddt, moments
 from jaxloc.components import Backend
 from jaxloc.ddt import Model
+from jaxloc.errors import UsageError
 from jaxloc.grids import valid_cells
 from jaxloc.inference import Extractor, Maps, component_backend, divided
 from jaxloc.localization import Localization
 from jaxloc.localizers import METHODS, Inputs, Method
+from jaxloc.models import extract_features
+from jaxloc.models.backbone import Backbone
 from jaxloc.moments import Moments
 from jaxloc.options import LocalizeOptions
 from jaxloc.parts import Parts
@@ -37,7 +41,7 @@ class Steps(Extractor):
 
     def __init__(self, options: LocalizeOptions) -> None:
         self.method, self.options = METHODS[options.method], options
-        weights = load_weights(options, [options.layer])
+        weights = load_weights(options, [options.layer], top=self.method.asks_network)
         layer = options.layer or weights.backbone.defaults.localization
         layers = weights.backbone.with_below(layer, self.method.layers_below)
         super().__init__(on_devices(weights, options), layers)
@@ -66,19 +70,32 @@ class Steps(Extractor):
         step = _compiled_moments(count, self.mesh)
         return step(maps, self.put(local.ravel().astype(np.int32))), rows
 
-    def localize(self, models: Sequence[Models | None], maps: Maps, original_sizes: np.ndarray) -> Found:
+    def localize(
+        self,
+        models: Sequence[Models | None],
+        maps: Maps,
+        original_sizes: np.ndarray,
+        pixels: np.ndarray | None = None,
+        sizes: np.ndarray | None = None,
+    ) -> Found:
         """Each image's object, and its parts if the options ask for them.
 
         Args:
             models: of each entry's set; ``None`` for entries that only fill the batch, and for methods without a fit.
             maps: features of the batch.
             original_sizes: int32 ``[n, 2]``.
+            pixels: uint8 ``[n, rows, columns, 3]``, zero-padded; for methods that ask the network.
+            sizes: int32 ``[n, 2]``, valid rows and columns of ``pixels``.
         """
         options = self.options
+        score = _Score(self.weights.backbone, options.dtype) if self.method.asks_network else None
         step = _compiled_localize(
-            self.method, self.layers, options.connectivity, self.backend, options.parts, self.mesh
+            self.method, self.layers, options.connectivity, self.backend, options.parts, score, self.mesh
         )
-        return step(self._stack(models), maps, self.put(original_sizes))
+        arguments = self._stack(models), maps, self.put(original_sizes)
+        if score is None:
+            return step(*arguments, None, None, None)
+        return step(*arguments, self.put(pixels), self.put(sizes), self.params)
 
     def positive_counts(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
         """Positive cells of each component in each image, and its valid cells last: int32 ``[n, k + 1]`` by layer."""
@@ -125,21 +142,46 @@ def _compiled_counts(mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
     return jax.jit(divided(jax.vmap(one), mesh))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Score:
+    """Class scores of images of any size, ``float32 [n, classes]``."""
+
+    backbone: Backbone
+    dtype: str
+
+    def __call__(self, params: Any, images: jax.Array) -> jax.Array:
+        head = self.backbone.head
+        if head is None:
+            raise UsageError(f"{self.backbone.title} has no classifier to ask")
+        pixels = images / 255 if images.dtype == jnp.uint8 else images
+        resized = jax.image.resize(pixels.astype(jnp.float32), (len(images), head.side, head.side, 3), "bilinear")
+        maps = extract_features(params, resized, backbone=self.backbone, layers=(head.layer,), dtype=self.dtype)
+        return maps[head.layer].features[:, 0, 0].astype(jnp.float32)
+
+
 @functools.cache
 def _compiled_localize(
-    method: Method, layers: tuple[str, ...], connectivity: int, backend: Backend, parts: int, mesh: Mesh
+    method: Method,
+    layers: tuple[str, ...],
+    connectivity: int,
+    backend: Backend,
+    parts: int,
+    score: _Score | None,
+    mesh: Mesh,
 ) -> Callable[..., Found]:
     labelling: dict[str, Any] = {"connectivity": connectivity, "backend": backend}
 
-    def one(models: Models, maps: Maps, original_size: jax.Array) -> Found:
-        inputs = Inputs(tuple(maps[layer] for layer in layers), original_size)
+    def one(models: Models, maps: Maps, original_size: jax.Array, image: Any, size: Any, params: Any) -> Found:
+        score_fn = None if score is None else functools.partial(score, params)
+        inputs = Inputs(tuple(maps[layer] for layer in layers), original_size, image, size, score_fn)
         fitted = tuple(models[layer] for layer in layers) if method.fit else ()
         found = method.localize(fitted, inputs, **labelling)
         if not parts or method.parts is None:
             return found, None
         return found, method.parts(fitted, inputs, found, number=parts, **labelling)
 
-    return jax.jit(divided(jax.vmap(one), mesh))
+    each = jax.vmap(one, in_axes=(0, 0, 0, 0, 0, None))
+    return jax.jit(divided(each, mesh, whole=[5]))
 
 
 @functools.cache

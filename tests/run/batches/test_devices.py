@@ -130,13 +130,15 @@ def test_no_step_of_a_run_needs_a_collective(weights):
     assert COLLECTIVE.findall(program.as_text()) == []
     maps = program(made.params, *made.put((images, sizes)))
     moments, _ = made.moments(maps, np.zeros(8, int))
-    one = {layer: steps.fit(jax.tree.map(lambda x: x[0], values)) for layer, values in moments.items()}
+    fit = steps.compiled_fit(made.method)
+    one = {layer: fit(jax.tree.map(lambda x: x[0], values)) for layer, values in moments.items()}
     models = made._stack([jax.device_get(one)] * 8)
     owners = made.put(np.zeros(8, np.int32))
+    localize = steps._compiled_localize(made.method, made.layers, 8, made.backend, 0, None, made.mesh)
     programs = [
         (steps._compiled_moments(1, made.mesh), (maps, owners)),
         (steps._compiled_counts(made.mesh), (models, maps)),
-        (made._localize, (models, maps, made.put(sizes))),
+        (localize, (models, maps, made.put(sizes), None, None, None)),
     ]
     for step, arguments in programs:
         assert COLLECTIVE.findall(step.lower(*arguments).compile().as_text()) == []
