@@ -1,4 +1,4 @@
-"""Writing files so that a kill, a full disk or a Ctrl-C never leaves half of one."""
+"""Atomic writing of files: a kill, a full disk or Ctrl-C never leaves a partial file."""
 
 import contextlib
 import hashlib
@@ -14,22 +14,22 @@ import numpy as np
 import safetensors
 
 HALVES = ".*.????????.part"
-"""What the names of files look like that are not written whole yet."""
+"""Pattern of the names of files being written."""
 
 _NAME, _PATH = 255, 1000
-"""Bytes of a file's name at most, as nearly all file systems have it, and of several with slashes between them."""
+"""Maximum bytes of a file name, as in nearly all file systems, and of a relative path."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; it becomes ``path`` when the block ends well, and vanishes otherwise.
+    """Yield a temporary path that replaces ``path`` when the block succeeds and is deleted otherwise.
 
     Args:
-        path: the file to write or replace; missing parent folders are made.
+        path: the file to write or replace; missing parent folders are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Its name does not hold the file's, which may be as long as names can be.
+    # Without the name of the file, which may have the maximum length.
     temporary = path.with_name(f".jaxloc.{secrets.token_hex(12)}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
@@ -38,17 +38,17 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if error.filename in (None, str(temporary)):
-            error.filename = str(path)  # the system names no file where a write fails, and nobody knows the temporary
+            error.filename = str(path)  # name the file that the user knows
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder where there is none, and see that files can be written to it.
+    """Create a folder if needed and check that files can be written to it.
 
     Raises:
-        OSError: it cannot be made, or not be written to.
+        OSError: the folder cannot be created or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".jaxloc-probe-{secrets.token_hex(4)}"
@@ -62,12 +62,12 @@ def digest(text: str) -> str:
 
 
 def fitting_path(name: str, suffix: str) -> str:
-    """A relative path that file systems hold: the name with a suffix, cut only where it is too long.
+    """Relative path for a name with a suffix, shortened to what file systems allow.
 
     Args:
-        name: with forward slashes. A part that is too long ends with a digest of the whole of it; where all parts
-            together are too long, the first of them and a digest of the whole name stand for it.
-        suffix: put behind it.
+        name: with forward slashes. A part that is too long is cut and ends with its digest; a path that is too long
+            becomes its first part with a digest of the whole name.
+        suffix: appended.
     """
     *folders, last = name.split("/")
     parts = [*(_fitting(part, "") for part in folders), _fitting(last, suffix)]
@@ -77,7 +77,7 @@ def fitting_path(name: str, suffix: str) -> str:
 
 
 def _fitting(part: str, suffix: str) -> str:
-    """A part of a path, cut if it is too long or has the one character that no system takes."""
+    """A part of a path, cut if it is too long or holds a NUL."""
     return part + suffix if len((part + suffix).encode()) <= _NAME and "\0" not in part else _cut(part, suffix)
 
 
@@ -88,18 +88,18 @@ def _cut(text: str, suffix: str) -> str:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write ``data`` to ``path`` in one step: readers see the old file or the new one."""
+    """Write ``data`` to ``path`` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path`` in one step."""
+    """Write ``text`` as UTF-8 to ``path`` atomically, with backslash escapes for lone surrogates."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_parts(path: str | os.PathLike[str], parts: Iterable[str]) -> None:
-    """Write texts one after another as UTF-8 to ``path`` in one step; only one part is held at a time."""
+    """Write texts one after another as ``write_text`` does, with one in memory at a time."""
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,

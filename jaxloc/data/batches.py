@@ -87,14 +87,8 @@ def side_by_side(batches: Iterable[Batch], number: int) -> Iterator[Batch]:
 def _join(batches: Sequence[Batch], number: int) -> Batch:
     if number == 1:
         return batches[0]
-    first = batches[0]
-    invalid = Batch(
-        np.zeros_like(first.images),
-        np.zeros_like(first.sizes),
-        np.ones_like(first.original_sizes),
-        np.full_like(first.indices, -1),
-    )
-    filled = [*batches, *[invalid] * (number - len(batches))]
+    count, *shape, _ = batches[0].images.shape
+    filled = [*batches, *[_pad([], (shape[0], shape[1]), count)] * (number - len(batches))]
     return Batch(*(np.concatenate(parts) for parts in zip(*filled, strict=True)))
 
 

@@ -178,9 +178,9 @@ class Part(abc.ABC):
     @abc.abstractmethod
     def __len__(self) -> int: ...
 
-    @abc.abstractmethod
     def name(self, number: int) -> str:
-        """Name of an image within this part."""
+        """Name of an image within this part; by default its number in eight digits."""
+        return f"{number:08}"
 
     @abc.abstractmethod
     def path(self, number: int) -> Path | Record:
@@ -189,6 +189,11 @@ class Part(abc.ABC):
     def find_labels(self) -> Labels | None:
         """The labels; reads every record if the index does not hold them."""
         return self.labels
+
+    def members(self) -> dict[str, np.ndarray]:
+        """Numbers of the images of each label, ascending; empty without labels."""
+        labels = self.find_labels()
+        return labels.members() if labels else {}
 
 
 class Files(Part):

@@ -88,10 +88,6 @@ class ArrayRecords(Part):
     def __len__(self) -> int:
         return self._count
 
-    def name(self, number: int) -> str:
-        """Number of the record, in eight digits."""
-        return f"{number:08}"
-
     def path(self, number: int) -> ArrayRecordEntry:
         """Position of the record."""
         return ArrayRecordEntry(self.place, number, self._is_example, self._bytes)

@@ -118,7 +118,7 @@ class Parquet(Part):
 
     def name(self, number: int) -> str:
         """Name of the row, or its number."""
-        return self._names[number] if self._names else f"{number:08}"
+        return self._names[number] if self._names else super().name(number)
 
     def path(self, number: int) -> ParquetRow:
         """Position of the row."""

@@ -87,10 +87,6 @@ class TfdsSplit(Part):
     def __len__(self) -> int:
         return self._count
 
-    def name(self, number: int) -> str:
-        """Number of the example, in eight digits."""
-        return f"{number:08}"
-
     def path(self, number: int) -> TfdsExample:
         """Record of the example."""
         return TfdsExample(self._data_set, self._split, self._feature, number)

@@ -46,7 +46,7 @@ class DatasetPart(Part):
         return path
 
     def members(self) -> dict[str, np.ndarray]:
-        """Numbers of the images of each class; an image with two classes is in both, one with none in none."""
+        """Numbers of the images of each class; an image with two classes is in both."""
         found: dict[str, list[int]] = {}
         for number, names in enumerate(self._sets):
             for name in names:
@@ -77,9 +77,3 @@ class LazyImages(Mapping[str, Annotated]):
 
     def __len__(self) -> int:
         return len(self.part)
-
-    def sets(self) -> dict[str, list[str]]:
-        """Names of the images of each class, without reading annotations."""
-        labels = self.part.find_labels()
-        members = labels.members() if labels else {}
-        return {name: [self.part.name(int(number)) for number in members[name]] for name in sorted(members)}

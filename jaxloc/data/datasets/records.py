@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jaxloc.data.annotations.problems import Problem
 from jaxloc.data.annotations.records import Annotated, Box
-from jaxloc.data.datasets.parts import DatasetPart, LazyImages, set_names
+from jaxloc.data.datasets.parts import DatasetPart, LazyImages
 from jaxloc.data.sources import Part
 
 if TYPE_CHECKING:
@@ -101,10 +101,5 @@ class Dataset:
 
     def sets(self) -> dict[str, list[str]]:
         """Names of the images co-localised for each class; see ``set_names``."""
-        if isinstance(self.images, LazyImages):
-            return self.images.sets()
-        found: dict[str, list[str]] = {}
-        for name, image in self.images.items():
-            for category in set_names(image):
-                found.setdefault(category, []).append(name)
-        return dict(sorted(found.items()))
+        part = self.part()
+        return {name: list(map(part.name, numbers)) for name, numbers in sorted(part.members().items())}
