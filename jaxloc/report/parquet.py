@@ -53,6 +53,11 @@ says whether ``path`` is a file's, ``reason`` is null unless the image was skipp
 _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
 _SKIPPED = ("name", "category", "reason")
+_CORNERS = ("x0", "y0", "x1", "y1")
+_SAME = (
+    "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts"
+)  # fmt: skip
+"""Columns that hold an attribute of ``Finding`` as it is."""
 _ROWS = 1024
 """Rows that are written and read at once."""
 
@@ -95,27 +100,26 @@ def read(path: str | os.PathLike[str]) -> tuple[list[Finding], list[Skipped]]:
 
 
 def _image_row(finding: Finding) -> dict[str, Any]:
-    row = {
-        "name": finding.name,
-        "path": str(finding.path),
-        "category": finding.category,
-        "local": isinstance(finding.path, Path),
-        "width": finding.width,
-        "height": finding.height,
-        "score": finding.score,
-        "found": finding.found,
-        "noise_score": finding.noise_score,
-        "noisy": finding.noisy,
-        "thumbnail": finding.thumbnail,
-        "mask": finding.mask,
-        "parts": finding.parts,
-    }
+    row = {name: getattr(finding, name) for name in _SAME}
+    row |= {"path": str(finding.path), "local": isinstance(finding.path, Path)}
     if finding.box is not None:
-        row |= zip(("x0", "y0", "x1", "y1"), finding.box, strict=True)
+        row |= zip(_CORNERS, finding.box, strict=True)
     if finding.heat is not None:
         rows, columns = finding.heat.shape
         row |= {"heat": finding.heat.astype(np.int8).tobytes(), "heat_rows": rows, "heat_columns": columns}
     return row
+
+
+def _finding(row: dict[str, Any]) -> Finding:
+    corners, heat = tuple(row[name] for name in _CORNERS), row.get("heat")
+    values = {name: row.get(name) for name in _SAME}
+    values |= {
+        "path": Path(row["path"]) if row["local"] else row["path"],
+        "box": None if corners[0] is None else corners,
+        "heat": None if heat is None else np.frombuffer(heat, np.int8).reshape(row["heat_rows"], row["heat_columns"]),
+        "parts": tuple(part and tuple(part) for part in row["parts"]),
+    }
+    return Finding(**values)
 
 
 def _skipped_row(item: Skipped) -> dict[str, Any]:
@@ -154,41 +158,20 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[pq.ParquetFile, list
 
 def _images(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[Finding]:
     with _opened(path) as (shard, groups, _):
-        for cells in _rows(shard, groups, columns, SCHEMA.names):
-            name, place, local, category, width, height, x0, y0, x1, y1, score, found, noise_score, noisy = cells[:14]
-            _, heat, heat_rows, heat_columns, thumbnail, mask, parts = cells[14:]
-            yield Finding(
-                name=name,
-                path=Path(place) if local else place,
-                category=category,
-                width=width,
-                height=height,
-                box=None if x0 is None else (x0, y0, x1, y1),
-                score=score,
-                found=found,
-                noise_score=noise_score,
-                noisy=noisy,
-                heat=None if heat is None else np.frombuffer(heat, np.int8).reshape(heat_rows, heat_columns),
-                thumbnail=thumbnail,
-                mask=mask,
-                parts=tuple(part and tuple(part) for part in parts),
-            )
+        yield from map(_finding, _rows(shard, groups, columns))
 
 
 def _skipped(path: str | os.PathLike[str]) -> Iterator[Skipped]:
     with _opened(path) as (shard, _, groups):
-        for name, category, reason in _rows(shard, groups, _SKIPPED, _SKIPPED):
-            yield Skipped(name, category, reason)
+        for row in _rows(shard, groups, _SKIPPED):
+            yield Skipped(**row)
 
 
-def _rows(
-    shard: pq.ParquetFile, groups: list[int], read: Sequence[str], wanted: Sequence[str]
-) -> Iterator[tuple[Any, ...]]:
-    """The cells of the ``wanted`` columns, row by row, with ``None`` for those that are not ``read``."""
+def _rows(shard: pq.ParquetFile, groups: list[int], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows of row groups, with some of the columns."""
     missing = _count(shard, groups)
-    for batch in _batches(shard, groups, read):
-        cells = {name: batch.column(name).to_pylist() for name in read}
-        yield from zip(*(cells.get(name, itertools.repeat(None)) for name in wanted), strict=False)
+    for batch in _batches(shard, groups, columns):
+        yield from batch.to_pylist()
         missing -= len(batch)
     if missing:
         raise ValueError("rows are missing")
