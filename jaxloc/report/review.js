@@ -32,6 +32,7 @@
 
   // --- Cards: made once; what changes with a decision is painted again -------------------------------------------
 
+  const apart = (bits) => `${bits} ${bits === 1 ? "bit" : "bits"} apart`;
   const verdict = ({ keep }) => keep ? "kept" : "dropped";
   const offer = ({ keep }) => keep ? "Drop it" : "Keep it";
 
@@ -62,7 +63,7 @@
       ...(image.box ? [["score", decimal(image.score)]] : []),
     ]);
     if (!image.box) one(".scores", card).append(element("span", "no box"), " ");
-    if (image.bits !== null) one(".scores", card).append(element("span", `${image.bits} bits apart`));
+    if (image.bits !== null) one(".scores", card).append(element("span", apart(image.bits)));
     one(".open", card).addEventListener("click", () => enlarge(image));
     one(".flip", card).addEventListener("click", () => decide(image, !image.keep));
     return card;
@@ -187,7 +188,7 @@
       ["Why", image.reason]];
     if (image.share !== null) list.push(["Object share", `${percent(image.share)} of the cells`]);
     list.push(image.box ? ["Score", decimal(image.score)] : ["Box", "none: nothing was found"]);
-    if (image.bits !== null) list.push(["Hashes", `${image.bits} bits apart`]);
+    if (image.bits !== null) list.push(["Hashes", apart(image.bits)]);
     return [...list, sizeFact(image)];
   }
 

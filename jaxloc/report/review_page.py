@@ -78,7 +78,7 @@ def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapp
         title=f"Review of {decisions.title}",
         lead=(
             f"{counted(len(decisions.items), 'image')} in {counted(len(classes), 'class')}. Look at the doubtful ones, "
-            "decide otherwise where the rules are wrong, and take your decisions along."
+            "correct the rules where they are wrong, and download your decisions."
         ),
         warnings=decisions.warnings,
         tiles={
