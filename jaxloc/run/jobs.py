@@ -1,12 +1,13 @@
-"""The jobs behind the command: fit and apply DDT to image sets, apply a fitted model, localise image by image."""
+"""The localisation jobs: fit image sets and find their objects, apply a fitted model, localise image by image."""
 
 import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from jaxloc.data import find_sets
+from jaxloc.data import ImageSet, find_sets
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
 from jaxloc.options import LocalizeOptions, VideoOptions
@@ -34,27 +35,27 @@ def colocalize(
     every: int = 1,
     video: VideoOptions | None = None,
 ) -> Findings:
-    """Find what each image set shares, in two passes over its images, and write boxes, model and report.
+    """Find what each image set shares, and write boxes, model and report.
 
-    The first pass sums the moments of the descriptors, the second finds the object in each image. Memory does not
-    grow with the number of images. Many sets are fitted together, as many at a time as ``options.moments_memory``
-    holds. A run that was killed goes on where it was when it is called again, and ends with the same bytes.
+    A first pass over the images sums the moments of their descriptors, a second finds the object in each. Memory does
+    not grow with the number of images; ``options.moments_memory`` limits how many sets are fitted at a time. The same
+    call resumes a stopped run from its finished shards, and ends with the same bytes.
 
     Args:
         paths: folders, images, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
         out: folder for ``annotations.json``, ``model.safetensors``, ``report.html``, ``overlays/`` and ``parts/``; of
             videos also ``video/`` and ``annotations_vid.json``.
-        options: what to do; ``LocalizeOptions()`` by default. With ``method="scda"`` this is ``localize``.
+        options: of the job; ``LocalizeOptions()`` by default. With a method that fits nothing this is ``localize``.
         per_folder: make each sub-folder its own set.
         per_label: make the images of each label their own set.
         name: the category of a single set; by default the folder's name, or that of the only set of ``update``.
         update: a model file; its sets of the same names are fitted on the images as well as on those before.
-        overwrite: start over where ``out`` holds another run.
-        every: of videos, take every so many-th frame.
-        video: what is made of videos; ``VideoOptions()`` by default.
+        overwrite: start over if ``out`` holds another run.
+        every: of videos, take every n-th frame.
+        video: what to make of videos; ``VideoOptions()`` by default.
 
     Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
+        JaxlocError: the job cannot be done; the message names the cure.
     """
     options = options or LocalizeOptions()
     _check_one_name(name, per_folder or per_label)
@@ -76,9 +77,7 @@ def colocalize(
     earlier = None if update is None else model_file.load(update)
     if earlier is not None and name is None and not (per_folder or per_label) and len(earlier.sets) == 1:
         name = next(iter(earlier.sets))
-    sets = find_sets(
-        paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
-    )
+    sets = _find(paths, out, per_folder=per_folder, per_label=per_label, name=name, every=every)
     folder = outputs.prepare(out)
     steps = Steps(options)
     _check_components(steps)
@@ -100,31 +99,17 @@ def localize(
     every: int = 1,
     video: VideoOptions | None = None,
 ) -> Findings:
-    """Find the object of each image on its own with SCDA, in one pass, and write boxes and report.
+    """Find the object of each image on its own, in one pass, and write boxes and report.
 
-    Args:
-        paths: folders, images, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
-        out: folder for ``annotations.json``, ``report.html``, ``overlays/`` and ``parts/``; of videos also
-            ``video/`` and ``annotations_vid.json``.
-        options: what to do; the method is SCDA whatever they say.
-        per_folder: name each image's category after its sub-folder.
-        per_label: name each image's category after its label.
-        name: the category of all; by default the folder's name.
-        overwrite: start over where ``out`` holds another run.
-        every: of videos, take every so many-th frame.
-        video: what is made of videos; ``VideoOptions()`` by default.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
+    Arguments and errors are those of ``colocalize``; ``name``, sub-folders and labels only name the categories. The
+    method is SCDA unless the options name another that fits nothing.
     """
     _check_one_name(name, per_folder or per_label)
     _check_elsewhere(paths, out)
     options = options or LocalizeOptions()
     if METHODS[options.method].fit is not None:
         options = dataclasses.replace(options, method="scda")
-    sets = find_sets(
-        paths, per_folder=per_folder, per_label=per_label, name=name, exclude=outputs.places(out), every=every
-    )
+    sets = _find(paths, out, per_folder=per_folder, per_label=per_label, name=name, every=every)
     folder = outputs.prepare(out)
     with Run(sets, folder, Steps(options), overwrite=overwrite) as run:
         return _with_videos(run.localize(), folder, video)
@@ -143,23 +128,21 @@ def apply(
     every: int = 1,
     video: VideoOptions | None = None,
 ) -> Findings:
-    """Find the object a fitted DDT knows in images it never saw, in one pass, and write boxes and report.
+    """Find the object of a fitted model in other images, in one pass, and write boxes and report.
+
+    Arguments and errors are those of ``colocalize``, but for these.
 
     Args:
         model: a ``model.safetensors`` that ``colocalize`` wrote.
-        paths: folders, images, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
-        out: folder for ``annotations.json``, ``report.html``, ``overlays/`` and ``parts/``; of videos also
-            ``video/`` and ``annotations_vid.json``.
+        paths: as for ``colocalize``.
+        out: as for ``colocalize``.
         options: weights, threshold and the like; method, layer, sign and size limit are the model's.
-        category: which of the model's sets to look for; may be left out if it has only one.
+        category: which of the model's sets to look for; may be omitted if it has only one.
         per_folder: look in each sub-folder for the set of its name.
         per_label: look in the images of each label for the set of its name.
-        overwrite: start over where ``out`` holds another run.
-        every: of videos, take every so many-th frame.
-        video: what is made of videos; ``VideoOptions()`` by default.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
+        overwrite: as for ``colocalize``.
+        every: as for ``colocalize``.
+        video: as for ``colocalize``.
     """
     _check_one_name(category, per_folder or per_label)
     _check_elsewhere([model, *paths], out)
@@ -176,9 +159,7 @@ def apply(
         if len(fitted.sets) > 1:
             raise UsageError(f"{model} knows several sets ({known}): choose one with --category, or use --per-folder")
         category = next(iter(fitted.sets))
-    sets = find_sets(
-        paths, per_folder=per_folder, per_label=per_label, name=category, exclude=outputs.places(out), every=every
-    )
+    sets = _find(paths, out, per_folder=per_folder, per_label=per_label, name=category, every=every)
     unknown = [images.name for images in sets if images.name not in fitted.sets]
     if unknown:
         raise UsageError(f"{model} was not fitted on {some_of(unknown)}; it knows {known}")
@@ -191,6 +172,10 @@ def apply(
         return _with_videos(run.localize(fitted.sets), folder, video)
 
 
+def _find(paths: Paths, out: str | os.PathLike[str], **how: Any) -> list[ImageSet]:
+    return find_sets(paths, exclude=outputs.places(out), **how)
+
+
 def _check_one_name(name: str | None, many: bool) -> None:
     if name is not None and many:
         raise UsageError(
@@ -200,7 +185,7 @@ def _check_one_name(name: str | None, many: bool) -> None:
 
 
 def _check_elsewhere(paths: Paths, out: str | os.PathLike[str]) -> None:
-    """Raise ``UsageError`` if a file that is given would be replaced by results."""
+    """Raise ``UsageError`` if results would replace an input."""
     for path in paths:
         if outputs.is_replaced(path, out):
             raise UsageError(
