@@ -8,7 +8,7 @@ import numpy as np
 from jaxloc.errors import WeightsError
 
 LARGEST = 2**28
-"""More numbers than any array of a VGG has; HDF5 can name sizes that it does not store."""
+"""More numbers than any array of a known network; HDF5 can declare sizes that it does not store."""
 
 
 def open_hdf5(file: Path | BinaryIO, where: str) -> Any:
@@ -33,7 +33,7 @@ def read_array(dataset: Any) -> np.ndarray:
     """All of an ``h5py.Dataset``.
 
     Raises:
-        ValueError: it claims to be larger than any array of a VGG.
+        ValueError: it claims to be larger than ``LARGEST``.
     """
     if dataset.size > LARGEST:
         raise ValueError(f"an array of shape {dataset.shape}")

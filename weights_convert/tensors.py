@@ -1,4 +1,4 @@
-"""PyTorch's tensors as they are in a file: views of storages, which are runs of numbers."""
+"""PyTorch's tensors in a file: views of storages, which are runs of numbers."""
 
 import math
 from typing import NamedTuple
@@ -17,12 +17,12 @@ STORAGES = {
 
 
 class Storage(NamedTuple):
-    """A run of numbers kept outside the pickle, which one or more tensors look at.
+    """A run of numbers stored outside the pickle and viewed by one or more tensors.
 
     Attributes:
         key: its name in the file.
         dtype: a value of ``STORAGES``.
-        size: how many numbers.
+        size: number of numbers.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Tensor(NamedTuple):
         storage: the numbers.
         offset: index of its first number.
         shape: its sides.
-        strides: how many numbers further the next element along each side is.
+        strides: distance in numbers between neighbouring elements along each side.
     """
 
     storage: Storage

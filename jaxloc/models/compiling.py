@@ -9,8 +9,8 @@ import jax
 def compiler_options() -> dict[str, str] | None:
     """Options for ``jax.jit(…, compiler_options=…)`` that make a network faster on this platform, or ``None``.
 
-    jaxlib 0.10's CPU compiler puts a whole convolutional network into one experimental fusion that runs slower than
-    its parts; the option turns it off for the one function. Releases without the option are left alone.
+    jaxlib 0.10's CPU compiler puts a whole convolutional network into one experimental fusion that is slower than its
+    parts; the option disables it for one function. Releases without the option get ``None``.
     """
     if jax.default_backend() != "cpu":
         return None

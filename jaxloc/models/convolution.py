@@ -1,13 +1,12 @@
-"""The one function through which every 3×3 convolution of every network goes.
+"""3×3 convolutions of stride 1, by the platform or by Winograd's filtering; other kernels by the platform.
 
-A kernel's form says how it is convolved: ``[3, 3, c, d]`` by the platform's own convolution, ``[36, c, d]`` or
-``[16, c, d]``, which ``prepare`` makes, by Winograd's filtering in tiles of 4×4 or 2×2.
+The shape of a kernel selects the algorithm: ``[3, 3, c, d]`` the platform's own convolution, ``[36, c, d]`` or
+``[16, c, d]``, which ``prepare`` makes, Winograd's filtering in tiles of 4×4 or 2×2.
 
-Winograd's transformed inputs and results are several times as large as the features, and would not fit the
-processor's cache. So the image is worked through in bands of rows. A band of the result depends on the same rows of
-the input and a few more at either side; where kernels are small, several convolutions are computed for one band
-before the next is begun. What lies between them is never whole in memory, and the few rows that two bands share are
-computed twice.
+Winograd's transformed inputs and results are several times as large as the features and exceed the processor's cache,
+so the image is processed in bands of rows. A band of the result depends on the same rows of the input and a few more
+at either side. If kernels are small, several convolutions are computed for one band before the next: intermediate
+results are never whole in memory, and the rows that two bands share are computed twice.
 """
 
 from collections.abc import Sequence
@@ -40,7 +39,7 @@ class Convolution(NamedTuple):
 
 
 def direct(x: jax.Array, layer: Convolution, *, padding: str) -> jax.Array:
-    """The platform's own convolution, with bias.
+    """Convolve by the platform's own convolution and add the bias.
 
     Args:
         x: ``[n, h, w, c]``.
@@ -55,7 +54,7 @@ def direct(x: jax.Array, layer: Convolution, *, padding: str) -> jax.Array:
 
 
 def pool(x: jax.Array, sizes: jax.Array | None, *, first_row: jax.Array | int = 0) -> jax.Array:
-    """The largest of each 2×2 cells; an odd last row or column is dropped.
+    """Max-pool 2×2 cells; an odd last row or column is dropped.
 
     Args:
         x: ``[n, h, w, c]``.
@@ -72,12 +71,12 @@ def pool(x: jax.Array, sizes: jax.Array | None, *, first_row: jax.Array | int = 
 def inside(
     x: jax.Array, sizes: jax.Array | None, *, first_row: jax.Array | int = 0, first_column: int = 0
 ) -> jax.Array:
-    """Zero outside the images' valid corners.
+    """Set values outside the images' valid corners to zero.
 
     Args:
         x: ``[n, h, w, c]``.
-        sizes: int ``[n, 2]``, valid rows and columns of the whole, of which ``x`` may be a part; ``None`` means that
-            all of ``x`` is valid.
+        sizes: int ``[n, 2]``, valid rows and columns of the whole images, of which ``x`` may be a part; ``None`` means
+            that all of ``x`` is valid.
         first_row: the first row of ``x`` in the whole.
         first_column: the first column of ``x`` in the whole.
     """
@@ -90,12 +89,12 @@ def inside(
 
 
 def chained(layer: Convolution, following: Convolution) -> bool:
-    """Whether two convolutions should go through ``convolve`` together, if nothing else needs what lies between."""
+    """Whether to pass two convolutions to ``convolve`` together, if nothing else needs the result between them."""
     return following.kernel.ndim == 3 and max(layer.kernel.nbytes, following.kernel.nbytes) <= _SMALL_KERNEL_BYTES
 
 
 def convolve(x: jax.Array, layers: Sequence[Convolution], sizes: jax.Array | None, *, pooled: bool) -> jax.Array:
-    """3×3 convolutions with bias, ReLU and zero padding to the same size, and pooling if it follows.
+    """Apply 3×3 convolutions with bias, ReLU and zero padding to the same size, and pooling if it follows.
 
     Args:
         x: ``[n, h, w, c]``, zero outside each image's valid corner.
@@ -151,9 +150,9 @@ def _convolve_bands(x: jax.Array, layers: Sequence[Convolution], sizes: jax.Arra
 
 
 def _band_rows(n: int, height: int, width: int, layers: Sequence[Convolution]) -> int:
-    """Rows of a band: so many that the last layer, the widest, transforms about as much as the cache holds.
+    """Rows of a band whose transforms in the last layer, the widest, fill the cache.
 
-    Each band reads all filters, so it also transforms no less than they are.
+    Each band reads all filters, so its transforms are no smaller than they are.
     """
     tile = winograd.tile_side(layers[-1].kernel)
     tile_rows = -(-height // tile)
@@ -165,7 +164,7 @@ def _band_rows(n: int, height: int, width: int, layers: Sequence[Convolution]) -
 
 
 def _input_side(layers: Sequence[Convolution], side: int) -> int:
-    """Rows (or columns) of input that so many of the last layer's results depend on."""
+    """Rows (or columns) of input that ``side`` rows of the last layer's result depend on."""
     for layer in reversed(layers):
         if layer.kernel.ndim == 3:
             tile = winograd.tile_side(layer.kernel)

@@ -1,4 +1,4 @@
-"""From RGB in [0, 1] to what a network was trained on. Belongs to the weights and travels in their metadata."""
+"""From RGB in [0, 1] to the values that a network was trained on. Stored in the metadata of weights files."""
 
 import dataclasses
 import json

@@ -1,14 +1,14 @@
-"""Convolution of 3×3 by Winograd's minimal filtering: fewer multiplications, and those as one batched product.
+"""3×3 convolution by Winograd's minimal filtering: fewer multiplications, as one batched matrix product.
 
 Lavin & Gray, "Fast algorithms for convolutional neural networks", CVPR 2016. A tile of m×m outputs is
-``Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`` (their equation 8) for a filter g and the (m+2)×(m+2) inputs d. The filters' part is done
-once, by ``transform_filters``; what is left of a layer is additions and, for each of the (m+2)² places of a tile, one
-matrix product over the channels. Tiles of 4×4 need 2.25 multiplications for each output and channel where the direct
+``Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`` (their equation 8) for a filter g and the (m+2)×(m+2) inputs d. ``transform_filters``
+computes the filters' part once; a layer then needs additions and, for each of the (m+2)² places of a tile, one matrix
+product over the channels. Tiles of 4×4 need 2.25 multiplications for each output and channel where the direct
 way needs 9, tiles of 2×2 need 4; the price is rounding: 2–3e-6 of the largest feature after thirteen layers with tiles
 of 4×4, 3–6e-7 with tiles of 2×2, which is also where two direct convolutions differ.
 
-The four transforms are separate stages with a barrier between them: as one fusion, XLA's CPU compiler takes several
-times as long over them.
+The four transforms are separate stages with a barrier between them: XLA's CPU compiler takes several times as long to
+compile them as one fusion.
 """
 
 from typing import NamedTuple
@@ -63,7 +63,7 @@ LEAST_CHANNELS = 64
 
 _TILINGS = {len(tiling.inputs) ** 2: tiling for tiling in (TILES_OF_2, TILES_OF_4)}
 PLACES = tuple(_TILINGS)
-"""How many matrices a transformed kernel may consist of: one for each place of a tile."""
+"""Possible numbers of matrices of a transformed kernel: one for each place of a tile."""
 
 
 def transform_filters(kernel: jax.Array | np.ndarray, tiling: Tiling) -> jax.Array:

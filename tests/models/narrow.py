@@ -32,7 +32,7 @@ def weights(backbone: Backbone = BACKBONE, *, seed: int = 4, top: bool = False) 
     for name, shape in backbone.all_shapes(head=top).items():
         fan_in = np.prod(shape[:-1])
         flat[name] = rng.normal(size=shape) * np.sqrt(2 / fan_in) if name.endswith("kernel") else np.full(shape, 0.1)
-    return weights_file.make_weights(flat, backbone, f"random, seed {seed}", "narrow")
+    return weights_file.make_weights(flat, backbone, "random", "narrow")
 
 
 def write(path: str | os.PathLike[str], backbone: Backbone = BACKBONE, *, seed: int = 4, top: bool = False) -> Path:
