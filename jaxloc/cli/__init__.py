@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from jaxloc import __version__
 from jaxloc.cli import (
     cleaning,
     datasets,
@@ -62,6 +61,8 @@ def root(
 ) -> None:
     """Options of the command itself."""
     if version:
+        from jaxloc import __version__
+
         say(f"jaxloc {__version__}")
         raise typer.Exit
 

@@ -39,7 +39,7 @@ def reproduce(
     """Make a table of the papers again: their protocol on data that is here, ours beside their numbers.
 
     Nothing is downloaded but, with --download, weights. Every deviation from the paper stands below the table. After a
-    kill the same command goes on; a finished table is printed again at once.
+    kill, the same command resumes; a finished table is printed again at once.
 
     Examples:
     - `jaxloc reproduce` lists the tables, with what each needs
