@@ -1,11 +1,18 @@
-"""jaxloc: find the objects in images without boxes, with nothing but a pre-trained network, in JAX.
+"""Find the object in images without boxes, with nothing but a pre-trained network, in JAX.
 
-Methods are pure functions of arrays: ``scda`` (one image), ``ddt`` (an image set), ``spoc``, ``crow``, ``rmac`` and
-``encoding`` (other descriptors), ``ranking`` (search), over ``boxes``, ``components``, ``grids``, ``moments``,
-``pooling``, ``clustering``, ``whitening`` and ``metrics``. ``jaxloc.models`` turns images into features.
-``jaxloc.run`` holds the jobs behind the ``jaxloc`` command.
+The short way, in memory::
+
+    net = jaxloc.load("vgg16")
+    found = jaxloc.colocalize(photos, net)  # paths, arrays or PIL images that share an object
+    found[0].box, found[0].score
+    jaxloc.plot(photos, found)
+
+The methods are pure functions of arrays, one module a paper: ``scda`` (one image), ``ddt`` (an image set), ``spoc``,
+``crow``, ``rmac`` and ``encoding`` (other descriptors), ``ranking`` (search). ``jaxloc.models`` turns images into
+features, and ``jaxloc.run`` holds the jobs behind the ``jaxloc`` command. Everything is imported at its first use;
+``__init__.pyi`` lists it.
 """
 
-import importlib.metadata
+import lazy_loader
 
-__version__ = importlib.metadata.version("jaxloc")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

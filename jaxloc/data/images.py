@@ -40,6 +40,9 @@ _HEADER = 1 << 16
 """Bytes that hold the header of nearly every JPEG."""
 
 
+ImageFile = str | os.PathLike[str] | Record | Image.Image
+
+
 class DecodedImage(NamedTuple):
     """A decoded image.
 
@@ -52,14 +55,14 @@ class DecodedImage(NamedTuple):
     original_size: tuple[int, int]
 
 
-def read_image(path: str | os.PathLike[str] | Record, *, shorter_side: int | None = None) -> DecodedImage:
+def read_image(path: ImageFile, *, shorter_side: int | None = None) -> DecodedImage:
     """Decode an image to upright RGB.
 
     Grey, palette, 16-bit (scaled), CMYK and alpha (dropped) become RGB; EXIF orientation is applied; an animation gives
     its first frame.
 
     Args:
-        path: the file or record.
+        path: the file or record, or an image that Pillow has opened.
         shorter_side: shrink (anti-aliased bilinear) until the shorter side is at most this; never enlarge.
 
     Raises:
@@ -67,6 +70,8 @@ def read_image(path: str | os.PathLike[str] | Record, *, shorter_side: int | Non
         UsageError: the archive or remote place that holds it cannot be read.
     """
     try:
+        if isinstance(path, Image.Image):
+            return _to_image(path.copy(), shorter_side)
         with Image.open(_content(path)) as image:
             return _to_image(image, shorter_side)
     except (ImageError, UsageError):
@@ -86,11 +91,11 @@ def read_image(path: str | os.PathLike[str] | Record, *, shorter_side: int | Non
         raise ImageError(f"damaged: {type(error).__name__}: {error}") from error
 
 
-def read_size(path: str | os.PathLike[str] | Record, *, shorter_side: int | None = None) -> tuple[int, int] | None:
+def read_size(path: ImageFile, *, shorter_side: int | None = None) -> tuple[int, int] | None:
     """Rows and columns that ``read_image`` would return, from the header alone; ``None`` if unreadable.
 
     Args:
-        path: the file or record.
+        path: the file or record, or an image that Pillow has opened.
         shorter_side: as for ``read_image``.
 
     Raises:
@@ -125,12 +130,14 @@ class Header(NamedTuple):
     turned: bool
 
 
-def read_header(image: str | os.PathLike[str] | Record | bytes) -> Header:
+def read_header(image: ImageFile | bytes) -> Header:
     """Read the header of a file, record or encoded image; of a record's JPEG the first 64 KiB are read.
 
     Raises:
         Exception: of any kind for a damaged image.
     """
+    if isinstance(image, Image.Image):
+        return _header(image)
     if isinstance(image, Record):
         start = io.BytesIO(image.read_start(_HEADER))
         with contextlib.suppress(Exception), Image.open(start) as opened:  # a longer header: read the whole image

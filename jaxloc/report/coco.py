@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pycocotools import mask as coco_masks
@@ -22,7 +23,7 @@ def write(
     path: str | os.PathLike[str],
     findings: Findings,
     *,
-    sections: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
+    sections: Mapping[str, Iterable[Mapping[str, Any]]] = MappingProxyType({}),
     image: Details = _none,
     annotation: Details = _none,
 ) -> None:
@@ -41,12 +42,16 @@ def write(
         image: further fields of an image's entry in ``images``.
         annotation: further fields of its entry in ``annotations``.
     """
-    write_parts(path, _parts(findings, sections or {}, image, annotation))
+    write_parts(path, encode(findings, sections, image, annotation))
 
 
-def _parts(
-    findings: Findings, sections: Mapping[str, Iterable[Mapping[str, Any]]], image: Details, annotation: Details
+def encode(
+    findings: Findings,
+    sections: Mapping[str, Iterable[Mapping[str, Any]]] = MappingProxyType({}),
+    image: Details = _none,
+    annotation: Details = _none,
 ) -> Iterator[str]:
+    """The text of the file that ``write`` writes, piece by piece."""
     numbers = {category: number for number, category in enumerate(findings.categories, 1)}
     info = {
         "description": f"{findings.title}: boxes found by jaxloc without labels",

@@ -1,25 +1,22 @@
 """Fitting: sum the moments of each shard's descriptors, merge them, and fit each image set."""
 
-import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxloc import ddt
 from jaxloc.data import Batch
 from jaxloc.inference import memory
 from jaxloc.moments import Accumulator
 from jaxloc.run import distributed, model_file, moment_store
-from jaxloc.run.model_file import FittedSet, ModelFile
+from jaxloc.run.model_file import FittedSet
 from jaxloc.run.moment_store import MomentStore, StoredMoments
 from jaxloc.run.passes import Context, in_flight, over_shards, shard_features
 from jaxloc.run.plan import Shard, Window
 from jaxloc.run.progress import Progress, progress
-from jaxloc.run.steps import Models, compiled_fit
+from jaxloc.run.steps import Models
 from jaxloc.signs import SIGN_RULES
 
 MINIMUM_SET = 2
@@ -52,20 +49,6 @@ def fit_window(context: Context, window: Window, start: Fits, shown: Progress) -
     return {numbers[name]: fit.models for name, fit in fits.items()}
 
 
-def as_file(context: Context, fits: Fits) -> ModelFile:
-    """A model file of fits by set."""
-    steps = context.steps
-    return ModelFile(
-        sets=fits,
-        method=steps.method.name,
-        layers=steps.layers,
-        sign=steps.options.sign,
-        max_side=steps.options.max_side,
-        architecture=steps.weights.backbone.name,
-        weights_checksum=steps.weights.checksum,
-    )
-
-
 def load_fits(path: Path) -> Fits:
     """Open the fits of a window's sets.
 
@@ -93,7 +76,7 @@ def _accumulate_and_fit(context: Context, window: Window, path: Path, start: Fit
 
 
 def _save(context: Context, path: Path, fits: Fits) -> None:
-    context.cache.make_room(lambda: model_file.save(path, as_file(context, fits)))
+    context.cache.make_room(lambda: model_file.save(path, context.steps.model_file(fits)))
 
 
 def _drop_used(context: Context, window: Window) -> None:
@@ -159,10 +142,7 @@ def _fit(context: Context, together: MomentStore, which: int, start: FittedSet |
             whole.add(values)
             whole.add(moments[layer])
             moments[layer] = whole.moments()
-    steps = context.steps
-    fit, options = compiled_fit(steps.method), steps.options
-    models = {layer: fit(values, components=options.components, sign=options.sign) for layer, values in moments.items()}
-    return FittedSet(*jax.device_get((models, moments)))
+    return context.steps.fit(moments)
 
 
 def _fix_signs(context: Context, window: Window, path: Path, fits: Fits) -> Fits | None:
@@ -176,22 +156,12 @@ def _fix_signs(context: Context, window: Window, path: Path, fits: Fits) -> Fits
     distributed.wait(f"signs of window {window.number}")
     if not distributed.is_first():
         return None
-    totals: dict[tuple[int, str], np.ndarray] = {}
+    totals: dict[int, dict[str, Any]] = {which: dict.fromkeys(context.steps.layers, 0) for which in models}
     for shard in window.shards:
-        for key, some in moment_store.load_counts(distributed.see(checkpoint.counts(shard.number))).items():
-            totals[key] = totals.get(key, 0) + some
-    oriented = {}
-    for which, by_layer in models.items():
-        turned = {
-            layer: ddt.orient(
-                model,
-                totals[which, layer][:-1] / max(int(totals[which, layer][-1]), 1),
-                sign=context.steps.options.sign,
-            )
-            for layer, model in by_layer.items()
-        }
-        name = sets[which].name
-        oriented[name] = dataclasses.replace(fits[name], models=jax.device_get(turned))
+        for (which, layer), some in moment_store.load_counts(distributed.see(checkpoint.counts(shard.number))).items():
+            totals[which][layer] = totals[which][layer] + some
+    names = {which: sets[which].name for which in models}
+    oriented = {name: context.steps.orient(fits[name], totals[which]) for which, name in names.items()}
     _save(context, path, oriented)
     return oriented
 

@@ -19,7 +19,7 @@ from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.checkpoint import Checkpoint
 from jaxloc.run.engine import compile_buckets, memory_errors
 from jaxloc.run.feature_cache import FeatureCache
-from jaxloc.run.fit_pass import MINIMUM_SET, Fits, as_file, fit_window, load_fits
+from jaxloc.run.fit_pass import MINIMUM_SET, Fits, fit_window, load_fits
 from jaxloc.run.identity import identity, settings
 from jaxloc.run.localize_pass import TOO_FEW, LocalizePass
 from jaxloc.run.passes import Context, over_shards
@@ -238,7 +238,7 @@ class Run:
             outputs.write(
                 self._folder,
                 self._findings(warnings),
-                model=as_file(self._context, fitted) if model else None,
+                model=self._context.steps.model_file(fitted) if model else None,
                 limit=self._options.report_limit,
             )
             self._checkpoint.finish(warnings)

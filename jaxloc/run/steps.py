@@ -15,7 +15,7 @@ from jaxloc.components import Backend
 from jaxloc.ddt import Model
 from jaxloc.errors import UsageError
 from jaxloc.grids import valid_cells
-from jaxloc.inference import Extractor, Maps, component_backend, divided
+from jaxloc.inference import DeviceWeights, Extractor, Maps, component_backend, divided
 from jaxloc.localization import Localization
 from jaxloc.localizers import METHODS, Inputs, Method
 from jaxloc.models import extract_features
@@ -24,6 +24,7 @@ from jaxloc.moments import Moments
 from jaxloc.options import LocalizeOptions
 from jaxloc.parts import Parts
 from jaxloc.run.engine import load_weights, on_devices
+from jaxloc.run.model_file import FittedSet, ModelFile
 
 Models = Mapping[str, Model]
 """A fitted model of each layer."""
@@ -32,19 +33,25 @@ Found = tuple[Localization, Parts | None]
 
 
 class Steps(Extractor):
-    """The network and the steps from its features to moments and objects, each compiled once for each bucket.
+    """The network and the steps from its features to moments, fits and objects, each compiled once for each bucket.
+
+    Args:
+        options: of the job.
+        loaded: the network's weights, if they are on the devices already.
 
     Attributes:
         method: what localises.
         options: of the job.
     """
 
-    def __init__(self, options: LocalizeOptions) -> None:
+    def __init__(self, options: LocalizeOptions, loaded: DeviceWeights | None = None) -> None:
         self.method, self.options = METHODS[options.method], options
-        weights = load_weights(options, [options.layer], top=self.method.asks_network)
-        layer = options.layer or weights.backbone.defaults.localization
-        layers = weights.backbone.with_below(layer, self.method.layers_below)
-        super().__init__(on_devices(weights, options), layers)
+        if loaded is None:
+            weights = load_weights(options, [options.layer], top=self.method.asks_network)
+            loaded = on_devices(weights, options)
+        backbone = loaded.weights.backbone
+        layers = backbone.with_below(options.layer or backbone.defaults.localization, self.method.layers_below)
+        super().__init__(loaded, layers)
         self.backend = component_backend(options.backend, self.mesh)
 
     def moments(self, maps: Maps, owners: np.ndarray) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
@@ -69,6 +76,32 @@ class Steps(Extractor):
                 rows.append((device * count + segment, which, int((part == which).sum())))
         step = _compiled_moments(count, self.mesh)
         return step(maps, self.put(local.ravel().astype(np.int32))), rows
+
+    def fit(self, moments: Mapping[str, Moments]) -> FittedSet:
+        """Fit an image set from the moments of each layer."""
+        fit, options = _compiled_fit(self.method), self.options
+        models = {layer: fit(one, components=options.components, sign=options.sign) for layer, one in moments.items()}
+        return FittedSet(*jax.device_get((models, moments)))
+
+    def orient(self, fitted: FittedSet, counts: Mapping[str, np.ndarray]) -> FittedSet:
+        """Fix the signs of a fit, given the sum of ``positive_counts`` over the set's images."""
+        turned = {
+            layer: ddt.orient(model, counts[layer][:-1] / max(int(counts[layer][-1]), 1), sign=self.options.sign)
+            for layer, model in fitted.models.items()
+        }
+        return dataclasses.replace(fitted, models=jax.device_get(turned))
+
+    def model_file(self, fits: Mapping[str, FittedSet]) -> ModelFile:
+        """A model file of fits by the name of their set."""
+        return ModelFile(
+            sets=fits,
+            method=self.method.name,
+            layers=self.layers,
+            sign=self.options.sign,
+            max_side=self.options.max_side,
+            architecture=self.weights.backbone.name,
+            weights_checksum=self.weights.checksum,
+        )
 
     def localize(
         self,
@@ -185,7 +218,7 @@ def _compiled_localize(
 
 
 @functools.cache
-def compiled_fit(method: Method) -> Callable[..., Model]:
+def _compiled_fit(method: Method) -> Callable[..., Model]:
     """``method.fit``, compiled."""
     if method.fit is None:
         raise TypeError(f"{method.name} fits nothing")

@@ -16,6 +16,7 @@ from jaxloc.data import Batch, Source
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.options import DescribeOptions
+from jaxloc.run.engine import on_devices
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_images
 from jaxloc.run.retrieval.describing import Describer
@@ -109,7 +110,7 @@ def describe(
     missing = [number for number, _ in enumerate(starts) if not vectors.shard(number).exists()]
     if not missing:
         return vectors
-    engine = Describer(options, names, weights)
+    engine = Describer(options, names, on_devices(weights, options))
     stream = open_stream(images.sources, engine, options)
     codebooks = _codebooks(images, names, engine, stream, options, folder)
     for number in missing:

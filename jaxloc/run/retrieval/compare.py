@@ -13,7 +13,7 @@ from jaxloc.data import Batch
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.options import DescribeOptions
-from jaxloc.run.engine import load_weights
+from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.feature_cache import FeatureCache, feature_batches
 from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.codebooks import CodebookFitter
@@ -109,7 +109,8 @@ def compare(
         if name in reasons:
             raise UsageError(f"{name} cannot be made: {reasons[name]}")
     names = [name for name in descriptors or KINDS if name not in reasons]
-    described = _describe([one.image for one in images], Describer(options, names, weights), options, names)
+    describer = Describer(options, names, on_devices(weights, options))
+    described = _describe([one.image for one in images], describer, options, names)
     reasons |= described.reasons
     read = [number for number in range(len(images)) if number not in described.skipped]
     asked = np.array([row for row, number in enumerate(read) if images[number].is_query], int)

@@ -14,8 +14,8 @@ from jaxloc.components import Backend
 from jaxloc.crops import crop_resize
 from jaxloc.data import Batch
 from jaxloc.errors import UsageError
-from jaxloc.inference import Extractor, Maps, component_backend, divided
-from jaxloc.models import Backbone, FeatureMap, Weights, compiler_options, extract_features
+from jaxloc.inference import DeviceWeights, Extractor, Maps, component_backend, divided
+from jaxloc.models import Backbone, FeatureMap, compiler_options, extract_features
 from jaxloc.options import DescribeOptions
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, describe, select
@@ -45,19 +45,20 @@ class Describer(Extractor):
     Args:
         options: the job's.
         names: every descriptor that will be asked for.
-        weights: if they are loaded already.
+        loaded: the network's weights, if they are on the devices already.
     """
 
-    def __init__(self, options: DescribeOptions, names: Sequence[str], weights: Weights | None = None) -> None:
+    def __init__(self, options: DescribeOptions, names: Sequence[str], loaded: DeviceWeights | None = None) -> None:
         kinds = [KINDS[name] for name in names]
-        if weights is None:
+        if loaded is None:
             weights = load_weights(options, [options.layer], top=any(kind.top for kind in kinds))
-        backbone = weights.backbone
+            loaded = on_devices(weights, options)
+        backbone = loaded.weights.backbone
         self.options = options.resolved(backbone)
         self.layer = self.options.layer or ""
         self.lower = self.options.lower_layer if any(kind.lower for kind in kinds) else None
         layers = {self.layer, self.lower or self.layer}
-        super().__init__(on_devices(weights, options), sorted(layers, key=lambda layer: -backbone.layer(layer).stride))
+        super().__init__(loaded, sorted(layers, key=lambda layer: -backbone.layer(layer).stride))
         self.backend = component_backend(options.backend, self.mesh)
         self._flip = any(kind.flip for kind in kinds)
 

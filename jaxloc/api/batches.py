@@ -1,0 +1,124 @@
+"""The images of one call, read as padded batches."""
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from jaxloc.data import Batch, Item
+from jaxloc.data.ahead import read_ahead
+from jaxloc.data.batching import sample
+from jaxloc.data.in_memory import Images, InMemoryImages
+from jaxloc.errors import UsageError
+from jaxloc.inference import Extractor, Maps
+from jaxloc.run.plan import default_shard_size
+
+_WORKERS = min(8, os.cpu_count() or 1)
+_SECONDS = 5.0
+"""Work that takes longer shows a progress bar."""
+_ROOM = 10**9
+"""Bytes of images and features that are kept between passes."""
+
+
+class BatchFeatures(NamedTuple):
+    """A batch and its features.
+
+    Attributes:
+        shard: number of the shard that the images belong to.
+        batch: the images.
+        maps: features by layer.
+    """
+
+    shard: int
+    batch: Batch
+    maps: Maps
+
+
+class ImageBatches:
+    """Images as padded batches for a network, read as often as needed; the network is compiled for their shapes.
+
+    Args:
+        images: one or several, of any kind and size.
+        extractor: the network at the layers that are asked for.
+        max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
+
+    Attributes:
+        images: by position.
+        buckets: the padded shapes.
+
+    Raises:
+        UsageError: an image cannot be read, or is too small for the layers; the message names its position.
+    """
+
+    def __init__(self, images: Images, extractor: Extractor, *, max_side: int) -> None:
+        self.images = InMemoryImages(images)
+        self._extractor = extractor
+        self._limit = max_side or None
+        self._kept: list[BatchFeatures] = []
+        numbers = range(len(self.images))
+        self._sizes = list(read_ahead(self._size, numbers, workers=_WORKERS, ahead=64 * _WORKERS))
+        self.buckets = extractor.batching.choose_buckets((self._sizes[i] for i in sample(len(numbers))), len(numbers))
+        for _ in extractor.compile(extractor.pending(self.buckets)):
+            pass
+
+    def batches(self, purpose: str, *, progress: bool | None = None) -> Iterator[tuple[int, Batch]]:
+        """Decode images in threads, and yield each shard's padded batches, bucket by bucket.
+
+        Args:
+            purpose: a word for the progress bar.
+            progress: show a progress bar; ``None`` shows one when the work takes long.
+
+        Yields:
+            the shard's number, and a batch.
+        """
+        total, batching, devices = len(self.images), self._extractor.batching, self._extractor.devices
+        size = default_shard_size(total)
+        with _bar(purpose, total, progress) as bar:
+            for number, start in enumerate(range(0, total, size)):
+                shard = range(start, min(start + size, total))
+                order = batching.order(shard, self._sizes[shard.start : shard.stop], self.buckets)
+                items = read_ahead(self._item, order, workers=_WORKERS, ahead=2 * _WORKERS + batching.batch * devices)
+                for batch in batching.batches(items, self.buckets, devices):
+                    yield number, batch
+                    bar.update(int((batch.indices >= 0).sum()))
+
+    def features(self, purpose: str, *, progress: bool | None = None) -> Iterator[BatchFeatures]:
+        """Each batch and its features, kept in memory for a later pass if all of them fit into 1 GB."""
+        if self._kept:
+            yield from self._kept
+            return
+        kept: list[BatchFeatures] = []
+        room = _ROOM
+        for shard, batch in self.batches(purpose, progress=progress):
+            one = BatchFeatures(shard, batch, self._extractor.features(batch))
+            room -= batch.images.nbytes + sum(feature_map.features.nbytes for feature_map in one.maps.values())
+            kept = [*kept, one] if room >= 0 else []
+            yield one
+        self._kept = kept
+
+    def _size(self, number: int) -> tuple[int, int]:
+        rows, columns = size = self.images.size(number, shorter_side=self._limit)
+        side = self._extractor.minimum_side
+        if min(size) < side:
+            raise UsageError(
+                f"{self.images.where(number)}: {columns}×{rows} pixels are too small, "
+                f"{self._extractor.layers[0]} needs {side} a side"
+            )
+        return size
+
+    def _item(self, number: int) -> Item:
+        return Item(number, *self.images.read(number, shorter_side=self._limit))
+
+
+def _bar(purpose: str, total: int, progress: bool | None) -> tqdm:
+    is_watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return tqdm(
+        desc=purpose,
+        total=total,
+        unit="image",
+        leave=False,
+        disable=not (is_watched if progress is None else progress),
+        delay=0 if progress else _SECONDS,
+    )

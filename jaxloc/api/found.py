@@ -1,0 +1,118 @@
+"""What was found in images: boxes, scores, masks and maps, in memory."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from jaxloc.errors import UsageError
+from jaxloc.report import coco
+from jaxloc.report.overlays import encode_heat
+from jaxloc.report.records import Finding, Findings
+
+if TYPE_CHECKING:
+    from jaxloc.run.model_file import ModelFile
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundObject:
+    """The object of one image.
+
+    Attributes:
+        name: of the image: its path, or ``image_N``.
+        size: rows and columns of the image in pixels, as displayed (EXIF orientation applied).
+        found: whether there is an object.
+        box: ``x0, y0, x1, y1`` in pixels of the image, half-open; ``None`` where there is no object.
+        score: in [0, 1), how far the object stands out; 0 where there is none.
+        mask: bool ``[h, w]``, the object's cells at the resolution of the feature map.
+        response: float32 ``[h, w]``, the map that the decision was made on.
+        threshold: cells whose response exceeds this are candidates.
+        positive_share: share of cells above the threshold, small where the shared object is absent; ``None`` for
+            methods that look at each image alone.
+        noisy: whether that share is at most the noise threshold, so that nothing was found.
+    """
+
+    name: str
+    size: tuple[int, int]
+    found: bool
+    box: tuple[float, float, float, float] | None
+    score: float
+    mask: np.ndarray = dataclasses.field(repr=False)
+    response: np.ndarray = dataclasses.field(repr=False)
+    threshold: float = dataclasses.field(repr=False)
+    positive_share: float | None
+    noisy: bool
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The mask at the resolution of the image: bool ``[rows, columns]``."""
+        y, x = ((2 * np.arange(n) + 1) * k // (2 * n) for n, k in zip(self.size, self.mask.shape, strict=True))
+        return self.mask[y[:, None], x]
+
+    def finding(self, category: str = "") -> Finding:
+        """The record that overlays and exports are made of."""
+        rows, columns = self.size
+        heat = encode_heat(self.response, self.threshold)
+        outcome = self.box, self.score, self.found, self.positive_share, self.noisy
+        return Finding(self.name, self.name, category, columns, rows, *outcome, heat=heat)
+
+
+class Found(Sequence[FoundObject]):
+    """What was found in each image, in the order of the images.
+
+    Attributes:
+        name: what the object is called, as the category of exports.
+        method: the method's name.
+        model: what was fitted, for ``jaxloc.apply``; ``None`` if the method fits nothing.
+    """
+
+    def __init__(self, objects: Sequence[FoundObject], *, name: str, method: str, model: "ModelFile | None") -> None:
+        self._objects = list(objects)
+        self.name, self.method, self.model = name, method, model
+
+    @overload
+    def __getitem__(self, number: int) -> FoundObject: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[FoundObject]: ...
+    def __getitem__(self, number: Any) -> Any:
+        return self._objects[number]
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __repr__(self) -> str:
+        number = sum(one.found for one in self)
+        return f"Found({self.method}: an object in {number} of {len(self)} images)"
+
+    def findings(self) -> Findings:
+        """The records that exports are made of."""
+        return Findings(self.name, self.method, {}, [one.finding(self.name) for one in self], [])
+
+    def to_coco(self) -> dict[str, Any]:
+        """The objects as COCO annotations, as ``annotations.json`` holds them."""
+        return json.loads("".join(coco.encode(self.findings())))
+
+    def to_supervision(self) -> list[Any]:
+        """``supervision.Detections`` of each image, with masks and scores.
+
+        Raises:
+            UsageError: the package supervision is missing.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise UsageError("this needs supervision: pip install supervision") from error
+        return [
+            supervision.Detections(
+                xyxy=np.array([one.box], np.float32),
+                mask=one.pixels[None],
+                confidence=np.array([one.score], np.float32),
+                class_id=np.zeros(1, int),
+                data={"class_name": np.array([self.name])},
+            )
+            if one.box is not None
+            else supervision.Detections.empty()
+            for one in self
+        ]

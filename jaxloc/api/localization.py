@@ -1,0 +1,223 @@
+"""Objects in images, in memory: what a set shares, or what each image shows."""
+
+import itertools
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxloc.api.batches import ImageBatches
+from jaxloc.api.found import Found, FoundObject
+from jaxloc.api.network import Network
+from jaxloc.data.in_memory import Images
+from jaxloc.errors import UsageError
+from jaxloc.localization import Localization
+from jaxloc.moments import Accumulator
+from jaxloc.options import LocalizeOptions
+from jaxloc.run import model_file
+from jaxloc.run.fit_pass import MINIMUM_SET
+from jaxloc.run.model_file import ModelFile
+from jaxloc.run.steps import Models, Steps
+from jaxloc.signs import SIGN_RULES
+
+
+def colocalize(
+    images: Images,
+    net: Network,
+    *,
+    method: str = "ddt",
+    layer: str | None = None,
+    sign: str = "aggregation",
+    noise_threshold: float = 0.0,
+    max_side: int = 800,
+    connectivity: int = 8,
+    name: str = "object",
+    progress: bool | None = None,
+) -> Found:
+    """Find the object that images share.
+
+    The command ``jaxloc colocalize`` finds the same boxes, scores and model in the same images in the same order.
+
+    Args:
+        images: paths, PIL images (EXIF orientation is applied), or arrays ``[h, w, 3]`` (RGB) or ``[h, w]`` (grey) of
+            uint8 or of floats in [0, 1]; of any sizes. An array ``[n, h, w, 3]`` is n images, and a folder's path is
+            the images in it, in order of name.
+        net: from ``jaxloc.load``.
+        method: a name in ``jaxloc.localizers.METHODS``. Methods that fit nothing look at each image alone.
+        layer: whose features are used; ``None`` means the method's default.
+        sign: the rule that fixes which side of DDT's first component is object, a name in ``jaxloc.signs.SIGN_RULES``.
+        noise_threshold: an image lacks the object if at most this share of its cells is positive.
+        max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
+        connectivity: 8, or 4 without diagonals.
+        name: what the object is called, as the category of exports and the name of the set in the model.
+        progress: show a progress bar; ``None`` shows one in a terminal or notebook when the work takes long.
+
+    Returns:
+        ``Found``, an object for each image; ``found.model`` is what was fitted, for ``apply``.
+
+    Raises:
+        UsageError: an unknown option, an image that cannot be used (the message names its position), or fewer than
+            two images for a method that fits.
+    """
+    options = _options(
+        method=method,
+        layer=layer,
+        sign=sign,
+        noise_threshold=noise_threshold,
+        max_side=max_side,
+        connectivity=connectivity,
+    )
+    steps = Steps(options, net.loaded)
+    batches = ImageBatches(images, steps, max_side=max_side)
+    if steps.method.fit is None:
+        return _localize(batches, steps, None, name, progress)
+    if len(batches.images) < MINIMUM_SET:
+        raise UsageError(f"{method} needs at least {MINIMUM_SET} images: pass more, or use jaxloc.localize")
+    return _localize(batches, steps, _fit(batches, steps, name, progress), name, progress)
+
+
+def localize(
+    images: Images,
+    net: Network,
+    *,
+    method: str = "scda",
+    layer: str | None = None,
+    max_side: int = 800,
+    connectivity: int = 8,
+    name: str = "object",
+    progress: bool | None = None,
+) -> Found:
+    """Find the object of each image alone.
+
+    Args:
+        images: as for ``colocalize``.
+        net: from ``jaxloc.load``.
+        method: a method that fits nothing.
+        layer: as for ``colocalize``.
+        max_side: as for ``colocalize``.
+        connectivity: as for ``colocalize``.
+        name: as for ``colocalize``.
+        progress: as for ``colocalize``.
+
+    Raises:
+        UsageError: as for ``colocalize``, or a method that needs an image set.
+    """
+    steps = Steps(_options(method=method, layer=layer, max_side=max_side, connectivity=connectivity), net.loaded)
+    if steps.method.fit is not None:
+        raise UsageError(f"{method} looks at an image set: use jaxloc.colocalize")
+    return _localize(ImageBatches(images, steps, max_side=max_side), steps, None, name, progress)
+
+
+def apply(
+    model: ModelFile | str | os.PathLike[str],
+    images: Images,
+    net: Network,
+    *,
+    name: str | None = None,
+    noise_threshold: float = 0.0,
+    connectivity: int = 8,
+    progress: bool | None = None,
+) -> Found:
+    """Find the object that a model was fitted on, in other images.
+
+    Args:
+        model: ``found.model``, or a ``model.safetensors`` that a command wrote.
+        images: as for ``colocalize``.
+        net: with the weights that the model was fitted with.
+        name: which set of the model; ``None`` if it has one only.
+        noise_threshold: as for ``colocalize``.
+        connectivity: as for ``colocalize``.
+        progress: as for ``colocalize``.
+
+    Raises:
+        UsageError: as for ``colocalize``; other weights than the model's, or a set that it does not have.
+    """
+    if not isinstance(model, ModelFile):
+        model = model_file.load(model)
+    model.check_weights(net.weights, "this model")
+    names = list(model.sets)
+    if name is None and len(names) == 1:
+        name = names[0]
+    if name not in names:
+        raise UsageError(f"this model has the sets {', '.join(names)}: choose one with name=")
+    options = _options(
+        method=model.method,
+        layer=model.layers[0],
+        sign=model.sign,
+        noise_threshold=noise_threshold,
+        max_side=model.max_side,
+        connectivity=connectivity,
+    )
+    steps = Steps(options, net.loaded)
+    return _localize(ImageBatches(images, steps, max_side=model.max_side), steps, model, name, progress)
+
+
+def _options(**values: Any) -> LocalizeOptions:
+    return LocalizeOptions(**{name: value for name, value in values.items() if value is not None})
+
+
+def _fit(batches: ImageBatches, steps: Steps, name: str, progress: bool | None) -> ModelFile:
+    """Sum the moments of each shard, merge them in order, and fit each layer."""
+    totals = _accumulators(steps)
+    for _, shard in itertools.groupby(batches.features("fitting", progress=progress), lambda one: one.shard):
+        sums = _accumulators(steps)
+        for _, batch, maps in shard:
+            moments, rows = steps.moments(maps, np.where(batch.indices < 0, -1, 0))
+            for layer, several in jax.device_get(moments).items():
+                for row, _, _ in rows:
+                    sums[layer].add(jax.tree.map(lambda values, row=row: values[row], several))
+        for layer, total in totals.items():
+            total.merge(sums[layer])
+    fitted = steps.fit({layer: total.moments() for layer, total in totals.items()})
+    if SIGN_RULES[steps.options.sign].direction_by_share is not None:
+        fitted = steps.orient(fitted, _count_positive(batches, steps, fitted.models, progress))
+    return steps.model_file({name: fitted})
+
+
+def _accumulators(steps: Steps) -> dict[str, Accumulator]:
+    return {layer: Accumulator(dimension) for layer, dimension in zip(steps.layers, steps.dimensions, strict=True)}
+
+
+def _count_positive(batches: ImageBatches, steps: Steps, models: Models, progress: bool | None) -> dict[str, Any]:
+    """Positive cells of each component, and valid cells last, in the whole set: ``[k + 1]`` by layer."""
+    counts: dict[str, Any] = dict.fromkeys(models, 0)
+    for _, batch, maps in batches.features("choosing the sign", progress=progress):
+        for layer, rows in steps.positive_counts([models] * len(batch.indices), maps).items():
+            counts[layer] = counts[layer] + rows[batch.indices >= 0].astype(np.int64).sum(0)
+    return counts
+
+
+def _localize(batches: ImageBatches, steps: Steps, model: ModelFile | None, name: str, progress: bool | None) -> Found:
+    models = None if model is None else model.sets[name].models
+    found: list[Any] = [None] * len(batches.images)
+    for _, batch, maps in batches.features("localizing", progress=progress):
+        each = [models] * len(batch.indices)
+        result, _ = steps.localize(each, maps, batch.original_sizes, batch.images, batch.sizes)
+        result, sizes = jax.device_get((result, maps[steps.layers[0]].size))
+        for place, number in enumerate(batch.indices.tolist()):
+            if number >= 0:
+                one = jax.tree.map(lambda values, place=place: values[place], result)
+                image, size = batches.images.names[number], batch.original_sizes[place]
+                found[number] = _object(steps, image, size, one, sizes[place])
+    return Found(found, name=name, method=steps.method.name, model=model)
+
+
+def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localization, size: np.ndarray) -> FoundObject:
+    share = None if steps.method.fit is None else float(one.positive_share)
+    noisy = share is not None and bool(np.float32(share) <= np.float32(steps.options.noise_threshold))
+    found = bool(one.found) and not noisy
+    rows, columns = size
+    response = np.asarray(one.response)[:rows, :columns]
+    return FoundObject(
+        name=image,
+        size=(int(original_size[0]), int(original_size[1])),
+        found=found,
+        box=tuple(map(float, one.box)) if found else None,  # type: ignore[arg-type]
+        score=float(one.score) if found else 0.0,
+        mask=np.asarray(one.mask)[:rows, :columns],
+        response=response,
+        threshold=steps.method.threshold(response),
+        positive_share=share,
+        noisy=noisy,
+    )
