@@ -14,12 +14,12 @@ import numpy as np
 
 
 def compiled(module: ModuleType, *, eager: tuple[str, ...] = ()) -> Any:
-    """The module's names, its public functions compiled, but for those named in ``eager``."""
+    """The module's names, its public functions compiled but for those in ``eager``; ``.eager`` is the module itself."""
     names = {
         name: jitted(value) if inspect.isfunction(value) and not name.startswith("_") and name not in eager else value
         for name, value in vars(module).items()
     }
-    return SimpleNamespace(**names)
+    return SimpleNamespace(**names | {"eager": module})
 
 
 def jitted(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from jaxloc import attributes
+from tests.compiled import compiled
 from tests.reference.attributes import ends
+
+attributes = compiled(attributes)
 
 SEVEN = jax.jit(functools.partial(attributes.extremes, count=7))
 MERGE = jax.jit(attributes.merge)
@@ -109,10 +112,10 @@ def test_merge_prefers_real_values_below_zero_to_missing_images():
 
 def test_jit_equals_eager():
     x, valid = vectors(20), np.arange(20) % 3 > 0
-    run = jax.jit(functools.partial(attributes.extremes, count=4, dimensions=(2, 1)))
-    eager = attributes.extremes(x, count=4, dimensions=(2, 1), valid=valid, offset=100)
+    run = jax.jit(functools.partial(attributes.eager.extremes, count=4, dimensions=(2, 1)))
+    eager = attributes.eager.extremes(x, count=4, dimensions=(2, 1), valid=valid, offset=100)
     same(run(x, valid=valid, offset=100), eager)
-    same(jax.jit(attributes.merge)(eager, run(x, offset=0)), attributes.merge(eager, run(x, offset=0)))
+    same(jax.jit(attributes.eager.merge)(eager, run(x, offset=0)), attributes.eager.merge(eager, run(x, offset=0)))
 
 
 def test_vmap_equals_a_loop():

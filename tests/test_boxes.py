@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 from jaxloc import boxes, grids, metrics
+from tests.compiled import compiled
 from tests.reference import scda_ddt as reference
+
+boxes = compiled(boxes)
+grids = compiled(grids)
 
 SIZES = [((7, 9), (112, 144)), ((7, 9), (119, 151)), ((23, 31), (375, 500)), ((1, 1), (17, 33)), ((5, 3), (5, 3))]
 
@@ -46,9 +50,9 @@ def test_empty_mask_gives_nan_and_cells_without_an_image():
 def test_vmap_and_jit_equal_a_loop_over_different_masks():
     masks = np.random.default_rng(0).random((6, 8, 11)) < 0.1
     sizes = np.array([[8, 11], [8, 11], [5, 11], [8, 4], [1, 1], [8, 11]])
-    masks &= np.asarray(grids.valid_cells(sizes, (8, 11)))
+    masks &= np.asarray(grids.eager.valid_cells(sizes, (8, 11)))
     images = sizes * 16 + 5
-    mapped = jax.jit(jax.vmap(lambda m, i, s: boxes.mask_to_box(m, i, size=s)))(masks, images, sizes)
+    mapped = jax.jit(jax.vmap(lambda m, i, s: boxes.eager.mask_to_box(m, i, size=s)))(masks, images, sizes)
     for found, mask, image, size in zip(mapped, masks, images, sizes, strict=True):
         np.testing.assert_array_equal(found, reference.box(mask[: size[0], : size[1]], tuple(image)))
 

@@ -12,7 +12,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from skimage.measure import label as skimage_label
 
 from jaxloc import components
+from tests.compiled import compiled
 from tests.reference import scda_ddt as reference
+
+components = compiled(components, eager=("label_stack", "largest_stack"))
 
 BACKENDS = ("host", "device")
 
@@ -86,8 +89,8 @@ def test_jit_and_vmap_change_nothing(backend, transform):
     rng = np.random.default_rng(1)
     stack = rng.random((9, 13, 17)) < rng.random((9, 1, 1))
     for function, oracle in (
-        (components.label, reference.components),
-        (components.largest_component, reference.largest),
+        (components.eager.label, reference.components),
+        (components.eager.largest_component, reference.largest),
     ):
         mapped = transform(lambda mask, function=function: function(mask, backend=backend))
         try:
@@ -101,14 +104,14 @@ def test_jit_and_vmap_change_nothing(backend, transform):
 def on_host(monkeypatch) -> list[tuple[int, ...]]:
     """The shapes of the stacks that cross to the host."""
     shapes = []
-    largest_stack = components.largest_stack
-    monkeypatch.setattr(components, "largest_stack", lambda m, c: shapes.append(m.shape) or largest_stack(m, c))
+    largest_stack = components.eager.largest_stack
+    monkeypatch.setattr(components.eager, "largest_stack", lambda m, c: shapes.append(m.shape) or largest_stack(m, c))
     return shapes
 
 
 def test_vmap_crosses_to_the_host_once(on_host):
     stack = np.random.default_rng(0).random((50, 8, 8)) < 0.5
-    jax.block_until_ready(jax.vmap(lambda mask: components.largest_component(mask, backend="host"))(stack))
+    jax.block_until_ready(jax.vmap(lambda mask: components.eager.largest_component(mask, backend="host"))(stack))
     assert on_host == [(50, 8, 8)]
 
 
@@ -116,7 +119,7 @@ def test_vmap_crosses_to_the_host_once(on_host):
 def test_by_default_the_host_labels_for_the_cpu_only(platform, crossings, on_host, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
     mask = masks()["half"]
-    np.testing.assert_array_equal(components.largest_component(mask), reference.largest(mask))
+    np.testing.assert_array_equal(components.eager.largest_component(mask), reference.largest(mask))
     assert len(on_host) == crossings
 
 
@@ -124,7 +127,7 @@ def test_by_default_explicit_axes_of_one_device_work_too():
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:1])
     stack = np.random.default_rng(0).random((3, 8, 8)) < 0.5
     divided = jax.device_put(stack, NamedSharding(mesh, PartitionSpec("data")))
-    found = jax.jit(jax.vmap(components.largest_component))(divided)
+    found = jax.jit(jax.vmap(components.eager.largest_component))(divided)
     np.testing.assert_array_equal(found, np.stack([reference.largest(mask) for mask in stack]))
 
 
@@ -172,7 +175,7 @@ class Variants(chex.TestCase):
     @chex.variants(with_jit=True, without_jit=True, with_device=True, without_device=True)
     def test_same_in_every_variant(self):
         mask = masks()["half"]
-        found = self.variant(lambda m: components.largest_component(m, backend="device"))(mask)
+        found = self.variant(lambda m: components.eager.largest_component(m, backend="device"))(mask)
         np.testing.assert_array_equal(found, reference.largest(mask))
 
 
