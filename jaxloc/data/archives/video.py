@@ -8,7 +8,6 @@ decoded once to count its frames, and frames are identified by counting. MP4 and
 missing from a truncated file are known.
 """
 
-import collections
 import contextlib
 import dataclasses
 import functools
@@ -28,8 +27,8 @@ from jaxloc.errors import ImageError, UsageError
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 _OPEN = 4
 """Number of videos kept open."""
-_KEPT = 16
-"""Decoded frames kept for each open video: at least as many as threads that decode."""
+_KEPT = 8
+"""Decoded frames kept for each open video, besides those that threads wait for."""
 _opening = threading.Lock()
 
 
@@ -212,14 +211,15 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
 class _Decoder:
     """A video decoded in order, shared by all threads.
 
-    The frames decoded last are kept for threads that ask a little late; an earlier frame restarts the video.
+    The frames decoded last, and those that threads wait for, are kept; an earlier frame restarts the video.
     """
 
     def __init__(self, video: Video) -> None:
         self._video = video
         self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[int, Any] = collections.OrderedDict()
+        self._kept: dict[int, Any] = {}
         self._damaged: set[int] = set()
+        self._waiting: set[int] = set()
         self._start()
 
     def frame(self, number: int) -> Any:
@@ -228,6 +228,7 @@ class _Decoder:
         Raises:
             ImageError: the frame does not decode.
         """
+        self._waiting.add(number)
         with self._lock:
             if number <= self._last and number not in self._kept and number not in self._damaged:
                 self._container.close()
@@ -235,6 +236,7 @@ class _Decoder:
             while self._last < number:
                 self._advance()
             frame = self._kept.get(number)
+            self._waiting.discard(number)
         if frame is None:
             raise ImageError("this frame of the video does not decode")
         if frame.is_corrupt:
@@ -260,8 +262,9 @@ class _Decoder:
         if frame is not None and number % self._video.every == 0:
             self._damaged.discard(number)
             self._kept[number] = frame
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            idle = [old for old in self._kept if old not in self._waiting and old != number]
+            if len(idle) > _KEPT:
+                del self._kept[idle[0]]
 
 
 @functools.lru_cache(_OPEN)
