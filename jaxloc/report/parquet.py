@@ -100,7 +100,7 @@ def read(path: str | os.PathLike[str]) -> tuple[list[Finding], list[Skipped]]:
 
 
 def _image_row(finding: Finding) -> dict[str, Any]:
-    row = {name: getattr(finding, name) for name in _SAME}
+    row: dict[str, Any] = {name: getattr(finding, name) for name in _SAME}
     row |= {"path": str(finding.path), "local": isinstance(finding.path, Path)}
     if finding.box is not None:
         row |= zip(_CORNERS, finding.box, strict=True)
@@ -112,7 +112,7 @@ def _image_row(finding: Finding) -> dict[str, Any]:
 
 def _finding(row: dict[str, Any]) -> Finding:
     corners, heat = tuple(row[name] for name in _CORNERS), row.get("heat")
-    values = {name: row.get(name) for name in _SAME}
+    values: dict[str, Any] = {name: row.get(name) for name in _SAME}
     values |= {
         "path": Path(row["path"]) if row["local"] else row["path"],
         "box": None if corners[0] is None else corners,
