@@ -1,4 +1,4 @@
-"""A gallery on disk: vectors in shards, a table of what they are of, and what they were made with.
+"""A gallery on disk: vectors in shards, a table of their images, and the settings they were made with.
 
 ::
 
@@ -9,15 +9,16 @@
     whitening.safetensors         fitted on the vectors
     whitened/00000000.safetensors the vectors after it
 
-A shard is there once its vectors file is: the table is written before it, and both in one step, so a kill leaves
-finished shards only. The same images, options and weights give the same bytes.
+A shard is finished once its vectors file exists: its table is written before it, each in one step, so a kill leaves
+only finished shards. The same images, options and weights give the same bytes.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,15 @@ FORMAT = "jaxloc-gallery-1"
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What every vector of a gallery was made with.
+    """Settings that every vector of a gallery was made with.
 
     Attributes:
         descriptor: its name.
-        settings: the options that vectors depend on.
+        settings: options that vectors depend on.
         architecture: the network's.
         weights_checksum: of its parameters.
-        shard_size: images looked at for each shard.
-        whiten: the post-processing asked for, or ``"none"``.
+        shard_size: number of images in a shard, skipped ones included.
+        whiten: the whitening, or ``"none"``.
         version: of jaxloc.
     """
 
@@ -59,7 +60,7 @@ class Description:
     version: str = __version__
 
     def difference(self, other: "Description") -> str:
-        """In words, why vectors of the two cannot be compared; empty if they can."""
+        """Why vectors of the two cannot be compared, in words; empty if they can."""
         mine = {"descriptor": self.descriptor, **self.settings}
         theirs = {"descriptor": other.descriptor, **other.settings}
         different = [name for name in mine if mine[name] != theirs.get(name)]
@@ -75,7 +76,7 @@ class Description:
 
 @dataclasses.dataclass(frozen=True)
 class Skip:
-    """An image that could not be described: its path, its size in bytes, and why."""
+    """An image that could not be described: its path, name, size in bytes, and the reason."""
 
     path: str
     name: str
@@ -84,11 +85,11 @@ class Skip:
 
 
 class Gallery:
-    """A gallery that exists, at its last finished shard.
+    """An existing gallery.
 
     Attributes:
-        folder: where it is.
-        description: what it was made with.
+        folder: its folder.
+        description: settings it was made with.
     """
 
     def __init__(self, folder: Path, description: Description) -> None:
@@ -97,7 +98,7 @@ class Gallery:
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], description: Description) -> "Gallery":
-        """Begin a gallery in an empty or new folder.
+        """Create a gallery in an empty or new folder.
 
         Raises:
             UsageError: the folder holds something else.
@@ -138,18 +139,18 @@ class Gallery:
         write_text(self.folder / "gallery.json", json.dumps(values, indent=1, sort_keys=True) + "\n")
 
     def ask_for_whitening(self, whiten: str) -> None:
-        """Change the post-processing; what was fitted before is dropped."""
+        """Change the whitening; the fitted one is dropped."""
         self.drop_whitening()
         self.description = dataclasses.replace(self.description, whiten=whiten)
         self._describe()
 
     @property
     def codebooks_path(self) -> Path:
-        """Where the codebooks are, for descriptors that need them."""
+        """File of the codebooks, for descriptors that need them."""
         return self.folder / "codebooks.safetensors"
 
     def codebooks_checksum(self) -> str:
-        """Of the codebooks' file; empty where the descriptor needs none."""
+        """SHA-256 of the codebooks' file; empty if there is none."""
         path = self.codebooks_path
         return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
@@ -162,27 +163,24 @@ class Gallery:
     # Shards.
 
     def write_shard(self, number: int, vectors: np.ndarray, rows: Sequence[Row], skipped: Sequence[Skip]) -> None:
-        """Write a shard, or put another in its place; once this returns, it is there for good.
+        """Write or replace a shard.
 
         Args:
             number: of the shard.
             vectors: float32 ``[n, d]``.
-            rows: what they are of, ``n``.
-            skipped: images looked at that gave no vector.
+            rows: of their images, ``n``.
+            skipped: images without a vector.
         """
         table = tables.to_bytes(rows)
         checksum = hashlib.sha256(table).hexdigest()
         name = f"{number:08d}-{checksum[:16]}.parquet"
         write_bytes(self.folder / "table" / name, table)
-        vectors = np.ascontiguousarray(vectors, np.float32)
         metadata = {
-            "format": FORMAT,
             "table": name,
             "table_checksum": checksum,
-            "vectors_checksum": arrays_file.of_array(vectors),
             "skipped": json.dumps([dataclasses.asdict(skip) for skip in skipped]),
         }
-        write_safetensors(self._vectors_path(number), {"vectors": vectors}, metadata)
+        _write_vectors(self._vectors_path(number), vectors, metadata)
 
     def vectors(self, number: int) -> np.ndarray:
         """A shard's vectors, float32 ``[n, d]``.
@@ -190,27 +188,19 @@ class Gallery:
         Raises:
             UsageError: damaged.
         """
-        path = self._vectors_path(number)
-        values, metadata = _read(path)
-        if arrays_file.of_array(values) != metadata.get("vectors_checksum"):
-            raise _damaged(path, "its checksum is wrong")
-        return values
+        return _read_vectors(self._vectors_path(number))
 
     def all_vectors(self) -> np.ndarray:
         """The vectors of every shard, in the order of the table; raises ``ValueError`` for an empty gallery."""
         return np.concatenate([part for number in self.shards if len(part := self.vectors(number))])
 
     def length(self, number: int) -> int:
-        """How many vectors a shard holds, by its header."""
-        path = self._vectors_path(number)
-        try:
-            with safetensors.safe_open(path, "np") as file:
-                return int(file.get_slice("vectors").get_shape()[0])
-        except (safetensors.SafetensorError, OSError, ValueError) as error:
-            raise _damaged(path, str(error)) from error
+        """Number of vectors in a shard, from its header."""
+        with _opened(self._vectors_path(number)) as file:
+            return int(file.get_slice("vectors").get_shape()[0])
 
     def vectors_checksum(self, number: int) -> str:
-        """The checksum of a shard's vectors, as its metadata gives it."""
+        """Checksum of a shard's vectors, from its header."""
         return self._metadata(number)["vectors_checksum"]
 
     def table(self, number: int) -> Table:
@@ -234,7 +224,7 @@ class Gallery:
         return tables.join(self.table(number) for number in self.shards)
 
     def skipped(self, shards: Iterable[int] | None = None) -> list[Skip]:
-        """Images that gave no vector, of these shards or of every one."""
+        """Images without a vector, of these shards or of all."""
         return [skip for number in (self.shards if shards is None else shards) for skip in self._skipped(number)]
 
     def _skipped(self, number: int) -> list[Skip]:
@@ -244,10 +234,10 @@ class Gallery:
             raise _damaged(self._vectors_path(number), f"its list of skipped images: {error}") from error
 
     def relabel(self, labels: Mapping[str, str | None]) -> None:
-        """Give images their labels, shard by shard; the vectors stay as they are.
+        """Replace labels, shard by shard.
 
         Args:
-            labels: by path, as it stands in the table; those of other images stay.
+            labels: by path as in the table; images that are not listed keep theirs.
         """
         for number in self.shards:
             rows = self.table(number).rows()
@@ -256,10 +246,10 @@ class Gallery:
                 self.write_shard(number, self.vectors(number), changed, self._skipped(number))
 
     def remove(self, paths: Iterable[str]) -> int:
-        """Take images out, shard by shard; returns how many were there, vectors and skipped images alike.
+        """Remove images, shard by shard; returns how many vectors and skipped images were removed.
 
         Args:
-            paths: as they stand in the table.
+            paths: as in the table.
         """
         unwanted, removed = set(paths), 0
         for number in self.shards:
@@ -279,7 +269,7 @@ class Gallery:
         return removed
 
     def clean(self) -> None:
-        """Remove what a kill left: half-written files, tables and whitened vectors of no shard."""
+        """Remove what a kill left: half-written files, and tables and whitened vectors without a shard."""
         numbers = self.shards
         known, known_numbers = {self._metadata(number)["table"] for number in numbers}, set(numbers)
         for path in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:
@@ -295,41 +285,28 @@ class Gallery:
 
     @property
     def whitening_path(self) -> Path:
-        """Where the fitted whitening is, if there is one."""
+        """File of the fitted whitening, if there is one."""
         return self.folder / "whitening.safetensors"
 
     def drop_whitening(self) -> None:
-        """Forget a fitted whitening and what it made."""
+        """Remove the fitted whitening and the whitened vectors."""
         self.whitening_path.unlink(missing_ok=True)
         for path in self.folder.glob("whitened/*.safetensors"):
             path.unlink(missing_ok=True)
 
     def write_whitened(self, number: int, vectors: np.ndarray, whitening_checksum: str) -> None:
-        """Write a shard's vectors after the whitening, in one step."""
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        metadata = {
-            "format": FORMAT,
-            "source_checksum": self.vectors_checksum(number),
-            "whitening_checksum": whitening_checksum,
-            "vectors_checksum": arrays_file.of_array(vectors),
-        }
-        write_safetensors(self._whitened_path(number), {"vectors": vectors}, metadata)
+        """Write a shard's whitened vectors in one step."""
+        metadata = {"source_checksum": self.vectors_checksum(number), "whitening_checksum": whitening_checksum}
+        _write_vectors(self._whitened_path(number), vectors, metadata)
 
     def whitened(self, number: int, whitening_checksum: str) -> np.ndarray | None:
-        """A shard's vectors after the whitening; ``None`` if they have to be made (again)."""
-        path = self._whitened_path(number)
-        if not path.is_file():
+        """A shard's whitened vectors; ``None`` if they are missing or of another whitening."""
+        if not self.has_whitened(number, whitening_checksum):
             return None
-        values, metadata = _read(path)
-        expected = (self.vectors_checksum(number), whitening_checksum)
-        if (metadata.get("source_checksum"), metadata.get("whitening_checksum")) != expected:
-            return None
-        if arrays_file.of_array(values) != metadata.get("vectors_checksum"):
-            raise _damaged(path, "its checksum is wrong")
-        return values
+        return _read_vectors(self._whitened_path(number))
 
     def has_whitened(self, number: int, whitening_checksum: str) -> bool:
-        """Whether a shard's whitened vectors are there and of this whitening, by their header."""
+        """Whether a shard's whitened vectors exist and are of this whitening, from their header."""
         path = self._whitened_path(number)
         if not path.is_file():
             return False
@@ -352,7 +329,7 @@ class Gallery:
 
 
 def _checked(made: Description) -> Description:
-    """Raise ``ValueError`` unless a description can be one that was written."""
+    """Raise ``ValueError`` unless a description is valid."""
     check_descriptor(made.descriptor)
     WhitenSpec.parse(made.whiten)
     texts = (made.architecture, made.weights_checksum)
@@ -363,20 +340,32 @@ def _checked(made: Description) -> Description:
     return made
 
 
-def _read(path: Path) -> tuple[np.ndarray, dict[str, str]]:
+def _write_vectors(path: Path, vectors: np.ndarray, metadata: Mapping[str, str]) -> None:
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    own = {"format": FORMAT, "vectors_checksum": arrays_file.of_array(vectors)}
+    write_safetensors(path, {"vectors": vectors}, own | dict(metadata))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[safetensors.safe_open]:
     try:
         with safetensors.safe_open(path, "np") as file:
-            return file.get_tensor("vectors"), file.metadata() or {}
+            yield file
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
+
+
+def _read_vectors(path: Path) -> np.ndarray:
+    with _opened(path) as file:
+        values = file.get_tensor("vectors")
+    if arrays_file.of_array(values) != _read_metadata(path).get("vectors_checksum"):
+        raise _damaged(path, "its checksum is wrong")
+    return values
 
 
 def _read_metadata(path: Path) -> dict[str, str]:
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            return file.metadata() or {}
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
+    with _opened(path) as file:
+        return file.metadata() or {}
 
 
 def _damaged(path: Path, why: str, shard: Path | None = None) -> UsageError:
