@@ -47,9 +47,9 @@ from IPython.display import Image, Markdown
 
 from jaxloc import attributes, grids, metrics, models, pooling, ranking, scda, whitening
 from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_image
+from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.options import DescribeOptions, IndexOptions, SearchOptions
 from jaxloc.run.retrieval.compare import compare
-from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
 from jaxloc.run.retrieval.search import search
@@ -505,7 +505,7 @@ for line in comparison.lines:
 table(
     ["descriptor", "what it is", "first right, %", "mAP, %", "whitened: first right", "whitened: mAP"],
     [
-        [KINDS[name].title, KINDS[name].explanation, *(f"{value:.1f}" for value in row)]
+        [DESCRIPTORS[name].title, DESCRIPTORS[name].explanation, *(f"{value:.1f}" for value in row)]
         for name, row in measured.items()
     ],
 )

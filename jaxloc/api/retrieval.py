@@ -11,7 +11,7 @@ from jaxloc import pooling, ranking
 from jaxloc.api.batches import ImageBatches
 from jaxloc.api.network import Network
 from jaxloc.data.in_memory import Images
-from jaxloc.descriptors import INDEXED, Codebooks
+from jaxloc.descriptors import INDEXED
 from jaxloc.errors import UsageError
 from jaxloc.options import DescribeOptions
 from jaxloc.ranking import TopK
@@ -65,7 +65,7 @@ def describe(
     batches = ImageBatches(images, describer, max_side=max_side)
     found: list[Any] = [None] * len(batches.images)
     for _, batch in batches.batches("describing", progress=progress):
-        vectors = jax.device_get(describer.describe_one_kind(batch, descriptor, Codebooks()).vectors[descriptor])
+        vectors = jax.device_get(describer.describe(batch, [descriptor]).vectors[descriptor])
         for place, number in enumerate(batch.indices.tolist()):
             if number >= 0:
                 found[number] = vectors[place]

@@ -26,9 +26,9 @@ def warnings(texts: Sequence[str], file: str) -> list[str]:
     return [*(f"Warning: {text}" for text in texts[:SHOWN]), *rest]
 
 
-def reasons(heading: str, first: Iterable[tuple[str, str]], number: int, file: str) -> list[str]:
+def reasons(heading: str, first: Iterable[tuple[str, str]], number: int, file: str = "") -> list[str]:
     """The ``first`` names of ``number`` with their reasons under a heading, and a count of the others in ``file``."""
     lines = [f"  {name}: {reason}" for name, reason in itertools.islice(first, SHOWN)]
     if number > SHOWN:
-        lines.append(f"  … and {number - SHOWN:,} more, listed in {file}")
+        lines.append(f"  … and {number - SHOWN:,} more" + (f", listed in {file}" if file else ""))
     return ["\n".join([f"{heading}:", *lines])] if lines else []

@@ -1,10 +1,9 @@
 """Recognition and fine-tuning as text for people."""
 
 from jaxloc.report.tables import text_table
+from jaxloc.report.text import reasons
 from jaxloc.run.finetune import FineTuned
 from jaxloc.run.recognition import Recognized
-
-_SHOWN = 10
 
 
 def recognition_text(done: Recognized, seconds: float) -> str:
@@ -26,11 +25,7 @@ def recognition_text(done: Recognized, seconds: float) -> str:
         parts.append(f"Most often mixed up: {pairs}.")
     if not done.classified.converged:
         parts.append("Warning: the SVM's solver ran out of iterations; choose a smaller C with --svm-c.")
-    if done.skipped:
-        lines = [f"  {name}: {reason}" for name, reason in list(done.skipped.items())[:_SHOWN]]
-        if len(done.skipped) > _SHOWN:
-            lines.append(f"  … and {len(done.skipped) - _SHOWN} more, listed in evaluation.json")
-        parts.append("Skipped:\n" + "\n".join(lines))
+    parts += reasons("Skipped", done.skipped.items(), len(done.skipped), "evaluation.json")
     return "\n\n".join(parts)
 
 

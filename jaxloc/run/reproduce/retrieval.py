@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxloc import metrics
+from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.errors import UsageError
 from jaxloc.metrics import bootstrap_interval
 from jaxloc.models import Weights
@@ -16,9 +17,9 @@ from jaxloc.run.reproduce.boxes import Measured
 from jaxloc.run.reproduce.data import Prepared
 from jaxloc.run.reproduce.results import Row
 from jaxloc.run.reproduce.tables import Table
-from jaxloc.run.reproduce.vectors import Box, Images, Vectors, describe
+from jaxloc.run.reproduce.vectors import Images, Vectors, describe
 from jaxloc.run.retrieval import whitening_store
-from jaxloc.run.retrieval.descriptors import KINDS
+from jaxloc.run.retrieval.listing import largest_box
 from jaxloc.run.retrieval.scoring import unit
 from jaxloc.whitenings import WhitenSpec
 
@@ -38,7 +39,7 @@ def measure_retrieval(
     job = job.resolved(weights.backbone)
     images, labels = _images(prepared)
     has_top = weights.backbone.has_head(weights.params)
-    names = list(dict.fromkeys(name for name, _ in paper if has_top or not KINDS[name].top))
+    names = list(dict.fromkeys(name for name, _ in paper if has_top or DESCRIPTORS[name].crop is None))
     vectors = describe(images, names, weights, job, out / "vectors", overwrite=options.overwrite)
     rows: list[Row] = []
     for (name, whitening), numbers in paper.items():
@@ -89,10 +90,7 @@ def _images(prepared: Prepared) -> tuple[Images, np.ndarray]:
     for some, which in ((gallery, "+".join(wanted)), (asked, _QUERIES)):
         if not some.any():
             raise UsageError(f"{prepared.place}: no image is in the split {which}: get the whole data set")
-    boxes: list[Box | None] = []
-    for image in images:
-        area = {one.box: (one.box[2] - one.box[0]) * (one.box[3] - one.box[1]) for one in image.annotations}
-        boxes.append(max(area, key=lambda box, known=area: known[box]) if area else None)  # type: ignore[misc]
+    boxes = [largest_box(one.box for one in image.annotations) for image in images]
     return Images(sources, gallery, boxes), np.array([image.category for image in images], object)
 
 
@@ -137,8 +135,8 @@ def _label(name: str, whitening: str, dimension: int | None) -> str:
     """As the papers' tables call it, with the dimension of what is compared."""
     spec = WhitenSpec.parse(whitening)
     if spec is not None:
-        return f"{KINDS[name].title}, {spec.title}"
-    return KINDS[name].title if dimension is None else f"{KINDS[name].title} ({dimension:,})"
+        return f"{DESCRIPTORS[name].title}, {spec.title}"
+    return DESCRIPTORS[name].title if dimension is None else f"{DESCRIPTORS[name].title} ({dimension:,})"
 
 
 def _notes(prepared: Prepared, vectors: Vectors, images: Images) -> list[str]:

@@ -12,22 +12,22 @@ import safetensors
 
 from jaxloc import __version__
 from jaxloc._files import write_safetensors, write_text
-from jaxloc.data import Batch, Source
+from jaxloc.data import Source
+from jaxloc.descriptors import Codebooks
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.options import DescribeOptions
 from jaxloc.run.engine import on_devices
 from jaxloc.run.retrieval import codebooks as codebook_files
-from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_images
+from jaxloc.run.retrieval.codebooks import choose_images, fit_codebooks, needed_codebooks
 from jaxloc.run.retrieval.describing import Describer
-from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
+from jaxloc.run.retrieval.listing import Box
 from jaxloc.run.stream import Stream, open_stream
 
 SHARD = 256
 """Images that are described, and written, together."""
 
 _NUMBERS = "numbers"
-Box = tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,7 @@ def describe(
         return vectors
     engine = Describer(options, names, on_devices(weights, options))
     stream = open_stream(images.sources, engine, options)
-    codebooks = _codebooks(images, names, engine, stream, options, folder)
+    codebooks = _codebooks(images, names, engine, stream, folder)
     for number in missing:
         chosen = range(starts[number], min(starts[number] + SHARD, len(images.sources)))
         _describe_shard(vectors.shard(number), chosen, images, names, engine, stream, codebooks)
@@ -154,22 +154,16 @@ def _agree(folder: Path, settings: Mapping[str, object], *, overwrite: bool) -> 
         )
 
 
-def _codebooks(
-    images: Images, names: Sequence[str], engine: Describer, stream: Stream, options: DescribeOptions, folder: Path
-) -> Codebooks:
-    """What VLAD and Fisher vectors need, fitted on a sample of the gallery, or read where that is done."""
-    needs = {need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}
+def _codebooks(images: Images, names: Sequence[str], engine: Describer, stream: Stream, folder: Path) -> Codebooks:
+    """The codebooks that the descriptors need, fitted on a sample of the gallery or read from the folder."""
+    needs = set(needed_codebooks(names, engine.options).values())
     path = folder / "codebooks.safetensors"
     if not needs:
         return Codebooks()
     if not path.exists():
         searched = {images.sources[number].name: number for number in np.flatnonzero(images.gallery).tolist()}
-        chosen = sorted(searched[name] for name in choose_images(list(searched), seed=options.seed))
-        fitter = CodebookFitter(needs, options, engine.backend)
-        for batch in stream.batches("fitting codebooks", only=chosen):
-            shown = [images.sources[number].name if number >= 0 else None for number in batch.indices.tolist()]
-            fitter.add(shown, engine.features(batch)[engine.layer])
-        codebook_files.save(path, fitter.fit())
+        chosen = sorted(searched[name] for name in choose_images(list(searched), seed=engine.options.seed))
+        fit_codebooks(path, needs, engine, stream, "fitting codebooks", chosen)
     return codebook_files.load(path)
 
 
@@ -182,34 +176,15 @@ def _describe_shard(
     stream: Stream,
     codebooks: Codebooks,
 ) -> None:
-    direct = [name for name in names if not KINDS[name].top]
-    numbers: list[np.ndarray] = []
+    numbers: list[np.ndarray] = [np.zeros(0, np.int64)]
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for batch in stream.batches("describing", only=chosen):
         real = batch.indices >= 0
-        maps, mirrored = engine.both_features(batch)
-        result = jax.device_get(engine.describe(maps, mirrored, batch.original_sizes, direct, codebooks))
+        described = engine.describe(batch, names, codebooks, true_boxes=images.boxes)
         numbers.append(batch.indices[real])
-        for name in direct:
-            found[name].append(result.vectors[name][real])
-        for name in names:
-            if KINDS[name].top:
-                looked_at = _boxes(name, batch, images, result.boxes)
-                found[name].append(engine.classify(batch, looked_at)[real])
+        for name, vectors in jax.device_get(described.vectors).items():
+            found[name].append(vectors[real])
     arrays = {name: np.concatenate(some).astype(np.float32) for name, some in found.items() if some}
-    arrays[_NUMBERS] = np.concatenate([np.zeros(0, np.int64), *numbers]).astype(np.int64)
+    arrays[_NUMBERS] = np.concatenate(numbers).astype(np.int64)
     skipped = {str(number): stream.skipped[number] for number in chosen if number in stream.skipped}
     write_safetensors(path, arrays, {"skipped": json.dumps(skipped)})
-
-
-def _boxes(name: str, batch: Batch, images: Images, predicted: np.ndarray) -> np.ndarray:
-    """What the classifier looks at; NaN is the whole image."""
-    if name == "fc8_box":
-        return predicted
-    boxes = np.full_like(predicted, np.nan)
-    if name == "fc8_truth":
-        for place, number in enumerate(batch.indices.tolist()):
-            box = images.boxes[number] if number >= 0 else None
-            if box is not None:
-                boxes[place] = box
-    return boxes

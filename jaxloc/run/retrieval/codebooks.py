@@ -1,8 +1,9 @@
-"""What VLAD, Fisher vectors and whitened regions must know first: fitted on a sample of descriptors, and kept."""
+"""Codebooks of VLAD, Fisher vectors and whitened regions: fitted on a sample of descriptors, and kept in a file."""
 
+import functools
 import hashlib
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import jax
@@ -11,31 +12,37 @@ import numpy as np
 
 from jaxloc import moments, rmac, whitening
 from jaxloc.clustering import KMeans, fit_kmeans
-from jaxloc.components import Backend
+from jaxloc.data import Source
+from jaxloc.descriptors import DESCRIPTORS, Codebook, Codebooks
 from jaxloc.errors import UsageError
 from jaxloc.mixture import GaussianMixture, fit_gaussian_mixture
 from jaxloc.models import FeatureMap
 from jaxloc.options import DescribeOptions
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.retrieval import arrays_file
-from jaxloc.run.retrieval.describing import object_masks
-from jaxloc.run.retrieval.descriptors import Codebooks, Needs
+from jaxloc.run.retrieval.describing import Describer, object_masks
+from jaxloc.run.stream import Stream
 
 IMAGES = 1000
-"""Codebooks are fitted on so many images at most: two clusters do not need more."""
+"""Maximum number of images that codebooks are fitted on; two clusters do not need more."""
 
 _SAMPLE = 1 << 16
 _FORMAT = "jaxloc-codebooks-1"
 _REGIONS = "regions/mean", "regions/projection"
 
 
+def needed_codebooks(names: Iterable[str], options: DescribeOptions) -> dict[str, Codebook]:
+    """The codebook of each descriptor that needs one."""
+    return {name: need for name in names if (need := DESCRIPTORS[name].needed_codebook(options)) is not None}
+
+
 def choose_images(names: Collection[str], *, seed: int, limit: int = IMAGES) -> set[str]:
-    """Images to fit codebooks on: pseudo-random, the same whatever order they come in.
+    """Images to fit codebooks on: pseudo-random, and independent of their order.
 
     Args:
         names: of all images.
-        seed: decides which.
-        limit: how many at most.
+        seed: decides the choice.
+        limit: maximum number of images.
     """
     return set(heapq.nsmallest(limit, names, key=lambda name: _digest(seed, name)))
 
@@ -44,43 +51,60 @@ def _digest(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}\0".encode() + name.encode()).digest()
 
 
-class CodebookFitter:
-    """Takes feature maps batch by batch, and fits.
+def fit_codebooks(
+    path: Path,
+    needs: Collection[Codebook],
+    describer: Describer,
+    stream: Stream,
+    purpose: str,
+    only: Iterable[int] | None = None,
+) -> None:
+    """Fit codebooks in a pass over images, or over ``only`` some of them, and write them."""
+    fitter = CodebookFitter(needs, describer, stream.sources)
+    for batch in stream.batches(purpose, only=only):
+        fitter.add(batch.indices, describer.features(batch)[describer.layer])
+    save(path, fitter.fit())
 
-    Of all selected descriptors a uniform sample is kept, by a number drawn from the image's name and the seed, so
-    neither the order of the images nor the batches they come in change it.
+
+class CodebookFitter:
+    """Fits codebooks to the feature maps of batches.
+
+    A uniform sample of all selected descriptors is kept, by numbers drawn from the image's name and the seed, so that
+    neither the order of the images nor their batches change it.
 
     Args:
-        needs: which codebooks to fit.
-        options: the job's.
-        backend: where components are labelled.
+        needs: the codebooks to fit.
+        describer: with the job's options.
+        sources: images by number.
     """
 
-    def __init__(self, needs: Collection[Needs], options: DescribeOptions, backend: Backend) -> None:
+    def __init__(self, needs: Collection[Codebook], describer: Describer, sources: Sequence[Source]) -> None:
         self._needs = set(needs)
-        self._backend = backend
-        self._options = options
+        self._backend = describer.backend
+        self._options = describer.options
+        self._sources = sources
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._regions: moments.Moments | None = None
 
-    def add(self, names: Iterable[str | None], feature_map: FeatureMap) -> None:
-        """Take one batch.
+    def add(self, indices: np.ndarray, feature_map: FeatureMap) -> None:
+        """Add a batch.
 
         Args:
-            names: of each image; ``None`` for entries that only fill the batch.
-            feature_map: of the layer whose descriptors are selected.
+            indices: numbers of the images; -1 for entries that only fill the batch.
+            feature_map: of the pooled layer.
         """
-        names = list(names)
+        options = self._options
         if "regions" in self._needs:
-            self._add_regions([name is not None for name in names], feature_map)
+            vectors, valid = _region_vectors(feature_map, levels=options.levels, include_global=options.region_global)
+            found = _moments(vectors, valid & (indices >= 0)[:, None])
+            self._regions = found if self._regions is None else moments.merge(self._regions, found)
         if self._needs <= {"regions"}:
             return
-        options = self._options
         masks = np.asarray(object_masks(feature_map, connectivity=options.connectivity, backend=self._backend))
         features = np.asarray(feature_map.features)
-        for name, mask, values in zip(names, masks, features, strict=True):
-            if name is not None:
-                generator = np.random.default_rng(list(_digest(options.seed, name)))
+        for number, mask, values in zip(indices.tolist(), masks, features, strict=True):
+            if number >= 0:
+                generator = np.random.default_rng(list(_digest(options.seed, self._sources[number].name)))
                 self._keep(generator.random(int(mask.sum())), values[mask])
 
     def _keep(self, numbers: np.ndarray, descriptors: np.ndarray) -> None:
@@ -89,23 +113,16 @@ class CodebookFitter:
             self._waiting = [self._smallest()]
 
     def _smallest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of what waits, the descriptors with the smallest numbers, in their order."""
+        """The sample: descriptors with the smallest numbers, and these numbers."""
         numbers = np.concatenate([some for some, _ in self._waiting])
         order = np.argsort(numbers, kind="stable")[:_SAMPLE]
         return numbers[order], np.concatenate([some for _, some in self._waiting])[order]
 
-    def _add_regions(self, real: list[bool], feature_map: FeatureMap) -> None:
-        options = self._options
-        found = _region_moments(
-            feature_map, np.array(real), levels=options.levels, include_global=options.region_global
-        )
-        self._regions = found if self._regions is None else moments.merge(self._regions, found)
-
     def fit(self) -> Codebooks:
-        """Fit on what was taken.
+        """Fit to the batches added.
 
         Raises:
-            UsageError: there is too little to fit on.
+            UsageError: too few descriptors.
         """
         kmeans: KMeans | None = None
         mixture: GaussianMixture | None = None
@@ -137,24 +154,15 @@ class CodebookFitter:
         return found.mean, found.projection.T
 
 
-@jax.jit
-def _moments(vectors: jax.Array, valid: jax.Array) -> moments.Moments:
-    return moments.of(vectors, valid)
+_moments = jax.jit(moments.of)
 
 
-def _region_moments(feature_map: FeatureMap, real: np.ndarray, *, levels: int, include_global: bool) -> moments.Moments:
-    vectors, valid = _region_vectors(feature_map, levels=levels, include_global=include_global)
-    return _moments(vectors, valid & real[:, None])
-
-
-def _region_vectors_of_batch(feature_map: FeatureMap, *, levels: int, include_global: bool) -> rmac.RegionVectors:
+@functools.partial(jax.jit, static_argnames=("levels", "include_global"))
+def _region_vectors(feature_map: FeatureMap, *, levels: int, include_global: bool) -> rmac.RegionVectors:
     def one(features: jax.Array, size: jax.Array) -> rmac.RegionVectors:
         return rmac.region_vectors(features, size=size, levels=levels, include_global=include_global)
 
     return jax.vmap(one)(*feature_map)
-
-
-_region_vectors = jax.jit(_region_vectors_of_batch, static_argnames=("levels", "include_global"))
 
 
 def save(path: Path, codebooks: Codebooks) -> None:

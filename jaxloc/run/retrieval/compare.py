@@ -9,17 +9,16 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxloc.data import Batch
+from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.options import DescribeOptions
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.feature_cache import FeatureCache, feature_batches
 from jaxloc.run.retrieval import whitening_store
-from jaxloc.run.retrieval.codebooks import CodebookFitter
-from jaxloc.run.retrieval.describing import Describer
-from jaxloc.run.retrieval.descriptors import KINDS, needed_codebook
-from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
+from jaxloc.run.retrieval.codebooks import CodebookFitter, needed_codebooks
+from jaxloc.run.retrieval.describing import Described, Describer
+from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images, largest_box
 from jaxloc.run.retrieval.scoring import Scored, score
 from jaxloc.run.stream import open_stream
 from jaxloc.whitenings import WhitenSpec
@@ -99,18 +98,20 @@ def compare(
     options = options or DescribeOptions()
     specs = {text: WhitenSpec.parse(text) for text in whitenings}
     for name in descriptors:
-        if name not in KINDS:
-            raise UsageError(f"unknown descriptor {name!r}; choose among {', '.join(KINDS)}")
+        if name not in DESCRIPTORS:
+            raise UsageError(f"unknown descriptor {name!r}; choose among {', '.join(DESCRIPTORS)}")
     images = _choose(paths, labels, queries, query_splits)
     check_labels([one.image.label for one in images], "images")
-    weights = load_weights(options, [options.layer], top=any(KINDS[name].top for name in descriptors))
+    weights = load_weights(
+        options, [options.layer], top=any(DESCRIPTORS[name].crop is not None for name in descriptors)
+    )
     reasons = _impossible(weights, images)
     for name in descriptors:
         if name in reasons:
             raise UsageError(f"{name} cannot be made: {reasons[name]}")
-    names = [name for name in descriptors or KINDS if name not in reasons]
+    names = [name for name in descriptors or DESCRIPTORS if name not in reasons]
     describer = Describer(options, names, on_devices(weights, options))
-    described = _describe([one.image for one in images], describer, options, names)
+    described = _describe([one.image for one in images], describer, names)
     reasons |= described.reasons
     read = [number for number in range(len(images)) if number not in described.skipped]
     asked = np.array([row for row, number in enumerate(read) if images[number].is_query], int)
@@ -123,7 +124,7 @@ def compare(
         )
     kinds = np.array([images[number].image.label for number in read], object)
     lines = []
-    for name in descriptors or KINDS:
+    for name in descriptors or DESCRIPTORS:
         for text, spec in specs.items():
             if name in reasons:
                 line = Line(name, text, 0, None, reasons[name])
@@ -160,7 +161,7 @@ def _impossible(weights: Weights, images: Sequence[_Chosen]) -> dict[str, str]:
     """Descriptors that cannot be made here, and why."""
     if not weights.backbone.has_head(weights.params):
         reason = "the weights hold convolutions only: convert a full network with `jaxloc weights convert`"
-        return {name: reason for name, kind in KINDS.items() if kind.top}
+        return {name: reason for name, kind in DESCRIPTORS.items() if kind.crop}
     without = sum(not one.image.boxes for one in images)
     return {"fc8_truth": f"{without} images have no true box"} if without else {}
 
@@ -171,32 +172,28 @@ class _Vectors(NamedTuple):
     reasons: dict[str, str]
 
 
-def _describe(images: list[Labelled], describer: Describer, options: DescribeOptions, names: Sequence[str]) -> _Vectors:
-    """One pass of the network; features are kept on disk for the descriptors that need a codebook first."""
-    needs = {name: need for name in names if (need := needed_codebook(name, region_whiten=options.region_whiten))}
-    direct = [name for name in names if name not in needs and not KINDS[name].top]
-    sources = [image.source for image in images]
-    stream = open_stream(sources, describer, options)
-    fitter = CodebookFitter(set(needs.values()), options, describer.backend)
+def _describe(images: list[Labelled], describer: Describer, names: Sequence[str]) -> _Vectors:
+    """Describe in one pass of the network; descriptors with a codebook follow from features kept on disk."""
+    options = describer.options
+    needs = needed_codebooks(names, options)
+    direct = [name for name in names if name not in needs]
+    stream = open_stream([image.source for image in images], describer, options)
+    boxes = [largest_box(image.boxes) for image in images]
+    fitter = CodebookFitter(set(needs.values()), describer, stream.sources)
     found: dict[str, dict[int, np.ndarray]] = {name: {} for name in names}
     reasons: dict[str, str] = {}
 
-    def keep(name: str, indices: np.ndarray, vectors: np.ndarray) -> None:
-        found[name].update((number, vectors[place]) for place, number in enumerate(indices.tolist()) if number >= 0)
+    def keep(indices: np.ndarray, described: Described) -> None:
+        for name, vectors in jax.device_get(described.vectors).items():
+            found[name].update((number, vectors[place]) for place, number in enumerate(indices.tolist()) if number >= 0)
 
     with tempfile.TemporaryDirectory() as folder, FeatureCache(folder, options.feature_cache) as cache:
         for batch in stream.batches("describing"):
-            maps, mirrored = describer.both_features(batch)
-            result = jax.device_get(describer.describe(maps, mirrored, batch.original_sizes, direct))
-            for name in direct:
-                keep(name, batch.indices, result.vectors[name])
-            for name in names:
-                if KINDS[name].top:
-                    boxes = _boxes(name, batch, images, result.boxes)
-                    keep(name, batch.indices, describer.classify(batch, boxes))
+            features = describer.both_features(batch)
+            keep(batch.indices, describer.describe(batch, direct, features=features, true_boxes=boxes))
             if needs:
-                top = {describer.layer: maps[describer.layer]}
-                fitter.add([sources[n].name if n >= 0 else None for n in batch.indices.tolist()], top[describer.layer])
+                top = {describer.layer: features[0][describer.layer]}
+                fitter.add(batch.indices, top[describer.layer])
                 cache.put(batch, top)
         if needs and stream.sizes:
             try:
@@ -204,23 +201,9 @@ def _describe(images: list[Labelled], describer: Describer, options: DescribeOpt
             except UsageError as error:
                 reasons, needs = dict.fromkeys(needs, str(error)), {}
             for indices, original_sizes, maps in feature_batches(stream, describer, "encoding", cache) if needs else ():
-                result = jax.device_get(describer.describe(maps, None, original_sizes, list(needs), codebooks))
-                for name in needs:
-                    keep(name, indices, result.vectors[name])
+                keep(indices, describer.describe_features(maps, None, original_sizes, list(needs), codebooks))
     vectors = {name: np.stack([some[number] for number in sorted(some)]) for name, some in found.items() if some}
     return _Vectors(vectors, dict(stream.skipped), reasons)
-
-
-def _boxes(name: str, batch: Batch, images: list[Labelled], predicted: np.ndarray) -> np.ndarray:
-    """What the classifier looks at; NaN is the whole image."""
-    if name == "fc8_box":
-        return predicted
-    boxes = np.full_like(predicted, np.nan)
-    if name == "fc8_truth":
-        for place, number in enumerate(batch.indices.tolist()):
-            if number >= 0 and images[number].boxes:
-                boxes[place] = max(images[number].boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-    return boxes
 
 
 def _line(

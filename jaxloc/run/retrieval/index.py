@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxloc.data.sources import bytes_of
+from jaxloc.descriptors import DESCRIPTORS, Codebooks
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.options import IndexOptions
@@ -18,9 +19,8 @@ from jaxloc.run.engine import memory_errors
 from jaxloc.run.progress import bar
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval import whitening_store
-from jaxloc.run.retrieval.codebooks import CodebookFitter, choose_images
+from jaxloc.run.retrieval.codebooks import choose_images, fit_codebooks
 from jaxloc.run.retrieval.describing import Describer
-from jaxloc.run.retrieval.descriptors import KINDS, Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Description, Gallery, Skip
 from jaxloc.run.retrieval.listing import Labelled, Paths, find_images
 from jaxloc.run.retrieval.shards import Job, forget_job, write_shards
@@ -220,7 +220,7 @@ def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, image
         present=len(images) - len(pending),
         total=len(table),
         dimension=_dimension(gallery),
-        not_found=table.not_found if KINDS[options.descriptor].selects else 0,
+        not_found=table.not_found if DESCRIPTORS[options.descriptor].selects else 0,
         skipped=skipped,
         warnings=searched.warnings,
     )
@@ -245,7 +245,7 @@ def _pending(gallery: Gallery, images: list[Labelled]) -> tuple[list[Labelled], 
 
 
 def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, images: list[Labelled]) -> Codebooks:
-    need = needed_codebook(options.descriptor, region_whiten=options.region_whiten)
+    need = DESCRIPTORS[options.descriptor].needed_codebook(options)
     if need is None:
         return Codebooks()
     path = gallery.codebooks_path
@@ -253,13 +253,8 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, im
         if gallery.shards:
             raise UsageError(f"{path}: missing, and the vectors that are there were made with it: use a new folder")
         chosen = choose_images([image.source.name for image in images], seed=options.seed)
-        some = [image for image in images if image.source.name in chosen]
-        fitter = CodebookFitter([need], options, describer.backend)
-        stream = open_stream([image.source for image in some], describer, options)
-        for batch in stream.batches("fitting the codebook"):
-            names = [some[number].source.name if number >= 0 else None for number in batch.indices]
-            fitter.add(names, describer.features(batch)[describer.layer])
-        codebook_files.save(path, fitter.fit())
+        some = [image.source for image in images if image.source.name in chosen]
+        fit_codebooks(path, [need], describer, open_stream(some, describer, options), "fitting the codebook")
     distributed.wait("the codebook")
     return codebook_files.load(distributed.see(path))
 

@@ -1,7 +1,7 @@
 """The images of a retrieval job and their labels, from folders or from a COCO file."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from jaxloc.data.annotations import Annotated, read_coco
 from jaxloc.errors import UsageError
 
 Paths = Sequence[str | os.PathLike[str]]
+Box = tuple[float, float, float, float]
 
 
 class Labelled(NamedTuple):
@@ -25,12 +26,17 @@ class Labelled(NamedTuple):
     source: Source
     label: str | None
     splits: tuple[str, ...] = ()
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    boxes: tuple[Box, ...] = ()
 
     @property
     def key(self) -> str:
         """The absolute path as text: what identifies an image in a gallery."""
         return str(self.source.path)
+
+
+def largest_box(boxes: Iterable[Box]) -> Box | None:
+    """The box of largest area; the first of equal ones."""
+    return max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), default=None)
 
 
 def find_images(

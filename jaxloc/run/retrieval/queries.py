@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from jaxloc.descriptors import DESCRIPTORS, Codebooks
 from jaxloc.errors import UsageError
 from jaxloc.options import DescribeOptions, NetworkOptions
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.describing import Describer
-from jaxloc.run.retrieval.descriptors import Codebooks, needed_codebook
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Labelled
 from jaxloc.run.stream import open_stream
@@ -71,7 +71,7 @@ def describe_queries(
     describing = _as_indexed(options, gallery)
     describer = Describer(describing, [name])
     check_weights(gallery, describer)
-    need = needed_codebook(name, region_whiten=describing.region_whiten)
+    need = DESCRIPTORS[name].needed_codebook(describing)
     codebooks = codebook_files.load(gallery.codebooks_path) if need else Codebooks()
     sources = [image.source for image in images]
     limit = len(sources) if thumbnails else 0
@@ -79,7 +79,7 @@ def describe_queries(
     vectors: dict[int, np.ndarray] = {}
     asked: dict[int, Asked] = {}
     for batch in stream.batches("describing"):
-        described = jax.device_get(describer.describe_one_kind(batch, name, codebooks))
+        described = jax.device_get(describer.describe(batch, [name], codebooks))
         for place, number in enumerate(batch.indices.tolist()):
             if number < 0:
                 continue

@@ -10,13 +10,13 @@ import numpy as np
 from jaxloc import __version__
 from jaxloc.data import read_image
 from jaxloc.data.ahead import read_ahead
+from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.errors import ImageError
 from jaxloc.metrics import top_k_average_precision
 from jaxloc.options import NetworkOptions, SearchOptions
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.report.records import Skipped
 from jaxloc.report.search_records import Query, Result, Searched, Strip
-from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Paths, find_images
 from jaxloc.run.retrieval.queries import Asked, Queries, describe_queries
@@ -137,7 +137,7 @@ def _query(
 
 
 def _doubts(queries: Queries, not_found: int, descriptor: str) -> list[str]:
-    doubts, selects = [], KINDS[descriptor].selects
+    doubts, selects = [], DESCRIPTORS[descriptor].selects
     empty = [asked.image.source.name for asked in queries.asked if not asked.found]
     if empty and selects:
         doubts.append(

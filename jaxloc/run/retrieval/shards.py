@@ -16,6 +16,7 @@ from jaxloc.data import Batch, Buckets, Record
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.remote import check_place
 from jaxloc.data.sources import bytes_of
+from jaxloc.descriptors import Codebooks
 from jaxloc.options import IndexOptions
 from jaxloc.run import distributed
 from jaxloc.run.engine import compile_buckets
@@ -23,7 +24,6 @@ from jaxloc.run.passes import in_flight
 from jaxloc.run.plan import buckets_from_json, buckets_to_json, plan_buckets
 from jaxloc.run.progress import Progress, progress
 from jaxloc.run.retrieval.describing import Describer
-from jaxloc.run.retrieval.descriptors import Codebooks
 from jaxloc.run.retrieval.gallery import Gallery, Skip
 from jaxloc.run.retrieval.listing import Labelled
 from jaxloc.run.retrieval.tables import Row
@@ -123,7 +123,7 @@ def _describe(
     name = options.descriptor
 
     def launch(batch: Batch) -> tuple[Any, ...]:
-        described = describer.describe_one_kind(batch, name, codebooks)
+        described = describer.describe(batch, [name], codebooks)
         result = described.vectors[name], described.found, described.boxes
         shown.busy.sent(result)
         return batch.indices, result

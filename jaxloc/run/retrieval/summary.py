@@ -2,10 +2,11 @@
 
 import math
 
+from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.report.search_records import Searched
 from jaxloc.report.tables import text_table
+from jaxloc.report.text import reasons
 from jaxloc.run.retrieval.compare import Comparison, Line
-from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.evaluation import RetrievalEvaluation
 from jaxloc.run.retrieval.index import Indexed
 from jaxloc.run.retrieval.scoring import RECALLS, Scores
@@ -27,11 +28,7 @@ def index_text(done: Indexed, seconds: float) -> str:
     ]
     if done.not_found:
         parts.append(f"In {done.not_found:,} images nothing was selected: they rank last, and the table says so.")
-    if done.skipped:
-        lines = [f"  {skip.name}: {skip.reason}" for skip in done.skipped[:_SHOWN]]
-        if len(done.skipped) > _SHOWN:
-            lines.append(f"  … and {len(done.skipped) - _SHOWN:,} more")
-        parts.append("Skipped:\n" + "\n".join(lines))
+    parts += reasons("Skipped", ((skip.name, skip.reason) for skip in done.skipped), len(done.skipped))
     parts += [f"Warning: {warning}" for warning in done.warnings]
     parts.append(f"Now: jaxloc search {done.folder} QUERY.jpg")
     return "\n".join(parts)
@@ -49,9 +46,7 @@ def search_text(searched: Searched) -> str:
             rows.append([number, score, result.name, result.label or "", sign])
         parts.append(heading + "\n" + text_table(["#", "score", "name", "label", ""], rows))
     parts += [f"Warning: {warning}" for warning in searched.warnings]
-    if searched.skipped:
-        lines = [f"  {skip.name}: {skip.reason}" for skip in searched.skipped[:_SHOWN]]
-        parts.append("Skipped:\n" + "\n".join(lines))
+    parts += reasons("Skipped", ((skip.name, skip.reason) for skip in searched.skipped), len(searched.skipped))
     return "\n\n".join(parts)
 
 
@@ -78,21 +73,26 @@ def retrieval_table(result: RetrievalEvaluation) -> str:
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in result.warnings)])
 
 
-def _whitening_title(text: str) -> str:
-    spec = WhitenSpec.parse(text)
-    return "–" if spec is None else spec.title
+def _titles(line: Line) -> tuple[str, str]:
+    """Descriptor and whitening as the paper's tables call them."""
+    spec = WhitenSpec.parse(line.whitening)
+    return DESCRIPTORS[line.descriptor].title, "–" if spec is None else spec.title
 
 
 def line_text(line: Line) -> str:
-    """One row of a comparison while it is at work."""
+    """A row of a comparison that is in progress."""
     measured = line.reason if line.scored is None else f"top1 {line.scored.mean.top1:.2f}"
-    return f"{KINDS[line.descriptor].title}, {_whitening_title(line.whitening)}: {measured}"
+    return f"{', '.join(_titles(line))}: {measured}"
 
 
 def comparison_table(result: Comparison) -> str:
     """Every descriptor and whitening, and why some are missing."""
     rows = [
-        [KINDS[line.descriptor].title, _whitening_title(line.whitening), line.dimension, *_cells(line.scored.mean)]
+        [
+            *_titles(line),
+            line.dimension,
+            *_cells(line.scored.mean),
+        ]
         for line in result.lines
         if line.scored is not None
     ]
@@ -106,9 +106,7 @@ def comparison_table(result: Comparison) -> str:
     missing: dict[str, list[str]] = {}
     for line in result.lines:
         if line.scored is None:
-            missing.setdefault(line.reason, []).append(f"{KINDS[line.descriptor].title} {line.whitening}")
+            missing.setdefault(line.reason, []).append(f"{_titles(line)[0]} {line.whitening}")
     parts += [f"Not made, because {reason}:\n  {', '.join(names)}" for reason, names in missing.items()]
-    if result.skipped:
-        lines = [f"  {name}: {why}" for name, why in list(result.skipped.items())[:_SHOWN]]
-        parts.append("Skipped:\n" + "\n".join(lines))
+    parts += reasons("Skipped", result.skipped.items(), len(result.skipped))
     return "\n\n".join(parts)

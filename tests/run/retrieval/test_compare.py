@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.errors import UsageError, WeightsError
 from jaxloc.inference import Extractor
 from jaxloc.options import DescribeOptions
 from jaxloc.run.retrieval import compare as compare_module
 from jaxloc.run.retrieval.compare import compare, to_plain
 from jaxloc.run.retrieval.describing import Describer
-from jaxloc.run.retrieval.descriptors import KINDS
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval
 from jaxloc.run.retrieval.index import index
 from jaxloc.run.retrieval.summary import comparison_table
@@ -55,11 +55,11 @@ def test_the_network_sees_every_image_once_and_its_mirror_image_once(compared):
 def test_every_descriptor_has_a_line_for_every_whitening(compared, images):
     result, _ = compared
     assert [(line.descriptor, line.whitening) for line in result.lines] == [
-        (name, text) for name in KINDS for text in ("none", "svd-5", "svd-19")
+        (name, text) for name in DESCRIPTORS for text in ("none", "svd-5", "svd-19")
     ]
     assert (result.queries, result.gallery, result.leave_one_out, result.skipped) == (16, 16, True, {})
     for line in result.lines:
-        if KINDS[line.descriptor].top:
+        if DESCRIPTORS[line.descriptor].crop:
             assert "the weights hold convolutions only: convert a full network with" in line.reason
         elif line.whitening == "svd-19":
             assert line.reason.startswith("svd-19: dimension ")
@@ -147,12 +147,12 @@ def test_the_classifier_sees_the_image_the_box_found_and_the_true_box(weights, i
     labels = small.write_coco(tmp_path / "labels.json", photos)
     seen = []
 
-    def classify(describer, batch, boxes):
+    def class_scores(describer, batch, boxes):
         seen.append((int(batch.indices[0]), *boxes[0].tolist()))
         return np.concatenate([batch.indices[:, None] + 1, np.nan_to_num(boxes, nan=-1)], 1).astype(np.float32)
 
     load, fc8 = compare_module.load_weights, {"kernel": np.zeros((5, 5))}
-    monkeypatch.setattr(Describer, "classify", classify)
+    monkeypatch.setattr(Describer, "class_scores", class_scores)
     monkeypatch.setattr(
         compare_module,
         "load_weights",

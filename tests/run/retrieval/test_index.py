@@ -152,14 +152,14 @@ def test_a_shard_of_unreadable_images_only_is_a_shard(weights, images, tmp_path)
 
 def test_an_image_that_vanishes_while_it_is_described_is_skipped(weights, images, tmp_path, monkeypatch):
     photos = shutil.copytree(images, tmp_path / "photos")
-    describe = index_module.Describer.describe_one_kind
+    describe = index_module.Describer.describe
 
-    def vanishing(*arguments):
+    def vanishing(*arguments, **options):
         (photos / "cat" / "1.png").unlink(missing_ok=True)
-        return describe(*arguments)
+        return describe(*arguments, **options)
 
     # The shard's three images are decoded before the first is described.
-    monkeypatch.setattr(index_module.Describer, "describe_one_kind", vanishing)
+    monkeypatch.setattr(index_module.Describer, "describe", vanishing)
     done = index([photos], tmp_path / "g", small.index_options(weights, workers=4))
     assert [skip.name for skip in done.skipped] == ["cat/1.png"]
     assert done.total == 15
