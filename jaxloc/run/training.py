@@ -240,9 +240,9 @@ class Training:
         differing = [name for name, value in self.settings.items() if before.get(name) != value]
         if not differing:
             return
-        long = ("network", "classes", "pictures")
+        long = {"network": "network", "classes": "classes", "pictures": "images"}
         told = [
-            f"other {name}" if name in long else f"{name} {before.get(name)}, not {self.settings[name]}"
+            f"other {long[name]}" if name in long else f"{name} {before.get(name)}, not {self.settings[name]}"
             for name in differing
         ]
         raise UsageError(
