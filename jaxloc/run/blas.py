@@ -1,4 +1,4 @@
-"""One thread for the linear algebra library that eigendecompositions on the CPU call.
+"""Limit BLAS, which eigendecompositions on the CPU call, to one thread.
 
 OpenBLAS's threads wait for one another by spinning. Where other work holds the cores, the decomposition of a 512 ×
 512 matrix takes two to three times as long with them (``benchmarks/busy_cores.py``), and seconds in some processes;

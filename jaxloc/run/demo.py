@@ -39,7 +39,7 @@ def demo(out: str | os.PathLike[str], options: LocalizeOptions | None = None, *,
         seed: decides the composition.
 
     Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
+        JaxlocError: the job cannot be done; the message names the cure.
     """
     folder = prepare(out)
     images = compose(seed=seed)

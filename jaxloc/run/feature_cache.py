@@ -22,16 +22,16 @@ class _Stored(NamedTuple):
 
 
 _RESERVE, _SHARE = 1 << 30, 4
-"""Bytes of a disk that are left to others, or one part in so many of a smaller one."""
+"""Bytes of the disk that are left free; of a disk smaller than ``_SHARE`` times that, one part in ``_SHARE``."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a full disk."""
 
 
 class FeatureCache:
-    """An unnamed temporary file of feature maps: it vanishes with the process, however that ends.
+    """An unnamed temporary file of feature maps; it vanishes with the process.
 
-    It never costs a run its results: it stops growing before the disk is full, and ``make_room`` gives it up where
-    something else no longer fits.
+    The cache never costs a run its results: it stops growing before the disk is full, and ``make_room`` drops it if
+    something else does not fit.
 
     Args:
         folder: where the file is made.
@@ -53,7 +53,7 @@ class FeatureCache:
             self._file.close()
 
     def put(self, batch: Batch, maps: Maps, part: int = 0) -> bool:
-        """Keep a batch's features, if they fit; where they do not, they are computed again.
+        """Keep a batch's features; returns whether they fit.
 
         Args:
             batch: the images.
@@ -81,22 +81,22 @@ class FeatureCache:
         return True
 
     def forget(self, part: int) -> None:
-        """Drop the features of a part that was kept last; its room is used again."""
+        """Drop the features of the part that was kept last, and reuse its space."""
         for stored in self._batches.pop(part, []):
             self._size = min(self._size, *(offset for offset, *_ in stored.arrays.values()))
         self._cut()
 
     def clear(self) -> None:
-        """Drop everything; the disk has the room again."""
+        """Drop all features and free the disk space."""
         self._batches.clear()
         self._size = 0
         self._cut()
 
     def make_room(self, write: Callable[[], object]) -> None:
-        """Write something; if the disk is full, drop everything, keep no more, and write it once more.
+        """Call ``write``; if the disk is full, drop all features, keep no more, and call it again.
 
         Args:
-            write: writes a file in one step, so that it can be done again.
+            write: writes a file atomically, so that it can be repeated.
         """
         try:
             write()
@@ -111,7 +111,7 @@ class FeatureCache:
         return part in self._batches
 
     def indices(self, part: int = 0) -> set[int]:
-        """Numbers of the images of a part whose features are kept."""
+        """Numbers of the images of a part with kept features."""
         return {int(index) for stored in self._batches.get(part, []) for index in stored.indices}
 
     def batches(self, part: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
@@ -124,18 +124,18 @@ class FeatureCache:
             yield stored.indices, stored.original_sizes, maps
 
     def _free(self) -> int:
-        """Bytes of the disk that may still be taken."""
+        """Bytes of the disk that the cache may still take."""
         disk = shutil.disk_usage(self._folder)
         return disk.free - min(_RESERVE, disk.total // _SHARE)
 
     def _cut(self) -> None:
-        """Give the disk what lies behind the end."""
+        """Truncate the file to its content."""
         if self._file is not None:
             self._file.truncate(self._size)
 
     def _write(self, offset: int, values: np.ndarray) -> int:
         if self._file is None:
-            raise RuntimeError("nothing is kept")
+            raise RuntimeError("the cache keeps nothing")
         self._file.seek(offset)
         data = values.reshape(-1).view(np.uint8).data
         written = 0
@@ -145,7 +145,7 @@ class FeatureCache:
 
     def _read(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         if self._file is None:
-            raise RuntimeError("nothing is kept")
+            raise RuntimeError("the cache keeps nothing")
         self._file.seek(offset)
         values = np.empty(shape, dtype)
         data = values.reshape(-1).view(np.uint8).data

@@ -31,7 +31,7 @@ class FittedSet:
 
     Attributes:
         models: by layer, deepest first.
-        moments: by layer, so that more images can be added; those of a file are read when they are asked for.
+        moments: by layer, so that more images can be added; read from the file when asked for.
     """
 
     models: dict[str, Model]
@@ -40,7 +40,7 @@ class FittedSet:
 
 @dataclasses.dataclass(frozen=True)
 class ModelFile:
-    """What a fit leaves behind.
+    """Fitted DDT models of a job's image sets.
 
     Attributes:
         sets: by name.
@@ -70,7 +70,7 @@ class ModelFile:
 
 
 def save(path: str | os.PathLike[str], model: ModelFile) -> None:
-    """Write a model file, atomically, a set at a time; the same model gives the same bytes."""
+    """Write a model file atomically, a set at a time; the same model gives the same bytes."""
     metadata = {
         "format": FORMAT,
         "version": __version__,
@@ -97,7 +97,7 @@ def _arrays(number: int, fitted: FittedSet) -> dict[str, np.ndarray]:
 
 
 def _specs(number: int, models: Mapping[str, Model]) -> dict[str, Spec]:
-    """Of a set's arrays; those of its moments follow from its models, and are not read for it."""
+    """Specs of a set's arrays; those of its moments follow from its models without reading them."""
     specs: dict[str, Spec] = {}
     for layer, model in models.items():
         for part in (model, _empty(len(model.mean))):
@@ -111,17 +111,17 @@ def _empty(dimension: int) -> Moments:
 
 
 class StoredSets(Mapping[str, FittedSet]):
-    """The sets of a model file, each read when it is asked for, as arrays on the host.
+    """The sets of a model file, as arrays on the host; each is read when asked for.
 
     Args:
         path: the file.
         arrays: of it.
         names: of its sets, in its order.
         layers: of each.
-        cure: what to do about a file that is not whole.
+        cure: what to do about a damaged file.
 
     Raises:
-        UsageError: when a set is read that is not whole.
+        UsageError: when a damaged set is read.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class StoredSets(Mapping[str, FittedSet]):
 
 
 class _StoredMoments(Mapping[str, Moments]):
-    """The moments of a set, by layer, each read when it is asked for: they are most of a file."""
+    """The moments of a set, by layer, each read when asked for: they are most of a file."""
 
     def __init__(self, layers: Sequence[str], read: Callable[[str], Moments]) -> None:
         self._layers, self._read = layers, read
@@ -181,7 +181,7 @@ def _readable(path: str | os.PathLike[str], cure: str) -> Iterator[None]:
 
 
 def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFile:
-    """Open a model file; its sets are read when they are asked for.
+    """Open a model file; its sets are read when asked for.
 
     Args:
         path: the file.

@@ -1,7 +1,7 @@
-"""What a run does in which order: windows of image sets, shards of images, padded shapes.
+"""The plan of a run: windows of image sets, shards of images, padded shapes.
 
-A plan follows from the images and the options alone, not from devices, hosts or what was done before, so that
-every run of it gives the same bytes.
+A plan depends on the images and the options alone, not on devices, hosts or earlier calls, so that every run of it
+gives the same bytes.
 """
 
 import bisect
@@ -26,7 +26,7 @@ _SHARDS, _SMALLEST, _LARGEST = 16, 64, 1024
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Images that are done, and written, together.
+    """Images that are computed and written together.
 
     Attributes:
         number: in the run, from 0.
@@ -85,11 +85,11 @@ class Images(Sequence[Source]):
 
 
 def make_windows(images: Images, *, sets_together: int, shard_size: int | None) -> list[Window]:
-    """Cut a run into windows of at most so many sets, and each window into shards.
+    """Cut a run into windows of sets, and each window into shards.
 
     Args:
         images: of the run.
-        sets_together: sets whose moments may be held at once.
+        sets_together: number of sets whose moments may be in memory at once.
         shard_size: images in a shard; ``None`` chooses by their number.
     """
     size = shard_size or default_shard_size(len(images))
@@ -156,7 +156,7 @@ def plan_buckets(sources: Sequence[Source], engine: Extractor, options: NetworkO
 
 
 def buckets_to_json(buckets: Buckets) -> dict[str, Any]:
-    """Buckets as JSON holds them."""
+    """Buckets as plain JSON values."""
     shapes = [[*shape, count] for shape, count in sorted(buckets.counts.items())]
     return {"step": buckets.step, "padding": round(buckets.padding, 4), "shapes": shapes}
 

@@ -1,7 +1,7 @@
-"""A trace of a run's first minute of computing: what to look at when it is slow, however long the run is.
+"""A profiler trace of a run's first minute of computing.
 
-A trace never costs a run its results: a folder that cannot be written is refused before any work, and what fails later
-is told.
+A trace never costs a run its results: a folder that cannot be written is refused before any work, and later failures
+are printed.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _SECONDS = 60.0
 
 
 class _Trace:
-    """A trace that begins with the first step and ends by itself."""
+    """A trace that starts at the first step and ends after ``seconds``."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self._folder = folder
@@ -29,7 +29,7 @@ class _Trace:
         self._ended = False
 
     def step(self) -> None:
-        """Something was sent to the device."""
+        """Note that a step was sent to the device."""
         if self._began is None:
             self._began = time.monotonic()
             self._try(lambda: jax.profiler.start_trace(self._folder))
@@ -37,7 +37,7 @@ class _Trace:
             self.end()
 
     def end(self) -> None:
-        """Write what there is, once."""
+        """Write the trace, once."""
         if self._began is None:
             _say(f"Nothing was computed, so {self._folder} gets no trace.")
         elif not self._ended:
@@ -47,7 +47,7 @@ class _Trace:
                 _say(f"Trace of the first {seconds:.0f} s of computing: {self._folder}")
 
     def _try(self, call: Callable[[], None]) -> bool:
-        """Whether the profiler did as it was asked; if it did not, that is the end of the trace, not of the run."""
+        """Call the profiler; returns whether it succeeded. A failure ends the trace, not the run."""
         try:
             call()
         except Exception as error:  # the profiler's own, of many kinds
@@ -67,14 +67,14 @@ _running: list[_Trace] = []
 
 @contextlib.contextmanager
 def traced(folder: Path, seconds: float = _SECONDS) -> Iterator[None]:
-    """Trace a block, from the first step that is sent to a device on and for so many seconds at most.
+    """Trace a block, from the first step sent to a device, for at most ``seconds``.
 
     Args:
         folder: for the trace, which TensorBoard, XProf and Perfetto show.
-        seconds: how long.
+        seconds: length of the trace.
 
     Raises:
-        UsageError: the folder cannot be written; nothing was done yet.
+        UsageError: the folder cannot be written.
     """
     made = not folder.exists()
     try:
@@ -96,6 +96,6 @@ def traced(folder: Path, seconds: float = _SECONDS) -> Iterator[None]:
 
 
 def step() -> None:
-    """Something was sent to the device; a trace that is wanted begins, or ends when its time is over."""
+    """Note that a step was sent to the device; a running trace starts, or ends if its time is over."""
     for trace in _running:
         trace.step()

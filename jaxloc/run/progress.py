@@ -1,6 +1,6 @@
-"""What a person sees of a long run: how far it is, how fast, how long to go, and how busy the device is.
+"""Progress of a long run: share done, rate, remaining time, and idle share of the device.
 
-A terminal shows bars. Where the output goes to a file (Slurm, ``nohup``, a cloud's log) each becomes a line a minute.
+A terminal shows bars. In a file (Slurm, ``nohup``, a cloud's log) each bar is a line a minute.
 """
 
 import queue
@@ -17,11 +17,11 @@ from tqdm import tqdm
 from jaxloc.run import profiling
 
 _LINES = 60
-"""Seconds between two lines of a log."""
+"""Seconds between two lines in a file."""
 
 
 class _Log:
-    """Standard error for lines in place of a bar: what would overwrite the last one begins a new one."""
+    """Standard error for lines instead of a bar: each update starts a new line."""
 
     def write(self, text: str) -> None:
         if text := text.strip("\r\n "):
@@ -32,14 +32,14 @@ class _Log:
 
 
 def bar(items: Iterable[Any] | None = None, *, purpose: str, total: int, unit: str, initial: int = 0) -> tqdm:
-    """A progress bar in a terminal, and a line a minute elsewhere.
+    """A progress bar in a terminal, or a line a minute elsewhere.
 
     Args:
-        items: to pass on and count.
-        purpose: what is done, in a word or two.
-        total: how many.
-        unit: what they are, one of them.
-        initial: how many are done already.
+        items: passed on and counted.
+        purpose: of the work, in a word or two.
+        total: number of items.
+        unit: of items, singular.
+        initial: number of items done before.
     """
     common = {"desc": purpose, "total": total, "initial": initial, "unit": unit, "leave": False}
     if sys.stderr.isatty():
@@ -50,13 +50,13 @@ def bar(items: Iterable[Any] | None = None, *, purpose: str, total: int, unit: s
 
 
 class Progress:
-    """A progress bar over images with the device's idle share beside throughput and remaining time.
+    """A progress bar over images that also shows the device's idle share.
 
     Args:
         purpose: a word for the bar.
         total: images to do.
         done: images an earlier run has done.
-        busy: what watches the device, where several bars take turns; each has its own else.
+        busy: watches the device; pass one to several bars that take turns.
     """
 
     def __init__(self, purpose: str, total: int, done: int = 0, busy: "Busy | None" = None) -> None:
@@ -68,26 +68,26 @@ class Progress:
         self._bar.unpause()
 
     def update(self, images: int = 1) -> None:
-        """Move on."""
+        """Count images that are done."""
         if self.busy.any:
             self._bar.set_postfix_str(f"device idle {100 * self.busy.idle_share:.0f} %", refresh=False)
         self._bar.update(images)
 
     def skip(self, images: int) -> None:
-        """Move on past what an earlier call has done, which tells nothing of the rate."""
+        """Count images that an earlier call did; they do not enter the rate."""
         self._bar.initial += images
         self._bar.last_print_n += images
         self._bar.n += images
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.busy.close()
         self._bar.close()
 
 
 @contextmanager
 def progress(purpose: str, total: int, done: int = 0, busy: "Busy | None" = None) -> Iterator[Progress]:
-    """A ``Progress`` that is closed however the block ends."""
+    """A ``Progress`` that is closed at the end of the block."""
     shown = Progress(purpose, total, done, busy)
     try:
         yield shown
@@ -96,9 +96,9 @@ def progress(purpose: str, total: int, done: int = 0, busy: "Busy | None" = None
 
 
 class Busy:
-    """How long the device has worked, from when each step was sent to it and when its result was there.
+    """Busy time of the device, from when each step was sent and when its result was ready.
 
-    A thread of its own waits for results, so that nobody else has to.
+    A thread waits for the results.
     """
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Busy:
         self._thread: threading.Thread | None = None
 
     def sent(self, output: Any) -> None:
-        """A step has been sent to the device; ``output`` is (part of) what it will give."""
+        """Note that a step was sent to the device; ``output`` is (part of) its result."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="jaxloc-busy", daemon=True)
             self._thread.start()
@@ -118,12 +118,12 @@ class Busy:
 
     @property
     def any(self) -> bool:
-        """Whether a step has been sent."""
+        """Whether a step was sent."""
         return self._thread is not None
 
     @property
     def idle_share(self) -> float:
-        """Share of the time since the first step in which the device had nothing to do."""
+        """Share of the time since the first step in which the device was idle."""
         if self._first is None or self._last <= self._first:
             return 0.0
         return max(0.0, 1 - self._busy / (self._last - self._first))

@@ -1,8 +1,8 @@
-"""Refine what a job found in one image to a mask of the image's own pixels.
+"""Refine an object of one image from cells to pixels.
 
-The image is shrunk to a bounded size and padded to one of a few shapes, so that few programs are compiled; the mask
-is enlarged to the image again. An image gives the same mask every time on the same kind of device: on a GPU the
-programs are compiled to sum in one order.
+The image is shrunk to a bounded size and padded to one of a few shapes, so that few programs are compiled; the mask is
+enlarged to the whole image. An image gives the same mask each time on the same kind of device: on a GPU the programs
+sum in a fixed order.
 """
 
 import functools
@@ -34,8 +34,8 @@ class RefinedMask(NamedTuple):
     Attributes:
         mask: bool ``[h, w]``.
         box: ``x0, y0, x1, y1`` around the mask, half-open; ``None`` where it is empty.
-        refined: False where the mask is the coarse one: nothing was found, nothing of it was left by the refinement,
-            or none was asked for.
+        refined: False if the mask is the coarse one: nothing was found, the refinement left nothing, or none was asked
+            for.
     """
 
     mask: np.ndarray
@@ -44,7 +44,7 @@ class RefinedMask(NamedTuple):
 
 
 class Refiner:
-    """Refines images one by one, from any number of threads; each padded shape is compiled for once.
+    """Refines images one by one, from any number of threads; compiles each padded shape once.
 
     Args:
         method: ``"crf"``, ``"guided"`` or ``"grabcut"``; ``"none"`` only enlarges the coarse mask.
@@ -126,7 +126,7 @@ class Refiner:
     def _refine(
         self, chosen: Refinement, image: np.ndarray, indicator: np.ndarray, cells: np.ndarray, box: ArrayLike | None
     ) -> np.ndarray | None:
-        """The mask of the shrunk image; ``None`` where nothing is left."""
+        """The mask of the shrunk image; ``None`` if nothing is left."""
         scale = min(1.0, self.side / max(image.shape[:2]))
         rows, columns = (max(1, round(scale * side)) for side in image.shape[:2])
         small = image if (rows, columns) == image.shape[:2] else _resize(image, (rows, columns))
@@ -161,7 +161,7 @@ class Refiner:
         return np.asarray(whole)[: size[0], : size[1]]
 
     def _run(self, function: Callable[..., Any], *arrays: ArrayLike, **options: Any) -> Any:
-        """Call a function, compiled once for each of its shapes, however many threads ask for it at once."""
+        """Call a function, compiled once for each shape of its arguments, from any thread."""
         key = function, tuple(jax.typeof(array) for array in arrays), tuple(options.items())
         with self._compiling:
             if key not in self._programs:
@@ -171,7 +171,7 @@ class Refiner:
 
 
 def _compiler_options() -> dict[str, bool] | None:
-    """GPUs add up what several pixels send to a cell in the order they happen to come, unless told not to."""
+    """Options that make GPUs sum in a fixed order."""
     return {"xla_gpu_deterministic_ops": True} if jax.default_backend() == "gpu" else None
 
 
@@ -203,7 +203,7 @@ def _round_up(size: Sequence[int], step: int) -> Shape:
 
 
 def _padded(*maps: np.ndarray) -> list[np.ndarray]:
-    """Maps of one size, padded to one of few."""
+    """Maps of one size, padded to multiples of ``_CELLS``."""
     rows, columns = _round_up(maps[0].shape, _CELLS)
     return [np.pad(one, [(0, rows - one.shape[0]), (0, columns - one.shape[1])]) for one in maps]
 

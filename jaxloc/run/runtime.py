@@ -1,4 +1,4 @@
-"""What a process sets up before its first run: hosts, the compile cache, a profile."""
+"""Set up a process before its first run: hosts, the compile cache, a profile."""
 
 import contextlib
 import os
@@ -14,13 +14,13 @@ from jaxloc.run.profiling import traced
 
 
 def compile_cache(folder: str | os.PathLike[str] | None = None) -> None:
-    """Keep compiled programs in a folder from now on, so that a later process need not compile them again.
+    """Keep compiled programs in a folder, so that later processes need not compile them again.
 
-    Whoever can write to the folder can run code in the processes that read it, so it is made for its owner alone.
+    Whoever can write to the folder can run code in the processes that read it, so only its owner may.
 
     Args:
-        folder: where; ``None`` means ``xla`` in jaxloc's cache folder. At a remote address (``gs://…``), which JAX
-            opens itself, who may write is the caller's to see to.
+        folder: where; ``None`` means ``xla`` in jaxloc's cache folder. JAX opens a remote address (``gs://…``)
+            itself; see to it that only you can write there.
 
     Raises:
         UsageError: it cannot be made, or others may write to it.
@@ -51,7 +51,7 @@ def _keep_programs(folder: str) -> None:
 def set_up(
     *, distributed: bool | None = None, cache: str | os.PathLike[str] | None = None, profile: Path | None = None
 ) -> Iterator[None]:
-    """Join the other hosts, keep compiled programs, and write a trace of the block; in this order.
+    """Join the other hosts, keep compiled programs, and trace the block; in this order.
 
     Args:
         distributed: whether this process is one of several, see ``distributed.join``; ``False`` lets JAX's environment

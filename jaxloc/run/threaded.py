@@ -1,4 +1,4 @@
-"""Work on many images in threads, with a progress bar, that ends cleanly when it is stopped."""
+"""Work on many images in threads, with a progress bar."""
 
 import contextlib
 import os
@@ -13,12 +13,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _MOST = 16
-"""Threads at most: more of them only wait for the disk."""
+"""Maximum number of threads; more would only wait for the disk."""
 
 
 @contextlib.contextmanager
 def threaded() -> Iterator[Work]:
-    """Yield a way to work whose threads have ended when the block has, however it ends.
+    """Yield a function that maps work over items in threads, which end with the block.
 
     At most twice as many results as threads wait at a time.
     """

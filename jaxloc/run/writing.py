@@ -1,4 +1,4 @@
-"""What holds while a folder of results is written to: one writer at a time, and a clear word when the disk refuses."""
+"""Writing to a folder of results: one writer at a time, and clear errors of the disk."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from jaxloc.errors import UsageError
 
 
 def result_folder(out: str | os.PathLike[str]) -> Path:
-    """Where results go, as a path.
+    """The folder of results as a path.
 
     Raises:
         UsageError: it is the address of a remote place.
@@ -26,7 +26,7 @@ def result_folder(out: str | os.PathLike[str]) -> Path:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a second writer out of the folder; the lock ends with the process, however that ends.
+    """Lock the folder against other writers; the lock ends with the process.
 
     Raises:
         UsageError: another process holds it.
@@ -53,7 +53,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def disk_errors(folder: Path, *, left: str = "the finished shards stay") -> Iterator[None]:
-    """Turn what the system says of a file into one line with the cure, and with what is ``left`` of the work."""
+    """Turn a file's ``OSError`` into a one-line ``UsageError`` with the cure and what is ``left`` of the work."""
     try:
         yield
     except OSError as error:
