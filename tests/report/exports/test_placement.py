@@ -98,7 +98,8 @@ def test_of_a_records_jpeg_the_beginning_tells_its_kind(tmp_path):
 
     data = examples.draw(tmp_path / "a.jpg", 40, 20, turned=True).read_bytes() + bytes(100_000)
     assert placement.with_right_suffix(dataclasses.replace(image(Long(data)), name="a")) == "a.jpg"
-    assert read_stored(Long(data)) == ("JPEG", "RGB", True)
+    header = read_stored(Long(data))
+    assert (header.kind, header.mode, header.turned) == ("JPEG", "RGB", True)
 
 
 @pytest.mark.parametrize(
