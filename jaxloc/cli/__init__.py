@@ -32,7 +32,7 @@ app = typer.Typer(
     "Start with `jaxloc demo`, then point `jaxloc colocalize` at a folder of photographs that share an object, or "
     "`jaxloc index` at a gallery to search.",
 )
-for command in (
+for function in (
     localization.colocalize,
     localization.localize,
     localization.apply,
@@ -51,7 +51,7 @@ for command in (
     datasets.datasets,
     localization.demo,
 ):
-    app.command(epilog=MORE if has_more(command) else None)(command)
+    app.command(epilog=MORE if has_more(function) else None)(function)
 app.add_typer(weights.app, name="weights")
 
 

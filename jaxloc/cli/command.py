@@ -1,11 +1,12 @@
 """From a function with options classes among its parameters to a command with a flag for each of their fields."""
 
+import copy
 import dataclasses
 import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
@@ -23,13 +24,11 @@ class Fields(NamedTuple):
     Attributes:
         only: these; empty takes all.
         leave_out: not these.
-        flags: flags of this command that differ from the field's, by field.
         given: the options class of a parameter that takes a dict of the values that were given, without defaults.
     """
 
     only: Collection[str] = ()
     leave_out: Collection[str] = ()
-    flags: Mapping[str, str] = {}
     given: type[Options] | None = None
 
 
@@ -49,7 +48,8 @@ def command(function: Callable[..., None], *, left: str = KEPT) -> Callable[...,
         asked = next((mark for mark in marks if isinstance(mark, Fields)), Fields())
         cls = asked.given or (typing.get_args(hints[name])[0] if marks else hints[name])
         if not (isinstance(cls, type) and issubclass(cls, Options)):
-            shown.append(_keyword(name, hints[name], parameter.default))
+            info = copy.copy(marks[0])  # commands share annotations, and differ in what they hide
+            shown.append(_keyword(name, Annotated[typing.get_args(hints[name])[0], info], parameter.default))
             continue
         taken = [field for field in dataclasses.fields(cls) if _is_taken(field, asked)]  # type: ignore[arg-type]
         groups[name] = dict if asked.given else cls, {field.name: option_of(field) for field in taken}
@@ -87,7 +87,7 @@ def _keyword(name: str, kind: Any, default: Any) -> inspect.Parameter:
 
 def _parameter(group: str, field: dataclasses.Field[Any], one: Option, asked: Fields) -> inspect.Parameter:
     kind, default = (one.typed.type, one.typed.default) if one.typed else (_kind(field.type, one), field.default)
-    flags = (asked.flags[field.name],) if field.name in asked.flags else flags_of(field.name, one)
+    flags = flags_of(field.name, one)
     help = one.help
     if kind is bool and "/" not in flags[0]:
         default = False
@@ -97,9 +97,7 @@ def _parameter(group: str, field: dataclasses.Field[Any], one: Option, asked: Fi
     elif isinstance(default, tuple):
         default = list(default)
     info = typer.Option(*flags, help=help, rich_help_panel=one.panel or None, metavar=one.metavar, hidden=not one.first)
-    return _keyword(
-        f"{group}__{field.name}", Annotated[kind, info], list(default) if isinstance(default, tuple) else default
-    )
+    return _keyword(f"{group}__{field.name}", Annotated[kind, info], default)
 
 
 def _kind(kind: Any, one: Option) -> Any:

@@ -24,7 +24,6 @@ HEAD = "head"
 """The head's name among the parameters, beside ``conv1_1`` and the like."""
 
 Optimizer = Literal["sgd", "adamw"]
-OPTIMIZERS = ("sgd", "adamw")
 
 
 class TrainState(NamedTuple):
