@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from jaxloc.moments import Moments, empty
 
 FORMAT = "jaxloc-ddt-1"
 Part = TypeVar("Part", Model, Moments)
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,66 +111,25 @@ def _empty(dimension: int) -> Moments:
     return jax.eval_shape(lambda: empty(dimension))
 
 
-class StoredSets(Mapping[str, FittedSet]):
-    """The sets of a model file, as arrays on the host; each is read when asked for.
+class _Lazy(Mapping[str, T]):
+    """Values by name, each read when asked for."""
 
-    Args:
-        path: the file.
-        arrays: of it.
-        names: of its sets, in its order.
-        layers: of each.
-        cure: what to do about a damaged file.
+    def __init__(self, names: Iterable[str], read: Callable[[str], T]) -> None:
+        self._names, self._read = dict.fromkeys(names), read
 
-    Raises:
-        UsageError: when a damaged set is read.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        arrays: StoredArrays,
-        names: Sequence[str],
-        layers: Sequence[str],
-        cure: str,
-    ) -> None:
-        self._path, self._arrays, self._layers, self._cure = path, arrays, tuple(layers), cure
-        self._numbers = {name: number for number, name in enumerate(names)}
-
-    def __getitem__(self, name: str) -> FittedSet:
-        number = self._numbers[name]
-        models = {layer: self._part(Model, number, layer) for layer in self._layers}
-        return FittedSet(models, _StoredMoments(self._layers, lambda layer: self._part(Moments, number, layer)))
+    def __getitem__(self, name: str) -> T:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._numbers  # the one that is inherited would read the set
+        return name in self._names  # the inherited one would read the value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._numbers)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._numbers)
-
-    def _part(self, kind: type[Part], number: int, layer: str) -> Part:
-        with _readable(self._path, self._cure):
-            return kind._make(self._arrays[f"{number}/{layer}/{field}"] for field in kind._fields)
-
-
-class _StoredMoments(Mapping[str, Moments]):
-    """The moments of a set, by layer, each read when asked for: they are most of a file."""
-
-    def __init__(self, layers: Sequence[str], read: Callable[[str], Moments]) -> None:
-        self._layers, self._read = layers, read
-
-    def __getitem__(self, layer: str) -> Moments:
-        if layer not in self._layers:
-            raise KeyError(layer)
-        return self._read(layer)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._layers)
-
-    def __len__(self) -> int:
-        return len(self._layers)
+        return len(self._names)
 
 
 @contextlib.contextmanager
@@ -194,17 +154,27 @@ def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFi
         raise UsageError(f"{path}: no such model file; `jaxloc colocalize` writes one as model.safetensors")
     with _readable(path, cure):
         arrays = StoredArrays(path)
+
+    def read(kind: type[Part], name: str, layer: str) -> Part:
+        with _readable(path, cure):
+            return kind._make(arrays[f"{numbers[name]}/{layer}/{field}"] for field in kind._fields)
+
+    def read_set(name: str) -> FittedSet:
+        models = {layer: read(Model, name, layer) for layer in layers}
+        return FittedSet(models, _Lazy(layers, functools.partial(read, Moments, name)))
+
     metadata = arrays.metadata
     if metadata.get("format") != FORMAT:
         raise UsageError(f"{path}: not a DDT model; `jaxloc colocalize` writes one as model.safetensors")
     with _readable(path, cure):
         layers, names = tuple(json.loads(metadata["layers"])), json.loads(metadata["sets"])
+        numbers = {name: number for number, name in enumerate(names)}
         fields = (*Model._fields, *Moments._fields)
         for wanted in itertools.product(map(str, range(len(names))), layers, fields):
             if "/".join(wanted) not in arrays:
                 raise KeyError("/".join(wanted))
         return ModelFile(
-            StoredSets(path, arrays, names, layers, cure),
+            _Lazy(names, read_set),
             metadata["method"],
             layers,
             metadata["sign"],

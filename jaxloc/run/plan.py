@@ -79,10 +79,6 @@ class Images(Sequence[Source]):
         """The set an image belongs to."""
         return bisect.bisect_right(self.starts, number) - 1
 
-    def of_set(self, which: int) -> range:
-        """Numbers of a set's images."""
-        return range(self.starts[which], self.starts[which + 1])
-
 
 def make_windows(images: Images, *, sets_together: int, shard_size: int | None) -> list[Window]:
     """Cut a run into windows of sets, and each window into shards.

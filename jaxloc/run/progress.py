@@ -55,12 +55,11 @@ class Progress:
     Args:
         purpose: a word for the bar.
         total: images to do.
-        done: images an earlier run has done.
         busy: watches the device; pass one to several bars that take turns.
     """
 
-    def __init__(self, purpose: str, total: int, done: int = 0, busy: "Busy | None" = None) -> None:
-        self._bar = bar(purpose=purpose, total=total, unit="image", initial=done)
+    def __init__(self, purpose: str, total: int, busy: "Busy | None" = None) -> None:
+        self._bar = bar(purpose=purpose, total=total, unit="image")
         self.busy = busy or Busy()
 
     def resume(self) -> None:
@@ -86,9 +85,9 @@ class Progress:
 
 
 @contextmanager
-def progress(purpose: str, total: int, done: int = 0, busy: "Busy | None" = None) -> Iterator[Progress]:
+def progress(purpose: str, total: int, busy: "Busy | None" = None) -> Iterator[Progress]:
     """A ``Progress`` that is closed at the end of the block."""
-    shown = Progress(purpose, total, done, busy)
+    shown = Progress(purpose, total, busy)
     try:
         yield shown
     finally:

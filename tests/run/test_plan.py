@@ -50,8 +50,9 @@ def test_images_are_those_of_the_sets_one_after_another(lengths):
     assert photos[1:4] == list(photos)[1:4]
     assert photos[-1] == sets[-1].sources[-1]
     for which, images in enumerate(sets):
-        assert [photos[number] for number in photos.of_set(which)] == list(images.sources)
-        assert {photos.set_of(number) for number in photos.of_set(which)} == {which}
+        numbers = range(photos.starts[which], photos.starts[which + 1])
+        assert [photos[number] for number in numbers] == list(images.sources)
+        assert {photos.set_of(number) for number in numbers} == {which}
     with pytest.raises(IndexError):
         photos[len(photos)]
 

@@ -80,7 +80,8 @@ def test_the_bar_is_closed_however_the_block_ends(monkeypatch, error):
 
 def test_where_there_is_no_terminal_a_bar_is_a_line_now_and_then(monkeypatch, capsys):
     monkeypatch.setattr(progress, "_LINES", 0)
-    with progress.progress("fitting", 4, done=1) as shown:
+    with progress.progress("fitting", 4) as shown:
+        shown.skip(1)
         shown.busy.sent(())
         for _ in range(3):
             shown.update()
