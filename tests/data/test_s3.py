@@ -131,7 +131,7 @@ def test_archives_are_read_by_their_parts(store, tmp_path):
     assert shades_of(images) == [1, 2, 10, 11, 12, 13]
     assert [source.label for source in images.sources[:3]] == ["dog", "cat", None]
     first = images.sources[0].path
-    last = first.offset + first.size - 1
+    last = first.offset + first.size_in_bytes - 1
     assert store.asked[0] == f"GET /bucket/s/1.tar bytes={first.offset}-{last}"
     assert sum("1.tar" in request for request in store.asked) == 2
 
