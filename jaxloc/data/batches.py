@@ -56,14 +56,14 @@ def make_batches(
         together = waiting.setdefault(shape, [])
         together.append(item)
         if len(together) >= capacity(shape):
-            yield _pad(waiting.pop(shape), shape, capacity(shape))
+            yield pad(waiting.pop(shape), shape, capacity(shape))
     for shape, together in sorted(waiting.items()):
         full = capacity(shape)
         if full <= singles and len(together) <= _WORTH_FILLING * full:
             for item in together:
-                yield _pad([item], shape, 1)
+                yield pad([item], shape, 1)
         else:
-            yield _pad(together, shape, full)
+            yield pad(together, shape, full)
 
 
 def side_by_side(batches: Iterable[Batch], number: int) -> Iterator[Batch]:
@@ -88,11 +88,12 @@ def _join(batches: Sequence[Batch], number: int) -> Batch:
     if number == 1:
         return batches[0]
     count, *shape, _ = batches[0].images.shape
-    filled = [*batches, *[_pad([], (shape[0], shape[1]), count)] * (number - len(batches))]
+    filled = [*batches, *[pad([], (shape[0], shape[1]), count)] * (number - len(batches))]
     return Batch(*(np.concatenate(parts) for parts in zip(*filled, strict=True)))
 
 
-def _pad(items: Sequence[Item], shape: tuple[int, int], count: int) -> Batch:
+def pad(items: Sequence[Item], shape: tuple[int, int], count: int) -> Batch:
+    """A batch of ``count`` entries of a padded shape; those after the items are invalid."""
     images = np.zeros((count, *shape, 3), np.uint8)
     sizes = np.zeros((count, 2), np.int32)
     original_sizes = np.ones((count, 2), np.int32)

@@ -61,7 +61,7 @@ def finetune(
     *,
     labels: Mapping[str, str] | None = None,
 ) -> FineTuned:
-    """Learn to tell classes of images apart, and write the tuned network; goes on where a training was broken off.
+    """Learn to tell classes of images apart and write the tuned network; resume a training that was interrupted.
 
     Ctrl-C (within ``_interrupts.stoppable``, as the command runs it) ends the step, writes a checkpoint and raises
     ``KeyboardInterrupt``.

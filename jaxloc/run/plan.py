@@ -117,16 +117,29 @@ def look_at_sizes(
         options: the job's.
         bar: a progress bar to move on.
     """
+    sizes = read_sizes(sources, max_side=options.max_side, workers=workers_of(options), bar=bar)
+    sizes[sizes.min(1) < engine.minimum_side] = 0
+    return sizes
+
+
+def read_sizes(sources: Sequence[Source], *, max_side: int, workers: int, bar: tqdm | None = None) -> np.ndarray:
+    """Rows and columns of each image as its header says, int32 ``[n, 2]``; 0 if unreadable.
+
+    Args:
+        sources: the images.
+        max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
+        workers: number of threads.
+        bar: a progress bar to advance.
+    """
     sizes = np.zeros((len(sources), 2), np.int32)
 
-    def look(source: Source) -> tuple[int, int] | None:
-        return read_size(source.path, shorter_side=options.max_side or None)
+    def read(source: Source) -> tuple[int, int] | None:
+        return read_size(source.path, shorter_side=max_side or None)
 
-    workers = workers_of(options)
-    for number, size in enumerate(read_ahead(look, sources, workers=workers, ahead=64 * workers)):
+    for number, size in enumerate(read_ahead(read, sources, workers=workers, ahead=64 * workers)):
         if bar is not None:
             bar.update()
-        if size is not None and min(size) >= engine.minimum_side:
+        if size is not None:
             sizes[number] = size
     return sizes
 

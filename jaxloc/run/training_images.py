@@ -1,4 +1,4 @@
-"""Labelled images as training reads them: in planned batches of few shapes, so that any step can be repeated."""
+"""Labelled images for training, in planned batches of few shapes, so that each step can be repeated."""
 
 import hashlib
 import json
@@ -10,13 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxloc.data import Source, choose_buckets, find_sets, read_image, read_size
+from jaxloc.data import Item, Source, choose_buckets, find_sets, read_image
 from jaxloc.data.ahead import read_ahead
+from jaxloc.data.batches import pad
 from jaxloc.errors import ImageError, UsageError
+from jaxloc.run.plan import read_sizes
 from jaxloc.run.progress import bar
 
 _BUCKETS, _STEP = 4, 32
-"""Few shapes: each costs a compilation of the whole training step."""
+"""Maximum number of padded shapes, each of which compiles the training step; sides are multiples of the second."""
 
 
 class LabelledBatch(NamedTuple):
@@ -24,9 +26,9 @@ class LabelledBatch(NamedTuple):
 
     Attributes:
         images: uint8 ``[n, rows, columns, 3]``.
-        sizes: int32 ``[n, 2]``, valid rows and columns; 0 for entries that only fill the batch.
+        sizes: int32 ``[n, 2]``, valid rows and columns; 0 for invalid entries.
         targets: int32 ``[n]``, numbers of classes.
-        counted: bool ``[n]``, False for entries that only fill the batch.
+        counted: bool ``[n]``, False for invalid entries.
     """
 
     images: np.ndarray
@@ -36,13 +38,13 @@ class LabelledBatch(NamedTuple):
 
 
 class LabelledImages:
-    """Images with a class each.
+    """Images with one class each.
 
     Attributes:
-        sources: the images that can be used, in order of name.
-        targets: int32 ``[n]``, the number of each one's class.
+        sources: usable images in order of name.
+        targets: int32 ``[n]``, the number of each image's class.
         classes: names, in order.
-        skipped: reasons, by the name of the image.
+        skipped: reasons by name of the image.
     """
 
     def __init__(
@@ -55,13 +57,13 @@ class LabelledImages:
         workers: int | None = None,
         exclude: Sequence[Path] = (),
     ) -> None:
-        """Find the images and look at their headers.
+        """Find the images and read their headers.
 
         Args:
             paths: folders, images, or text files of paths.
             labels: class by the image's name (relative to the folder given); ``None`` takes the sub-folder's name.
             minimum_side: images with a shorter side are skipped.
-            max_side: images whose shorter side is longer are shrunk to it; 0 never shrinks.
+            max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
             workers: threads that decode; ``None`` chooses.
             exclude: folders left out of the search.
 
@@ -71,8 +73,10 @@ class LabelledImages:
         self._limit = max_side or None
         self._workers = workers or min(8, os.cpu_count() or 1)
         found = sorted(_with_labels(paths, labels, exclude), key=lambda pair: pair[0].name)
-        sizes = list(self._look([source for source, _ in found]))
-        usable = [size is not None and min(size) >= minimum_side for size in sizes]
+        with bar(purpose="looking at sizes", total=len(found), unit="image") as shown:
+            seen = read_sizes([source for source, _ in found], max_side=max_side, workers=self._workers, bar=shown)
+        sizes: list[tuple[int, int]] = [(int(rows), int(columns)) for rows, columns in seen]
+        usable = [min(size) >= minimum_side for size in sizes]
         self.skipped = {
             source.name: self._reason(source, size, minimum_side)
             for (source, _), size, good in zip(found, sizes, usable, strict=True)
@@ -88,11 +92,11 @@ class LabelledImages:
                 "pass a folder with one sub-folder of images for each class"
             )
         self.targets = np.array([self.classes.index(label) for _, label in kept], np.int32)
-        self._sizes = [size for size, good in zip(sizes, usable, strict=True) if size is not None and good]
+        self._sizes = [size for size, good in zip(sizes, usable, strict=True) if good]
         self._bucket = choose_buckets(Counter(sorted(self._sizes)), limit=_BUCKETS, step=_STEP)
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, classes and file sizes: whether a training goes on with the images it began with."""
+        """SHA-256 over names, classes and file sizes, which must not change when a training resumes."""
         listed = [
             (source.name, self.classes[target], source.file.stat().st_size)
             for source, target in zip(self.sources, self.targets, strict=True)
@@ -100,11 +104,11 @@ class LabelledImages:
         return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
     def plan(self, numbers: np.ndarray, batch: int) -> list[list[int]]:
-        """Group images of one bucket into batches, in the order given; what is left over comes last.
+        """Group images of one bucket into batches, in the order given; incomplete batches come last.
 
         Args:
-            numbers: int ``[n]``, which images, in which order.
-            batch: images in a batch.
+            numbers: int ``[n]``, of images, in order.
+            batch: maximum number of images in a batch.
         """
         waiting: dict[tuple[int, int], list[int]] = {}
         full = []
@@ -119,12 +123,12 @@ class LabelledImages:
     def batches(
         self, plan: Sequence[Sequence[int]], batch: int, *, flipped: Callable[[int], bool] = lambda _: False
     ) -> Iterator[LabelledBatch]:
-        """Decode ahead in threads, and yield the batches of a plan, each filled up to the same number of entries.
+        """Decode ahead in threads and yield the batches of a plan, each padded to the same number of entries.
 
         Args:
             plan: from ``plan``, or the rest of one.
-            batch: entries of a batch.
-            flipped: whether to mirror an image, left to right, by its number.
+            batch: number of entries of a batch.
+            flipped: ``flipped(number)`` tells whether an image is mirrored.
         """
 
         def read(number: int) -> np.ndarray | str:
@@ -137,30 +141,22 @@ class LabelledImages:
             return pixels[:, ::-1] if flipped(number) else pixels
 
         numbers = [number for together in plan for number in together]
-        photos = read_ahead(read, numbers, workers=self._workers, ahead=2 * batch + self._workers)
+        decoded = read_ahead(read, numbers, workers=self._workers, ahead=2 * batch + self._workers)
         for together in plan:
-            rows, columns = self._bucket(self._sizes[together[0]])
-            images = np.zeros((batch, rows, columns, 3), np.uint8)
-            sizes, targets, counted = np.zeros((batch, 2), np.int32), np.zeros(batch, np.int32), np.zeros(batch, bool)
-            for position, number in enumerate(together):
-                pixels = next(photos)
+            items = []
+            for number in together:
+                pixels = next(decoded)
                 if isinstance(pixels, str):
                     self.skipped[self.sources[number].name] = pixels
-                    continue
-                images[position, : pixels.shape[0], : pixels.shape[1]] = pixels
-                sizes[position] = pixels.shape[:2]
-                targets[position], counted[position] = self.targets[number], True
-            yield LabelledBatch(images, sizes, targets, counted)
+                else:
+                    items.append(Item(number, pixels, self._sizes[number]))
+            padded = pad(items, self._bucket(self._sizes[together[0]]), batch)
+            counted = padded.indices >= 0
+            targets = np.where(counted, self.targets[padded.indices], 0).astype(np.int32)
+            yield LabelledBatch(padded.images, padded.sizes, targets, counted)
 
-    def _look(self, sources: Sequence[Source]) -> Iterator[tuple[int, int] | None]:
-        def look(source: Source) -> tuple[int, int] | None:
-            return read_size(source.path, shorter_side=self._limit)
-
-        seen = read_ahead(look, sources, workers=self._workers, ahead=64 * self._workers)
-        yield from bar(seen, purpose="looking at sizes", total=len(sources), unit="image")
-
-    def _reason(self, source: Source, size: tuple[int, int] | None, minimum_side: int) -> str:
-        if size is not None:
+    def _reason(self, source: Source, size: tuple[int, int], minimum_side: int) -> str:
+        if all(size):
             return f"too small: {size[1]}×{size[0]} pixels, and {minimum_side} a side are needed"
         try:
             read_image(source.path)
