@@ -3,15 +3,13 @@
 The images are composed by ``jaxloc.data.demo`` from photographs that ship inside scikit-image.
 """
 
-import functools
 from collections.abc import Callable
 
-import jax
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from jaxloc import models
+import jaxloc
 from jaxloc.data import demo
 
 # [start of the example]
@@ -19,26 +17,8 @@ images = demo.compose(with_object=6, without=2)
 photos = [np.asarray(image.image) for image in images]  # uint8 [h, w, 3]
 sizes = [np.array(photo.shape[:2]) for photo in photos]
 
-weights = models.load("vgg16")
-params = models.prepare(weights.params, weights.backbone)
-
-
-@functools.partial(jax.jit, compiler_options=models.compiler_options())
-def extract(params: dict, images: jax.Array, sizes: jax.Array) -> dict[str, models.FeatureMap]:
-    """Feature maps of a padded batch, by the layer's name."""
-    layers = ("pool5", "relu5_3", "relu5_2")
-    return models.extract_features(params, images, sizes, backbone=weights.backbone, layers=layers)
-
-
-def features(photo: np.ndarray) -> dict[str, np.ndarray]:
-    """One image's descriptors, [h, w, d] for each layer; padded, so that one program serves images of any shape."""
-    padded = np.zeros((1, 448, 448, 3), np.uint8)
-    padded[0, : photo.shape[0], : photo.shape[1]] = photo
-    maps = extract(params, padded, np.array([photo.shape[:2]]))
-    return {layer: np.asarray(x[0, : size[0, 0], : size[0, 1]]) for layer, (x, size) in maps.items()}
-
-
-maps = [features(photo) for photo in photos]
+net = jaxloc.load("vgg16")
+maps = net.features(photos, ["pool5", "relu5_3", "relu5_2"])  # for each image, [h, w, d] by layer
 # [end of the example]
 
 

@@ -41,6 +41,7 @@ import numpy as np
 import PIL.Image
 from IPython.display import Image, Markdown
 
+import jaxloc
 from jaxloc import ddt, grids, metrics, models, moments, scda
 from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_image
 
@@ -167,6 +168,22 @@ if FOLDER:
 draw_sheet(items[:24])
 
 # %% [markdown]
+# ## The short way
+#
+# Three lines find what images of any sizes share: paths, arrays or PIL images. Each result holds a box in pixels, a
+# score, a mask and the map behind it; `found.model` is what was fitted.
+
+# %%
+net = jaxloc.load("vgg16")
+found = jaxloc.colocalize([item.pixels for item in items], net)
+found, found[0].box, found[0].score
+
+# %%
+show(jaxloc.plot([item.pixels for item in items[:8]], found[:8]))
+
+# %% [markdown]
+# The rest of this notebook shows what happens inside, with pure functions that you may call from your own JAX code.
+#
 # ## 2. Features
 #
 # `models.load` finds weights by name (VGG-16's convolutions come with the installation) and `models.extract_features`

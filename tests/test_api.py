@@ -1,6 +1,7 @@
 """The short way: what it takes, that it finds what the command finds, and that a second call compiles nothing."""
 
 import contextlib
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -263,6 +264,8 @@ def test_a_bar_is_shown_when_asked_for(net, paths, capsys):
 def test_every_name_is_there_and_nothing_is_imported_before_its_first_use():
     for name in dir(jaxloc):
         assert getattr(jaxloc, name) is not None
+    modules = {info.name for info in pkgutil.iter_modules(jaxloc.__path__) if not info.name.startswith("_")}
+    assert modules - {"api", "cli"} <= set(dir(jaxloc))
     code = "import sys, jaxloc; print(sorted({'jax', 'numpy', 'flax', 'PIL', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -1,11 +1,12 @@
 """Figures of images with what was found in them."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from jaxloc.api.found import Found
+from jaxloc.api.found import FoundObject
 from jaxloc.data.in_memory import Images, InMemoryImages
 from jaxloc.errors import UsageError
 from jaxloc.report.overlays import draw_overlay
@@ -18,12 +19,12 @@ _SIDE = 360
 """Longest shorter side of an image in a figure, in pixels."""
 
 
-def plot(images: Images, found: Found, *, columns: int = 4, heat: bool = True) -> "Figure":
+def plot(images: Images, found: Sequence[FoundObject], *, columns: int = 4, heat: bool = True) -> "Figure":
     """Draw images with their boxes, and with the response of the cells above the threshold.
 
     Args:
         images: as they were given to the function that returned ``found``.
-        found: what was found in them.
+        found: what was found in them, a ``Found`` or a part of one.
         columns: images in a row.
         heat: colour the cells above the threshold by their response.
 

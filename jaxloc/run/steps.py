@@ -23,6 +23,7 @@ from jaxloc.models.backbone import Backbone
 from jaxloc.moments import Moments
 from jaxloc.options import LocalizeOptions
 from jaxloc.parts import Parts
+from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.model_file import FittedSet, ModelFile
 
@@ -80,8 +81,11 @@ class Steps(Extractor):
     def fit(self, moments: Mapping[str, Moments]) -> FittedSet:
         """Fit an image set from the moments of each layer."""
         fit, options = _compiled_fit(self.method), self.options
-        models = {layer: fit(one, components=options.components, sign=options.sign) for layer, one in moments.items()}
-        return FittedSet(*jax.device_get((models, moments)))
+        with one_blas_thread():  # the eigenvectors' last bits depend on the number of threads
+            models = {
+                layer: fit(one, components=options.components, sign=options.sign) for layer, one in moments.items()
+            }
+            return FittedSet(*jax.device_get((models, moments)))
 
     def orient(self, fitted: FittedSet, counts: Mapping[str, np.ndarray]) -> FittedSet:
         """Fix the signs of a fit, given the sum of ``positive_counts`` over the set's images."""

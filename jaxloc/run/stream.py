@@ -1,4 +1,4 @@
-"""The images of a job read as batches, with what is learnt of each image on the way."""
+"""The images of a job as padded batches, with each image's size, thumbnail or reason for being skipped."""
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,14 +17,14 @@ from jaxloc.run.engine import compile_buckets
 from jaxloc.run.plan import look_at_sizes, plan_buckets
 
 _FEW, _LARGE, _SMALL = 300, 512, 256
-"""Up to so many images, the report can afford large thumbnails."""
+"""Reports of at most ``_FEW`` images have thumbnails of ``_LARGE`` pixels, others of ``_SMALL``."""
 
 
 class Bar(Protocol):
-    """What a stream needs of a progress bar."""
+    """A progress bar."""
 
     def update(self) -> object:
-        """One image has been read."""
+        """Count one image."""
 
 
 class _Read(NamedTuple):
@@ -36,17 +36,17 @@ class _Read(NamedTuple):
 
 @dataclasses.dataclass
 class Stream:
-    """The images of a job, read as often as it passes over them.
+    """The images of a job as padded batches, read anew in each pass.
 
     Attributes:
         sources: the images, by number.
-        options: the job's.
-        engine: says how batches are made.
+        options: of the job.
+        engine: the network, whose rules group images into batches.
         buckets: the padded shapes.
         name: for the progress bar.
-        thumbnails_wanted: a thumbnail is kept of the images numbered below this.
-        known_sizes: rows and columns of each image as its header says, int32 ``[n, 2]``, 0 where unknown.
-        skipped: reasons, by the image's number.
+        thumbnails_wanted: images numbered below this keep a thumbnail.
+        known_sizes: rows and columns of each image by its header, int32 ``[n, 2]``; 0 if unknown.
+        skipped: why images were skipped, by number.
         sizes: original rows and columns of the images read, by number.
         thumbnails: small JPEGs, by number.
     """
@@ -64,7 +64,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         if self.known_sizes is None:
-            self.known_sizes = np.zeros((len(self.sources), 2), np.int32)  # untouched pages of it take no memory
+            self.known_sizes = np.zeros((len(self.sources), 2), np.int32)  # unwritten pages take no memory
         self._seen = self.known_sizes
 
     def batches(
@@ -75,16 +75,16 @@ class Stream:
         only: Iterable[int] | None = None,
         bar: Bar | None = None,
     ) -> Iterator[Batch]:
-        """Decode ahead in threads, and yield padded batches, images of one bucket after another.
+        """Decode images in threads and yield padded batches, bucket by bucket.
 
         Args:
             purpose: a word for the progress bar.
-            leave_out: numbers of images not to read; those already skipped are left out as well.
+            leave_out: numbers of images that are not read; images skipped before are not either.
             only: numbers of the images to read; ``None`` means all.
-            bar: a progress bar to move on instead of showing one.
+            bar: the progress bar to advance; ``None`` shows one.
 
         Yields:
-            batches of which each device gets an equal part; what is in a part does not depend on how many there are.
+            batches that divide evenly over the devices; a device's part does not depend on their number.
         """
         wanted = range(len(self.sources)) if only is None else only
         numbers = [number for number in wanted if number not in leave_out and number not in self.skipped]
@@ -93,13 +93,13 @@ class Stream:
         yield from self.engine.batching.batches(items, self.buckets, self.engine.devices)
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """Drop what was learnt of images that are done."""
+        """Drop the sizes, thumbnails and reasons of images that are done."""
         for number in numbers:
             for known in (self.skipped, self.sizes, self.thumbnails):
                 known.pop(number, None)
 
     def _look(self, numbers: list[int]) -> np.ndarray:
-        """Rows and columns of images, int32 ``[n, 2]``; a header is read in the first pass only."""
+        """Rows and columns of images, int32 ``[n, 2]``; each header is read once."""
         unknown = [number for number in numbers if not self._seen[number].any()]
         if unknown:
             self._seen[unknown] = look_at_sizes([self.sources[number] for number in unknown], self.engine, self.options)
@@ -143,14 +143,14 @@ class Stream:
 def open_stream(
     sources: Sequence[Source], engine: Extractor, options: NetworkOptions, *, name: str = "images", thumbnails: int = 0
 ) -> Stream:
-    """Choose padded shapes for images, compile the network for them, and open the images as a stream.
+    """Choose the buckets, compile the network for them, and open the images as a stream.
 
     Args:
         sources: the images.
-        engine: says how many buckets there may be.
-        options: the job's.
+        engine: the network.
+        options: of the job.
         name: for the progress bar.
-        thumbnails: keep one of so many images.
+        thumbnails: number of images that keep a thumbnail.
     """
     buckets, sizes = plan_buckets(sources, engine, options)
     compile_buckets(engine, buckets)
