@@ -44,7 +44,7 @@ def command(function: Callable[..., None], *, left: str = KEPT) -> Callable[...,
     shown: list[inspect.Parameter] = []
     groups: dict[str, tuple[Callable[..., Any], dict[str, Option]]] = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        marks = getattr(hints[name], "__metadata__", ())
+        marks: tuple[Any, ...] = getattr(hints[name], "__metadata__", ())
         asked = next((mark for mark in marks if isinstance(mark, Fields)), Fields())
         cls = asked.given or (typing.get_args(hints[name])[0] if marks else hints[name])
         if not (isinstance(cls, type) and issubclass(cls, Options)):
