@@ -189,7 +189,6 @@ def choose_c(
     classes: int,
     candidates: Sequence[float] = CANDIDATES,
     folds: int = 3,
-    hold_out: float | None = None,
     seed: int = 0,
 ) -> Choice:
     """Choose C by the accuracy on vectors held out: in turn, a part of every class at a time.
@@ -200,7 +199,6 @@ def choose_c(
         classes: their number.
         candidates: values of C to try, above 0.
         folds: parts, each held out once; from 2 on.
-        hold_out: hold out this share of each class once, instead of parts in turn: faster.
         seed: decides who is held out; the same seed, the same choice.
 
     Raises:
@@ -209,16 +207,10 @@ def choose_c(
     vectors, targets = _check_vectors(vectors), np.asarray(targets)
     if not candidates or min(candidates) <= 0:
         raise UsageError(f"C must be above 0, not {', '.join(map(str, candidates)) or 'nothing'}")
-    if hold_out is None:
-        if folds < 2:
-            raise UsageError(f"there must be at least 2 parts to hold out in turn, not {folds}")
-        part = assign_folds(targets, folds, seed)
-        held_out = [part == number for number in range(folds)]
-    else:
-        if not 0 < hold_out < 1:
-            raise UsageError(f"the share held out is between 0 and 1, not {hold_out}")
-        held_out = [hold_out_share(targets, hold_out, seed)]
-    held_out = [test for test in held_out if test.any() and not test.all()]
+    if folds < 2:
+        raise UsageError(f"there must be at least 2 parts to hold out in turn, not {folds}")
+    part = assign_folds(targets, folds, seed)
+    held_out = [test for number in range(folds) if (test := part == number).any() and not test.all()]
     if not held_out:
         raise UsageError(f"{len(targets)} images are too few to hold any out: give C, or more images")
     on_device = jnp.asarray(vectors)

@@ -2,8 +2,8 @@
 
 Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017. Each image
 is mirrored with probability ½ each time it is seen. Order and flips follow from the seed, the epoch and the image's
-number, and every checkpoint holds all that the next step needs. So a training that was killed goes on, when the same
-call is made again, to the same weights as an unbroken one: bit for bit on a CPU, and on a GPU whose compiler is told
+number, and every checkpoint holds all that the next step needs. So the same call resumes an interrupted training and
+ends with the same weights as an uninterrupted one: bit for bit on a CPU, and on a GPU whose compiler is told
 to keep to one order of summation (``XLA_FLAGS=--xla_gpu_deterministic_ops=true``).
 """
 
@@ -41,7 +41,7 @@ class FineTuned:
         classes: their names.
         epochs: in order.
         best: number of the epoch, from 0, whose weights were kept.
-        resumed: whether it went on from a checkpoint.
+        resumed: whether it resumed from a checkpoint.
         skipped: reasons, by name of the image.
     """
 
@@ -98,7 +98,7 @@ def finetune(
         reason = error.strerror or error
         raise UsageError(
             f"{out}: cannot be written ({reason}): free some space, then start the same command again; "
-            "it goes on from the last checkpoint"
+            "it resumes from the last checkpoint"
         ) from error
     return FineTuned(
         folder / TUNED,

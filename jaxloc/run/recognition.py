@@ -1,7 +1,7 @@
 """Recognise kinds of images: fine-tune, describe with SCDA_flip+, and separate with a linear SVM.
 
 Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section 4.3.
-The vectors are kept in two galleries, so a run that is broken off goes on where it was.
+The vectors are kept in two galleries, so that an interrupted run resumes.
 """
 
 import dataclasses
@@ -67,7 +67,7 @@ def recognize(
             ``tuning/`` (the tuned network and its checkpoints).
         options: what to do.
         test: images to test on; without any a share of each kind is held out.
-        labels: a COCO file of labels; by default the folder an image lies in.
+        labels: a COCO file of labels; by default an image's folder.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.

@@ -42,5 +42,5 @@ def tuning_text(done: FineTuned) -> str:
         for number, epoch in enumerate(done.epochs)
     ]
     head = ["epoch", "loss", "accuracy", "validation loss", "validation accuracy"]
-    resumed = " (went on from a checkpoint)" if done.resumed else ""
+    resumed = " (resumed from a checkpoint)" if done.resumed else ""
     return f"{text_table(head, rows)}\nKept epoch {done.best + 1}{resumed}: {done.weights}"

@@ -1,4 +1,4 @@
-"""The loop of fine-tuning: steps, validation, checkpoints, and going on where it was broken off."""
+"""The loop of fine-tuning: steps, validation, checkpoints, and resuming."""
 
 import dataclasses
 import functools
@@ -68,7 +68,7 @@ class Training:
         images: labelled.
         settings: all that decides the outcome; a checkpoint with other settings is refused.
         history: of the epochs done.
-        resumed: whether it went on from a checkpoint.
+        resumed: whether it resumed from a checkpoint.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class Training:
         ]
         raise UsageError(
             f"{self._checkpoints.folder}: a training was begun there with {'; '.join(told)}: "
-            "ask for the same to go on with it, choose another --out, or remove the folder"
+            "use the same to resume it, choose another --out, or remove the folder"
         )
 
     def _diverged(self, epoch: int) -> UsageError:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jaxloc.errors import UsageError
 
 _KEPT = 2
-"""The newest so many are kept, beside the best."""
+"""Number of newest checkpoints that are kept beside the best."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Checkpoints:
         """Write one checkpoint, whole or not at all, and drop those that are no longer needed.
 
         Args:
-            number: greater than that of the state the training went on from; one that is there is written anew.
+            number: greater than that of the checkpoint resumed from; an existing one is replaced.
             state: a tree of arrays.
             notes: anything that JSON can hold.
             metrics: ``accuracy`` and ``loss`` on the validation set, and the ``epoch``; the checkpoint with the highest
@@ -85,7 +85,7 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{self.folder}: the checkpoint cannot be written ({_line(error)}): free some space, then start the "
-                "same command again to go on"
+                "same command again to resume"
             ) from error
 
     def read_notes(self) -> dict[str, Any] | None:

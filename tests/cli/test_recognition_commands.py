@@ -133,7 +133,7 @@ def test_finetune_prints_its_epochs_and_leaves_weights_that_classify_reads(image
     assert re.search(r"^1 +\d\.\d{4} +[\d.]+ +\d\.\d{4} +[\d.]+$", out, re.M)
     tuned = tmp_path / "tuning" / "tuned.safetensors"
     assert out.endswith(f"Kept epoch 1: {tuned}\n")
-    assert f"Kept epoch 1 (went on from a checkpoint): {tuned}\n" in cli.invoke(*finetune)[1]
+    assert f"Kept epoch 1 (resumed from a checkpoint): {tuned}\n" in cli.invoke(*finetune)[1]
     status, out, err = cli.invoke(*finetune, "--seed", 3)
     assert (status, out) == (2, "")
     assert "a training was begun there with seed 0, not 3: ask for the same" in cli.one_line(err)

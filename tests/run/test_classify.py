@@ -59,14 +59,6 @@ def test_c_is_the_best_on_vectors_held_out_and_of_equals_the_smallest():
     assert easy.regularization == 10
 
 
-def test_one_part_may_be_held_out_instead():
-    targets = np.searchsorted(NAMES, LABELS)
-    choice = classify.choose_c(TRAIN, targets, classes=3, candidates=(1.0,), hold_out=0.25, seed=2)
-    test = classify.hold_out_share(targets, 0.25, 2)
-    machine = LinearSVC(dual=False, tol=1e-9).fit(TRAIN[~test], targets[~test])
-    assert choice.accuracies == {1.0: pytest.approx((machine.predict(TRAIN[test]) == targets[test]).mean())}
-
-
 def test_the_chosen_c_is_used_on_all_training_vectors():
     done = classify.classify(TRAIN, LABELS, TEST, LABELS, candidates=(0.01, 1.0), folds=2)
     assert done.regularization == done.choice.regularization
@@ -156,7 +148,5 @@ def test_what_cannot_be_classified_is_refused():
         classify.choose_c(TRAIN, targets, classes=3, candidates=(0.0, 1.0))
     with pytest.raises(UsageError, match="at least 2 parts"):
         classify.choose_c(TRAIN, targets, classes=3, folds=1)
-    with pytest.raises(UsageError, match="between 0 and 1"):
-        classify.choose_c(TRAIN, targets, classes=3, hold_out=1.0)
-    with pytest.raises(UsageError, match="3 images are too few"):
-        classify.choose_c(TRAIN[:3], targets[:3], classes=3, hold_out=0.5)
+    with pytest.raises(UsageError, match="1 images are too few"):
+        classify.choose_c(TRAIN[:1], targets[:1], classes=3)

@@ -119,7 +119,7 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
     Args:
         table: what they are for.
         data: as ``find_data`` returns.
-        limit: take only the first so many images of each class, and for retrieval of each of its splits.
+        limit: maximum number of images of each class, and for retrieval of each of its splits.
 
     Raises:
         UsageError: it does not hold the data set, or no image of it is there.

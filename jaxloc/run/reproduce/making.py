@@ -1,7 +1,6 @@
 """Make a table of a paper again: the paper's protocol on a prepared data set, ours beside its numbers.
 
-Everything is kept in a folder, so that a run that was killed goes on where it was, and one that is finished is shown
-again at once.
+Results are kept in a folder: an interrupted run resumes, and a finished table is read instead of measured again.
 """
 
 import json
@@ -35,7 +34,7 @@ def reproduce(
     out: str | os.PathLike[str],
     options: ReproduceOptions | None = None,
 ) -> Reproduction:
-    """Measure what a table of a paper measures, and lay it beside the paper's numbers. Nothing is downloaded.
+    """Measure what a table of a paper measures, and compare with the paper's numbers. Nothing is downloaded.
 
     Args:
         name: of the table, such as ``"ddt-voc07"``; see ``tables.TABLES``.

@@ -91,7 +91,7 @@ def describe(
     *,
     overwrite: bool = False,
 ) -> Vectors:
-    """Describe images by every descriptor named; shards that are there are not made again.
+    """Describe images by the descriptors named; finished shards are kept.
 
     Args:
         images: to describe.

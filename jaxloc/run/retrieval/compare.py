@@ -87,7 +87,7 @@ def compare(
         options: what vectors depend on.
         descriptors: names; by default all, with the reason where one cannot be made.
         whitenings: as ``--whiten`` takes them.
-        labels: a COCO file of labels; by default the folder an image lies in.
+        labels: a COCO file of labels; by default an image's folder.
         queries: images that are queries and not searched.
         query_splits: images under ``paths`` that are queries and not searched, by their ``split`` in ``labels``.
         when_done: called with each row as it is ready.

@@ -51,7 +51,7 @@ def evaluate_retrieval(
         queries: images, folders, lists of paths, or one other gallery; without any, each image of the gallery
             in turn is a query against the rest. A query that is in the gallery itself is left out of its own ranking.
         options: weights and how to read, for queries that are images.
-        labels: a COCO file of the queries' labels; by default the folder an image lies in.
+        labels: a COCO file of the queries' labels; by default an image's folder.
         splits: only queries of these parts of the data set, as the COCO file tells.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Describe images and keep their vectors: build a gallery, extend it, go on after a kill, on one host or several."""
+"""Index images: create a gallery, extend it, resume after a kill, on one host or several."""
 
 import contextlib
 import dataclasses
@@ -65,16 +65,16 @@ def index(
 ) -> Indexed:
     """Describe images and add their vectors to a gallery, which is made if there is none.
 
-    Images that are there already (same path, same size) are skipped; those that have changed are described again, and
+    Images of the gallery (same path, same size) are skipped; those that have changed are described again, and
     all of a Parquet, ArrayRecord or video file that has another size.
-    A kill costs no more than the shard at work: the same call goes on from there, and ends with the same bytes.
+    A kill loses at most one unfinished shard: the same call resumes and ends with the same bytes.
 
     Args:
         paths: folders, images, or text files of paths.
         out: the gallery's folder.
         options: what to do; those that vectors depend on must be the gallery's. By default all are.
-        labels: a COCO file of labels, for images that are there already too; by default the label of a new image
-            is the folder it lies in.
+        labels: a COCO file of labels, also for images of the gallery; by default the label of a new image is the
+            name of its folder.
         splits: only images of these parts of the data set, as the COCO file tells.
 
     Raises:
@@ -97,7 +97,7 @@ def index_images(
         images: in order of name.
         out: the gallery's folder.
         options: as of ``index``.
-        relabel: give images that are there already these labels too.
+        relabel: replace the labels of images of the gallery as well.
 
     Raises:
         JaxlocError: as ``index``.
@@ -251,7 +251,7 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, im
     path = gallery.codebooks_path
     if distributed.is_first() and not path.exists():
         if gallery.shards:
-            raise UsageError(f"{path}: missing, and the vectors that are there were made with it: use a new folder")
+            raise UsageError(f"{path}: missing, and the gallery's vectors were made with it: use a new folder")
         chosen = choose_images([image.source.name for image in images], seed=options.seed)
         some = [image.source for image in images if image.source.name in chosen]
         fit_codebooks(path, [need], describer, open_stream(some, describer, options), "fitting the codebook")

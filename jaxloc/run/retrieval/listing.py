@@ -51,7 +51,7 @@ def find_images(
     Args:
         paths: folders, images, or text files of paths.
         labels: a COCO file that says each image's category (``category_id``, or that of its boxes); file names are
-            relative to it. Without one, an image's label is the folder it lies in.
+            relative to it. Without one, an image's label is the name of its folder.
         splits: only images that are in one of these splits of the COCO file.
         exclude: folders in which no image is looked for.
 
@@ -81,7 +81,7 @@ def find_images(
 
 
 def _own_label(source: Source) -> str | None:
-    """What an image's place says of it: its label in an archive or data set, or the folder its file lies in."""
+    """The label that an archive or data set gives an image, or the name of its file's folder."""
     label = source.label
     if label is None and not isinstance(source.path, Record):
         label = source.path.parent.name

@@ -42,7 +42,7 @@ def rank(queries: np.ndarray, vectors: SearchedVectors, how: SearchOptions) -> R
 
 
 def _first(queries: np.ndarray, vectors: SearchedVectors, k: int, how: SearchOptions) -> Ranked:
-    """The first k rows by cosine, exactly or by the index that is there."""
+    """The first k rows by cosine, exactly or by the approximate index."""
     return nearest_approximate(queries, vectors, k) if how.approximate else nearest(queries, vectors, k)
 
 

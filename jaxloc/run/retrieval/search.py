@@ -45,7 +45,7 @@ def search(
         queries: folders, images, or text files of paths.
         options: weights and how to read; what vectors depend on is the gallery's.
         ranking: how many results, and what is done beyond the cosine.
-        labels: a COCO file of the queries' labels; by default the folder an image lies in.
+        labels: a COCO file of the queries' labels; by default an image's folder.
         splits: only queries of these parts of the data set, as the COCO file tells.
         images: keep thumbnails of queries and results, for a page.
         strips: shown with them.

@@ -1,4 +1,4 @@
-"""The shards of a gallery that an ``index`` makes: planned once, so that a run that goes on makes the same."""
+"""The shards that an ``index`` adds to a gallery: planned once, so that a resumed job writes the same bytes."""
 
 import dataclasses
 import hashlib
@@ -48,7 +48,7 @@ class Job:
 
     @classmethod
     def begin(cls, gallery: Gallery, describer: Describer, options: IndexOptions, images: Sequence[Labelled]) -> "Job":
-        """Plan a job, or take up the plan of one on the same images that was killed."""
+        """Plan a job, or read the plan of an unfinished one on the same images."""
         journal = gallery.folder / _JOURNAL
         digest = hashlib.sha256("\n".join(image.key for image in images).encode()).hexdigest()
         kept = _read(journal, digest)

@@ -35,7 +35,7 @@ class Row(NamedTuple):
         height: likewise.
         found: False if no cell was selected; a descriptor of selected cells is zero then, and ranks last.
         box: ``x0, y0, x1, y1`` of the object in pixels of the original, or ``None``.
-        bytes: the file's size, or that of the archive that the image lies in.
+        bytes: the file's size, or that of its archive.
         checksum: SHA-256 of the file.
     """
 
