@@ -83,6 +83,7 @@ def _send_at(moment: Mapping[str, Any]) -> None:
 
 
 def _main(moment: Mapping[str, Any], arguments: list[str]) -> None:
+    import tests.run.retrieval.small  # noqa: F401  # registers the small network
     from jaxloc.cli import main
     from jaxloc.run import distributed
 
