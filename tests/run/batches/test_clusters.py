@@ -157,7 +157,7 @@ def test_the_variables_alone_make_a_process_one_of_several(monkeypatch, variable
         monkeypatch.setenv(name, value)
     joined = []
     monkeypatch.setattr(distributed, "join", lambda: joined.append(True))
-    for several in (False, None):
-        with runtime.set_up(distributed=several, cache="none"):
+    for asked in (False, None):
+        with runtime.set_up(distributed=asked, cache="none"):
             pass
         assert joined == [True] * several, "work of one process never joins"
