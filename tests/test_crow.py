@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from jaxloc import crow, models
+from tests.compiled import compiled
 from tests.reference import descriptors as reference
+
+crow = compiled(crow)
 
 SIZES = [(9, 12), (5, 12), (9, 4), (1, 1), (7, 11)]
 

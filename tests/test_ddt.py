@@ -10,7 +10,11 @@ from sklearn.decomposition import PCA
 
 from jaxloc import ddt, models, moments
 from jaxloc.data.demo import compose
+from tests.compiled import compiled
 from tests.reference import scda_ddt as reference
+
+ddt = compiled(ddt)
+moments = compiled(moments, eager=("count",))
 
 DIMENSION = 24
 
@@ -86,9 +90,9 @@ def test_padded_batch_equals_each_image_alone():
     )
     np.testing.assert_allclose(ddt.fit(batch_moments).components, model.components, atol=1e-5)
     images = sizes * 16 + 7
-    batch = jax.jit(jax.vmap(lambda f, i, s: ddt.localize(model, f, i, size=s)))(padded, images, sizes)
+    batch = jax.jit(jax.vmap(lambda f, i, s: ddt.eager.localize(model, f, i, size=s)))(padded, images, sizes)
     for index, (features, image) in enumerate(zip(maps, images, strict=True)):
-        alone = ddt.localize(model, features, image)
+        alone = ddt.eager.localize(model, features, image)
         rows, columns = features.shape[:2]
         np.testing.assert_array_equal(batch.mask[index, :rows, :columns], alone.mask)
         np.testing.assert_array_equal(batch.box[index], alone.box)
@@ -167,9 +171,9 @@ def test_a_set_without_variance_has_finite_numbers_and_finds_nothing(descriptors
 
 def test_fit_jits_and_vmaps_over_sets():
     sets = [image_set(seed) for seed in range(3)]
-    stacked = [functools.reduce(moments.merge, map(moments.of, maps)) for maps in sets]
+    stacked = [functools.reduce(moments.eager.merge, map(moments.eager.of, maps)) for maps in sets]
     batch = jax.tree.map(lambda *values: jnp.stack(values), *stacked)
-    mapped = jax.jit(jax.vmap(functools.partial(ddt.fit, components=2)))(batch)
+    mapped = jax.jit(jax.vmap(functools.partial(ddt.eager.fit, components=2)))(batch)
     for index, maps in enumerate(sets):
         np.testing.assert_allclose(mapped.components[index], fit(maps).components, atol=1e-4)
 

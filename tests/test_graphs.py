@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from jaxloc import graphs
+from tests.compiled import compiled
 from tests.reference import ranking as reference
+
+graphs = compiled(graphs)
 
 
 def dense(graph: graphs.Graph) -> np.ndarray:
@@ -112,15 +115,15 @@ def test_too_few_iterations_say_so():
 
 
 def test_jit_and_vmap_change_nothing():
-    stack = [graphs.normalize(graph_of(clustered(seed=seed))) for seed in range(3)]
+    stack = [graphs.eager.normalize(graph_of(clustered(seed=seed))) for seed in range(3)]
     batch = jax.tree.map(lambda *x: jnp.stack(x), *stack)
-    together = jax.jit(jax.vmap(lambda graph: graphs.solve(graph, jnp.ones(60))))(batch)
+    together = jax.jit(jax.vmap(lambda graph: graphs.eager.solve(graph, jnp.ones(60))))(batch)
     for index, graph in enumerate(stack):
         alone = np.linalg.solve(np.eye(60) - 0.99 * dense(graph), np.ones(60))
         np.testing.assert_allclose(together.values[index], alone, rtol=1e-4)
-    np.testing.assert_allclose(graphs.solve(stack[0], np.ones(60)).values, together.values[0], rtol=1e-4)
+    np.testing.assert_allclose(graphs.eager.solve(stack[0], np.ones(60)).values, together.values[0], rtol=1e-4)
     graph = graph_of(clustered())
-    jitted = jax.jit(graphs.mutual_neighbors)(*lists(clustered(), 8))
+    jitted = jax.jit(graphs.eager.mutual_neighbors)(*lists(clustered(), 8))
     np.testing.assert_array_equal(jitted.weights > 0, graph.weights > 0)
     np.testing.assert_allclose(jitted.weights, graph.weights, rtol=1e-6)
 

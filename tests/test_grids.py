@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from jaxloc import grids
+from tests.compiled import compiled
 from tests.reference import scda_ddt as reference
+
+grids = compiled(grids)
 
 SIZES = np.array([[5, 6], [1, 1], [3, 6], [5, 2]])
 TARGETS = np.array([[11, 13], [1, 9], [7, 13], [4, 1]])

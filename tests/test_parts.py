@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from jaxloc import ddt, moments, parts
+from tests.compiled import compiled
 from tests.reference import scda_ddt as reference
+
+ddt = compiled(ddt)
+moments = compiled(moments, eager=("count",))
+parts = compiled(parts)
 
 ROWS, COLUMNS = 9, 12
 

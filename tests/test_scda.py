@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from jaxloc import grids, models, scda
+from tests.compiled import compiled
 from tests.reference import descriptors
 from tests.reference import scda_ddt as reference
+
+grids = compiled(grids)
+scda = compiled(scda)
 
 
 def feature_maps(count: int = 6, shape: tuple[int, int, int] = (9, 12, 16)) -> np.ndarray:
@@ -58,7 +62,7 @@ def test_batch_of_mixed_sizes_equals_each_image_alone(backend):
     for features, (rows, columns) in zip(padded, sizes, strict=True):
         features[rows:] = 77
         features[:, columns:] = 77
-    localize = functools.partial(scda.localize, backend=backend)
+    localize = functools.partial(scda.eager.localize, backend=backend)
     batch = jax.jit(jax.vmap(lambda f, i, s: localize(f, i, size=s)))(padded, images, sizes)
     for index, (features, image, (rows, columns)) in enumerate(zip(maps, images, sizes, strict=True)):
         alone = localize(features[:rows, :columns], image)

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 from jaxloc import grids, models, spoc
+from tests.compiled import compiled
 from tests.reference import descriptors as reference
+
+grids = compiled(grids)
+spoc = compiled(spoc)
 
 SIZES = [(9, 12), (5, 12), (9, 4), (1, 1), (1, 2), (7, 11)]
 
