@@ -59,7 +59,7 @@ class InMemoryImages(Sequence[Any]):
             UsageError: it cannot be read; the message names its position.
         """
         size = read_size(self._readable(number), shorter_side=shorter_side)
-        return self.read(number).pixels.shape[:2] if size is None else size  # type: ignore[return-value]
+        return self.read(number).pixels.shape[:2] if size is None else size
 
     def read(self, number: int, *, shorter_side: int | None = None) -> DecodedImage:
         """An image as upright RGB, and its original size.
