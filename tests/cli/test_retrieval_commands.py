@@ -224,7 +224,7 @@ def test_remove_tells_how_many(made, images, tmp_path):
             "--attributes must be at least 0, not -2",
         ),
         (["search", "GALLERY", "PICTURES", "--top", "17"], "--top 17 is more than the gallery's 16 images"),
-        (["search", "GALLERY", "PICTURES"], "made with other weights (vgg16, "),
+        (["search", "GALLERY", "PICTURES"], "made with other weights (vgg16-small, "),
         (["search", "PICTURES", "PICTURES"], "no gallery here; make one with `jaxloc index PHOTOS --out"),
         (["index", "PICTURES", "--out", "PICTURES"], "holds other files"),
         (["index", "PICTURES", "--out", "NEW", "--whiten", "svd"], "cannot read the whitening 'svd': write none,"),
