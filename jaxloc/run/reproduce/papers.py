@@ -45,7 +45,7 @@ def _by_set(
 ) -> dict[str, dict[tuple[str, str], Precisions]]:
     """Rows by data set, from a row of all data sets; ``None`` where the paper has no number."""
     return {
-        name: {row: numbers[place] for row, numbers in rows.items() if numbers[place] is not None}
+        name: {row: found for row, numbers in rows.items() if (found := numbers[place]) is not None}
         for place, name in enumerate(_RETRIEVAL_SETS)
     }
 

@@ -134,7 +134,7 @@ def _settings(
 
 
 def _agree(folder: Path, settings: Mapping[str, object], *, overwrite: bool) -> None:
-    """See that the folder is for these settings."""
+    """Raise ``UsageError`` unless the folder holds vectors with these settings, or none."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "settings.json"
     if overwrite:
@@ -147,7 +147,7 @@ def _agree(folder: Path, settings: Mapping[str, object], *, overwrite: bool) -> 
     if kept is None:
         write_text(path, json.dumps(settings, indent=1) + "\n")
     elif kept != settings:
-        differ = [name for name in settings if kept.get(name) != settings[name]]
+        differ = [name.replace("pictures", "images") for name in settings if kept.get(name) != settings[name]]
         raise UsageError(
             f"{folder}: holds vectors with other {' and '.join(differ)}: choose another --out, or start over with "
             "--overwrite"
