@@ -118,7 +118,8 @@ def _initialize_in_time(initialize: Callable[[], None]) -> None:
 
     def run() -> None:
         try:
-            joined.set_result(initialize())
+            initialize()
+            joined.set_result(None)
         except BaseException as error:  # raised where the result is asked for
             joined.set_exception(error)
 

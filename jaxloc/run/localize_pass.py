@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxloc.data import read_image
 from jaxloc.data.ahead import read_ahead
@@ -99,13 +100,14 @@ class LocalizePass:
         finished: Iterator[_Finished] = map(self._finish, results)
         if self.refiner is not None or self.options.overlays:  # which takes longer than to start a thread
             finished = read_ahead(self._finish, results, workers=workers, ahead=2 * workers)
-        found, undrawn = {}, []
+        found: dict[int, Finding | None] = {}
+        undrawn: dict[int, Finding] = {}
         for number, finding, is_drawn in finished:
             found[number] = finding
-            if not is_drawn:
-                undrawn.append(number)
-        for number in undrawn:  # the disk was full, and the cache was being read
-            cache.make_room(functools.partial(self._draw, found[number], self._read(number)))
+            if finding is not None and not is_drawn:
+                undrawn[number] = finding
+        for number, finding in undrawn.items():  # the disk was full, and the cache was being read
+            cache.make_room(functools.partial(self._draw, finding, self._read(number)))
         cache.make_room(lambda: self._write(path, shard, found))
         self.context.stream.forget(shard.images)
 
@@ -122,7 +124,7 @@ class LocalizePass:
 
     def _each(self, batches: Iterator[tuple[Features, list[Models | None], Any]]) -> Iterator[_Located]:
         for features, each, result in batches:
-            (found, parts), sizes = ((None, None), None) if result is None else jax.device_get(result)
+            (found, parts), sizes = ((None, None), ()) if result is None else jax.device_get(result)
             for position, number in enumerate(features.indices.tolist()):
                 if number < 0:
                     continue
@@ -147,14 +149,17 @@ class LocalizePass:
         if pixels is None and (self.options.overlays or (found and self.refiner is not None)):
             pixels = self._read(number)
         threshold = self.method.threshold(one.response)
-        box, parts, mask = None, (), None
+        box: Box | None = None
+        parts: tuple[Box | None, ...] = ()
+        mask: RefinedMask | None = None
         if found:
             box = _edges(one.box)
-            parts = () if located.parts is None else tuple(map(_edges, located.parts.box))
+            parts = () if located.parts is None else tuple(map(_edges, np.asarray(located.parts.box)))
             mask = self._mask(number, one, threshold, pixels)
             if mask is not None and mask.box is not None and mask.refined and self.options.box_from_mask:
                 box = mask.box
-                parts = tuple(part and _inside(part, mask.box) for part in parts)
+                whole = mask.box
+                parts = tuple(part and _inside(part, whole) for part in parts)
         images, stream = self.context.images, self.context.stream
         heat = None
         if number in stream.thumbnails or self.options.overlays:
@@ -225,6 +230,6 @@ def _inside(part: Box, whole: Box) -> Box | None:
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def _edges(box: np.ndarray) -> Box | None:
-    x0, y0, x1, y1 = map(float, box)
+def _edges(box: ArrayLike) -> Box | None:
+    x0, y0, x1, y1 = np.asarray(box).tolist()
     return None if math.isnan(x0) else (x0, y0, x1, y1)
