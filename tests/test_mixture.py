@@ -10,8 +10,12 @@ import sklearn.mixture
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxloc import clustering, mixture
+from tests.compiled import compiled
 from tests.reference import encoding as reference
 from tests.reference.encoding import relu_clusters
+
+clustering = compiled(clustering)
+mixture = compiled(mixture)
 
 overlapping = functools.partial(relu_clusters, noise=12)
 
@@ -206,14 +210,14 @@ def test_a_component_without_descriptors_keeps_its_shape():
 def test_jit_equals_eager_and_vmap_equals_a_loop():
     x = overlapping(240).reshape(3, 80, 12) + np.random.default_rng(0).random((3, 80, 12), np.float32)
     keys = jax.random.split(KEY, 3)
-    batch = jax.jit(jax.vmap(functools.partial(mixture.fit_gaussian_mixture, components=2)))(keys, x)
+    batch = jax.jit(jax.vmap(functools.partial(mixture.eager.fit_gaussian_mixture, components=2)))(keys, x)
     assert len(set(np.asarray(batch.iterations).tolist())) > 1, "the elements should stop at different times"
     for index in range(3):
         one = jax.tree.map(lambda part, i=index: part[i], batch)
         found = fit_gaussian_mixture(keys[index], x[index], components=2)
         assert_close(one.mixture, found.mixture)
         np.testing.assert_allclose(one.mean_log_likelihood, found.mean_log_likelihood, rtol=1e-4)
-    assert_close(mixture.mixture_sums(found.mixture, x[2]), mixture_sums(found.mixture, x[2]))
+    assert_close(mixture.eager.mixture_sums(found.mixture, x[2]), mixture_sums(found.mixture, x[2]))
 
 
 def test_wrong_arguments_are_refused():
