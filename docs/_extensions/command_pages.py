@@ -41,13 +41,20 @@ class Parameter(NamedTuple):
     is_option: bool
 
 
-def commands(app: typer.Typer = jaxloc.cli.app, path: str = "jaxloc") -> dict[str, Any]:
+def commands() -> dict[str, Any]:
     """The function of every command, by its full name such as ``jaxloc weights list``."""
+    found: dict[str, Any] = {}
+    for name, module in jaxloc.cli.COMMANDS.items():
+        app = jaxloc.cli.load(name)
+        found |= functions(app, f"jaxloc {name}" if name == module and len(app.registered_commands) > 1 else "jaxloc")
+    return found | {"jaxloc weights convert": weights_convert.__main__.main}  # which hands its arguments on
+
+
+def functions(app: typer.Typer, path: str) -> dict[str, Any]:
+    """The function of every command of an app, by its full name."""
     found = {f"{path} {_command_name(info)}": info.callback for info in app.registered_commands}
-    if "jaxloc weights convert" in found:  # which hands its arguments on
-        found["jaxloc weights convert"] = weights_convert.__main__.main
     for group in app.registered_groups:
-        found |= commands(group.typer_instance, f"{path} {group.name or group.typer_instance.info.name}")
+        found |= functions(group.typer_instance, f"{path} {group.name or group.typer_instance.info.name}")
     return found
 
 

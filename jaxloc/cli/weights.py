@@ -1,4 +1,4 @@
-"""The commands about network weights."""
+"""List, show and convert network weights."""
 
 from typing import Annotated
 

@@ -56,7 +56,7 @@ def test_the_demo_finds_the_motorcycle_and_tells_how_well(demo):
     ).groups()
     assert float(corloc) == pytest.approx(int(correct) / 16, abs=5e-4)
     assert float(corloc) > 0.85
-    assert float(re.search(r"images without it apart: AUC ([\d.]+)", out)[1]) > 0.9
+    assert float(re.search(r"images without the object apart: AUC ([\d.]+)", out)[1]) > 0.9
     assert re.search(r"^motorcycle +22 ", out, re.M)
     assert len(list((folder / "photos").iterdir())) == len(list((folder / "overlays").iterdir())) == 22
 

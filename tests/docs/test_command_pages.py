@@ -52,7 +52,7 @@ def test_commands_of_groups_are_called_by_their_full_names(extension):
     group = typer.Typer()
     group.command("mix-colours")(paint)
     app.add_typer(group, name="tools")
-    assert list(extension("command_pages").commands(app)) == ["jaxloc paint", "jaxloc tools mix-colours"]
+    assert list(extension("command_pages").functions(app, "jaxloc")) == ["jaxloc paint", "jaxloc tools mix-colours"]
 
 
 def test_a_parameter_without_a_typer_annotation_is_named(extension):
