@@ -1,4 +1,4 @@
-"""Jobs: what the command calls. The only place that knows devices, files and progress."""
+"""Jobs, which the commands call: files, hosts, shards, checkpoints and progress."""
 
 from jaxloc.options import EvaluateOptions, LocalizeOptions, VideoOptions
 from jaxloc.run.evaluation import evaluate, evaluate_files

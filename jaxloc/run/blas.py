@@ -11,5 +11,5 @@ from threadpoolctl import threadpool_limits
 
 
 def one_blas_thread() -> threadpool_limits:
-    """A context in which BLAS and LAPACK use one thread; wait within it for what was computed."""
+    """Limit BLAS and LAPACK to one thread within the context; block on results before leaving it."""
     return threadpool_limits(limits=1, user_api="blas")

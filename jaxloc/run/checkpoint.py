@@ -99,7 +99,7 @@ class Checkpoint:
         self._write(manifest | ({"overwrites": True} if overwrites else {}))
 
     def resumes(self, settings: Mapping[str, str], images: Mapping[str, Any]) -> bool:
-        """Whether this run was begun here with ``overwrites`` and is unfinished, so that it need not start over."""
+        """Whether this unfinished run was begun here with ``overwrites``, so that it resumes."""
         try:
             manifest = self.manifest() or {}
         except UsageError:
@@ -153,7 +153,7 @@ def describe_images(images: Images) -> dict[str, Any]:
 
 
 def check_same(manifest: Mapping[str, Any], settings: Mapping[str, str], images: Mapping[str, Any], out: Path) -> None:
-    """Raise ``UsageError`` naming the difference unless a manifest is of the run asked for."""
+    """Raise ``UsageError`` naming the differences unless a manifest is that of this run."""
     cure = "use the same, choose another --out, or start over with --overwrite"
     made = manifest["settings"]
     for name in [*made, *(name for name in settings if name not in made)]:
@@ -171,5 +171,5 @@ def check_same(manifest: Mapping[str, Any], settings: Mapping[str, str], images:
 
 
 def digest(*known: Mapping[str, Any]) -> bytes:
-    """A digest of what all hosts of a run must have in common."""
+    """A digest of the settings and images that all hosts of a run must share."""
     return hashlib.sha256(json.dumps([dict(one) for one in known], sort_keys=True).encode()).digest()

@@ -1,9 +1,9 @@
-"""A linear classifier on vectors of images: choose C, fit, measure, keep.
+"""A linear classifier on vectors of images: choose C, fit, evaluate, save.
 
 Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section 4.3:
-SCDA_flip+ with α = 1 of a fine-tuned network, into a linear SVM. The vectors come as they are: their blocks are
-normalised already, and scaling each dimension on its own would undo that. The paper does not say how C was chosen;
-here it is by the accuracy on images held out of the training set.
+a linear SVM on SCDA_flip+ with α = 1 of a fine-tuned network. Vectors are not scaled: their blocks have unit length,
+and scaling each dimension would undo that. The paper does not say how it chose C; here the accuracy on images held out
+of the training set decides.
 """
 
 import dataclasses
@@ -103,7 +103,7 @@ class Confusion:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What a classifier makes of labelled vectors.
+    """Accuracy of a classifier on labelled vectors.
 
     Attributes:
         accuracy: share of all vectors whose class was recognised.
@@ -122,7 +122,7 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Classified:
-    """A classifier, how it came about, and what it is worth.
+    """A fitted classifier, its choice of C, and its accuracy.
 
     Attributes:
         classifier: fitted on all training vectors.
@@ -191,7 +191,7 @@ def choose_c(
     folds: int = 3,
     seed: int = 0,
 ) -> Choice:
-    """Choose C by the accuracy on vectors held out: in turn, a part of every class at a time.
+    """Choose C by cross-validation, stratified by class.
 
     Args:
         vectors: ``[n, d]``.
@@ -199,7 +199,7 @@ def choose_c(
         classes: their number.
         candidates: values of C to try, above 0.
         folds: parts, each held out once; from 2 on.
-        seed: decides who is held out; the same seed, the same choice.
+        seed: decides which vectors are held out.
 
     Raises:
         UsageError: a candidate that is not above 0, fewer than two parts, or too few vectors to hold any out.
@@ -252,7 +252,7 @@ def hold_out_share(targets: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 def evaluate(classifier: LinearClassifier, vectors: np.ndarray, labels: Sequence[str]) -> Evaluation:
-    """Accuracy of a classifier, of each class, and what it mixes up.
+    """Accuracy over all vectors and of each class, and the confusions.
 
     Args:
         classifier: to measure.

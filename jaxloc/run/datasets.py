@@ -1,4 +1,4 @@
-"""What data sets there are, and what one that is on this machine holds."""
+"""The known data sets, and the contents of one on this machine."""
 
 import dataclasses
 import textwrap
@@ -16,7 +16,7 @@ _NAMES, _WIDTH = 18, 96
 
 @dataclasses.dataclass
 class Counts:
-    """What the images of a split, or of a class, have.
+    """Counts over the images of a split or of a class.
 
     Attributes:
         images: how many there are.
@@ -39,7 +39,7 @@ class Counts:
     without_box: int = 0
 
     def add(self, image: Annotated, category: str | None = None) -> None:
-        """Count an image; of a class, what it has of the class."""
+        """Count an image, or its annotations of one class."""
         told = [one for one in image.annotations if category in (None, one.category)]
         self.images += 1
         self.used += category in set_names(image) if category else bool(set_names(image))
@@ -56,7 +56,7 @@ class Described:
     """What a data set on this machine holds.
 
     Attributes:
-        dataset: it itself.
+        dataset: the opened data set.
         whole: counts over all images.
         splits: by split; an image may be in several.
         classes: by class; an image may be in several.
@@ -73,7 +73,7 @@ class Described:
 
 
 def describe(spec: str) -> Described:
-    """Open a data set and count what it holds; every annotation is read for this.
+    """Open a data set and count its images and annotations, all of which are read.
 
     Raises:
         UsageError: it cannot be opened.
@@ -97,7 +97,7 @@ def describe(spec: str) -> Described:
 
 
 def find_info(name: str) -> Info:
-    """What is known of a data set.
+    """The description of a known data set.
 
     Raises:
         UsageError: there is none of this name.
@@ -148,7 +148,7 @@ def explanation(info: Info) -> str:
 
 
 def description(described: Described) -> str:
-    """What a data set on this machine holds, as text."""
+    """Contents of a data set on this machine, as text."""
     dataset, whole = described.dataset, described.whole
     lines = [f"{dataset.info.title} in {dataset.place}: {whole.images:,} images, {len(described.classes):,} classes"]
     lines += ["", _table("split", {**described.splits, "all": whole}, whole)]
@@ -195,7 +195,7 @@ def to_plain(described: Described) -> dict[str, Any]:
 
 
 def infos_to_plain(names: list[str] | None = None) -> list[dict[str, Any]]:
-    """What is known of data sets as plain values for JSON; of all where no names are given."""
+    """Descriptions of known data sets as plain values for JSON; of all if no names are given."""
     return [dataclasses.asdict(info) for info in _infos() if names is None or info.name in names]
 
 

@@ -17,7 +17,7 @@ CATEGORY = "motorcycle"
 
 @dataclasses.dataclass(frozen=True)
 class DemoResult:
-    """What the demo found, and how right it was.
+    """Findings of the demo and their score.
 
     Attributes:
         findings: as of any job.
@@ -31,11 +31,11 @@ class DemoResult:
 
 
 def demo(out: str | os.PathLike[str], options: LocalizeOptions | None = None, *, seed: int = 0) -> DemoResult:
-    """Compose photographs that share a motorcycle, find it, and compare with where it was put.
+    """Compose photographs that share a motorcycle, localise it, and compare with its true boxes.
 
     Args:
         out: folder for ``photos/``, ``ground_truth.json`` and everything ``colocalize`` writes.
-        options: what to do; ``LocalizeOptions()`` by default.
+        options: of the job; ``LocalizeOptions()`` by default.
         seed: decides the composition.
 
     Raises:

@@ -63,19 +63,19 @@ _GONE = (
 
 
 def named() -> bool:
-    """Whether JAX's environment variables say that this process is one of several."""
+    """Whether JAX's environment variables configure this process as one of several."""
     return "JAX_COORDINATOR_ADDRESS" in os.environ and (_number("JAX_NUM_PROCESSES") or 1) > 1
 
 
 def join() -> None:
-    """Become one of the hosts of a run; call this before anything else touches a device.
+    """Join the hosts of a run; call this before any other use of a device.
 
     The environment says which: ``JAX_COORDINATOR_ADDRESS`` (``host:port`` of the first process),
-    ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``; JAX finds out what is not set from the cluster (Cloud TPU, Slurm,
+    ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``; JAX detects unset ones from the cluster (Cloud TPU, Slurm,
     Kubernetes, Open MPI).
 
     Raises:
-        UsageError: the variables are wrong, or the other hosts did not come.
+        UsageError: the variables are wrong, or the other hosts did not connect in time.
     """
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     if address and not re.fullmatch(r".+:\d+", address, re.ASCII):
@@ -131,7 +131,7 @@ def _initialize_in_time(initialize: Callable[[], None]) -> None:
 
 
 def _number(variable: str) -> int | None:
-    """An environment variable as a whole number; ``None`` if unset, for JAX to find out."""
+    """An environment variable as a whole number; ``None`` if unset, for JAX to detect."""
     value = os.environ.get(variable)
     if value is not None and not value.isdecimal():
         raise UsageError(f"{variable}={value}: not a whole number: set it to one, or unset it on a cluster JAX knows")
@@ -154,12 +154,12 @@ def is_first() -> bool:
 
 
 def share(items: Sequence[T]) -> Sequence[T]:
-    """This host's items of a list that all hosts have: every ``count()``-th, so that each item is one host's."""
+    """This host's items of a list that all hosts share: every ``count()``-th."""
     return items[index() :: count()]
 
 
 def mine(shards: Sequence[Numbered]) -> list[Numbered]:
-    """This host's shards: those whose number in the whole run is its own modulo ``count()``."""
+    """This host's shards: those whose number in the run equals ``index()`` modulo ``count()``."""
     return [shard for shard in shards if shard.number % count() == index()]
 
 
@@ -175,7 +175,7 @@ def wait(place: str) -> None:
 
 
 def see(path: Path) -> Path:
-    """Return the path of another host's file once it is visible here: shared folders may lag by seconds.
+    """Wait until another host's file is visible here and return its path: shared folders may lag by seconds.
 
     Raises:
         UsageError: it does not appear.
@@ -238,7 +238,7 @@ class _Parting:
             time.sleep(_POLL)
 
     def farewell(self) -> str | None:
-        """Tell the other hosts, and wait until all exit; returns the message where another host was stopped."""
+        """Notify the other hosts and wait until all exit; return the message if another host was stopped."""
         self._stopping = True
         client = _client()
 

@@ -1,4 +1,4 @@
-"""The network of a job: loaded as the options say, compiled with progress shown, short of memory with advice."""
+"""The network of a job: load it by the options, compile it with progress, and explain a lack of memory."""
 
 import contextlib
 import sys
@@ -21,7 +21,7 @@ def load_weights(options: NetworkOptions, layers: Iterable[str | None] = (), *, 
 
     Args:
         options: the job's.
-        layers: that will be asked for; ``None`` stands for a default.
+        layers: the layers the job uses; ``None`` stands for a default.
         top: require the classifier's parameters, as its layers do.
 
     Raises:

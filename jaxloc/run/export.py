@@ -31,7 +31,7 @@ Source = str | os.PathLike[str] | Annotations
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """A finished export.
 
     Attributes:
         folder: the folder.
@@ -57,7 +57,7 @@ class Exported:
 def export(source: Source, out: str | os.PathLike[str], format: str, options: ExportOptions | None = None) -> Exported:
     """Write annotations and their images in the layout of another tool.
 
-    Images that are missing, unreadable or of another size than their annotations say are left out and reported.
+    Missing and unreadable images, and images whose size differs from their annotations, are left out and reported.
     Images that are stored rotated (EXIF) are rewritten upright, since boxes are relative to images as displayed.
 
     Args:

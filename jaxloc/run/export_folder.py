@@ -1,9 +1,9 @@
-"""The folder of an export: written beside its place and moved there when complete.
+"""The folder of an export: written under a temporary name and moved when complete.
 
-A full disk, an error or Ctrl-C leaves nothing; a kill leaves a hidden folder that the next export to the same place
-removes. An earlier export stays until then. Only files of an export are ever replaced: ``export.json``, written last,
-lists them with their sizes, so a file that is not listed, or has another size or a later date, belongs to the user. A
-hard link whose image was edited under its other name does not: nothing is lost with it.
+After a full disk, an error or Ctrl-C nothing remains; after a kill a hidden folder remains, which the next export to
+the same folder removes. An earlier export is kept until the new one is complete. Only files of an export are replaced:
+``export.json``, written last, lists them with their sizes. A file that is not listed, or has another size or a later
+date, belongs to the user, except a hard link whose image was edited under its other name: replacing it loses nothing.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ _CURE = "move it away, or choose another folder with --out"
 
 
 def check_replaceable(folder: Path, *, overwrite: bool) -> None:
-    """Check that an export may be written here; first restore what a killed export had moved away.
+    """Check that an export may be written here; first restore an earlier export that a killed one had moved.
 
     Args:
-        folder: where the export shall be.
+        folder: folder of the export.
         overwrite: whether an earlier export may be replaced.
 
     Raises:
-        UsageError: it is a file, or holds what no export wrote or what was changed since.
+        UsageError: it is a file, or holds files that were added or changed.
     """
     _restore(folder)
     if folder.exists() and not folder.is_dir():
@@ -97,10 +97,10 @@ def write_marker(folder: Path, about: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``folder``; it takes its place when the block ends well, and vanishes otherwise.
+    """Yield an empty folder that replaces ``folder`` when the block succeeds, and is removed otherwise.
 
     Raises:
-        UsageError: files that are not an export's have appeared in ``folder`` in the meantime.
+        UsageError: other files appeared in ``folder`` in the meantime.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in _beside(folder, "part"):
@@ -123,7 +123,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def _restore(folder: Path) -> None:
-    """Put back what was there, where an export was stopped just before its own folder came to its place."""
+    """Restore the earlier export if a kill came between the two moves."""
     for before in _beside(folder, "old"):
         if folder.exists():
             shutil.rmtree(before, ignore_errors=True)

@@ -28,10 +28,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class FeatureCache:
-    """An unnamed temporary file of feature maps; it vanishes with the process.
+    """An unnamed temporary file of feature maps, removed with the process.
 
-    The cache never costs a run its results: it stops growing before the disk is full, and ``make_room`` drops it if
-    something else does not fit.
+    The cache stops growing before the disk is full, and ``make_room`` drops it if results do not fit.
 
     Args:
         folder: where the file is made.

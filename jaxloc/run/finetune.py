@@ -1,10 +1,10 @@
-"""Fine-tune a network on image labels: what SCDA's section 4.3 does before it describes and classifies images.
+"""Fine-tune a network on image labels, the first step of the SCDA paper's section 4.3.
 
-Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017. Each image
-is mirrored with probability ½ each time it is seen. Order and flips follow from the seed, the epoch and the image's
-number, and every checkpoint holds all that the next step needs. So the same call resumes an interrupted training and
-ends with the same weights as an uninterrupted one: bit for bit on a CPU, and on a GPU whose compiler is told
-to keep to one order of summation (``XLA_FLAGS=--xla_gpu_deterministic_ops=true``).
+Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017. Each image is
+mirrored with probability ½ in each epoch. Order and flips are functions of the seed, the epoch and the image's number,
+and a checkpoint holds the whole state. The same call therefore resumes an interrupted training and ends with the same
+weights as an uninterrupted one: bit for bit on a CPU, and on a GPU whose compiler uses deterministic sums
+(``XLA_FLAGS=--xla_gpu_deterministic_ops=true``).
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ def finetune(
     *,
     labels: Mapping[str, str] | None = None,
 ) -> FineTuned:
-    """Learn to tell classes of images apart and write the tuned network; resume a training that was interrupted.
+    """Fine-tune a network to classify images and write it; resume an interrupted training.
 
     Ctrl-C (within ``_interrupts.stoppable``, as the command runs it) ends the step, writes a checkpoint and raises
     ``KeyboardInterrupt``.
@@ -69,7 +69,7 @@ def finetune(
     Args:
         paths: folders with one sub-folder for each class, or with ``labels`` any folders, images, or lists.
         out: folder for ``tuned.safetensors``, ``classifier.safetensors``, ``training.json`` and ``checkpoints/``.
-        options: how; ``FinetuneOptions()`` by default.
+        options: of the training; ``FinetuneOptions()`` by default.
         labels: class by the image's name relative to the folder given; ``None`` takes the sub-folder's name.
 
     Raises:

@@ -26,7 +26,7 @@ Fits = Mapping[str, FittedSet]
 
 
 def fit_window(context: Context, window: Window, start: Fits, shown: Progress) -> dict[int, Models]:
-    """Fit every set of a window, or read the fits if that is done.
+    """Fit every set of a window, or read the fits if they exist.
 
     Args:
         context: the run's.
@@ -80,7 +80,7 @@ def _save(context: Context, path: Path, fits: Fits) -> None:
 
 
 def _drop_used(context: Context, window: Window) -> None:
-    """Drop the files that nobody needs once a window is fitted."""
+    """Drop the files that are not needed once a window is fitted."""
     checkpoint = context.checkpoint
     checkpoint.unsigned(window.number).unlink(missing_ok=True)
     for shard in window.shards:

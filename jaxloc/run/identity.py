@@ -1,4 +1,4 @@
-"""What a run's results depend on: as people read it, and as the run's identity."""
+"""Settings that a run's results depend on, for reports, and its identity, for resuming."""
 
 from jaxloc import __version__
 from jaxloc.run.plan import default_shard_size
@@ -6,7 +6,7 @@ from jaxloc.run.steps import Steps
 
 
 def settings(steps: Steps) -> dict[str, str]:
-    """What the results depend on, for people."""
+    """The settings that the results depend on, by name, for reports."""
     return {
         "method": steps.method.name,
         "weights": f"{steps.weights.backbone.name} ({steps.weights.source})",
@@ -16,7 +16,7 @@ def settings(steps: Steps) -> dict[str, str]:
 
 
 def identity(steps: Steps, number: int) -> dict[str, str]:
-    """What the bytes of a run of ``number`` images depend on besides the images."""
+    """The settings that the bytes of a run of ``number`` images depend on."""
     chosen = {
         "batch": steps.options.batch or f"at most {steps.batching.batch}",
         "shard_size": steps.options.shard_size or default_shard_size(number),

@@ -35,11 +35,11 @@ def colocalize(
     every: int = 1,
     video: VideoOptions | None = None,
 ) -> Findings:
-    """Find what each image set shares, and write boxes, model and report.
+    """Find the object that each image set shares, and write boxes, model and report.
 
-    A first pass over the images sums the moments of their descriptors, a second finds the object in each. Memory does
-    not grow with the number of images; ``options.moments_memory`` limits how many sets are fitted at a time. The same
-    call resumes a stopped run from its finished shards, and ends with the same bytes.
+    A first pass over the images sums the moments of their descriptors; a second localises the object in each image.
+    Memory does not grow with the number of images; ``options.moments_memory`` limits how many sets are fitted at a
+    time. The same call resumes a stopped run from its finished shards, and ends with the same bytes.
 
     Args:
         paths: folders, images, globs, text files of paths, or archives; see ``jaxloc.data.find_sets``.
@@ -49,10 +49,10 @@ def colocalize(
         per_folder: make each sub-folder its own set.
         per_label: make the images of each label their own set.
         name: the category of a single set; by default the folder's name, or that of the only set of ``update``.
-        update: a model file; its sets of the same names are fitted on the images as well as on those before.
+        update: a model file; sets of the same names are fitted on its images and the new ones.
         overwrite: start over if ``out`` holds another run.
         every: of videos, take every n-th frame.
-        video: what to make of videos; ``VideoOptions()`` by default.
+        video: options of videos; ``VideoOptions()`` by default.
 
     Raises:
         JaxlocError: the job cannot be done; the message names the cure.
@@ -130,7 +130,7 @@ def apply(
 ) -> Findings:
     """Find the object of a fitted model in other images, in one pass, and write boxes and report.
 
-    Arguments and errors are those of ``colocalize``, but for these.
+    Arguments and errors are those of ``colocalize``, except these.
 
     Args:
         model: a ``model.safetensors`` that ``colocalize`` wrote.

@@ -1,4 +1,4 @@
-"""Localising: find the object in each image of a shard, refine and draw it where asked for, and write the findings."""
+"""The localising pass: find, refine and draw the object in each image of a shard, and write the findings."""
 
 import contextlib
 import dataclasses
@@ -79,7 +79,7 @@ class LocalizePass:
 
     @property
     def method(self) -> Method:
-        """What localises."""
+        """The method of the run."""
         return self.context.steps.method
 
     @property

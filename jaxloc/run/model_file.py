@@ -1,4 +1,4 @@
-"""Fitted DDT models on disk: one safetensors file for a job's sets, with what they were fitted on."""
+"""Fitted DDT models on disk: one safetensors file for a job's sets, with their moments."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ class FittedSet:
 
     Attributes:
         models: by layer, deepest first.
-        moments: by layer, so that more images can be added; read from the file when asked for.
+        moments: by layer, so that more images can be added; read from the file on access.
     """
 
     models: dict[str, Model]
@@ -50,7 +50,7 @@ class ModelFile:
         sign: the rule by which signs were fixed.
         max_side: the limit on the shorter side that the images were read with.
         architecture: the network's.
-        weights_checksum: of the network's parameters; a model only fits features of the same ones.
+        weights_checksum: of the network's parameters; a model is valid only for features of the same parameters.
     """
 
     sets: Mapping[str, FittedSet]
@@ -112,7 +112,7 @@ def _empty(dimension: int) -> Moments:
 
 
 class _Lazy(Mapping[str, T]):
-    """Values by name, each read when asked for."""
+    """Values by name, each read on access."""
 
     def __init__(self, names: Iterable[str], read: Callable[[str], T]) -> None:
         self._names, self._read = dict.fromkeys(names), read
@@ -141,7 +141,7 @@ def _readable(path: str | os.PathLike[str], cure: str) -> Iterator[None]:
 
 
 def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFile:
-    """Open a model file; its sets are read when asked for.
+    """Open a model file; its sets are read on access.
 
     Args:
         path: the file.

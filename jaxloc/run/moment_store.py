@@ -81,7 +81,7 @@ class MomentStore:
 
 
 class StoredMoments:
-    """A file of a ``MomentStore``; the moments of each set are read when asked for.
+    """A file of a ``MomentStore``; the moments of each set are read on access.
 
     Args:
         path: the file.
@@ -125,7 +125,7 @@ class StoredMoments:
 
 
 def split(moments: Mapping[str, Moments], rows: Sequence[int]) -> list[dict[str, Moments]]:
-    """Fetch moments that hold several sets along their first axis, and return those of single rows, on the host."""
+    """Fetch moments of several sets, stacked along their first axis, and return those of single rows, on the host."""
     fetched = jax.device_get(moments)
     return [jax.tree.map(lambda values, row=row: values[row], fetched) for row in rows]
 

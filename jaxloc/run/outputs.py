@@ -52,7 +52,7 @@ def is_replaced(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> bo
 
 
 def check_unused(folder: Path) -> None:
-    """Raise ``UsageError`` if results would replace files of another origin, such as annotations by hand."""
+    """Raise ``UsageError`` if results would replace files that no run wrote, such as annotations by hand."""
     for name in _RESULTS:
         if (folder / name).exists():
             raise UsageError(
@@ -62,7 +62,7 @@ def check_unused(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the results of earlier runs, so that none of them is taken for the next run's.
+    """Remove the results of earlier runs, so that they are not mistaken for the next run's.
 
     Overlays and videos that a run wrote are removed; files that a person put beside them stay. The checkpoint must
     still exist, because it tells videos that were read from videos that were written.
@@ -95,7 +95,7 @@ def _clear_overlays(overlays: Path) -> None:
 def _is_overlay(path: Path, overlays: Path) -> bool:
     """Whether a run wrote this file at this place.
 
-    The file itself says so, since an interrupted run has findings for only some of its overlays.
+    The file itself is marked, because an interrupted run lists findings for only some of its overlays.
     """
     try:
         with path.open("rb") as file:

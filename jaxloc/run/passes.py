@@ -74,12 +74,12 @@ class Features(NamedTuple):
 def over_shards(
     window: Window, file_of: Callable[[int], Path], work: Callable[[Shard, Path], None], shown: Progress
 ) -> None:
-    """Do this host's shards of a window, except those whose file exists.
+    """Process this host's shards of a window, except those whose file exists.
 
     Args:
         window: the shards.
-        file_of: the file that a finished shard leaves, by the shard's number.
-        work: does a shard, and writes that file atomically.
+        file_of: file of a finished shard, by the shard's number.
+        work: processes a shard and writes that file atomically.
         shown: the progress bar.
     """
     for shard in distributed.mine(window.shards):
@@ -91,7 +91,7 @@ def over_shards(
 
 
 def in_flight(batches: Iterable[B], launch: Callable[[B], R]) -> Iterator[R]:
-    """Launch each batch before the result of the one before it is taken, so that the device always has work.
+    """Launch each batch before fetching the result of the previous one, so that the device always has work.
 
     Args:
         batches: what to launch.

@@ -1,7 +1,7 @@
 """The plan of a run: windows of image sets, shards of images, padded shapes.
 
-A plan depends on the images and the options alone, not on devices, hosts or earlier calls, so that every run of it
-gives the same bytes.
+A plan depends on the images and the options alone, not on devices, hosts or earlier calls, so the bytes of a run do not
+either.
 """
 
 import bisect
@@ -81,7 +81,7 @@ class Images(Sequence[Source]):
 
 
 def make_windows(images: Images, *, sets_together: int, shard_size: int | None) -> list[Window]:
-    """Cut a run into windows of sets, and each window into shards.
+    """Divide a run into windows of sets, and each window into shards.
 
     Args:
         images: of the run.

@@ -1,7 +1,6 @@
 """A profiler trace of a run's first minute of computing.
 
-A trace never costs a run its results: a folder that cannot be written is refused before any work, and later failures
-are printed.
+A folder that cannot be written is refused before any work; later failures are printed and do not stop the run.
 """
 
 import contextlib

@@ -39,7 +39,7 @@ def bar(items: Iterable[Any] | None = None, *, purpose: str, total: int, unit: s
         purpose: of the work, in a word or two.
         total: number of items.
         unit: of items, singular.
-        initial: number of items done before.
+        initial: number of items finished before.
     """
     common = {"desc": purpose, "total": total, "initial": initial, "unit": unit, "leave": False}
     if sys.stderr.isatty():
@@ -73,7 +73,7 @@ class Progress:
         self._bar.update(images)
 
     def skip(self, images: int) -> None:
-        """Count images that an earlier call did; they do not enter the rate."""
+        """Count images finished by an earlier call; they do not enter the rate."""
         self._bar.initial += images
         self._bar.last_print_n += images
         self._bar.n += images

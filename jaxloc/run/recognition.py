@@ -1,4 +1,4 @@
-"""Recognise kinds of images: fine-tune, describe with SCDA_flip+, and separate with a linear SVM.
+"""Classify images by kind: fine-tune the network, describe with SCDA_flip+, and fit a linear SVM.
 
 Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section 4.3.
 The vectors are kept in two galleries, so that an interrupted run resumes.
@@ -29,13 +29,13 @@ _FROZEN = {"head": 5, "last": 4, "whole": 0}
 
 @dataclasses.dataclass(frozen=True)
 class Recognized:
-    """What was learnt, and what it is worth.
+    """A trained classifier and its accuracy.
 
     Attributes:
         classified: the SVM and its accuracy on the test images.
         tuned: the fine-tuning, or ``None``.
-        train: images learnt from.
-        test: images tested on.
+        train: number of training images.
+        test: number of test images.
         classifier: the SVM's file.
         skipped: reasons, by name of the image.
     """
@@ -56,17 +56,17 @@ def recognize(
     test: Paths = (),
     labels: str | os.PathLike[str] | None = None,
 ) -> Recognized:
-    """Learn kinds of images and measure how well new ones are recognised.
+    """Train a classifier on labelled images and measure its accuracy on test images.
 
-    The outcome is that of these images and options, whatever an earlier call left in ``out``: its vectors are used
-    again where they are still right, and made again where they are not.
+    The result depends on the images and options alone: vectors of an earlier call in ``out`` are reused if they are
+    valid, and computed again otherwise.
 
     Args:
-        paths: folders, images, or text files of paths to learn from.
+        paths: folders, images, or text files of paths of the training images.
         out: folder for ``classifier.safetensors``, ``evaluation.json``, the galleries ``train/`` and ``test/``, and
             ``tuning/`` (the tuned network and its checkpoints).
-        options: what to do.
-        test: images to test on; without any a share of each kind is held out.
+        options: of the job.
+        test: test images; by default a share of each kind is held out.
         labels: a COCO file of labels; by default an image's folder.
 
     Raises:
@@ -169,7 +169,7 @@ def _vectors(
 
 
 def _drop_other(folder: Path, options: IndexOptions) -> None:
-    """Remove a gallery made with other options or weights: here it is a by-product, and is made again."""
+    """Remove a gallery made with other options or weights; it is built again."""
     if not Gallery.is_one(folder):
         return
     made = Gallery.open(folder).description

@@ -7,7 +7,7 @@ from jaxloc.run.recognition import Recognized
 
 
 def recognition_text(done: Recognized, seconds: float) -> str:
-    """Accuracy of each kind and of all, and what is mixed up."""
+    """Accuracy of each kind and of all, and the confusions."""
     found = done.classified.evaluation
     rows = [[item.name, item.count, item.correct, f"{100 * item.accuracy:.2f}"] for item in found.classes]
     correct = sum(item.correct for item in found.classes)

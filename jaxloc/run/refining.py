@@ -1,8 +1,8 @@
 """Refine an object of one image from cells to pixels.
 
 The image is shrunk to a bounded size and padded to one of a few shapes, so that few programs are compiled; the mask is
-enlarged to the whole image. An image gives the same mask each time on the same kind of device: on a GPU the programs
-sum in a fixed order.
+enlarged to the image's size. On one kind of device the mask is reproducible: on a GPU the programs sum in a fixed
+order.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""A run over image sets: planned, then passes over its shards on every device and host, resumed after a stop."""
+"""A run over image sets: its plan, its passes over shards on every device and host, and its resuming after a stop."""
 
 import contextlib
 import dataclasses
@@ -39,7 +39,7 @@ class Run:
 
     Args:
         sets: the images.
-        folder: where results go; ``outputs.prepare`` has made it.
+        folder: folder of the results, made by ``outputs.prepare``.
         steps: the compiled steps, with the options.
         depends: what else the results depend on, by name.
         overwrite: start over if the folder holds another run, or a finished one.
@@ -226,7 +226,7 @@ class Run:
         )
 
     def _finish(self, fitted: Fits, *, model: bool = False) -> Findings:
-        """Write the results that exist once, from the shards of all hosts."""
+        """Write the final results from the shards of all hosts."""
         found = self._findings([])
         if not len(found.images):
             reasons = "; ".join(f"{item.name}: {item.reason}" for item in found.skipped[:3])
@@ -246,7 +246,7 @@ class Run:
         return dataclasses.replace(self._findings(self._warnings()), begun_before=self._begun_before)
 
     def _nothing(self, message: str) -> UsageError:
-        """The error of a run without results, of which nothing is kept."""
+        """The error of a run without results; its files are removed."""
         distributed.wait("the end")
         if distributed.is_first():
             self._checkpoint.clear()

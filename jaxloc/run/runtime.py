@@ -1,4 +1,4 @@
-"""Set up a process before its first run: hosts, the compile cache, a profile."""
+"""Set up a process before its first run: hosts, compile cache, profiler."""
 
 import contextlib
 import os
@@ -14,13 +14,13 @@ from jaxloc.run.profiling import traced
 
 
 def compile_cache(folder: str | os.PathLike[str] | None = None) -> None:
-    """Keep compiled programs in a folder, so that later processes need not compile them again.
+    """Keep compiled programs in a folder for later processes.
 
-    Whoever can write to the folder can run code in the processes that read it, so only its owner may.
+    Anyone who can write to the folder can run code in the processes that read it, so only its owner may write.
 
     Args:
         folder: where; ``None`` means ``xla`` in jaxloc's cache folder. JAX opens a remote address (``gs://…``)
-            itself; see to it that only you can write there.
+            itself; make sure that only you can write there.
 
     Raises:
         UsageError: it cannot be made, or others may write to it.
@@ -54,8 +54,8 @@ def set_up(
     """Join the other hosts, keep compiled programs, and trace the block; in this order.
 
     Args:
-        distributed: whether this process is one of several, see ``distributed.join``; ``False`` lets JAX's environment
-            variables say so, ``None`` is for work of one process.
+        distributed: whether this process is one of several, see ``distributed.join``; ``False`` also joins if JAX's
+            environment variables are set, ``None`` never joins.
         cache: folder of compiled programs; ``"none"`` keeps none, ``None`` takes JAX's own setting
             (``JAX_COMPILATION_CACHE_DIR``) or else the default.
         profile: folder for a trace of the first minute, see ``profiling``.

@@ -115,7 +115,7 @@ class Steps(Extractor):
         pixels: np.ndarray | None = None,
         sizes: np.ndarray | None = None,
     ) -> Found:
-        """Each image's object, and its parts if the options ask for them.
+        """Each image's object, and its parts if requested.
 
         Args:
             models: of each entry's set; ``None`` for entries that only fill the batch, and for methods without a fit.

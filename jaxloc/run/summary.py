@@ -1,4 +1,4 @@
-"""What a job found, as text for people."""
+"""A job's findings as text."""
 
 import math
 import os

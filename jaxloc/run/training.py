@@ -46,7 +46,7 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """What an epoch came to: means over the images as they were seen, and over those held out at its end.
+    """Results of an epoch: means over the training images, and over the held-out images at its end.
 
     Attributes:
         loss: cross entropy.
@@ -62,12 +62,12 @@ class Epoch:
 
 
 class Training:
-    """One training: its state, and how far it has come.
+    """The state of one training.
 
     Attributes:
         images: labelled.
-        settings: all that decides the outcome; a checkpoint with other settings is refused.
-        history: of the epochs done.
+        settings: every setting that the result depends on; a checkpoint with other settings is refused.
+        history: of the finished epochs.
         resumed: whether it resumed from a checkpoint.
     """
 
@@ -129,7 +129,7 @@ class Training:
         return max(range(len(self.history)), key=rank) if len(self._held_out) else len(self.history) - 1
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one.
+        """Resume from the newest checkpoint, if there is one.
 
         Raises:
             UsageError: it is of a training with other settings.
@@ -265,7 +265,7 @@ _optimizer = functools.cache(classifier.make_optimizer)
 def _compiled_step(
     optimizer: optax.GradientTransformation, label_smoothing: float, backbone: Backbone, layer: str | None, dtype: str
 ) -> Callable[..., tuple[TrainState, Tally]]:
-    """The step, shared by every training of the process that asks for the same."""
+    """The compiled step, shared by trainings of equal options in this process."""
     step = functools.partial(
         classifier.train_step,
         optimizer=optimizer,

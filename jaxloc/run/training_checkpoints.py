@@ -1,7 +1,7 @@
-"""Training state on disk, written by Orbax so that a kill at any moment loses no more than since the last checkpoint.
+"""Training state on disk, written by Orbax; a kill loses only the steps since the last checkpoint.
 
-Orbax is an extra: ``pip install 'jaxloc[train]'``. A checkpoint becomes visible only when it is whole; half of one is
-swept away at the next start.
+Orbax is an extra: ``pip install 'jaxloc[train]'``. A checkpoint is visible only once it is complete; incomplete ones
+are removed at the next start.
 """
 
 import logging
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Restored(NamedTuple):
-    """A checkpoint that was read: its number, the arrays, and what stands beside them."""
+    """A checkpoint that was read: its number, arrays and notes."""
 
     number: int
     state: Any
@@ -34,7 +34,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Open a folder, which is made if it does not exist.
+        """Open a folder, created if it does not exist.
 
         Raises:
             UsageError: Orbax is not installed, or the folder cannot be used.
@@ -65,7 +65,7 @@ class Checkpoints:
     def save(
         self, number: int, state: Any, notes: Mapping[str, Any], metrics: Mapping[str, float] | None = None
     ) -> None:
-        """Write one checkpoint, whole or not at all, and drop those that are no longer needed.
+        """Write one checkpoint atomically, and drop those that are no longer needed.
 
         Args:
             number: greater than that of the checkpoint resumed from; an existing one is replaced.

@@ -65,7 +65,7 @@ class LabelledImages:
             minimum_side: images with a shorter side are skipped.
             max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
             workers: threads that decode; ``None`` chooses.
-            exclude: folders left out of the search.
+            exclude: folders that are not searched.
 
         Raises:
             UsageError: an image without label, or fewer than two classes with usable images.

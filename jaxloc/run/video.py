@@ -55,14 +55,14 @@ def write_outputs(out: Path, findings: Findings, options: VideoOptions | None = 
 
     Args:
         out: folder of the results.
-        findings: of a finished job; images that are no frames of a video are passed over.
+        findings: of a finished job; images that are not frames of a video are ignored.
         options: what to make.
 
     Returns:
         the files written.
 
     Raises:
-        UsageError: PyAV is missing, a video is not there any more or would be replaced, or the folder is not writable.
+        UsageError: PyAV is missing, a video is missing or would be replaced, or the folder is not writable.
     """
     options = options or VideoOptions()
     followed = _follow(findings, options)
@@ -104,7 +104,7 @@ def _is_frame(finding: Finding) -> bool:
 
 
 def _follow(findings: Findings, options: VideoOptions) -> dict[str, _Followed]:
-    """Each video by its place; of its frames only numbers and boxes are held."""
+    """Each video by its place, with the numbers and boxes of its frames."""
     followed: dict[str, _Followed] = {}
     frames = filter(_is_frame, findings.light())
     for place, some in itertools.groupby(frames, lambda finding: place_of(finding)[0]):
