@@ -1,4 +1,4 @@
-"""Predictions against the truth: measures by class, everything odd by name, and tables."""
+"""Predictions against the truth: measures by class, named mismatches, and tables."""
 
 from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation.evaluate import evaluate, evaluate_files

@@ -1,4 +1,4 @@
-"""Measures of boxes, and of the noise score that comes with them."""
+"""Measures of boxes and of the noise score."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ Cases = Mapping[str, Sequence[Case]]
 
 
 def corloc(cases: Cases, options: EvaluateOptions) -> list[Column]:
-    """CorLoc: whether the box with the highest score is right, at each threshold."""
+    """CorLoc: whether the box with the highest score is correct, at each threshold."""
     return [
         Column(
             options.named("CorLoc", threshold),
@@ -57,7 +57,7 @@ def found_boxes(cases: Cases, options: EvaluateOptions) -> list[Column]:
 
 
 def with_classes(cases: Cases, options: EvaluateOptions) -> list[Column]:
-    """GT-known localisation (the image's best box of any class is right) and top-1 (its class is right as well)."""
+    """GT-known localisation (the image's best box of any class is correct) and top-1 (its class too)."""
     columns = []
     for threshold in options.thresholds:
         known, top = {}, {}

@@ -1,4 +1,4 @@
-"""From what is known of each image to figures of classes, their mean, and all images, with confidence intervals."""
+"""Aggregate values of images to figures of classes, their mean, and all images, with confidence intervals."""
 
 import dataclasses
 import math
@@ -17,14 +17,14 @@ def share(values: np.ndarray) -> float:
 
 
 def ratio(values: np.ndarray) -> float:
-    """What was found of what there is, from ``[n, 2]`` of both for each image."""
+    """Sum of found over sum of true, from ``[n, 2]`` of both for each image."""
     found, there = values.sum(0)
     return float(found / there) if there else math.nan
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One measure, before images are summed up.
+    """One measure of each image, before aggregation.
 
     Attributes:
         name: of the measure.

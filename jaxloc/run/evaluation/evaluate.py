@@ -30,7 +30,7 @@ def evaluate(
 
     Images are matched by name and boxes by class. An image counts for its own class where the truth gives it one,
     otherwise for every class it has objects of. Of several predictions of one class in one image, the one with the
-    highest score counts for CorLoc. Whatever does not fit is named in the result's notes.
+    highest score counts for CorLoc. Mismatches are named in the result's notes.
 
     Args:
         predictions: by name of the image.
@@ -92,7 +92,7 @@ def _without_classifier(cases: Mapping[str, Sequence[Case]]) -> list[Note]:
 def _classes_apart(
     cases: Mapping[str, Sequence[Case]], options: EvaluateOptions, declared: Sequence[str]
 ) -> list[Note]:
-    """Classes that cannot be measured, and those that nothing was predicted of."""
+    """Classes that cannot be measured, and classes without predictions."""
     notes = []
     nothing = [category for category, some in cases.items() if not any(case.objects for case in some)]
     if not options.any_class and not options.classes:

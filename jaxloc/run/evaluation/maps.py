@@ -51,8 +51,8 @@ def measure_maps(
     """Measure score maps against boxes, and against masks where the truth has them.
 
     Each map is stretched to the benchmark's size by bicubic interpolation and scaled to [0, 1] by its own extremes; a
-    constant one localises nothing. Saliency is what lies above 0 in the map as it is. An image that is not in the
-    predictions counts as localised nowhere; one that is but has no map is left out and named.
+    constant one localises nothing. Saliency is the part of the unscaled map above 0. An image that the predictions lack
+    counts as not localised; a predicted image without a map is left out and named.
     """
     first, second, pixels, inside = (_lists(cases) for _ in range(4))
     no_map: dict[str, None] = {}

@@ -64,7 +64,7 @@ def measure_masks(cases: Mapping[str, Sequence[Case]]) -> tuple[list[Column], li
 
 
 def true_mask(case: Case) -> Pixels | None:
-    """What of an image is of the class: its objects' masks, or the image's own; ``None`` where neither is known.
+    """The class's mask in an image: of its objects, or the image's own; ``None`` if neither is known.
 
     Raises:
         ValueError: a mask is damaged or of another size than the image.

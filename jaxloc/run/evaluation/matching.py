@@ -1,4 +1,4 @@
-"""Lay predictions beside the truth, class by class and image by image, and name everything that does not fit."""
+"""Match predictions with the truth by class and image, and name every mismatch."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ _SLACK = 0.05
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """One image seen as one of a class.
+    """One image as an image of one class.
 
     Attributes:
         truth: the image as the truth has it.
@@ -51,11 +51,11 @@ class Case:
 
 
 class Matched(NamedTuple):
-    """Predictions beside the truth.
+    """Predictions matched with the truth.
 
     Attributes:
         cases: by class, in order of name; all images of the class in the truth's order.
-        notes: what did not fit.
+        notes: mismatches.
     """
 
     cases: dict[str, list[Case]]

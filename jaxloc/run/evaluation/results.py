@@ -1,4 +1,4 @@
-"""What an evaluation found: figures by class and over all, and everything odd by name."""
+"""Results of an evaluation: figures by class and over all, and named mismatches."""
 
 import dataclasses
 import math
@@ -10,12 +10,12 @@ from jaxloc.options import EvaluateOptions
 
 
 class Note(NamedTuple):
-    """Something odd in the predictions or the truth, and what was done about it.
+    """A problem of the predictions or the truth, and its treatment.
 
     Attributes:
         kind: a short name, the same for all of its kind.
-        text: what it is, and what was done.
-        names: the images or classes it concerns; empty where it concerns the whole.
+        text: the problem and its treatment.
+        names: the images or classes it concerns; empty if it concerns all.
     """
 
     kind: str
@@ -88,7 +88,7 @@ class Evaluation:
         mean: by measure, the mean over the classes that have it.
         overall: by measure, over all images whatever their class.
         options: the rules.
-        notes: everything odd.
+        notes: problems of predictions and truth.
         noise: by class, the ROC curve of the noise score, where there are both kinds of image.
         assigned: by the name of a predicted part, the true part it was taken for.
         maps: whether heat maps were measured as well.

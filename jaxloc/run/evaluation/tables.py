@@ -24,7 +24,7 @@ def evaluation_table(result: Evaluation) -> str:
 
 
 def evaluation_latex(result: Evaluation) -> str:
-    """The table as LaTeX (packages booktabs), with its rules and everything odd as comments."""
+    """The table as LaTeX (package booktabs), with its rules and problems as comments."""
     head, rows = _cells(result)
     classes = len(result.classes)
     comments = [rule(result), *map(str, result.notes), *reasons(result)]
@@ -32,7 +32,7 @@ def evaluation_latex(result: Evaluation) -> str:
 
 
 def to_plain(result: Evaluation, *, roc: bool = False) -> dict[str, Any]:
-    """The whole result as values that JSON has; NaN stays NaN.
+    """The whole result as plain values for JSON; NaN stays NaN.
 
     Args:
         result: what was found.

@@ -1,7 +1,7 @@
-"""Approximate search with FAISS, for galleries too large for exact search; how much it misses is measured.
+"""Approximate search with FAISS, for galleries too large for exact search; its recall is measured.
 
-Johnson, Douze & Jégou, "Billion-scale similarity search with GPUs", 2019. The exact search needs none of this and is
-the default: an approximate index pays from about a million images on.
+Johnson, Douze & Jégou, "Billion-scale similarity search with GPUs", 2019. The exact search is the default; an
+approximate index pays off from about a million images on.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _EACH, _CODEWORDS = 40, 256
 
 @dataclasses.dataclass(frozen=True)
 class Approximation:
-    """What was built, and how good it is.
+    """An approximate index and its recall.
 
     Attributes:
         kind: ``"hnsw"`` or ``"ivf-pq"``.
@@ -36,7 +36,7 @@ class Approximation:
         bytes: of the file.
         recall: share of the exact first k that are among the approximate first k, for vectors of the gallery.
         k: that k.
-        queries: vectors it was measured with.
+        queries: number of vectors that the recall was measured with.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Approximation:
 
 
 def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hnsw", *, seed: int = 0) -> Approximation:
-    """Build an approximate index over a gallery's vectors, keep it beside them, and measure what it misses.
+    """Build an approximate index over a gallery's vectors, save it beside them, and measure its recall.
 
     Args:
         gallery: a folder that ``index`` made.
@@ -144,7 +144,7 @@ def _make(faiss: Any, kind: str, number: int, dimension: int) -> Any:
 
 
 def _checksum(path: Path) -> str:
-    """Of the file: FAISS believes what it reads, and would follow a damaged link of the graph anywhere."""
+    """Checksum of the file; FAISS does not validate what it reads, and a damaged graph may crash it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""The images at both ends of each dimension of a gallery's vectors."""
+"""The images with the highest and the lowest values of each dimension of a gallery's vectors."""
 
 import os
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ def strips(
 ) -> list[Strip]:
     """For each dimension, the images of the gallery with the highest and the lowest values (Wei et al., figure 8).
 
-    Images in which nothing was selected do not appear.
+    Images without an object are left out.
 
     Args:
-        gallery: a folder that ``index`` made; its vectors say most after a whitening.
-        dimensions: which, counted from 0 in order of falling variance.
+        gallery: a folder that ``index`` made; its dimensions are most meaningful after whitening.
+        dimensions: numbers of dimensions, from 0 in order of falling variance.
         count: images at each end.
         images: with thumbnails.
 
@@ -54,11 +54,11 @@ def strips(
 
 
 def attributes_of(gallery: str | os.PathLike[str], dimensions: int, *, count: int = 6) -> Searched:
-    """The strips of a gallery's first dimensions, as a page without queries.
+    """The strips of a gallery's first dimensions, as records of a page without queries.
 
     Args:
         gallery: a folder that ``index`` made.
-        dimensions: how many.
+        dimensions: number of dimensions.
         count: images at each end.
 
     Raises:

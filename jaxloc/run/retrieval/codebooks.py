@@ -1,4 +1,4 @@
-"""Codebooks of VLAD, Fisher vectors and whitened regions: fitted on a sample of descriptors, and kept in a file."""
+"""Codebooks of VLAD, Fisher vectors and whitened regions: fitted on a sample of descriptors, saved in a file."""
 
 import functools
 import hashlib
@@ -69,8 +69,8 @@ def fit_codebooks(
 class CodebookFitter:
     """Fits codebooks to the feature maps of batches.
 
-    A uniform sample of all selected descriptors is kept, by numbers drawn from the image's name and the seed, so that
-    neither the order of the images nor their batches change it.
+    It keeps a uniform sample of all selected descriptors, drawn by the image's name and the seed, so the sample depends
+    neither on the order of the images nor on their batches.
 
     Args:
         needs: the codebooks to fit.
@@ -113,7 +113,7 @@ class CodebookFitter:
             self._waiting = [self._smallest()]
 
     def _smallest(self) -> tuple[np.ndarray, np.ndarray]:
-        """The sample: descriptors with the smallest numbers, and these numbers."""
+        """The sample: descriptors with the smallest random numbers, and these numbers."""
         numbers = np.concatenate([some for some, _ in self._waiting])
         order = np.argsort(numbers, kind="stable")[:_SAMPLE]
         return numbers[order], np.concatenate([some for _, some in self._waiting])[order]

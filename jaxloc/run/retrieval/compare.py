@@ -1,4 +1,4 @@
-"""Every descriptor and whitening on one set of images, from one pass of features: the paper's tables for it."""
+"""Compare every descriptor and whitening on one set of images in one pass: the paper's tables."""
 
 import dataclasses
 import os
@@ -37,7 +37,7 @@ class Line:
         whitening: as it is written on the command line.
         dimension: of the vectors compared; 0 if they could not be made.
         scored: the measures, or ``None``.
-        reason: why there are none.
+        reason: why there are no measures.
     """
 
     descriptor: str
@@ -49,12 +49,12 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The table, and what it was made on.
+    """The table, and the number of images compared.
 
     Attributes:
         lines: in the order of the descriptors, then of the whitenings.
-        queries: images asked for.
-        gallery: images searched.
+        queries: number of queries.
+        gallery: number of images searched.
         leave_one_out: each image was a query against the rest.
         skipped: reasons by name.
     """
@@ -79,18 +79,19 @@ def compare(
 ) -> Comparison:
     """Compare descriptors and whitenings on one set of labelled images.
 
-    The network sees every image once (and its mirror image, if SCDA_flip+ is asked for). Whitenings are fitted on the
+    Each image passes through the network once (and so does its mirror image, if SCDA_flip+ is compared). Whitenings are
+    fitted on the
     gallery. Without queries of their own, each image in turn is a query against the rest.
 
     Args:
         paths: folders, images, or text files of paths: the gallery.
-        options: what vectors depend on.
-        descriptors: names; by default all, with the reason where one cannot be made.
+        options: options that vectors depend on.
+        descriptors: names; by default all. Those that cannot be computed have a reason.
         whitenings: as ``--whiten`` takes them.
         labels: a COCO file of labels; by default an image's folder.
         queries: images that are queries and not searched.
         query_splits: images under ``paths`` that are queries and not searched, by their ``split`` in ``labels``.
-        when_done: called with each row as it is ready.
+        when_done: called with each finished row.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.

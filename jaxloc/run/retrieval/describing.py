@@ -47,7 +47,7 @@ class Describer(Extractor):
 
     Args:
         options: the job's.
-        names: every descriptor that will be asked for.
+        names: every descriptor that will be computed.
         loaded: the network on the devices; ``None`` loads it.
 
     Attributes:
@@ -140,7 +140,7 @@ class Describer(Extractor):
 
 
 def mirror(batch: Batch) -> Batch:
-    """The batch's images left to right; their padding stays at the right."""
+    """Mirror the batch's images left to right; their padding stays at the right."""
     images = np.zeros_like(batch.images)
     for mirrored, image, (rows, columns) in zip(images, batch.images, batch.sizes, strict=True):
         mirrored[:rows, :columns] = image[:rows, :columns][:, ::-1]

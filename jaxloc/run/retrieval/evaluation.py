@@ -1,4 +1,4 @@
-"""How well a gallery is searched, where labels are known."""
+"""Evaluate search in a gallery of known labels."""
 
 import dataclasses
 import os
@@ -44,7 +44,7 @@ def evaluate_retrieval(
     labels: str | os.PathLike[str] | None = None,
     splits: Sequence[str] = (),
 ) -> RetrievalEvaluation:
-    """Rank the gallery for every query and measure: the SCDA paper's top-1 and top-5 mAP, full AP, R@k.
+    """Rank the gallery for every query; measure the SCDA paper's top-1 and top-5 mAP, full AP and R@k.
 
     Args:
         gallery: a folder that ``index`` made.
@@ -52,10 +52,10 @@ def evaluate_retrieval(
             in turn is a query against the rest. A query that is in the gallery itself is left out of its own ranking.
         options: weights and how to read, for queries that are images.
         labels: a COCO file of the queries' labels; by default an image's folder.
-        splits: only queries of these parts of the data set, as the COCO file tells.
+        splits: only queries of these splits in the COCO file.
 
     Raises:
-        JaxlocError: labels are missing, the galleries do not go together, or nothing could be read.
+        JaxlocError: labels are missing, the galleries are not comparable, or nothing could be read.
     """
     from_gallery = len(queries) == 1 and Gallery.is_one(queries[0])
     if (labels is not None or splits) and (from_gallery or not queries):

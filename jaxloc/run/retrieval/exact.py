@@ -1,4 +1,4 @@
-"""Exact search by cosine, part by part, so that a gallery may be larger than memory, on every device there is."""
+"""Exact search by cosine, in blocks, so that a gallery may be larger than memory, on every local device."""
 
 import dataclasses
 import functools
@@ -20,8 +20,7 @@ class Ranked:
 
     Attributes:
         rows: int64 ``[q, top]``, of the gallery, best first.
-        scores: float32 ``[q, top]``: the cosine, or what re-ranking puts in its place; -inf for an image in which
-            nothing was selected.
+        scores: float32 ``[q, top]``: the cosine, or the score of re-ranking; -inf for an image without an object.
     """
 
     rows: np.ndarray
@@ -29,9 +28,9 @@ class Ranked:
 
 
 def nearest(queries: np.ndarray, vectors: SearchedVectors, k: int) -> Ranked:
-    """The k rows of largest cosine, exactly, whatever the size of the gallery.
+    """The k rows of largest cosine, exactly, for a gallery of any size.
 
-    Each part of the gallery is divided among the local devices, which search their own rows.
+    Each block of the gallery is divided among the local devices, which search their own rows.
     """
     devices = jax.local_devices()
     mesh = Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Auto,)) if len(devices) > 1 else None
@@ -42,7 +41,7 @@ def nearest(queries: np.ndarray, vectors: SearchedVectors, k: int) -> Ranked:
 
 
 def _divide(part: np.ndarray, mesh: Mesh | None) -> tuple[jax.Array, jax.Array]:
-    """A part on the devices, its length made to divide by them, and which of its rows are real."""
+    """A block on the devices, padded to a multiple of their number, and which of its rows are valid."""
     valid = np.ones(len(part), bool)
     if mesh is None:
         return jnp.asarray(part), jnp.asarray(valid)

@@ -269,7 +269,7 @@ class Gallery:
         return removed
 
     def clean(self) -> None:
-        """Remove what a kill left: half-written files, and tables and whitened vectors without a shard."""
+        """Remove the remains of a kill: half-written files, and tables and whitened vectors without a shard."""
         numbers = self.shards
         known, known_numbers = {self._metadata(number)["table"] for number in numbers}, set(numbers)
         for path in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:

@@ -32,15 +32,15 @@ from jaxloc.whitenings import WhitenSpec
 
 @dataclasses.dataclass(frozen=True)
 class Indexed:
-    """What ``index`` did.
+    """Result of ``index``.
 
     Attributes:
         folder: the gallery's.
-        added: images described.
-        present: images that were there already.
-        total: vectors in the gallery now.
+        added: number of images described.
+        present: number of images that the gallery held before.
+        total: number of vectors in the gallery.
         dimension: of the vectors that are searched.
-        not_found: images of the gallery in which nothing was selected: they rank last.
+        not_found: number of images without an object, which rank last.
         skipped: images that could not be described.
         warnings: what the user should know.
     """
@@ -63,19 +63,19 @@ def index(
     labels: str | os.PathLike[str] | None = None,
     splits: Sequence[str] = (),
 ) -> Indexed:
-    """Describe images and add their vectors to a gallery, which is made if there is none.
+    """Describe images and add their vectors to a gallery, which is created if there is none.
 
-    Images of the gallery (same path, same size) are skipped; those that have changed are described again, and
-    all of a Parquet, ArrayRecord or video file that has another size.
+    Images of the gallery (same path, same size in bytes) are skipped; changed images are described again, and so are
+    all images of a Parquet, ArrayRecord or video file of another size.
     A kill loses at most one unfinished shard: the same call resumes and ends with the same bytes.
 
     Args:
         paths: folders, images, or text files of paths.
         out: the gallery's folder.
-        options: what to do; those that vectors depend on must be the gallery's. By default all are.
+        options: by default the gallery's; those that vectors depend on must equal the gallery's.
         labels: a COCO file of labels, also for images of the gallery; by default the label of a new image is the
             name of its folder.
-        splits: only images of these parts of the data set, as the COCO file tells.
+        splits: only images of these splits in the COCO file.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
@@ -121,7 +121,7 @@ def index_images(
 
 
 def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
-    """What the vectors of a gallery with these options and weights are made with."""
+    """The description of a gallery with these options and weights."""
     return Description(
         descriptor=options.descriptor,
         settings=options.resolved(weights.backbone).fingerprint(),
@@ -146,7 +146,7 @@ def default_options(out: str | os.PathLike[str]) -> IndexOptions:
 
 
 def remove(gallery: str | os.PathLike[str], images: Sequence[str]) -> int:
-    """Take images out of a gallery, by name or path as they stand in its table; returns how many.
+    """Remove images from a gallery, by name or path as in its table; returns their number.
 
     Raises:
         UsageError: one of them is not in the gallery, or there is none.
@@ -168,7 +168,7 @@ def remove(gallery: str | os.PathLike[str], images: Sequence[str]) -> int:
 
 
 def check_same(gallery: Gallery, description: Description) -> None:
-    """Raise ``UsageError`` with the reason unless vectors of this description belong into the gallery."""
+    """Raise ``UsageError`` with the reason unless vectors of this description are comparable with the gallery's."""
     difference = gallery.description.difference(description)
     if difference:
         raise UsageError(
@@ -183,7 +183,7 @@ def _digest(images: list[Labelled], description: Description) -> bytes:
 
 
 def _make_ready(gallery: Gallery, options: IndexOptions, images: list[Labelled]) -> None:
-    """What the first host does before any image is described: drop what is half written, or has changed."""
+    """Prepare a gallery on the first host: drop half-written files and changed images."""
     gallery.clean()
     if options.whiten != gallery.description.whiten:
         gallery.ask_for_whitening(options.whiten)
@@ -227,7 +227,7 @@ def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, image
 
 
 def _check_rank(gallery: Gallery, pending: int) -> None:
-    """Refuse a whitening that no number of vectors as small as this can have, before hours of work."""
+    """Refuse, before any work, a whitening of more dimensions than the number of vectors can determine."""
     spec = WhitenSpec.parse(gallery.description.whiten)
     number = pending + sum(map(gallery.length, gallery.shards))
     if spec is not None and not gallery.whitening_path.exists() and number < spec.dimension:
@@ -238,7 +238,7 @@ def _check_rank(gallery: Gallery, pending: int) -> None:
 
 
 def _pending(gallery: Gallery, images: list[Labelled]) -> tuple[list[Labelled], list[str]]:
-    """Images to describe, in order, and the paths of those among them that the gallery knows with another size."""
+    """Images to describe, in order, and the paths of those that the gallery holds with another size."""
     known = gallery.whole_table().sizes | {skip.path: skip.bytes for skip in gallery.skipped()}
     pending = [image for image in images if known.get(image.key) != bytes_of(image.source.path)]
     return pending, [image.key for image in pending if image.key in known]

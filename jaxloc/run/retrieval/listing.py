@@ -14,7 +14,7 @@ Box = tuple[float, float, float, float]
 
 
 class Labelled(NamedTuple):
-    """One image and what is known of it.
+    """An image, its label, splits and boxes.
 
     Attributes:
         source: the file and its name.
@@ -53,10 +53,10 @@ def find_images(
         labels: a COCO file that says each image's category (``category_id``, or that of its boxes); file names are
             relative to it. Without one, an image's label is the name of its folder.
         splits: only images that are in one of these splits of the COCO file.
-        exclude: folders in which no image is looked for.
+        exclude: folders that are not searched.
 
     Raises:
-        UsageError: a path does not exist, there is no image, or a split is asked for that no image has.
+        UsageError: a path does not exist, there is no image, or no image has one of the splits.
     """
     if splits and labels is None:
         raise UsageError("a split needs --labels with a COCO file whose images have one")
@@ -104,8 +104,8 @@ def check_labels(labels: Sequence[str | None], what: str, *, several: bool = Tru
 
     Args:
         labels: of the images.
-        what: which images they are, for the message.
-        several: whether all may not be of one kind.
+        what: description of the images, for the message.
+        several: whether they must have at least two labels.
     """
     cure = "put images of one kind into a folder of their own, or name a COCO file that lists them with --labels"
     missing = sum(label is None for label in labels)

@@ -1,4 +1,4 @@
-"""Images asked for: described as the gallery's were."""
+"""Query images, described as the gallery's images were."""
 
 import dataclasses
 import os
@@ -19,12 +19,12 @@ from jaxloc.run.stream import open_stream
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """One query that could be read.
+    """A readable query.
 
     Attributes:
         image: the file and its label.
         size: rows and columns of the original image.
-        found: whether anything was selected in it.
+        found: whether it has an object.
         box: of the object, ``x0, y0, x1, y1`` in pixels of the original, or ``None``.
         mask: bool ``[h, w]``, the cells selected.
         thumbnail: a small JPEG, or ``None``.
@@ -61,7 +61,7 @@ def describe_queries(
     Args:
         gallery: to be compared with.
         images: the queries.
-        options: weights and how to read; what vectors depend on is the gallery's.
+        options: of weights and reading; options that vectors depend on are the gallery's.
         thumbnails: keep a small JPEG of each.
 
     Raises:

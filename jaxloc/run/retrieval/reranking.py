@@ -1,4 +1,4 @@
-"""Rank a gallery for each query: exact cosine, then expansion and re-ranking where they are asked for."""
+"""Rank a gallery for each query: by exact cosine, then by expansion and re-ranking if requested."""
 
 import functools
 
@@ -24,7 +24,7 @@ def rank(queries: np.ndarray, vectors: SearchedVectors, how: SearchOptions) -> R
     Args:
         queries: float32 ``[q, d]``, as ``SearchedVectors.prepare`` gives them.
         vectors: the gallery's.
-        how: how many, and what is done beyond the cosine.
+        how: number of results, expansion and re-ranking.
 
     Raises:
         UsageError: more results asked for than there are images.
@@ -60,7 +60,7 @@ def _expand_all(queries: jax.Array, neighbors: jax.Array, *, exponent: float) ->
 
 
 def _reciprocal(queries: np.ndarray, vectors: SearchedVectors, top: int, how: SearchOptions) -> Ranked:
-    """Re-rank the first candidates; those in which nothing was selected stay last."""
+    """Re-rank the first candidates; those without an object stay last."""
     number = min(max(how.candidates, top), len(vectors))
     first = _first(queries, vectors, number, how)
     rows, scores = np.empty_like(first.rows), np.empty_like(first.scores)
@@ -78,7 +78,7 @@ def _distances(query: jax.Array, candidates: jax.Array, valid: jax.Array) -> jax
 
 
 def _diffuse(queries: np.ndarray, vectors: SearchedVectors, top: int, how: SearchOptions) -> Ranked:
-    """Diffusion on the graph of the whole gallery, whose vectors are held in memory for it."""
+    """Diffusion on the graph of the whole gallery, whose vectors are loaded into memory."""
     graph = _graph(vectors.all(), k=min(_NEIGHBORS, max(len(vectors) - 1, 1)))
     length = min(max(top, _ENTRIES), len(vectors))
     first = _first(queries, vectors, length, how)

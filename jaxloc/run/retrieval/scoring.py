@@ -1,4 +1,4 @@
-"""How good rankings are: every query against a gallery with labels."""
+"""Retrieval measures of queries against a labelled gallery."""
 
 import dataclasses
 
@@ -17,8 +17,8 @@ class Scores:
     """Means over queries, in per cent; queries without an image of their kind in the gallery do not count.
 
     Attributes:
-        queries: that count.
-        without: queries of whose kind the gallery has no (other) image.
+        queries: number that count.
+        without: number of queries without another image of their kind in the gallery.
         top1: the SCDA paper's mAP of the first result.
         top5: of the first five.
         ap_step: full average precision, step form (scikit-learn's).
@@ -72,8 +72,8 @@ def score(
         query_labels: ``[q]``.
         gallery: float32 ``[n, d]``.
         gallery_labels: ``[n]``.
-        same: int ``[q]``, the place in the gallery of the query itself, which is left out of its ranking; -1 where it
-            is not there, ``None`` where none is.
+        same: int ``[q]``, row of the query itself in the gallery, which is left out of its ranking; -1 if it has none,
+            ``None`` if no query has one.
     """
     query_labels, gallery_labels = np.asarray(query_labels).astype(str), np.asarray(gallery_labels).astype(str)
     labels, numbers = np.unique(np.concatenate([query_labels, gallery_labels]), return_inverse=True)

@@ -1,4 +1,4 @@
-"""Search a gallery with images: describe them as the gallery was, rank, and gather what there is to show."""
+"""Search a gallery with images: describe them as the gallery, rank, and collect records for a page."""
 
 import dataclasses
 import math
@@ -43,10 +43,10 @@ def search(
     Args:
         gallery: a folder that ``index`` made.
         queries: folders, images, or text files of paths.
-        options: weights and how to read; what vectors depend on is the gallery's.
-        ranking: how many results, and what is done beyond the cosine.
+        options: of weights and reading; options that vectors depend on are the gallery's.
+        ranking: number of results, expansion and re-ranking.
         labels: a COCO file of the queries' labels; by default an image's folder.
-        splits: only queries of these parts of the data set, as the COCO file tells.
+        splits: only queries of these splits in the COCO file.
         images: keep thumbnails of queries and results, for a page.
         strips: shown with them.
 
@@ -79,7 +79,7 @@ def search(
 
 
 def read_thumbnails(paths: Sequence[str]) -> dict[str, bytes]:
-    """Small JPEGs of images, by path; those that cannot be read (any more) are left out."""
+    """Small JPEGs of images, by path; unreadable images are left out."""
 
     def read(path: str) -> bytes | None:
         try:
@@ -165,7 +165,7 @@ def _settings(gallery: Gallery, ranking: SearchOptions) -> dict[str, str]:
 
 
 def to_plain(searched: Searched) -> dict[str, object]:
-    """What a search found, as plain values for JSON: no images."""
+    """Results of a search as plain values for JSON, without thumbnails."""
 
     def result(one: Result) -> dict[str, object]:
         values = {name: getattr(one, name) for name in ("name", "label", "score", "relevant", "box")}

@@ -34,10 +34,10 @@ _JOURNAL = "job.json"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Images that are described and where their shards begin.
+    """The plan of a job: images, shard numbers and buckets.
 
     Attributes:
-        images: that the gallery did not hold when the job began.
+        images: those that the gallery did not hold when the job began.
         first: the number of the first shard.
         buckets: the padded shapes.
     """
@@ -65,7 +65,7 @@ class Job:
 
 
 def forget_job(gallery: Gallery) -> None:
-    """Drop the plan of a job: it is done, or what it had planned no longer fits."""
+    """Drop the plan of a job that is finished or no longer valid."""
     (gallery.folder / _JOURNAL).unlink(missing_ok=True)
 
 
@@ -78,7 +78,7 @@ def _read(journal: Path, digest: str) -> tuple[int, Buckets] | None:
 
 
 def write_shards(gallery: Gallery, describer: Describer, options: IndexOptions, job: Job, codebooks: Codebooks) -> None:
-    """Describe the images of this host's shards, and write each shard that is not there yet."""
+    """Describe the images of this host's shards, and write each missing shard."""
     pending = job.images
     compile_buckets(describer, job.buckets)
     stream = Stream([image.source for image in pending], options, describer, job.buckets)
@@ -147,7 +147,7 @@ def _describe(
 
 
 def _checksum(path: Path | Record) -> str | None:
-    """Of a file or record; ``None`` if that alone cannot be read any more."""
+    """Checksum of a file or record; ``None`` if it is unreadable."""
     try:
         if isinstance(path, Record):
             return hashlib.sha256(path.read()).hexdigest()

@@ -1,4 +1,4 @@
-"""What retrieval jobs found, as text a person can read."""
+"""Results of retrieval jobs as text."""
 
 import math
 
@@ -21,7 +21,7 @@ _LEGEND = (
 
 
 def index_text(done: Indexed, seconds: float) -> str:
-    """What ``index`` did."""
+    """Result of ``index``."""
     parts = [
         f"{done.folder}: {done.total:,} vectors of {done.dimension:,} dimensions; {done.added:,} added in "
         f"{seconds:.1f} s, {done.present:,} were there."
@@ -35,7 +35,7 @@ def index_text(done: Indexed, seconds: float) -> str:
 
 
 def search_text(searched: Searched) -> str:
-    """The results of each query as a table, with what the user should know."""
+    """The results of each query as a table, with warnings."""
     parts = []
     for query in searched.queries:
         heading = query.name + ("" if query.found else " (nothing was selected in it)")
@@ -86,7 +86,7 @@ def line_text(line: Line) -> str:
 
 
 def comparison_table(result: Comparison) -> str:
-    """Every descriptor and whitening, and why some are missing."""
+    """A row for each descriptor and whitening, with the reasons of missing ones."""
     rows = [
         [
             *_titles(line),

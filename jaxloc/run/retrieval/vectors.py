@@ -1,4 +1,4 @@
-"""The vectors of a gallery that are searched: after the whitening where there is one, of unit length, part by part."""
+"""The vectors of a gallery that are searched: whitened if asked, of unit length, read in blocks."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _BYTES = 1 << 28
 
 
 class SearchedVectors:
-    """A gallery's vectors as they are searched.
+    """A gallery's searchable vectors.
 
     Args:
         gallery: to read them from.
@@ -59,12 +59,12 @@ class SearchedVectors:
         return unit(vectors if self.whitening is None else whitening_store.apply(self.whitening, vectors))
 
     def digest(self) -> str:
-        """A checksum over all that the vectors come from: it changes when they do."""
+        """A checksum that changes with the vectors or their whitening."""
         text = "\n".join([self._checksum, *(self.gallery.vectors_checksum(number) for number in self._shards)])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def parts(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the row that a part begins with, and its vectors ``[n, d]``, in order."""
+        """Yield the first row and the vectors ``[n, d]`` of each block, in order."""
         start, waiting = 0, []
         for number, length in zip(self._shards, self._lengths, strict=True):
             if not length:

@@ -1,4 +1,4 @@
-"""The whitening of a gallery's vectors: fitted on a stream of them, kept in one file, applied."""
+"""The whitening of a gallery's vectors: fit on a stream, save, load, apply."""
 
 import hashlib
 from pathlib import Path
