@@ -1,1 +1,1 @@
-"""What a job found, for machines and people: COCO annotations, overlays, the HTML page."""
+"""A job's findings as COCO annotations, Parquet, overlays and HTML pages, and exports."""

@@ -1,4 +1,4 @@
-"""Findings as a COCO annotation file, with what COCO has no field for beside it."""
+"""Findings as a COCO annotation file, with further fields of jaxloc."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which images of a collection are kept and why: the one input of the file of decisions and of the page to review."""
+"""Decisions about the images of a collection: the input of ``decisions.json`` and of the review page."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ class Decision:
         name: path relative to what the user pointed at, with forward slashes.
         category: its class.
         keep: whether it goes into the data set.
-        why: what the rules say: ``"kept"``, ``"noise"``, ``"duplicate"``, ``"contradiction"`` (nearly the same image
+        why: outcome of the rules: ``"kept"``, ``"noise"``, ``"duplicate"``, ``"contradiction"`` (nearly the same image
             stands in another class), ``"broken"`` or ``"too few"`` (of its class, to look for anything).
         reason: the same in words.
         by_hand: a person decided, whatever the rules say.
@@ -42,8 +42,8 @@ class Decision:
         score: in [0, 1), how far the object stands out.
         noise_score: object share: share of cells with a positive indicator; ``None`` if not computed.
         other: name of the image that it repeats or contradicts; of noise, one that it nearly repeats.
-        bits: in how many bits the hashes of the two differ.
-        doubt: how little would have changed the rules' mind, the least first; see ``jaxloc.run.cleaning.rules``.
+        bits: number of bits in which their hashes differ.
+        doubt: distance to the opposite decision, most doubtful first; see ``jaxloc.run.cleaning.rules``.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Threshold:
 
 @dataclasses.dataclass(frozen=True)
 class Decisions:
-    """What was decided of a whole collection.
+    """The decisions about a whole collection.
 
     Attributes:
         title: heading, such as the names of the classes.
@@ -85,7 +85,7 @@ class Decisions:
         settings: what the decisions depend on, printable, in a fixed order.
         thresholds: by class, in order of name.
         items: by class, and in it in the order of the collection.
-        warnings: what the user should know first.
+        warnings: for the user, shown first.
     """
 
     title: str
@@ -96,9 +96,9 @@ class Decisions:
     warnings: Sequence[str] = ()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """For each class its images: dropped by each rule or by hand, which with those kept adds up; kept by hand.
+        """Number of images of each class: kept, dropped by each rule or by hand (these add up), and kept by hand.
 
-        A reason is counted where the image is dropped for it; ``"kept by hand"`` is part of ``"kept"``.
+        A reason counts only images that are dropped for it; ``"kept by hand"`` is part of ``"kept"``.
         """
         keys = ("pictures", NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW, DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
         counts = {category: dict.fromkeys(keys, 0) for category in self.thresholds}

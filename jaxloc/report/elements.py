@@ -43,7 +43,7 @@ def page(
         name: of the main part: ``name.html``, ``name.css`` and ``name.js``.
         title: a heading, plain text.
         lead: the line under it, plain text.
-        warnings: what the reader should know first, plain text.
+        warnings: shown first, plain text.
         tiles: headings and figures, plain text.
         tables: HTML that follows the tiles.
         noscript: what to read where scripts do not run, plain text.
@@ -139,13 +139,13 @@ def toggle(name: str, label: str, *, key: str, checked: bool = False, kind: str 
 
 
 def skipped(items: Sequence[Skipped], categories: Sequence[str], *, limit: int, rest: str) -> str:
-    """The table of what could not be used, or nothing.
+    """The table of skipped images, or nothing.
 
     Args:
         items: what was skipped.
         categories: names of all sets; without any name the column is left out.
         limit: rows to show.
-        rest: HTML that says where the others are, after "5 more".
+        rest: HTML after "5 more", such as the file that holds the others.
     """
     if not items:
         return ""
@@ -172,7 +172,7 @@ def skipped(items: Sequence[Skipped], categories: Sequence[str], *, limit: int, 
 
 
 def limit_note(shown: int, total: int, noun: str, rest: str) -> str:
-    """A line that says how many of all are shown, or nothing where all are; ``rest`` says where the others are."""
+    """The number of shown images and of all, or nothing if all are shown; ``rest`` names the file of the others."""
     return "" if shown == total else f'<p class="limit">Showing {shown:,} of {counted(total, noun)}{rest}</p>'
 
 

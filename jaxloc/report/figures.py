@@ -1,4 +1,4 @@
-"""Counts and scores of what a job found, of each set and of all, in one pass over any number of images."""
+"""Counts and scores of a job's findings, of each set and of all, in one pass over any number of images."""
 
 import math
 from array import array

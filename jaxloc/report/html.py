@@ -1,4 +1,4 @@
-"""What a job found as one HTML page: no network, no other file, the same bytes for the same findings."""
+"""A job's findings as one HTML page: no network, no other file, the same bytes for the same findings."""
 
 import io
 import itertools
@@ -23,7 +23,7 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
     """The page's text: counts and settings, then a card for each image, to sort, filter and enlarge.
 
     Args:
-        findings: what the job found.
+        findings: the job's findings.
         limit: images to show, those with a thumbnail first; the counts are of all.
 
     Raises:
@@ -60,7 +60,7 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
 
 
 def _choose(images: Sequence[Finding], limit: int) -> tuple[list[Finding], bool]:
-    """The images to show, and whether any image at all has a heat map; reads no further than it must."""
+    """The images to show, and whether any image has a heat map; stops reading as early as possible."""
     candidates: list[Finding] = []
     number = {True: 0, False: 0}
     with_heat = False
@@ -81,7 +81,7 @@ def _lead(findings: Findings, sets: int) -> str:
 
 
 def _statuses(counts: Mapping[str, int], with_shares: bool) -> list[str]:
-    """The statuses worth a count: noisy and nothing found are different things, but a job may not have both."""
+    """The statuses that the job has."""
     statuses = ["found"]
     if with_shares or counts["noisy"]:
         statuses.append("noisy")

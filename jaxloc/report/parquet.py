@@ -1,6 +1,6 @@
-"""What a job found as Parquet files, one for each shard, and many of them as one sequence that is read as it is used.
+"""A job's findings as Parquet files, one for each shard, and many of them as one lazily read sequence.
 
-A file has a row for each image, and after these a row for each skipped image. Any reader of Parquet can open it.
+A file has a row for each image, followed by a row for each skipped image. Any reader of Parquet can open it.
 """
 
 import bisect
@@ -189,8 +189,8 @@ def _count(shard: pq.ParquetFile, groups: Iterable[int]) -> int:
 class _Sharded(Sequence[_Record]):
     """Records of many shards as one sequence.
 
-    The number of records is read when it is made; iterating keeps nothing; what an index or a slice asks for is read
-    with its whole shard, of which the last is kept.
+    The number of records is read at once. Iteration keeps nothing in memory. An index or a slice reads the whole shard
+    of its records; the last shard is kept.
     """
 
     def __init__(self, files: Sequence[str | os.PathLike[str]]) -> None:

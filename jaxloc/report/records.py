@@ -1,4 +1,4 @@
-"""What a job found, as plain records: the one input of every export, overlay and page."""
+"""A job's findings as plain records: the input of every export, overlay and page."""
 
 import dataclasses
 from abc import abstractmethod
@@ -12,7 +12,7 @@ from jaxloc import __version__
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One image and what was found in it.
+    """One image and the object found in it.
 
     Attributes:
         name: path relative to what the user pointed at, with forward slashes.
@@ -74,7 +74,7 @@ class StoredImages(Sequence[Finding]):
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
-    """Everything one job found.
+    """All findings of a job.
 
     Attributes:
         title: heading, such as the names of the sets.
@@ -82,8 +82,8 @@ class Findings:
         settings: what the result depends on, printable, in a fixed order.
         images: in order of name within each category; a list, or ``StoredImages`` if they may not fit in memory.
         skipped: images that could not be used.
-        warnings: what the user should know of each category, such as a doubtful sign.
-        score_meaning: how the method's score reads, such as "at 0.5, …".
+        warnings: of each category, such as a doubtful sign.
+        score_meaning: meaning of the method's score, such as "at 0.5, …".
         finished_before: whether an earlier call had finished the run.
         begun_before: number of images that earlier calls had processed in part or whole.
     """

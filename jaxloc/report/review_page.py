@@ -33,7 +33,7 @@ _BY_HAND = (DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
 def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:
     """The numbers of the images to show, in order: the most doubtful, each with the image it repeats.
 
-    Images decided by hand come first of all; those that could not be used are not shown.
+    Images decided by hand come first; skipped images are not shown.
 
     Args:
         items: all decisions.
@@ -129,7 +129,7 @@ def _reading() -> list[str]:
 
 
 def _data(decisions: Decisions, classes: Sequence[str], shown: Collection[int], thumbnails: Mapping[int, bytes]) -> str:
-    """What review.js shows, and what it needs to write a file of decisions."""
+    """Data of review.js, including the header of a file of decisions."""
     groups = {name: number for number, name in enumerate(classes)}
     places = {decisions.items[number].name: place for place, number in enumerate(shown)}
     seen = set(shown)

@@ -1,4 +1,4 @@
-"""What a search found as one HTML page: each query beside its ranked results, and dimensions shown by example."""
+"""Results of a search as one HTML page: each query beside its ranked results, and dimensions shown by example."""
 
 import statistics
 from collections.abc import Callable
@@ -22,9 +22,9 @@ def render_search(searched: Searched, *, limit: int = 200, results_file: str | N
     """The page's text: figures and settings, then each query with its results, to sort, filter and enlarge.
 
     Args:
-        searched: what was searched for and found.
+        searched: the results.
         limit: queries to show, those with a thumbnail first; the figures are of all.
-        results_file: name of a file beside the page that holds every result, to point the reader to.
+        results_file: name of a file beside the page that holds every result, which the page names.
 
     Raises:
         ValueError: ``limit`` is negative.

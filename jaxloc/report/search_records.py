@@ -1,4 +1,4 @@
-"""What a search found, as plain records: the one input of its page."""
+"""Results of a search as plain records: the input of its page."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Result:
     Attributes:
         name: path relative to the gallery, with forward slashes.
         label: its class, ``None`` if unknown.
-        score: its similarity to the query, larger is more alike.
+        score: its similarity to the query; larger is more similar.
         relevant: whether it shows what the query shows, ``None`` if unknown.
         thumbnail: a small JPEG of the image, or ``None`` if not kept.
         box: box of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` if not known.
@@ -98,7 +98,7 @@ class Strip:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Searched:
-    """Everything one search found.
+    """All results of a search.
 
     Attributes:
         title: what was searched, for a heading.
@@ -107,7 +107,7 @@ class Searched:
         queries: in order of name.
         skipped: images that could not be used, of queries and gallery.
         strips: dimensions to show by example.
-        warnings: what the user should know.
+        warnings: for the user.
         summary: figures of all queries, such as a mean average precision; name and printable value.
     """
 

@@ -1,4 +1,4 @@
-"""Video with what was found drawn in, and COCO's annotation file with the fields that tell one video's frames apart."""
+"""Videos with the findings drawn, and a COCO annotation file with the fields of COCO-VID."""
 
 import itertools
 import os
@@ -169,7 +169,7 @@ def _to_yuv(frame: Any) -> Any:
 
 
 def _with_palettes(frames: Iterable[Any], width: int, height: int) -> Iterator[Any]:
-    """Frames of 256 colours, chosen for each by itself."""
+    """Frames of 256 colours, chosen for each frame."""
     import av
 
     graph, rgb = av.filter.Graph(), av.VideoFormat("rgb24", width, height)

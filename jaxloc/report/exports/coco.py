@@ -1,7 +1,7 @@
 """COCO: ``annotations.json``, or ``annotations_SPLIT.json`` for each split, beside the images in ``images``.
 
-Boxes keep every digit. Masks are run lengths, or outlines where they were outlines. What COCO has no field for is kept
-beside it: of an image ``category_id``, ``positive_share`` (also as ``noise_score``), ``split`` and ``segmentation``; of
+Boxes keep every digit. Masks are run lengths, or outlines where they were outlines. Further fields: of an image
+``category_id``, ``positive_share`` (also as ``noise_score``), ``split`` and ``segmentation``; of
 an annotation ``score``, ``difficult``, ``truncated`` and ``parts``. Unknown pixels of a mask become background.
 """
 

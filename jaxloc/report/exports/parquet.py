@@ -3,7 +3,7 @@
 ``image`` holds the encoded image and its name, ``label`` the number of the image's class (its own, or that of all
 its objects; null if there are several or none), ``objects`` a list for each field: ``bbox`` is
 ``x, y, width, height`` in pixels as ``datasets`` has it, in 64 bits; ``category`` the class's number, from 0. ``mask``
-is there if any image has one: a PNG of class numbers, see ``masks``. Without images, ``image`` is left away.
+is there if any image has one: a PNG of class numbers, see ``masks``. Without images, the column ``image`` is omitted.
 """
 
 import itertools

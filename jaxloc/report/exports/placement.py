@@ -29,7 +29,7 @@ _PLAIN = ("JPEG", "PNG")
 
 
 def with_right_suffix(image: Annotated) -> str:
-    """The image's name with the extension of what ``place`` writes: its old one where that is right.
+    """The image's name with the extension of the file that ``place`` writes; a correct extension is kept.
 
     Raises:
         ImageError: the image cannot be read.

@@ -1,4 +1,4 @@
-"""The papers' tables made again: their protocols on prepared data sets, ours beside their numbers."""
+"""Reproduce the papers' tables: their protocols on prepared data sets, our numbers beside theirs."""
 
 from jaxloc.options import ReproduceOptions
 from jaxloc.run.reproduce.making import reproduce

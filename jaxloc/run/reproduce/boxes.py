@@ -1,4 +1,4 @@
-"""Tables of boxes: run the paper's job on the data set, and lay the boxes beside the truth."""
+"""Tables of boxes: run the paper's job on the data set and evaluate the boxes."""
 
 import dataclasses
 import math
@@ -36,11 +36,11 @@ _NUMBERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a table's measuring gave.
+    """Measurements of a table.
 
     Attributes:
         rows: of the table.
-        notes: what should be known beside them; one sentence each.
+        notes: remarks; one sentence each.
         curves: ROC curves by class, where there are any.
     """
 
@@ -68,7 +68,7 @@ def measure_single(prepared: Prepared, out: Path, weights: str, options: Reprodu
 
 
 def measure_corloc(table: Table, prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
-    """CorLoc of each class for each method asked for, and the means."""
+    """CorLoc of each class for each requested method, and the means."""
     classes = classes_of(table)
     chosen = _of_table(table, prepared, classes)
     rows: list[Row] = []
@@ -84,7 +84,7 @@ def measure_corloc(table: Table, prepared: Prepared, out: Path, weights: str, op
 
 
 def measure_noise(table: Table, prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
-    """How well the share of positive indicator values tells the images without the object."""
+    """ROC of the share of positive indicator values as a classifier of images without the object."""
     classes = classes_of(table)
     chosen = _of_table(table, prepared, classes)
     findings = _run(chosen.sets(), out / "ddt", "ddt", None, 800, weights, options)
@@ -114,7 +114,7 @@ def measure_noise(table: Table, prepared: Prepared, out: Path, weights: str, opt
 
 
 def predictions_of(findings: Findings) -> dict[str, Annotated]:
-    """What a job found as predictions; an image of several sets has an object of each."""
+    """A job's findings as predictions; an image of several sets has an object of each."""
     found: dict[str, Annotated] = {}
     for one in findings.light():
         objects = () if one.box is None else (Annotation(one.category, one.box, one.score),)
@@ -179,7 +179,7 @@ def _row(label: str, measure: str, figure: Figure, paper: float, *, digits: int 
 
 
 def _called_noisy(findings: Findings, truth: Mapping[str, Annotated], category: str, threshold: float) -> list[Row]:
-    """Of the images with and without the object, the share that is called noisy at a threshold."""
+    """Share of the images with and without the object that are noisy at a threshold."""
     called: dict[bool, list[bool]] = {True: [], False: []}
     for one in findings.light():
         if one.category == category and one.noise_score is not None:
@@ -200,7 +200,7 @@ def _left_out(prepared: Prepared, classes: Iterable[str]) -> list[str]:
 
 
 def _notes(findings: Findings, result: Evaluation) -> list[str]:
-    """What the job and the evaluation want to be known."""
+    """Remarks of the job and the evaluation."""
     notes = [f"{warning.partition(';')[0]}: see the job's report.html." for warning in findings.warnings]
     if findings.skipped:
         first = findings.skipped[0]

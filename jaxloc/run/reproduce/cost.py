@@ -1,4 +1,4 @@
-"""What DDT costs on this machine: the network for an image, and the transform of all descriptors of a class."""
+"""Time of DDT on this machine: of the network for an image, and of the transform of all descriptors of a class."""
 
 import os
 import platform
@@ -61,7 +61,7 @@ def measure_cost(prepared: Prepared, weights: str, options: ReproduceOptions) ->
 
 
 def machine() -> str:
-    """What this runs on."""
+    """Description of this machine."""
     device = jax.devices()[0]
     if device.platform != "cpu":
         return f"{jax.device_count()} × {device.device_kind}"

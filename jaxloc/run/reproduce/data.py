@@ -1,4 +1,4 @@
-"""A prepared data set for a table: opened, checked to be the right one, and cut down where that is asked for."""
+"""The data set of a table: opened, checked, and limited if requested."""
 
 import dataclasses
 import os
@@ -26,7 +26,7 @@ class Prepared:
     Attributes:
         name: of the data set.
         place: as the user named it.
-        images: what is known of every image, by name.
+        images: annotations of every image, by name.
         numbers: of the images of each class, in the order of ``images`` that have an image.
         part: where they are read from.
         problems: what disagrees in the data, a line for each kind.
@@ -59,7 +59,7 @@ class Prepared:
         return ImageSet(EVERYTHING, Sources([("", self.part)]).take(chosen))
 
     def truth(self) -> dict[str, Annotated]:
-        """What is known of the images; where they were left out of a class, without its objects."""
+        """Annotations of the images; without the objects of classes that an image was left out of."""
         if not self.cut:
             return dict(self.images)
         chosen: dict[str, set[str]] = {}
@@ -75,10 +75,10 @@ class Prepared:
 
 
 def find_data(table: Table, place: str | os.PathLike[str]) -> str:
-    """See that this can be the data of a table, without opening it.
+    """Check that this can be the data of a table, without opening it.
 
     Args:
-        table: what it is for.
+        table: the table to measure.
         place: ``NAME:FOLDER``, ``NAME:tfds``, the folder alone where the table knows one data set only, or a COCO file
             with classes of the table.
 
@@ -117,7 +117,7 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
     """Open the data of a table.
 
     Args:
-        table: what they are for.
+        table: the table to measure.
         data: as ``find_data`` returns.
         limit: maximum number of images of each class, and for retrieval of each of its splits.
 

@@ -1,4 +1,4 @@
-"""Make a table of a paper again: the paper's protocol on a prepared data set, ours beside its numbers.
+"""Reproduce a table of a paper: its protocol on a prepared data set, our numbers beside its own.
 
 Results are kept in a folder: an interrupted run resumes, and a finished table is read instead of measured again.
 """
@@ -34,7 +34,7 @@ def reproduce(
     out: str | os.PathLike[str],
     options: ReproduceOptions | None = None,
 ) -> Reproduction:
-    """Measure what a table of a paper measures, and compare with the paper's numbers. Nothing is downloaded.
+    """Reproduce a table of a paper and compare with the paper's numbers. Nothing is downloaded.
 
     Args:
         name: of the table, such as ``"ddt-voc07"``; see ``tables.TABLES``.
@@ -83,12 +83,12 @@ def _result(
 
 
 def _asked(table: Table, data: str, options: ReproduceOptions) -> dict[str, Any]:
-    """What a finished table must have been made of to be shown again."""
+    """The settings that a finished table must have to be shown again."""
     return {"table": table.name, "data": data, "jaxloc": __version__} | options.fingerprint()
 
 
 def _finished(folder: Path, asked: dict[str, Any]) -> Reproduction | None:
-    """The table in a folder, if it is the one asked for."""
+    """The table in a folder, if it has the settings asked for."""
     path = folder / RESULT
     if not path.exists():
         return None
@@ -106,7 +106,7 @@ def _finished(folder: Path, asked: dict[str, Any]) -> Reproduction | None:
 
 
 def _weights(table: Table, options: ReproduceOptions) -> Weights:
-    """The weights asked for, or the paper's network."""
+    """The weights that the options name, or the paper's network."""
     try:
         return load_weights(NetworkOptions(**options.reading(options.weights or table.architecture)))
     except WeightsError as error:
@@ -149,7 +149,7 @@ def _settings(weights: Weights, options: ReproduceOptions) -> dict[str, str]:
 def _deviations(
     table: Table, prepared: Prepared, weights: Weights, measured: Measured, options: ReproduceOptions
 ) -> list[str]:
-    """Everything by which the numbers may differ from the paper's, the gravest first."""
+    """Deviations from the paper's protocol, the most important first."""
     found = []
     if prepared.subset:
         found.append(f"Not all of the paper's images: {prepared.subset}.")
@@ -171,7 +171,7 @@ def _deviations(
 
 
 def _images(prepared: Prepared) -> list[str]:
-    """How many images there are and the paper had, where it says so."""
+    """Number of images, and of the paper's images if it states it."""
     number = sum(len(some) for some in prepared.numbers.values())
     paper = papers.IMAGES.get(prepared.name)
     if prepared.subset or paper is None or number == paper:

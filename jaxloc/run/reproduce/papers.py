@@ -2,7 +2,7 @@
 
 SCDA: Wei, Luo, Wu & Zhou, "Selective convolutional descriptor aggregation for fine-grained image retrieval",
 arXiv:1604.04994v1, 2016. DDT: Wei, Zhang, Li, Xie, Wu, Shen & Zhou, "Deep descriptor transforming for image
-co-localization", IJCAI 2017. Classes and data sets bear the names that they have here, not the papers' short ones.
+co-localization", IJCAI 2017. Classes and data sets have jaxloc's names, not the papers' short ones.
 """
 
 from typing import NamedTuple
@@ -129,7 +129,7 @@ DDT_NOISY_IMAGES = {"airplane": 18, "car": 11, "horse": 7}
 
 
 class Cost(NamedTuple):
-    """What DDT costs on the aeroplanes of VOC 2007.
+    """Time of DDT on the aeroplanes of VOC 2007.
 
     Attributes:
         images: of the class.

@@ -1,4 +1,4 @@
-"""A table of a paper as we measured it: ours beside the paper's, and everything that differs from its protocol."""
+"""A reproduced table: our numbers beside the paper's, and the deviations from its protocol."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ class Row:
     """One number.
 
     Attributes:
-        label: what it is of: a class, a descriptor.
+        label: a class or a descriptor.
         measure: what is measured, with its unit.
         ours: NaN where it could not be measured.
         paper: NaN where the paper has none.
@@ -66,7 +66,7 @@ class Reproduction:
 
 
 def to_plain(result: Reproduction) -> dict[str, Any]:
-    """The whole result as values that JSON has; NaN stays NaN."""
+    """The whole result as plain values for JSON; NaN stays NaN."""
     rows = [
         dataclasses.asdict(row)
         | {"difference": row.difference, "interval": None if row.interval is None else list(row.interval)}
@@ -79,7 +79,7 @@ def to_plain(result: Reproduction) -> dict[str, Any]:
 
 
 def from_plain(values: Mapping[str, Any]) -> Reproduction:
-    """What ``to_plain`` made plain.
+    """The inverse of ``to_plain``.
 
     Raises:
         KeyError, TypeError: it is something else.

@@ -1,4 +1,4 @@
-"""The tables that can be made again: what each is measured on, with what, and what the paper leaves open."""
+"""The tables that can be reproduced: data sets, networks, and what the paper leaves open."""
 
 import dataclasses
 import difflib
@@ -22,8 +22,8 @@ class Table:
         sets: data sets it is measured on, any one of them at a time.
         splits: of them that are used; empty means all.
         architecture: the paper's network.
-        images: how many go through the network for each data set, flips included.
-        open: what the paper leaves open, and how it was settled here.
+        images: number of images through the network for each data set, flips included.
+        open: what the paper leaves open, and the choice made here.
     """
 
     name: str
@@ -212,7 +212,7 @@ def find_table(name: str) -> Table:
 
 
 def overview() -> str:
-    """The tables, the data each needs, and about how long it takes."""
+    """The tables, the data that each needs, and an estimate of its time."""
     rows = []
     for one in TABLES.values():
         for data, images in zip(one.sets, one.images, strict=True):

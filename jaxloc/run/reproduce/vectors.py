@@ -1,4 +1,4 @@
-"""Vectors of every descriptor of a table from one pass of the network, kept shard by shard so that a kill costs one."""
+"""Vectors of every descriptor of a table from one pass of the network, saved in shards so that a killed run resumes."""
 
 import dataclasses
 import hashlib
@@ -32,7 +32,7 @@ _NUMBERS = "numbers"
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """What is described.
+    """The images of a table.
 
     Attributes:
         sources: the images.
@@ -99,7 +99,7 @@ def describe(
         weights: of the network, with its classifier if a descriptor needs that.
         options: the job's.
         folder: where vectors are kept.
-        overwrite: start over where the folder holds others.
+        overwrite: start over if the folder holds other vectors.
 
     Raises:
         UsageError: the folder holds vectors of other images or options.
