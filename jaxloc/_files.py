@@ -195,7 +195,7 @@ _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 class StoredArrays:
-    """The arrays of a safetensors file, each read when it is asked for.
+    """The arrays of a safetensors file, each read on access.
 
     The library maps the file into memory and its pages stay there while it is open, or reads the header anew for each
     array; this does neither, however many arrays there are.

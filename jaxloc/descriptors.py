@@ -1,4 +1,4 @@
-"""Descriptors of an image by name: each a value that says what it needs and what computes it.
+"""Descriptors of an image by name: each a value that states its needs and holds its function.
 
 To add a descriptor, write its pure function in a module of its own and register it in ``DESCRIPTORS``. Importing this
 module does not import JAX, so that commands can list names; a descriptor imports its function when it is called.

@@ -1,4 +1,4 @@
-"""Errors a user can act on: each message names what is wrong and the cure, in one line."""
+"""Errors that users can correct: each message is one line that names the problem and the cure."""
 
 
 class JaxlocError(Exception):
@@ -18,4 +18,4 @@ class ImageError(JaxlocError, ValueError):
 
 
 class WeightsError(JaxlocError, ValueError):
-    """Weights are missing, damaged, or not of the architecture they are asked for."""
+    """Weights are missing, damaged, or of another architecture."""

@@ -19,7 +19,7 @@ _State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 class Graph(NamedTuple):
-    """An undirected graph: row i lists the edges of vertex i, so every edge stands in two rows.
+    """An undirected graph: row i lists the edges of vertex i, so every edge is listed in two rows.
 
     Attributes:
         indices: int32 ``[n, k]``, the vertex at the other end.
@@ -151,7 +151,7 @@ def solve(
         right_hand_side: y, ``[n]`` or, for several systems at once, ``[n, m]``.
         alpha: in [0, 1); 0.99 in the papers.
         tolerance: stop once the residual's length is at most this share of y's.
-        iterations: stop after so many steps.
+        iterations: maximum number of steps.
 
     Raises:
         ValueError: the right-hand side does not have one row per vertex, or ``alpha`` is a number outside [0, 1).

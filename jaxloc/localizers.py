@@ -1,4 +1,4 @@
-"""Methods that localise, by name: each a value that says what it needs and what it does.
+"""Localisation methods by name: each a value that states its needs and holds its functions.
 
 To add a method, write its pure functions in a module of their own and register it in ``METHODS``. Importing this module
 does not import JAX, so that commands can list names and titles; a method imports its functions when it is called.
@@ -40,9 +40,9 @@ class Method:
     """A method that localises one object in each image.
 
     Attributes:
-        name: as options and files write it.
-        title: for people.
-        score_meaning: what the score of a finding says.
+        name: name in options and files.
+        title: name in reports.
+        score_meaning: meaning of the score of a finding, for reports.
         localize: ``localize(models, inputs, *, connectivity, backend) -> Localization``, pure: it may be jitted and
             vmapped. ``models`` holds what ``fit`` gave for each layer, deepest first; it is empty for methods that fit
             nothing.

@@ -199,7 +199,7 @@ class Accumulator:
         self._add(count(moments), np.asarray(moments.mean), np.asarray(moments.scatter))
 
     def merge(self, other: "Accumulator") -> None:
-        """Merge what another accumulator holds, which stays as it is.
+        """Merge the moments of another accumulator, which is unchanged.
 
         Raises:
             ValueError: the dimensions differ.

@@ -1,4 +1,4 @@
-"""Refinements of an object's cells to its pixels, by name; one stands here and nowhere else.
+"""Refinements of an object's cells to its pixels, by name. To add one, register it in ``REFINEMENTS``.
 
 Importing this module does not import JAX, so that commands can list the names.
 """

@@ -145,7 +145,7 @@ def descriptor(
             (static), or ``(mean [d], projection [k, d])`` for ``projection · (x − mean)``.
 
     Returns:
-        float32 ``[d]``, or ``[k]`` with a whitening; zeros where there is no region.
+        float32 ``[d]``, or ``[k]`` with a whitening; zeros if there is no region.
 
     Raises:
         ValueError: ``features`` is not one map, there is no level, or the whitening is of another dimension.

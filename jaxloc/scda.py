@@ -4,7 +4,7 @@ Wei, Luo, Wu & Zhou, "Selective convolutional descriptor aggregation for fine-gr
 2017. Every function takes one image; ``jax.vmap`` makes it a batch. Settled as in the authors' released code where
 the paper is silent: the largest component is 8-connected at feature resolution, the comparison with the mean is
 strict, and the average and max blocks of the descriptor are ℓ2-normalised separately. The paper ℓ2-normalises
-SCDA+ once more; as in the released code, its blocks keep their lengths and the concatenation is left as it is.
+SCDA+ once more; as in the released code, its blocks keep their lengths and the concatenation is not normalised.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Rules that fix the arbitrary sign of DDT's components, by name; a rule stands here and nowhere else.
+"""Rules that fix the arbitrary sign of DDT's components, by name. To add one, register it in ``SIGN_RULES``.
 
 Importing this module does not import JAX, so that commands can list the names.
 """

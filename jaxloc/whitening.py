@@ -1,4 +1,4 @@
-"""Whitening and shortening of image vectors: PCA, SVD, either with whitening, and whitening learnt from labels.
+"""Dimension reduction and whitening of image vectors: PCA, SVD, and whitening learnt from labels.
 
 Table 4 of Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017;
 Jégou & Chum, "Negative evidences and co-occurrences in image retrieval: the benefit of PCA and whitening", ECCV 2012;

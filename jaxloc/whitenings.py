@@ -1,4 +1,4 @@
-"""Post-processings of vectors by name: each a value that says what it needs and what fits it.
+"""Post-processings of vectors by name: each a value that states its needs and holds its function.
 
 To add one, write its pure functions in ``whitening.py`` or a module of their own and register it in ``WHITENINGS``.
 Importing this module does not import JAX, so that commands can list names.

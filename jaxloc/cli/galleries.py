@@ -1,4 +1,4 @@
-"""The commands about a gallery that is there: what its dimensions mean, removal, an approximate index."""
+"""The commands about an existing gallery: meaning of its dimensions, removal, approximate index."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show and convert network wei
 @app.command("list")
 @one_line_errors
 def weights_list() -> None:
-    """Weights that can be used now, and where they are."""
+    """List the available weights and their places."""
     from jaxloc.models import weights
     from jaxloc.report.tables import text_table
 

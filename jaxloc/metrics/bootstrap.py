@@ -51,7 +51,7 @@ def bootstrap_interval(
     """The percentile interval of a statistic of images.
 
     Args:
-        values: ``[n, ...]``, what is known of each image.
+        values: ``[n, ...]``, values of each image.
         statistic: of values of any images.
         seed: decides what is drawn.
         samples: how often images are drawn.

@@ -1,4 +1,4 @@
-"""The receiver operating characteristic: how well one score tells two kinds of image apart.
+"""The receiver operating characteristic of a score that separates two kinds of image.
 
 Wei, Zhang, Li, Xie, Wu, Shen & Zhou, "Deep descriptor transforming for image co-localization", IJCAI 2017, section 4.5,
 draws it for the share of positive indicator values, which is small where an image lacks the object. Here the images

@@ -1,4 +1,4 @@
-"""How much of a saliency map lies on the object.
+"""The share of a saliency map on the object.
 
 Siméoni, Iscen, Tolias, Avrithis & Chum, "Unsupervised deep object discovery for instance recognition", WACV 2018,
 Figure 8: precision is the sum of the saliency over the ground-truth regions, divided by its sum over the image.

@@ -15,7 +15,7 @@ _DRAWS = "bootstrap draws and their seed must be whole numbers from 0"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(Options):
-    """Which boxes count as right, and what is measured; the defaults are those of the DDT papers."""
+    """Which boxes count as correct, and which measures are computed; the defaults are those of the DDT papers."""
 
     thresholds: tuple[float, ...] = option(
         (0.5,),

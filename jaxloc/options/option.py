@@ -1,6 +1,6 @@
-"""How an option is written: one field of a frozen dataclass, from which everything else is derived.
+"""The definition of an option: one field of a frozen dataclass, from which everything else is derived.
 
-``batch: int | None = option(None, "Maximum number of images in a batch.", least=1)`` is all there is to write: the
+``batch: int | None = option(None, "Maximum number of images in a batch.", least=1)`` is a complete definition. The
 field's type, default and ``option(...)`` give the command line its flag and help, the class its documentation and
 validation, the report its settings, and the run its identity. Importing ``jaxloc.options`` does not import JAX, so
 that ``--help`` is quick; choices come from registries that do not import it either (``jaxloc.signs`` and the like).
@@ -99,7 +99,7 @@ def same_as(cls: "type[Options]", name: str) -> Any:
 
 
 class Options:
-    """Base of the options' classes: checks each value, and tells what a result depends on."""
+    """Base of the options' classes: checks each value, and lists the settings that a result depends on."""
 
     def __init_subclass__(cls) -> None:
         own = {name: one for name, field in vars(cls).items() if (one := option_of(field)) is not None}

@@ -69,8 +69,8 @@ def upsample_bilinear(
 ) -> jax.Array:
     """Enlarge one map to an image's pixels, bilinearly between the centres of its cells.
 
-    Pixel ``y`` of ``H`` lies at ``(y + 1/2) h / H − 1/2`` cells; before the first centre and after the last the map
-    goes on as it is there.
+    Pixel ``y`` of ``H`` lies at ``(y + 1/2) h / H − 1/2`` cells; before the first centre and after the last the border
+    values repeat.
 
     Args:
         values: ``[h, w]``.

@@ -81,7 +81,7 @@ def _lead(findings: Findings, sets: int) -> str:
 
 
 def _statuses(counts: Mapping[str, int], with_shares: bool) -> list[str]:
-    """The statuses that the job has."""
+    """The statuses to count: noisy for methods with an object share, nothing found if it occurs."""
     statuses = ["found"]
     if with_shares or counts["noisy"]:
         statuses.append("noisy")

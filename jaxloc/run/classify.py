@@ -314,7 +314,7 @@ def _targets(vectors: np.ndarray, labels: Sequence[str]) -> tuple[tuple[str, ...
     _check_labels(vectors, labels)
     classes = tuple(sorted(set(labels)))
     if len(classes) < 2:
-        raise UsageError(f"all training images are of one class, {classes[0]!r}: there is nothing to tell apart")
+        raise UsageError(f"all training images are of one class, {classes[0]!r}: give images of at least two classes")
     return classes, np.searchsorted(np.asarray(classes), np.asarray(labels)).astype(np.int32)
 
 

@@ -95,8 +95,8 @@ def join() -> None:
         _initialize_in_time(initialize)
     except TimeoutError as error:
         raise UsageError(
-            f"the other hosts did not come within {_GIVE_UP} seconds: start the same command on each of them, and see "
-            "that this one can reach the first"
+            f"the other hosts did not connect within {_GIVE_UP} seconds: start the same command on each of them, and "
+            "check that this one can reach the first"
         ) from error
     except (ValueError, RuntimeError, KeyError) as error:
         said = f"{error.args[0]} is not set" if isinstance(error, KeyError) else str(error)

@@ -95,7 +95,7 @@ def _check_kept(places: Iterable[str], targets: Iterable[Path]) -> None:
     replaced = {os.path.realpath(target) for target in targets}
     for place in places:
         if os.path.realpath(place) in replaced:
-            raise UsageError(f"{place}: what is drawn would take its place: choose another --out, or --video none")
+            raise UsageError(f"{place}: the video drawn of it would replace it: choose another --out, or --video none")
 
 
 def _is_frame(finding: Finding) -> bool:

@@ -234,7 +234,9 @@ def test_the_images_of_the_clip_are_left_alone(tmp_path):
 def test_a_clip_in_the_place_of_what_would_be_drawn_of_it_is_left_alone(tmp_path):
     clip = write(tmp_path / "out" / "video" / "clip.mp4")
     before = clip.read_bytes()
-    with pytest.raises(UsageError, match=r"clip\.mp4: what is drawn would take its place: choose another --out, or"):
+    with pytest.raises(
+        UsageError, match=r"clip\.mp4: the video drawn of it would replace it: choose another --out, or"
+    ):
         write_outputs(tmp_path / "out", found_in(clip))
     assert clip.read_bytes() == before
     assert write_outputs(tmp_path / "out", found_in(clip), VideoOptions(kind="none"))
