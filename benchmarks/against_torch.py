@@ -27,7 +27,7 @@ def main() -> None:
     """Run both sides and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--limit", type=int, help="use so many photographs, evenly chosen")
+    parser.add_argument("--limit", type=int, help="number of photographs, evenly spaced")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--channels-last", action="store_true", help="give torch its faster memory layout")
     parser.add_argument("--batch", type=int, help="jaxloc's batch size")

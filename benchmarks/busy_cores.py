@@ -22,7 +22,7 @@ from jaxloc.run.blas import one_blas_thread
 
 @contextlib.contextmanager
 def busy(threads: int) -> Iterator[None]:
-    """Keep so many cores busy with work that does not hold the interpreter's lock."""
+    """Keep a number of cores busy with work that does not hold the interpreter's lock."""
     done = threading.Event()
 
     def work() -> None:

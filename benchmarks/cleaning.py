@@ -3,7 +3,7 @@
     python benchmarks/cleaning.py DATA [--shares 10 20 30] [--classes aeroplane] [--max-side 224] [--rounds 1 2]
 
 DATA is a folder with a sub-folder of photographs for each class and an ``annotations.json`` (COCO). To the photographs
-of a class so many of other classes are linked that they make up the share, chosen by the seed among those without a
+of a class, images of other classes are linked until they make up the share, chosen by the seed among those without a
 box of the class. For each class, share and rule: the area under the ROC curve of the noise score (which a second round
 of fitting makes depend on the rule), the threshold, which share of the kept photographs is of the class (precision),
 and which share of those of the class is kept (recall). Near-duplicates are not looked for.

@@ -203,7 +203,7 @@ def exact_direction(descriptors: np.ndarray) -> np.ndarray:
 
 
 def save(path: str, count: str, photos: str) -> None:
-    """Write so many descriptors to a file, of photographs if a folder is given."""
+    """Write a number of descriptors to a file, of photographs if a folder is given."""
     number = int(count)
     np.save(path, from_photos(Path(photos), number) if photos else random_descriptors(number))
 

@@ -34,7 +34,7 @@ def main() -> None:
     """Run both sides and print the table, or jaxloc's side alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--limit", type=int, help="use so many photographs, evenly chosen")
+    parser.add_argument("--limit", type=int, help="number of photographs, evenly spaced")
     parser.add_argument("--max-side", type=int, default=700, help="shrink to this shorter side; 0 never shrinks")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--channels-last", action="store_true", help="give torch its faster memory layout")

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=500)
     parser.add_argument("--pictures", type=int, default=40, help="in each set")
     parser.add_argument("--side", type=int, default=64, help="pixels a side of each image")
-    parser.add_argument("--separate", type=int, help="so many sets are also run on their own [default: all]")
+    parser.add_argument("--separate", type=int, help="number of sets that are also run alone [default: all]")
     parser.add_argument("--moments-memory", type=float, default=1.0, help="GB, as of the command")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

@@ -37,7 +37,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> Run:
 
 
 def link_photos(photos: Path, folder: Path, limit: int | None = None) -> list[Path]:
-    """Fill a new folder with numbered links to the JPEGs below another, or to so many of them, evenly chosen."""
+    """Fill a new folder with numbered links to the JPEGs below another, or to an evenly spaced number of them."""
     found = sorted(photos.rglob("*.jpg"))
     if not found:
         raise SystemExit(f"{photos}: no .jpg here")

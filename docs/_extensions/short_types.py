@@ -14,7 +14,7 @@ ALIASES = {jax.typing.ArrayLike: "ArrayLike", numpy.typing.ArrayLike: "ArrayLike
 def shorten(
     app: "Sphinx", what: str, name: str, item: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """Put each alias back where it was spelled out."""
+    """Replace each spelled-out type by its alias."""
     from sphinx.util.typing import stringify_annotation
 
     for kind, alias in ALIASES.items():
