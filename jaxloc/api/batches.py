@@ -41,7 +41,7 @@ class ImageBatches:
 
     Args:
         images: one or several, of any kind and size.
-        extractor: the network at the layers that are asked for.
+        extractor: the network at the requested layers.
         max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
 
     Attributes:

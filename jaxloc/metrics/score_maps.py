@@ -46,7 +46,7 @@ def score_map_boxes(score_map: ArrayLike, level: int) -> np.ndarray:
 
     Returns:
         ``[b, 4]``, corners that belong to the box, with ``x1`` and ``y1`` one further than the last cell where the map
-        goes on, as in the benchmark; one box of zeros if no cell exceeds the level.
+        continues, as in the benchmark; one box of zeros if no cell exceeds the level.
 
     Raises:
         ValueError: not one map of bytes.
