@@ -62,7 +62,7 @@ def set_up(
     """
     if distributed or (distributed is not None and hosts.named()):
         hosts.join()
-    if cache is None and jax.config.jax_compilation_cache_dir:
+    if cache is None and jax.config.values["jax_compilation_cache_dir"]:
         cache = "none"  # JAX has its folder already
     if cache != "none":
         try:
