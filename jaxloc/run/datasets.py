@@ -50,6 +50,10 @@ class Counts:
         self.masked += image.mask is not None or any(one.mask is not None for one in told)
         self.without_box += not told
 
+    def shown(self) -> dict[str, int]:
+        """The counts by the names that tables and JSON have for them."""
+        return {"pictures" if name == "images" else name: value for name, value in vars(self).items()}
+
 
 @dataclasses.dataclass(frozen=True)
 class Described:
@@ -183,9 +187,9 @@ def to_plain(described: Described) -> dict[str, Any]:
         "name": dataset.info.name,
         "place": dataset.place,
         "pictures": described.whole.images,
-        "all": dataclasses.asdict(described.whole),
-        "splits": {name: dataclasses.asdict(counts) for name, counts in described.splits.items()},
-        "classes": {name: dataclasses.asdict(counts) for name, counts in described.classes.items()},
+        "all": described.whole.shown(),
+        "splits": {name: counts.shown() for name, counts in described.splits.items()},
+        "classes": {name: counts.shown() for name, counts in described.classes.items()},
         "keypoints": described.keypoints[0],
         "visible_keypoints": described.keypoints[1],
         "parts": described.parts,
@@ -205,6 +209,6 @@ def _infos() -> list[Info]:
 
 def _table(head: str, counted: dict[str, Counts], whole: Counts) -> str:
     """Counts by name, without the columns that are 0 everywhere."""
-    columns = [field.name for field in dataclasses.fields(Counts) if getattr(whole, field.name)]
-    rows = [[name, *(f"{getattr(counts, column):,}" for column in columns)] for name, counts in counted.items()]
+    columns = [name for name, value in whole.shown().items() if value]
+    rows = [[name, *(f"{counts.shown()[column]:,}" for column in columns)] for name, counts in counted.items()]
     return text_table([head, *(column.replace("_", " ") for column in columns)], rows)

@@ -136,7 +136,7 @@ def test_finetune_prints_its_epochs_and_leaves_weights_that_classify_reads(image
     assert f"Kept epoch 1 (resumed from a checkpoint): {tuned}\n" in cli.invoke(*finetune)[1]
     status, out, err = cli.invoke(*finetune, "--seed", 3)
     assert (status, out) == (2, "")
-    assert "a training was begun there with seed 0, not 3: ask for the same" in cli.one_line(err)
+    assert "a training was begun there with seed 0, not 3: use the same to resume it" in cli.one_line(err)
 
     classify = ["classify", images, "--out", tmp_path / "out", "--weights", tuned, "--svm-c", 1, "--json"]
     status, out, err = cli.invoke(*classify, "--workers", 1)

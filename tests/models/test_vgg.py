@@ -90,7 +90,7 @@ def test_unmasked_padding_would_have_leaked(cat, extract):
 def test_uint8_and_float_images_agree(cat, extract):
     image = crop(cat, 48, 64)
     by_byte, by_float = extract(image)["relu5_3"].features, extract(np.float32(image) / 255)["relu5_3"].features
-    np.testing.assert_allclose(by_byte, by_float, atol=1e-5)
+    np.testing.assert_allclose(by_byte, by_float, atol=1e-5 * by_float.max())  # the bound that is documented
 
 
 def test_jit_vmap_and_batch_agree(cat, extract, vgg16):

@@ -8,6 +8,7 @@ import pytest
 
 from jaxloc import moments
 from jaxloc.errors import UsageError
+from jaxloc.localizers import METHODS
 from jaxloc.run import Options, apply, colocalize, localize, model_file
 from tests.run import helpers
 
@@ -87,7 +88,7 @@ def test_a_model_applied_to_the_images_it_was_fitted_on_finds_the_same(job, phot
     applied = helpers.annotations(tmp_path)
     for section in ("images", "annotations", "categories", "skipped"):
         assert applied[section] == fitted[section]
-    assert findings.method == method
+    assert findings.method == METHODS[method].title
     assert not (tmp_path / "model.safetensors").exists()
 
 

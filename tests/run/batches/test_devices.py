@@ -130,9 +130,8 @@ def test_no_step_of_a_run_needs_a_collective(weights):
     assert COLLECTIVE.findall(program.as_text()) == []
     maps = program(made.params, *made.put((images, sizes)))
     moments, _ = made.moments(maps, np.zeros(8, int))
-    fit = steps.compiled_fit(made.method)
-    one = {layer: fit(jax.tree.map(lambda x: x[0], values)) for layer, values in moments.items()}
-    models = made._stack([jax.device_get(one)] * 8)
+    fitted = made.fit({layer: jax.tree.map(lambda x: x[0], values) for layer, values in moments.items()})
+    models = made._stack([fitted.models] * 8)
     owners = made.put(np.zeros(8, np.int32))
     localize = steps._compiled_localize(made.method, made.layers, 8, made.backend, 0, None, made.mesh)
     programs = [

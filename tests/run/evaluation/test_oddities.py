@@ -269,7 +269,7 @@ def test_the_table_and_the_json_name_everything():
         ({"thresholds": (1.1,), "at_least": True}, "above 0 and at most 1, not 1.1"),
         ({"samples": -1}, "whole numbers from 0"),
         ({"seed": -1}, "whole numbers from 0"),
-        ({"confidence": 95}, "between 0 and 1, not 95"),
+        ({"confidence": 95}, "must be above 0 and below 1, not 95"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(given, message):

@@ -87,7 +87,7 @@ def test_galleries_with_codebooks_of_their_own_are_not_compared(weights, images,
     assert "they differ in the codebook, which each fitted on its own images: search with the images" in said
     (tmp_path / "g" / "codebooks.safetensors").unlink()
     said = small.complaint(index, [queries], tmp_path / "g", options)
-    assert "codebooks.safetensors: missing, and the vectors that are there were made with it" in said
+    assert "codebooks.safetensors: missing, and the gallery's vectors were made with it" in said
 
 
 def test_a_query_that_is_in_the_gallery_does_not_find_itself(made, weights, images):

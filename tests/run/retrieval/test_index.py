@@ -295,8 +295,8 @@ def test_a_whitening_stays_until_it_is_refitted(made, weights, images, queries, 
     assert (gallery / "whitening.safetensors").read_bytes() != before
 
 
-def test_labels_named_later_reach_images_that_are_there(made, weights, photos, tmp_path):
-    photos = shutil.copytree(photos, tmp_path / "photos")
+def test_labels_named_later_reach_images_that_are_there(made, weights, images, tmp_path):
+    photos = shutil.copytree(images, tmp_path / "photos")
     flat = tmp_path / "flat"
     flat.mkdir()
     for path in photos.rglob("*.png"):
@@ -307,11 +307,11 @@ def test_labels_named_later_reach_images_that_are_there(made, weights, photos, t
     assert set(small.labels(tmp_path / "g")) == {"flat"}
     names = sorted(path.name for path in flat.iterdir())
     categories = [{"id": number, "name": kind} for number, kind in enumerate(small.KINDS)]
-    images = [
+    listed = [
         {"id": number, "file_name": f"flat/{name}", "category_id": list(small.KINDS).index(name.split("_")[0])}
         for number, name in enumerate(names)
     ]
-    (tmp_path / "labels.json").write_text(json.dumps({"images": images, "annotations": [], "categories": categories}))
+    (tmp_path / "labels.json").write_text(json.dumps({"images": listed, "annotations": [], "categories": categories}))
     done = index([flat], tmp_path / "g", options, labels=tmp_path / "labels.json")
     assert (done.added, done.present) == (0, 16)
     assert list(small.labels(tmp_path / "g")) == [name.split("_")[0] for name in names]
