@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxloc import clustering
+from tests.compiled import compiled
 from tests.reference import encoding as reference
 from tests.reference.encoding import relu_clusters
+
+clustering = compiled(clustering)
 
 KEY = jax.random.key(0)
 kmeans_sums = jax.jit(clustering.kmeans_sums)
@@ -160,13 +163,13 @@ def test_no_valid_descriptor_changes_nothing_and_stays_finite():
 def test_jit_equals_eager_and_vmap_equals_a_loop():
     x = relu_clusters(240).reshape(3, 80, 12)
     keys = jax.random.split(KEY, 3)
-    batch = jax.jit(jax.vmap(functools.partial(clustering.fit_kmeans, clusters=3)))(keys, x)
+    batch = jax.jit(jax.vmap(functools.partial(clustering.eager.fit_kmeans, clusters=3)))(keys, x)
     assert len(set(np.asarray(batch.iterations).tolist())) > 1, "the elements should stop at different times"
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
     for index in range(3):
         one = jax.tree.map(lambda part, i=index: part[i], batch)
         jax.tree.map(close, one, fit_kmeans(keys[index], x[index], clusters=3))
-    jax.tree.map(close, clustering.kmeans_sums(one.model, x[2]), kmeans_sums(one.model, x[2]))
+    jax.tree.map(close, clustering.eager.kmeans_sums(one.model, x[2]), kmeans_sums(one.model, x[2]))
 
 
 def test_an_empty_cluster_keeps_its_centre():

@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxloc import ddt, moments
+from tests.compiled import compiled
+
+ddt = compiled(ddt)
+moments = compiled(moments, eager=("count",))
 
 
 def descriptors(count: int, dimension: int = 12, seed: int = 0) -> np.ndarray:

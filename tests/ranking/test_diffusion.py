@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from jaxloc import graphs, ranking
+from tests.compiled import compiled
 from tests.reference import ranking as reference
+
+graphs = compiled(graphs)
+ranking = compiled(ranking)
 
 ALPHA = 0.9
 
@@ -149,8 +153,8 @@ def test_jit_is_eager_and_the_batch_does_not_matter():
     gallery = clustered(40)
     found = top_k(clustered(3, seed=1), gallery, k=10)
     graph = neighbor_graph(gallery, k=6)
-    np.testing.assert_allclose(ranking.neighbor_graph(gallery, k=6).weights, graph.weights, atol=1e-6)
-    eager = ranking.diffuse(found, graph)
+    np.testing.assert_allclose(ranking.eager.neighbor_graph(gallery, k=6).weights, graph.weights, atol=1e-6)
+    eager = ranking.eager.diffuse(found, graph)
     for batch in (1, 2):
         jitted = diffuse(found, graph, batch=batch)
         np.testing.assert_array_equal(jitted.found.indices, eager.found.indices)

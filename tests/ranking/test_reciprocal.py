@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from jaxloc import ranking
+from tests.compiled import compiled
 from tests.reference import ranking as reference
+
+ranking = compiled(ranking)
 
 distances = jax.jit(ranking.reciprocal_distances, static_argnames=("neighbors", "expansion"))
 rerank = jax.jit(ranking.rerank, static_argnames=("neighbors", "expansion"))
@@ -85,11 +88,11 @@ def test_duplicates_one_candidate_and_zero_vectors_are_finite():
 
 def test_jit_is_eager_and_vmap_is_a_loop():
     queries, candidates = clustered(3, seed=1), clustered(60).reshape(3, 20, 10)
-    together = jax.jit(jax.vmap(functools.partial(ranking.reciprocal_distances, neighbors=5)))(queries, candidates)
+    eager = functools.partial(ranking.eager.reciprocal_distances, neighbors=5)
+    together = jax.jit(jax.vmap(eager))(queries, candidates)
     for query, some, ours in zip(queries, candidates, together, strict=True):
         np.testing.assert_allclose(distances(query, some, neighbors=5), ours, atol=1e-6)
-    eager = ranking.reciprocal_distances(queries[0], candidates[0], neighbors=5)
-    np.testing.assert_allclose(eager, together[0], atol=1e-6)
+    np.testing.assert_allclose(eager(queries[0], candidates[0]), together[0], atol=1e-6)
 
 
 def test_no_queries():

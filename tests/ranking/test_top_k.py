@@ -10,7 +10,10 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxloc import ranking
+from tests.compiled import compiled
 from tests.reference import ranking as reference
+
+ranking = compiled(ranking)
 
 search = jax.jit(ranking.top_k, static_argnames=("k", "chunk"))
 
@@ -149,11 +152,11 @@ def test_lower_precision_is_scored_in_float32():
 
 def test_jit_is_eager_and_vmap_is_a_loop():
     queries, galleries = np.stack([whole(4, seed=s) for s in (1, 2)]), np.stack([whole(300, seed=s) for s in (3, 4)])
-    together = jax.vmap(functools.partial(ranking.top_k, k=7, chunk=64))(queries, galleries)
+    together = jax.vmap(functools.partial(ranking.eager.top_k, k=7, chunk=64))(queries, galleries)
     for index in range(2):
         alone = search(queries[index], galleries[index], k=7, chunk=64)
         same(alone, jax.tree.map(lambda x, index=index: x[index], together))
-    same(ranking.top_k(queries[0], galleries[0], k=7, chunk=64), search(queries[0], galleries[0], k=7, chunk=64))
+    same(ranking.eager.top_k(queries[0], galleries[0], k=7, chunk=64), search(queries[0], galleries[0], k=7, chunk=64))
 
 
 def test_parts_merge_in_any_order():

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from jaxloc import refinement
+from tests.compiled import compiled
 from tests.reference import refinement as reference
+
+refinement = compiled(refinement, eager=("grab_cut",))
 
 SIZES = np.array([[6, 8], [1, 1], [3, 8], [6, 2]])
 TARGETS = np.array([[21, 30], [1, 9], [7, 30], [17, 4]])
@@ -27,11 +30,11 @@ def test_a_padded_batch_under_jit_equals_each_map_alone():
     values = np.random.default_rng(0).normal(size=(4, 6, 8)).astype(np.float32)
 
     def one(values, size, target):
-        return refinement.object_probabilities(values, (21, 30), size=size, target_size=target)
+        return refinement.eager.object_probabilities(values, (21, 30), size=size, target_size=target)
 
     batch = jax.jit(jax.vmap(one))(values, SIZES, TARGETS)
     for found, one_map, (rows, columns), target in zip(batch, values, SIZES, TARGETS, strict=True):
-        alone = refinement.object_probabilities(one_map[:rows, :columns], tuple(target.tolist()))
+        alone = refinement.eager.object_probabilities(one_map[:rows, :columns], tuple(target.tolist()))
         np.testing.assert_allclose(found, np.pad(alone, [(0, 21 - target[0]), (0, 30 - target[1])]), atol=1e-6)
 
 

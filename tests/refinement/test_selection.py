@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 
 from jaxloc import refinement
+from tests.compiled import compiled
+
+refinement = compiled(refinement, eager=("grab_cut",))
 
 
 def from_text(*rows: str) -> np.ndarray:
@@ -52,11 +55,11 @@ def test_a_padded_batch_under_jit_equals_each_mask_alone(backend):
     sizes = np.array([[9, 11], [1, 1], [5, 11], [9, 4], [6, 7], [2, 3]])
 
     def one(mask, coarse, size):
-        return refinement.select(mask, coarse, size=size, backend=backend)
+        return refinement.eager.select(mask, coarse, size=size, backend=backend)
 
     batch = jax.jit(jax.vmap(one))(masks, coarse, sizes)
     for index, (rows, columns) in enumerate(sizes):
-        alone = refinement.select(masks[index, :rows, :columns], coarse[index, :rows, :columns])
+        alone = refinement.eager.select(masks[index, :rows, :columns], coarse[index, :rows, :columns])
         np.testing.assert_array_equal(batch.mask[index], np.pad(alone.mask, [(0, 9 - rows), (0, 11 - columns)]))
         np.testing.assert_array_equal(batch.box[index], alone.box)
         assert batch.refined[index] == alone.refined
