@@ -137,18 +137,18 @@ def window(photo, shape, rng):
 EACH = 8
 SHAPES = ((160, 224), (192, 192), (224, 160))
 temporary = tempfile.TemporaryDirectory()
-images = Path(temporary.name, "pictures")
+photos = Path(temporary.name, "pictures")
 rng = np.random.default_rng(0)
 for name, photo in {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}.items():
-    (images / name).mkdir(parents=True)
+    (photos / name).mkdir(parents=True)
     for number in range(EACH):
         made = window(getattr(skimage.data, photo)(), SHAPES[number % len(SHAPES)], rng)
-        made.save(images / name / f"{number + 1}.jpg", quality=90)
+        made.save(photos / name / f"{number + 1}.jpg", quality=90)
 
-(images / "motorcycle").mkdir()
+(photos / "motorcycle").mkdir()
 truths = {}
 for number, composed in enumerate(demo.compose(with_object=EACH, without=0), 1):
-    composed.image.reduce(2).save(images / "motorcycle" / f"{number}.jpg", quality=90)
+    composed.image.reduce(2).save(photos / "motorcycle" / f"{number}.jpg", quality=90)
     truths[f"motorcycle/{number}.jpg"] = np.array(composed.box) / 2
 
 # %% [markdown]
@@ -158,8 +158,8 @@ for number, composed in enumerate(demo.compose(with_object=EACH, without=0), 1):
 # %%
 FOLDER = None  # for example Path("classes")
 
-images = images if FOLDER is None else FOLDER.absolute()
-sets = find_sets([images], per_folder=True)
+photos = photos if FOLDER is None else FOLDER.absolute()
+sets = find_sets([photos], per_folder=True)
 rounds = zip(*(one.sources[:EACH] for one in sets), strict=False)  # one image of every set, then the next
 chosen = [(which, source) for together in rounds for which, source in enumerate(together)]
 owners = [which for which, _ in chosen]  # the set of each image
@@ -309,12 +309,12 @@ f"{sum(map(bool, (metrics.correct_localization(*pair) for pair in known)))} of {
 
 # %%
 if FOLDER is None:
-    (images / "cat" / "9.jpg").write_bytes((images / "cat" / "1.jpg").read_bytes()[:3000])
+    (photos / "cat" / "9.jpg").write_bytes((photos / "cat" / "1.jpg").read_bytes()[:3000])
 
 cache = compile_cache(Path(temporary.name, "programs"))  # later processes need not compile what this one has
 job = Path(temporary.name, "job")
 options = Options(batch=1, shard_size=8, moments_memory=5_000_000)
-findings = colocalize([images], job, options, per_folder=True)
+findings = colocalize([photos], job, options, per_folder=True)
 table(["skipped", "why"], [[item.name, item.reason] for item in findings.skipped])
 
 # %% [markdown]
@@ -376,7 +376,7 @@ show(figure)
 # first part file:
 
 # %%
-COMMAND = [str(Path(sysconfig.get_path("scripts"), "jaxloc")), "colocalize", str(images), "--per-folder"]
+COMMAND = [str(Path(sysconfig.get_path("scripts"), "jaxloc")), "colocalize", str(photos), "--per-folder"]
 COMMAND += ["--batch", "1", "--shard-size", "8", "--moments-memory", "0.005", "--compile-cache", str(cache)]
 ON_CPU = os.environ | {"JAX_PLATFORMS": "cpu"}  # an accelerator is this notebook's; its children make do without
 
