@@ -110,8 +110,7 @@ def demo(
     The images are composed from photographs that ship inside scikit-image: the motorcycle is cut out of one and
     placed at random scale, place and flip onto others; some images go without. Nothing is downloaded.
     """
-    from jaxloc.run.demo import demo
-    from jaxloc.run.summary import demo_text
+    from jaxloc.run.demo import demo, demo_text
 
     start = time.perf_counter()
     say(

@@ -40,8 +40,7 @@ def classify(
 
     - `jaxloc classify train --test test --tune whole --out result`
     """
-    from jaxloc.run.recognition import recognize, to_plain
-    from jaxloc.run.recognition_summary import recognition_text
+    from jaxloc.run.recognition import recognition_text, recognize, to_plain
 
     shared = {name: getattr(training, name) for name in ("dtype", "workers", "allow_download")}
     options = dataclasses.replace(
@@ -67,8 +66,7 @@ def finetune(paths: Paths, out: Out, options: FinetuneOptions, strict: Strict = 
 
     Example: `jaxloc finetune flowers --out tuning`, then `--weights tuning/tuned.safetensors` in any command
     """
-    from jaxloc.run.finetune import finetune
-    from jaxloc.run.recognition_summary import tuning_text
+    from jaxloc.run.finetune import finetune, tuning_text
 
     done = finetune(paths, out, options)
     say(tuning_text(done))

@@ -11,7 +11,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +25,11 @@ FORMAT = "jaxloc-classifier-1"
 
 CANDIDATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Values of C that are tried."""
+FOLDS = 3
+"""Parts of the training vectors, each held out once to choose C."""
 
 _fit = jax.jit(svm.fit, static_argnames="classes")
+_predict = jax.jit(svm.predict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,35 +49,12 @@ class LinearClassifier:
     settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
-        """Score of each class for vectors ``[n, d]``: float32 ``[n, c]``.
-
-        Raises:
-            UsageError: the vectors have another dimension.
-        """
-        vectors = _check_vectors(vectors)
-        if vectors.shape[1] != self.weights.shape[1]:
-            raise UsageError(
-                f"the classifier reads vectors of {self.weights.shape[1]} dimensions, not {vectors.shape[1]}: "
-                "describe the images as it was trained"
-            )
+        """Score of each class for vectors ``[n, d]``: float32 ``[n, c]``."""
         return vectors @ self.weights.T + self.bias
 
     def predict(self, vectors: np.ndarray) -> list[str]:
         """Name of the best class for each of the vectors ``[n, d]``."""
         return [self.classes[best] for best in self.scores(vectors).argmax(1)]
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """How C was chosen.
-
-    Attributes:
-        regularization: the C with the highest accuracy; of equals the smallest.
-        accuracies: share of the held-out vectors that each C got right.
-    """
-
-    regularization: float
-    accuracies: Mapping[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,19 +101,19 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Classified:
-    """A fitted classifier, its choice of C, and its accuracy.
+    """A fitted classifier, its C, and its accuracy.
 
     Attributes:
         classifier: fitted on all training vectors.
-        choice: how C was chosen; ``None`` if it was given.
         regularization: the C it was fitted with.
+        accuracies: share of the held-out training vectors that each C got right; empty if C was given.
         converged: whether every class met the solver's tolerance.
         evaluation: on the test vectors.
     """
 
     classifier: LinearClassifier
-    choice: Choice | None
     regularization: float
+    accuracies: Mapping[float, float]
     converged: bool
     evaluation: Evaluation
 
@@ -146,86 +125,56 @@ def classify(
     test_labels: Sequence[str],
     *,
     regularization: float | None = None,
-    candidates: Sequence[float] = CANDIDATES,
-    folds: int = 3,
     seed: int = 0,
     settings: Mapping[str, str] | None = None,
 ) -> Classified:
     """Choose C on the training vectors, fit on all of them, and measure on the test vectors.
 
     Args:
-        vectors: ``[n, d]``, to train on.
+        vectors: float32 ``[n, d]``, to train on.
         labels: their classes.
-        test_vectors: ``[m, d]``.
+        test_vectors: float32 ``[m, d]``.
         test_labels: their classes; one that was not trained counts as wrong.
-        regularization: C; ``None`` chooses it among ``candidates``.
-        candidates: values of C to try.
-        folds: parts of the training set, each held out once.
-        seed: decides the parts.
+        regularization: C; ``None`` chooses the one of ``CANDIDATES`` with the highest accuracy, of equals the smallest.
+        seed: decides which vectors are held out to choose C.
         settings: kept with the classifier.
 
     Raises:
         UsageError: nothing to train or test on, fewer than two classes, or values that are not numbers.
     """
-    vectors, test_vectors = _check_vectors(vectors), _check_vectors(test_vectors)
-    classes, targets = _targets(vectors, labels)
-    choice = None
+    for some in (vectors, test_vectors):
+        if not len(some):
+            raise UsageError("no images to train or test on")
+        if broken := int((~np.isfinite(some).all(1)).sum()):
+            raise UsageError(f"{broken} of {len(some)} vectors hold values that are not numbers: describe them again")
+    names, targets = np.unique(labels, return_inverse=True)
+    classes, targets = tuple(names.tolist()), targets.astype(np.int32)
+    if len(classes) < 2:
+        raise UsageError(f"all training images are of one class, {classes[0]!r}: give images of at least two classes")
+    accuracies = {} if regularization is not None else held_out_accuracies(vectors, targets, len(classes), seed)
     if regularization is None:
-        choice = choose_c(vectors, targets, classes=len(classes), candidates=candidates, folds=folds, seed=seed)
-        regularization = choice.regularization
+        regularization = max(accuracies, key=lambda value: (accuracies[value], -value))
     everyone = np.ones(len(targets), bool)  # given, so that the program that chose C is used again
     machine = _fit(vectors, targets, classes=len(classes), regularization=regularization, valid=everyone)
     classifier = LinearClassifier(
         classes, np.asarray(machine.weights), np.asarray(machine.bias), dict(settings or {}) | {"kind": "linear SVM"}
     )
-    converged = bool(machine.converged.all())
-    return Classified(classifier, choice, regularization, converged, evaluate(classifier, test_vectors, test_labels))
+    evaluation = _evaluate(classifier, test_vectors, test_labels)
+    return Classified(classifier, regularization, accuracies, bool(machine.converged.all()), evaluation)
 
 
-def choose_c(
-    vectors: np.ndarray,
-    targets: np.ndarray,
-    *,
-    classes: int,
-    candidates: Sequence[float] = CANDIDATES,
-    folds: int = 3,
-    seed: int = 0,
-) -> Choice:
-    """Choose C by cross-validation, stratified by class.
-
-    Args:
-        vectors: ``[n, d]``.
-        targets: int ``[n]``.
-        classes: their number.
-        candidates: values of C to try, above 0.
-        folds: parts, each held out once; from 2 on.
-        seed: decides which vectors are held out.
-
-    Raises:
-        UsageError: a candidate that is not above 0, fewer than two parts, or too few vectors to hold any out.
-    """
-    vectors, targets = _check_vectors(vectors), np.asarray(targets)
-    if not candidates or min(candidates) <= 0:
-        raise UsageError(f"C must be above 0, not {', '.join(map(str, candidates)) or 'nothing'}")
-    if folds < 2:
-        raise UsageError(f"there must be at least 2 parts to hold out in turn, not {folds}")
-    part = assign_folds(targets, folds, seed)
-    held_out = [test for number in range(folds) if (test := part == number).any() and not test.all()]
-    if not held_out:
-        raise UsageError(f"{len(targets)} images are too few to hold any out: give C, or more images")
+def held_out_accuracies(vectors: np.ndarray, targets: np.ndarray, classes: int, seed: int) -> dict[float, float]:
+    """Share of the vectors that each of ``CANDIDATES`` gets right when their fold is held out."""
+    part = assign_folds(targets, FOLDS, seed)
+    held_out = [test for number in range(FOLDS) if (test := part == number).any()]
     on_device = jnp.asarray(vectors)
-    correct = dict.fromkeys(sorted(candidates), 0)
+    correct = dict.fromkeys(CANDIDATES, 0)
     for regularization in correct:
         for test in held_out:
             machine = _fit(on_device, targets, classes=classes, regularization=regularization, valid=~test)
             predicted = np.asarray(_predict(machine, on_device))
             correct[regularization] += int((predicted == targets)[test].sum())
-    total = sum(int(test.sum()) for test in held_out)
-    accuracies = {regularization: hits / total for regularization, hits in correct.items()}
-    return Choice(max(accuracies, key=lambda value: (accuracies[value], -value)), accuracies)
-
-
-_predict = jax.jit(svm.predict)
+    return {regularization: hits / len(targets) for regularization, hits in correct.items()}
 
 
 def assign_folds(targets: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -251,33 +200,20 @@ def hold_out_share(targets: np.ndarray, share: float, seed: int) -> np.ndarray:
     return held_out
 
 
-def evaluate(classifier: LinearClassifier, vectors: np.ndarray, labels: Sequence[str]) -> Evaluation:
-    """Accuracy over all vectors and of each class, and the confusions.
-
-    Args:
-        classifier: to measure.
-        vectors: ``[n, d]``.
-        labels: their true classes; one that the classifier does not know counts as wrong.
-
-    Raises:
-        UsageError: no vectors, or of another dimension than the classifier's.
-    """
-    _check_labels(vectors, labels)
+def _evaluate(classifier: LinearClassifier, vectors: np.ndarray, labels: Sequence[str]) -> Evaluation:
     predicted = classifier.predict(vectors)
     counts = Counter(labels)
-    correct = Counter(label for label, guess in zip(labels, predicted, strict=True) if label == guess)
     wrong = Counter((label, guess) for label, guess in zip(labels, predicted, strict=True) if label != guess)
-    classes = [ClassScore(name, correct[name], counts[name]) for name in sorted(counts)]
+    missed = Counter(label for label, _ in wrong.elements())
+    classes = [ClassScore(name, counts[name] - missed[name], counts[name]) for name in sorted(counts)]
     confusions = [Confusion(*pair, count) for pair, count in sorted(wrong.items(), key=lambda item: (-item[1], item))]
-    accuracy = sum(correct.values()) / len(labels)
+    accuracy = (len(labels) - wrong.total()) / len(labels)
     return Evaluation(accuracy, float(np.mean([c.accuracy for c in classes])), classes, confusions, predicted)
 
 
 def save(path: str | os.PathLike[str], classifier: LinearClassifier) -> None:
     """Write a classifier, atomically; the same classifier gives the same bytes."""
-    # safetensors writes the buffer as it lies, so a transposed array would come back scrambled.
-    weights = np.ascontiguousarray(classifier.weights, np.float32)
-    arrays = {"weights": weights, "bias": np.ascontiguousarray(classifier.bias, np.float32)}
+    arrays = {name: np.asarray(getattr(classifier, name), np.float32) for name in ("weights", "bias")}
     metadata = {
         "format": FORMAT,
         "classes": json.dumps(classifier.classes),
@@ -292,44 +228,14 @@ def load(path: str | os.PathLike[str]) -> LinearClassifier:
     Raises:
         UsageError: missing, damaged, or something else.
     """
-    if not Path(path).is_file():
-        raise UsageError(f"{path}: no such classifier file")
     try:
         with safetensors.safe_open(path, "np") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise UsageError(f"{path}: not a classifier that jaxloc wrote")
-            weights, bias = file.get_tensor("weights"), file.get_tensor("bias")
-        classes = tuple(json.loads(metadata["classes"]))
-        if weights.ndim != 2 or not len(classes) == len(weights) == len(bias):
-            raise ValueError(f"{len(classes)} classes, weights {weights.shape}, bias {bias.shape}")
-        return LinearClassifier(classes, weights, bias, json.loads(metadata["settings"]))
-    except UsageError:
-        raise
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UsageError(f"{path}: damaged classifier file ({error}): train it again") from error
-
-
-def _targets(vectors: np.ndarray, labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    _check_labels(vectors, labels)
-    classes = tuple(sorted(set(labels)))
-    if len(classes) < 2:
-        raise UsageError(f"all training images are of one class, {classes[0]!r}: give images of at least two classes")
-    return classes, np.searchsorted(np.asarray(classes), np.asarray(labels)).astype(np.int32)
-
-
-def _check_labels(vectors: np.ndarray, labels: Sequence[str]) -> None:
-    if len(vectors) != len(labels):
-        raise UsageError(f"{len(vectors)} vectors, but {len(labels)} labels")
-    if not len(labels):
-        raise UsageError("no images to train or test on")
-
-
-def _check_vectors(vectors: np.ndarray) -> np.ndarray:
-    vectors = np.asarray(vectors, np.float32)
-    if vectors.ndim != 2:
-        raise UsageError(f"vectors must be [n, d], got shape {vectors.shape}")
-    broken = int((~np.isfinite(vectors).all(1)).sum())
-    if broken:
-        raise UsageError(f"{broken} of {len(vectors)} vectors hold values that are not numbers: describe them again")
-    return vectors
+            if metadata.get("format") == FORMAT:
+                arrays = file.get_tensor("weights"), file.get_tensor("bias")
+                return LinearClassifier(
+                    tuple(json.loads(metadata["classes"])), *arrays, json.loads(metadata["settings"])
+                )
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UsageError(f"{path}: missing or damaged classifier file ({error}): train it again") from error
+    raise UsageError(f"{path}: not a classifier that jaxloc wrote")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 
 from jaxloc._files import atomic_path, write_text
@@ -17,13 +18,7 @@ CATEGORY = "motorcycle"
 
 @dataclasses.dataclass(frozen=True)
 class DemoResult:
-    """Findings of the demo and their score.
-
-    Attributes:
-        findings: as of any job.
-        score: against the boxes known from composing the images.
-        without: names of the images composed without the object.
-    """
+    """Findings, their score against the boxes known from composing, and names of the images without the object."""
 
     findings: Findings
     score: ClassScore
@@ -35,7 +30,7 @@ def demo(out: str | os.PathLike[str], options: LocalizeOptions | None = None, *,
 
     Args:
         out: folder for ``photos/``, ``ground_truth.json`` and everything ``colocalize`` writes.
-        options: of the job; ``LocalizeOptions()`` by default.
+        options: of the job.
         seed: decides the composition.
 
     Raises:
@@ -55,21 +50,30 @@ def demo(out: str | os.PathLike[str], options: LocalizeOptions | None = None, *,
 
 
 def _ground_truth(photos: list[Composed]) -> dict[str, object]:
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
+    images, annotations = [], []
     for number, image in enumerate(photos, 1):
         width, height = image.image.size
         images.append({"id": number, "file_name": image.name, "width": width, "height": height, "category_id": 1})
         if image.box is not None:
             x0, y0, x1, y1 = image.box
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": 1,
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": (x1 - x0) * (y1 - y0),
-                    "iscrowd": 0,
-                }
-            )
+            numbers = {"id": len(annotations) + 1, "image_id": number, "category_id": 1}
+            size = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+            annotations.append(numbers | size | {"iscrowd": 0})
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": CATEGORY}]}
+
+
+def demo_text(result: DemoResult) -> str:
+    """The score, and which images were called noisy."""
+    score = result.score
+    lines = [f"CorLoc against the known boxes: {score.corloc / 100:.3f} ({score.correct} of {score.images})"]
+    if not math.isnan(score.noise_auc):
+        lines.append(
+            f"Object share, telling the {len(result.without)} images without the object apart: AUC "
+            f"{score.noise_auc:.3f}"
+        )
+    found = list(result.findings.light())
+    if any(item.noise_score is not None for item in found):
+        noisy = [item.name for item in found if item.noisy]
+        right = len(set(noisy) & set(result.without))
+        lines.append(f"Called noisy: {len(noisy)} ({right} of them rightly)" + "".join(f"\n  {name}" for name in noisy))
+    return "\n".join(lines)

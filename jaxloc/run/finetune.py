@@ -21,6 +21,7 @@ from jaxloc.models import Weights, load, save, weights_file
 from jaxloc.models.classifier import HEAD
 from jaxloc.models.extract import Params
 from jaxloc.options import FinetuneOptions
+from jaxloc.report.tables import text_table
 from jaxloc.run import classify, outputs
 from jaxloc.run.classify import LinearClassifier
 from jaxloc.run.training import Epoch, Training
@@ -135,3 +136,20 @@ def _write(folder: Path, training: Training, parameters: Params, weights: Weight
     epochs = [dataclasses.asdict(epoch) for epoch in training.history]
     log = {"settings": training.settings, "best": training.best, "epochs": epochs}
     write_text(folder / LOG, json.dumps(log, indent=1))
+
+
+def tuning_text(done: FineTuned) -> str:
+    """The epochs of a training, and which was kept."""
+    rows = [
+        [
+            number + 1,
+            f"{epoch.loss:.4f}",
+            f"{100 * epoch.accuracy:.2f}",
+            "–" if epoch.validation_loss is None else f"{epoch.validation_loss:.4f}",
+            "–" if epoch.validation_accuracy is None else f"{100 * epoch.validation_accuracy:.2f}",
+        ]
+        for number, epoch in enumerate(done.epochs)
+    ]
+    head = ["epoch", "loss", "accuracy", "validation loss", "validation accuracy"]
+    resumed = " (resumed from a checkpoint)" if done.resumed else ""
+    return f"{text_table(head, rows)}\nKept epoch {done.best + 1}{resumed}: {done.weights}"

@@ -16,10 +16,12 @@ import numpy as np
 from jaxloc._files import write_text
 from jaxloc.errors import UsageError
 from jaxloc.options import ClassifyOptions, IndexOptions
+from jaxloc.report.tables import text_table
+from jaxloc.report.text import reasons
 from jaxloc.run import classify, outputs
 from jaxloc.run.classify import Classified
 from jaxloc.run.engine import load_weights
-from jaxloc.run.finetune import FineTuned, finetune
+from jaxloc.run.finetune import FineTuned, finetune, tuning_text
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import describe_gallery, index_images
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
@@ -75,13 +77,9 @@ def recognize(
     options = options or ClassifyOptions()
     train_set, test_set = _split(paths, test, labels, out, options)
     folder = outputs.prepare(out)
-    tuned = None
-    describing = dataclasses.replace(options.describing, weights=options.training.weights)
-    if options.tune != "none":
-        training = dataclasses.replace(options.training, frozen_blocks=_FROZEN[options.tune], seed=options.seed)
-        files, kinds = _as_files(train_set)
-        tuned = finetune(files, folder / "tuning", training, labels=kinds)
-        describing = dataclasses.replace(describing, weights=tuned.weights)
+    tuned = None if options.tune == "none" else _tune(train_set, folder / "tuning", options)
+    weights = options.training.weights if tuned is None else tuned.weights
+    describing = dataclasses.replace(options.describing, weights=weights)
     skipped: dict[str, str] = {}
     vectors, known = _vectors(train_set, folder / "train", describing, skipped)
     test_vectors, asked = _vectors(test_set, folder / "test", describing, skipped)
@@ -115,7 +113,6 @@ def _split(
 ) -> tuple[list[Labelled], list[Labelled]]:
     images = find_images(paths, labels=labels, exclude=[out])
     check_labels([image.label for image in images], "images", several=False)
-    tested: list[Labelled] = []
     if test:
         tested = find_images(test, labels=labels, exclude=[out])
         check_labels([image.label for image in tested], "test images", several=False)
@@ -135,18 +132,17 @@ def _split(
     held_out = classify.hold_out_share(numbers, options.test_share, options.seed)
     if not held_out.any():
         raise UsageError("every kind has a single image, so there is nothing to test on: give images with --test")
-    return (
-        [image for image, held in zip(images, held_out, strict=True) if not held],
-        [image for image, held in zip(images, held_out, strict=True) if held],
-    )
+    learnt, tested = ([images[n] for n in np.flatnonzero(some)] for some in (~held_out, held_out))
+    return learnt, tested
 
 
-def _as_files(images: Sequence[Labelled]) -> tuple[list[Path], dict[str, str]]:
-    """The files, and each one's label by its name relative to what they have in common."""
+def _tune(images: Sequence[Labelled], folder: Path, options: ClassifyOptions) -> FineTuned:
+    training = dataclasses.replace(options.training, frozen_blocks=_FROZEN[options.tune], seed=options.seed)
     files = [image.source.file for image in images]
-    base = os.path.commonpath([path.parent for path in files])
+    base = os.path.commonpath([path.parent for path in files])  # which names of images are relative to
     names = [Path(os.path.relpath(path, base)).as_posix() for path in files]
-    return files, {name: str(image.label) for name, image in zip(names, images, strict=True)}
+    labels = {name: str(image.label) for name, image in zip(names, images, strict=True)}
+    return finetune(files, folder, training, labels=labels)
 
 
 def _vectors(
@@ -196,3 +192,26 @@ def to_plain(done: Recognized) -> dict[str, object]:
         "test": done.test,
         "skipped": done.skipped,
     }
+
+
+def recognition_text(done: Recognized, seconds: float) -> str:
+    """Accuracy of each kind and of all, and the confusions."""
+    found = done.classified.evaluation
+    rows = [[item.name, item.count, item.correct, f"{100 * item.accuracy:.2f}"] for item in found.classes]
+    correct = sum(item.correct for item in found.classes)
+    rows.append(["all", done.test, correct, f"{100 * found.accuracy:.2f}"])
+    parts = [text_table(["kind", "tested", "right", "accuracy"], rows)]
+    if done.tuned is not None:
+        parts.append(tuning_text(done.tuned))
+    parts.append(
+        f"Learnt from {done.train:,} images, tested on {done.test:,}; C = {done.classified.regularization:g}"
+        + (", chosen by validation" if done.classified.accuracies else "")
+        + f"; mean over kinds {100 * found.mean_class_accuracy:.2f} %. {seconds:.1f} s. {done.classifier}"
+    )
+    if found.confusions:
+        pairs = ", ".join(f"{item.name} as {item.predicted} ({item.count})" for item in found.confusions[:5])
+        parts.append(f"Most often mixed up: {pairs}.")
+    if not done.classified.converged:
+        parts.append("Warning: the SVM's solver ran out of iterations; choose a smaller C with --svm-c.")
+    parts += reasons("Skipped", done.skipped.items(), len(done.skipped), "evaluation.json")
+    return "\n\n".join(parts)

@@ -1,17 +1,12 @@
 """A job's findings as text."""
 
-import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jaxloc.report import figures, text
 from jaxloc.report.records import Findings
 from jaxloc.report.tables import text_table
 from jaxloc.run.outputs import VIDEOS
-
-if TYPE_CHECKING:
-    from jaxloc.run.demo import DemoResult
 
 _SETS_SHOWN = 50
 _FILE = "annotations.json"
@@ -63,20 +58,3 @@ def _speed(findings: Findings, seconds: float) -> str:
 def _rate(number: int, seconds: float) -> str:
     rate = number / max(seconds, 1e-3)
     return f"{rate:,.1f} a second" if rate < 100 else f"{rate:,.0f} a second"
-
-
-def demo_text(result: "DemoResult") -> str:
-    """The demo's score against the boxes known from composing the images."""
-    score = result.score
-    lines = [f"CorLoc against the known boxes: {score.corloc / 100:.3f} ({score.correct} of {score.images})"]
-    if not math.isnan(score.noise_auc):
-        lines.append(
-            f"Object share, telling the {len(result.without)} images without the object apart: AUC "
-            f"{score.noise_auc:.3f}"
-        )
-    found = list(result.findings.light())
-    if any(item.noise_score is not None for item in found):
-        noisy = [item.name for item in found if item.noisy]
-        right = len(set(noisy) & set(result.without))
-        lines.append(f"Called noisy: {len(noisy)} ({right} of them rightly)" + "".join(f"\n  {name}" for name in noisy))
-    return "\n".join(lines)

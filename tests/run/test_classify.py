@@ -28,7 +28,7 @@ def test_accuracies_are_those_of_scikit_learn():
     expected = LinearSVC(dual=False, tol=1e-9).fit(TRAIN.astype(np.float64), LABELS).predict(TEST)
     assert done.evaluation.predicted == list(expected)
     assert done.evaluation.accuracy == pytest.approx(np.mean(expected == LABELS))
-    assert done.choice is None
+    assert not done.accuracies
     assert done.converged
     counts = confusion_matrix(LABELS, expected, labels=NAMES)
     assert [score.correct for score in done.evaluation.classes] == list(np.diag(counts))
@@ -42,26 +42,20 @@ def test_accuracies_are_those_of_scikit_learn():
 
 
 def test_c_is_the_best_on_vectors_held_out_and_of_equals_the_smallest():
+    done = classify.classify(TRAIN, LABELS, TEST, LABELS, seed=5)
     targets = np.searchsorted(NAMES, LABELS)
-    candidates = (10.0, 0.001, 1.0)
-    choice = classify.choose_c(TRAIN, targets, classes=3, candidates=candidates, folds=4, seed=5)
-    part = classify.assign_folds(targets, 4, 5)
-    for value in candidates:
+    part = classify.assign_folds(targets, classify.FOLDS, 5)
+    assert list(done.accuracies) == list(classify.CANDIDATES)
+    for value in classify.CANDIDATES:
         hits = 0
-        for number in range(4):
+        for number in range(classify.FOLDS):
             machine = LinearSVC(dual=False, C=value, tol=1e-9).fit(TRAIN[part != number], targets[part != number])
             hits += (machine.predict(TRAIN[part == number]) == targets[part == number]).sum()
-        assert choice.accuracies[value] == pytest.approx(hits / 60)
-    best = max(choice.accuracies.values())
-    assert choice.regularization == min(value for value in candidates if choice.accuracies[value] == best)
-    assert classify.choose_c(TRAIN, targets, classes=3, candidates=candidates, folds=4, seed=5) == choice
-    easy = classify.choose_c(vectors_of(LABELS, spread=0.01), targets, classes=3, candidates=(100.0, 10.0))
-    assert easy.regularization == 10
-
-
-def test_the_chosen_c_is_used_on_all_training_vectors():
-    done = classify.classify(TRAIN, LABELS, TEST, LABELS, candidates=(0.01, 1.0), folds=2)
-    assert done.regularization == done.choice.regularization
+        assert done.accuracies[value] == pytest.approx(hits / 60)
+    best = max(done.accuracies.values())
+    assert done.regularization == min(value for value, share in done.accuracies.items() if share == best)
+    easy = classify.classify(vectors_of(LABELS, spread=0.01), LABELS, TEST, LABELS)
+    assert easy.regularization == min(classify.CANDIDATES)
     again = classify.classify(TRAIN, LABELS, TEST, LABELS, regularization=done.regularization)
     np.testing.assert_array_equal(again.classifier.weights, done.classifier.weights)
 
@@ -114,16 +108,12 @@ def test_weights_come_back_in_order_however_they_lie_in_memory(tmp_path):
 
 def test_a_file_that_is_no_classifier_is_refused(tmp_path):
     path = tmp_path / "file"
-    with pytest.raises(UsageError, match="no such classifier file"):
-        classify.load(path)
-    path.write_bytes(b"nothing of the kind")
-    with pytest.raises(UsageError, match="damaged classifier file"):
-        classify.load(path)
+    for write in (lambda: None, lambda: path.write_bytes(b"nothing of the kind")):
+        write()
+        with pytest.raises(UsageError, match="missing or damaged classifier file"):
+            classify.load(path)
     safetensors.numpy.save_file({"weights": np.ones((2, 3))}, path)
     with pytest.raises(UsageError, match="not a classifier that jaxloc wrote"):
-        classify.load(path)
-    classify.save(path, LinearClassifier(("a", "b", "c"), np.ones((2, 3)), np.ones(2)))
-    with pytest.raises(UsageError, match=r"damaged classifier file.*3 classes"):
         classify.load(path)
 
 
@@ -133,20 +123,7 @@ def test_what_cannot_be_classified_is_refused():
 
     with pytest.raises(UsageError, match="all training images are of one class, 'ant'"):
         run(labels=["ant"] * 60)
-    with pytest.raises(UsageError, match="60 vectors, but 59 labels"):
-        run(labels=LABELS[:59])
     with pytest.raises(UsageError, match="no images to train or test on"):
         run(test=TEST[:0], test_labels=[])
     with pytest.raises(UsageError, match="1 of 60 vectors hold values that are not numbers"):
         run(vectors=np.where(np.arange(60)[:, None] == 3, np.nan, TRAIN))
-    with pytest.raises(UsageError, match="6 dimensions, not 5"):
-        run(test=TEST[:, :5], regularization=1.0)
-    with pytest.raises(UsageError, match=r"\[n, d\]"):
-        run(vectors=TRAIN[0])
-    targets = np.searchsorted(NAMES, LABELS)
-    with pytest.raises(UsageError, match="C must be above 0"):
-        classify.choose_c(TRAIN, targets, classes=3, candidates=(0.0, 1.0))
-    with pytest.raises(UsageError, match="at least 2 parts"):
-        classify.choose_c(TRAIN, targets, classes=3, folds=1)
-    with pytest.raises(UsageError, match="1 images are too few"):
-        classify.choose_c(TRAIN[:1], targets[:1], classes=3)

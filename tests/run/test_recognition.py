@@ -383,6 +383,5 @@ def test_what_is_written_beside_the_images_is_not_taken_for_images(images, optio
 
 def test_c_is_chosen_by_validation_where_none_is_given(images, options, tmp_path):
     done = recognize([images], tmp_path, dataclasses.replace(options, regularization=None))
-    assert done.classified.regularization == done.classified.choice.regularization
-    assert set(done.classified.choice.accuracies) == set(classify.CANDIDATES)
+    assert set(done.classified.accuracies) == set(classify.CANDIDATES)
     assert evaluation(tmp_path)["regularization"] == done.classified.regularization

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from jaxloc.report.records import Finding, Findings, Skipped
-from jaxloc.run.demo import DemoResult
+from jaxloc.run.demo import DemoResult, demo_text
 from jaxloc.run.evaluation import ClassScore, Figure
-from jaxloc.run.summary import demo_text, summary
+from jaxloc.run.summary import summary
 
 
 def finding(name: str, category: str, score: float | None = None, *, noisy: bool = False) -> Finding:
