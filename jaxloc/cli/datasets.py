@@ -1,5 +1,6 @@
 """The command about data sets."""
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -33,7 +34,7 @@ def datasets(
 
     if name is None:
         if as_json:
-            say_json(known.infos_to_plain())
+            say_json([dataclasses.asdict(info) for info in known.infos()])
         else:
             say(known.overview())
     elif is_spec(name):
@@ -45,6 +46,6 @@ def datasets(
     else:
         info = known.find_info(name.partition(":")[0])
         if as_json:
-            say_json(known.infos_to_plain([info.name])[0])
+            say_json(dataclasses.asdict(info))
         else:
             say(known.explanation(info))

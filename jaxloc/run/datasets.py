@@ -14,45 +14,20 @@ _CLASSES_SHOWN = 30
 _NAMES, _WIDTH = 18, 96
 
 
-@dataclasses.dataclass
-class Counts:
-    """Counts over the images of a split or of a class.
-
-    Attributes:
-        images: how many there are.
-        used: of a class, those that co-localisation is run on.
-        boxes: boxes in them; of a class, those of the class.
-        difficult: of these boxes, those that do not count.
-        truncated: of these boxes, those that leave the image.
-        crowds: of these boxes, those that hold many objects.
-        masked: images with a mask, of their own or of an object.
-        without_box: images without a box of the class they belong to, or of any.
-    """
-
-    images: int = 0
-    used: int = 0
-    boxes: int = 0
-    difficult: int = 0
-    truncated: int = 0
-    crowds: int = 0
-    masked: int = 0
-    without_box: int = 0
-
-    def add(self, image: Annotated, category: str | None = None) -> None:
-        """Count an image, or its annotations of one class."""
-        told = [one for one in image.annotations if category in (None, one.category)]
-        self.images += 1
-        self.used += category in set_names(image) if category else bool(set_names(image))
-        self.boxes += len(told)
-        self.difficult += sum(one.difficult for one in told)
-        self.truncated += sum(one.truncated for one in told)
-        self.crowds += sum(one.crowd for one in told)
-        self.masked += image.mask is not None or any(one.mask is not None for one in told)
-        self.without_box += not told
-
-    def shown(self) -> dict[str, int]:
-        """The counts by the names that tables and JSON have for them."""
-        return {"pictures" if name == "images" else name: value for name, value in vars(self).items()}
+def _counts(image: Annotated, category: str | None = None) -> dict[str, int]:
+    """What an image, or its annotations of one class, add to the counts, by the names that tables and JSON have."""
+    told = [one for one in image.annotations if category in (None, one.category)]
+    sets = set_names(image)
+    return {
+        "pictures": 1,
+        "used": int(category in sets if category else bool(sets)),  # of a class, that co-localisation is run on
+        "boxes": len(told),
+        "difficult": sum(one.difficult for one in told),
+        "truncated": sum(one.truncated for one in told),
+        "crowds": sum(one.crowd for one in told),
+        "masked": int(image.mask is not None or any(one.mask is not None for one in told)),
+        "without_box": int(not told),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,17 +36,17 @@ class Described:
 
     Attributes:
         dataset: the opened data set.
-        whole: counts over all images.
-        splits: by split; an image may be in several.
-        classes: by class; an image may be in several.
-        keypoints: points of objects, and of them the visible ones.
-        parts: boxes of parts.
+        whole: counts over all images, by what was counted.
+        splits: the same by split; an image may be in several.
+        classes: the same by class; an image may be in several.
+        keypoints: number of points of objects, and of them the visible ones.
+        parts: number of boxes of parts.
     """
 
     dataset: Dataset
-    whole: Counts
-    splits: dict[str, Counts]
-    classes: dict[str, Counts]
+    whole: Counter[str]
+    splits: dict[str, Counter[str]]
+    classes: dict[str, Counter[str]]
     keypoints: tuple[int, int]
     parts: int
 
@@ -83,17 +58,18 @@ def describe(spec: str) -> Described:
         UsageError: it cannot be opened.
     """
     dataset = open_dataset(spec)
-    whole = Counts()
-    splits: dict[str, Counts] = {}
-    classes: dict[str, Counts] = {}
+    whole: Counter[str] = Counter()
+    splits: dict[str, Counter[str]] = {}
+    classes: dict[str, Counter[str]] = {}
     points: Counter[bool] = Counter()
     parts = 0
     for image in dataset.images.values():
-        whole.add(image)
+        counts = _counts(image)
+        whole.update(counts)
         for split in image.splits:
-            splits.setdefault(split, Counts()).add(image)
+            splits.setdefault(split, Counter()).update(counts)
         for category in sorted({one.category for one in image.annotations} | set(set_names(image))):
-            classes.setdefault(category, Counts()).add(image, category)
+            classes.setdefault(category, Counter()).update(_counts(image, category))
         for one in image.annotations:
             points.update(point.visible for point in one.keypoints)
             parts += len(one.parts)
@@ -111,11 +87,16 @@ def find_info(name: str) -> Info:
     return ADAPTERS[name].info
 
 
+def infos() -> list[Info]:
+    """The descriptions of all known data sets."""
+    return [adapter.info for adapter in ADAPTERS.values()]
+
+
 def overview() -> str:
     """All data sets, as text."""
     return "\n\n".join(
         [
-            *map(_entry, _infos()),
+            *map(_entry, infos()),
             "Nothing is downloaded: `jaxloc datasets NAME` tells how to get one and the layout it is read from.\n"
             "Wherever a path can stand, so can NAME:FOLDER, NAME/SPLIT:FOLDER or NAME:tfds\n"
             "(the copy of tensorflow-datasets).",
@@ -154,7 +135,7 @@ def explanation(info: Info) -> str:
 def description(described: Described) -> str:
     """Contents of a data set on this machine, as text."""
     dataset, whole = described.dataset, described.whole
-    lines = [f"{dataset.info.title} in {dataset.place}: {whole.images:,} images, {len(described.classes):,} classes"]
+    lines = [f"{dataset.info.title} in {dataset.place}: {whole['pictures']:,} images, {len(described.classes):,} classes"]
     lines += ["", _table("split", {**described.splits, "all": whole}, whole)]
     shown = dict(list(described.classes.items())[:_CLASSES_SHOWN])
     if shown:
@@ -186,10 +167,10 @@ def to_plain(described: Described) -> dict[str, Any]:
     return {
         "name": dataset.info.name,
         "place": dataset.place,
-        "pictures": described.whole.images,
-        "all": described.whole.shown(),
-        "splits": {name: counts.shown() for name, counts in described.splits.items()},
-        "classes": {name: counts.shown() for name, counts in described.classes.items()},
+        "pictures": described.whole["pictures"],
+        "all": described.whole,
+        "splits": described.splits,
+        "classes": described.classes,
         "keypoints": described.keypoints[0],
         "visible_keypoints": described.keypoints[1],
         "parts": described.parts,
@@ -198,17 +179,8 @@ def to_plain(described: Described) -> dict[str, Any]:
     }
 
 
-def infos_to_plain(names: list[str] | None = None) -> list[dict[str, Any]]:
-    """Descriptions of known data sets as plain values for JSON; of all if no names are given."""
-    return [dataclasses.asdict(info) for info in _infos() if names is None or info.name in names]
-
-
-def _infos() -> list[Info]:
-    return [adapter.info for adapter in ADAPTERS.values()]
-
-
-def _table(head: str, counted: dict[str, Counts], whole: Counts) -> str:
+def _table(head: str, counted: dict[str, Counter[str]], whole: Counter[str]) -> str:
     """Counts by name, without the columns that are 0 everywhere."""
-    columns = [name for name, value in whole.shown().items() if value]
-    rows = [[name, *(f"{counts.shown()[column]:,}" for column in columns)] for name, counts in counted.items()]
+    columns = [name for name, value in whole.items() if value]
+    rows = [[name, *(f"{counts[column]:,}" for column in columns)] for name, counts in counted.items()]
     return text_table([head, *(column.replace("_", " ") for column in columns)], rows)
