@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxloc import run
+from jaxloc import components, run
 from jaxloc.data.annotations import Annotated, read_coco
 from jaxloc.data.images import read_image
 from jaxloc.metrics import box_iou
 from jaxloc.refiners import REFINEMENTS
 from jaxloc.report.records import Finding
-from jaxloc.run.refining import Refiner
+from jaxloc.run.refining import Refiner, whole_cells
 
 METHODS = ("none", *REFINEMENTS)
 
@@ -37,13 +37,17 @@ def measure(
     method: str, findings: Sequence[Finding], truth: dict[str, Annotated], side: int
 ) -> tuple[dict[str, list[float]], float]:
     """The IoU of each class's images, and the median of seconds for an image."""
-    refiner = Refiner(method, side=side)
+    refiner = None if method == "none" else Refiner(method, side=side)
     overlaps: dict[str, list[float]] = {}
     seconds = []
     for finding in findings:
         pixels = read_image(finding.path).pixels
         began = time.perf_counter()
-        refined = refiner.refine(pixels, finding.heat, 0.0, finding.box)
+        cells = components.largest_stack((finding.heat > 0)[None], 8)[0]
+        if refiner is None:
+            refined = whole_cells(cells, pixels.shape[:2])
+        else:
+            refined = refiner.refine(pixels, finding.heat, 0.0, finding.box, cells)
         seconds.append(time.perf_counter() - began)
         overlaps.setdefault(finding.category, []).append(overlap(refined.box, finding, truth))
     return overlaps, float(np.median(seconds))

@@ -11,6 +11,7 @@ from jaxloc.errors import UsageError
 from jaxloc.report import coco
 from jaxloc.report.overlays import encode_heat
 from jaxloc.report.records import Finding, Findings
+from jaxloc.run.refining import whole_cells
 
 if TYPE_CHECKING:
     from jaxloc.run.model_file import ModelFile
@@ -48,8 +49,7 @@ class FoundObject:
     @property
     def pixels(self) -> np.ndarray:
         """The mask at the resolution of the image: bool ``[rows, columns]``."""
-        y, x = ((2 * np.arange(n) + 1) * k // (2 * n) for n, k in zip(self.size, self.mask.shape, strict=True))
-        return self.mask[y[:, None], x]
+        return whole_cells(self.mask, self.size).mask
 
     def finding(self, category: str = "") -> Finding:
         """The record that overlays and exports are made of."""

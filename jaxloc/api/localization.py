@@ -13,11 +13,11 @@ from jaxloc.api.network import Network
 from jaxloc.data.in_memory import Images
 from jaxloc.errors import UsageError
 from jaxloc.localization import Localization
-from jaxloc.moments import Accumulator
 from jaxloc.options import LocalizeOptions
 from jaxloc.run import model_file
 from jaxloc.run.fit_pass import MINIMUM_SET
 from jaxloc.run.model_file import ModelFile
+from jaxloc.run.moment_store import MomentStore
 from jaxloc.run.steps import Models, Steps
 from jaxloc.signs import SIGN_RULES
 
@@ -60,7 +60,7 @@ def colocalize(
         UsageError: an unknown option, an image that cannot be used (the message names its position), or fewer than
             two images for a method that fits.
     """
-    options = _options(
+    options = LocalizeOptions(
         method=method,
         layer=layer,
         sign=sign,
@@ -103,7 +103,7 @@ def localize(
     Raises:
         UsageError: as for ``colocalize``, or a method that needs an image set.
     """
-    steps = Steps(_options(method=method, layer=layer, max_side=max_side, connectivity=connectivity), net.loaded)
+    steps = Steps(LocalizeOptions(method=method, layer=layer, max_side=max_side, connectivity=connectivity), net.loaded)
     if steps.method.fit is not None:
         raise UsageError(f"{method} looks at an image set: use jaxloc.colocalize")
     return _localize(ImageBatches(images, steps, max_side=max_side), steps, None, name, progress)
@@ -141,7 +141,7 @@ def apply(
         name = names[0]
     if name not in names:
         raise UsageError(f"this model has the sets {', '.join(names)}: choose one with name=")
-    options = _options(
+    options = LocalizeOptions(
         method=model.method,
         layer=model.layers[0],
         sign=model.sign,
@@ -153,30 +153,18 @@ def apply(
     return _localize(ImageBatches(images, steps, max_side=model.max_side), steps, model, name, progress)
 
 
-def _options(**values: Any) -> LocalizeOptions:
-    return LocalizeOptions(**{name: value for name, value in values.items() if value is not None})
-
-
 def _fit(batches: ImageBatches, steps: Steps, name: str, progress: bool | None) -> ModelFile:
     """Sum the moments of each shard, merge them in order, and fit each layer."""
-    totals = _accumulators(steps)
+    total = MomentStore(steps.layers)
     for _, shard in itertools.groupby(batches.features("fitting", progress=progress), lambda one: one.shard):
-        sums = _accumulators(steps)
+        sums = MomentStore(steps.layers)
         for _, batch, maps in shard:
-            moments, rows = steps.moments(maps, np.where(batch.indices < 0, -1, 0))
-            for layer, several in jax.device_get(moments).items():
-                for row, _, _ in rows:
-                    sums[layer].add(jax.tree.map(lambda values, row=row: values[row], several))
-        for layer, total in totals.items():
-            total.merge(sums[layer])
-    fitted = steps.fit({layer: total.moments() for layer, total in totals.items()})
+            sums.add_rows(*steps.moments(maps, np.where(batch.indices < 0, -1, 0)))
+        total.merge(0, sums.images[0], sums.of_set(0))
+    fitted = steps.fit(total.moments(0))
     if SIGN_RULES[steps.options.sign].direction_by_share is not None:
         fitted = steps.orient(fitted, _count_positive(batches, steps, fitted.models, progress))
     return steps.model_file({name: fitted})
-
-
-def _accumulators(steps: Steps) -> dict[str, Accumulator]:
-    return {layer: Accumulator(dimension) for layer, dimension in zip(steps.layers, steps.dimensions, strict=True)}
 
 
 def _count_positive(batches: ImageBatches, steps: Steps, models: Models, progress: bool | None) -> dict[str, Any]:

@@ -5,65 +5,47 @@ A resumed run ends with the bytes of an uninterrupted one.
 
 import contextlib
 import hashlib
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jaxloc._files import HALVES, write_text
 from jaxloc.data import Buckets
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
-from jaxloc.run.outputs import PARTS, drop_halves
+from jaxloc.run.outputs import PARTS
 from jaxloc.run.plan import Images, Window, buckets_from_json, buckets_to_json
 
 _FORMAT = "jaxloc-run-1"
-_HOLDS = {"settings", "pictures", "step", "padding", "shapes"}
+Kind = Literal["moments", "counts", "found", "fitted", "unsigned"]
+OF_SHARDS: tuple[Kind, ...] = ("moments", "counts", "found")
+OF_WINDOWS: tuple[Kind, ...] = ("fitted", "unsigned")
+"""Kinds of files; ``unsigned`` are fits before a further pass decides the signs."""
 _COUNTED = 100_000
 """Number of images up to which a run notices that an image's size in bytes has changed."""
 
 
 class Checkpoint:
-    """The folder of a run's manifest and shard files.
-
-    Args:
-        out: the folder of the results.
-    """
+    """The manifest and the shard files of a run, below the folder ``out`` of its results."""
 
     def __init__(self, out: Path) -> None:
         self.folder = out / PARTS
         self._manifest_path = self.folder / "_run.json"
 
-    def moments(self, shard: int) -> Path:
-        """The moments of a shard."""
-        return self.folder / f"moments-{shard:05d}.safetensors"
-
-    def fitted(self, window: int) -> Path:
-        """The fits of a window's sets."""
-        return self.folder / f"fitted-{window:05d}.safetensors"
-
-    def unsigned(self, window: int) -> Path:
-        """The fits of a window's sets, before a further pass decides the signs."""
-        return self.folder / f"unsigned-{window:05d}.safetensors"
-
-    def counts(self, shard: int) -> Path:
-        """Positive cells of a shard's sets."""
-        return self.folder / f"counts-{shard:05d}.safetensors"
-
-    def found(self, shard: int) -> Path:
-        """The findings of a shard."""
-        return self.folder / f"found-{shard:05d}.parquet"
+    def file(self, kind: Kind, number: int) -> Path:
+        """A file of a shard (moments, counts of positive cells, findings) or of a window (fits)."""
+        suffix = "parquet" if kind == "found" else "safetensors"
+        return self.folder / f"{kind}-{number:05d}.{suffix}"
 
     def begun(self, windows: Iterable[Window]) -> int:
         """Number of images in shards with at least one checkpoint file."""
         there = set(self._all())  # one listing: looking at each file takes long in a remote folder
         images = 0
         for window in windows:
-            fitted = not there.isdisjoint((self.fitted(window.number), self.unsigned(window.number)))
+            fitted = not there.isdisjoint(self.file(kind, window.number) for kind in OF_WINDOWS)
             for shard in window.shards:
-                files = [of(shard.number) for of in (self.moments, self.counts, self.found)]
-                if fitted or not there.isdisjoint(files):
+                if fitted or not there.isdisjoint(self.file(kind, shard.number) for kind in OF_SHARDS):
                     images += len(shard.images)
         return images
 
@@ -77,15 +59,13 @@ class Checkpoint:
             kept = json.loads(self._manifest_path.read_text(encoding="utf-8"))
             if kept["format"] != _FORMAT:
                 raise ValueError(f"of format {kept['format']}")
-            if missing := _HOLDS - kept.keys():
-                raise ValueError(f"without {', '.join(sorted(missing))}")
             buckets_from_json(kept)
             if not isinstance(kept["settings"], dict) or not isinstance(kept["pictures"]["number"], int):
                 raise ValueError("settings or images are not what a run writes")
             return kept
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise UsageError(
                 f"{self._manifest_path}: not a run's manifest ({error}): start over with --overwrite"
             ) from error
@@ -94,7 +74,7 @@ class Checkpoint:
         self, settings: Mapping[str, str], images: Mapping[str, Any], buckets: Buckets, *, overwrites: bool = False
     ) -> None:
         """Write the manifest of a new run, and drop the files of any run before it."""
-        self._drop(self._all())
+        _drop(self._all())
         manifest = {"format": _FORMAT, "settings": dict(settings), "pictures": images} | buckets_to_json(buckets)
         self._write(manifest | ({"overwrites": True} if overwrites else {}))
 
@@ -104,7 +84,7 @@ class Checkpoint:
             manifest = self.manifest() or {}
         except UsageError:
             return False
-        same = manifest.get("settings") == dict(settings) and manifest.get("pictures") == dict(images)
+        same = manifest.get("settings") == settings and manifest.get("pictures") == images
         return same and bool(manifest.get("overwrites"))
 
     def finish(self, warnings: list[str]) -> None:
@@ -116,29 +96,26 @@ class Checkpoint:
 
     def clear(self) -> None:
         """Drop the run's own files; the manifest last, because files without one would be taken for the next run's."""
-        self._drop(self._all(), self.folder.glob(HALVES), [self._manifest_path])
+        _drop([*self._all(), *self.folder.glob(HALVES), self._manifest_path])
         with contextlib.suppress(OSError):  # it holds other files, or does not exist
             self.folder.rmdir()
 
-    def clean(self) -> None:
-        """Drop files that a kill left half written."""
-        drop_halves(self.folder.parent)
-
     def drop_spent(self) -> None:
         """Drop the files that only an unfinished run needs."""
-        self._drop(path for path in self._all() if not path.name.startswith("found-"))
+        _drop(path for path in self._all() if not path.name.startswith("found-"))
 
-    def _drop(self, *paths: Iterable[Path]) -> None:
-        for path in itertools.chain(*map(list, paths)):
-            path.unlink(missing_ok=True)
-
-    def _all(self) -> Iterator[Path]:
-        for kind in ("moments", "fitted", "unsigned", "counts", "found"):
-            for suffix in ("safetensors", "parquet"):
-                yield from self.folder.glob(f"{kind}-[0-9]*.{suffix}")
+    def _all(self) -> list[Path]:
+        """The files of shards and windows."""
+        kinds = (*OF_SHARDS, *OF_WINDOWS)
+        return [path for kind in kinds for path in self.folder.glob(f"{kind}-[0-9]*{self.file(kind, 0).suffix}")]
 
     def _write(self, manifest: dict[str, Any]) -> None:
         write_text(self._manifest_path, json.dumps(manifest, indent=1) + "\n")
+
+
+def _drop(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def describe_images(images: Images) -> dict[str, Any]:
@@ -156,13 +133,13 @@ def check_same(manifest: Mapping[str, Any], settings: Mapping[str, str], images:
     """Raise ``UsageError`` naming the differences unless a manifest is that of this run."""
     cure = "use the same, choose another --out, or start over with --overwrite"
     made = manifest["settings"]
-    for name in [*made, *(name for name in settings if name not in made)]:
+    for name in made | settings:
         if made.get(name) != settings.get(name):
             raise UsageError(
                 f"{out}: holds a run with {name} {made.get(name, 'unset')}, and {settings.get(name, 'unset')} is asked "
                 f"for: {cure}"
             )
-    if dict(manifest["pictures"]) != dict(images):
+    if manifest["pictures"] != images:
         number = manifest["pictures"]["number"]
         raise UsageError(
             f"{out}: holds a run on other images ({number:,} then, {images['number']:,} now, or some have "
@@ -172,4 +149,4 @@ def check_same(manifest: Mapping[str, Any], settings: Mapping[str, str], images:
 
 def digest(*known: Mapping[str, Any]) -> bytes:
     """A digest of the settings and images that all hosts of a run must share."""
-    return hashlib.sha256(json.dumps([dict(one) for one in known], sort_keys=True).encode()).digest()
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).digest()

@@ -135,7 +135,9 @@ def explanation(info: Info) -> str:
 def description(described: Described) -> str:
     """Contents of a data set on this machine, as text."""
     dataset, whole = described.dataset, described.whole
-    lines = [f"{dataset.info.title} in {dataset.place}: {whole['pictures']:,} images, {len(described.classes):,} classes"]
+    lines = [
+        f"{dataset.info.title} in {dataset.place}: {whole['pictures']:,} images, {len(described.classes):,} classes"
+    ]
     lines += ["", _table("split", {**described.splits, "all": whole}, whole)]
     shown = dict(list(described.classes.items())[:_CLASSES_SHOWN])
     if shown:

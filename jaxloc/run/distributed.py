@@ -5,6 +5,7 @@ key-value store of JAX's coordination service. Host 0 keeps that store, and the 
 exits last.
 """
 
+import concurrent.futures
 import contextlib
 import functools
 import os
@@ -13,9 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -27,13 +27,6 @@ from jaxloc.errors import UsageError
 
 T = TypeVar("T")
 
-
-class _Numbered(Protocol):
-    @property
-    def number(self) -> int: ...
-
-
-Numbered = TypeVar("Numbered", bound=_Numbered)
 
 _HEARTBEAT = 30
 """Seconds without a sign of life after which JAX gives a host up."""
@@ -111,10 +104,7 @@ def join() -> None:
 
 def _initialize_in_time(initialize: Callable[[], None]) -> None:
     """Call ``initialize`` in a thread; raise ``TimeoutError`` after ``_GIVE_UP`` seconds."""
-    explain = threading.Timer(_PATIENCE, tqdm.write, [_WAITING], {"file": sys.stderr})
-    explain.daemon = True
-    explain.start()
-    joined: Future[None] = Future()
+    joined: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def run() -> None:
         try:
@@ -124,10 +114,9 @@ def _initialize_in_time(initialize: Callable[[], None]) -> None:
             joined.set_exception(error)
 
     threading.Thread(target=run, name="jaxloc-join", daemon=True).start()
-    try:
-        joined.result(_GIVE_UP)
-    finally:
-        explain.cancel()
+    if not concurrent.futures.wait([joined], _PATIENCE).done:
+        tqdm.write(_WAITING, file=sys.stderr)
+    joined.result(_GIVE_UP - _PATIENCE)
 
 
 def _number(variable: str) -> int | None:
@@ -156,11 +145,6 @@ def is_first() -> bool:
 def share(items: Sequence[T]) -> Sequence[T]:
     """This host's items of a list that all hosts share: every ``count()``-th."""
     return items[index() :: count()]
-
-
-def mine(shards: Sequence[Numbered]) -> list[Numbered]:
-    """This host's shards: those whose number in the run equals ``index()`` modulo ``count()``."""
-    return [shard for shard in shards if shard.number % count() == index()]
 
 
 def wait(place: str) -> None:

@@ -1,6 +1,7 @@
 """Features kept on disk between the passes of a job, up to a limit, so that the network runs once."""
 
 import errno
+import math
 import os
 import shutil
 import tempfile
@@ -40,7 +41,7 @@ class FeatureCache:
     def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
         self._limit = limit
         self._folder = folder
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0) if limit > 0 else None  # noqa: SIM115 - __exit__ closes it
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - __exit__ closes it
         self._size = 0
         self._batches: dict[int, list[_Stored]] = {}
 
@@ -48,19 +49,15 @@ class FeatureCache:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._file.close()
 
     def put(self, batch: Batch, maps: Maps, part: int = 0) -> bool:
-        """Keep a batch's features; returns whether they fit.
-
-        Args:
-            batch: the images.
-            maps: their features.
-            part: the part of the job they belong to.
-        """
+        """Keep a batch's features with a part of the job; returns whether they fit."""
         needed = sum(feature_map.features.nbytes for feature_map in maps.values())
-        if self._file is None or self._size + needed > self._limit or needed > self._free():
+        if self._size + needed > self._limit:
+            return False
+        disk = shutil.disk_usage(self._folder)
+        if needed > disk.free - min(_RESERVE, disk.total // _SHARE):
             return False
         arrays = {}
         try:
@@ -73,7 +70,7 @@ class FeatureCache:
             if error.errno not in FULL:
                 raise
             self._limit = 0
-            self._cut()
+            self._file.truncate(self._size)
             return False
         self._size += needed
         self._batches.setdefault(part, []).append(_Stored(batch.indices, batch.original_sizes, arrays))
@@ -83,20 +80,16 @@ class FeatureCache:
         """Drop the features of the part that was kept last, and reuse its space."""
         for stored in self._batches.pop(part, []):
             self._size = min(self._size, *(offset for offset, *_ in stored.arrays.values()))
-        self._cut()
+        self._file.truncate(self._size)
 
     def clear(self) -> None:
         """Drop all features and free the disk space."""
         self._batches.clear()
         self._size = 0
-        self._cut()
+        self._file.truncate(0)
 
     def make_room(self, write: Callable[[], object]) -> None:
-        """Call ``write``; if the disk is full, drop all features, keep no more, and call it again.
-
-        Args:
-            write: writes a file atomically, so that it can be repeated.
-        """
+        """Call ``write``, which writes a file atomically; if the disk is full, drop all features and call it again."""
         try:
             write()
         except OSError as error:
@@ -122,19 +115,7 @@ class FeatureCache:
             }
             yield stored.indices, stored.original_sizes, maps
 
-    def _free(self) -> int:
-        """Bytes of the disk that the cache may still take."""
-        disk = shutil.disk_usage(self._folder)
-        return disk.free - min(_RESERVE, disk.total // _SHARE)
-
-    def _cut(self) -> None:
-        """Truncate the file to its content."""
-        if self._file is not None:
-            self._file.truncate(self._size)
-
     def _write(self, offset: int, values: np.ndarray) -> int:
-        if self._file is None:
-            raise RuntimeError("the cache keeps nothing")
         self._file.seek(offset)
         data = values.reshape(-1).view(np.uint8).data
         written = 0
@@ -143,32 +124,15 @@ class FeatureCache:
         return written
 
     def _read(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-        if self._file is None:
-            raise RuntimeError("the cache keeps nothing")
         self._file.seek(offset)
-        values = np.empty(shape, dtype)
-        data = values.reshape(-1).view(np.uint8).data
-        read = 0
-        while read < len(data):
-            read += self._file.readinto(data[read:])
-        return values
+        return np.fromfile(self._file, np.uint8, math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
 
 
 def feature_batches(
-    stream: Stream, engine: Extractor, purpose: str, cache: FeatureCache | None = None
+    stream: Stream, engine: Extractor, purpose: str, cache: FeatureCache
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
-    """Indices, original sizes and features of every batch: those kept on disk, then the rest through the network.
-
-    Args:
-        stream: the images.
-        engine: the compiled steps.
-        purpose: a word for the progress bar.
-        cache: features kept by an earlier pass.
-    """
-    kept: set[int] = set()
-    if cache is not None:
-        for indices, original_sizes, maps in cache.batches():
-            yield indices, original_sizes, engine.put(maps)
-        kept = cache.indices()
-    for batch in stream.batches(purpose, leave_out=kept):
+    """Indices, original sizes and features of every batch: those kept on disk, then the rest through the network."""
+    for indices, original_sizes, maps in cache.batches():
+        yield indices, original_sizes, engine.put(maps)
+    for batch in stream.batches(purpose, leave_out=cache.indices()):
         yield batch.indices, batch.original_sizes, engine.features(batch)

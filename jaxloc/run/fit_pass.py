@@ -13,7 +13,7 @@ from jaxloc.moments import Accumulator
 from jaxloc.run import distributed, model_file, moment_store
 from jaxloc.run.model_file import FittedSet
 from jaxloc.run.moment_store import MomentStore, StoredMoments
-from jaxloc.run.passes import Context, in_flight, over_shards, shard_features
+from jaxloc.run.passes import Context, in_flight, mine, over_shards, shard_features
 from jaxloc.run.plan import Shard, Window
 from jaxloc.run.progress import Progress, progress
 from jaxloc.run.steps import Models
@@ -37,12 +37,9 @@ def fit_window(context: Context, window: Window, start: Fits, shown: Progress) -
     Returns:
         models by the set's number, on the host; sets of fewer than two images have none.
     """
-    checkpoint = context.checkpoint
-    path, fits = checkpoint.fitted(window.number), None
+    path, fits = context.checkpoint.file("fitted", window.number), None
     if not path.exists():
         fits = _accumulate_and_fit(context, window, path, start, shown)
-        if distributed.is_first():
-            _drop_used(context, window)
         memory.release()
     numbers = {context.images.sets[which].name: which for which in window.sets}
     fits = load_fits(distributed.see(path)) if fits is None else fits
@@ -60,32 +57,28 @@ def load_fits(path: Path) -> Fits:
 
 def _accumulate_and_fit(context: Context, window: Window, path: Path, start: Fits, shown: Progress) -> Fits | None:
     """Write the fits; returns them on the host that has them in memory."""
-    checkpoint = context.checkpoint
+    file, number = context.checkpoint.file, window.number
     second_pass = SIGN_RULES[context.steps.options.sign].direction_by_share is not None
-    first = checkpoint.unsigned(window.number) if second_pass else path
-    fits = None
-    over_shards(window, checkpoint.moments, functools.partial(_sum_moments, context, shown=shown), shown)
-    distributed.wait(f"moments of window {window.number}")
+    first = file("unsigned", number) if second_pass else path
+    fits: Fits | None = None
+    over_shards(context, window, "moments", functools.partial(_sum_moments, context, shown=shown), shown)
+    distributed.wait(f"moments of window {number}")
     if distributed.is_first() and not first.exists():
         fits = dict(_fit_sets(context, window, start))
         _save(context, first, fits)
-    distributed.wait(f"fits of window {window.number}")
+    distributed.wait(f"fits of window {number}")
     if second_pass:  # the moments stay on disk meanwhile
-        return _fix_signs(context, window, path, load_fits(distributed.see(first)))
+        fits = _fix_signs(context, window, path, load_fits(distributed.see(first)))
+    if distributed.is_first():  # nothing needs these any more
+        file("unsigned", number).unlink(missing_ok=True)
+        for shard in window.shards:
+            file("moments", shard.number).unlink(missing_ok=True)
+            file("counts", shard.number).unlink(missing_ok=True)
     return fits
 
 
 def _save(context: Context, path: Path, fits: Fits) -> None:
     context.cache.make_room(lambda: model_file.save(path, context.steps.model_file(fits)))
-
-
-def _drop_used(context: Context, window: Window) -> None:
-    """Drop the files that are not needed once a window is fitted."""
-    checkpoint = context.checkpoint
-    checkpoint.unsigned(window.number).unlink(missing_ok=True)
-    for shard in window.shards:
-        checkpoint.moments(shard.number).unlink(missing_ok=True)
-        checkpoint.counts(shard.number).unlink(missing_ok=True)
 
 
 def _sum_moments(context: Context, shard: Shard, path: Path, *, shown: Progress) -> None:
@@ -101,9 +94,7 @@ def _sum_moments(context: Context, shard: Shard, path: Path, *, shown: Progress)
 
     batches = context.stream.batches("fitting", only=shard.images, bar=shown)
     for batch, maps, moments, rows in in_flight(batches, launch):
-        several = moment_store.split(moments, [row for row, _, _ in rows])
-        for (_, which, images), one in zip(rows, several, strict=True):
-            store.add(which, images, one)
+        store.add_rows(moments, rows)
         cached = cached and cache.put(batch, maps, shard.number)
     cache.make_room(lambda: store.save(path))
     if not cached:
@@ -117,7 +108,7 @@ def _fit_sets(context: Context, window: Window, start: Fits) -> Iterator[tuple[s
 
     def complete(before: int) -> Iterator[tuple[str, FittedSet]]:
         """The sets that no later shard adds to."""
-        for which in [which for which in together.sets if which < before]:
+        for which in sorted(which for which in together.images if which < before):
             name = context.images.sets[which].name
             fit = _fit(context, together, which, start.get(name))
             together.drop(which)
@@ -125,8 +116,8 @@ def _fit_sets(context: Context, window: Window, start: Fits) -> Iterator[tuple[s
                 yield name, fit
 
     for shard in window.shards:
-        some = StoredMoments(distributed.see(context.checkpoint.moments(shard.number)))
-        for which in some.sets:
+        some = StoredMoments(distributed.see(context.checkpoint.file("moments", shard.number)))
+        for which in sorted(some.images):
             yield from complete(which)
             together.merge(which, some.images[which], some.of_set(which))
     yield from complete(window.sets.stop)
@@ -147,21 +138,20 @@ def _fit(context: Context, together: MomentStore, which: int, start: FittedSet |
 
 def _fix_signs(context: Context, window: Window, path: Path, fits: Fits) -> Fits | None:
     """Fix the signs by each component's share of positive cells, and write the fits."""
-    checkpoint, sets = context.checkpoint, context.images.sets
-    models = {which: fits[sets[which].name].models for which in window.sets if sets[which].name in fits}
-    mine = distributed.mine(window.shards)
-    with progress("choosing the sign", sum(len(shard.images) for shard in mine)) as shown:
+    names = {which: context.images.sets[which].name for which in window.sets}
+    models = {which: fits[name].models for which, name in names.items() if name in fits}
+    with progress("choosing the sign", sum(len(shard.images) for shard in mine(window))) as shown:
         count = functools.partial(_count_positive, context, models=models, shown=shown)
-        over_shards(window, checkpoint.counts, count, shown)
+        over_shards(context, window, "counts", count, shown)
     distributed.wait(f"signs of window {window.number}")
     if not distributed.is_first():
         return None
     totals: dict[int, dict[str, Any]] = {which: dict.fromkeys(context.steps.layers, 0) for which in models}
     for shard in window.shards:
-        for (which, layer), some in moment_store.load_counts(distributed.see(checkpoint.counts(shard.number))).items():
+        path_of_counts = context.checkpoint.file("counts", shard.number)
+        for (which, layer), some in moment_store.load_counts(distributed.see(path_of_counts)).items():
             totals[which][layer] = totals[which][layer] + some
-    names = {which: sets[which].name for which in models}
-    oriented = {name: context.steps.orient(fits[name], totals[which]) for which, name in names.items()}
+    oriented = {names[which]: context.steps.orient(fits[names[which]], totals[which]) for which in models}
     _save(context, path, oriented)
     return oriented
 

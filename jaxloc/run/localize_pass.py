@@ -30,7 +30,7 @@ from jaxloc.run.fit_pass import MINIMUM_SET
 from jaxloc.run.passes import Context, Features, in_flight, shard_features
 from jaxloc.run.plan import Shard
 from jaxloc.run.progress import Progress
-from jaxloc.run.refining import RefinedMask, Refiner
+from jaxloc.run.refining import RefinedMask, Refiner, whole_cells
 from jaxloc.run.steps import Models
 
 TOO_FEW = f"its set has fewer than {MINIMUM_SET} readable images, and DDT needs them"
@@ -203,12 +203,9 @@ class LocalizePass:
         """The object's pixels, refined if asked for."""
         cells = np.asarray(one.mask)
         if self.refiner is not None and pixels is not None:
-            return self.refiner.refine(pixels, one.response, threshold, np.asarray(one.box), cells=cells)
-        if not self.options.masks and self.refiner is None:
-            return None
-        size = self.context.stream.sizes[number]
-        y, x = ((2 * np.arange(n) + 1) * k // (2 * n) for n, k in zip(size, cells.shape, strict=True))
-        return RefinedMask(cells[y[:, None], x], None, refined=False)  # as grids.upsample_nearest on the device
+            return self.refiner.refine(pixels, one.response, threshold, np.asarray(one.box), cells)
+        wanted = self.options.masks or self.refiner is not None
+        return whole_cells(cells, self.context.stream.sizes[number]) if wanted else None
 
     def _write(self, path: Path, shard: Shard, found: Mapping[int, Finding | None]) -> None:
         images, reasons = self.context.images, self.context.stream.skipped

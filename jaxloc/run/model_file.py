@@ -8,10 +8,9 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
-import numpy as np
 import safetensors
 
 from jaxloc import __version__
@@ -83,27 +82,25 @@ def save(path: str | os.PathLike[str], model: ModelFile) -> None:
         "architecture": model.architecture,
         "weights_checksum": model.weights_checksum,
     }
-    specs = (_specs(number, model.sets[name].models) for number, name in enumerate(model.sets))
-    arrays = (_arrays(number, model.sets[name]) for number, name in enumerate(model.sets))
-    write_safetensors_in_parts(path, specs, arrays, metadata)
+
+    def specs() -> Iterator[dict[str, Spec]]:
+        """Those of a set's moments follow from its models without reading them."""
+        for number, one in enumerate(model.sets.values()):
+            empties = {layer: _empty(len(part.mean)) for layer, part in one.models.items()}
+            yield {name: Spec.of(value) for name, value in _named(number, one.models, empties).items()}
+
+    arrays = (_named(number, one.models, one.moments) for number, one in enumerate(model.sets.values()))
+    write_safetensors_in_parts(path, specs(), arrays, metadata)
 
 
-def _arrays(number: int, fitted: FittedSet) -> dict[str, np.ndarray]:
+def _named(number: int, models: Mapping[str, Model], moments: Mapping[str, Moments]) -> dict[str, Any]:
+    """The arrays of a set by their names in the file."""
     return {
-        f"{number}/{layer}/{field}": np.asarray(value)
-        for layer, model in fitted.models.items()
-        for part in (model, fitted.moments[layer])
+        f"{number}/{layer}/{field}": value
+        for layer, model in models.items()
+        for part in (model, moments[layer])
         for field, value in part._asdict().items()
     }
-
-
-def _specs(number: int, models: Mapping[str, Model]) -> dict[str, Spec]:
-    """Specs of a set's arrays; those of its moments follow from its models without reading them."""
-    specs: dict[str, Spec] = {}
-    for layer, model in models.items():
-        for part in (model, _empty(len(model.mean))):
-            specs |= {f"{number}/{layer}/{field}": Spec.of(value) for field, value in part._asdict().items()}
-    return specs
 
 
 @functools.cache
@@ -143,12 +140,8 @@ def _readable(path: str | os.PathLike[str], cure: str) -> Iterator[None]:
 def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFile:
     """Open a model file; its sets are read on access.
 
-    Args:
-        path: the file.
-        cure: what to do about a damaged one.
-
     Raises:
-        UsageError: missing, damaged, or not a model file.
+        UsageError: missing, damaged (the message ends with ``cure``), or not a model file.
     """
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such model file; `jaxloc colocalize` writes one as model.safetensors")

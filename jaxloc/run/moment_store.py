@@ -21,9 +21,6 @@ _STATE = ("count", "mean", "scatter")
 class MomentStore:
     """The moments of each layer's descriptors, set by set, in float64.
 
-    Args:
-        layers: of the network.
-
     Attributes:
         images: number of summed images of each set, by the set's number.
     """
@@ -31,39 +28,42 @@ class MomentStore:
     def __init__(self, layers: Sequence[str]) -> None:
         self._layers = tuple(layers)
         self.images: dict[int, int] = {}
-        self._sums: dict[tuple[int, str], Accumulator] = {}
+        self._sums: dict[int, dict[str, Accumulator]] = {}
 
-    @property
-    def sets(self) -> list[int]:
-        """Numbers of the sets that have moments."""
-        return sorted(self.images)
+    def add_rows(self, moments: Mapping[str, Moments], rows: Sequence[tuple[int, int, int]]) -> None:
+        """Merge moments from the devices, stacked along their first axis; see ``Steps.moments``."""
+        fetched = jax.device_get(moments)
+        for row, which, images in rows:
+            self.add(which, images, jax.tree.map(lambda values, row=row: values[row], fetched))
 
     def add(self, which: int, images: int, moments: Mapping[str, Moments]) -> None:
         """Merge the moments of ``images`` images of a set."""
+        if which not in self._sums:
+            self._sums[which] = {layer: Accumulator(len(values.mean)) for layer, values in moments.items()}
         self.images[which] = self.images.get(which, 0) + images
         for layer, values in moments.items():
-            if (which, layer) not in self._sums:
-                self._sums[which, layer] = Accumulator(len(values.mean))
-            self._sums[which, layer].add(values)
+            self._sums[which][layer].add(values)
 
     def merge(self, which: int, images: int, others: Mapping[str, Accumulator]) -> None:
         """Merge the accumulators of ``images`` further images of a set; the store takes them over."""
+        if which not in self._sums:
+            self._sums[which] = dict(others)
+        else:
+            for layer, other in others.items():
+                self._sums[which][layer].merge(other)
         self.images[which] = self.images.get(which, 0) + images
-        for layer, other in others.items():
-            if (which, layer) in self._sums:
-                self._sums[which, layer].merge(other)
-            else:
-                self._sums[which, layer] = other
+
+    def of_set(self, which: int) -> Mapping[str, Accumulator]:
+        """Accumulators of a set, by layer."""
+        return self._sums[which]
 
     def moments(self, which: int) -> dict[str, Moments]:
         """Moments of a set, by layer."""
-        return {layer: self._sums[which, layer].moments() for layer in self._layers}
+        return {layer: self._sums[which][layer].moments() for layer in self._layers}
 
     def drop(self, which: int) -> None:
         """Forget a set."""
-        del self.images[which]
-        for layer in self._layers:
-            del self._sums[which, layer]
+        del self.images[which], self._sums[which]
 
     def save(self, path: Path) -> None:
         """Write the store atomically, a set at a time; the same moments give the same bytes."""
@@ -71,20 +71,18 @@ class MomentStore:
         metadata = {
             "format": _FORMAT,
             "layers": json.dumps(self._layers),
-            "pictures": json.dumps([[which, self.images[which]] for which in self.sets]),
+            "pictures": json.dumps(sorted(self.images.items())),
         }
         write_safetensors_in_parts(path, specs, self._states(), metadata)
 
     def _states(self) -> Iterator[dict[str, np.ndarray]]:
-        for which, layer in sorted(self._sums):
-            yield {f"{which}/{layer}/{name}": values for name, values in self._sums[which, layer].state().items()}
+        for which, sums in sorted(self._sums.items()):
+            for layer, one in sorted(sums.items()):
+                yield {f"{which}/{layer}/{name}": values for name, values in one.state().items()}
 
 
 class StoredMoments:
     """A file of a ``MomentStore``; the moments of each set are read on access.
-
-    Args:
-        path: the file.
 
     Attributes:
         images: number of summed images of each set, by the set's number.
@@ -103,11 +101,6 @@ class StoredMoments:
             self._layers: tuple[str, ...] = tuple(json.loads(metadata["layers"]))
             self.images = {int(which): int(number) for which, number in json.loads(metadata["pictures"])}
 
-    @property
-    def sets(self) -> list[int]:
-        """Numbers of the sets that have moments."""
-        return sorted(self.images)
-
     def of_set(self, which: int) -> dict[str, Accumulator]:
         """Accumulators of a set, by layer."""
         with self._readable():
@@ -122,12 +115,6 @@ class StoredMoments:
             yield
         except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
             raise _damaged(self._path, error) from error
-
-
-def split(moments: Mapping[str, Moments], rows: Sequence[int]) -> list[dict[str, Moments]]:
-    """Fetch moments of several sets, stacked along their first axis, and return those of single rows, on the host."""
-    fetched = jax.device_get(moments)
-    return [jax.tree.map(lambda values, row=row: values[row], fetched) for row in rows]
 
 
 def save_counts(path: Path, counts: Mapping[tuple[int, str], np.ndarray]) -> None:

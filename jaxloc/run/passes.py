@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxloc.inference import Maps
 from jaxloc.run import distributed
-from jaxloc.run.checkpoint import Checkpoint
+from jaxloc.run.checkpoint import Checkpoint, Kind
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.plan import Images, Shard, Window
 from jaxloc.run.progress import Progress
@@ -22,16 +22,7 @@ R = TypeVar("R")
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What the passes of a run share.
-
-    Attributes:
-        images: of the run.
-        stream: reads them.
-        steps: the compiled steps, with the method and the options.
-        checkpoint: where finished shards are kept.
-        cache: features kept from one pass to the next.
-        folder: of the results.
-    """
+    """What the passes of a run share; ``cache`` keeps features from one pass to the next."""
 
     images: Images
     stream: Stream
@@ -71,19 +62,17 @@ class Features(NamedTuple):
         return self.pixels[position, :rows, :columns] if whole else None
 
 
-def over_shards(
-    window: Window, file_of: Callable[[int], Path], work: Callable[[Shard, Path], None], shown: Progress
-) -> None:
-    """Process this host's shards of a window, except those whose file exists.
+def mine(window: Window) -> list[Shard]:
+    """This host's shards of a window."""
+    return [shard for shard in window.shards if shard.number % distributed.count() == distributed.index()]
 
-    Args:
-        window: the shards.
-        file_of: file of a finished shard, by the shard's number.
-        work: processes a shard and writes that file atomically.
-        shown: the progress bar.
-    """
-    for shard in distributed.mine(window.shards):
-        path = file_of(shard.number)
+
+def over_shards(
+    context: Context, window: Window, kind: Kind, work: Callable[[Shard, Path], None], shown: Progress
+) -> None:
+    """Let ``work`` process this host's shards of a window and write their files, except those that exist."""
+    for shard in mine(window):
+        path = context.checkpoint.file(kind, shard.number)
         if path.exists():
             shown.skip(len(shard.images))
         else:
@@ -91,12 +80,7 @@ def over_shards(
 
 
 def in_flight(batches: Iterable[B], launch: Callable[[B], R]) -> Iterator[R]:
-    """Launch each batch before fetching the result of the previous one, so that the device always has work.
-
-    Args:
-        batches: what to launch.
-        launch: sends a batch to the device and returns at once.
-    """
+    """Launch each batch before fetching the result of the previous one, so that the device always has work."""
     waiting: list[R] = []
     for batch in batches:
         waiting.append(launch(batch))
@@ -106,14 +90,7 @@ def in_flight(batches: Iterable[B], launch: Callable[[B], R]) -> Iterator[R]:
 
 
 def shard_features(context: Context, shard: Shard, purpose: str, shown: Progress) -> Iterator[Features]:
-    """Features of every batch of a shard: from the cache if an earlier pass kept them, else computed.
-
-    Args:
-        context: the run's.
-        shard: the images.
-        purpose: a word for the progress bar.
-        shown: the progress bar.
-    """
+    """Features of every batch of a shard: from the cache if an earlier pass kept them, else computed."""
     steps = context.steps
     if shard.number in context.cache:
         for indices, original_sizes, maps in context.cache.batches(shard.number):

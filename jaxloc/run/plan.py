@@ -7,11 +7,10 @@ either.
 import bisect
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxloc.data import Buckets, ImageSet, Source, read_size
 from jaxloc.data.ahead import read_ahead
@@ -26,12 +25,7 @@ _SHARDS, _SMALLEST, _LARGEST = 16, 64, 1024
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Images that are computed and written together.
-
-    Attributes:
-        number: in the run, from 0.
-        images: their numbers in the run.
-    """
+    """Images, by their numbers in the run, that are computed and written together."""
 
     number: int
     images: range
@@ -39,13 +33,7 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Consecutive image sets that are fitted together.
-
-    Attributes:
-        number: in the run, from 0.
-        sets: their numbers.
-        shards: of their images, in order.
-    """
+    """Consecutive image sets, by number, that are fitted together, and the shards of their images."""
 
     number: int
     sets: range
@@ -53,11 +41,7 @@ class Window:
 
 
 class Images(Sequence[Source]):
-    """All images of a run, set after set, by number.
-
-    Args:
-        sets: in order of name.
-    """
+    """All images of a run, set after set, by number; sets are in order of name."""
 
     def __init__(self, sets: Sequence[ImageSet]) -> None:
         self.sets = sets
@@ -66,12 +50,9 @@ class Images(Sequence[Source]):
     def __len__(self) -> int:
         return self.starts[-1]
 
-    def __getitem__(self, number):  # type: ignore[no-untyped-def]
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
-        if not -len(self) <= number < len(self):
+    def __getitem__(self, number: int) -> Source:  # type: ignore[override]  # nobody takes slices
+        if not 0 <= number < len(self):
             raise IndexError(number)
-        number %= len(self)
         which = self.set_of(number)
         return self.sets[which].sources[number - self.starts[which]]
 
@@ -81,13 +62,7 @@ class Images(Sequence[Source]):
 
 
 def make_windows(images: Images, *, sets_together: int, shard_size: int | None) -> list[Window]:
-    """Divide a run into windows of sets, and each window into shards.
-
-    Args:
-        images: of the run.
-        sets_together: number of sets whose moments may be in memory at once.
-        shard_size: images in a shard; ``None`` chooses by their number.
-    """
+    """Divide a run into windows of ``sets_together`` sets, and each window into shards; ``None`` chooses their size."""
     size = shard_size or default_shard_size(len(images))
     windows: list[Window] = []
     shards = 0
@@ -107,58 +82,41 @@ def default_shard_size(number: int) -> int:
 
 
 def look_at_sizes(
-    sources: Sequence[Source], engine: Extractor, options: NetworkOptions, bar: tqdm | None = None
+    sources: Sequence[Source], engine: Extractor, options: NetworkOptions, *, shown: bool = False
 ) -> np.ndarray:
-    """Rows and columns of each image as its header says, int32 ``[n, 2]``; 0 if unreadable or too small.
-
-    Args:
-        sources: the images.
-        engine: says which are too small.
-        options: the job's.
-        bar: a progress bar to move on.
-    """
-    sizes = read_sizes(sources, max_side=options.max_side, workers=workers_of(options), bar=bar)
+    """Rows and columns of each image as its header says, int32 ``[n, 2]``; 0 if unreadable or too small."""
+    sizes = read_sizes(sources, max_side=options.max_side, workers=workers_of(options), shown=shown)
     sizes[sizes.min(1) < engine.minimum_side] = 0
     return sizes
 
 
-def read_sizes(sources: Sequence[Source], *, max_side: int, workers: int, bar: tqdm | None = None) -> np.ndarray:
+def read_sizes(sources: Sequence[Source], *, max_side: int, workers: int, shown: bool) -> np.ndarray:
     """Rows and columns of each image as its header says, int32 ``[n, 2]``; 0 if unreadable.
 
     Args:
         sources: the images.
         max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
         workers: number of threads.
-        bar: a progress bar to advance.
+        shown: show a progress bar.
     """
-    sizes = np.zeros((len(sources), 2), np.int32)
 
-    def read(source: Source) -> tuple[int, int] | None:
-        return read_size(source.path, shorter_side=max_side or None)
+    def read(source: Source) -> tuple[int, int]:
+        return read_size(source.path, shorter_side=max_side or None) or (0, 0)
 
-    for number, size in enumerate(read_ahead(read, sources, workers=workers, ahead=64 * workers)):
-        if bar is not None:
-            bar.update()
-        if size is not None:
-            sizes[number] = size
-    return sizes
+    sizes: Iterable[tuple[int, int]] = read_ahead(read, sources, workers=workers, ahead=64 * workers)
+    if shown:
+        sizes = progress.bar(sizes, purpose="looking at sizes", total=len(sources), unit="image")
+    return np.fromiter(sizes, np.dtype((np.int32, 2)), len(sources))
 
 
 def plan_buckets(sources: Sequence[Source], engine: Extractor, options: NetworkOptions) -> tuple[Buckets, np.ndarray]:
     """Padded shapes for images, chosen from the sizes of an evenly spread sample of them.
 
-    Args:
-        sources: all images of the job.
-        engine: says how many shapes there may be.
-        options: the job's.
-
     Returns:
         the shapes; and rows and columns of each image of the sample, int32 ``[n, 2]``, 0 for the others.
     """
     numbers = sample(len(sources))
-    looked_at = [sources[number] for number in numbers]
-    with progress.bar(purpose="looking at sizes", total=len(looked_at), unit="image") as bar:
-        sizes = look_at_sizes(looked_at, engine, options, bar)
+    sizes = look_at_sizes([sources[number] for number in numbers], engine, options, shown=True)
     known = np.zeros((len(sources), 2), np.int32)  # untouched pages of it take no memory
     known[numbers] = sizes
     return engine.batching.choose_buckets(map(tuple, sizes.tolist()), len(sources)), known

@@ -15,20 +15,16 @@ from tqdm import tqdm
 from jaxloc._files import check_writable
 from jaxloc.errors import UsageError
 
-_SECONDS = 60.0
-
 
 class _Trace:
     """A trace that starts at the first step and ends after ``seconds``."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
-        self._folder = folder
-        self._seconds = seconds
+        self._folder, self._seconds = folder, seconds
         self._began: float | None = None
         self._ended = False
 
     def step(self) -> None:
-        """Note that a step was sent to the device."""
         if self._began is None:
             self._began = time.monotonic()
             self._try(lambda: jax.profiler.start_trace(self._folder))
@@ -65,7 +61,7 @@ _running: list[_Trace] = []
 
 
 @contextlib.contextmanager
-def traced(folder: Path, seconds: float = _SECONDS) -> Iterator[None]:
+def traced(folder: Path, seconds: float = 60.0) -> Iterator[None]:
     """Trace a block, from the first step sent to a device, for at most ``seconds``.
 
     Args:

@@ -3,12 +3,12 @@
 A terminal shows bars. In a file (Slurm, ``nohup``, a cloud's log) each bar is a line a minute.
 """
 
+import contextlib
 import queue
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -32,15 +32,7 @@ class _Log:
 
 
 def bar(items: Iterable[Any] | None = None, *, purpose: str, total: int, unit: str, initial: int = 0) -> tqdm:
-    """A progress bar in a terminal, or a line a minute elsewhere.
-
-    Args:
-        items: passed on and counted.
-        purpose: of the work, in a word or two.
-        total: number of items.
-        unit: of items, singular.
-        initial: number of items finished before.
-    """
+    """A progress bar in a terminal, or a line a minute elsewhere; ``initial`` of the items were finished before."""
     common = {"desc": purpose, "total": total, "initial": initial, "unit": unit, "leave": False}
     if sys.stderr.isatty():
         return tqdm(items, dynamic_ncols=True, **common)
@@ -50,13 +42,7 @@ def bar(items: Iterable[Any] | None = None, *, purpose: str, total: int, unit: s
 
 
 class Progress:
-    """A progress bar over images that also shows the device's idle share.
-
-    Args:
-        purpose: a word for the bar.
-        total: images to do.
-        busy: watches the device; pass one to several bars that take turns.
-    """
+    """A progress bar over images that also shows the device's idle share; bars that take turns share a ``busy``."""
 
     def __init__(self, purpose: str, total: int, busy: "Busy | None" = None) -> None:
         self._bar = bar(purpose=purpose, total=total, unit="image")
@@ -84,14 +70,9 @@ class Progress:
         self._bar.close()
 
 
-@contextmanager
-def progress(purpose: str, total: int, busy: "Busy | None" = None) -> Iterator[Progress]:
+def progress(purpose: str, total: int, busy: "Busy | None" = None) -> contextlib.closing[Progress]:
     """A ``Progress`` that is closed at the end of the block."""
-    shown = Progress(purpose, total, busy)
-    try:
-        yield shown
-    finally:
-        shown.close()
+    return contextlib.closing(Progress(purpose, total, busy))
 
 
 class Busy:
@@ -144,7 +125,6 @@ class Busy:
             del output, step
             now = time.perf_counter()
             if self._first is None:
-                self._first = sent
-                self._last = sent
+                self._first = self._last = sent
             self._busy += now - max(sent, self._last)
             self._last = now

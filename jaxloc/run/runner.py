@@ -20,10 +20,17 @@ from jaxloc.run.checkpoint import Checkpoint
 from jaxloc.run.engine import compile_buckets, memory_errors
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.fit_pass import MINIMUM_SET, Fits, fit_window, load_fits
-from jaxloc.run.identity import identity, settings
 from jaxloc.run.localize_pass import TOO_FEW, LocalizePass
-from jaxloc.run.passes import Context, over_shards
-from jaxloc.run.plan import Images, Window, buckets_from_json, buckets_to_json, make_windows, plan_buckets
+from jaxloc.run.passes import Context, mine, over_shards
+from jaxloc.run.plan import (
+    Images,
+    Window,
+    buckets_from_json,
+    buckets_to_json,
+    default_shard_size,
+    make_windows,
+    plan_buckets,
+)
 from jaxloc.run.progress import Busy, Progress, progress
 from jaxloc.run.refining import Refiner
 from jaxloc.run.steps import Models, Steps
@@ -56,17 +63,12 @@ class Run:
     ) -> None:
         self._images = Images(sets)
         self._steps, self._options, self._method = steps, steps.options, steps.method
-        self._folder = folder
+        self._folder, self._model = folder, folder / "model.safetensors"
         self._checkpoint = Checkpoint(folder)
         self._depends = identity(steps, len(self._images)) | dict(depends or {})
         self._overwrite = overwrite
         refine = self._options.refine != "none"
         self._refiner = Refiner(self._options.refine, connectivity=self._options.connectivity) if refine else None
-        self._held = contextlib.ExitStack()
-        self._context: Context
-        self._windows: list[Window] = []
-        self._shapes = ""
-        self._begun_before = 0
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -105,7 +107,7 @@ class Run:
             checkpoint.check_same(manifest, self._depends, described, self._folder)
             buckets = buckets_from_json(manifest)
             if distributed.is_first():
-                kept.clean()
+                outputs.drop_halves(self._folder)
         self._shapes = f"{len(buckets.counts)}, {100 * round(buckets.padding, 4):.1f} % of their pixels padding"
         self._windows = make_windows(self._images, sets_together=self._sets_together(), shard_size=options.shard_size)
         self._begun_before = kept.begun(self._windows)
@@ -127,7 +129,7 @@ class Run:
 
     def _is_found(self, window: Window | None = None) -> bool:
         windows = self._windows if window is None else [window]
-        return all(self._checkpoint.found(shard.number).exists() for one in windows for shard in one.shards)
+        return all(self._checkpoint.file("found", shard.number).exists() for one in windows for shard in one.shards)
 
     def colocalize(self, before: Fits | None = None) -> Findings:
         """Fit each window's sets, then find the object in their images; without a fit, this is ``localize``.
@@ -145,7 +147,7 @@ class Run:
             first, second = self._progress("fitting, then locating", busy), self._progress("locating", busy)
             with first as fitting, second as locating:
                 for window in self._windows:
-                    if self._is_found(window) and self._checkpoint.fitted(window.number).exists():
+                    if self._is_found(window) and self._checkpoint.file("fitted", window.number).exists():
                         continue
                     fitting.resume()
                     models = fit_window(self._context, window, before, fitting)
@@ -156,7 +158,7 @@ class Run:
         if self._is_done():
             stored = [model_file.load(distributed.see(self._model)).sets]
         else:
-            files = [self._checkpoint.fitted(window.number) for window in reversed(self._windows)]
+            files = [self._checkpoint.file("fitted", window.number) for window in reversed(self._windows)]
             stored = [load_fits(distributed.see(path)) for path in files]
         distributed.wait("the fits")  # or the first host drops them at the end before another has opened them
         fitted: Fits = ChainMap(*stored, before)  # type: ignore[arg-type]  # none is written to
@@ -181,28 +183,21 @@ class Run:
 
     def _localize(self, window: Window, models: Mapping[int, Models], shown: Progress) -> None:
         localizing = LocalizePass(self._context, models, self._overlay_folders, self._refiner, shown)
-        over_shards(window, self._checkpoint.found, localizing.localize_shard, shown)
+        over_shards(self._context, window, "found", localizing.localize_shard, shown)
 
     @functools.cached_property
     def _overlay_folders(self) -> Mapping[str, str]:
         return outputs.overlay_folders(self._images.sets) if self._options.overlays else {}
 
     def _progress(self, purpose: str, busy: Busy | None = None) -> contextlib.AbstractContextManager[Progress]:
-        mine = sum(len(shard.images) for window in self._windows for shard in distributed.mine(window.shards))
-        return progress(purpose, mine, busy=busy)
-
-    @property
-    def _fits(self) -> bool:
-        return self._method.fit is not None and "model" not in self._depends
-
-    @property
-    def _model(self) -> Path:
-        return self._folder / "model.safetensors"
+        return progress(purpose, sum(len(shard.images) for window in self._windows for shard in mine(window)), busy)
 
     def _is_done(self) -> bool:
         """Whether an earlier run has found everything, and the model it fitted exists."""
-        finished = bool((self._checkpoint.manifest() or {}).get("finished"))
-        return finished and self._is_found() and (not self._fits or self._model.exists())
+        if not (self._checkpoint.manifest() or {}).get("finished") or not self._is_found():
+            return False
+        fits = self._method.fit is not None and "model" not in self._depends
+        return not fits or self._model.exists()
 
     def _finished(self) -> bool:
         """Whether an earlier run has written everything."""
@@ -213,7 +208,8 @@ class Run:
 
     def _findings(self, warnings: list[str]) -> Findings:
         kept = self._checkpoint
-        files = [distributed.see(kept.found(shard.number)) for window in self._windows for shard in window.shards]
+        shards = (shard for window in self._windows for shard in window.shards)
+        files = [distributed.see(kept.file("found", shard.number)) for shard in shards]
         names = [images.name for images in self._images.sets]
         return Findings(
             title=", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
@@ -251,6 +247,25 @@ class Run:
         if distributed.is_first():
             self._checkpoint.clear()
         return UsageError(message)
+
+
+def settings(steps: Steps) -> dict[str, str]:
+    """The settings that the results depend on, by name, for reports."""
+    return {
+        "method": steps.method.name,
+        "weights": f"{steps.weights.backbone.name} ({steps.weights.source})",
+        "weights checksum": steps.weights.checksum,
+        "layer": " and ".join(steps.layers),
+    } | steps.options.settings(fitted=steps.method.fit is not None)
+
+
+def identity(steps: Steps, number: int) -> dict[str, str]:
+    """The settings that the bytes of a run of ``number`` images depend on."""
+    chosen = {
+        "batch": steps.options.batch or f"at most {steps.batching.batch}",
+        "shard_size": steps.options.shard_size or default_shard_size(number),
+    }
+    return settings(steps) | {"jaxloc": __version__} | steps.options.identity(**chosen)
 
 
 def _doubts(findings: Findings, names: Sequence[str], fitted: Fits) -> list[str]:

@@ -37,12 +37,8 @@ class Steps(Extractor):
     """The network and the steps from its features to moments, fits and objects, each compiled once for each bucket.
 
     Args:
-        options: of the job.
+        options: of the job; they name the ``method``.
         loaded: the network's weights, if they are on the devices already.
-
-    Attributes:
-        method: what localises.
-        options: of the job.
     """
 
     def __init__(self, options: LocalizeOptions, loaded: DeviceWeights | None = None) -> None:
@@ -56,11 +52,7 @@ class Steps(Extractor):
         self.backend = component_backend(options.backend, self.mesh)
 
     def moments(self, maps: Maps, owners: np.ndarray) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
-        """Moments of each set in each device's part of a batch.
-
-        Args:
-            maps: features of the batch.
-            owners: int ``[n]``, the set of each image; -1 for entries that only fill the batch.
+        """Moments of each set in each device's part of a batch, given the set of each image ``[n]`` (-1: no image).
 
         Returns:
             moments by layer with a leading axis, on the devices; and ``(row, set, images)`` for each row of that axis
@@ -80,7 +72,7 @@ class Steps(Extractor):
 
     def fit(self, moments: Mapping[str, Moments]) -> FittedSet:
         """Fit an image set from the moments of each layer."""
-        fit, options = _compiled_fit(self.method), self.options
+        fit, options = _compiled_fit(self.method.fit), self.options  # type: ignore[arg-type]  # the method has one
         with one_blas_thread():  # the eigenvectors' last bits depend on the number of threads
             models = {
                 layer: fit(one, components=options.components, sign=options.sign) for layer, one in moments.items()
@@ -121,18 +113,16 @@ class Steps(Extractor):
             models: of each entry's set; ``None`` for entries that only fill the batch, and for methods without a fit.
             maps: features of the batch.
             original_sizes: int32 ``[n, 2]``.
-            pixels: uint8 ``[n, rows, columns, 3]``, zero-padded; for methods that ask the network.
+            pixels: uint8 ``[n, rows, columns, 3]``, zero-padded; read by methods that ask the network.
             sizes: int32 ``[n, 2]``, valid rows and columns of ``pixels``.
         """
         options = self.options
-        score = _Score(self.weights.backbone, options.dtype) if self.method.asks_network else None
+        asked = (self.weights.backbone, options.dtype) if self.method.asks_network else None
         step = _compiled_localize(
-            self.method, self.layers, options.connectivity, self.backend, options.parts, score, self.mesh
+            self.method, self.layers, options.connectivity, self.backend, options.parts, asked, self.mesh
         )
-        arguments = self._stack(models), maps, self.put(original_sizes)
-        if score is None:
-            return step(*arguments, None, None, None)
-        return step(*arguments, self.put(pixels), self.put(sizes), self.params)
+        asking = (None, None, None) if asked is None else (*self.put((pixels, sizes)), self.params)
+        return step(self._stack(models), maps, self.put(original_sizes), *asking)
 
     def positive_counts(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
         """Positive cells of each component in each image, and its valid cells last: int32 ``[n, k + 1]`` by layer."""
@@ -179,21 +169,15 @@ def _compiled_counts(mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
     return jax.jit(divided(jax.vmap(one), mesh))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Score:
+def _class_scores(params: Any, images: jax.Array, *, backbone: Backbone, dtype: str) -> jax.Array:
     """Class scores of images of any size, ``float32 [n, classes]``."""
-
-    backbone: Backbone
-    dtype: str
-
-    def __call__(self, params: Any, images: jax.Array) -> jax.Array:
-        head = self.backbone.head
-        if head is None:
-            raise UsageError(f"{self.backbone.title} has no classifier to ask")
-        pixels = images / 255 if images.dtype == jnp.uint8 else images
-        resized = jax.image.resize(pixels.astype(jnp.float32), (len(images), head.side, head.side, 3), "bilinear")
-        maps = extract_features(params, resized, backbone=self.backbone, layers=(head.layer,), dtype=self.dtype)
-        return maps[head.layer].features[:, 0, 0].astype(jnp.float32)
+    head = backbone.head
+    if head is None:
+        raise UsageError(f"{backbone.title} has no classifier to ask")
+    pixels = images / 255 if images.dtype == jnp.uint8 else images
+    resized = jax.image.resize(pixels.astype(jnp.float32), (len(images), head.side, head.side, 3), "bilinear")
+    maps = extract_features(params, resized, backbone=backbone, layers=(head.layer,), dtype=dtype)
+    return maps[head.layer].features[:, 0, 0].astype(jnp.float32)
 
 
 @functools.cache
@@ -203,13 +187,15 @@ def _compiled_localize(
     connectivity: int,
     backend: Backend,
     parts: int,
-    score: _Score | None,
+    asked: tuple[Backbone, str] | None,
     mesh: Mesh,
 ) -> Callable[..., Found]:
     labelling: dict[str, Any] = {"connectivity": connectivity, "backend": backend}
 
     def one(models: Models, maps: Maps, original_size: jax.Array, image: Any, size: Any, params: Any) -> Found:
-        score_fn = None if score is None else functools.partial(score, params)
+        score_fn = None
+        if asked is not None:
+            score_fn = functools.partial(_class_scores, params, backbone=asked[0], dtype=asked[1])
         inputs = Inputs(tuple(maps[layer] for layer in layers), original_size, image, size, score_fn)
         fitted = tuple(models[layer] for layer in layers) if method.fit else ()
         found = method.localize(fitted, inputs, **labelling)
@@ -222,8 +208,5 @@ def _compiled_localize(
 
 
 @functools.cache
-def _compiled_fit(method: Method) -> Callable[..., Model]:
-    """``method.fit``, compiled."""
-    if method.fit is None:
-        raise TypeError(f"{method.name} fits nothing")
-    return jax.jit(method.fit, static_argnames=("components", "sign"))
+def _compiled_fit(fit: Callable[..., Model]) -> Callable[..., Model]:
+    return jax.jit(fit, static_argnames=("components", "sign"))

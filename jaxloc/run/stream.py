@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,20 +19,6 @@ _FEW, _LARGE, _SMALL = 300, 512, 256
 """Reports of at most ``_FEW`` images have thumbnails of ``_LARGE`` pixels, others of ``_SMALL``."""
 
 
-class Bar(Protocol):
-    """A progress bar."""
-
-    def update(self) -> object:
-        """Count one image."""
-
-
-class _Read(NamedTuple):
-    number: int
-    item: Item | None
-    thumbnail: bytes | None
-    reason: str
-
-
 @dataclasses.dataclass
 class Stream:
     """The images of a job as padded batches, read anew in each pass.
@@ -42,7 +27,6 @@ class Stream:
         sources: the images, by number.
         options: of the job.
         engine: the network, whose rules group images into batches.
-        buckets: the padded shapes.
         name: for the progress bar.
         thumbnails_wanted: images numbered below this keep a thumbnail.
         known_sizes: rows and columns of each image by its header, int32 ``[n, 2]``; 0 if unknown.
@@ -73,7 +57,7 @@ class Stream:
         *,
         leave_out: Collection[int] = (),
         only: Iterable[int] | None = None,
-        bar: Bar | None = None,
+        bar: progress.Progress | None = None,
     ) -> Iterator[Batch]:
         """Decode images in threads and yield padded batches, bucket by bucket.
 
@@ -105,53 +89,44 @@ class Stream:
             self._seen[unknown] = look_at_sizes([self.sources[number] for number in unknown], self.engine, self.options)
         return self._seen[numbers]
 
-    def _items(self, numbers: list[int], purpose: str, bar: Bar | None) -> Iterator[Item]:
+    def _items(self, numbers: list[int], purpose: str, bar: progress.Progress | None) -> Iterator[Item]:
         workers = workers_of(self.options)
         ahead = 2 * workers + self.engine.batching.batch * self.engine.devices
-        reads: Iterable[_Read] = read_ahead(self._read, numbers, workers=workers, ahead=ahead)
+        reads: Iterable[tuple[Item, bytes | None] | str] = read_ahead(self._read, numbers, workers=workers, ahead=ahead)
         if bar is None:
             reads = progress.bar(reads, purpose=f"{self.name}: {purpose}", total=len(numbers), unit="image")
-        for read in reads:
+        for number, read in zip(numbers, reads, strict=True):
             if bar is not None:
                 bar.update()
-            if read.item is None:
-                self.skipped[read.number] = read.reason
+            if isinstance(read, str):
+                self.skipped[number] = read
                 continue
-            self.sizes[read.number] = read.item.original_size
-            if read.thumbnail is not None:
-                self.thumbnails[read.number] = read.thumbnail
-            yield read.item
+            item, thumbnail = read
+            self.sizes[number] = item.original_size
+            if thumbnail is not None:
+                self.thumbnails[number] = thumbnail
+            yield item
 
-    def _read(self, number: int) -> _Read:
-        source = self.sources[number]
+    def _read(self, number: int) -> tuple[Item, bytes | None] | str:
+        """An image and its thumbnail, or why it is skipped."""
         try:
-            image = read_image(source.path, shorter_side=self.options.max_side or None)
+            image = read_image(self.sources[number].path, shorter_side=self.options.max_side or None)
         except ImageError as error:
-            return _Read(number, None, None, str(error))
+            return str(error)
         rows, columns = image.pixels.shape[:2]
         if min(rows, columns) < self.engine.minimum_side:
-            reason = (
+            return (
                 f"too small: {columns}×{rows} pixels, {self.engine.layers[0]} needs {self.engine.minimum_side} a side"
             )
-            return _Read(number, None, None, reason)
         wanted = number < self.thumbnails_wanted and number not in self.thumbnails
         side = _LARGE if min(self.options.report_limit, len(self.sources)) <= _FEW else _SMALL
-        thumbnail = make_thumbnail(image.pixels, side) if wanted else None
-        return _Read(number, Item(number, image.pixels, image.original_size), thumbnail, "")
+        return Item(number, image.pixels, image.original_size), make_thumbnail(image.pixels, side) if wanted else None
 
 
 def open_stream(
     sources: Sequence[Source], engine: Extractor, options: NetworkOptions, *, name: str = "images", thumbnails: int = 0
 ) -> Stream:
-    """Choose the buckets, compile the network for them, and open the images as a stream.
-
-    Args:
-        sources: the images.
-        engine: the network.
-        options: of the job.
-        name: for the progress bar.
-        thumbnails: number of images that keep a thumbnail.
-    """
+    """Choose the buckets, compile the network for them, and open the images as a stream."""
     buckets, sizes = plan_buckets(sources, engine, options)
     compile_buckets(engine, buckets)
     return Stream(sources, options, engine, buckets, name, thumbnails, sizes)

@@ -12,16 +12,10 @@ from jaxloc.run.progress import progress
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MOST = 16
-"""Maximum number of threads; more would only wait for the disk."""
-
 
 @contextlib.contextmanager
 def threaded() -> Iterator[Work]:
-    """Yield a function that maps work over items in threads, which end with the block.
-
-    At most twice as many results as threads wait at a time.
-    """
+    """Yield a function that maps work over items in threads, which end with the block."""
     with contextlib.ExitStack() as begun:
 
         def work(purpose: str, function: Callable[[T], R], items: Sequence[T], *, threads: bool = True) -> Iterator[R]:
@@ -31,7 +25,7 @@ def threaded() -> Iterator[Work]:
 
 
 def _results(purpose: str, function: Callable[[T], R], items: Sequence[T], threads: bool) -> Generator[R, None, None]:
-    workers = min(os.cpu_count() or 1, _MOST)
+    workers = min(os.cpu_count() or 1, 16)  # more would only wait for the disk
     made: Generator[R, None, None] = (function(item) for item in items)
     if threads:
         made = read_ahead(function, items, workers=workers, ahead=2 * workers)

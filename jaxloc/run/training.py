@@ -65,20 +65,17 @@ class Training:
     """The state of one training.
 
     Attributes:
-        images: labelled.
         settings: every setting that the result depends on; a checkpoint with other settings is refused.
         history: of the finished epochs.
         resumed: whether it resumed from a checkpoint.
+
+    Raises:
+        UsageError: the layer is not a convolution's.
     """
 
     def __init__(
         self, images: LabelledImages, weights: Weights, options: FinetuneOptions, checkpoints: Checkpoints
     ) -> None:
-        """Set everything out; nothing is computed yet.
-
-        Raises:
-            UsageError: the layer is not a convolution's.
-        """
         self.images = images
         options = dataclasses.replace(options, layer=options.layer or weights.backbone.defaults.retrieval)
         self.options = options
@@ -134,11 +131,7 @@ class Training:
         Raises:
             UsageError: it is of a training with other settings.
         """
-        notes = self._checkpoints.read_notes()
-        if notes is None:
-            return
-        self._check_settings(notes["settings"])
-        restored = self._checkpoints.restore(self._state)
+        restored = self._checkpoints.resume(self._state, self._check_settings)
         if restored is None:
             return
         self._state, notes = restored.state, restored.notes
@@ -148,16 +141,17 @@ class Training:
         self.images.skipped.update(notes["skipped"])
 
     def run(self) -> None:
-        """Train to the end.
+        """Train to the end; Ctrl-C writes a checkpoint.
 
         Raises:
             UsageError: the loss is not finite, or a checkpoint cannot be written.
-            KeyboardInterrupt: Ctrl-C was pressed; a checkpoint was written.
         """
         done = len(self.history) * self._per_epoch + self._batch
         total = self.options.epochs * self._per_epoch
-        step_bar = bar(purpose="training", total=total, unit="step", initial=done)
-        with _interrupts.deferred(), step_bar as shown:
+        with (
+            _interrupts.deferred(),
+            bar(purpose="training", total=total, unit="step", initial=done) as shown,
+        ):
             while len(self.history) < self.options.epochs:
                 self._run_epoch(shown)
 
@@ -169,7 +163,7 @@ class Training:
         """
         state = self._state
         if self.best < len(self.history) - 1:
-            state = self._checkpoints.read((self.best + 1) * (self._per_epoch + 1), state).state
+            state = self._checkpoints.read_state((self.best + 1) * (self._per_epoch + 1), state)
         return self._fixed | state.trained
 
     def _run_epoch(self, shown: tqdm) -> None:
@@ -184,7 +178,11 @@ class Training:
         for batch in self.images.batches(plan[self._batch :], options.batch, flipped=flipped):
             self._state, tally = self._step(self._state, self._fixed, *batch)
             if not tally.finite:
-                raise self._diverged(epoch)
+                raise UsageError(
+                    f"the loss is not finite in step {self._batch + 1} of epoch {epoch + 1}: lower the learning rate "
+                    f"(now {options.learning_rate:g}) and choose another --out; {self._checkpoints.folder} keeps the "
+                    "last checkpoint"
+                )
             self._score.add(tally)
             self._batch += 1
             loss, accuracy = self._score.means()
@@ -236,26 +234,19 @@ class Training:
         self._checkpoints.save(number, self._state, notes, metrics)
         self._saved = number
 
-    def _check_settings(self, before: dict[str, Any]) -> None:
-        differing = [name for name, value in self.settings.items() if before.get(name) != value]
-        if not differing:
-            return
-        long = {"network": "network", "classes": "classes", "pictures": "images"}
+    def _check_settings(self, notes: dict[str, Any]) -> None:
+        before = notes["settings"]
+        long = {"network": "other network", "classes": "other classes", "pictures": "other images"}
         told = [
-            f"other {long[name]}" if name in long else f"{name} {before.get(name)}, not {self.settings[name]}"
-            for name in differing
+            long.get(name, f"{name} {before.get(name)}, not {value}")
+            for name, value in self.settings.items()
+            if before.get(name) != value
         ]
-        raise UsageError(
-            f"{self._checkpoints.folder}: a training was begun there with {'; '.join(told)}: "
-            "use the same to resume it, choose another --out, or remove the folder"
-        )
-
-    def _diverged(self, epoch: int) -> UsageError:
-        return UsageError(
-            f"the loss is not finite in step {self._batch + 1} of epoch {epoch + 1}: lower the learning rate "
-            f"(now {self.options.learning_rate:g}) and choose another --out; {self._checkpoints.folder} keeps the last "
-            "checkpoint"
-        )
+        if told:
+            raise UsageError(
+                f"{self._checkpoints.folder}: a training was begun there with {'; '.join(told)}: "
+                "use the same to resume it, choose another --out, or remove the folder"
+            )
 
 
 _optimizer = functools.cache(classifier.make_optimizer)

@@ -6,7 +6,7 @@ are removed at the next start.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,46 +88,24 @@ class Checkpoints:
                 "same command again to resume"
             ) from error
 
-    def read_notes(self) -> dict[str, Any] | None:
-        """The notes of the newest checkpoint that can be read; ``None`` if there is no checkpoint.
-
-        Raises:
-            UsageError: there are checkpoints, but none can be read.
-        """
-        restored = self._newest_readable(None)
-        return None if restored is None else restored.notes
-
-    def restore(self, like: Any) -> Restored | None:
+    def resume(self, like: Any, check: Callable[[dict[str, Any]], None]) -> Restored | None:
         """Read the newest checkpoint, or an older one if that is damaged; ``None`` if there is none.
 
         Args:
             like: a tree of arrays of the shapes to be read.
+            check: is given the notes before the arrays are read; raises ``UsageError`` if they are of other shapes.
 
         Raises:
-            UsageError: there are checkpoints, but none can be read.
+            UsageError: there are checkpoints, but none can be read; or ``check`` raised it.
         """
-        return self._newest_readable(like)
-
-    def read(self, number: int, like: Any) -> Restored:
-        """Read one checkpoint.
-
-        Args:
-            number: which.
-            like: a tree of arrays of the shapes to be read.
-
-        Raises:
-            UsageError: it cannot be read.
-        """
-        try:
-            return self._read(number, like)
-        except Exception as error:
-            raise self._damaged(error) from error
-
-    def _newest_readable(self, like: Any) -> Restored | None:
         error: Exception | None = None
         for number in sorted(self._manager.all_steps(), reverse=True):
             try:
-                return self._read(number, like)
+                notes = self._read(number, "notes", self._args.JsonRestore())
+                check(notes)
+                return Restored(number, self._read(number, "state", self._args.StandardRestore(like)), notes)
+            except UsageError:
+                raise
             except Exception as reason:  # a damaged file can raise anything in a decoder
                 error = reason
                 _log.warning("checkpoint %d cannot be read (%s); trying an older one", number, _line(reason))
@@ -135,12 +113,19 @@ class Checkpoints:
             raise self._damaged(error) from error
         return None
 
-    def _read(self, number: int, like: Any) -> Restored:
-        items = {"notes": self._args.JsonRestore()}
-        if like is not None:
-            items["state"] = self._args.StandardRestore(like)
-        read = self._manager.restore(number, args=self._args.Composite(**items))
-        return Restored(number, read.get("state"), read["notes"])
+    def read_state(self, number: int, like: Any) -> Any:
+        """The arrays of one checkpoint, of the shapes of ``like``.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        try:
+            return self._read(number, "state", self._args.StandardRestore(like))
+        except Exception as error:
+            raise self._damaged(error) from error
+
+    def _read(self, number: int, item: str, how: Any) -> Any:
+        return self._manager.restore(number, args=self._args.Composite(**{item: how}))[item]
 
     def _damaged(self, error: Exception) -> UsageError:
         return UsageError(f"{self.folder}: no checkpoint can be read ({_line(error)}): remove the folder to start anew")

@@ -15,7 +15,6 @@ from jaxloc.data.ahead import read_ahead
 from jaxloc.data.batches import pad
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.run.plan import read_sizes
-from jaxloc.run.progress import bar
 
 _BUCKETS, _STEP = 4, 32
 """Maximum number of padded shapes, each of which compiles the training step; sides are multiples of the second."""
@@ -40,11 +39,22 @@ class LabelledBatch(NamedTuple):
 class LabelledImages:
     """Images with one class each.
 
+    Args:
+        paths: folders, images, or text files of paths.
+        labels: class by the image's name (relative to the folder given); ``None`` takes the sub-folder's name.
+        minimum_side: images with a shorter side are skipped.
+        max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
+        workers: threads that decode; ``None`` chooses.
+        exclude: folders that are not searched.
+
     Attributes:
         sources: usable images in order of name.
         targets: int32 ``[n]``, the number of each image's class.
         classes: names, in order.
         skipped: reasons by name of the image.
+
+    Raises:
+        UsageError: an image without label, or fewer than two classes with usable images.
     """
 
     def __init__(
@@ -57,42 +67,30 @@ class LabelledImages:
         workers: int | None = None,
         exclude: Sequence[Path] = (),
     ) -> None:
-        """Find the images and read their headers.
-
-        Args:
-            paths: folders, images, or text files of paths.
-            labels: class by the image's name (relative to the folder given); ``None`` takes the sub-folder's name.
-            minimum_side: images with a shorter side are skipped.
-            max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
-            workers: threads that decode; ``None`` chooses.
-            exclude: folders that are not searched.
-
-        Raises:
-            UsageError: an image without label, or fewer than two classes with usable images.
-        """
         self._limit = max_side or None
         self._workers = workers or min(8, os.cpu_count() or 1)
         found = sorted(_with_labels(paths, labels, exclude), key=lambda pair: pair[0].name)
-        with bar(purpose="looking at sizes", total=len(found), unit="image") as shown:
-            seen = read_sizes([source for source, _ in found], max_side=max_side, workers=self._workers, bar=shown)
-        sizes: list[tuple[int, int]] = [(int(rows), int(columns)) for rows, columns in seen]
-        usable = [min(size) >= minimum_side for size in sizes]
-        self.skipped = {
-            source.name: self._reason(source, size, minimum_side)
-            for (source, _), size, good in zip(found, sizes, usable, strict=True)
-            if not good
-        }
-        kept = [pair for pair, good in zip(found, usable, strict=True) if good]
-        self.sources = [source for source, _ in kept]
-        self.classes = tuple(sorted({label for _, label in kept}))
+        sources = [source for source, _ in found]
+        seen = read_sizes(sources, max_side=max_side, workers=self._workers, shown=True)
+        self.skipped: dict[str, str] = {}
+        self.sources: list[Source] = []
+        self._sizes: list[tuple[int, int]] = []
+        kept = []
+        for (source, label), (rows, columns) in zip(found, seen.tolist(), strict=True):
+            if min(rows, columns) < minimum_side:
+                self.skipped[source.name] = _reason(source, (rows, columns), minimum_side)
+                continue
+            self.sources.append(source)
+            self._sizes.append((rows, columns))
+            kept.append(label)
+        self.classes = tuple(sorted(set(kept)))
         if len(self.classes) < 2:
             known = f"only of {self.classes[0]!r}" if self.classes else "of no class"
             raise UsageError(
                 f"there are usable images {known}, and telling classes apart needs two: "
                 "pass a folder with one sub-folder of images for each class"
             )
-        self.targets = np.array([self.classes.index(label) for _, label in kept], np.int32)
-        self._sizes = [size for size, good in zip(sizes, usable, strict=True) if good]
+        self.targets = np.array([self.classes.index(label) for label in kept], np.int32)
         self._bucket = choose_buckets(Counter(sorted(self._sizes)), limit=_BUCKETS, step=_STEP)
 
     def fingerprint(self) -> str:
@@ -104,12 +102,7 @@ class LabelledImages:
         return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
     def plan(self, numbers: np.ndarray, batch: int) -> list[list[int]]:
-        """Group images of one bucket into batches, in the order given; incomplete batches come last.
-
-        Args:
-            numbers: int ``[n]``, of images, in order.
-            batch: maximum number of images in a batch.
-        """
+        """Group images ``numbers`` of one bucket into batches, in the order given; incomplete batches come last."""
         waiting: dict[tuple[int, int], list[int]] = {}
         full = []
         for number in map(int, numbers):
@@ -123,12 +116,9 @@ class LabelledImages:
     def batches(
         self, plan: Sequence[Sequence[int]], batch: int, *, flipped: Callable[[int], bool] = lambda _: False
     ) -> Iterator[LabelledBatch]:
-        """Decode ahead in threads and yield the batches of a plan, each padded to the same number of entries.
+        """Decode ahead in threads and yield the batches of a ``plan``, each padded to ``batch`` entries.
 
-        Args:
-            plan: from ``plan``, or the rest of one.
-            batch: number of entries of a batch.
-            flipped: ``flipped(number)`` tells whether an image is mirrored.
+        ``flipped(number)`` tells whether an image is mirrored.
         """
 
         def read(number: int) -> np.ndarray | str:
@@ -155,14 +145,15 @@ class LabelledImages:
             targets = np.where(counted, self.targets[padded.indices], 0).astype(np.int32)
             yield LabelledBatch(padded.images, padded.sizes, targets, counted)
 
-    def _reason(self, source: Source, size: tuple[int, int], minimum_side: int) -> str:
-        if all(size):
-            return f"too small: {size[1]}×{size[0]} pixels, and {minimum_side} a side are needed"
-        try:
-            read_image(source.path)
-        except ImageError as error:
-            return str(error)
-        return "its size cannot be read from its header"
+
+def _reason(source: Source, size: tuple[int, int], minimum_side: int) -> str:
+    if all(size):
+        return f"too small: {size[1]}×{size[0]} pixels, and {minimum_side} a side are needed"
+    try:
+        read_image(source.path)
+    except ImageError as error:
+        return str(error)
+    return "its size cannot be read from its header"
 
 
 def _with_labels(

@@ -8,6 +8,7 @@ from jaxloc.data import Buckets, ImageSet, Source
 from jaxloc.errors import UsageError
 from jaxloc.run import checkpoint
 from jaxloc.run.checkpoint import Checkpoint
+from jaxloc.run.outputs import drop_halves
 from jaxloc.run.plan import Images, buckets_from_json
 
 SETTINGS = {"method": "ddt", "layer": "relu5_3"}
@@ -52,8 +53,8 @@ def test_the_setting_that_differs_is_named(begun, tmp_path, settings, message):
 
 
 def test_finishing_drops_the_parts_that_nobody_needs(begun):
-    kept = [begun.found(0), begun.found(1)]
-    dropped = [begun.moments(0), begun.fitted(0), begun.counts(0)]
+    kept = [begun.file("found", 0), begun.file("found", 1)]
+    dropped = [begun.file("moments", 0), begun.file("fitted", 0), begun.file("counts", 0)]
     for path in kept + dropped:
         path.touch()
     begun.finish(["doubtful"])
@@ -64,19 +65,19 @@ def test_finishing_drops_the_parts_that_nobody_needs(begun):
 
 
 def test_cleaning_drops_what_a_kill_left_half_written_and_nothing_else(begun):
-    kept = [begun.found(0), begun.moments(0)]
+    kept = [begun.file("found", 0), begun.file("moments", 0)]
     out = begun.folder.parent
     (out / "overlays" / "sub").mkdir(parents=True)
     kept += [out / "report.html", out / "overlays" / "sub" / "a.png.png", out / ".mine", out / "mine.part"]
     half = ["parts/.found-00001.parquet", ".report.html", "overlays/.b.png.png", "overlays/sub/.c.png.png"]
     for path in [*kept, *(out / f"{name}.0a1b2c3d.part" for name in half)]:
         path.touch()
-    begun.clean()
+    drop_halves(begun.folder.parent)
     assert {path for path in out.rglob("*") if path.is_file()} == {*kept, begun.folder / "_run.json"}
 
 
 def test_clearing_drops_the_run(begun, tmp_path):
-    begun.found(0).touch()
+    begun.file("found", 0).touch()
     for _ in range(2):
         begun.clear()
         assert list(tmp_path.iterdir()) == []
@@ -113,5 +114,5 @@ def test_cleaning_leaves_half_an_export_to_the_command_that_writes_it(begun, tmp
     half = tmp_path / ".coco.0a1b2c3d.part" / "annotations.json"
     half.parent.mkdir()
     half.touch()
-    begun.clean()
+    drop_halves(begun.folder.parent)
     assert half.exists()

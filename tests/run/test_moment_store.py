@@ -35,7 +35,7 @@ def some() -> MomentStore:
 
 def read(path) -> MomentStore:
     stored, made = StoredMoments(path), MomentStore(LAYERS)
-    for which in stored.sets:
+    for which in stored.images:
         made.merge(which, stored.images[which], stored.of_set(which))
     return made
 
@@ -48,7 +48,6 @@ def check(found: dict[str, moments.Moments], expected: dict[str, moments.Moments
 
 
 def test_each_set_has_its_own_sum(some):
-    assert some.sets == [2, 7]
     assert some.images == {7: 2, 2: 1}
     check(some.moments(7), of(0, 2))
     check(some.moments(2), of(1))
@@ -67,7 +66,7 @@ def test_sums_merge_set_by_set(some, tmp_path):
 
 def test_a_set_that_is_dropped_is_gone(some):
     some.drop(7)
-    assert some.sets == [2]
+    assert list(some.images) == [2]
     with pytest.raises(KeyError):
         some.moments(7)
 
@@ -76,7 +75,7 @@ def test_sums_come_back_from_their_file_exactly(some, tmp_path):
     some.save(tmp_path / "a")
     again = read(tmp_path / "a")
     assert again.images == some.images
-    for which in some.sets:
+    for which in some.images:
         for one, other in zip(jax.tree.leaves(again.moments(which)), jax.tree.leaves(some.moments(which)), strict=True):
             np.testing.assert_array_equal(one, other)
     again.save(tmp_path / "b")
@@ -95,7 +94,7 @@ def test_moments_added_to_those_of_a_file_give_the_same_bytes(some, tmp_path):
 
 def test_nothing_is_kept_of_nothing(tmp_path):
     MomentStore(LAYERS).save(tmp_path / "a")
-    assert read(tmp_path / "a").sets == []
+    assert read(tmp_path / "a").images == {}
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "no safetensors", "another file"])
@@ -125,8 +124,9 @@ def test_counts_come_back_from_their_file(tmp_path):
         np.testing.assert_array_equal(again[key], values)
 
 
-def test_moments_of_several_sets_are_split_by_row():
+def test_moments_of_several_sets_are_added_row_by_row():
     stacked = jax.tree.map(lambda *values: np.stack(values), of(0), of(1), of(2))
-    first, last = moment_store.split(stacked, [0, 2])
-    check(first, of(0))
-    check(last, of(2))
+    made = MomentStore(LAYERS)
+    made.add_rows(stacked, [(0, 7, 1), (2, 5, 1)])
+    check(made.moments(7), of(0))
+    check(made.moments(5), of(2))

@@ -47,8 +47,6 @@ def test_images_are_those_of_the_sets_one_after_another(lengths):
     sets = sets_of(lengths)
     photos = Images(sets)
     assert list(photos) == [source for images in sets for source in images.sources]
-    assert photos[1:4] == list(photos)[1:4]
-    assert photos[-1] == sets[-1].sources[-1]
     for which, images in enumerate(sets):
         numbers = range(photos.starts[which], photos.starts[which + 1])
         assert [photos[number] for number in numbers] == list(images.sources)

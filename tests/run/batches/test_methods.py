@@ -26,7 +26,7 @@ def registered(monkeypatch):
     monkeypatch.setitem(METHODS, "asking", Method("asking", "A method that asks", "a score", asking, asks_network=True))
     load = steps.load_weights
     monkeypatch.setattr(steps, "load_weights", lambda options, layers, top: load(options, layers))
-    monkeypatch.setattr(steps._Score, "__call__", lambda score, params, images: images.mean((1, 2), "float32") / 255)
+    monkeypatch.setattr(steps, "_class_scores", lambda params, images, **how: images.mean((1, 2), "float32") / 255)
 
 
 def test_a_method_asks_the_network_of_each_images_pixels(images, weights, tmp_path, registered):
