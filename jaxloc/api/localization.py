@@ -192,9 +192,7 @@ def _localize(batches: ImageBatches, steps: Steps, model: ModelFile | None, name
 
 
 def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localization, size: np.ndarray) -> FoundObject:
-    share = None if steps.method.fit is None else float(one.positive_share)
-    noisy = share is not None and bool(np.float32(share) <= np.float32(steps.options.noise_threshold))
-    found = bool(one.found) and not noisy
+    found, noisy, share = steps.decide(one)
     rows, columns = size
     response = np.asarray(one.response)[:rows, :columns]
     return FoundObject(

@@ -58,8 +58,6 @@ def colocalize(
         JaxlocError: the job cannot be done; the message names the cure.
     """
     options = options or LocalizeOptions()
-    _check_one_name(name, per_folder or per_label)
-    _check_elsewhere([*paths, *([] if update is None else [update])], out)
     if METHODS[options.method].fit is None:
         if update is not None:
             raise UsageError(f"{options.method} fits nothing, so there is no model to update")
@@ -77,7 +75,8 @@ def colocalize(
     earlier = None if update is None else model_file.load(update)
     if earlier is not None and name is None and not (per_folder or per_label) and len(earlier.sets) == 1:
         name = next(iter(earlier.sets))
-    sets = _find(paths, out, per_folder=per_folder, per_label=per_label, name=name, every=every)
+    also = [] if update is None else [update]
+    sets = _find(paths, out, also, per_folder=per_folder, per_label=per_label, name=name, every=every)
     folder = outputs.prepare(out)
     steps = Steps(options)
     _check_components(steps)
@@ -104,12 +103,10 @@ def localize(
     Arguments and errors are those of ``colocalize``; ``name``, sub-folders and labels only name the categories. The
     method is SCDA unless the options name another that fits nothing.
     """
-    _check_one_name(name, per_folder or per_label)
-    _check_elsewhere(paths, out)
     options = options or LocalizeOptions()
     if METHODS[options.method].fit is not None:
         options = dataclasses.replace(options, method="scda")
-    sets = _find(paths, out, per_folder=per_folder, per_label=per_label, name=name, every=every)
+    sets = _find(paths, out, [], per_folder=per_folder, per_label=per_label, name=name, every=every)
     folder = outputs.prepare(out)
     with Run(sets, folder, Steps(options), overwrite=overwrite) as run:
         return _with_videos(run.localize(), folder, video)
@@ -130,22 +127,11 @@ def apply(
 ) -> Findings:
     """Find the object of a fitted model in other images, in one pass, and write boxes and report.
 
-    Arguments and errors are those of ``colocalize``, except these.
-
-    Args:
-        model: a ``model.safetensors`` that ``colocalize`` wrote.
-        paths: as for ``colocalize``.
-        out: as for ``colocalize``.
-        options: weights, threshold and the like; method, layer, sign and size limit are the model's.
-        category: which of the model's sets to look for; may be omitted if it has only one.
-        per_folder: look in each sub-folder for the set of its name.
-        per_label: look in the images of each label for the set of its name.
-        overwrite: as for ``colocalize``.
-        every: as for ``colocalize``.
-        video: as for ``colocalize``.
+    ``model`` is a ``model.safetensors`` that ``colocalize`` wrote; method, layer, sign and size limit are the model's,
+    whatever the options say. ``category`` is the set of the model to look for, and may be omitted if it has only one;
+    ``per_folder`` and ``per_label`` look in each sub-folder, or in the images of each label, for the set of its name.
+    Other arguments and errors are those of ``colocalize``.
     """
-    _check_one_name(category, per_folder or per_label)
-    _check_elsewhere([model, *paths], out)
     fitted = model_file.load(model)
     options = dataclasses.replace(
         options or LocalizeOptions(),
@@ -159,7 +145,7 @@ def apply(
         if len(fitted.sets) > 1:
             raise UsageError(f"{model} knows several sets ({known}): choose one with --category, or use --per-folder")
         category = next(iter(fitted.sets))
-    sets = _find(paths, out, per_folder=per_folder, per_label=per_label, name=category, every=every)
+    sets = _find(paths, out, [model], per_folder=per_folder, per_label=per_label, name=category, every=every)
     unknown = [images.name for images in sets if images.name not in fitted.sets]
     if unknown:
         raise UsageError(f"{model} was not fitted on {some_of(unknown)}; it knows {known}")
@@ -172,25 +158,19 @@ def apply(
         return _with_videos(run.localize(fitted.sets), folder, video)
 
 
-def _find(paths: Paths, out: str | os.PathLike[str], **how: Any) -> list[ImageSet]:
-    return find_sets(paths, exclude=outputs.places(out), **how)
-
-
-def _check_one_name(name: str | None, many: bool) -> None:
-    if name is not None and many:
+def _find(paths: Paths, out: str | os.PathLike[str], also: Paths, *, name: str | None, **how: Any) -> list[ImageSet]:
+    """Find the image sets; refuse a name for several, and results that would replace what is read."""
+    if name is not None and (how["per_folder"] or how["per_label"]):
         raise UsageError(
             f"--category {name} names a single set, and with --per-folder or --per-label each set has a name of its "
             "own: leave one of them out"
         )
-
-
-def _check_elsewhere(paths: Paths, out: str | os.PathLike[str]) -> None:
-    """Raise ``UsageError`` if results would replace an input."""
-    for path in paths:
+    for path in [*paths, *also]:
         if outputs.is_replaced(path, out):
             raise UsageError(
                 f"{path}: results in {os.fspath(out)} would take its place: choose another folder with --out"
             )
+    return find_sets(paths, exclude=outputs.places(out), name=name, **how)
 
 
 def _check_components(steps: Steps) -> None:
@@ -223,6 +203,7 @@ def _checksum(path: str | os.PathLike[str]) -> str:
 
 
 def _sets_to_update(model: ModelFile, path: str, steps: Steps) -> Mapping[str, FittedSet]:
+    """The sets of a model to be fitted with more images, if it was fitted in the way that is asked for."""
     model.check_weights(steps.weights, path)
     max_side = steps.options.max_side
     if model.layers != steps.layers or model.max_side != max_side:

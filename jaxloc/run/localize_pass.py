@@ -18,8 +18,7 @@ from jaxloc.data.annotations import Rle
 from jaxloc.data.annotations.records import Box
 from jaxloc.errors import ImageError
 from jaxloc.localization import Localization
-from jaxloc.localizers import Method
-from jaxloc.options import LocalizeOptions, workers_of
+from jaxloc.options import workers_of
 from jaxloc.parts import Parts
 from jaxloc.report import parquet
 from jaxloc.report.overlays import encode_heat
@@ -38,14 +37,7 @@ TOO_FEW = f"its set has fewer than {MINIMUM_SET} readable images, and DDT needs 
 
 
 class _Located(NamedTuple):
-    """One image's result on the host, without padding.
-
-    Attributes:
-        number: of the image.
-        found: its object; ``None`` if its set has no model.
-        parts: of the object, if asked for.
-        pixels: uint8 ``[h, w, 3]`` of the whole image, if it was read for this pass and not shrunk.
-    """
+    """One image's result on the host, without padding, and its pixels if they were read and not shrunk."""
 
     number: int
     found: Localization | None = None
@@ -53,13 +45,7 @@ class _Located(NamedTuple):
     pixels: np.ndarray | None = None
 
 
-class _Finished(NamedTuple):
-    number: int
-    finding: Finding | None
-    is_drawn: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class LocalizePass:
     """Finds the object in a run's images, shard by shard.
 
@@ -77,27 +63,15 @@ class LocalizePass:
     refiner: Refiner | None
     shown: Progress
 
-    @property
-    def method(self) -> Method:
-        """The method of the run."""
-        return self.context.steps.method
-
-    @property
-    def options(self) -> LocalizeOptions:
-        """The job's options."""
-        return self.context.steps.options
+    def __post_init__(self) -> None:
+        self.method, self.options = self.context.steps.method, self.context.steps.options
 
     def localize_shard(self, shard: Shard, path: Path) -> None:
-        """Find the object in every readable image of a shard, and write overlays and findings.
-
-        Args:
-            shard: the images.
-            path: file of the findings.
-        """
+        """Find the object in every readable image of a shard; write overlays, and the findings to ``path``."""
         cache, workers = self.context.cache, workers_of(self.options)
         batches = shard_features(self.context, shard, "locating", self.shown)
         results = self._each(in_flight(batches, self._launch))
-        finished: Iterator[_Finished] = map(self._finish, results)
+        finished: Iterator[tuple[int, Finding | None, bool]] = map(self._finish, results)
         if self.refiner is not None or self.options.overlays:  # which takes longer than to start a thread
             finished = read_ahead(self._finish, results, workers=workers, ahead=2 * workers)
         found: dict[int, Finding | None] = {}
@@ -136,16 +110,12 @@ class LocalizePass:
                 valid = {"response": one.response[:rows, :columns], "mask": one.mask[:rows, :columns]}
                 yield _Located(number, one._replace(**valid), divided, features.original(position))
 
-    def _finish(self, located: _Located) -> _Finished:
-        """Refine, describe and draw one image."""
-        number, one = located.number, located.found
+    def _finish(self, located: _Located) -> tuple[int, Finding | None, bool]:
+        """Refine, describe and draw one image; returns its number, what was found, and whether it is drawn."""
+        number, one, pixels = located.number, located.found, located.pixels
         if one is None:
-            return _Finished(number, None)
-        fits = self.method.fit is not None
-        share = float(one.positive_share)
-        noisy = fits and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
-        found = bool(one.found) and not noisy
-        pixels = located.pixels
+            return number, None, True
+        found, noisy, share = self.context.steps.decide(one)
         if pixels is None and (self.options.overlays or (found and self.refiner is not None)):
             pixels = self._read(number)
         threshold = self.method.threshold(one.response)
@@ -157,13 +127,10 @@ class LocalizePass:
             parts = () if located.parts is None else tuple(map(_edges, np.asarray(located.parts.box)))
             mask = self._mask(number, one, threshold, pixels)
             if mask is not None and mask.box is not None and mask.refined and self.options.box_from_mask:
-                box = mask.box
-                whole = mask.box
+                box = whole = mask.box
                 parts = tuple(part and _inside(part, whole) for part in parts)
         images, stream = self.context.images, self.context.stream
-        heat = None
-        if number in stream.thumbnails or self.options.overlays:
-            heat = encode_heat(np.asarray(one.response), threshold)
+        drawn = number in stream.thumbnails or self.options.overlays
         source, (rows, columns) = images[number], stream.sizes[number]
         finding = Finding(
             name=source.name,
@@ -174,9 +141,9 @@ class LocalizePass:
             box=box,
             score=float(one.score) if found else 0.0,
             found=found,
-            noise_score=share if fits else None,
+            noise_score=share,
             noisy=noisy,
-            heat=heat,
+            heat=encode_heat(np.asarray(one.response), threshold) if drawn else None,
             thumbnail=stream.thumbnails.get(number),
             mask=None if mask is None else Rle.of(mask.mask).counts,
             parts=parts,
@@ -186,8 +153,8 @@ class LocalizePass:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            return _Finished(number, finding, is_drawn=False)
-        return _Finished(number, finding)
+            return number, finding, False
+        return number, finding, True
 
     def _read(self, number: int) -> np.ndarray | None:
         with contextlib.suppress(ImageError):  # it was read a moment ago
@@ -208,17 +175,14 @@ class LocalizePass:
         return whole_cells(cells, self.context.stream.sizes[number]) if wanted else None
 
     def _write(self, path: Path, shard: Shard, found: Mapping[int, Finding | None]) -> None:
-        images, reasons = self.context.images, self.context.stream.skipped
-        skipped = {number: reasons[number] for number in shard.images if number in reasons}
-        skipped |= {number: TOO_FEW for number, finding in found.items() if finding is None}
-        parquet.write(
-            path,
-            [finding for _, finding in sorted(found.items()) if finding is not None],
-            [
-                Skipped(images[number].name, images.sets[images.set_of(number)].name, reason)
-                for number, reason in sorted(skipped.items())
-            ],
-        )
+        images = self.context.images
+        reasons = self.context.stream.skipped | {number: TOO_FEW for number, one in found.items() if one is None}
+        skipped = [
+            Skipped(images[number].name, images.sets[images.set_of(number)].name, reasons[number])
+            for number in shard.images
+            if number in reasons
+        ]
+        parquet.write(path, [one for number in shard.images if (one := found.get(number)) is not None], skipped)
 
 
 def _inside(part: Box, whole: Box) -> Box | None:

@@ -93,10 +93,7 @@ def _clear_overlays(overlays: Path) -> None:
 
 
 def _is_overlay(path: Path, overlays: Path) -> bool:
-    """Whether a run wrote this file at this place.
-
-    The file itself is marked, because an interrupted run lists findings for only some of its overlays.
-    """
+    """Whether a run marked this file at this place: an interrupted run lists findings for only some overlays."""
     try:
         with path.open("rb") as file:
             return _mark(path.relative_to(overlays).as_posix()) in file.read(_START)
@@ -152,13 +149,7 @@ def prepare(out: str | os.PathLike[str]) -> Path:
 
 
 def write(folder: Path, findings: Findings, *, model: ModelFile | None = None, limit: int = 1000) -> None:
-    """Write annotations, model and report, each atomically.
-
-    Args:
-        folder: the folder of results.
-        findings: the findings of the job.
-        model: the fit, if there is one.
-        limit: maximum number of images in the report.
+    """Write annotations, the model if there is one, and a report of ``limit`` images, each atomically.
 
     Raises:
         UsageError: the disk is full or the folder cannot be written.
@@ -171,12 +162,9 @@ def write(folder: Path, findings: Findings, *, model: ModelFile | None = None, l
 
 
 def overlay_folders(sets: Sequence[ImageSet]) -> dict[str, str]:
-    """The folder of each set's overlays, below ``overlays/``, by the set's name.
+    """The folder of each set's overlays, below ``overlays/``, by the set's name, given all sets of a run.
 
     If an image is in two sets, each set has a folder of its own; otherwise all overlays are in ``overlays/`` itself.
-
-    Args:
-        sets: all sets of the run, so that every host and every resumed run gives the same folders.
     """
     names = [images.name for images in sets]
     if len(sets) > 1:
@@ -188,15 +176,9 @@ def overlay_folders(sets: Sequence[ImageSet]) -> dict[str, str]:
 
 
 def write_overlay(folder: Path, finding: Finding, pixels: np.ndarray, *, below: str = "") -> None:
-    """Draw an image's box and heat map over it; the file is named after the image.
+    """Draw an image's box and heat map over its pixels, in a folder ``below`` ``overlays/``, named after the image.
 
     If the file system refuses even a shortened name, the overlay is skipped with a message.
-
-    Args:
-        folder: of the results.
-        finding: what was found in the image.
-        pixels: of the image, uint8 ``[h, w, 3]``.
-        below: the folder for the overlay below ``overlays/``, see ``overlay_folders``.
     """
     overlays = folder / _OVERLAYS
     place = fitting_path(f"{below}/{finding.name}" if below else finding.name, ".png")

@@ -124,6 +124,12 @@ class Steps(Extractor):
         asking = (None, None, None) if asked is None else (*self.put((pixels, sizes)), self.params)
         return step(self._stack(models), maps, self.put(original_sizes), *asking)
 
+    def decide(self, one: Localization) -> tuple[bool, bool, float | None]:
+        """Whether an image shows an object, whether it is noisy, and its share of positive cells if the method fits."""
+        share = None if self.method.fit is None else float(one.positive_share)
+        noisy = share is not None and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
+        return bool(one.found) and not noisy, noisy, share
+
     def positive_counts(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
         """Positive cells of each component in each image, and its valid cells last: int32 ``[n, k + 1]`` by layer."""
         return jax.device_get(_compiled_counts(self.mesh)(self._stack(models), maps))

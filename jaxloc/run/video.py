@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import overload
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,7 +27,7 @@ from jaxloc.report.video import Clip, place_of
 from jaxloc.run.outputs import VIDEO_ANNOTATIONS, VIDEOS
 from jaxloc.run.writing import disk_errors
 
-_smooth = jax.jit(tracks.smooth, static_argnames=("window", "gap", "sigma"))
+_smooth = jax.jit(tracks.smooth, static_argnames=("gap", "sigma"))
 _SHORTEST = 64
 
 
@@ -157,11 +157,7 @@ class _Frames(StoredImages):
         """The names of the image sets that have frames."""
         return {finding.category for finding in self.light()}
 
-    @overload
-    def __getitem__(self, index: int) -> Finding: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Finding]: ...
-    def __getitem__(self, index: int | slice) -> Finding | list[Finding]:
+    def __getitem__(self, index: Any) -> Any:
         return list(self)[index]
 
     def _of(self, findings: Iterator[Finding]) -> Iterator[Finding]:
