@@ -22,11 +22,7 @@ _NAME, _PATH = 255, 1000
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path that replaces ``path`` when the block succeeds and is deleted otherwise.
-
-    Args:
-        path: the file to write or replace; missing parent folders are created.
-    """
+    """Yield a temporary path that replaces ``path`` when the block succeeds and is deleted otherwise."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without the name of the file, which may have the maximum length.
@@ -45,11 +41,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Create a folder if needed and check that files can be written to it.
-
-    Raises:
-        OSError: the folder cannot be created or written to.
-    """
+    """Create a folder if needed; raise ``OSError`` unless files can be written to it."""
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".jaxloc-probe-{secrets.token_hex(4)}"
     probe.write_bytes(b"x")
@@ -62,18 +54,14 @@ def digest(text: str) -> str:
 
 
 def fitting_path(name: str, suffix: str) -> str:
-    """Relative path for a name with a suffix, shortened to what file systems allow.
+    """Relative path for a name with forward slashes and a suffix, shortened to what file systems allow.
 
-    Args:
-        name: with forward slashes. A part that is too long is cut and ends with its digest; a path that is too long
-            becomes its first part with a digest of the whole name.
-        suffix: appended.
+    A part that is too long is cut and ends with its digest; a path that is too long becomes its first part with a
+    digest of the whole name.
     """
     *folders, last = name.split("/")
-    parts = [*(_fitting(part, "") for part in folders), _fitting(last, suffix)]
-    if len("/".join(parts).encode()) <= _PATH:
-        return "/".join(parts)
-    return _cut(name, suffix)
+    path = "/".join([*(_fitting(part, "") for part in folders), _fitting(last, suffix)])
+    return path if len(path.encode()) <= _PATH else _cut(name, suffix)
 
 
 def _fitting(part: str, suffix: str) -> str:
@@ -110,23 +98,12 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[str]) -> None:
 def write_safetensors(
     path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file in one step, the same bytes for the same content.
-
-    Args:
-        path: the file to write or replace.
-        arrays: by name.
-        metadata: text by name.
-    """
+    """Write a safetensors file in one step, the same bytes for the same content."""
     write_safetensors_in_parts(path, [{name: Spec.of(array) for name, array in arrays.items()}], [arrays], metadata)
 
 
 class Spec(NamedTuple):
-    """What a file's header says of an array.
-
-    Attributes:
-        dtype: of its numbers.
-        shape: of it.
-    """
+    """What a file's header says of an array."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -151,13 +128,7 @@ def write_safetensors_in_parts(
     """``write_safetensors`` of arrays that come in several mappings; only one of them is held at a time.
 
     The library wants all arrays at once, and leaves the order of metadata to chance. The header comes first in the
-    file, so the specs are asked for before the arrays, and every byte is written once.
-
-    Args:
-        path: the file to write or replace.
-        specs: of each mapping, in order.
-        parts: the mappings.
-        metadata: text by name.
+    file, so the ``specs`` of each of the ``parts`` are asked for before the arrays, and every byte is written once.
 
     Raises:
         ValueError: the arrays are not those of the specs, or of a dtype that such files are not written with.
@@ -186,9 +157,8 @@ def write_safetensors_in_parts(
 
 
 _DTYPES = {"BOOL": np.dtype(bool)} | {
-    f"{letter}{8 * size}": np.dtype(f"{letter.lower()}{size}")
-    for letter, sizes in (("U", (1, 2, 4, 8)), ("I", (1, 2, 4, 8)), ("F", (2, 4, 8)))
-    for size in sizes
+    f"{code[0].upper()}{8 * int(code[1])}": np.dtype(code)
+    for code in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
 }
 """Dtypes by the names that a header gives them."""
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
@@ -199,12 +169,6 @@ class StoredArrays:
 
     The library maps the file into memory and its pages stay there while it is open, or reads the header anew for each
     array; this does neither, however many arrays there are.
-
-    Args:
-        path: the file.
-
-    Attributes:
-        metadata: text by name.
 
     Raises:
         safetensors.SafetensorError: it is none, or not whole.
@@ -228,13 +192,6 @@ class StoredArrays:
         return name in self._entries
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """Read an array.
-
-        Raises:
-            KeyError: there is none of this name, or its dtype is not known.
-            ValueError: the file has become shorter.
-            OSError: it cannot be read.
-        """
+        """Read an array; ``ValueError`` if the file has become shorter."""
         dtype, shape, offset = self._entries[name]
-        values = np.fromfile(self._path, _DTYPES[dtype], math.prod(shape), offset=offset)
-        return values.reshape(shape)
+        return np.fromfile(self._path, _DTYPES[dtype], math.prod(shape), offset=offset).reshape(shape)

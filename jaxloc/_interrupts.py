@@ -47,8 +47,7 @@ class Stopped(KeyboardInterrupt):
 def stoppable(leave: Callable[[Stopped], None]) -> Iterator[None]:
     """Raise ``Stopped`` at the first signal; does nothing outside the main thread.
 
-    Args:
-        leave: ends the process; called in another thread if the block does not end in time.
+    If the block does not end in time, another thread calls ``leave``, which ends the process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -60,9 +59,8 @@ def stoppable(leave: Callable[[Stopped], None]) -> Iterator[None]:
 
     def watch() -> None:
         count = 0
-        while data := receiver.recv(
-            1
-        ):  # the interpreter writes a signal's number at once, whatever the main thread does
+        # The interpreter writes a signal's number at once, whatever the main thread does.
+        while data := receiver.recv(1):
             count += data[0] in SIGNALS
             if count > _deferring and not ended.wait(GRACE):
                 stopped = Stopped(data[0])

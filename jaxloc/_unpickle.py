@@ -19,17 +19,11 @@ class Dtype:
     """Stand-in for a NumPy number type."""
 
     def __init__(self, name: str, *_: object) -> None:
-        """Take the arguments of NumPy's own class.
-
-        Raises:
-            ValueError: the type is neither an integer nor a float.
-        """
         if not re.fullmatch("[iu][1248]|f[248]", name):
             raise ValueError(f"arrays of type {name!r}")
         self.name, self.order = name, "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take the byte order."""
         if state[1] not in ("<", ">", "|"):
             raise ValueError(f"byte order {state[1]!r}")
         self.order = state[1]
@@ -46,7 +40,7 @@ class Array:
     value: np.ndarray
 
     def __init__(self, *_: object) -> None:
-        """Ignore the arguments of NumPy's own empty array."""
+        pass
 
     def __setstate__(self, state: tuple[int, tuple[int, ...], Dtype, bool, str | bytes]) -> None:
         """Take NumPy's state: version, shape, number type, whether columns come first, bytes."""
@@ -65,12 +59,7 @@ NUMPY = {
 
 
 class Unpickler(pickle.Unpickler):
-    """Reads a pickle whose names are looked up in a list.
-
-    Args:
-        file: opened for reading; left just after the pickle.
-        names: every name that the pickle may use, and what stands for it.
-        refuse: makes the error for any other name.
+    """Reads a pickle that may use ``names`` alone; ``refuse`` makes the error for any other name.
 
     Raises:
         ValueError: the pickle would take more memory than its length justifies.
@@ -82,7 +71,7 @@ class Unpickler(pickle.Unpickler):
         self._names, self._refuse = names, refuse
 
     def find_class(self, module: str, name: str) -> Any:
-        """Look a name up."""
+        """Return what stands for a name."""
         if (full := f"{module}.{name}") in self._names:
             return self._names[full]
         raise self._refuse(full)

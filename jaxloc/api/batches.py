@@ -1,6 +1,5 @@
 """The images of one call, read as padded batches."""
 
-import os
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,9 +12,10 @@ from jaxloc.data.batching import sample
 from jaxloc.data.in_memory import Images, InMemoryImages
 from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor, Maps
+from jaxloc.options import NetworkOptions, workers_of
 from jaxloc.run.plan import default_shard_size
 
-_WORKERS = min(8, os.cpu_count() or 1)
+_WORKERS = workers_of(NetworkOptions())
 _SECONDS = 5.0
 """Work that takes longer shows a progress bar."""
 _ROOM = 10**9
@@ -23,13 +23,7 @@ _ROOM = 10**9
 
 
 class BatchFeatures(NamedTuple):
-    """A batch and its features.
-
-    Attributes:
-        shard: number of the shard that the images belong to.
-        batch: the images.
-        maps: features by layer.
-    """
+    """The number of a shard, a batch of its images, and the features of the batch."""
 
     shard: int
     batch: Batch
@@ -38,15 +32,6 @@ class BatchFeatures(NamedTuple):
 
 class ImageBatches:
     """Images as padded batches for a network, read as often as needed; the network is compiled for their shapes.
-
-    Args:
-        images: one or several, of any kind and size.
-        extractor: the network at the requested layers.
-        max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
-
-    Attributes:
-        images: by position.
-        buckets: the padded shapes.
 
     Raises:
         UsageError: an image cannot be read, or is too small for the layers; the message names its position.
@@ -59,28 +44,20 @@ class ImageBatches:
         self._kept: list[BatchFeatures] = []
         numbers = range(len(self.images))
         self._sizes = list(read_ahead(self._size, numbers, workers=_WORKERS, ahead=64 * _WORKERS))
-        self.buckets = extractor.batching.choose_buckets((self._sizes[i] for i in sample(len(numbers))), len(numbers))
-        for _ in extractor.compile(extractor.pending(self.buckets)):
+        self._buckets = extractor.batching.choose_buckets((self._sizes[i] for i in sample(len(numbers))), len(numbers))
+        for _ in extractor.compile(extractor.pending(self._buckets)):
             pass
 
     def batches(self, purpose: str, *, progress: bool | None = None) -> Iterator[tuple[int, Batch]]:
-        """Decode images in threads, and yield each shard's padded batches, bucket by bucket.
-
-        Args:
-            purpose: a word for the progress bar.
-            progress: show a progress bar; ``None`` shows one when the work takes long.
-
-        Yields:
-            the shard's number, and a batch.
-        """
+        """Decode images in threads, and yield each shard's number and its padded batches, bucket by bucket."""
         total, batching, devices = len(self.images), self._extractor.batching, self._extractor.devices
         size = default_shard_size(total)
         with _bar(purpose, total, progress) as bar:
             for number, start in enumerate(range(0, total, size)):
                 shard = range(start, min(start + size, total))
-                order = batching.order(shard, self._sizes[shard.start : shard.stop], self.buckets)
+                order = batching.order(shard, self._sizes[shard.start : shard.stop], self._buckets)
                 items = read_ahead(self._item, order, workers=_WORKERS, ahead=2 * _WORKERS + batching.batch * devices)
-                for batch in batching.batches(items, self.buckets, devices):
+                for batch in batching.batches(items, self._buckets, devices):
                     yield number, batch
                     bar.update(int((batch.indices >= 0).sum()))
 

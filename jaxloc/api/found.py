@@ -53,10 +53,9 @@ class FoundObject:
 
     def finding(self, category: str = "") -> Finding:
         """The record that overlays and exports are made of."""
-        rows, columns = self.size
-        heat = encode_heat(self.response, self.threshold)
         outcome = self.box, self.score, self.found, self.positive_share, self.noisy
-        return Finding(self.name, self.name, category, columns, rows, *outcome, heat=heat)
+        heat = encode_heat(self.response, self.threshold)
+        return Finding(self.name, self.name, category, self.size[1], self.size[0], *outcome, heat=heat)
 
 
 class Found(Sequence[FoundObject]):

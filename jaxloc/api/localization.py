@@ -88,17 +88,7 @@ def localize(
     name: str = "object",
     progress: bool | None = None,
 ) -> Found:
-    """Find the object of each image alone.
-
-    Args:
-        images: as for ``colocalize``.
-        net: from ``jaxloc.load``.
-        method: a method that fits nothing.
-        layer: as for ``colocalize``.
-        max_side: as for ``colocalize``.
-        connectivity: as for ``colocalize``.
-        name: as for ``colocalize``.
-        progress: as for ``colocalize``.
+    """Find the object of each image alone, by a method that fits nothing; other arguments are those of ``colocalize``.
 
     Raises:
         UsageError: as for ``colocalize``, or a method that needs an image set.
@@ -121,14 +111,9 @@ def apply(
 ) -> Found:
     """Find the object that a model was fitted on, in other images.
 
-    Args:
-        model: ``found.model``, or a ``model.safetensors`` that a command wrote.
-        images: as for ``colocalize``.
-        net: with the weights that the model was fitted with.
-        name: which set of the model; ``None`` if it has one only.
-        noise_threshold: as for ``colocalize``.
-        connectivity: as for ``colocalize``.
-        progress: as for ``colocalize``.
+    ``model`` is ``found.model`` or a ``model.safetensors`` that a command wrote, ``net`` has the weights that it was
+    fitted with, and ``name`` says which of its sets is meant if it has several. Other arguments are those of
+    ``colocalize``.
 
     Raises:
         UsageError: as for ``colocalize``; other weights than the model's, or a set that it does not have.
@@ -136,11 +121,10 @@ def apply(
     if not isinstance(model, ModelFile):
         model = model_file.load(model)
     model.check_weights(net.weights, "this model")
-    names = list(model.sets)
-    if name is None and len(names) == 1:
-        name = names[0]
-    if name not in names:
-        raise UsageError(f"this model has the sets {', '.join(names)}: choose one with name=")
+    if name is None and len(model.sets) == 1:
+        name = next(iter(model.sets))
+    if name not in model.sets:
+        raise UsageError(f"this model has the sets {', '.join(model.sets)}: choose one with name=")
     options = LocalizeOptions(
         method=model.method,
         layer=model.layers[0],

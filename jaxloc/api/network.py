@@ -17,25 +17,13 @@ from jaxloc.models import load as load_weights
 class Network:
     """A pre-trained network on this host's devices; ``jaxloc.load`` makes one.
 
-    Args:
-        loaded: its weights on the devices.
-
     Attributes:
-        loaded: as given.
+        loaded: its weights on the devices.
         weights: what the weights are: backbone, source and checksum, without the arrays.
     """
 
     def __init__(self, loaded: DeviceWeights) -> None:
-        self.loaded = loaded
-        self.weights = loaded.weights
-        self._extractors: dict[tuple[str, ...], Extractor] = {}
-
-    def at(self, layers: Sequence[str]) -> Extractor:
-        """The network at layers, deepest first; the same object for the same layers."""
-        layers = tuple(layers)
-        if layers not in self._extractors:
-            self._extractors[layers] = Extractor(self.loaded, layers)
-        return self._extractors[layers]
+        self.loaded, self.weights = loaded, loaded.weights
 
     def features(
         self,
@@ -60,7 +48,7 @@ class Network:
             UsageError: an unknown layer, or an image that cannot be used.
         """
         layer = layer or self.weights.backbone.defaults.localization
-        extractor = self.at([layer] if isinstance(layer, str) else layer)
+        extractor = Extractor(self.loaded, [layer] if isinstance(layer, str) else layer)
         batches = ImageBatches(images, extractor, max_side=max_side)
         found: list[Any] = [None] * len(batches.images)
         for _, batch, computed in batches.features("features", progress=progress):

@@ -1,6 +1,6 @@
 """The devices of this host, and functions whose batches are divided over them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -39,7 +39,7 @@ def put(values: Any, mesh: Mesh) -> Any:
     return jax.device_put(values, NamedSharding(mesh, DIVIDED))
 
 
-def divided(function: Callable[..., Any], mesh: Mesh, whole: Iterable[int] = ()) -> Callable[..., Any]:
+def divided(function: Callable[..., Any], mesh: Mesh, whole: Sequence[int] = ()) -> Callable[..., Any]:
     """A function of batches of which each device computes its own part.
 
     Args:
@@ -47,7 +47,6 @@ def divided(function: Callable[..., Any], mesh: Mesh, whole: Iterable[int] = ())
         mesh: the devices.
         whole: positions of the arguments that every device receives whole.
     """
-    whole = frozenset(whole)
 
     def call(*arguments: Any) -> Any:
         specs = tuple(WHOLE if number in whole else DIVIDED for number in range(len(arguments)))

@@ -17,16 +17,10 @@ from jaxloc.inference.programs import Maps
 
 
 class Extractor:
-    """A network at the layers whose features are wanted.
-
-    Args:
-        loaded: the network's weights on the devices.
-        layers: names, deepest first.
+    """A network, whose weights are on the devices, at the layers whose features are wanted, deepest first.
 
     Attributes:
-        loaded: as given.
         weights: the network's, without the arrays.
-        layers: as given.
         dimensions: channels of each layer.
         minimum_side: shortest image side in pixels that has a cell at each layer.
         mesh: the devices; each batch is divided over them.

@@ -2,17 +2,8 @@
 
 import contextlib
 import ctypes
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
-
-
-@functools.cache
-def _trim() -> Callable[[int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def release() -> None:
@@ -21,9 +12,8 @@ def release() -> None:
     Each compilation leaves tens of megabytes of freed blocks, which the C library would keep and which would add up
     to the peak.
     """
-    trim = _trim()
-    if trim is not None:
-        trim(0)
+    if sys.platform.startswith("linux"):
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda padding: None)(0)
 
 
 def is_exhausted(error: Exception) -> bool:

@@ -31,9 +31,6 @@ class DeviceWeights:
         weights: as given, without the arrays.
         mesh: the devices; each batch is divided over them.
         batching: how images are grouped into batches.
-        dtype: as given.
-        conv: as given.
-        warn: as given.
 
     Raises:
         UsageError: the host has fewer devices.
@@ -62,9 +59,7 @@ class DeviceWeights:
         """Parameters as the programs take them, on every device; made at the first use."""
         prepared = _prepared(self._unprepared, self.conv, self.dtype)
         del self._unprepared  # the prepared parameters take its place in memory
-        return jax.tree.map(
-            lambda values: jax.device_put(values, NamedSharding(self.mesh, self._spec(values))), prepared
-        )
+        return jax.tree.map(lambda one: jax.device_put(one, NamedSharding(self.mesh, self._spec(one))), prepared)
 
     def _spec(self, values: jax.Array) -> PartitionSpec:
         """How parameters are divided: by output channel, if they are to be and the channels divide evenly."""

@@ -19,14 +19,7 @@ _MAP_STEP = 8
 
 
 class Programs:
-    """The programs of one network at given layers, one per shape of a batch.
-
-    Args:
-        backbone: the network (static).
-        layers: whose features are returned.
-        dtype: what the network computes in.
-        mesh: the devices.
-    """
+    """The programs of one network at given layers, one per shape of a batch."""
 
     def __init__(self, backbone: Backbone, layers: tuple[str, ...], dtype: str, mesh: Mesh) -> None:
         self._extract = functools.partial(extract_features, backbone=backbone, layers=layers, dtype=jnp.dtype(dtype))

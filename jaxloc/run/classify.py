@@ -59,7 +59,7 @@ class LinearClassifier:
 
 @dataclasses.dataclass(frozen=True)
 class ClassScore:
-    """How many of one class's vectors were recognised."""
+    """How many of one class's vectors were recognised, and of how many."""
 
     name: str
     correct: int
@@ -131,7 +131,7 @@ def classify(
     """Choose C on the training vectors, fit on all of them, and measure on the test vectors.
 
     Args:
-        vectors: float32 ``[n, d]``, to train on.
+        vectors: float32 ``[n, d]``.
         labels: their classes.
         test_vectors: float32 ``[m, d]``.
         test_labels: their classes; one that was not trained counts as wrong.
@@ -180,12 +180,9 @@ def held_out_accuracies(vectors: np.ndarray, targets: np.ndarray, classes: int, 
 def assign_folds(targets: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Part ``0 … folds − 1`` of each vector, at random, with every class spread evenly: int ``[n]``."""
     rng = np.random.default_rng(seed)
-    parts = np.zeros(len(targets), np.int64)
-    dealt = 0
-    for target in np.unique(targets):
-        members = rng.permutation(np.flatnonzero(targets == target))
-        parts[members] = (dealt + np.arange(len(members))) % folds
-        dealt += len(members)
+    dealt = np.concatenate([rng.permutation(np.flatnonzero(targets == target)) for target in np.unique(targets)])
+    parts = np.empty(len(targets), np.int64)
+    parts[dealt] = np.arange(len(targets)) % folds
     return parts
 
 

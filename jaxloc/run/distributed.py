@@ -7,13 +7,12 @@ exits last.
 
 import concurrent.futures
 import contextlib
-import functools
 import os
 import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,23 +27,17 @@ from jaxloc.errors import UsageError
 T = TypeVar("T")
 
 
-_HEARTBEAT = 30
-"""Seconds without a sign of life after which JAX gives a host up."""
-_PATIENCE = 10
-"""Seconds of waiting for the other hosts before a message about it."""
-_GIVE_UP = 280
-"""Seconds of waiting for the other hosts in all; after 300 JAX would abort the process."""
-_LATE = 60
-"""Seconds after which a file that another host has written should be visible to all."""
-_LAST_PORT = 65535
+# All in seconds.
+_HEARTBEAT = 30  # without a sign of life, after which JAX gives a host up
+_PATIENCE = 10  # of waiting for the other hosts before a message about it
+_GIVE_UP = 280  # of waiting for the other hosts in all; after 300 JAX would abort the process
+_LATE = 60  # after which a file that another host has written should be visible to all
+_POLL = 1  # between two looks at whether another host was stopped
+_EXIT = 15  # that a stopped host waits for the others to exit; clouds give 30 in all
+_LAST = 1  # by which host 0 outlives the others
 
 _ASKED, _DONE = "jaxloc: asked to end", "jaxloc: done"
-_POLL = 1
-"""Seconds between two looks at whether another host was stopped."""
-_EXIT = 15
-"""Seconds that a stopped host waits for the others to exit; clouds give 30 in all."""
-_LAST = 1
-"""Seconds by which host 0 outlives the others."""
+_LAST_PORT = 65535
 
 _WAITING = (
     "waiting for the other hosts: start the same command on each of them, and check that this one can reach the first"
@@ -78,14 +71,9 @@ def join() -> None:
             f"JAX_COORDINATOR_ADDRESS={address}: no host has such a port: name one from 1 to {_LAST_PORT} that is free "
             "on the first host"
         )
-    initialize = functools.partial(
-        jax.distributed.initialize,
-        num_processes=_number("JAX_NUM_PROCESSES"),
-        process_id=_number("JAX_PROCESS_ID"),
-        heartbeat_timeout_seconds=_HEARTBEAT,
-    )
+    numbers = {"num_processes": _number("JAX_NUM_PROCESSES"), "process_id": _number("JAX_PROCESS_ID")}
     try:
-        _initialize_in_time(initialize)
+        _initialize_in_time(heartbeat_timeout_seconds=_HEARTBEAT, **numbers)
     except TimeoutError as error:
         raise UsageError(
             f"the other hosts did not connect within {_GIVE_UP} seconds: start the same command on each of them, and "
@@ -102,13 +90,13 @@ def join() -> None:
     _stop_together()
 
 
-def _initialize_in_time(initialize: Callable[[], None]) -> None:
-    """Call ``initialize`` in a thread; raise ``TimeoutError`` after ``_GIVE_UP`` seconds."""
+def _initialize_in_time(**options: int | None) -> None:
+    """Call JAX's ``initialize`` in a thread; raise ``TimeoutError`` after ``_GIVE_UP`` seconds."""
     joined: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def run() -> None:
         try:
-            initialize()
+            jax.distributed.initialize(**options)  # type: ignore[arg-type]
             joined.set_result(None)
         except BaseException as error:  # raised where the result is asked for
             joined.set_exception(error)
