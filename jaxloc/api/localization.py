@@ -123,7 +123,7 @@ def apply(
     model.check_weights(net.weights, "this model")
     if name is None and len(model.sets) == 1:
         name = next(iter(model.sets))
-    if name not in model.sets:
+    if name is None or name not in model.sets:
         raise UsageError(f"this model has the sets {', '.join(model.sets)}: choose one with name=")
     options = LocalizeOptions(
         method=model.method,

@@ -50,7 +50,8 @@ def demo(out: str | os.PathLike[str], options: LocalizeOptions | None = None, *,
 
 
 def _ground_truth(photos: list[Composed]) -> dict[str, object]:
-    images, annotations = [], []
+    images: list[object] = []
+    annotations: list[object] = []
     for number, image in enumerate(photos, 1):
         width, height = image.image.size
         images.append({"id": number, "file_name": image.name, "width": width, "height": height, "category_id": 1})

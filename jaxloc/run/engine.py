@@ -19,10 +19,7 @@ from jaxloc.run.progress import bar
 def load_weights(options: NetworkOptions, layers: Iterable[str | None] = (), *, top: bool = False) -> Weights:
     """Load the weights that the options name.
 
-    Args:
-        options: the job's.
-        layers: the layers the job uses; ``None`` stands for a default.
-        top: require the classifier's parameters, as its layers do.
+    The classifier's parameters are required by ``top``, or by one of the layers (``None`` stands for a default).
 
     Raises:
         WeightsError: there are no such weights.
@@ -57,11 +54,7 @@ def compile_buckets(extractor: Extractor, buckets: Buckets) -> None:
 
 @contextlib.contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn a lack of device memory, wherever in a job, into one line that names the cure.
-
-    Raises:
-        UsageError: a device's memory is too small.
-    """
+    """Turn a lack of device memory, wherever in a job, into a ``UsageError`` that names the cure."""
     try:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jaxloc import __version__
 from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
@@ -34,10 +34,8 @@ class Exported:
     """A finished export.
 
     Attributes:
-        folder: the folder.
-        format: name of the format.
-        images: number of images.
-        objects: number of objects.
+        images: their number.
+        objects: their number.
         splits: number of images by split; empty without splits.
         categories: classes of the source, in the order of their numbers.
         left_out: number of images and objects left out by the options, by kind.
@@ -64,7 +62,7 @@ def export(source: Source, out: str | os.PathLike[str], format: str, options: Ex
         source: a job's folder, anything else that ``jaxloc.data.annotations.read`` reads, or annotations.
         out: the folder to make. An existing one must be empty, or, with ``overwrite``, an unchanged earlier export.
         format: a name in ``jaxloc.report.exports.formats.FORMATS``.
-        options: all other options.
+        options: of the export.
 
     Raises:
         UsageError: an option is invalid, the source cannot be read, nothing is left to export, or the folder cannot
@@ -82,14 +80,14 @@ def export(source: Source, out: str | os.PathLike[str], format: str, options: Ex
         raise UsageError(f"there is no class {unknown[0]} to rename: there are {', '.join(sorted(known)) or 'none'}")
     with threaded() as work:
         wanted = _look(Job(folder, list(found.images.values()), (), told, options.placement, work), kind)
-    chosen, left_out = _choose(wanted, options)
+    chosen, left_out = _choose((image for image, _ in wanted.values()), options)
     images = _split(chosen, options)
     if not images:
         raise _nothing_left(source, told, left_out)
     _check_sources(folder, source, images)
-    files = safe_names({image.name: wanted[image.name].file for image in images}, flat=kind.flat)
+    files = safe_names({image.name: wanted[image.name][1] for image in images}, flat=kind.flat)
     ready = [dataclasses.replace(image, name=files[image.name]) for image in images]
-    had_masks = any(has_mask(one.image) for one in wanted.values())
+    had_masks = any(has_mask(image) for image, _ in wanted.values())
     if kind.needs_masks(**own) and had_masks and not any(map(has_mask, images)):
         reasons = "; ".join(_counted(left_out))
         raise UsageError(f"{_named(source)}: what is left out had all the masks: {reasons}: leave out less")
@@ -142,18 +140,11 @@ def _check_sources(folder: Path, source: Source, images: Iterable[Annotated]) ->
             raise UsageError(f"{folder}: holds what is exported ({parent}): choose another folder with --out")
 
 
-class _Wanted(NamedTuple):
-    """An image that can be exported, of known size, and the name of its file, whose extension fits its content."""
-
-    image: Annotated
-    file: str
-
-
-def _look(job: Job, kind: Format) -> dict[str, _Wanted]:
-    """The images that can be exported, by name."""
+def _look(job: Job, kind: Format) -> dict[str, tuple[Annotated, str]]:
+    """The images that can be exported, of known size, and the names of their files, by the names of the images."""
     placed = job.placement != "none"
 
-    def look(image: Annotated, own: list[Problem]) -> _Wanted | None:
+    def look(image: Annotated, own: list[Problem]) -> tuple[Annotated, str] | None:
         known: Annotated | None = image
         if placed or (image.width is None and image.path is not None):
             known = check_image(image, own)
@@ -161,7 +152,7 @@ def _look(job: Job, kind: Format) -> dict[str, _Wanted]:
             own.append(Problem(problems.NO_SIZE, image.name, f"{kind.name} needs the image's size; left out"))
             return None
         try:
-            return None if known is None else _Wanted(known, with_right_suffix(known) if placed else known.name)
+            return None if known is None else (known, with_right_suffix(known) if placed else known.name)
         except ImageError as error:
             own.append(unreadable(image, error))
             return None
@@ -173,10 +164,10 @@ def _look(job: Job, kind: Format) -> dict[str, _Wanted]:
     return wanted
 
 
-def _choose(wanted: Mapping[str, _Wanted], options: ExportOptions) -> tuple[list[Annotated], dict[str, int]]:
+def _choose(images: Iterable[Annotated], options: ExportOptions) -> tuple[list[Annotated], dict[str, int]]:
     left_out: collections.Counter[str] = collections.Counter()
     chosen = []
-    for image, _ in wanted.values():
+    for image in images:
         objects = [
             dataclasses.replace(one, category=options.rename[one.category]) if one.category in options.rename else one
             for one in image.annotations

@@ -39,8 +39,6 @@ class FineTuned:
     Attributes:
         weights: the file with the tuned network, for ``load`` and ``--weights``.
         classifier: the file with the head and the names of its classes.
-        classes: their names.
-        epochs: in order.
         best: number of the epoch, from 0, whose weights were kept.
         resumed: whether it resumed from a checkpoint.
         skipped: reasons, by name of the image.
@@ -101,25 +99,13 @@ def finetune(
             f"{out}: cannot be written ({reason}): free some space, then start the same command again; "
             "it resumes from the last checkpoint"
         ) from error
-    return FineTuned(
-        folder / TUNED,
-        folder / CLASSIFIER,
-        images.classes,
-        training.history,
-        training.best,
-        training.resumed,
-        dict(sorted(images.skipped.items())),
-    )
+    files, skipped = (folder / TUNED, folder / CLASSIFIER), dict(sorted(images.skipped.items()))
+    return FineTuned(*files, images.classes, training.history, training.best, training.resumed, skipped)
 
 
 def _write(folder: Path, training: Training, parameters: Params, weights: Weights) -> None:
-    head = parameters[HEAD]
-    flat = {
-        f"{layer}/{name}": np.asarray(array)
-        for layer, arrays in parameters.items()
-        if layer != HEAD
-        for name, array in arrays.items()
-    }
+    network, head = {layer: parameters[layer] for layer in parameters if layer != HEAD}, parameters[HEAD]
+    flat = {f"{layer}/{name}": np.asarray(array) for layer in network for name, array in network[layer].items()}
     classes = training.images.classes
     seen = f"{len(training.images.sources)} images of {len(classes)} classes"
     source = f"{weights.source}, fine-tuned by jaxloc on {seen}"
@@ -140,16 +126,12 @@ def _write(folder: Path, training: Training, parameters: Params, weights: Weight
 
 def tuning_text(done: FineTuned) -> str:
     """The epochs of a training, and which was kept."""
-    rows = [
-        [
-            number + 1,
-            f"{epoch.loss:.4f}",
-            f"{100 * epoch.accuracy:.2f}",
-            "–" if epoch.validation_loss is None else f"{epoch.validation_loss:.4f}",
-            "–" if epoch.validation_accuracy is None else f"{100 * epoch.validation_accuracy:.2f}",
-        ]
-        for number, epoch in enumerate(done.epochs)
-    ]
     head = ["epoch", "loss", "accuracy", "validation loss", "validation accuracy"]
+    rows: list[list[object]] = []
+    for number, epoch in enumerate(done.epochs, 1):
+        row = [number, f"{epoch.loss:.4f}", f"{100 * epoch.accuracy:.2f}", "–", "–"]
+        if epoch.validation_loss is not None and epoch.validation_accuracy is not None:
+            row[3:] = f"{epoch.validation_loss:.4f}", f"{100 * epoch.validation_accuracy:.2f}"
+        rows.append(row)
     resumed = " (resumed from a checkpoint)" if done.resumed else ""
     return f"{text_table(head, rows)}\nKept epoch {done.best + 1}{resumed}: {done.weights}"

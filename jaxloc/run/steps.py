@@ -72,7 +72,7 @@ class Steps(Extractor):
 
     def fit(self, moments: Mapping[str, Moments]) -> FittedSet:
         """Fit an image set from the moments of each layer."""
-        fit, options = _compiled_fit(self.method.fit), self.options  # type: ignore[arg-type]  # the method has one
+        fit, options = _compiled_fit(self.method.fit), self.options
         with one_blas_thread():  # the eigenvectors' last bits depend on the number of threads
             models = {
                 layer: fit(one, components=options.components, sign=options.sign) for layer, one in moments.items()

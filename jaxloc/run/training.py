@@ -51,8 +51,7 @@ class Epoch:
     Attributes:
         loss: cross entropy.
         accuracy: share recognised.
-        validation_loss: ``None`` if nothing is held out.
-        validation_accuracy: ``None`` if nothing is held out.
+        validation_loss: ``None`` if nothing is held out, like ``validation_accuracy``.
     """
 
     loss: float
@@ -95,15 +94,9 @@ class Training:
             layer=options.layer,
             frozen_blocks=options.frozen_blocks,
         )
-        optimizer = _optimizer(
-            options.epochs * self._per_epoch,
-            name=options.optimizer,
-            learning_rate=options.learning_rate,
-            head_factor=options.head_factor,
-            momentum=options.momentum,
-            weight_decay=options.weight_decay,
-            warmup=options.warmup,
-        )
+        named = ("learning_rate", "head_factor", "momentum", "weight_decay", "warmup")
+        chosen = {name: getattr(options, name) for name in named}
+        optimizer = _optimizer(options.epochs * self._per_epoch, name=options.optimizer, **chosen)
         self._state = classifier.start(learnt, optimizer)
         network = (weights.backbone, options.layer, options.dtype)
         self._step = _compiled_step(optimizer, options.label_smoothing, *network)
@@ -118,12 +111,10 @@ class Training:
     @property
     def best(self) -> int:
         """The epoch with the highest validation accuracy (of equals, the lowest loss, then the first); or the last."""
-
-        def rank(number: int) -> tuple[float, float, int]:
-            epoch = self.history[number]
-            return epoch.validation_accuracy or 0, -(epoch.validation_loss or 0), -number
-
-        return max(range(len(self.history)), key=rank) if len(self._held_out) else len(self.history) - 1
+        if not len(self._held_out):
+            return len(self.history) - 1
+        ranks = [(one.validation_accuracy or 0, -(one.validation_loss or 0)) for one in self.history]
+        return ranks.index(max(ranks))
 
     def resume(self) -> None:
         """Resume from the newest checkpoint, if there is one.
@@ -257,14 +248,8 @@ def _compiled_step(
     optimizer: optax.GradientTransformation, label_smoothing: float, backbone: Backbone, layer: str | None, dtype: str
 ) -> Callable[..., tuple[TrainState, Tally]]:
     """The compiled step, shared by trainings of equal options in this process."""
-    step = functools.partial(
-        classifier.train_step,
-        optimizer=optimizer,
-        backbone=backbone,
-        layer=layer,
-        dtype=jnp.dtype(dtype),
-        label_smoothing=label_smoothing,
-    )
+    network: dict[str, Any] = {"backbone": backbone, "layer": layer, "dtype": jnp.dtype(dtype)}
+    step = functools.partial(classifier.train_step, optimizer=optimizer, label_smoothing=label_smoothing, **network)
     return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
 
 

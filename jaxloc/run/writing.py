@@ -11,11 +11,7 @@ from jaxloc.errors import UsageError
 
 
 def result_folder(out: str | os.PathLike[str]) -> Path:
-    """The folder of results as a path.
-
-    Raises:
-        UsageError: it is the address of a remote place.
-    """
+    """The folder of results as a path; ``UsageError`` if it is the address of a remote place."""
     if remote.is_remote(os.fspath(out)):
         raise UsageError(
             f"{out}: results are written to a folder, not to an address: name one with --out (several hosts need one "
@@ -26,11 +22,7 @@ def result_folder(out: str | os.PathLike[str]) -> Path:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock the folder against other writers; the lock ends with the process.
-
-    Raises:
-        UsageError: another process holds it.
-    """
+    """Lock the folder against other writers while this process lives; ``UsageError`` if another one holds it."""
     try:
         import fcntl
     except ImportError:  # not on this system
