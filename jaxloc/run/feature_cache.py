@@ -29,13 +29,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class FeatureCache:
-    """An unnamed temporary file of feature maps, removed with the process.
+    """An unnamed temporary file of feature maps in a folder, removed with the process; it may grow to ``limit`` bytes.
 
     The cache stops growing before the disk is full, and ``make_room`` drops it if results do not fit.
-
-    Args:
-        folder: where the file is made.
-        limit: bytes it may grow to; 0 keeps nothing.
     """
 
     def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:

@@ -50,11 +50,9 @@ class LocalizePass:
     """Finds the object in a run's images, shard by shard.
 
     Attributes:
-        context: the run's.
         models: of each set that has any, by its number; empty for methods that fit nothing.
-        overlay_folders: below ``overlays/``, by the set's name; see ``outputs.overlay_folders``.
+        overlay_folders: see ``outputs.overlay_folders``.
         refiner: makes masks of pixels; ``None`` keeps whole cells.
-        shown: the progress bar.
     """
 
     context: Context

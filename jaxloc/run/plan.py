@@ -91,14 +91,7 @@ def look_at_sizes(
 
 
 def read_sizes(sources: Sequence[Source], *, max_side: int, workers: int, shown: bool) -> np.ndarray:
-    """Rows and columns of each image as its header says, int32 ``[n, 2]``; 0 if unreadable.
-
-    Args:
-        sources: the images.
-        max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
-        workers: number of threads.
-        shown: show a progress bar.
-    """
+    """Rows and columns of each image as its header says, shrunk to ``max_side``, int32 ``[n, 2]``; 0 if unreadable."""
 
     def read(source: Source) -> tuple[int, int]:
         return read_size(source.path, shorter_side=max_side or None) or (0, 0)

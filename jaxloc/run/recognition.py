@@ -31,16 +31,7 @@ _FROZEN = {"head": 5, "last": 4, "whole": 0}
 
 @dataclasses.dataclass(frozen=True)
 class Recognized:
-    """A trained classifier and its accuracy.
-
-    Attributes:
-        classified: the SVM and its accuracy on the test images.
-        tuned: the fine-tuning, or ``None``.
-        train: number of training images.
-        test: number of test images.
-        classifier: the SVM's file.
-        skipped: reasons, by name of the image.
-    """
+    """A trained classifier in its file, the numbers of images, and why some were skipped, by name."""
 
     classified: Classified
     tuned: FineTuned | None

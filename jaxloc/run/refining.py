@@ -44,10 +44,7 @@ class RefinedMask(NamedTuple):
 class Refiner:
     """Refines images one by one, from any number of threads; compiles each padded shape once.
 
-    Args:
-        method: a name in ``REFINEMENTS``.
-        side: pixels of an image's longer side at which it is refined; smaller images keep their size.
-        connectivity: 8 or 4, of the object's pixels.
+    Images are refined at ``side`` pixels of their longer side; smaller ones keep their size.
 
     Raises:
         UsageError: OpenCV is missing.
@@ -68,7 +65,7 @@ class Refiner:
         Args:
             image: uint8 ``[h, w, 3]``, RGB, the whole image.
             response: float ``[fh, fw]``, the valid cells of the method's response map.
-            threshold: what a cell must exceed to be object: 0 for DDT, the map's mean for SCDA.
+            threshold: what a cell must exceed to be object.
             box: ``x0, y0, x1, y1`` of the object in the image's pixels, around which GrabCut looks for it.
             cells: bool ``[fh, fw]``, the coarse mask.
         """

@@ -44,12 +44,8 @@ DOUBTFUL_CORRELATION = 0.3
 class Run:
     """A run over image sets; entered, it locks its folder against other writers.
 
-    Args:
-        sets: the images.
-        folder: folder of the results, made by ``outputs.prepare``.
-        steps: the compiled steps, with the options.
-        depends: what else the results depend on, by name.
-        overwrite: start over if the folder holds another run, or a finished one.
+    ``depends`` says by name what else the results depend on. ``overwrite`` starts over if the folder holds another run,
+    or a finished one.
     """
 
     def __init__(
@@ -132,16 +128,15 @@ class Run:
         return all(self._checkpoint.file("found", shard.number).exists() for one in windows for shard in one.shards)
 
     def colocalize(self, before: Fits | None = None) -> Findings:
-        """Fit each window's sets, then find the object in their images; without a fit, this is ``localize``.
+        """Fit each window's sets, added to the moments of fits ``before``, then find the object in their images.
 
-        Args:
-            before: earlier fits by set, whose moments are added to.
+        Without a fit, this is ``localize``.
         """
         if self._method.fit is None:
             return self.localize()
         before = before or {}
         if self._finished():
-            return dataclasses.replace(self._findings(self._warnings()), finished_before=True)
+            return dataclasses.replace(self._findings(), finished_before=True)
         if not self._is_done():
             busy = Busy()
             first, second = self._progress("fitting, then locating", busy), self._progress("locating", busy)
@@ -162,7 +157,7 @@ class Run:
             stored = [load_fits(distributed.see(path)) for path in files]
         distributed.wait("the fits")  # or the first host drops them at the end before another has opened them
         fitted: Fits = ChainMap(*stored, before)  # type: ignore[arg-type]  # none is written to
-        if not fitted and any(item.reason == TOO_FEW for item in self._findings([]).skipped):
+        if not fitted and any(item.reason == TOO_FEW for item in self._findings().skipped):
             raise self._nothing(
                 f"DDT needs at least {MINIMUM_SET} readable images in a set, and no set has them: add images, "
                 "or use `jaxloc localize`"
@@ -174,7 +169,7 @@ class Run:
         fitted = fitted or {}
         models = {n: fitted[some.name].models for n, some in enumerate(self._images.sets) if some.name in fitted}
         if self._finished():
-            return dataclasses.replace(self._findings(self._warnings()), finished_before=True)
+            return dataclasses.replace(self._findings(), finished_before=True)
         with self._progress("locating") as shown:
             for window in self._windows:
                 self._localize(window, models, shown)
@@ -203,10 +198,8 @@ class Run:
         """Whether an earlier run has written everything."""
         return self._is_done() and all((self._folder / name).exists() for name in ("annotations.json", "report.html"))
 
-    def _warnings(self) -> list[str]:
-        return list((self._checkpoint.manifest() or {}).get("warnings", []))
-
-    def _findings(self, warnings: list[str]) -> Findings:
+    def _findings(self) -> Findings:
+        """What the shards of all hosts hold, with the warnings of a finished run."""
         kept = self._checkpoint
         shards = (shard for window in self._windows for shard in window.shards)
         files = [distributed.see(kept.file("found", shard.number)) for shard in shards]
@@ -218,28 +211,24 @@ class Run:
             settings=settings(self._steps) | {"padded shapes": self._shapes, "jaxloc": __version__},
             images=parquet.Images(files),
             skipped=parquet.SkippedImages(files),
-            warnings=warnings,
+            warnings=list((kept.manifest() or {}).get("warnings", [])),
         )
 
     def _finish(self, fitted: Fits, *, model: bool = False) -> Findings:
         """Write the final results from the shards of all hosts."""
-        found = self._findings([])
+        found = self._findings()
         if not len(found.images):
             reasons = "; ".join(f"{item.name}: {item.reason}" for item in found.skipped[:3])
             number = len(found.skipped)
             raise self._nothing(f"no readable image among {number} ({reasons}{' …' if number > 3 else ''})")
         if distributed.is_first():
             names = [images.name for images in self._images.sets if images.name in fitted]
-            warnings = _doubts(found, names, fitted)
-            outputs.write(
-                self._folder,
-                self._findings(warnings),
-                model=self._context.steps.model_file(fitted) if model else None,
-                limit=self._options.report_limit,
-            )
-            self._checkpoint.finish(warnings)
+            found = dataclasses.replace(found, warnings=_doubts(found, names, fitted))
+            fits = self._context.steps.model_file(fitted) if model else None
+            outputs.write(self._folder, found, model=fits, limit=self._options.report_limit)
+            self._checkpoint.finish(found.warnings)
         distributed.wait("the results")
-        return dataclasses.replace(self._findings(self._warnings()), begun_before=self._begun_before)
+        return dataclasses.replace(self._findings(), begun_before=self._begun_before)
 
     def _nothing(self, message: str) -> UsageError:
         """The error of a run without results; its files are removed."""
@@ -277,14 +266,13 @@ def _doubts(findings: Findings, names: Sequence[str], fitted: Fits) -> list[str]
         shares[finding.category] = total + (finding.noise_score or 0), number + 1
     doubts = []
     for name in names:
-        weak = {layer: float(model.correlation[0]) for layer, model in fitted[name].models.items()}
-        weak = {layer: value for layer, value in weak.items() if abs(value) < DOUBTFUL_CORRELATION}
+        values = {layer: float(model.correlation[0]) for layer, model in fitted[name].models.items()}
+        weak = [f"{value:.2f} at {layer}" for layer, value in values.items() if abs(value) < DOUBTFUL_CORRELATION]
         total, number = shares.get(name, (0.0, 1))
         if weak:
-            values = ", ".join(f"{value:.2f} at {layer}" for layer, value in weak.items())
             doubts.append(
                 f"{name}: which side of the first component is object is in doubt, it hardly correlates with the "
-                f"aggregation map ({values}); {cure}"
+                f"aggregation map ({', '.join(weak)}); {cure}"
             )
         elif total / number > 0.5:
             doubts.append(

@@ -25,10 +25,14 @@ def compile_cache(folder: str | os.PathLike[str] | None = None) -> None:
     Raises:
         UsageError: it cannot be made, or others may write to it.
     """
-    if "://" in str(folder):
-        _keep_programs(str(folder))
-        return
-    folder = cache_folder() / "xla" if folder is None else Path(folder)
+    folder = cache_folder() / "xla" if folder is None else folder
+    if "://" not in str(folder):
+        _make_own(Path(folder))
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _make_own(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.stat()
@@ -39,12 +43,6 @@ def compile_cache(folder: str | os.PathLike[str] | None = None) -> None:
             f"{folder}: others may write to this folder, and could so run code as you: make it yours alone with "
             f"chmod 700, or name another one"
         )
-    _keep_programs(str(folder))
-
-
-def _keep_programs(folder: str) -> None:
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @contextlib.contextmanager

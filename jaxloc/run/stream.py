@@ -24,8 +24,6 @@ class Stream:
     """The images of a job as padded batches, read anew in each pass.
 
     Attributes:
-        sources: the images, by number.
-        options: of the job.
         engine: the network, whose rules group images into batches.
         name: for the progress bar.
         thumbnails_wanted: images numbered below this keep a thumbnail.
@@ -61,14 +59,8 @@ class Stream:
     ) -> Iterator[Batch]:
         """Decode images in threads and yield padded batches, bucket by bucket.
 
-        Args:
-            purpose: a word for the progress bar.
-            leave_out: numbers of images that are not read; images skipped before are not either.
-            only: numbers of the images to read; ``None`` means all.
-            bar: the progress bar to advance; ``None`` shows one.
-
-        Yields:
-            batches that divide evenly over the devices; a device's part does not depend on their number.
+        Images skipped before are not read again. A bar is shown unless one is given. Batches divide evenly over the
+        devices; a device's part does not depend on their number.
         """
         wanted = range(len(self.sources)) if only is None else only
         numbers = [number for number in wanted if number not in leave_out and number not in self.skipped]

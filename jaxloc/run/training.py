@@ -46,13 +46,7 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """Results of an epoch: means over the training images, and over the held-out images at its end.
-
-    Attributes:
-        loss: cross entropy.
-        accuracy: share recognised.
-        validation_loss: ``None`` if nothing is held out, like ``validation_accuracy``.
-    """
+    """Means of an epoch over the training images, and at its end over the held-out ones, if there are any."""
 
     loss: float
     accuracy: float
@@ -67,9 +61,6 @@ class Training:
         settings: every setting that the result depends on; a checkpoint with other settings is refused.
         history: of the finished epochs.
         resumed: whether it resumed from a checkpoint.
-
-    Raises:
-        UsageError: the layer is not a convolution's.
     """
 
     def __init__(
@@ -117,11 +108,7 @@ class Training:
         return ranks.index(max(ranks))
 
     def resume(self) -> None:
-        """Resume from the newest checkpoint, if there is one.
-
-        Raises:
-            UsageError: it is of a training with other settings.
-        """
+        """Resume from the newest checkpoint, if there is one; ``UsageError`` if its settings are others."""
         restored = self._checkpoints.resume(self._state, self._check_settings)
         if restored is None:
             return
@@ -132,11 +119,7 @@ class Training:
         self.images.skipped.update(notes["skipped"])
 
     def run(self) -> None:
-        """Train to the end; Ctrl-C writes a checkpoint.
-
-        Raises:
-            UsageError: the loss is not finite, or a checkpoint cannot be written.
-        """
+        """Train to the end; Ctrl-C writes a checkpoint. ``UsageError`` if the loss is not finite."""
         done = len(self.history) * self._per_epoch + self._batch
         total = self.options.epochs * self._per_epoch
         with (
@@ -147,11 +130,7 @@ class Training:
                 self._run_epoch(shown)
 
     def best_parameters(self) -> Params:
-        """The parameters after the best epoch, head and fixed ones included.
-
-        Raises:
-            UsageError: their checkpoint cannot be read.
-        """
+        """The parameters after the best epoch, head and fixed ones included."""
         state = self._state
         if self.best < len(self.history) - 1:
             state = self._checkpoints.read_state((self.best + 1) * (self._per_epoch + 1), state)

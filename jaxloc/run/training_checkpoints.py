@@ -29,16 +29,11 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of one training, in a folder of their own; a context manager.
 
-    Attributes:
-        folder: where they are.
+    Raises:
+        UsageError: Orbax is not installed, or the folder cannot be used.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Open a folder, created if it does not exist.
-
-        Raises:
-            UsageError: Orbax is not installed, or the folder cannot be used.
-        """
         try:
             import orbax.checkpoint as ocp
             from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
@@ -65,14 +60,10 @@ class Checkpoints:
     def save(
         self, number: int, state: Any, notes: Mapping[str, Any], metrics: Mapping[str, float] | None = None
     ) -> None:
-        """Write one checkpoint atomically, and drop those that are no longer needed.
+        """Write a checkpoint of arrays and JSON values atomically, and drop those that are no longer needed.
 
-        Args:
-            number: greater than that of the checkpoint resumed from; an existing one is replaced.
-            state: a tree of arrays.
-            notes: anything that JSON can hold.
-            metrics: ``accuracy`` and ``loss`` on the validation set, and the ``epoch``; the checkpoint with the highest
-                accuracy (of equals, the lowest loss, then the first) is kept.
+        Of those with ``metrics`` (``accuracy``, ``loss``, ``epoch``) the one with the highest accuracy (of equals, the
+        lowest loss, then the first) is kept.
 
         Raises:
             UsageError: it cannot be written.
@@ -91,12 +82,10 @@ class Checkpoints:
     def resume(self, like: Any, check: Callable[[dict[str, Any]], None]) -> Restored | None:
         """Read the newest checkpoint, or an older one if that is damaged; ``None`` if there is none.
 
-        Args:
-            like: a tree of arrays of the shapes to be read.
-            check: is given the notes before the arrays are read; raises ``UsageError`` if they are of other shapes.
+        ``check`` may raise ``UsageError`` at its notes, before arrays of the shapes of ``like`` are read.
 
         Raises:
-            UsageError: there are checkpoints, but none can be read; or ``check`` raised it.
+            UsageError: there are checkpoints, but none can be read.
         """
         error: Exception | None = None
         for number in sorted(self._manager.all_steps(), reverse=True):
@@ -114,11 +103,7 @@ class Checkpoints:
         return None
 
     def read_state(self, number: int, like: Any) -> Any:
-        """The arrays of one checkpoint, of the shapes of ``like``.
-
-        Raises:
-            UsageError: it cannot be read.
-        """
+        """The arrays of one checkpoint, of the shapes of ``like``; ``UsageError`` if it cannot be read."""
         try:
             return self._read(number, "state", self._args.StandardRestore(like))
         except Exception as error:

@@ -37,15 +37,10 @@ class LabelledBatch(NamedTuple):
 
 
 class LabelledImages:
-    """Images with one class each.
+    """Images with one class each, by their names or by their sub-folders; see ``finetune``.
 
-    Args:
-        paths: folders, images, or text files of paths.
-        labels: class by the image's name (relative to the folder given); ``None`` takes the sub-folder's name.
-        minimum_side: images with a shorter side are skipped.
-        max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
-        workers: threads that decode; ``None`` chooses.
-        exclude: folders that are not searched.
+    Images with a side shorter than ``minimum_side`` are skipped; those whose shorter side exceeds ``max_side`` pixels
+    are shrunk to it, with 0 never.
 
     Attributes:
         sources: usable images in order of name.

@@ -33,7 +33,7 @@ _SHORTEST = 64
 
 @dataclasses.dataclass(frozen=True)
 class _Followed:
-    """One video: its frames, and the object's box in each."""
+    """One video: its frames, the object's box in each, and which of them were outliers."""
 
     clip: Clip
     source: Video
