@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import safetensors
 
+from jaxloc.errors import UsageError
+
 HALVES = ".*.????????.part"
 """Pattern of the names of files being written."""
 
@@ -195,3 +197,12 @@ class StoredArrays:
         """Read an array; ``ValueError`` if the file has become shorter."""
         dtype, shape, offset = self._entries[name]
         return np.fromfile(self._path, _DTYPES[dtype], math.prod(shape), offset=offset).reshape(shape)
+
+
+@contextlib.contextmanager
+def readable(path: str | os.PathLike[str], what: str, cure: str) -> Iterator[None]:
+    """Turn what goes wrong while a safetensors file is read into a ``UsageError`` that says ``what`` and the cure."""
+    try:
+        yield
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise UsageError(f"{path}: {what} ({error}): {cure}") from error

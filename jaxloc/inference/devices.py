@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from jaxloc.components import Backend
 from jaxloc.errors import UsageError
@@ -32,11 +32,6 @@ def component_backend(backend: Backend, mesh: Mesh) -> Backend:
     if backend != "auto":
         return backend
     return "host" if jax.default_backend() == "cpu" and mesh.size == 1 else "device"
-
-
-def put(values: Any, mesh: Mesh) -> Any:
-    """Arrays on the devices of a mesh, divided along their first axis."""
-    return jax.device_put(values, NamedSharding(mesh, DIVIDED))
 
 
 def divided(function: Callable[..., Any], mesh: Mesh, whole: Sequence[int] = ()) -> Callable[..., Any]:

@@ -7,11 +7,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from jaxloc.data import Batch, Buckets
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import UsageError
-from jaxloc.inference import devices, memory, programs
+from jaxloc.inference import memory, programs
+from jaxloc.inference.devices import DIVIDED
 from jaxloc.inference.parameters import DeviceWeights
 from jaxloc.inference.programs import Maps
 
@@ -53,7 +55,7 @@ class Extractor:
 
     def put(self, values: Any) -> Any:
         """Arrays on the devices, divided along their first axis."""
-        return devices.put(values, self.mesh)
+        return jax.device_put(values, NamedSharding(self.mesh, DIVIDED))
 
     def pending(self, buckets: Buckets) -> list[tuple[int, ...]]:
         """Batch shapes of these buckets for which no program is compiled yet."""

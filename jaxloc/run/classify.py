@@ -15,10 +15,9 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 
 from jaxloc import svm
-from jaxloc._files import write_safetensors
+from jaxloc._files import StoredArrays, readable, write_safetensors
 from jaxloc.errors import UsageError
 
 FORMAT = "jaxloc-classifier-1"
@@ -220,19 +219,10 @@ def save(path: str | os.PathLike[str], classifier: LinearClassifier) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> LinearClassifier:
-    """Read a classifier that ``save`` wrote.
-
-    Raises:
-        UsageError: missing, damaged, or something else.
-    """
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") == FORMAT:
-                arrays = file.get_tensor("weights"), file.get_tensor("bias")
-                return LinearClassifier(
-                    tuple(json.loads(metadata["classes"])), *arrays, json.loads(metadata["settings"])
-                )
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UsageError(f"{path}: missing or damaged classifier file ({error}): train it again") from error
-    raise UsageError(f"{path}: not a classifier that jaxloc wrote")
+    """Read a classifier that ``save`` wrote; ``UsageError`` if the file is missing, damaged, or something else."""
+    with readable(path, "missing or damaged classifier file", "train it again"):
+        arrays = StoredArrays(path)
+        if arrays.metadata.get("format") != FORMAT:
+            raise ValueError("not a classifier that jaxloc wrote")
+        classes, settings = (json.loads(arrays.metadata[name]) for name in ("classes", "settings"))
+        return LinearClassifier(tuple(classes), arrays["weights"], arrays["bias"], settings)

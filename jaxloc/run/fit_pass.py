@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxloc.data import Batch
 from jaxloc.inference import memory
-from jaxloc.moments import Accumulator
 from jaxloc.run import distributed, model_file, moment_store
 from jaxloc.run.model_file import FittedSet
 from jaxloc.run.moment_store import MomentStore, StoredMoments
@@ -26,13 +25,7 @@ Fits = Mapping[str, FittedSet]
 
 
 def fit_window(context: Context, window: Window, start: Fits, shown: Progress) -> dict[int, Models]:
-    """Fit every set of a window, or read the fits if they exist.
-
-    Args:
-        context: the run's.
-        window: the sets.
-        start: earlier fits by set, whose moments are added to.
-        shown: the progress bar.
+    """Fit every set of a window, added to the moments of fits ``start``, or read the fits if they exist.
 
     Returns:
         models by the set's number, on the host; sets of fewer than two images have none.
@@ -47,11 +40,7 @@ def fit_window(context: Context, window: Window, start: Fits, shown: Progress) -
 
 
 def load_fits(path: Path) -> Fits:
-    """Open the fits of a window's sets.
-
-    Raises:
-        UsageError: the file is damaged; also later, when a set is read.
-    """
+    """Open the fits of a window's sets; ``UsageError`` if the file is damaged, also later, when a set is read."""
     return model_file.load(path, cure="delete it and run the same command again").sets
 
 
@@ -128,11 +117,10 @@ def _fit(context: Context, together: MomentStore, which: int, start: FittedSet |
         return None
     moments = together.moments(which)
     if start is not None:
-        for layer, values in start.moments.items():
-            whole = Accumulator(len(values.mean))
-            whole.add(values)
-            whole.add(moments[layer])
-            moments[layer] = whole.moments()
+        both = MomentStore(context.steps.layers)
+        both.add(which, 0, start.moments)
+        both.add(which, 0, moments)
+        moments = both.moments(which)
     return context.steps.fit(moments)
 
 

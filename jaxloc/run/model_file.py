@@ -1,6 +1,5 @@
 """Fitted DDT models on disk: one safetensors file for a job's sets, with their moments."""
 
-import contextlib
 import dataclasses
 import functools
 import itertools
@@ -11,16 +10,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import safetensors
 
 from jaxloc import __version__
-from jaxloc._files import Spec, StoredArrays, write_safetensors_in_parts
+from jaxloc._files import Spec, StoredArrays, readable, write_safetensors_in_parts
 from jaxloc.ddt import Model
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.moments import Moments, empty
 
 FORMAT = "jaxloc-ddt-1"
+_TEXTS = ("method", "sign", "architecture", "weights_checksum")
 Part = TypeVar("Part", Model, Moments)
 T = TypeVar("T")
 
@@ -71,16 +70,12 @@ class ModelFile:
 
 def save(path: str | os.PathLike[str], model: ModelFile) -> None:
     """Write a model file atomically, a set at a time; the same model gives the same bytes."""
-    metadata = {
+    metadata = {name: getattr(model, name) for name in _TEXTS} | {
         "format": FORMAT,
         "version": __version__,
         "sets": json.dumps(list(model.sets)),
-        "method": model.method,
         "layers": json.dumps(model.layers),
-        "sign": model.sign,
         "max_side": str(model.max_side),
-        "architecture": model.architecture,
-        "weights_checksum": model.weights_checksum,
     }
 
     def specs() -> Iterator[dict[str, Spec]]:
@@ -129,14 +124,6 @@ class _Lazy(Mapping[str, T]):
         return len(self._names)
 
 
-@contextlib.contextmanager
-def _readable(path: str | os.PathLike[str], cure: str) -> Iterator[None]:
-    try:
-        yield
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise UsageError(f"{path}: damaged model file ({error}): {cure}") from error
-
-
 def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFile:
     """Open a model file; its sets are read on access.
 
@@ -145,11 +132,11 @@ def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFi
     """
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such model file; `jaxloc colocalize` writes one as model.safetensors")
-    with _readable(path, cure):
+    with readable(path, "damaged model file", cure):
         arrays = StoredArrays(path)
 
     def read(kind: type[Part], name: str, layer: str) -> Part:
-        with _readable(path, cure):
+        with readable(path, "damaged model file", cure):
             return kind._make(arrays[f"{numbers[name]}/{layer}/{field}"] for field in kind._fields)
 
     def read_set(name: str) -> FittedSet:
@@ -159,19 +146,12 @@ def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFi
     metadata = arrays.metadata
     if metadata.get("format") != FORMAT:
         raise UsageError(f"{path}: not a DDT model; `jaxloc colocalize` writes one as model.safetensors")
-    with _readable(path, cure):
+    with readable(path, "damaged model file", cure):
         layers, names = tuple(json.loads(metadata["layers"])), json.loads(metadata["sets"])
         numbers = {name: number for number, name in enumerate(names)}
         fields = (*Model._fields, *Moments._fields)
         for wanted in itertools.product(map(str, range(len(names))), layers, fields):
             if "/".join(wanted) not in arrays:
                 raise KeyError("/".join(wanted))
-        return ModelFile(
-            _Lazy(names, read_set),
-            metadata["method"],
-            layers,
-            metadata["sign"],
-            int(metadata["max_side"]),
-            metadata["architecture"],
-            metadata["weights_checksum"],
-        )
+        texts = {name: metadata[name] for name in _TEXTS}
+        return ModelFile(_Lazy(names, read_set), layers=layers, max_side=int(metadata["max_side"]), **texts)

@@ -1,6 +1,5 @@
 """Moments of several image sets, accumulated in float64, and their checkpoint files."""
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,12 +9,12 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from jaxloc._files import Spec, StoredArrays, write_safetensors, write_safetensors_in_parts
-from jaxloc.errors import UsageError
+from jaxloc._files import Spec, StoredArrays, readable, write_safetensors, write_safetensors_in_parts
 from jaxloc.moments import Accumulator, Moments
 
 _FORMAT = "jaxloc-moments-1"
 _STATE = ("count", "mean", "scatter")
+_DAMAGED = ("missing or damaged", "delete it and run the same command again")
 
 
 class MomentStore:
@@ -38,11 +37,12 @@ class MomentStore:
 
     def add(self, which: int, images: int, moments: Mapping[str, Moments]) -> None:
         """Merge the moments of ``images`` images of a set."""
-        if which not in self._sums:
-            self._sums[which] = {layer: Accumulator(len(values.mean)) for layer, values in moments.items()}
         self.images[which] = self.images.get(which, 0) + images
+        sums = self._sums.setdefault(which, {})
         for layer, values in moments.items():
-            self._sums[which][layer].add(values)
+            if layer not in sums:
+                sums[layer] = Accumulator(len(values.mean))
+            sums[layer].add(values)
 
     def merge(self, which: int, images: int, others: Mapping[str, Accumulator]) -> None:
         """Merge the accumulators of ``images`` further images of a set; the store takes them over."""
@@ -93,7 +93,7 @@ class StoredMoments:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
-        with self._readable():
+        with readable(self._path, *_DAMAGED):
             self._arrays = StoredArrays(path)
             metadata = self._arrays.metadata
             if metadata.get("format") != _FORMAT:
@@ -103,18 +103,11 @@ class StoredMoments:
 
     def of_set(self, which: int) -> dict[str, Accumulator]:
         """Accumulators of a set, by layer."""
-        with self._readable():
+        with readable(self._path, *_DAMAGED):
             return {
                 layer: Accumulator.from_state({name: self._arrays[f"{which}/{layer}/{name}"] for name in _STATE})
                 for layer in self._layers
             }
-
-    @contextlib.contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-            raise _damaged(self._path, error) from error
 
 
 def save_counts(path: Path, counts: Mapping[tuple[int, str], np.ndarray]) -> None:
@@ -123,17 +116,7 @@ def save_counts(path: Path, counts: Mapping[tuple[int, str], np.ndarray]) -> Non
 
 
 def load_counts(path: str | os.PathLike[str]) -> dict[tuple[int, str], np.ndarray]:
-    """Read what ``save_counts`` wrote.
-
-    Raises:
-        UsageError: the file is missing or damaged.
-    """
-    try:
+    """Read what ``save_counts`` wrote; ``UsageError`` if the file is missing or damaged."""
+    with readable(path, *_DAMAGED):
         arrays = safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise _damaged(path, error) from error
     return {(int(name.split("/")[0]), name.split("/", 1)[1]): values for name, values in arrays.items()}
-
-
-def _damaged(path: str | os.PathLike[str], error: Exception) -> UsageError:
-    return UsageError(f"{path}: missing or damaged ({error}): delete it and run the same command again")
