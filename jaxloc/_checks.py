@@ -4,17 +4,7 @@ from typing import Any
 
 
 def check_rank(name: str, array: Any, rank: int, layout: str) -> None:
-    """Raise unless ``array`` has exactly ``rank`` axes.
-
-    Args:
-        name: the argument's name, for the message.
-        array: anything with a ``shape``.
-        rank: the number of axes one image (or one set) has.
-        layout: the axes in words, such as ``"[h, w, d]"``.
-
-    Raises:
-        ValueError: naming the shape found and, for a batch, the cure.
-    """
+    """Raise ``ValueError`` unless an array has ``rank`` axes; the ``layout`` is in words, such as ``"[h, w, d]"``."""
     shape = tuple(array.shape)
     if len(shape) == rank:
         return

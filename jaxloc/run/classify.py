@@ -81,12 +81,9 @@ class Confusion:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Accuracy of a classifier on labelled vectors.
+    """Accuracy of a classifier on all labelled vectors, averaged over their classes, and of each, in order of name.
 
     Attributes:
-        accuracy: share of all vectors whose class was recognised.
-        mean_class_accuracy: the same for each class, averaged over the classes.
-        classes: of each class among the labels, in order of name.
         confusions: wrong pairs, the most frequent first.
         predicted: the class given to each vector.
     """
@@ -129,14 +126,9 @@ def classify(
 ) -> Classified:
     """Choose C on the training vectors, fit on all of them, and measure on the test vectors.
 
-    Args:
-        vectors: float32 ``[n, d]``.
-        labels: their classes.
-        test_vectors: float32 ``[m, d]``.
-        test_labels: their classes; one that was not trained counts as wrong.
-        regularization: C; ``None`` chooses the one of ``CANDIDATES`` with the highest accuracy, of equals the smallest.
-        seed: decides which vectors are held out to choose C.
-        settings: kept with the classifier.
+    Vectors are float32 ``[n, d]``. A test label that was not trained counts as wrong. ``regularization`` is C; ``None``
+    chooses the one of ``CANDIDATES`` with the highest accuracy on vectors held out by the ``seed``, of equals the
+    smallest. ``settings`` are kept with the classifier.
 
     Raises:
         UsageError: nothing to train or test on, fewer than two classes, or values that are not numbers.

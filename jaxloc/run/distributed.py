@@ -136,22 +136,14 @@ def share(items: Sequence[T]) -> Sequence[T]:
 
 
 def wait(place: str) -> None:
-    """Return when every host has called this with the same ``place``.
-
-    Raises:
-        UsageError: a host has stopped.
-    """
+    """Return when every host has called this with the same ``place``; ``UsageError`` if one has stopped."""
     if count() > 1:
         with _others_alive():
             multihost_utils.sync_global_devices(place)
 
 
 def see(path: Path) -> Path:
-    """Wait until another host's file is visible here and return its path: shared folders may lag by seconds.
-
-    Raises:
-        UsageError: it does not appear.
-    """
+    """Wait until another host's file is visible here and return its path: shared folders may lag by seconds."""
     end = time.monotonic() + _LATE
     while count() > 1 and not path.exists():
         if time.monotonic() > end:
@@ -229,10 +221,7 @@ class _Parting:
 
 
 def _service() -> Any:
-    """JAX's coordination service, which has no public name; ``None`` in a version that keeps it elsewhere.
-
-    The other hosts then end as if this one had died.
-    """
+    """JAX's coordination service, which has no public name; without it the other hosts end as if this one had died."""
     try:
         from jax._src import distributed
     except ImportError:

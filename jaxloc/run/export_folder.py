@@ -28,15 +28,7 @@ _CURE = "move it away, or choose another folder with --out"
 
 
 def check_replaceable(folder: Path, *, overwrite: bool) -> None:
-    """Check that an export may be written here; first restore an earlier export that a killed one had moved.
-
-    Args:
-        folder: folder of the export.
-        overwrite: whether an earlier export may be replaced.
-
-    Raises:
-        UsageError: it is a file, or holds files that were added or changed.
-    """
+    """Raise ``UsageError`` unless an export may be written here; first restore one that a killed export had moved."""
     _restore(folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file: choose another folder with --out")
@@ -44,8 +36,7 @@ def check_replaceable(folder: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{folder}: is not empty: choose another folder with --out, or pass --overwrite")
-    listed = _listed(folder)
-    found = _files(folder)
+    listed, found = _listed(folder), _files(folder)
     foreign = [name for name in found if name not in listed and name != MARKER]
     if foreign:
         raise UsageError(
@@ -97,11 +88,7 @@ def write_marker(folder: Path, about: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that replaces ``folder`` when the block succeeds, and is removed otherwise.
-
-    Raises:
-        UsageError: other files appeared in ``folder`` in the meantime.
-    """
+    """Yield an empty folder that replaces ``folder`` when the block succeeds, and is removed otherwise."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in _beside(folder, "part"):
         with contextlib.suppress(UsageError), locked(left):  # not if another process is at it

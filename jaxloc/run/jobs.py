@@ -58,20 +58,8 @@ def colocalize(
         JaxlocError: the job cannot be done; the message names the cure.
     """
     options = options or LocalizeOptions()
-    if METHODS[options.method].fit is None:
-        if update is not None:
-            raise UsageError(f"{options.method} fits nothing, so there is no model to update")
-        return localize(
-            paths,
-            out,
-            options,
-            per_folder=per_folder,
-            per_label=per_label,
-            name=name,
-            overwrite=overwrite,
-            every=every,
-            video=video,
-        )
+    if update is not None and METHODS[options.method].fit is None:
+        raise UsageError(f"{options.method} fits nothing, so there is no model to update")
     earlier = None if update is None else model_file.load(update)
     if earlier is not None and name is None and not (per_folder or per_label) and len(earlier.sets) == 1:
         name = next(iter(earlier.sets))

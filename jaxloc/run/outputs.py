@@ -135,11 +135,7 @@ def _videos_seen(folder: Path) -> set[str]:
 
 
 def prepare(out: str | os.PathLike[str]) -> Path:
-    """Make the output folder and check that it can be written, before hours of work.
-
-    Raises:
-        UsageError: it cannot be written, or is a remote address.
-    """
+    """Make the output folder; ``UsageError`` if it cannot be written, before hours of work."""
     folder = result_folder(out)
     try:
         check_writable(folder)
@@ -149,11 +145,7 @@ def prepare(out: str | os.PathLike[str]) -> Path:
 
 
 def write(folder: Path, findings: Findings, *, model: ModelFile | None = None, limit: int = 1000) -> None:
-    """Write annotations, the model if there is one, and a report of ``limit`` images, each atomically.
-
-    Raises:
-        UsageError: the disk is full or the folder cannot be written.
-    """
+    """Write annotations, the model if there is one, and a report of ``limit`` images, each atomically."""
     with disk_errors(folder):
         coco.write(folder / "annotations.json", findings)
         if model is not None:

@@ -64,12 +64,7 @@ _running: list[_Trace] = []
 def traced(folder: Path, seconds: float = 60.0) -> Iterator[None]:
     """Trace a block, from the first step sent to a device, for at most ``seconds``.
 
-    Args:
-        folder: for the trace, which TensorBoard, XProf and Perfetto show.
-        seconds: length of the trace.
-
-    Raises:
-        UsageError: the folder cannot be written.
+    TensorBoard, XProf and Perfetto show the trace. ``UsageError`` if the folder cannot be written.
     """
     made = not folder.exists()
     try:
