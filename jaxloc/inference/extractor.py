@@ -96,7 +96,8 @@ class Extractor:
         is_new = batch.images.shape not in self._seen
         if is_new and jax.default_backend() == "cpu":
             needed = program.memory_analysis().temp_size_in_bytes * self.devices  # type: ignore[attr-defined]
-            memory.check_available(needed)
+            if needed > memory.available():  # the system would kill the process instead of refusing it the memory
+                raise MemoryError
         maps = program(self.params, *self.put((batch.images, batch.sizes)))
         if is_new:
             jax.block_until_ready(maps)  # a lack of memory shows at the first batch of a shape

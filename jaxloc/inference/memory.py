@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import sys
 from pathlib import Path
 
@@ -21,24 +22,17 @@ def is_exhausted(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def check_available(needed: int) -> None:
-    """Raise ``MemoryError`` where the system would kill the process instead of refusing it ``needed`` bytes."""
-    left = available()
-    if left is not None and needed > left:
-        raise MemoryError(f"{needed / 1e9:.1f} GB are needed and {left / 1e9:.1f} GB are left")
-
-
-def available() -> int | None:
-    """Bytes a process may still take before the system kills one; ``None`` where the system does not report it."""
+def available() -> float:
+    """Bytes a process may still take before the system kills one; infinite where the system does not report it."""
     reported = _numbers(Path("/proc/meminfo"))
     if "MemAvailable:" not in reported:
-        return None
+        return math.inf
     left = 1024 * (reported["MemAvailable:"] + reported.get("SwapFree:", 0))
     group = Path("/sys/fs/cgroup")  # a container's own limit
-    limit, used = _number(group / "memory.max"), _number(group / "memory.current")
-    if limit is None or used is None:
-        return left
-    return min(left, limit - used + _numbers(group / "memory.stat").get("inactive_file", 0))
+    with contextlib.suppress(OSError, ValueError):
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        left = min(left, limit - used + _numbers(group / "memory.stat").get("inactive_file", 0))
+    return left
 
 
 def _numbers(path: Path) -> dict[str, int]:
@@ -47,9 +41,3 @@ def _numbers(path: Path) -> dict[str, int]:
         lines = (line.split() for line in path.read_text().splitlines())
         return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdecimal()}
     return {}
-
-
-def _number(path: Path) -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        return int(path.read_text())
-    return None

@@ -33,15 +33,9 @@ def load_weights(options: NetworkOptions, layers: Iterable[str | None] = (), *, 
 
 def on_devices(weights: Weights, options: NetworkOptions) -> DeviceWeights:
     """Weights on the devices that the options name."""
-    return DeviceWeights(
-        weights,
-        devices=options.devices,
-        batch=options.batch,
-        dtype=options.dtype,
-        conv=options.conv,
-        shard_weights=options.shard_weights,
-        warn=lambda line: tqdm.write(line, file=sys.stderr),
-    )
+    named = ("devices", "batch", "dtype", "conv", "shard_weights")
+    chosen = {name: getattr(options, name) for name in named}
+    return DeviceWeights(weights, warn=lambda line: tqdm.write(line, file=sys.stderr), **chosen)
 
 
 def compile_buckets(extractor: Extractor, buckets: Buckets) -> None:

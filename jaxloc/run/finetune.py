@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from jaxloc._files import write_text
-from jaxloc.errors import UsageError
 from jaxloc.models import Weights, load, save, weights_file
 from jaxloc.models.classifier import HEAD
 from jaxloc.models.extract import Params
@@ -27,9 +26,9 @@ from jaxloc.run.classify import LinearClassifier
 from jaxloc.run.training import Epoch, Training
 from jaxloc.run.training_checkpoints import Checkpoints
 from jaxloc.run.training_images import LabelledImages
+from jaxloc.run.writing import disk_errors
 
-TUNED, CLASSIFIER, LOG, CHECKPOINTS = "tuned.safetensors", "classifier.safetensors", "training.json", "checkpoints"
-"""What a training leaves in its folder."""
+TUNED, CLASSIFIER = "tuned.safetensors", "classifier.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,19 +85,13 @@ def finetune(
         workers=options.workers,
         exclude=outputs.places(out),
     )
-    with Checkpoints(folder / CHECKPOINTS) as checkpoints:
+    with Checkpoints(folder / "checkpoints") as checkpoints:
         training = Training(images, weights, options, checkpoints)
         training.resume()
         training.run()
         parameters = training.best_parameters()
-    try:
+    with disk_errors(folder, left="it resumes from the last checkpoint"):
         _write(folder, training, parameters, weights)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(
-            f"{out}: cannot be written ({reason}): free some space, then start the same command again; "
-            "it resumes from the last checkpoint"
-        ) from error
     files, skipped = (folder / TUNED, folder / CLASSIFIER), dict(sorted(images.skipped.items()))
     return FineTuned(*files, images.classes, training.history, training.best, training.resumed, skipped)
 
@@ -121,7 +114,7 @@ def _write(folder: Path, training: Training, parameters: Params, weights: Weight
     classify.save(folder / CLASSIFIER, LinearClassifier(classes, kernel, bias, settings))
     epochs = [dataclasses.asdict(epoch) for epoch in training.history]
     log = {"settings": training.settings, "best": training.best, "epochs": epochs}
-    write_text(folder / LOG, json.dumps(log, indent=1))
+    write_text(folder / "training.json", json.dumps(log, indent=1))
 
 
 def tuning_text(done: FineTuned) -> str:

@@ -45,9 +45,8 @@ class Stream:
     thumbnails: dict[int, bytes] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.known_sizes is None:
-            self.known_sizes = np.zeros((len(self.sources), 2), np.int32)  # unwritten pages take no memory
-        self._seen = self.known_sizes
+        unknown = np.zeros((len(self.sources), 2), np.int32)  # unwritten pages take no memory
+        self._seen = unknown if self.known_sizes is None else self.known_sizes
 
     def batches(
         self,

@@ -1,5 +1,6 @@
 """What memory the system has left."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -32,4 +33,4 @@ def test_where_the_system_does_not_tell_nothing_is_known(monkeypatch):
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(Path, "read_text", missing)
-    assert memory.available() is None
+    assert memory.available() == math.inf
