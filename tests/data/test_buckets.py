@@ -21,8 +21,8 @@ def padding(sizes: dict[tuple[int, int], int], bucket) -> float:
     return padded / sum(count * np.prod(size) for size, count in sizes.items())
 
 
-@pytest.mark.parametrize("count", [0, 1, 10, 300])
-@pytest.mark.parametrize("limit", [1, 2, 8, 24])
+@pytest.mark.parametrize("count", [0, 1, 60])
+@pytest.mark.parametrize("limit", [1, 2, 24])
 @pytest.mark.parametrize("step", [8, 64])
 def test_every_image_fits_and_there_are_no_more_shapes_than_allowed(count, limit, step):
     sizes = photographs(count)
@@ -58,9 +58,8 @@ def test_wide_and_tall_images_do_not_share_a_square_without_need():
     assert (bucket((300, 600)), bucket((600, 300))) == ((300, 600), (600, 300))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_more_shapes_mean_less_padding_and_a_dozen_pad_little(seed):
-    sizes = photographs(200, seed)
+def test_more_shapes_mean_less_padding_and_a_dozen_pad_little():
+    sizes = photographs(80)
     amounts = [padding(sizes, choose_buckets(sizes, limit=limit, step=8)) for limit in (1, 4, 12, 48)]
     assert amounts == sorted(amounts, reverse=True)
     assert amounts[2] < 1.5
@@ -86,15 +85,15 @@ def test_of_shapes_of_one_area_the_same_is_chosen_in_whatever_order_they_are_kep
 
 
 def test_the_order_in_which_sizes_were_counted_changes_nothing():
-    sizes = photographs(100)
+    sizes = photographs(40)
     shuffled = dict(sorted(sizes.items(), reverse=True))
     one, other = (choose_buckets(counts, limit=6, step=8) for counts in (sizes, shuffled))
     assert [one(size) for size in sizes] == [other(size) for size in sizes]
     assert one.counts == other.counts
 
 
-@pytest.mark.parametrize("count", [0, 1, 300])
-@pytest.mark.parametrize("limit", [1, 6, 24])
+@pytest.mark.parametrize("count", [0, 1, 60])
+@pytest.mark.parametrize("limit", [1, 6])
 def test_every_image_is_counted_with_the_shape_it_gets(count, limit):
     sizes = photographs(count)
     buckets = choose_buckets(sizes, limit=limit, step=8)
@@ -109,9 +108,9 @@ def test_the_images_of_merged_shapes_are_counted_together():
     assert buckets.counts == {(104, 100): 17, (400, 400): 1}
 
 
-@pytest.mark.parametrize("limit", [1, 6, 24])
+@pytest.mark.parametrize("limit", [1, 6])
 def test_padding_is_the_share_of_padded_pixels_that_no_image_fills(limit):
-    sizes = photographs(100)
+    sizes = photographs(40)
     buckets = choose_buckets(sizes, limit=limit, step=8)
     assert 1 / (1 - buckets.padding) == pytest.approx(padding(sizes, buckets))
 
@@ -132,7 +131,7 @@ def test_shapes_are_merged_where_compiling_takes_longer_than_computing_the_paddi
 
 
 def test_however_fast_compiling_is_there_are_no_more_shapes_than_allowed():
-    assert len(choose_buckets(photographs(100), limit=5, step=8, compilation=1).counts) == 5
+    assert len(choose_buckets(photographs(40), limit=5, step=8, compilation=1).counts) == 5
 
 
 @pytest.mark.parametrize("long", [8000, 12000])

@@ -116,9 +116,8 @@ def test_a_destination_that_cannot_be_written_is_named(published, tmp_path):
     "statement",
     [
         "import weights_convert; weights_convert.read",
-        "import jaxloc.models; jaxloc.models.load",
-        "import jaxloc.models.weights, weights_convert; weights_convert.read",
-        "import weights_convert.command",
+        pytest.param("import jaxloc.models; jaxloc.models.load", marks=pytest.mark.soak),
+        pytest.param("import weights_convert.command", marks=pytest.mark.soak),
     ],
 )
 def test_the_packages_can_be_imported_in_any_order(statement):

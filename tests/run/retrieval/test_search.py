@@ -73,7 +73,7 @@ def test_results_are_the_cosines_of_the_stored_vectors(made, weights, queries, a
             assert result.relevant == (result.label == query.label)
 
 
-@pytest.mark.parametrize("how", HOW, ids=str)
+@pytest.mark.parametrize("how", [HOW[0], HOW[3], HOW[6]], ids=str)
 def test_neither_shards_nor_parts_change_a_ranking(made, asked, monkeypatch, how):
     found = []
     for part, size in ((1 << 16, 3), (1, 3), (1 << 16, 100)):
@@ -85,7 +85,7 @@ def test_neither_shards_nor_parts_change_a_ranking(made, asked, monkeypatch, how
         np.testing.assert_allclose(one.scores, found[0].scores, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("whiten", ["none", "svd-5", "pca-5"])
+@pytest.mark.parametrize("whiten", ["svd-5", "pca-5"])
 def test_expansion_and_reranking_are_those_of_the_library(made, asked, whiten):
     vectors = SearchedVectors(Gallery.open(made(whiten=whiten)))
     queries, gallery = vectors.prepare(asked), vectors.all()
@@ -113,7 +113,7 @@ def test_expansion_and_reranking_are_those_of_the_library(made, asked, whiten):
 
 
 @pytest.mark.parametrize("how", HOW, ids=str)
-@pytest.mark.parametrize("whiten", ["none", "svd-5", "pca-5", "supervised-5"])
+@pytest.mark.parametrize("whiten", ["svd-5", "supervised-5"])
 def test_an_empty_mask_ranks_last_and_is_never_nan(made, weights, queries, asked, whiten, how):
     folder = made(whiten=whiten)
     row = small.names(folder).index(small.EMPTY)
