@@ -3,30 +3,19 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from pycocotools import mask as coco_masks
 
 from jaxloc._files import write_parts
 from jaxloc.report.records import Finding, Findings
+from jaxloc.report.text import json_lists
 
 Details = Callable[[Finding], Mapping[str, Any]]
 """Further fields of an image."""
 
 
-def _none(finding: Finding) -> Mapping[str, Any]:
-    return {}
-
-
-def write(
-    path: str | os.PathLike[str],
-    findings: Findings,
-    *,
-    sections: Mapping[str, Iterable[Mapping[str, Any]]] = MappingProxyType({}),
-    image: Details = _none,
-    annotation: Details = _none,
-) -> None:
+def write(path: str | os.PathLike[str], findings: Findings, **further: Any) -> None:
     """Write the COCO file atomically and in constant memory; the same findings give the same bytes.
 
     It has ``images``, ``annotations``, ``categories``, and ``skipped`` images with their reasons, each on a line of
@@ -38,20 +27,26 @@ def write(
     Args:
         path: the file to write or replace.
         findings: what was found.
-        sections: further lists of entries, by name.
-        image: further fields of an image's entry in ``images``.
-        annotation: further fields of its entry in ``annotations``.
+        further: as of ``encode``.
     """
-    write_parts(path, encode(findings, sections, image, annotation))
+    write_parts(path, encode(findings, **further))
 
 
 def encode(
     findings: Findings,
-    sections: Mapping[str, Iterable[Mapping[str, Any]]] = MappingProxyType({}),
-    image: Details = _none,
-    annotation: Details = _none,
+    *,
+    sections: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
+    image: Details = lambda finding: {},
+    annotation: Details = lambda finding: {},
 ) -> Iterator[str]:
-    """The text of the file that ``write`` writes, piece by piece."""
+    """The text of the file that ``write`` writes, piece by piece.
+
+    Args:
+        findings: what was found.
+        sections: further lists of entries, by name.
+        image: further fields of an image's entry in ``images``.
+        annotation: further fields of its entry in ``annotations``.
+    """
     numbers = {category: number for number, category in enumerate(findings.categories, 1)}
     info = {
         "description": f"{findings.title}: boxes found by jaxloc without labels",
@@ -59,28 +54,18 @@ def encode(
         "settings": dict(findings.settings),
         "warnings": findings.warnings,
     }
-    skipped = (
-        {"file_name": item.name, "category_id": numbers[item.category], "reason": item.reason}
-        for item in findings.skipped
-    )
-    yield f'{{\n "info": {json.dumps(info)}'
-    for name, entries in sections.items():
-        yield from _section(name, entries)
-    yield from _section("images", _images(findings, numbers, image))
-    yield from _section("annotations", _annotations(findings, numbers, annotation))
-    categories = ({"id": number, "name": category} for category, number in numbers.items())
-    yield from _section("categories", categories)
-    yield from _section("skipped", skipped)
-    yield "\n}\n"
-
-
-def _section(name: str, items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    yield f',\n "{name}": ['
-    before, end = "\n  ", "]"
-    for item in items:
-        yield before + json.dumps(item)
-        before, end = ",\n  ", "\n ]"
-    yield end
+    lists = {
+        **(sections or {}),
+        "images": _images(findings, numbers, image),
+        "annotations": _annotations(findings, numbers, annotation),
+        "categories": ({"id": number, "name": category} for category, number in numbers.items()),
+        "skipped": (
+            {"file_name": item.name, "category_id": numbers[item.category], "reason": item.reason}
+            for item in findings.skipped
+        ),
+    }
+    yield f'{{\n "info": {json.dumps(info)},'
+    yield from json_lists(lists)
 
 
 def _images(findings: Findings, numbers: Mapping[str, int], details: Details) -> Iterator[dict[str, Any]]:

@@ -3,22 +3,17 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxloc._files import write_parts
+from jaxloc.report.text import json_lists
 
 FORMAT = "jaxloc-decisions-1"
 """What a file of decisions says of itself: the whole one, and the changes that the page to review hands out."""
 
-KEPT, NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW = (
-    "kept",
-    "noise",
-    "duplicate",
-    "contradiction",
-    "broken",
-    "too few",
-)
+KEPT, NOISE, DUPLICATE, CONTRADICTION = "kept", "noise", "duplicate", "contradiction"
+BROKEN, TOO_FEW = "broken", "too few"
 KEPT_BY_HAND, DROPPED_BY_HAND = "kept by hand", "dropped by hand"
 UNUSABLE = (BROKEN, TOO_FEW)
 """Reasons that a person cannot overrule: the image is unreadable, or its class was not processed."""
@@ -125,28 +120,15 @@ def _parts(decisions: Decisions) -> Iterator[str]:
         "settings": dict(decisions.settings),
         "warnings": list(decisions.warnings),
     }
-    yield json.dumps(head, indent=1).removesuffix("\n}")
+    yield json.dumps(head, indent=1).removesuffix("\n}") + ","
     counts = decisions.counts()
-    yield from _lines(
-        "classes",
-        (
-            {"class": name, **counts[name], "threshold": threshold.value, "rule": threshold.rule}
-            for name, threshold in decisions.thresholds.items()
-        ),
+    classes = (
+        {"class": name, **counts[name], "threshold": threshold.value, "rule": threshold.rule}
+        for name, threshold in decisions.thresholds.items()
     )
-    yield from _lines("decisions", map(_entry, decisions.items))
-    yield "\n}\n"
+    yield from json_lists({"classes": classes, "decisions": map(_entry, decisions.items)})
 
 
 def _entry(item: Decision) -> dict[str, Any]:
     values = dataclasses.asdict(item)
     return {"name": values.pop("name"), "class": values.pop("category"), **values}
-
-
-def _lines(name: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    before, end = "\n  ", "]"
-    yield f',\n "{name}": ['
-    for entry in entries:
-        yield before + json.dumps(entry)
-        before, end = ",\n  ", "\n ]"
-    yield end

@@ -2,25 +2,18 @@
 
 import base64
 import hashlib
-import html
 import importlib.resources
+import itertools
 import json
 import math
 import string
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from html import escape
+from typing import Any
 
 from jaxloc import __version__
 from jaxloc.report.records import Skipped
 from jaxloc.report.text import counted
-
-
-class _Imaged(Protocol):
-    @property
-    def thumbnail(self) -> bytes | None: ...
-
-
-_Some = TypeVar("_Some", bound=_Imaged)
 
 
 def page(
@@ -82,19 +75,8 @@ def _warnings(warnings: Sequence[str]) -> str:
     return f'<section class="warnings" aria-label="Warnings"><h2>Please check</h2><ul>{items}</ul></section>'
 
 
-def escape(text: str) -> str:
-    """``text`` as HTML."""
-    return html.escape(text)
-
-
-def choose(items: Sequence[_Some], limit: int) -> list[_Some]:
-    """The first ``limit`` items, those with a thumbnail before those without, in their own order.
-
-    Raises:
-        ValueError: ``limit`` is negative.
-    """
-    if limit < 0:
-        raise ValueError(f"limit must be 0 or more, got {limit}")
+def choose(items: Sequence[Any], limit: int) -> list[Any]:
+    """The first ``limit`` items, those with a thumbnail before those without, in their own order."""
     preferred = sorted(range(len(items)), key=lambda index: items[index].thumbnail is None)
     return [items[index] for index in sorted(preferred[:limit])]
 
@@ -159,7 +141,7 @@ def skipped(items: Sequence[Skipped], categories: Sequence[str], *, limit: int, 
             f"<td>{escape(item.reason)}</td></tr>"
         )
 
-    rows = "\n".join(map(row, items[:limit]))
+    rows = "\n".join(map(row, itertools.islice(items, limit)))
     more = len(items) - limit
     note = f'<p class="note">{more:,} more{rest}</p>' if more > 0 else ""
     heading = '<th scope="col">Set</th>' if named else ""
@@ -185,9 +167,9 @@ def safe_json(**tables: Iterable[Any]) -> str:
     return ("{" + text + "}").replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def number(value: float) -> float | None:
-    """A number for the data, ``None`` where it is not finite."""
-    return round(float(value), 4) if math.isfinite(value) else None
+def number(value: float | None) -> float | None:
+    """A number for the data, ``None`` where it is missing or not finite."""
+    return None if value is None or not math.isfinite(value) else round(float(value), 4)
 
 
 def edges(box: tuple[float, ...] | None) -> list[float] | None:
@@ -195,6 +177,6 @@ def edges(box: tuple[float, ...] | None) -> list[float] | None:
     return None if box is None or not all(map(math.isfinite, box)) else [round(float(edge), 2) for edge in box]
 
 
-def base64_text(data: bytes) -> str:
-    """Bytes as base64."""
-    return base64.b64encode(data).decode("ascii")
+def base64_text(data: bytes | None) -> str | None:
+    """Bytes as base64, ``None`` where they are missing."""
+    return None if data is None else base64.b64encode(data).decode("ascii")

@@ -25,21 +25,19 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
     Args:
         findings: the job's findings.
         limit: images to show, those with a thumbnail first; the counts are of all.
-
-    Raises:
-        ValueError: ``limit`` is negative.
     """
     shown, with_heat = _choose(findings.images, limit)
     masked = any(finding.mask is not None for finding in shown)
     sets = figures.of_sets(findings)
     categories = list(sets)
+    numbers = {category: number for number, category in enumerate(categories)}
     with_shares = any(one.with_shares for one in sets.values())
     counts = sum((one.statuses for one in sets.values()), Counter())
     statuses = _statuses(counts, with_shares)
     return elements.page(
         "page",
         title=findings.title,
-        lead=_lead(findings, len(sets)),
+        lead=f"{findings.method} of {counted(len(findings.images), 'image')} in {counted(len(sets), 'set')}.",
         warnings=findings.warnings,
         tiles=_counts(statuses, counts, len(findings.skipped)),
         tables=_set_table(sets, statuses, with_shares) + "\n" + elements.settings(findings.settings),
@@ -55,7 +53,7 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
         reading=_reading(
             findings.score_meaning, with_shares, with_heat, max((len(one.parts) for one in shown), default=0)
         ),
-        data=_data(categories, shown),
+        data=elements.safe_json(sets=categories, images=(_image(finding, numbers) for finding in shown)),
     )
 
 
@@ -73,11 +71,6 @@ def _choose(images: Sequence[Finding], limit: int) -> tuple[list[Finding], bool]
             number[shown_here] += 1
             candidates.append(finding)
     return elements.choose(candidates, limit), with_heat
-
-
-def _lead(findings: Findings, sets: int) -> str:
-    images = counted(len(findings.images), "image")
-    return f"{findings.method} of {images} in {counted(sets, 'set')}."
 
 
 def _statuses(counts: Mapping[str, int], with_shares: bool) -> list[str]:
@@ -145,39 +138,29 @@ def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int)
     return items
 
 
-def _data(categories: list[str], images: list[Finding]) -> str:
-    """What page.js shows."""
-    numbers = {category: number for number, category in enumerate(categories)}
-    return elements.safe_json(sets=categories, images=(_image(finding, numbers) for finding in images))
-
-
 def _image(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
+    """What page.js shows of an image; parts and mask only where the job kept them."""
     heat = None
     if finding.heat is not None and finding.heat.size:
         rows, columns = finding.heat.shape
         cells = elements.base64_text(finding.heat.astype("int8").tobytes())
         heat = {"rows": rows, "columns": columns, "cells": cells}
-    return {
+    shown = {
         "name": finding.name,
         "set": numbers[finding.category],
         "width": finding.width,
         "height": finding.height,
         "box": elements.edges(finding.box),
         "score": elements.number(finding.score),
-        "share": None if finding.noise_score is None else elements.number(finding.noise_score),
+        "share": elements.number(finding.noise_score),
         "status": figures.status(finding),
         "heat": heat,
-        "thumbnail": None if finding.thumbnail is None else elements.base64_text(finding.thumbnail),
-    } | _details(finding)
-
-
-def _details(finding: Finding) -> dict[str, Any]:
-    """The object's parts and pixels, where the job kept them."""
-    details: dict[str, Any] = {}
+        "thumbnail": elements.base64_text(finding.thumbnail),
+    }
     if any(finding.parts):
-        details["parts"] = [elements.edges(part) for part in finding.parts]
+        shown["parts"] = [elements.edges(part) for part in finding.parts]
     if finding.mask is not None and finding.thumbnail is not None:
         buffer = io.BytesIO()
         make_mask_image(finding.mask, finding.width, finding.height, _MASK_SIDE).save(buffer, "PNG")
-        details["mask"] = elements.base64_text(buffer.getvalue())
-    return details
+        shown["mask"] = elements.base64_text(buffer.getvalue())
+    return shown

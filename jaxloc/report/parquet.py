@@ -3,14 +3,14 @@
 A file has a row for each image, followed by a row for each skipped image. Any reader of Parquet can open it.
 """
 
-import bisect
 import contextlib
+import dataclasses
 import itertools
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from jaxloc._files import atomic_path
 from jaxloc.errors import UsageError
-from jaxloc.report.records import Finding, Skipped, StoredImages
+from jaxloc.report.records import Finding, Skipped, Stored, StoredImages
 
 SCHEMA = pa.schema(
     [
@@ -52,7 +52,6 @@ says whether ``path`` is a file's, ``reason`` is null unless the image was skipp
 
 _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
-_SKIPPED = ("name", "category", "reason")
 _CORNERS = ("x0", "y0", "x1", "y1")
 _SAME = (
     "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts"
@@ -85,18 +84,9 @@ def write(path: str | os.PathLike[str], findings: Sequence[Finding], skipped: Se
             write_page_checksum=True,
         ) as writer,
     ):
-        for rows in (map(_image_row, findings), map(_skipped_row, skipped)):
+        for rows in (map(_image_row, findings), map(dataclasses.asdict, skipped)):
             while some := list(itertools.islice(rows, _ROWS)):
                 writer.write_table(pa.Table.from_pylist(some, schema=schema))
-
-
-def read(path: str | os.PathLike[str]) -> tuple[list[Finding], list[Skipped]]:
-    """Read one shard whole.
-
-    Raises:
-        UsageError: it is missing, damaged or something else.
-    """
-    return list(_images(path, SCHEMA.names)), list(_skipped(path))
 
 
 def _image_row(finding: Finding) -> dict[str, Any]:
@@ -120,10 +110,6 @@ def _finding(row: dict[str, Any]) -> Finding:
         "parts": tuple(part and tuple(part) for part in row["parts"]),
     }
     return Finding(**values)
-
-
-def _skipped_row(item: Skipped) -> dict[str, Any]:
-    return {"name": item.name, "category": item.category, "reason": item.reason}
 
 
 @contextlib.contextmanager
@@ -161,12 +147,6 @@ def _images(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[Fi
         yield from map(_finding, _rows(shard, groups, columns))
 
 
-def _skipped(path: str | os.PathLike[str]) -> Iterator[Skipped]:
-    with _opened(path) as (shard, _, groups):
-        for row in _rows(shard, groups, _SKIPPED):
-            yield Skipped(**row)
-
-
 def _rows(shard: pq.ParquetFile, groups: list[int], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows of row groups, with some of the columns."""
     missing = _count(shard, groups)
@@ -186,17 +166,19 @@ def _count(shard: pq.ParquetFile, groups: Iterable[int]) -> int:
     return sum(shard.metadata.row_group(group).num_rows for group in groups)
 
 
-class _Sharded(Sequence[_Record]):
-    """Records of many shards as one sequence.
+class _Sharded(Stored[_Record]):
+    """Records of many shards as one sequence, whose length is read at once.
 
-    The number of records is read at once. Iteration keeps nothing in memory. An index or a slice reads the whole shard
-    of its records; the last shard is kept.
+    Args:
+        files: the shards, in order.
+
+    Raises:
+        UsageError: a shard is missing, damaged or something else, which may also turn out when it is read.
     """
 
     def __init__(self, files: Sequence[str | os.PathLike[str]]) -> None:
         self._files = list(files)
-        self._starts = [0, *itertools.accumulate(map(self._count, self._files))]
-        self._kept: tuple[int, list[_Record]] | None = None
+        self._length = sum(map(self._count, self._files))
 
     @abstractmethod
     def _count(self, path: str | os.PathLike[str]) -> int: ...
@@ -205,39 +187,14 @@ class _Sharded(Sequence[_Record]):
     def _read(self, path: str | os.PathLike[str]) -> Iterator[_Record]: ...
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return self._length
 
     def __iter__(self) -> Iterator[_Record]:
         return itertools.chain.from_iterable(map(self._read, self._files))
 
-    @overload
-    def __getitem__(self, index: int) -> _Record: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[_Record]: ...
-
-    def __getitem__(self, index: int | slice) -> _Record | list[_Record]:
-        places = range(len(self))[index]
-        if isinstance(places, range):
-            return [self._at(place) for place in places]
-        return self._at(places)
-
-    def _at(self, place: int) -> _Record:
-        number = bisect.bisect_right(self._starts, place) - 1
-        if self._kept is None or self._kept[0] != number:
-            self._kept = (number, list(self._read(self._files[number])))
-        return self._kept[1][place - self._starts[number]]
-
 
 class Images(_Sharded[Finding], StoredImages):
-    """The images of many shards, in their order, as ``Findings`` takes them.
-
-    Args:
-        files: the shards, in order.
-
-    Raises:
-        UsageError: a shard is missing, damaged or something else, which may also turn out when it is read.
-    """
+    """The images of many shards, as ``Findings`` takes them."""
 
     def light(self) -> Iterator[Finding]:
         """Each image in order; heat maps and thumbnails are not read and ``None``."""
@@ -261,18 +218,13 @@ class Images(_Sharded[Finding], StoredImages):
 
 
 class SkippedImages(_Sharded[Skipped]):
-    """The skipped images of many shards, in their order, as ``Findings`` takes them.
-
-    Args:
-        files: the shards, in order.
-
-    Raises:
-        UsageError: a shard is missing, damaged or something else, which may also turn out when it is read.
-    """
+    """The skipped images of many shards, as ``Findings`` takes them."""
 
     def _count(self, path: str | os.PathLike[str]) -> int:
         with _opened(path) as (shard, _, groups):
             return _count(shard, groups)
 
     def _read(self, path: str | os.PathLike[str]) -> Iterator[Skipped]:
-        return _skipped(path)
+        with _opened(path) as (shard, _, groups):
+            for row in _rows(shard, groups, ("name", "category", "reason")):
+                yield Skipped(**row)

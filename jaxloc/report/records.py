@@ -1,13 +1,17 @@
 """A job's findings as plain records: the input of every export, overlay and page."""
 
 import dataclasses
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from jaxloc import __version__
+
+_Record = TypeVar("_Record")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,8 +64,17 @@ class Skipped:
     reason: str
 
 
-class StoredImages(Sequence[Finding]):
-    """Images that are not kept in memory but read on each access."""
+class Stored(Sequence[_Record]):
+    """Records that are not kept in memory but read on each access, from the first on."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(itertools.islice(self, *index.indices(len(self))))
+        return next(itertools.islice(self, range(len(self))[index], None))
+
+
+class StoredImages(Stored[Finding]):
+    """Images that are not kept in memory."""
 
     @abstractmethod
     def light(self) -> Iterator[Finding]:
@@ -108,7 +121,7 @@ class Findings:
         return sorted(found | {item.category for item in self.skipped})
 
     def light(self) -> Iterator[Finding]:
-        """Each image in order; heat maps and thumbnails of stored images are not read and ``None``."""
+        """Each image in order; stored images without heat map and thumbnail."""
         return self.images.light() if isinstance(self.images, StoredImages) else iter(self.images)
 
     @property

@@ -28,6 +28,23 @@ _HEADINGS = {
 }
 _BY_HAND = (DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
 """Counts that decisions on the page change; always shown."""
+_READING = [
+    "<b>Object share</b>: share of the image's cells that belong to the object (their indicator is positive), "
+    "small where the object is absent. An image at or below the threshold of its class is <b>noise</b>.",
+    "<b>Duplicate</b>: nearly the same as a kept image of the class; the larger one is kept, of equally large "
+    "ones the first by name.",
+    "<b>Contradiction</b>: nearly the same image stands in another class as well. All of them are dropped until "
+    "you keep the one whose class is right.",
+    "<b>No box</b>: nothing was found. Such an image that you keep would be an example without the object, so it "
+    "stays out of the data set unless jaxloc clean was told <code>--with-empty</code> (see the settings).",
+    "<b>Skipped</b>: could not be read, or of a class too small to look for anything. They are listed at the end, "
+    "have no card, and count neither as kept nor as dropped.",
+    "<b>Most doubtful</b>: least would have changed the rules' mind: the object share lies next to the "
+    "threshold, the hashes differ in nearly too many bits, or the classes contradict each other.",
+    "<b>Keys</b>: K keeps the image, D drops it, U takes the last decision back; arrow keys go to the next "
+    "image, Enter enlarges it. What you decide stays in this window until you download it; then run "
+    "<code>jaxloc clean … --decisions decisions-by-hand.json</code>.",
+]
 
 
 def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:
@@ -38,12 +55,7 @@ def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:
     Args:
         items: all decisions.
         limit: images at most.
-
-    Raises:
-        ValueError: ``limit`` is negative.
     """
-    if limit < 0:
-        raise ValueError(f"limit must be 0 or more, got {limit}")
     numbers = {item.name: number for number, item in enumerate(items)}
     usable = [number for number, item in enumerate(items) if item.why not in UNUSABLE]
     usable.sort(key=lambda number: (not items[number].by_hand, items[number].doubt or 0.0, number))
@@ -93,7 +105,7 @@ def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapp
         limit_note=elements.limit_note(len(shown), len(usable), "image", f", the most doubtful{_REST}"),
         toggles=elements.toggle("box", "Box", key="b", checked=True),
         skipped=elements.skipped(unusable, classes, limit=_ROWS, rest=_REST),
-        reading=_reading(),
+        reading=_READING,
         data=_data(decisions, classes, shown, thumbnails),
     )
 
@@ -106,26 +118,6 @@ def _class_table(decisions: Decisions, counts: Mapping[str, Mapping[str, int]], 
         rows.append(elements.group_row(number, name, [*cells, f"{value} ({elements.escape(threshold.rule)})"]))
     summary = "Classes" if len(counts) <= _ROWS else f"Classes: the first {_ROWS:,} of {len(counts):,} by name"
     return elements.details(summary, "groups", ["Class", *headings.values(), "Noise threshold"], rows, opened=True)
-
-
-def _reading() -> list[str]:
-    return [
-        "<b>Object share</b>: share of the image's cells that belong to the object (their indicator is positive), "
-        "small where the object is absent. An image at or below the threshold of its class is <b>noise</b>.",
-        "<b>Duplicate</b>: nearly the same as a kept image of the class; the larger one is kept, of equally large "
-        "ones the first by name.",
-        "<b>Contradiction</b>: nearly the same image stands in another class as well. All of them are dropped until "
-        "you keep the one whose class is right.",
-        "<b>No box</b>: nothing was found. Such an image that you keep would be an example without the object, so it "
-        "stays out of the data set unless jaxloc clean was told <code>--with-empty</code> (see the settings).",
-        "<b>Skipped</b>: could not be read, or of a class too small to look for anything. They are listed at the end, "
-        "have no card, and count neither as kept nor as dropped.",
-        "<b>Most doubtful</b>: least would have changed the rules' mind: the object share lies next to the "
-        "threshold, the hashes differ in nearly too many bits, or the classes contradict each other.",
-        "<b>Keys</b>: K keeps the image, D drops it, U takes the last decision back; arrow keys go to the next "
-        "image, Enter enlarges it. What you decide stays in this window until you download it; then run "
-        "<code>jaxloc clean … --decisions decisions-by-hand.json</code>.",
-    ]
 
 
 def _data(decisions: Decisions, classes: Sequence[str], shown: Collection[int], thumbnails: Mapping[int, bytes]) -> str:
@@ -160,7 +152,7 @@ def _image(
         "height": item.height,
         "box": elements.edges(item.box),
         "score": elements.number(item.score),
-        "share": None if item.noise_score is None else elements.number(item.noise_score),
+        "share": elements.number(item.noise_score),
         "keep": item.keep,
         "rule": item.why == "kept",
         "why": item.why,
@@ -168,5 +160,5 @@ def _image(
         "other": None if item.other is None else places.get(item.other),
         "bits": item.bits,
         "doubt": item.doubt,
-        "thumbnail": None if thumbnail is None else elements.base64_text(thumbnail),
+        "thumbnail": elements.base64_text(thumbnail),
     }

@@ -1,7 +1,6 @@
 """Results of a search as one HTML page: each query beside its ranked results, and dimensions shown by example."""
 
 import statistics
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,36 +17,38 @@ _SCORES = {
 }
 
 
-def render_search(searched: Searched, *, limit: int = 200, results_file: str | None = None) -> str:
+def render_search(searched: Searched, *, limit: int = 200) -> str:
     """The page's text: figures and settings, then each query with its results, to sort, filter and enlarge.
 
     Args:
         searched: the results.
         limit: queries to show, those with a thumbnail first; the figures are of all.
-        results_file: name of a file beside the page that holds every result, which the page names.
-
-    Raises:
-        ValueError: ``limit`` is negative.
     """
     shown = elements.choose(searched.queries, limit)
-    rest = f"; {elements.escape(results_file)} holds all." if results_file else "."
     labels = sorted({query.label for query in searched.queries if query.label is not None})
+    without = sum(not query.found for query in searched.queries)
+    gallery = counted(searched.gallery_size, "image")
     return elements.page(
         "search",
         title=searched.title,
-        lead=_lead(searched),
+        lead=f"{counted(len(searched.queries), 'query')} searched in a gallery of {gallery}.",
         warnings=searched.warnings,
-        tiles=_tiles(searched),
+        tiles={
+            "Queries": f"{len(searched.queries):,}",
+            "Gallery": f"{searched.gallery_size:,}",
+            **searched.summary,
+            **({"Without object": f"{without:,}"} if without else {}),
+            "Skipped": f"{len(searched.skipped):,}",
+        },
         tables=_label_table(searched.queries, labels) + "\n" + elements.settings(searched.settings),
-        noscript="The images below need JavaScript."
-        + (f" {results_file}, beside this page, holds every result." if results_file else ""),
-        limit_note=elements.limit_note(len(shown), len(searched.queries), "query", rest),
+        noscript="The images below need JavaScript.",
+        limit_note=elements.limit_note(len(shown), len(searched.queries), "query", "."),
         toggles=elements.toggle("mask", "Mask", key="m", checked=True, kind="of-mask")
         + elements.toggle("box", "Box", key="b", kind="of-box"),
         jumps=_jumps(searched),
         dimensions=_dimensions(searched.strips),
         skipped=elements.skipped(
-            searched.skipped, sorted({item.category for item in searched.skipped}), limit=limit, rest=rest
+            searched.skipped, sorted({item.category for item in searched.skipped}), limit=limit, rest="."
         ),
         reading=_reading(searched),
         data=_data(shown, labels, searched.strips),
@@ -60,22 +61,6 @@ def _failed(query: Query) -> bool:
         return True
     best = query.results[0].relevant
     return best is not None and not best
-
-
-def _lead(searched: Searched) -> str:
-    gallery = counted(searched.gallery_size, "image")
-    return f"{counted(len(searched.queries), 'query')} searched in a gallery of {gallery}."
-
-
-def _tiles(searched: Searched) -> dict[str, str]:
-    without = sum(not query.found for query in searched.queries)
-    return {
-        "Queries": f"{len(searched.queries):,}",
-        "Gallery": f"{searched.gallery_size:,}",
-        **searched.summary,
-        **({"Without object": f"{without:,}"} if without else {}),
-        "Skipped": f"{len(searched.skipped):,}",
-    }
 
 
 def _label_table(queries: list[Query], labels: list[str]) -> str:
@@ -136,29 +121,18 @@ def _reading(searched: Searched) -> list[str]:
     return items
 
 
-class _Table:
-    """Values by number, each once."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Any, int] = {}
-
-    def number(self, value: Any) -> int:
-        return self._numbers.setdefault(value, len(self._numbers))
-
-    def values(self, encode: Callable[[Any], Any]) -> list[Any]:
-        return [encode(value) for value in self._numbers]
-
-
 def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
     """What search.js shows: images and thumbnails are numbered, so that each is there once."""
-    thumbnails, images = _Table(), _Table()
+    thumbnails: dict[bytes, int] = {}
+    images: dict[tuple[Any, ...], int] = {}
 
     def image(item: Query | Result | Example) -> int:
         size = (None, None, None) if isinstance(item, Example) else (item.width, item.height, item.box)
-        label = None if item.label is None else item.label
-        thumbnail = None if item.thumbnail is None else thumbnails.number(item.thumbnail)
-        return images.number((item.name, label, thumbnail, *size))
+        data = item.thumbnail
+        thumbnail = None if data is None else thumbnails.setdefault(data, len(thumbnails))
+        return images.setdefault((item.name, item.label, thumbnail, *size), len(images))
 
+    fields = ("name", "label", "thumbnail", "width", "height", "box")
     numbers = {label: index for index, label in enumerate(labels)}
     shown_queries = [
         {
@@ -167,14 +141,10 @@ def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
             "mask": _mask(query),
             "found": bool(query.found),
             "failed": _failed(query),
-            "precision": None if query.average_precision is None else elements.number(query.average_precision),
+            "precision": elements.number(query.average_precision),
             "results": [
-                [
-                    image(result),
-                    elements.number(result.score),
-                    None if result.relevant is None else bool(result.relevant),
-                ]
-                for result in query.results
+                [image(one), elements.number(one.score), None if one.relevant is None else bool(one.relevant)]
+                for one in query.results
             ],
         }
         for query in queries
@@ -182,9 +152,9 @@ def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
     shown_strips = [
         {
             "dimension": int(strip.dimension),
-            "share": None if strip.share is None else elements.number(strip.share),
-            "high": [[image(example), elements.number(example.value)] for example in strip.high],
-            "low": [[image(example), elements.number(example.value)] for example in strip.low],
+            "share": elements.number(strip.share),
+            "high": [[image(one), elements.number(one.value)] for one in strip.high],
+            "low": [[image(one), elements.number(one.value)] for one in strip.low],
         }
         for strip in strips
     ]
@@ -192,21 +162,9 @@ def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
         labels=labels,
         queries=shown_queries,
         strips=shown_strips,
-        images=images.values(_image),
-        thumbnails=thumbnails.values(elements.base64_text),
+        images=(dict(zip(fields, (*one[:-1], elements.edges(one[-1])), strict=True)) for one in images),
+        thumbnails=map(elements.base64_text, thumbnails),
     )
-
-
-def _image(parts: tuple[Any, ...]) -> dict[str, Any]:
-    name, label, thumbnail, width, height, box = parts
-    return {
-        "name": name,
-        "label": label,
-        "thumbnail": thumbnail,
-        "width": width,
-        "height": height,
-        "box": elements.edges(box),
-    }
 
 
 def _mask(query: Query) -> dict[str, Any] | None:

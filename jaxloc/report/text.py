@@ -1,16 +1,30 @@
-"""Text for people: names that can be shown anywhere, counts, and lists cut to their first lines."""
+"""Text: counts, lists cut to their first lines, and JSON with an entry a line."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 SHOWN = 10
 """Lines of a list that are printed; a file beside holds all of them."""
 
 
-def some_of(names: Sequence[str], shown: int = 3) -> str:
-    """The first names, and the number of the others."""
-    more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
+def json_lists(lists: Mapping[str, Iterable[Mapping[str, Any]]]) -> Iterator[str]:
+    """Lists by name as the last members of a JSON object, an entry a line, one entry in memory at a time."""
+    for number, (name, entries) in enumerate(lists.items()):
+        yield f'{"," if number else ""}\n "{name}": ['
+        before, end = "\n  ", "]"
+        for entry in entries:
+            yield before + json.dumps(entry)
+            before, end = ",\n  ", "\n ]"
+        yield end
+    yield "\n}\n"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first three names, and the number of the others."""
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def counted(number: int, noun: str) -> str:

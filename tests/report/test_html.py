@@ -179,11 +179,6 @@ def test_skipped_images_are_listed_up_to_the_limit():
     assert page.tile("Skipped") == "5"
 
 
-def test_negative_limit_is_refused():
-    with pytest.raises(ValueError, match="limit must be 0 or more, got -1"):
-        render_page(ddt(), limit=-1)
-
-
 def test_findings_of_nothing_make_a_page():
     page = Page(render_page(Findings("nothing", "ddt", {}, [], [])))
     assert page.data == {"sets": [], "images": []}

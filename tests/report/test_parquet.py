@@ -42,6 +42,10 @@ def same(some, others) -> bool:
     return list(map(exact, some)) == list(map(exact, others))
 
 
+def read_whole(path: Path) -> tuple[list[Finding], list[Skipped]]:
+    return list(parquet.Images([path])), list(parquet.SkippedImages([path]))
+
+
 @pytest.fixture
 def shards(tmp_path):
     """Three shards, of which the second is empty, and what is in all of them."""
@@ -59,7 +63,7 @@ def shards(tmp_path):
 )
 def test_what_is_written_is_read_back_to_the_bit(tmp_path, images, skipped):
     parquet.write(tmp_path / "shard", images, skipped)
-    read, also_skipped = parquet.read(tmp_path / "shard")
+    read, also_skipped = read_whole(tmp_path / "shard")
     assert same(read, images)
     assert also_skipped == skipped
 
@@ -75,7 +79,7 @@ def test_any_text_and_number_is_read_back_to_the_bit(tmp_path, text, double, sin
     finding = image(text, text, width=side, score=double, noise_score=np.float32(single), box=(single,) * 4)
     skipped = Skipped(text, text, text)
     parquet.write(tmp_path / "shard", [finding], [skipped])
-    read, also_skipped = parquet.read(tmp_path / "shard")
+    read, also_skipped = read_whole(tmp_path / "shard")
     assert same(read, [finding])
     assert also_skipped == [skipped]
 
@@ -84,13 +88,13 @@ def test_masks_and_parts_are_read_back(tmp_path):
     parts = ((1.5, 2.0, 3.0, 4.0), None)
     images = [image("cat/1.jpg", mask=b"\x00run lengths\xff", parts=parts), image("cat/2.jpg")]
     parquet.write(tmp_path / "shard", images, [])
-    read, _ = parquet.read(tmp_path / "shard")
+    read, _ = read_whole(tmp_path / "shard")
     assert [(one.mask, one.parts) for one in read] == [(b"\x00run lengths\xff", parts), (None, ())]
 
 
 def test_same_content_gives_the_same_bytes(tmp_path):
     parquet.write(tmp_path / "first", IMAGES, SKIPPED)
-    parquet.write(tmp_path / "second", *parquet.read(tmp_path / "first"))
+    parquet.write(tmp_path / "second", *read_whole(tmp_path / "first"))
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
@@ -125,7 +129,7 @@ def test_a_changed_byte_is_an_error_or_changes_nothing(tmp_path):
     for place in range(0, len(data), 17):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         try:
-            images, skipped = parquet.read(path)
+            images, skipped = read_whole(path)
         except UsageError:
             refused += 1
         else:
@@ -139,7 +143,7 @@ def test_a_truncated_shard_is_named_with_the_cure(shards, length):
     file = shards[0][0]
     file.write_bytes(file.read_bytes()[:length])
     message = r"0\.parquet: not readable as findings \(.*\): delete it and run the same command again"
-    for action in (parquet.read, lambda file: parquet.Images([file]), lambda file: parquet.SkippedImages([file])):
+    for action in (read_whole, lambda file: parquet.Images([file]), lambda file: parquet.SkippedImages([file])):
         with pytest.raises(UsageError, match=message):
             action(file)
 
@@ -148,10 +152,10 @@ def test_other_parquet_files_are_refused(shards):
     file = shards[0][0]
     pq.write_table(pq.read_table(file).drop_columns("score"), file)
     with pytest.raises(UsageError, match=r"0\.parquet: .*its columns are not those of findings"):
-        parquet.read(file)
+        read_whole(file)
     pq.write_table(pq.read_table(shards[0][2]).replace_schema_metadata({"format": "jaxloc-findings-9"}), file)
     with pytest.raises(UsageError, match=r"0\.parquet: .*its columns are not those of findings"):
-        parquet.read(file)
+        read_whole(file)
 
 
 def test_a_shard_whose_counts_do_not_agree_is_refused(shards):
@@ -159,14 +163,14 @@ def test_a_shard_whose_counts_do_not_agree_is_refused(shards):
     table = pq.read_table(file)
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, "pictures": "3"}), file)
     with pytest.raises(UsageError, match="its counts do not agree"):
-        parquet.read(file)
+        read_whole(file)
 
 
 def test_a_missing_shard_and_one_that_cannot_be_opened_are_told_apart(tmp_path):
     with pytest.raises(UsageError, match=r"gone: no such file: run the same command again"):
         parquet.Images([tmp_path / "gone"])
     with pytest.raises(UsageError, match=r"cannot be read \(Is a directory\): mend that and run the same command"):
-        parquet.read(tmp_path)
+        read_whole(tmp_path)
 
 
 def test_shards_are_one_sequence_in_their_order(shards):
@@ -181,7 +185,7 @@ def test_shards_are_one_sequence_in_their_order(shards):
         assert len(stored) == len(expected)
         numbers = range(-len(expected), len(expected))
         assert [stored[number].name for number in numbers] == [expected[number].name for number in numbers]
-        for part in (slice(None), slice(2, 6), slice(3, None, -2), slice(-2, 99), slice(9, 2)):
+        for part in (slice(None), slice(2, 6), slice(1, None, 2), slice(-2, 99), slice(9, 2)):
             assert [item.name for item in stored[part]] == [item.name for item in expected[part]]
         with pytest.raises(IndexError):
             stored[len(expected)]

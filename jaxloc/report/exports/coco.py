@@ -6,7 +6,6 @@ an annotation ``score``, ``difficult``, ``truncated`` and ``parts``. Unknown pix
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from jaxloc.data.annotations import Annotated, Annotation, MaskFile, Polygons, P
 from jaxloc.data.annotations.records import Mask
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import read_mask, wrong_size
+from jaxloc.report.text import json_lists
 
 
 def write(job: Job) -> list[Annotated]:
@@ -37,24 +37,13 @@ def write(job: Job) -> list[Annotated]:
 def _parts(job: Job, images: Sequence[Annotated], split: str) -> Iterator[str]:
     numbers = {category: number for number, category in enumerate(job.categories, 1)}
     points = _points(images)
+    lists = {
+        "images": (_image(image, number, numbers, split, job.problems) for number, image in enumerate(images, 1)),
+        "annotations": _annotations(job, images, numbers, points),
+        "categories": (_category(name, number, points) for name, number in numbers.items()),
+    }
     yield "{"
-    yield from _section(
-        "images", (_image(image, number, numbers, split, job.problems) for number, image in enumerate(images, 1))
-    )
-    yield ","
-    yield from _section("annotations", _annotations(job, images, numbers, points))
-    yield ","
-    yield from _section("categories", (_category(name, number, points) for name, number in numbers.items()))
-    yield "\n}\n"
-
-
-def _section(name: str, items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    yield f'\n "{name}": ['
-    before = "\n  "
-    for item in items:
-        yield before + json.dumps(item)
-        before = ",\n  "
-    yield "\n ]"
+    yield from json_lists(lists)
 
 
 def _category(name: str, number: int, points: Mapping[str, Sequence[str]]) -> dict[str, Any]:
