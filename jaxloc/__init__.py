@@ -9,8 +9,8 @@ The short way, in memory::
 
 The methods are pure functions of arrays, one module a paper: ``scda`` (one image), ``ddt`` (an image set), ``spoc``,
 ``crow``, ``rmac`` and ``encoding`` (other descriptors), ``ranking`` (search). ``jaxloc.models`` turns images into
-features, and ``jaxloc.run`` holds the jobs behind the ``jaxloc`` command. Everything is imported at its first use;
-``__init__.pyi`` lists it.
+features, and ``jaxloc.run`` holds the jobs behind the ``jaxloc`` command. Arguments of a wrong shape, type or range
+raise ``ValueError`` with the cure. Everything is imported at its first use; ``__init__.pyi`` lists it.
 """
 
 import lazy_loader

@@ -61,10 +61,6 @@ def extremes(
 
     Returns:
         ``Extremes`` of ``len(dimensions)`` rows. An image can be at both ends if there are fewer than ``2 count``.
-
-    Raises:
-        ValueError: ``vectors`` is not one set, ``valid`` does not fit it, ``count`` is not positive, or there is no
-            such dimension.
     """
     vectors = jnp.asarray(vectors, jnp.float32)
     check_rank("vectors", vectors, 2, "[n, d]")
@@ -100,11 +96,7 @@ def extremes(
 
 
 def merge(a: Extremes, b: Extremes) -> Extremes:
-    """Extremes of the union of two parts of a gallery that share no image; associative and commutative, exactly.
-
-    Raises:
-        ValueError: the parts differ in dimensions or count, or an argument is a batch (wrap in ``jax.vmap``).
-    """
+    """Extremes of the union of two parts of a gallery that share no image; associative and commutative, exactly."""
     for part in (a, b):
         check_rank("high", part.high, 2, "[d, count]")
     if a.high.shape != b.high.shape:

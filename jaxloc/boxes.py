@@ -28,9 +28,6 @@ def mask_to_box(mask: ArrayLike, image_size: ArrayLike | None = None, *, size: A
 
     Returns:
         float ``[4]``: ``x0, y0, x1, y1``; NaN where the mask is empty.
-
-    Raises:
-        ValueError: ``mask`` is not one map.
     """
     mask = jnp.asarray(mask)
     check_rank("mask", mask, 2, "[h, w]")

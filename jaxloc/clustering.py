@@ -66,11 +66,7 @@ Sums = TypeVar("Sums", bound=_ModelSums)
 
 
 def merge(a: Sums, b: Sums) -> Sums:
-    """Sums of the union of two disjoint sets of descriptors, both taken with the same model.
-
-    Raises:
-        ValueError: the sums are of models of different size, or an argument is a batch.
-    """
+    """Sums of the union of two disjoint sets of descriptors, both taken with the same model."""
     for sums in (a, b):
         check_rank("sums.sums", sums.sums, 2, "[k, d]")
     if type(a) is not type(b) or a.sums.shape != b.sums.shape:
@@ -100,9 +96,6 @@ def assign(model: KMeans, descriptors: ArrayLike) -> jax.Array:
 
     Returns:
         int32 ``[...]``.
-
-    Raises:
-        ValueError: no axes beside the last, or another dimension than the model's.
     """
     x, _ = flatten(descriptors, None, model.centers)
     return _nearest(model, x)[0].reshape(jnp.shape(descriptors)[:-1])
@@ -116,9 +109,6 @@ def kmeans_sums(model: KMeans, descriptors: ArrayLike, valid: ArrayLike | None =
         model: ``KMeans``.
         descriptors: ``[..., d]``: a map, a batch of maps, or a list; all axes but the last are one set.
         valid: bool ``[...]``, True where a descriptor belongs to the set; ``None`` means everywhere.
-
-    Raises:
-        ValueError: ``valid`` does not fit, no axes beside the last, or another dimension than the model's.
     """
 
     def of_block(x: jax.Array, keep: jax.Array) -> KMeansSums:
@@ -176,9 +166,6 @@ def kmeans_plus_plus(
         descriptors: ``[..., d]``; all axes but the last are one set.
         valid: bool ``[...]``, True where a descriptor belongs to the set; ``None`` means everywhere.
         clusters: how many (static).
-
-    Raises:
-        ValueError: fewer than one cluster, no descriptors at all, or ``valid`` does not fit.
     """
     x, keep = flatten(descriptors, valid)
     if clusters < 1 or x.shape[0] < 1:
@@ -219,9 +206,6 @@ def lloyd(
         valid: bool ``[...]``, True where a descriptor belongs to the set; ``None`` means everywhere.
         iterations: updates at most.
         tolerance: see ``kmeans_converged``.
-
-    Raises:
-        ValueError: as ``kmeans_sums``.
     """
     x, keep = flatten(descriptors, valid, model.centers)
 

@@ -27,9 +27,6 @@ def crop_resize(
 
     Returns:
         float32 ``[rows, columns, channels]``; zeros for a box without area inside the image.
-
-    Raises:
-        ValueError: not one image, or not one box.
     """
     image, box = jnp.asarray(image), jnp.asarray(box, jnp.float32)
     check_rank("image", image, 3, "[h, w, channels]")

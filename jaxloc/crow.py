@@ -28,9 +28,6 @@ def spatial_weights(
 
     Returns:
         float32 ``[h, w]`` in [0, 1]; zero outside the valid cells, and everywhere for a map without activity.
-
-    Raises:
-        ValueError: ``aggregation`` is not one map.
     """
     aggregation = jnp.asarray(aggregation)
     check_rank("aggregation", aggregation, 2, "[h, w]")
@@ -52,9 +49,6 @@ def sparsity_weights(features: ArrayLike, *, size: ArrayLike | None = None, epsi
 
     Returns:
         float32 ``[d]``; with ``ε = 0`` a channel that never fires has weight 0.
-
-    Raises:
-        ValueError: ``features`` is not one map.
     """
     features = jnp.asarray(features)
     check_rank("features", features, 3, "[h, w, d]")
@@ -76,9 +70,6 @@ def descriptor(
 
     Returns:
         float32 ``[d]``; zeros where nothing fires.
-
-    Raises:
-        ValueError: ``features`` is not one map.
     """
     features = jnp.asarray(features)
     check_rank("features", features, 3, "[h, w, d]")

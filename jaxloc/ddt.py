@@ -96,9 +96,6 @@ def orient(model: Model, positive_share: ArrayLike, *, sign: str = "minority") -
         model: a fitted model.
         positive_share: ``[k]``, share of all cells of the set where each indicator is positive.
         sign: the rule (static); ``"minority"`` flips components that are positive on more than half of the cells.
-
-    Raises:
-        ValueError: ``positive_share`` does not have one number per component, or the rule does not look at cells.
     """
     share = jnp.asarray(positive_share)
     if share.shape != model.eigenvalues.shape:
@@ -118,9 +115,6 @@ def indicator_maps(model: Model, features: ArrayLike) -> jax.Array:
 
     Returns:
         float32 ``[k, h, w]``.
-
-    Raises:
-        ValueError: ``features`` is not one map, or of another dimension.
     """
     features = jnp.asarray(features)
     check_rank("features", features, 3, "[h, w, d]")
@@ -143,9 +137,6 @@ def positive_cells(indicator: ArrayLike, *, size: ArrayLike | None = None) -> ja
 
     Returns:
         bool ``[h, w]``.
-
-    Raises:
-        ValueError: ``indicator`` is not one map.
     """
     indicator = jnp.asarray(indicator)
     check_rank("indicator", indicator, 2, "[h, w]")
@@ -158,9 +149,6 @@ def noise_score(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.A
     Args:
         indicator: ``[h, w]``, ``P¹``.
         size: int ``[2]``, valid rows and columns; ``None`` means all.
-
-    Raises:
-        ValueError: ``indicator`` is not one map.
     """
     positive = positive_cells(indicator, size=size)
     valid = valid_cells(size, (positive.shape[0], positive.shape[1]))
@@ -187,9 +175,6 @@ def object_mask(
 
     Returns:
         bool ``[h, w]``.
-
-    Raises:
-        ValueError: not one map, two maps of different size, or an unknown option.
     """
     positive = positive_cells(indicator, size=size)
     mask = components.largest_component(positive, connectivity=connectivity, backend=backend)

@@ -34,9 +34,6 @@ def vlad(model: KMeans, features: ArrayLike, mask: ArrayLike, *, normalize: bool
 
     Returns:
         float32 ``[k d]``, cluster after cluster.
-
-    Raises:
-        ValueError: not one map, the mask is of another size, or the model of another dimension.
     """
     _check(features, mask)
     encoded = kmeans_sums(model, features, mask).sums.reshape(-1)
@@ -61,9 +58,6 @@ def fisher_vector(
 
     Returns:
         float32 ``[2 k d]``: ``u_1 … u_k``, then ``v_1 … v_k``; zeros for a component of no weight.
-
-    Raises:
-        ValueError: not one map, the mask is of another size, or the mixture of another dimension.
     """
     _check(features, mask)
     sums = mixture_sums(mixture, features, mask)

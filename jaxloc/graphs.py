@@ -56,9 +56,6 @@ def mutual_neighbors(
         similarities: ``[n, k]``, cosines.
         valid: bool ``[n, k]``, False where a list is shorter than k; ``None`` means all are full.
         exponent: β, 3 in the papers.
-
-    Raises:
-        ValueError: the shapes do not fit.
     """
     indices, similarities = jnp.asarray(indices, jnp.int32), jnp.asarray(similarities, jnp.float32)
     check_rank("indices", indices, 2, "[n, k]")
@@ -100,9 +97,6 @@ def subgraph(graph: Graph, members: ArrayLike, *, valid: ArrayLike | None = None
         graph: of n vertices.
         members: int ``[m]``, different vertices.
         valid: bool ``[m]``, False for members to leave without edges; ``None`` means all are valid.
-
-    Raises:
-        ValueError: ``members`` is not one list, or ``valid`` does not fit.
     """
     check_rank("weights", graph.weights, 2, "[n, k]")
     members = jnp.asarray(members, jnp.int32)
@@ -120,11 +114,7 @@ def subgraph(graph: Graph, members: ArrayLike, *, valid: ArrayLike | None = None
 
 @compiler_chooses(rows=True)
 def matvec(graph: Graph, values: ArrayLike) -> jax.Array:
-    """The product of the weight matrix with a vector ``[n]`` or with the columns of ``[n, m]``.
-
-    Raises:
-        ValueError: ``values`` does not have one row per vertex.
-    """
+    """The product of the weight matrix with a vector ``[n]`` or with the columns of ``[n, m]``."""
     check_rank("weights", graph.weights, 2, "[n, k]")
     values = jnp.asarray(values, jnp.float32)
     if values.ndim not in (1, 2) or len(values) != len(graph.weights):
@@ -152,9 +142,6 @@ def solve(
         alpha: in [0, 1); 0.99 in the papers.
         tolerance: stop once the residual's length is at most this share of y's.
         iterations: maximum number of steps.
-
-    Raises:
-        ValueError: the right-hand side does not have one row per vertex, or ``alpha`` is a number outside [0, 1).
     """
     check_rank("weights", graph.weights, 2, "[n, k]")
     target = jnp.asarray(right_hand_side, jnp.float32)

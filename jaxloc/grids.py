@@ -55,9 +55,6 @@ def upsample_nearest(
 
     Returns:
         ``[rows, columns]`` of the same dtype.
-
-    Raises:
-        ValueError: ``values`` is not one map.
     """
     values = jnp.asarray(values)
     check_rank("values", values, 2, "[h, w]")
@@ -80,9 +77,6 @@ def flip_columns(values: ArrayLike, *, size: ArrayLike | None = None) -> jax.Arr
 
     Returns:
         the same shape and dtype; zero (False) outside the valid cells.
-
-    Raises:
-        ValueError: ``values`` is neither one map nor one image.
     """
     values = jnp.asarray(values)
     if values.ndim != 2:

@@ -79,9 +79,6 @@ def responsibilities(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Ar
 
     Returns:
         float32 ``[..., k]``, summing to one.
-
-    Raises:
-        ValueError: no axes beside the last, or another dimension than the mixture's.
     """
     x, _ = flatten(descriptors, None, mixture.means)
     return jax.nn.softmax(_log_joint(mixture, x)).reshape(*jnp.shape(descriptors)[:-1], -1)
@@ -96,9 +93,6 @@ def log_likelihood(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Arra
 
     Returns:
         float32 ``[...]``.
-
-    Raises:
-        ValueError: no axes beside the last, or another dimension than the mixture's.
     """
     x, _ = flatten(descriptors, None, mixture.means)
     excess = jax.nn.logsumexp(_log_joint(mixture, x), axis=-1)
@@ -115,9 +109,6 @@ def mixture_sums(
         mixture: ``GaussianMixture``.
         descriptors: ``[..., d]``; all axes but the last are one set.
         valid: bool ``[...]``, True where a descriptor belongs to the set; ``None`` means everywhere.
-
-    Raises:
-        ValueError: ``valid`` does not fit, no axes beside the last, or another dimension than the mixture's.
     """
 
     def of_block(x: jax.Array, keep: jax.Array) -> GaussianMixtureSums:
@@ -164,9 +155,6 @@ def mixture_update(
         variance_floor: no variance falls below this share of the data's variance, averaged over dimensions; a channel
             that never fires would otherwise have none. For data of unit variance the default is scikit-learn's
             ``reg_covar``, which is added instead; VLFeat's floor is an absolute 1e-4 (static).
-
-    Raises:
-        ValueError: ``variance_floor`` is not positive, or the sums are a batch.
     """
     check_rank("sums.sums", sums.sums, 2, "[k, d]")
     if not variance_floor > 0:
@@ -220,9 +208,6 @@ def expectation_maximization(
         tolerance: converged once the mean log-likelihood changes by less than this from one pass to the next
             (scikit-learn's rule and default).
         variance_floor: see ``mixture_update`` (static).
-
-    Raises:
-        ValueError: as ``mixture_sums`` and ``mixture_update``.
     """
     x, keep = flatten(descriptors, valid, mixture.means)
 

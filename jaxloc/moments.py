@@ -60,9 +60,6 @@ def of(descriptors: ArrayLike, valid: ArrayLike | None = None) -> Moments:
 
     Returns:
         ``Moments``; those of an empty set are zero.
-
-    Raises:
-        ValueError: ``valid`` does not fit ``descriptors``, or there are no axes beside the last.
     """
     x, keep = flagged(descriptors, valid)
     x = x.astype(jnp.float32)
@@ -88,9 +85,6 @@ def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: 
 
     Returns:
         ``Moments`` with a leading axis ``[count]``, to be merged under ``jax.vmap``; those of an empty set are zero.
-
-    Raises:
-        ValueError: ``valid`` or ``segments`` does not fit ``descriptors``, or there are no axes beside the last.
     """
     x, keep = flagged(descriptors, valid)
     x = x.astype(jnp.float32)
@@ -113,11 +107,7 @@ def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: 
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """Moments of the union of two disjoint sets; associative and commutative up to rounding.
-
-    Raises:
-        ValueError: the dimensions differ, or an argument is a batch (wrap in ``jax.vmap``).
-    """
+    """Moments of the union of two disjoint sets; associative and commutative up to rounding."""
     for moments in (a, b):
         check_rank("scatter", moments.scatter, 2, "[d, d]")
     if a.mean.shape != b.mean.shape:
@@ -190,20 +180,12 @@ class Accumulator:
         return self._count
 
     def add(self, moments: Moments) -> None:
-        """Merge the moments of one set.
-
-        Raises:
-            ValueError: the dimensions differ, or ``moments`` is a batch (add its sets one by one).
-        """
+        """Merge the moments of one set."""
         check_rank("scatter", moments.scatter, 2, "[d, d]")
         self._add(count(moments), np.asarray(moments.mean), np.asarray(moments.scatter))
 
     def merge(self, other: "Accumulator") -> None:
-        """Merge the moments of another accumulator, which is unchanged.
-
-        Raises:
-            ValueError: the dimensions differ.
-        """
+        """Merge the moments of another accumulator, which is unchanged."""
         self._add(other._count, other._mean, other._scatter)
 
     def _add(self, number: int, mean: np.ndarray, scatter: np.ndarray) -> None:
@@ -237,11 +219,7 @@ class Accumulator:
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> Self:
-        """The accumulator whose ``state`` this was.
-
-        Raises:
-            ValueError: the scatter is not ``[d, d]`` for a mean ``[d]``.
-        """
+        """The accumulator whose ``state`` this was."""
         mean, scatter = np.array(state["mean"], np.float64), np.array(state["scatter"], np.float64)
         if mean.ndim != 1 or scatter.shape != 2 * mean.shape:
             raise ValueError(f"mean and scatter must be [d] and [d, d], got {mean.shape} and {scatter.shape}")

@@ -34,11 +34,7 @@ class Parts(NamedTuple):
 
 
 def components_needed(number: int) -> int:
-    """How many of DDT's components ``number`` parts take, the first, which finds the object, among them.
-
-    Raises:
-        ValueError: fewer than two parts.
-    """
+    """How many of DDT's components ``number`` parts take, the first, which finds the object, among them."""
     if number < 2:
         raise ValueError(f"an object has at least 2 parts, not {number}")
     return 1 + (number + 1) // 2
@@ -102,9 +98,6 @@ def localize(
         size: int ``[2]``, valid rows and columns; ``None`` means all.
         connectivity: 8 or 4 (static).
         backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
-
-    Raises:
-        ValueError: wrong shapes, fewer than two parts, fewer components than they take, or an unknown option.
     """
     labels = divide(indicators, eigenvalues, mask, number=number, size=size)
 

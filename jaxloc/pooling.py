@@ -30,9 +30,6 @@ def average_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
 
     Returns:
         float32 ``[d]``.
-
-    Raises:
-        ValueError: not one map, or the mask is of another size.
     """
     features, mask = _check(features, mask)
     return jnp.where(mask, features, 0).sum((0, 1)) / jnp.maximum(mask.sum(), 1)
@@ -47,9 +44,6 @@ def max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
 
     Returns:
         float32 ``[d]``.
-
-    Raises:
-        ValueError: not one map, or the mask is of another size.
     """
     features, mask = _check(features, mask)
     return jnp.where(mask.any(), jnp.where(mask, features, -jnp.inf).max((0, 1), initial=-jnp.inf), 0)
@@ -71,9 +65,6 @@ def generalized_mean_pool(
 
     Returns:
         float32 ``[d]``, not normalised; zeros for an empty mask.
-
-    Raises:
-        ValueError: not one map, the mask is of another size, or ``power`` or ``epsilon`` is a number not above zero.
     """
     for name, number in (("power", power), ("epsilon", epsilon)):
         if isinstance(number, int | float) and not number > 0:
@@ -96,9 +87,6 @@ def average_max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
 
     Returns:
         float32 ``[2 d]``, average first; the concatenation is not normalised again.
-
-    Raises:
-        ValueError: not one map, or the mask is of another size.
     """
     return jnp.concatenate([l2_normalize(average_pool(features, mask)), l2_normalize(max_pool(features, mask))])
 

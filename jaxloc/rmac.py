@@ -62,9 +62,6 @@ def regions(size: ArrayLike, *, levels: int = 3) -> Regions:
     Returns:
         ``Regions`` with ``Σ_l l (l + 6)`` slots (50 for three levels); a region may appear more than once, as it does
         in the published code.
-
-    Raises:
-        ValueError: ``size`` is not that of one map, or there is no level.
     """
     size = jnp.asarray(size, jnp.int32)
     check_rank("size", size, 1, "[2]")
@@ -104,9 +101,6 @@ def region_vectors(
 
     Returns:
         ``RegionVectors``.
-
-    Raises:
-        ValueError: ``features`` is not one map, or there is no level.
     """
     features = jnp.asarray(features)
     check_rank("features", features, 3, "[h, w, d]")

@@ -25,9 +25,6 @@ def aggregation_map(features: ArrayLike) -> jax.Array:
 
     Returns:
         float32 ``[h, w]``.
-
-    Raises:
-        ValueError: ``features`` is not one map.
     """
     features = jnp.asarray(features)
     check_rank("features", features, 3, "[h, w, d]")
@@ -43,9 +40,6 @@ def mean_mask(aggregation: ArrayLike, *, size: ArrayLike | None = None) -> jax.A
 
     Returns:
         bool ``[h, w]``; empty for a constant map.
-
-    Raises:
-        ValueError: ``aggregation`` is not one map.
     """
     aggregation = jnp.asarray(aggregation, jnp.float32)
     check_rank("aggregation", aggregation, 2, "[h, w]")
@@ -73,9 +67,6 @@ def object_mask(
 
     Returns:
         bool ``[h, w]``.
-
-    Raises:
-        ValueError: ``aggregation`` is not one map, or an unknown option.
     """
     mask = mean_mask(aggregation, size=size)
     return components.largest_component(mask, connectivity=connectivity, backend=backend)
@@ -90,9 +81,6 @@ def descriptor(features: ArrayLike, mask: ArrayLike) -> jax.Array:
 
     Returns:
         float32 ``[2 d]`` (1024 for VGG); zeros for an empty mask.
-
-    Raises:
-        ValueError: not one map, or the mask is of another size.
     """
     return pooling.average_max_pool(features, mask)
 
@@ -116,9 +104,6 @@ def lower_mask(
 
     Returns:
         bool ``[h', w']``.
-
-    Raises:
-        ValueError: an argument is not one map, or ``mask`` is not bool.
     """
     mask, aggregation_lower = jnp.asarray(mask), jnp.asarray(aggregation_lower)
     if mask.dtype != jnp.bool_:
@@ -149,9 +134,6 @@ def descriptor_plus(
 
     Returns:
         float32 ``[2 d + 2 d']`` (2048 for VGG).
-
-    Raises:
-        ValueError: an argument is not one map, or a mask is of another size than its features.
     """
     lower = descriptor(features_lower, mask_lower)
     return jnp.concatenate([descriptor(features, mask), jnp.asarray(weight, jnp.float32) * lower])
@@ -169,9 +151,6 @@ def descriptor_flip_plus(plus: ArrayLike, plus_of_flip: ArrayLike) -> jax.Array:
 
     Returns:
         float32 ``[2 n]`` (4096 for VGG).
-
-    Raises:
-        ValueError: an argument is not one vector, or the two differ in length.
     """
     parts = [jnp.asarray(part, jnp.float32) for part in (plus, plus_of_flip)]
     for name, part in zip(("plus", "plus_of_flip"), parts, strict=True):
@@ -199,9 +178,6 @@ def localize(
         size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
         connectivity: 8 or 4 (static).
         backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
-
-    Raises:
-        ValueError: ``features`` is not one map, or an unknown option.
     """
     aggregation = aggregation_map(features)
     selected = mean_mask(aggregation, size=size)

@@ -24,9 +24,6 @@ def center_prior(shape: tuple[int, int], *, size: ArrayLike | None = None) -> ja
 
     Returns:
         float32 ``[rows, columns]`` in [0, 1]; zero outside the valid cells.
-
-    Raises:
-        ValueError: ``size`` is not that of one map.
     """
     extent = map_size(size, shape)
     check_rank("size", extent, 1, "[2]")
@@ -46,9 +43,6 @@ def descriptor(features: ArrayLike, *, size: ArrayLike | None = None, center: bo
 
     Returns:
         float32 ``[d]``; zeros where nothing fires.
-
-    Raises:
-        ValueError: ``features`` is not one map.
     """
     features = jnp.asarray(features)
     check_rank("features", features, 3, "[h, w, d]")

@@ -65,9 +65,6 @@ def fit(
 
     Returns:
         ``LinearSVM``; a class without vectors is not ``present``.
-
-    Raises:
-        ValueError: shapes that do not fit each other, or fewer than one class.
     """
     x = jnp.asarray(vectors, jnp.float32)
     check_rank("vectors", x, 2, "[n, d]")
@@ -111,9 +108,6 @@ def decision(model: LinearSVM, vectors: ArrayLike) -> jax.Array:
 
     Returns:
         float32 ``[n, c]``, positive on the class's own side; ``-inf`` for classes that were not present.
-
-    Raises:
-        ValueError: the vectors are not ``[n, d]``, or of another dimension than the model's.
     """
     x = jnp.asarray(vectors, jnp.float32)
     check_rank("vectors", x, 2, "[n, d]")
@@ -129,9 +123,6 @@ def predict(model: LinearSVM, vectors: ArrayLike) -> jax.Array:
     Args:
         model: from ``fit``.
         vectors: ``[n, d]``.
-
-    Raises:
-        ValueError: as ``decision``.
     """
     return decision(model, vectors).argmax(1).astype(jnp.int32)
 

@@ -65,9 +65,6 @@ def smooth(
 
     Returns:
         ``Track`` of the same number of frames.
-
-    Raises:
-        ValueError: ``boxes`` is not one track, ``found`` does not fit it, or an option is out of range.
     """
     boxes = jnp.asarray(boxes, jnp.float32)
     check_rank("boxes", boxes, 2, "[t, 4]")

@@ -82,9 +82,6 @@ def spectrum(moments: Moments, *, centred: bool) -> Spectrum:
 
     Returns:
         ``Spectrum`` with ``r = d``.
-
-    Raises:
-        ValueError: moments of several sets at once.
     """
     matrix = running.covariance(moments)
     if not centred:
@@ -106,9 +103,6 @@ def spectrum_of_samples(samples: ArrayLike, valid: ArrayLike | None = None, *, c
 
     Returns:
         ``Spectrum`` with ``r = min(n, d)``; up to rounding that of the samples' moments.
-
-    Raises:
-        ValueError: ``samples`` is not one list of vectors, or ``valid`` does not fit.
     """
     x, keep = _check_samples(samples, valid)
     total = keep.sum(dtype=jnp.float32)
@@ -127,9 +121,6 @@ def rank(spectrum: Spectrum, *, floor: float = _RANK_FLOOR) -> jax.Array:
 
     Returns:
         int32.
-
-    Raises:
-        ValueError: spectra of several sets at once, or a floor outside (0, 1).
     """
     eigenvalues = jnp.asarray(spectrum.eigenvalues)
     check_rank("eigenvalues", eigenvalues, 1, "[r]")
@@ -174,9 +165,6 @@ def apply(whitening: Whitening, vectors: ArrayLike) -> jax.Array:
     Returns:
         float32 ``[..., k]``. A zero vector stays zero, centred or not: it describes nothing, so it must not become
         minus the projected mean, which would match other images.
-
-    Raises:
-        ValueError: another dimension than fitted on, or several whitenings at once.
     """
     mean, projection = jnp.asarray(whitening.mean), jnp.asarray(whitening.projection)
     check_rank("projection", projection, 2, "[d, k]")
@@ -192,9 +180,6 @@ def pairs_of_class(moments: Moments) -> Pairs:
 
     Args:
         moments: of all samples of the class, from ``moments.of`` and ``moments.merge``.
-
-    Raises:
-        ValueError: moments of several classes at once.
     """
     check_rank("scatter", moments.scatter, 2, "[d, d]")
     return Pairs(moments, _number(moments) * moments.scatter, jnp.zeros_like(moments.scatter))
@@ -205,9 +190,6 @@ def merge_pairs(a: Pairs, b: Pairs) -> Pairs:
 
     The pairs across are ``n_a scatter_b + n_b scatter_a + n_a n_b (m_a − m_b)(m_a − m_b)ᵀ``: sums only, where all
     pairs less the matching ones would cancel.
-
-    Raises:
-        ValueError: the dimensions differ, or an argument is a batch (wrap in ``jax.vmap``).
     """
     merged = running.merge(a.moments, b.moments)
     size_a, size_b = _number(a.moments), _number(b.moments)
@@ -224,9 +206,6 @@ def pairs_of_samples(samples: ArrayLike, labels: ArrayLike, valid: ArrayLike | N
         samples: ``[n, d]``.
         labels: int ``[n]``; equal labels are one class, the numbers mean nothing else.
         valid: bool ``[n]``, True where a row is a sample; ``None`` means everywhere.
-
-    Raises:
-        ValueError: ``samples`` is not one list of vectors, or ``labels`` or ``valid`` does not fit.
     """
     x, keep = _check_samples(samples, valid)
     labels = jnp.asarray(labels)

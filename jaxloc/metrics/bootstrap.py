@@ -59,9 +59,6 @@ def bootstrap_interval(
 
     Returns:
         both ends NaN where there is no image; draws whose statistic is NaN are left out.
-
-    Raises:
-        ValueError: no draws, or a confidence outside (0, 1).
     """
     values = np.asarray(values)
     if not len(values):

@@ -68,9 +68,6 @@ def top_one_localization(localized: ArrayLike, predicted: ArrayLike, labels: Arr
 
     Returns:
         bool ``[n]``.
-
-    Raises:
-        ValueError: the three differ in length.
     """
     localized, predicted, labels = np.asarray(localized, bool), np.asarray(predicted), np.asarray(labels)
     if localized.ndim != 1 or not localized.shape == predicted.shape == labels.shape:

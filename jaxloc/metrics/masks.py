@@ -20,9 +20,6 @@ def jaccard(mask: ArrayLike, truth: ArrayLike, *, known: ArrayLike | None = None
 
     Returns:
         in [0, 1]; NaN where the truth has no object.
-
-    Raises:
-        ValueError: not masks, or of different sizes.
     """
     found, true, counts = _check(mask, truth, known)
     found, true = found & counts, true & counts
@@ -39,9 +36,6 @@ def pixel_precision(mask: ArrayLike, truth: ArrayLike, *, known: ArrayLike | Non
 
     Returns:
         in [0, 1]; NaN where nothing is known.
-
-    Raises:
-        ValueError: not masks, or of different sizes.
     """
     found, true, counts = _check(mask, truth, known)
     return float((found == true)[counts].mean()) if counts.any() else float("nan")

@@ -70,9 +70,6 @@ def assign_parts(
 
     Returns:
         int ``[k]``: a true part, each at most once; −1 for predicted parts left over.
-
-    Raises:
-        ValueError: shapes that do not fit.
     """
     overlap = _overlaps(predicted, truth, inclusive)
     number, k, m = overlap.shape
@@ -104,9 +101,6 @@ def correct_parts(
 
     Returns:
         float64 ``[n, m]``: 1 where found, 0 where not, NaN where the image lacks the part.
-
-    Raises:
-        ValueError: shapes that do not fit.
     """
     overlap = _overlaps(predicted, truth, inclusive)
     assigned = np.asarray(assigned)

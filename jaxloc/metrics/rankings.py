@@ -53,9 +53,6 @@ def judge(
         gallery_labels: ``[g]``.
         query_ids: one identity, or ``[q]``; a gallery entry of the same identity is the query itself, hence junk.
         gallery_ids: ``[g]``; both identities or neither.
-
-    Raises:
-        ValueError: shapes that do not fit, or a position outside the gallery.
     """
     ranking = np.asarray(ranking)
     if ranking.ndim not in (1, 2) or not np.issubdtype(ranking.dtype, np.integer):
@@ -94,9 +91,6 @@ def top_k_average_precision(relevant: ArrayLike, k: int, *, keep: ArrayLike | No
 
     Returns:
         float64 ``[...]`` in [0, 1], one number per ranking; 0 where none of the first ``k`` is relevant.
-
-    Raises:
-        ValueError: not bool, shapes that do not fit, or ``k`` not a whole number from 1.
     """
 
     def measure(relevant: np.ndarray, rank: np.ndarray) -> np.ndarray:
@@ -117,9 +111,6 @@ def recall_at(relevant: ArrayLike, k: int, *, keep: ArrayLike | None = None) -> 
 
     Returns:
         float64 ``[...]``, one number per ranking.
-
-    Raises:
-        ValueError: not bool, shapes that do not fit, or ``k`` not a whole number from 1.
     """
 
     def measure(relevant: np.ndarray, rank: np.ndarray) -> np.ndarray:

@@ -34,9 +34,6 @@ def roc_auc(scores: ArrayLike, positive: ArrayLike) -> float:
 
     Returns:
         in [0, 1]; NaN if all are of one kind.
-
-    Raises:
-        ValueError: different lengths, or a score that is not a number.
     """
     scores, positive = _check(scores, positive)
     positives, negatives = int(positive.sum()), int((~positive).sum())
@@ -57,9 +54,6 @@ def roc_curve(scores: ArrayLike, positive: ArrayLike) -> Roc:
 
     Returns:
         rates that are NaN throughout if there is none of the kind they are shares of.
-
-    Raises:
-        ValueError: different lengths, or a score that is not a number.
     """
     scores, positive = _check(scores, positive)
     values, inverse = np.unique(-scores, return_inverse=True)

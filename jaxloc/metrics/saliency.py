@@ -17,9 +17,6 @@ def saliency_precision(saliency: ArrayLike, inside: ArrayLike) -> float:
 
     Returns:
         in [0, 1]; NaN where the map is all 0.
-
-    Raises:
-        ValueError: of different sizes, negative, or not finite.
     """
     saliency, inside = np.asarray(saliency, np.float64), np.asarray(inside, np.float64)
     if saliency.ndim != 2 or saliency.shape != inside.shape:

@@ -47,9 +47,6 @@ def score_map_boxes(score_map: ArrayLike, level: int) -> np.ndarray:
     Returns:
         ``[b, 4]``, corners that belong to the box, with ``x1`` and ``y1`` one further than the last cell where the map
         continues, as in the benchmark; one box of zeros if no cell exceeds the level.
-
-    Raises:
-        ValueError: not one map of bytes.
     """
     score_map = np.asarray(score_map)
     if score_map.ndim != 2 or score_map.dtype != np.uint8:
@@ -118,9 +115,6 @@ def pixel_counts(
     Returns:
         int ``[2, t + 1]``: of the object, of the background; a pixel counts at the last threshold it reaches, of which
         1 is one more.
-
-    Raises:
-        ValueError: not one map in [0, 1], or masks of another size.
     """
     score_map, inside = _check_map(score_map), np.asarray(inside, bool)
     known = np.ones(inside.shape, bool) if known is None else np.asarray(known, bool)

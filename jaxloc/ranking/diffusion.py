@@ -50,9 +50,6 @@ def neighbor_graph(
         exponent: β.
         valid: bool ``[n]``, False for rows to leave without edges; ``None`` means all are valid.
         chunk: as in ``top_k`` (static).
-
-    Raises:
-        ValueError: the shapes do not fit, or ``k`` is below 1.
     """
     found = nearest_others(gallery, k=k, valid=valid, chunk=chunk)
     return graphs.normalize(graphs.mutual_neighbors(found.indices, found.scores, valid=found.valid, exponent=exponent))
@@ -83,9 +80,6 @@ def diffuse(
         tolerance: relative residual at which a system counts as solved.
         iterations: most steps; the paper takes 20.
         batch: queries solved at a time (static): ``batch · n`` numbers are held a few times over.
-
-    Raises:
-        ValueError: ``found`` is not ``[q, k]``, or a wrong option.
     """
     check_rank("found.scores", found.scores, 2, "[q, k]")
     if neighbors < 1:

@@ -29,9 +29,6 @@ def expand(
 
     Returns:
         float32 ``[d]``.
-
-    Raises:
-        ValueError: not one query, or the shapes do not fit.
     """
     query, neighbors = jnp.asarray(query, jnp.float32), jnp.asarray(neighbors, jnp.float32)
     check_rank("query", query, 1, "[d]")
@@ -59,9 +56,6 @@ def expand_queries(queries: ArrayLike, gallery: ArrayLike, found: TopK, *, expon
 
     Returns:
         float32 ``[q, d]``.
-
-    Raises:
-        ValueError: the shapes do not fit.
     """
     queries, gallery = jnp.asarray(queries, jnp.float32), jnp.asarray(gallery)
     check_rank("queries", queries, 2, "[q, d]")
@@ -98,9 +92,6 @@ def database_augmentation(
 
     Returns:
         float32 ``[n, d]``, of unit length; meaningless where not ``valid``.
-
-    Raises:
-        ValueError: the shapes do not fit, or ``neighbors`` is below 1.
     """
     return expand_queries(
         gallery, gallery, nearest_others(gallery, k=neighbors, valid=valid, chunk=chunk), exponent=exponent

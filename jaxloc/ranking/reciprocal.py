@@ -42,9 +42,6 @@ def reciprocal_distances(
 
     Returns:
         float32 ``[n]`` in [0, 1]; inf where not ``valid``.
-
-    Raises:
-        ValueError: not one query, the shapes do not fit, or ``neighbors`` or ``expansion`` is below 1.
     """
     query, candidates = jnp.asarray(query, jnp.float32), jnp.asarray(candidates, jnp.float32)
     check_rank("query", query, 1, "[d]")
@@ -94,9 +91,6 @@ def rerank(
 
     Returns:
         The same indices in their new order; scores are one minus the distance. Equal distances keep their order.
-
-    Raises:
-        ValueError: the shapes do not fit.
     """
     queries, gallery = jnp.asarray(queries, jnp.float32), jnp.asarray(gallery)
     check_rank("queries", queries, 2, "[q, d]")

@@ -69,9 +69,6 @@ def top_k(
         offset: int, added to the indices: the number of the gallery's first row.
         chunk: gallery rows scored at once (static); ``None`` bounds a chunk and its scores to 64 MB each, on a
             CPU to 16 MB. It does not change the result.
-
-    Raises:
-        ValueError: the shapes do not fit, or ``k`` or ``chunk`` is below 1.
     """
     queries, gallery, valid = _check(queries, gallery, valid, k)
     if chunk is not None and chunk < 1:
@@ -101,9 +98,6 @@ def merge(a: TopK, b: TopK) -> TopK:
     Args:
         a: the lists of one gallery.
         b: those of another for the same queries, with the same k.
-
-    Raises:
-        ValueError: the shapes differ.
     """
     if a.scores.shape != b.scores.shape:
         raise ValueError(f"lists of different shapes: {a.scores.shape} and {b.scores.shape}")
@@ -123,9 +117,6 @@ def nearest_others(vectors: ArrayLike, *, k: int, valid: ArrayLike | None = None
         k: the length of the lists (static).
         valid: bool ``[n]``, False for rows that are nobody's neighbours; ``None`` means all are valid.
         chunk: as in ``top_k`` (static).
-
-    Raises:
-        ValueError: the shapes do not fit, or ``k`` or ``chunk`` is below 1.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -163,9 +154,6 @@ def sharded_top_k(
 
     Returns:
         The lists, the same on all devices.
-
-    Raises:
-        ValueError: the shapes do not fit, or the mesh has no such axis.
     """
     queries, gallery, valid = _check(queries, gallery, valid, k)
     if axis not in mesh.axis_names:

@@ -37,9 +37,6 @@ def guided(
 
     Returns:
         float32 ``[h, w]`` in [0, 1], the object above 1/2; 0 outside ``size``.
-
-    Raises:
-        ValueError: not one image and its map, or a radius below 1, or ``eps`` not above 0.
     """
     colours, values = check_image(image, probabilities)
     if radius < 1 or not eps > 0:

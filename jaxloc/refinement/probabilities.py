@@ -39,9 +39,6 @@ def object_probabilities(
 
     Returns:
         float32 ``[rows, columns]`` in [0, 1]; 1/2 everywhere for a map of zeros, and 0 outside ``target_size``.
-
-    Raises:
-        ValueError: ``indicator`` is not one map, or ``mask`` is of another size.
     """
     indicator = jnp.asarray(indicator, jnp.float32)
     check_rank("indicator", indicator, 2, "[h, w]")
@@ -81,9 +78,6 @@ def upsample_bilinear(
 
     Returns:
         float32 ``[rows, columns]``.
-
-    Raises:
-        ValueError: ``values`` is not one map.
     """
     values = jnp.asarray(values, jnp.float32)
     check_rank("values", values, 2, "[h, w]")

@@ -48,9 +48,6 @@ def select(
 
     Returns:
         ``Refined``; the coarse mask where nothing overlaps it.
-
-    Raises:
-        ValueError: not two maps of one size, or an unknown option.
     """
     mask, coarse = jnp.asarray(mask), jnp.asarray(coarse)
     check_rank("coarse", coarse, 2, "[h, w]")

@@ -33,9 +33,6 @@ def encode_heat(response: ArrayLike, threshold: float) -> np.ndarray:
 
     Returns:
         int8 ``[h, w]``.
-
-    Raises:
-        ValueError: ``response`` is not one map.
     """
     response = np.asarray(response, np.float64)
     if response.ndim != 2:
@@ -54,9 +51,6 @@ def make_thumbnail(pixels: np.ndarray, side: int = 256) -> bytes:
     Args:
         pixels: uint8 ``[h, w, 3]``.
         side: the longest side of the thumbnail, in pixels; smaller images keep their size.
-
-    Raises:
-        ValueError: ``pixels`` is not one RGB image of bytes.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise ValueError(f"pixels must be uint8 [h, w, 3], got {pixels.dtype} of shape {pixels.shape}")

@@ -3,32 +3,18 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.report.exports.placement import Placement, place
 
-T = TypeVar("T")
 R = TypeVar("R")
+Work = Callable[..., Iterator[Any]]
+"""``work(purpose, function, items, threads=True)`` maps a function over items, in order; the purpose is the title of a
+progress bar, and without ``threads`` the function is too quick to be worth threads."""
 
 
-class Work(Protocol):
-    """Maps a function over items and yields the results in order."""
-
-    def __call__(
-        self, purpose: str, function: Callable[[T], R], items: Sequence[T], *, threads: bool = True
-    ) -> Iterator[R]:
-        """Map.
-
-        Args:
-            purpose: the title of a progress bar.
-            function: called once for each item, possibly from several threads.
-            items: its arguments.
-            threads: whether the function is slow enough (files, decoding) to be worth threads.
-        """
-
-
-def in_turn(purpose: str, function: Callable[[T], R], items: Sequence[T], *, threads: bool = True) -> Iterator[R]:
+def in_turn(purpose: str, function: Callable[[Any], R], items: Sequence[Any], *, threads: bool = True) -> Iterator[R]:
     """Map without threads or progress, each item when its result is asked for."""
     return map(function, items)
 
@@ -61,16 +47,9 @@ class Job:
         *,
         threads: bool = True,
     ) -> Iterator[tuple[Annotated, R]]:
-        """Map a function that reports problems over images.
+        """Map a function over images (all by default) and yield each with its result, in order.
 
-        Args:
-            purpose: the title of a progress bar.
-            function: of an image and a list that collects its problems.
-            images: by default all of them.
-            threads: as for ``Work``.
-
-        Yields:
-            each image and its result, in order; its problems have been added to ``problems``.
+        The function's second argument collects the image's problems, which are added to ``problems``.
         """
 
         def call(image: Annotated) -> tuple[Annotated, R, list[Problem]]:

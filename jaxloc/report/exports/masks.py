@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from jaxloc.data.annotations import Annotated, Annotation, Pixels, Problem
+from jaxloc.data.annotations import Annotated, Pixels, Problem
 from jaxloc.data.annotations.problems import WRONG_MASK
 from jaxloc.data.annotations.records import Mask
 from jaxloc.errors import UsageError
@@ -52,15 +52,10 @@ def has_mask(image: Annotated) -> bool:
 
 
 def class_map(image: Annotated, categories: Sequence[str], found: list[Problem]) -> np.ndarray | None:
-    """An image's class numbers, uint8 ``[h, w]``; ``None`` if it has no mask.
+    """An image's class numbers, uint8 ``[h, w]``, from 1 in the order of ``categories``; ``None`` if it has no mask.
 
-    Args:
-        image: the image; a mask of its own is of its own class, or of the only class its objects are of.
-        categories: in the order of their numbers, which begin with 1.
-        found: collects the masks that do not fit.
-
-    Raises:
-        UsageError: there are too many classes.
+    A mask of its own is of its own class, or of the only class its objects are of. ``found`` collects the masks that do
+    not fit. Raises ``UsageError`` if there are too many classes.
     """
     if len(categories) > _MOST:
         raise UsageError(f"a mask holds at most {_MOST} classes, these are {len(categories)}: export to coco")
@@ -110,21 +105,12 @@ def to_png(values: np.ndarray) -> bytes:
 
 
 def _own_class(image: Annotated) -> str | None:
-    classes: set[str] = {image.category} if image.category is not None else set(map(_category, image.annotations))
+    classes = {one.category for one in image.annotations} if image.category is None else {image.category}
     return classes.pop() if len(classes) == 1 else None
-
-
-def _category(annotation: Annotation) -> str:
-    return annotation.category
 
 
 def _palette() -> bytes:
     """VOC's colours: the bits of a number in turn to red, green and blue, the highest bits first."""
-    numbers = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for place_of_bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= (((numbers >> (3 * place_of_bit + channel)) & 1) << (7 - place_of_bit)).astype(
-                np.uint8
-            )
-    return colours.tobytes()
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    by_channel = np.pad(bits, ((0, 0), (0, 1))).reshape(256, 3, 3).swapaxes(1, 2)
+    return np.packbits(by_channel, axis=2).tobytes()

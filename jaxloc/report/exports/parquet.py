@@ -30,7 +30,7 @@ _FILE = 10_000
 """Maximum number of images in a file."""
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-_FLAGS = ("difficult", "truncated", "crowd")
+FLAGS = ("difficult", "truncated", "crowd")
 
 
 def write(job: Job) -> list[Annotated]:
@@ -55,12 +55,11 @@ def write(job: Job) -> list[Annotated]:
     return list(written.values())
 
 
-_Row = tuple[Annotated, dict[str, Any]]
-
-
-def _groups(rows: Iterable[tuple[Annotated, dict[str, Any] | None]]) -> Iterator[list[_Row]]:
+def _groups(
+    rows: Iterable[tuple[Annotated, dict[str, Any] | None]],
+) -> Iterator[list[tuple[Annotated, dict[str, Any]]]]:
     """The rows of readable images in row groups."""
-    group: list[_Row] = []
+    group = []
     size = 0
     for image, row in rows:
         if row is None:
@@ -89,7 +88,7 @@ def _row(
             "bbox": [[x0, y0, x1 - x0, y1 - y0] for x0, y0, x1, y1 in (one.box for one in objects)],
             "category": [numbers[one.category] for one in objects],
             "score": [one.score for one in objects],
-            **{flag: [getattr(one, flag) for one in objects] for flag in _FLAGS},
+            **{flag: [getattr(one, flag) for one in objects] for flag in FLAGS},
         },
     }
     if "mask" in schema.names:
@@ -109,7 +108,7 @@ def _schema(categories: Sequence[str], with_images: bool, with_masks: bool) -> p
         "category": pa.list_(pa.int64()),
         "score": pa.list_(pa.float64()),
     }
-    objects |= {flag: pa.list_(pa.bool_()) for flag in _FLAGS}
+    objects |= {flag: pa.list_(pa.bool_()) for flag in FLAGS}
     columns = {"image": _IMAGE} if with_images else {}
     columns |= {"name": pa.string(), "width": pa.int32(), "height": pa.int32(), "label": pa.int64()}
     columns |= {"noise_score": pa.float64(), "objects": pa.struct(list(objects.items()))}
@@ -127,14 +126,8 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
         return {"_type": "Image"}
     if pa.types.is_list(kind):
         return _list(_feature(kind.value_type))
-    names = {
-        pa.string(): "string",
-        pa.int32(): "int32",
-        pa.int64(): "int64",
-        pa.float64(): "float64",
-        pa.bool_(): "bool",
-    }
-    return {"dtype": names.get(kind, "null"), "_type": "Value"}
+    names = {"double": "float64"}
+    return {"dtype": names.get(str(kind), str(kind)), "_type": "Value"}
 
 
 def _list(feature: dict[str, Any]) -> dict[str, Any]:

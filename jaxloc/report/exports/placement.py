@@ -25,15 +25,10 @@ Placement = Literal["link", "copy", "none"]
 """``link``: hard links, or copies where the file system has none; ``copy``: copies; ``none``: no images."""
 
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",), "TIFF": (".tif", ".tiff")}
-_PLAIN = ("JPEG", "PNG")
 
 
 def with_right_suffix(image: Annotated) -> str:
-    """The image's name with the extension of the file that ``place`` writes; a correct extension is kept.
-
-    Raises:
-        ImageError: the image cannot be read.
-    """
+    """The image's name with the extension of the file that ``place`` writes; a correct extension is kept."""
     stored = read_stored(_path(image))
     kind = "PNG" if stored.turned and stored.kind != "JPEG" else stored.kind
     usual = _SUFFIXES.get(kind, (f".{kind.lower()}",))
@@ -41,20 +36,7 @@ def with_right_suffix(image: Annotated) -> str:
 
 
 def place(image: Annotated, target: Path, how: Placement, found: list[Problem]) -> bool:
-    """Link or copy an image into an export.
-
-    Args:
-        image: the image.
-        target: the file to make.
-        how: a link or a copy; nothing is done for ``"none"``.
-        found: collects an image that cannot be read.
-
-    Returns:
-        whether it could be read.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Link or copy an image into an export; false if it cannot be read, which ``found`` then says."""
     if how == "none":
         return True
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,24 +58,19 @@ def _link(path: Path, target: Path) -> bool:
 
 
 def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> bytes | None:
-    """An image's encoded bytes, upright.
+    """An image's encoded bytes, upright; ``None`` if it cannot be read, which ``found`` then says.
 
-    Args:
-        image: the image.
-        found: collects an image that cannot be read.
-        plain: whether it has to be a JPEG or PNG in colour, as the readers of some tables ask for.
-
-    Returns:
-        the bytes; ``None`` if it cannot be read.
+    ``plain`` makes it a JPEG or PNG in colour, as the readers of some tables ask for.
     """
     try:
         path = _path(image)
         if isinstance(path, VideoFrame):
-            return to_bytes(Image.fromarray(read_image(path).pixels), read_stored(path).kind)
-        data = _read(path)
-        stored = read_stored(data)
-        if not stored.turned and (not plain or (stored.kind in _PLAIN and stored.mode == "RGB")):
-            return data
+            stored = read_stored(path)
+        else:
+            data = _read(path)
+            stored = read_stored(data)
+            if not stored.turned and (not plain or (stored.kind in ("JPEG", "PNG") and stored.mode == "RGB")):
+                return data
         return to_bytes(Image.fromarray(read_image(path).pixels), stored.kind)
     except ImageError as error:
         found.append(unreadable(image, error))

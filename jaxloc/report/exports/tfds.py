@@ -7,6 +7,7 @@ if they are upright colour JPEGs or PNGs, and written again as such if not.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -22,13 +23,12 @@ from jaxloc.data.annotations import Annotated, Problem
 from jaxloc.errors import UsageError
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import UNKNOWN, class_map, has_mask
+from jaxloc.report.exports.parquet import FLAGS
 from jaxloc.report.exports.placement import encode, to_bytes
 
 _NAME = "jaxloc_export"
 _BYTES = 128 << 20
 """Of records, after which the next file begins."""
-
-_FLAGS = ("difficult", "truncated", "crowd")
 
 
 def write(job: Job) -> list[Annotated]:
@@ -36,9 +36,6 @@ def write(job: Job) -> list[Annotated]:
 
     Records are sorted by the hashes of their names, as tensorflow-datasets shuffles them. Its own writer is not used,
     since it holds a whole split in memory or needs tensorflow.
-
-    Raises:
-        UsageError: tensorflow-datasets or array_record is not installed.
     """
     tfds = _import()
     features = _features(tfds, job.categories, any(map(has_mask, job.images)))
@@ -48,10 +45,13 @@ def write(job: Job) -> list[Annotated]:
         data = encode(image, own, plain=True)
         return None if data is None else features.serialize_example(_example(tfds, image, data, numbers, features, own))
 
+    def place(split: str, image: Annotated) -> bytes:
+        return hashlib.md5(f"{split}{image.name}".encode(), usedforsecurity=False).digest()
+
     written: dict[str, Annotated] = {}
     splits = []
     for split, images in by_split(job.images, "train").items():
-        images.sort(key=lambda image: _place(split, image.name))
+        images.sort(key=functools.partial(place, split))
         files = tfds.core.ShardedFileTemplate(
             data_dir=job.folder, dataset_name=_NAME, split=split, filetype_suffix="array_record"
         )
@@ -61,10 +61,6 @@ def write(job: Job) -> list[Annotated]:
     if splits:
         _describe(tfds, job.folder, features, splits)
     return list(written.values())
-
-
-def _place(split: str, name: str) -> bytes:
-    return hashlib.md5(f"{split}{name}".encode(), usedforsecurity=False).digest()
 
 
 def _write_shards(
@@ -129,7 +125,7 @@ def _features(tfds: Any, categories: Sequence[str], masked: bool) -> Any:
         "box": tfds.features.Tensor(shape=(4,), dtype=np.float64),
         "label": classes,
         "score": tfds.features.Scalar(np.float64),
-        **{flag: tfds.features.Scalar(np.bool_) for flag in _FLAGS},
+        **{flag: tfds.features.Scalar(np.bool_) for flag in FLAGS},
     }
     features = {
         "image": tfds.features.Image(shape=(None, None, 3)),
@@ -145,18 +141,17 @@ def _example(
     tfds: Any, image: Annotated, data: bytes, numbers: Mapping[str, int], features: Any, found: list[Problem]
 ) -> dict[str, Any]:
     width, height = image.width or 0, image.height or 0
-    objects = []
-    for one in image.annotations:
-        x0, y0, x1, y1 = one.box
-        objects.append(
-            {
-                "bbox": tfds.features.BBox(ymin=y0 / height, xmin=x0 / width, ymax=y1 / height, xmax=x1 / width),
-                "box": np.array(one.box, np.float64),
-                "label": numbers[one.category],
-                "score": one.score,
-                **{flag: getattr(one, flag) for flag in _FLAGS},
-            }
-        )
+    objects = [
+        {
+            "bbox": tfds.features.BBox(ymin=y0 / height, xmin=x0 / width, ymax=y1 / height, xmax=x1 / width),
+            "box": np.array(one.box, np.float64),
+            "label": numbers[one.category],
+            "score": one.score,
+            **{flag: getattr(one, flag) for flag in FLAGS},
+        }
+        for one in image.annotations
+        for x0, y0, x1, y1 in [one.box]
+    ]
     example: dict[str, Any] = {"image": io.BytesIO(data), "name": image.name, "objects": objects}
     if "mask" in features:
         values = class_map(image, list(numbers), found)

@@ -24,15 +24,7 @@ NO_MASK = "object without a mask"
 
 
 def write(job: Job, *, segments: bool = False) -> list[Annotated]:
-    """Write the files and the images; images of no split are training images.
-
-    Args:
-        job: the export.
-        segments: write outlines of masks in place of boxes.
-
-    Raises:
-        UsageError: outlines are asked for and no object has a mask.
-    """
+    """Write the files and the images; images of no split are training images; ``segments`` writes outlines of masks."""
     numbers = {category: number for number, category in enumerate(job.categories)}
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
