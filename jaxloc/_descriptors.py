@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_flags, check_rank
 
 _BLOCK = 1024
 Sums = TypeVar("Sums")
@@ -18,10 +18,7 @@ def flagged(descriptors: ArrayLike, valid: ArrayLike | None) -> tuple[jax.Array,
     x = jnp.asarray(descriptors)
     if x.ndim < 2:
         raise ValueError(f"descriptors must be [..., d] with at least one axis before d, got shape {x.shape}")
-    keep = jnp.ones(x.shape[:-1], bool) if valid is None else jnp.asarray(valid, bool)
-    if keep.shape != x.shape[:-1]:
-        raise ValueError(f"valid must be {x.shape[:-1]}, one flag per descriptor, got {keep.shape}")
-    return x, keep
+    return x, as_flags(valid, x.shape[:-1], "descriptor")
 
 
 def flatten(
@@ -30,7 +27,7 @@ def flatten(
     """Descriptors as ``[n, d]`` and their validity as ``[n]``, checked."""
     x, keep = flagged(descriptors, valid)
     if centers is not None:
-        check_rank("the model's centres", centers, 2, "[k, d]")
+        check_rank("the model's centres", centers, "[k, d]")
         if centers.shape[1] != x.shape[-1]:
             raise ValueError(f"descriptors have {x.shape[-1]} channels, the model was fitted on {centers.shape[1]}")
     return x.reshape(-1, x.shape[-1]), keep.reshape(-1)

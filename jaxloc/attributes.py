@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, as_flags, check_rank
 from jaxloc._sharding import compiler_chooses
 
 
@@ -62,15 +62,11 @@ def extremes(
     Returns:
         ``Extremes`` of ``len(dimensions)`` rows. An image can be at both ends if there are fewer than ``2 count``.
     """
-    vectors = jnp.asarray(vectors, jnp.float32)
-    check_rank("vectors", vectors, 2, "[n, d]")
+    vectors = as_array("vectors", vectors, "[n, d]", jnp.float32)
     size, dimension = vectors.shape
-    keep = jnp.ones(size, bool) if valid is None else jnp.asarray(valid, bool)
-    if keep.shape != (size,):
-        raise ValueError(f"valid must be [{size}], one flag per vector, got shape {keep.shape}")
     if count < 1:
         raise ValueError(f"count must be 1 or more, got {count}")
-    keep = keep & jnp.isfinite(vectors).all(1)
+    keep = as_flags(valid, (size,), "vector") & jnp.isfinite(vectors).all(1)
     if dimensions is not None:
         beyond = [index for index in dimensions if not 0 <= index < dimension]
         if beyond:
@@ -98,7 +94,7 @@ def extremes(
 def merge(a: Extremes, b: Extremes) -> Extremes:
     """Extremes of the union of two parts of a gallery that share no image; associative and commutative, exactly."""
     for part in (a, b):
-        check_rank("high", part.high, 2, "[d, count]")
+        check_rank("high", part.high, "[d, count]")
     if a.high.shape != b.high.shape:
         raise ValueError(f"extremes of different shape [d, count]: {tuple(a.high.shape)} and {tuple(b.high.shape)}")
     count = a.high.shape[1]

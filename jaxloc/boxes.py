@@ -1,4 +1,4 @@
-"""Boxes: ``[x0, y0, x1, y1]`` in pixels of the original image, half-open, and conversions to everyone else's.
+"""Boxes: ``[x0, y0, x1, y1]`` in pixels of the original image, half-open.
 
 A box of an empty mask is four NaNs, so that nothing fails inside jit; ``found`` flags say so to people.
 """
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array
 from jaxloc.grids import map_size
 
 
@@ -29,8 +29,7 @@ def mask_to_box(mask: ArrayLike, image_size: ArrayLike | None = None, *, size: A
     Returns:
         float ``[4]``: ``x0, y0, x1, y1``; NaN where the mask is empty.
     """
-    mask = jnp.asarray(mask)
-    check_rank("mask", mask, 2, "[h, w]")
+    mask = as_array("mask", mask, "[h, w]")
     h, w = mask.shape
     rows, columns = mask.any(1), mask.any(0)
     y0, x0 = jnp.argmax(rows), jnp.argmax(columns)
@@ -66,47 +65,3 @@ def iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
     intersection = area(jnp.concatenate([low, high], -1))
     union = area(a) + area(b) - intersection
     return jnp.where(union > 0, intersection / jnp.where(union > 0, union, 1), 0)
-
-
-def to_xywh(box: ArrayLike) -> jax.Array:
-    """``x0, y0, x1, y1`` to COCO's ``x, y, width, height``; any leading axes."""
-    box = _check_boxes(box)
-    return jnp.concatenate([box[..., :2], box[..., 2:] - box[..., :2]], -1)
-
-
-def from_xywh(box: ArrayLike) -> jax.Array:
-    """COCO's ``x, y, width, height`` to ``x0, y0, x1, y1``; any leading axes."""
-    box = _check_boxes(box)
-    return jnp.concatenate([box[..., :2], box[..., :2] + box[..., 2:]], -1)
-
-
-def to_yxyx_normalized(box: ArrayLike, image_size: ArrayLike) -> jax.Array:
-    """``x0, y0, x1, y1`` in pixels to TFDS's ``ymin, xmin, ymax, xmax`` in [0, 1].
-
-    Args:
-        box: ``[..., 4]``.
-        image_size: ``[..., 2]``, the image's rows and columns.
-    """
-    box, scale = _check_boxes(box), jnp.asarray(image_size, jnp.float32)
-    return box[..., jnp.array([1, 0, 3, 2])] / jnp.concatenate([scale, scale], -1)
-
-
-def from_yxyx_normalized(box: ArrayLike, image_size: ArrayLike) -> jax.Array:
-    """TFDS's ``ymin, xmin, ymax, xmax`` in [0, 1] to ``x0, y0, x1, y1`` in pixels.
-
-    Args:
-        box: ``[..., 4]``.
-        image_size: ``[..., 2]``, the image's rows and columns.
-    """
-    box, scale = _check_boxes(box), jnp.asarray(image_size, jnp.float32)
-    return (box * jnp.concatenate([scale, scale], -1))[..., jnp.array([1, 0, 3, 2])]
-
-
-def to_voc(box: ArrayLike) -> jax.Array:
-    """Half-open ``x0, y0, x1, y1`` to PASCAL VOC's 1-based inclusive ``xmin, ymin, xmax, ymax``."""
-    return _check_boxes(box) + jnp.array([1.0, 1.0, 0.0, 0.0])
-
-
-def from_voc(box: ArrayLike) -> jax.Array:
-    """PASCAL VOC's 1-based inclusive ``xmin, ymin, xmax, ymax`` to half-open ``x0, y0, x1, y1``."""
-    return _check_boxes(box) - jnp.array([1.0, 1.0, 0.0, 0.0])

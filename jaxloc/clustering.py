@@ -68,7 +68,7 @@ Sums = TypeVar("Sums", bound=_ModelSums)
 def merge(a: Sums, b: Sums) -> Sums:
     """Sums of the union of two disjoint sets of descriptors, both taken with the same model."""
     for sums in (a, b):
-        check_rank("sums.sums", sums.sums, 2, "[k, d]")
+        check_rank("sums.sums", sums.sums, "[k, d]")
     if type(a) is not type(b) or a.sums.shape != b.sums.shape:
         raise ValueError(
             f"sums of different models: {type(a).__name__} {a.sums.shape} and {type(b).__name__} {b.sums.shape}"
@@ -83,19 +83,16 @@ def psum(sums: Sums, axis_name: str | tuple[str, ...]) -> Sums:
         sums: this device's share, taken with a model that all devices hold.
         axis_name: the mesh axis, or several.
     """
-    check_rank("sums.sums", sums.sums, 2, "[k, d]")
+    check_rank("sums.sums", sums.sums, "[k, d]")
     return jax.lax.psum(sums, axis_name)
 
 
 def assign(model: KMeans, descriptors: ArrayLike) -> jax.Array:
-    """Index of the centre nearest to each descriptor; the first of equals.
+    """Index of the centre nearest to each descriptor, int32 ``[...]``; the first of equals.
 
     Args:
         model: ``KMeans``.
         descriptors: ``[..., d]``.
-
-    Returns:
-        int32 ``[...]``.
     """
     x, _ = flatten(descriptors, None, model.centers)
     return _nearest(model, x)[0].reshape(jnp.shape(descriptors)[:-1])
@@ -132,7 +129,7 @@ def kmeans_update(model: KMeans, sums: KMeansSums) -> KMeans:
         model: the one that ``sums`` was taken with.
         sums: of all descriptors.
     """
-    check_rank("sums.sums", sums.sums, 2, "[k, d]")
+    check_rank("sums.sums", sums.sums, "[k, d]")
     return KMeans(model.centers + sums.sums / jnp.maximum(sums.counts, 1)[:, None])
 
 
@@ -148,7 +145,7 @@ def kmeans_converged(before: KMeans, after: KMeans, sums: KMeansSums, *, toleran
         sums: of all descriptors.
         tolerance: rounding alone moves centres by about 1e-9 of that variance.
     """
-    check_rank("sums.sums", sums.sums, 2, "[k, d]")
+    check_rank("sums.sums", sums.sums, "[k, d]")
     variance = sums.inertia / jnp.maximum(sums.counts.sum(dtype=jnp.float32) * sums.sums.shape[1], 1)
     return jnp.square(after.centers - before.centers).sum() <= tolerance * variance
 

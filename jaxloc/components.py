@@ -21,7 +21,7 @@ import numpy as np
 import skimage
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_choice, check_rank
+from jaxloc._checks import as_array, check_choice
 
 Backend = Literal["auto", "host", "device"]
 
@@ -43,7 +43,7 @@ def label(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") 
     """
     mask = _check(mask, connectivity, backend)
     if _is_for_host(mask, backend):
-        return _call_host(_number_stack, mask, jnp.int32, connectivity)
+        return _call_host(label_stack, mask, jnp.int32, connectivity)
     roots = _roots(mask, connectivity)
     is_root = roots.ravel() == jnp.arange(mask.size)
     return jnp.where(mask, jnp.pad(jnp.cumsum(is_root), (0, 1))[roots], 0).astype(jnp.int32)
@@ -66,15 +66,14 @@ def largest_component(mask: ArrayLike, *, connectivity: int = 8, backend: Backen
     """
     mask = _check(mask, connectivity, backend)
     if _is_for_host(mask, backend):
-        return _call_host(_largest_stack, mask, jnp.bool_, connectivity)
+        return _call_host(largest_stack, mask, jnp.bool_, connectivity)
     roots = _roots(mask, connectivity)
     cells = jnp.zeros(mask.size + 1, jnp.int32).at[roots.ravel()].add(1)
     return mask & (roots == jnp.argmax(cells[:-1]))
 
 
 def _check(mask: ArrayLike, connectivity: int, backend: Backend) -> jax.Array:
-    mask = jnp.asarray(mask)
-    check_rank("mask", mask, 2, "[h, w]")
+    mask = as_array("mask", mask, "[h, w]")
     if mask.dtype != jnp.bool_:
         raise ValueError(f"mask must be bool, got {mask.dtype}; compare it with a threshold first")
     check_choice("connectivity", connectivity, (8, 4))
@@ -119,14 +118,11 @@ def label_stack(masks: np.ndarray, connectivity: int = 8) -> np.ndarray:
 
 
 def largest_stack(masks: np.ndarray, connectivity: int = 8) -> np.ndarray:
-    """The largest component of each mask of a stack, as ``largest_component`` does.
+    """The largest component of each mask of a stack, as ``largest_component`` does, bool ``[n, h, w]``.
 
     Args:
         masks: bool ``[n, h, w]``.
         connectivity: 8 or 4.
-
-    Returns:
-        bool ``[n, h, w]``.
     """
     labels = label_stack(masks, connectivity)
     kinds = int(labels.max(initial=0)) + 1
@@ -136,22 +132,13 @@ def largest_stack(masks: np.ndarray, connectivity: int = 8) -> np.ndarray:
     return (labels == cells.argmax(1)[:, None, None]) & (labels > 0)
 
 
-def _number_stack(packed: np.ndarray, width: int, connectivity: int) -> np.ndarray:
-    return label_stack(np.unpackbits(packed, axis=-1, count=width).astype(bool), connectivity)
-
-
-def _largest_stack(packed: np.ndarray, width: int, connectivity: int) -> np.ndarray:
-    return largest_stack(np.unpackbits(packed, axis=-1, count=width).astype(bool), connectivity)
-
-
 def _call_host(function, mask: jax.Array, dtype: type, connectivity: int) -> jax.Array:  # type: ignore[no-untyped-def]
     """One callback for however many masks vmap has stacked up; leading axes are flattened to one."""
     width = mask.shape[1]
 
     def on_host(packed: np.ndarray) -> np.ndarray:
-        packed = np.asarray(packed)
-        stack = packed.reshape(-1, *packed.shape[-2:])
-        return function(stack, width, connectivity).reshape(*packed.shape[:-1], width)
+        masks = np.unpackbits(np.asarray(packed), axis=-1, count=width).astype(bool)
+        return function(masks.reshape(-1, *masks.shape[-2:]), connectivity).reshape(masks.shape)
 
     result = jax.ShapeDtypeStruct(mask.shape, dtype)
     return jax.pure_callback(on_host, result, jnp.packbits(mask, axis=-1), vmap_method="expand_dims")

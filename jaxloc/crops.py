@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array
 from jaxloc.grids import map_size, valid_cells
 
 
@@ -28,9 +28,8 @@ def crop_resize(
     Returns:
         float32 ``[rows, columns, channels]``; zeros for a box without area inside the image.
     """
-    image, box = jnp.asarray(image), jnp.asarray(box, jnp.float32)
-    check_rank("image", image, 3, "[h, w, channels]")
-    check_rank("box", box, 1, "[4]")
+    image = as_array("image", image, "[h, w, channels]")
+    box = as_array("box", box, "[4]", jnp.float32)
     if box.shape != (4,):
         raise ValueError(f"box must be [4] (x0, y0, x1, y1), got shape {box.shape}")
     height, width = image.shape[:2]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array
 from jaxloc.grids import valid_cells
 from jaxloc.pooling import l2_normalize
 
@@ -29,9 +29,8 @@ def spatial_weights(
     Returns:
         float32 ``[h, w]`` in [0, 1]; zero outside the valid cells, and everywhere for a map without activity.
     """
-    aggregation = jnp.asarray(aggregation)
-    check_rank("aggregation", aggregation, 2, "[h, w]")
-    valid = valid_cells(size, (aggregation.shape[0], aggregation.shape[1]))
+    aggregation = as_array("aggregation", aggregation, "[h, w]")
+    valid = valid_cells(size, aggregation.shape[:2])
     activity = jnp.where(valid, jnp.maximum(aggregation.astype(jnp.float32), 0), 0)
     largest = activity.max(initial=0)
     activity = activity / jnp.where(largest > 0, largest, 1)
@@ -50,30 +49,24 @@ def sparsity_weights(features: ArrayLike, *, size: ArrayLike | None = None, epsi
     Returns:
         float32 ``[d]``; with ``ε = 0`` a channel that never fires has weight 0.
     """
-    features = jnp.asarray(features)
-    check_rank("features", features, 3, "[h, w, d]")
-    valid = valid_cells(size, (features.shape[0], features.shape[1]))[..., None]
+    features = as_array("features", features, "[h, w, d]")
+    valid = valid_cells(size, features.shape[:2])[..., None]
     share = (valid & (features > 0)).sum((0, 1)) / jnp.maximum(valid.sum(), 1) + epsilon
     return jnp.where(share > 0, jnp.log(share.sum() / jnp.where(share > 0, share, 1)), 0)
 
 
-def descriptor(
-    features: ArrayLike, *, size: ArrayLike | None = None, order: float = 2.0, root: float = 2.0
-) -> jax.Array:
+def descriptor(features: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
     """Descriptors summed with spatial weights, times the channels' sparsity weights, of unit length (algorithm 1).
 
     Args:
         features: ``[h, w, d]``, non-negative (after a ReLU).
         size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
-        order: of ``spatial_weights``.
-        root: of ``spatial_weights``.
 
     Returns:
         float32 ``[d]``; zeros where nothing fires.
     """
-    features = jnp.asarray(features)
-    check_rank("features", features, 3, "[h, w, d]")
-    valid = valid_cells(size, (features.shape[0], features.shape[1]))[..., None]
+    features = as_array("features", features, "[h, w, d]")
+    valid = valid_cells(size, features.shape[:2])[..., None]
     selected = jnp.where(valid, features.astype(jnp.float32), 0)
-    places = spatial_weights(selected.sum(-1), size=size, order=order, root=root)
+    places = spatial_weights(selected.sum(-1), size=size)
     return l2_normalize((selected * places[..., None]).sum((0, 1)) * sparsity_weights(selected, size=size))

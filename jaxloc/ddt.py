@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc import boxes, components
-from jaxloc._checks import check_choice, check_rank
+from jaxloc._checks import as_array, check_choice, check_rank
 from jaxloc.grids import valid_cells
 from jaxloc.localization import Localization
 from jaxloc.moments import Moments, covariance
@@ -60,7 +60,7 @@ def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation") -> 
     Raises:
         ValueError: more components than dimensions, an unknown rule, or moments of several sets at once.
     """
-    check_rank("scatter", moments.scatter, 2, "[d, d]")
+    check_rank("scatter", moments.scatter, "[d, d]")
     check_choice("sign", sign, tuple(SIGN_RULES))
     rule = SIGN_RULES[sign]
     dimension = moments.mean.shape[0]
@@ -107,18 +107,14 @@ def orient(model: Model, positive_share: ArrayLike, *, sign: str = "minority") -
 
 
 def indicator_maps(model: Model, features: ArrayLike) -> jax.Array:
-    """Indicator maps ``Pʲ = ξⱼᵀ (x − x̄)`` of one image (equation 3).
+    """Indicator maps ``Pʲ = ξⱼᵀ (x − x̄)`` of one image (equation 3), float32 ``[k, h, w]``.
 
     Args:
         model: a fitted model.
         features: ``[h, w, d]`` of the layer the model was fitted on.
-
-    Returns:
-        float32 ``[k, h, w]``.
     """
-    features = jnp.asarray(features)
-    check_rank("features", features, 3, "[h, w, d]")
-    check_rank("model.components", model.components, 2, "[k, d]")
+    features = as_array("features", features, "[h, w, d]")
+    check_rank("model.components", model.components, "[k, d]")
     if features.shape[-1] != model.mean.shape[-1]:
         raise ValueError(
             f"features have {features.shape[-1]} channels, the model was fitted on {model.mean.shape[-1]}: "
@@ -129,18 +125,14 @@ def indicator_maps(model: Model, features: ArrayLike) -> jax.Array:
 
 
 def positive_cells(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
-    """Valid cells whose indicator is strictly positive.
+    """Valid cells whose indicator is strictly positive, bool ``[h, w]``.
 
     Args:
         indicator: ``[h, w]``.
         size: int ``[2]``, valid rows and columns; ``None`` means all.
-
-    Returns:
-        bool ``[h, w]``.
     """
-    indicator = jnp.asarray(indicator)
-    check_rank("indicator", indicator, 2, "[h, w]")
-    return (indicator > 0) & valid_cells(size, (indicator.shape[0], indicator.shape[1]))
+    indicator = as_array("indicator", indicator, "[h, w]")
+    return (indicator > 0) & valid_cells(size, indicator.shape[:2])
 
 
 def noise_score(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
@@ -151,7 +143,7 @@ def noise_score(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.A
         size: int ``[2]``, valid rows and columns; ``None`` means all.
     """
     positive = positive_cells(indicator, size=size)
-    valid = valid_cells(size, (positive.shape[0], positive.shape[1]))
+    valid = valid_cells(size, positive.shape[:2])
     return positive.sum() / jnp.maximum(valid.sum(), 1)
 
 
@@ -163,7 +155,7 @@ def object_mask(
     connectivity: int = 8,
     backend: components.Backend = "auto",
 ) -> jax.Array:
-    """Mask of the common object: DDT from one layer's ``P¹``, DDT+ from two.
+    """Mask of the common object, bool ``[h, w]``: DDT from one layer's ``P¹``, DDT+ from two.
 
     Args:
         indicator: ``[h, w]``, ``P¹`` of the deepest layer.
@@ -172,9 +164,6 @@ def object_mask(
         size: int ``[2]``, valid rows and columns; ``None`` means all.
         connectivity: 8 (the released code) or 4 (static).
         backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
-
-    Returns:
-        bool ``[h, w]``.
     """
     positive = positive_cells(indicator, size=size)
     mask = components.largest_component(positive, connectivity=connectivity, backend=backend)

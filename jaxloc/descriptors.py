@@ -1,12 +1,15 @@
 """Descriptors of an image by name: each a value that states its needs and holds its function.
 
 To add a descriptor, write its pure function in a module of its own and register it in ``DESCRIPTORS``. Importing this
-module does not import JAX, so that commands can list names; a descriptor imports its function when it is called.
+module does not import JAX, so that commands can list names: ``jaxloc`` imports its modules at their first use.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import jaxloc
 
 if TYPE_CHECKING:
     from jax import Array
@@ -53,9 +56,7 @@ class Inputs(NamedTuple):
     @property
     def valid(self) -> "Array":
         """All cells of the image, bool ``[h, w]``."""
-        from jaxloc.grids import valid_cells
-
-        return valid_cells(self.size, (self.features.shape[0], self.features.shape[1]))
+        return jaxloc.grids.valid_cells(self.size, self.features.shape[:2])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,111 +94,76 @@ class Descriptor:
         return None if unused else self.codebook
 
 
-def _scda(inputs: Inputs) -> "Array":
-    from jaxloc import scda
-
-    return scda.descriptor(inputs.features, inputs.mask)
-
-
 def _scda_plus(inputs: Inputs, *, weight: float) -> "Array":
-    from jaxloc import scda
-
     if inputs.lower is None:
         raise ValueError("SCDA+ needs the lower layer")
-    return scda.descriptor_plus(inputs.features, inputs.mask, *inputs.lower, weight=weight)
+    return jaxloc.scda.descriptor_plus(inputs.features, inputs.mask, *inputs.lower, weight=weight)
 
 
 def _scda_flip_plus(inputs: Inputs, *, weight: float) -> "Array":
-    from jaxloc import scda
-
     if inputs.mirrored is None:
         raise ValueError("SCDA_flip+ needs the mirrored image")
     both = _scda_plus(inputs, weight=weight), _scda_plus(inputs.mirrored, weight=weight)
-    return scda.descriptor_flip_plus(*both)
+    return jaxloc.scda.descriptor_flip_plus(*both)
 
 
 def _average(inputs: Inputs) -> "Array":
-    from jaxloc import pooling
-
-    return pooling.l2_normalize(pooling.average_pool(inputs.features, inputs.mask))
+    return jaxloc.pooling.l2_normalize(jaxloc.pooling.average_pool(inputs.features, inputs.mask))
 
 
 def _max(inputs: Inputs) -> "Array":
-    from jaxloc import pooling
-
-    return pooling.l2_normalize(pooling.max_pool(inputs.features, inputs.mask))
-
-
-def _mac(inputs: Inputs) -> "Array":
-    return _max(inputs._replace(mask=inputs.valid))
-
-
-def _pool5(inputs: Inputs) -> "Array":
-    from jaxloc import pooling
-
-    return pooling.average_max_pool(inputs.features, inputs.valid)
+    return jaxloc.pooling.l2_normalize(jaxloc.pooling.max_pool(inputs.features, inputs.mask))
 
 
 def _gem(inputs: Inputs, *, power: float) -> "Array":
-    from jaxloc import pooling
-
-    return pooling.l2_normalize(pooling.generalized_mean_pool(inputs.features, inputs.valid, power=power))
-
-
-def _spoc(inputs: Inputs) -> "Array":
-    from jaxloc import spoc
-
-    return spoc.descriptor(inputs.features, size=inputs.size, center=False)
+    pooled = jaxloc.pooling.generalized_mean_pool(inputs.features, inputs.valid, power=power)
+    return jaxloc.pooling.l2_normalize(pooled)
 
 
-def _spoc_center(inputs: Inputs) -> "Array":
-    from jaxloc import spoc
-
-    return spoc.descriptor(inputs.features, size=inputs.size)
-
-
-def _crow(inputs: Inputs) -> "Array":
-    from jaxloc import crow
-
-    return crow.descriptor(inputs.features, size=inputs.size)
+def _spoc(inputs: Inputs, *, center: bool) -> "Array":
+    return jaxloc.spoc.descriptor(inputs.features, size=inputs.size, center=center)
 
 
 def _rmac(inputs: Inputs, *, levels: int, region_global: bool) -> "Array":
-    from jaxloc import rmac
-
     whitening = inputs.codebooks.regions
-    return rmac.descriptor(
+    return jaxloc.rmac.descriptor(
         inputs.features, size=inputs.size, levels=levels, include_global=region_global, whitening=whitening
     )
 
 
 def _vlad(inputs: Inputs) -> "Array":
-    from jaxloc import encoding
-
     if inputs.codebooks.kmeans is None:
         raise ValueError("VLAD needs its codebook")
-    return encoding.vlad(inputs.codebooks.kmeans, inputs.features, inputs.mask)
+    return jaxloc.encoding.vlad(inputs.codebooks.kmeans, inputs.features, inputs.mask)
 
 
 def _fisher(inputs: Inputs) -> "Array":
-    from jaxloc import encoding
-
     if inputs.codebooks.mixture is None:
         raise ValueError("the Fisher vector needs its codebook")
-    return encoding.fisher_vector(inputs.codebooks.mixture, inputs.features, inputs.mask)
+    return jaxloc.encoding.fisher_vector(inputs.codebooks.mixture, inputs.features, inputs.mask)
 
 
 DESCRIPTORS = {
     "fc8": Descriptor("fc8_im", "class scores of the whole image", crop="image"),
     "fc8_box": Descriptor("fc8_predBBox", "class scores of the box that SCDA finds", crop="object"),
     "fc8_truth": Descriptor("fc8_gtBBox", "class scores of the true box", crop="truth"),
-    "pool5": Descriptor("Pool5", "average and maximum of all cells", _pool5),
+    "pool5": Descriptor(
+        "Pool5",
+        "average and maximum of all cells",
+        lambda inputs: jaxloc.pooling.average_max_pool(inputs.features, inputs.valid),
+    ),
     "fv": Descriptor("selectFV", "Fisher vector of the object's cells", _fisher, selects=True, codebook="mixture"),
     "vlad": Descriptor("selectVLAD", "VLAD of the object's cells", _vlad, selects=True, codebook="kmeans"),
-    "spoc": Descriptor("SPoC (w/o cen.)", "sum of all cells", _spoc),
-    "spoc_center": Descriptor("SPoC (with cen.)", "sum of all cells, weighted towards the centre", _spoc_center),
-    "crow": Descriptor("CroW", "sum of all cells, weighted by cell and channel", _crow),
-    "mac": Descriptor("MAC", "maximum of all cells", _mac),
+    "spoc": Descriptor("SPoC (w/o cen.)", "sum of all cells", functools.partial(_spoc, center=False)),
+    "spoc_center": Descriptor(
+        "SPoC (with cen.)", "sum of all cells, weighted towards the centre", functools.partial(_spoc, center=True)
+    ),
+    "crow": Descriptor(
+        "CroW",
+        "sum of all cells, weighted by cell and channel",
+        lambda inputs: jaxloc.crow.descriptor(inputs.features, size=inputs.size),
+    ),
+    "mac": Descriptor("MAC", "maximum of all cells", lambda inputs: _max(inputs._replace(mask=inputs.valid))),
     "rmac": Descriptor(
         "R-MAC",
         "sum of the maxima of regions at several scales",
@@ -209,7 +175,12 @@ DESCRIPTORS = {
     "gem": Descriptor("GeM", "generalized mean of all cells", _gem, parameters=("power",)),
     "avg": Descriptor("avgPool", "average of the object's cells", _average, selects=True),
     "max": Descriptor("maxPool", "maximum of the object's cells", _max, selects=True),
-    "scda": Descriptor("SCDA", "average and maximum of the object's cells", _scda, selects=True),
+    "scda": Descriptor(
+        "SCDA",
+        "average and maximum of the object's cells",
+        lambda inputs: jaxloc.scda.descriptor(inputs.features, inputs.mask),
+        selects=True,
+    ),
     "scda+": Descriptor("SCDA+", "SCDA of two layers", _scda_plus, parameters=("weight",), selects=True, lower=True),
     "scda_flip+": Descriptor(
         "SCDA_flip+",

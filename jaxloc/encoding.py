@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_masked
 from jaxloc.clustering import KMeans, kmeans_sums
 from jaxloc.mixture import GaussianMixture, mixture_sums
 from jaxloc.pooling import l2_normalize
@@ -35,7 +35,7 @@ def vlad(model: KMeans, features: ArrayLike, mask: ArrayLike, *, normalize: bool
     Returns:
         float32 ``[k d]``, cluster after cluster.
     """
-    _check(features, mask)
+    features, mask = as_masked(features, mask)
     encoded = kmeans_sums(model, features, mask).sums.reshape(-1)
     return l2_normalize(signed_sqrt(encoded)) if normalize else encoded
 
@@ -59,19 +59,11 @@ def fisher_vector(
     Returns:
         float32 ``[2 k d]``: ``u_1 … u_k``, then ``v_1 … v_k``; zeros for a component of no weight.
     """
-    _check(features, mask)
+    features, mask = as_masked(features, mask)
     sums = mixture_sums(mixture, features, mask)
-    number = jnp.maximum(jnp.asarray(mask).sum(), 1)
+    number = jnp.maximum(mask.sum(), 1)
     scale = number * jnp.sqrt(jnp.where(mixture.weights > 0, mixture.weights, 1))[:, None]
     of_means = sums.sums / jnp.sqrt(mixture.variances) / scale
     of_deviations = (sums.squares / mixture.variances - sums.counts[:, None]) / (scale * jnp.sqrt(2.0))
     encoded = jnp.concatenate([of_means.reshape(-1), of_deviations.reshape(-1)])
     return l2_normalize(signed_sqrt(encoded)) if normalize else encoded
-
-
-def _check(features: ArrayLike, mask: ArrayLike) -> None:
-    features, mask = jnp.asarray(features), jnp.asarray(mask)
-    check_rank("features", features, 3, "[h, w, d]")
-    check_rank("mask", mask, 2, "[h, w]")
-    if mask.shape != features.shape[:2] or mask.dtype != jnp.bool_:
-        raise ValueError(f"mask must be bool {features.shape[:2]}, got {mask.dtype} {mask.shape}")

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, as_flags, check_rank
 from jaxloc._sharding import compiler_chooses
 
 _ROWS = 1024
@@ -57,12 +57,10 @@ def mutual_neighbors(
         valid: bool ``[n, k]``, False where a list is shorter than k; ``None`` means all are full.
         exponent: β, 3 in the papers.
     """
-    indices, similarities = jnp.asarray(indices, jnp.int32), jnp.asarray(similarities, jnp.float32)
-    check_rank("indices", indices, 2, "[n, k]")
-    present = jnp.ones(indices.shape, bool) if valid is None else jnp.asarray(valid, bool)
-    for name, array in (("similarities", similarities), ("valid", present)):
-        if array.shape != indices.shape:
-            raise ValueError(f"{name} must be {indices.shape}, one number per listed vertex, got {array.shape}")
+    indices, similarities = as_array("indices", indices, "[n, k]", jnp.int32), jnp.asarray(similarities, jnp.float32)
+    if similarities.shape != indices.shape:
+        raise ValueError(f"similarities must be {indices.shape} like indices, got {similarities.shape}")
+    present = as_flags(valid, indices.shape, "listed vertex")
     vertices = jnp.arange(len(indices), dtype=jnp.int32)
     present &= indices != vertices[:, None]
     indices = jnp.where(present, indices, vertices[:, None])
@@ -77,7 +75,7 @@ def mutual_neighbors(
 
 def degrees(graph: Graph) -> jax.Array:
     """The sum of each vertex's edge weights, float32 ``[n]``."""
-    check_rank("weights", graph.weights, 2, "[n, k]")
+    check_rank("weights", graph.weights, "[n, k]")
     return graph.weights.sum(-1)
 
 
@@ -98,12 +96,9 @@ def subgraph(graph: Graph, members: ArrayLike, *, valid: ArrayLike | None = None
         members: int ``[m]``, different vertices.
         valid: bool ``[m]``, False for members to leave without edges; ``None`` means all are valid.
     """
-    check_rank("weights", graph.weights, 2, "[n, k]")
-    members = jnp.asarray(members, jnp.int32)
-    check_rank("members", members, 1, "[m]")
-    keep = jnp.ones(members.shape, bool) if valid is None else jnp.asarray(valid, bool)
-    if keep.shape != members.shape:
-        raise ValueError(f"valid must be {members.shape}, one flag per member, got {keep.shape}")
+    check_rank("weights", graph.weights, "[n, k]")
+    members = as_array("members", members, "[m]", jnp.int32)
+    keep = as_flags(valid, members.shape, "member")
     count = len(graph.weights)
     own = jnp.arange(len(members), dtype=jnp.int32)
     places = jnp.full(count, -1, jnp.int32).at[jnp.where(keep, members, count)].set(own, mode="drop")
@@ -115,10 +110,7 @@ def subgraph(graph: Graph, members: ArrayLike, *, valid: ArrayLike | None = None
 @compiler_chooses(rows=True)
 def matvec(graph: Graph, values: ArrayLike) -> jax.Array:
     """The product of the weight matrix with a vector ``[n]`` or with the columns of ``[n, m]``."""
-    check_rank("weights", graph.weights, 2, "[n, k]")
-    values = jnp.asarray(values, jnp.float32)
-    if values.ndim not in (1, 2) or len(values) != len(graph.weights):
-        raise ValueError(f"values must be [{len(graph.weights)}] or [{len(graph.weights)}, m], got {values.shape}")
+    values = _columns("values", graph, values)
 
     def add(total: jax.Array, column: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         indices, weights = column
@@ -143,11 +135,7 @@ def solve(
         tolerance: stop once the residual's length is at most this share of y's.
         iterations: maximum number of steps.
     """
-    check_rank("weights", graph.weights, 2, "[n, k]")
-    target = jnp.asarray(right_hand_side, jnp.float32)
-    if target.ndim not in (1, 2) or len(target) != len(graph.weights):
-        count = len(graph.weights)
-        raise ValueError(f"right_hand_side must be [{count}] or [{count}, m], got {target.shape}")
+    target = _columns("right_hand_side", graph, right_hand_side)
     if isinstance(alpha, float | int) and not 0 <= alpha < 1:
         raise ValueError(f"alpha must lie in [0, 1), got {alpha}")
     enough = tolerance**2 * _dot(target, target)
@@ -170,6 +158,15 @@ def solve(
     start = (jnp.zeros((), jnp.int32), jnp.zeros_like(target), target, target, _dot(target, target))
     step, values, _, _, square = jax.lax.while_loop(unfinished, advance, start)
     return Solution(values, square <= enough, step)
+
+
+def _columns(name: str, graph: Graph, values: ArrayLike) -> jax.Array:
+    """A vector or a matrix of columns with a row for each vertex."""
+    check_rank("weights", graph.weights, "[n, k]")
+    values, count = jnp.asarray(values, jnp.float32), len(graph.weights)
+    if values.ndim not in (1, 2) or len(values) != count:
+        raise ValueError(f"{name} must be [{count}] or [{count}, m], got {values.shape}")
+    return values
 
 
 def _dot(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -9,18 +9,15 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, check_rank
 
 
-def valid_cells(size: ArrayLike | None, shape: tuple[int, int]) -> jax.Array:
-    """Mask of the cells that belong to the image.
+def valid_cells(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
+    """Mask of the cells that belong to the image, bool ``[..., rows, columns]``, True inside the valid top-left corner.
 
     Args:
         size: int ``[..., 2]``, valid rows and columns; ``None`` means all of them.
         shape: the map's padded rows and columns (static).
-
-    Returns:
-        bool ``[..., rows, columns]``, True inside the valid top-left corner.
     """
     if size is None:
         return jnp.ones(shape, bool)
@@ -32,14 +29,14 @@ def valid_cells(size: ArrayLike | None, shape: tuple[int, int]) -> jax.Array:
     return rows[..., :, None] & columns[..., None, :]
 
 
-def map_size(size: ArrayLike | None, shape: tuple[int, int]) -> jax.Array:
+def map_size(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     """The valid size as an int32 ``[2]`` array, whether ``size`` was given or the map is whole."""
     return jnp.asarray(shape if size is None else size, jnp.int32)
 
 
 def upsample_nearest(
     values: ArrayLike,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     *,
     size: ArrayLike | None = None,
     target_size: ArrayLike | None = None,
@@ -56,9 +53,8 @@ def upsample_nearest(
     Returns:
         ``[rows, columns]`` of the same dtype.
     """
-    values = jnp.asarray(values)
-    check_rank("values", values, 2, "[h, w]")
-    cells = map_size(size, (values.shape[0], values.shape[1]))
+    values = as_array("values", values, "[h, w]")
+    cells = map_size(size, values.shape[:2])
     target = jnp.maximum(map_size(target_size, shape), 1)
     y, x = (
         jnp.minimum((2 * jnp.arange(length) + 1) * cells[axis] // (2 * target[axis]), values.shape[axis] - 1)
@@ -80,8 +76,8 @@ def flip_columns(values: ArrayLike, *, size: ArrayLike | None = None) -> jax.Arr
     """
     values = jnp.asarray(values)
     if values.ndim != 2:
-        check_rank("values", values, 3, "[h, w] or [h, w, channels]")
-    shape = (values.shape[0], values.shape[1])
+        check_rank("values", values, "[h, w] or [h, w, channels]")
+    shape = values.shape[:2]
     source = jnp.maximum(map_size(size, shape)[1] - 1 - jnp.arange(shape[1]), 0)
     valid = valid_cells(size, shape).reshape(shape + (1,) * (values.ndim - 2))
     return jnp.where(valid, values[:, source], jnp.zeros_like(values))

@@ -1,12 +1,14 @@
 """Localisation methods by name: each a value that states its needs and holds its functions.
 
 To add a method, write its pure functions in a module of their own and register it in ``METHODS``. Importing this module
-does not import JAX, so that commands can list names and titles; a method imports its functions when it is called.
+does not import JAX, so that commands can list names and titles: ``jaxloc`` imports its modules at their first use.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jaxloc
 
 if TYPE_CHECKING:
     from jax import Array
@@ -68,33 +70,26 @@ class Method:
 
 
 def _ddt(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
-    from jaxloc import ddt
-
     (features, size), *lower = inputs.maps
     if lower:
         options |= {"below": models[1], "features_below": lower[0][0]}
-    return ddt.localize(models[0], features, inputs.image_size, size=size, **options)
+    return jaxloc.ddt.localize(models[0], features, inputs.image_size, size=size, **options)
 
 
 def _fit_ddt(moments: "Moments", **options: Any) -> Any:
-    from jaxloc import ddt
-
-    return ddt.fit(moments, **options)
+    return jaxloc.ddt.fit(moments, **options)
 
 
 def _ddt_parts(models: Sequence[Any], inputs: Inputs, found: "Localization", **options: Any) -> "Parts":
-    from jaxloc import ddt, parts
-
     features, size = inputs.maps[0]
-    indicators = ddt.indicator_maps(models[0], features)
-    return parts.localize(indicators, models[0].eigenvalues, found.mask, inputs.image_size, size=size, **options)
+    indicators = jaxloc.ddt.indicator_maps(models[0], features)
+    eigenvalues = models[0].eigenvalues
+    return jaxloc.parts.localize(indicators, eigenvalues, found.mask, inputs.image_size, size=size, **options)
 
 
 def _scda(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
-    from jaxloc import scda
-
     features, size = inputs.maps[0]
-    return scda.localize(features, inputs.image_size, size=size, **options)
+    return jaxloc.scda.localize(features, inputs.image_size, size=size, **options)
 
 
 _DDT_SCORE = "at 0.5, the object's mean response is one standard deviation of its whole set"

@@ -71,28 +71,22 @@ class GaussianMixtureFit(NamedTuple):
 
 
 def responsibilities(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Array:
-    """Probability ``q_k(x)`` that each component made each descriptor.
+    """Probability ``q_k(x)`` that each component made each descriptor, float32 ``[..., k]``, summing to one.
 
     Args:
         mixture: ``GaussianMixture``.
         descriptors: ``[..., d]``.
-
-    Returns:
-        float32 ``[..., k]``, summing to one.
     """
     x, _ = flatten(descriptors, None, mixture.means)
     return jax.nn.softmax(_log_joint(mixture, x)).reshape(*jnp.shape(descriptors)[:-1], -1)
 
 
 def log_likelihood(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Array:
-    """Log of the mixture's density at each descriptor, in nats.
+    """Log of the mixture's density at each descriptor, in nats, float32 ``[...]``.
 
     Args:
         mixture: ``GaussianMixture``.
         descriptors: ``[..., d]``.
-
-    Returns:
-        float32 ``[...]``.
     """
     x, _ = flatten(descriptors, None, mixture.means)
     excess = jax.nn.logsumexp(_log_joint(mixture, x), axis=-1)
@@ -156,7 +150,7 @@ def mixture_update(
             that never fires would otherwise have none. For data of unit variance the default is scikit-learn's
             ``reg_covar``, which is added instead; VLFeat's floor is an absolute 1e-4 (static).
     """
-    check_rank("sums.sums", sums.sums, 2, "[k, d]")
+    check_rank("sums.sums", sums.sums, "[k, d]")
     if not variance_floor > 0:
         raise ValueError(f"variance_floor must be positive, got {variance_floor}")
     total = sums.counts.sum()
@@ -183,7 +177,7 @@ def mean_log_likelihood(mixture: GaussianMixture, sums: GaussianMixtureSums) -> 
         mixture: the one that ``sums`` was taken with.
         sums: from ``mixture_sums``.
     """
-    check_rank("sums.sums", sums.sums, 2, "[k, d]")
+    check_rank("sums.sums", sums.sums, "[k, d]")
     total = sums.counts.sum()
     return _level(mixture) + sums.excess / jnp.where(total > 0, total, 1)
 

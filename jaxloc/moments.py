@@ -52,14 +52,11 @@ def empty(dimension: int) -> Moments:
 
 
 def of(descriptors: ArrayLike, valid: ArrayLike | None = None) -> Moments:
-    """Moments of one set of descriptors, however they are arranged.
+    """Moments of one set of descriptors, however they are arranged; those of an empty set are zero.
 
     Args:
         descriptors: ``[..., d]``: a map, a batch of maps, or a list; all axes but the last are one set.
         valid: bool ``[...]``, True where a descriptor belongs to the set; ``None`` means everywhere.
-
-    Returns:
-        ``Moments``; those of an empty set are zero.
     """
     x, keep = flagged(descriptors, valid)
     x = x.astype(jnp.float32)
@@ -109,7 +106,7 @@ def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: 
 def merge(a: Moments, b: Moments) -> Moments:
     """Moments of the union of two disjoint sets; associative and commutative up to rounding."""
     for moments in (a, b):
-        check_rank("scatter", moments.scatter, 2, "[d, d]")
+        check_rank("scatter", moments.scatter, "[d, d]")
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"moments of different dimension: {a.mean.shape[0]} and {b.mean.shape[0]}")
     size_a, size_b = _as_float(a.total), _as_float(b.total)
@@ -132,7 +129,7 @@ def psum(moments: Moments, axis_name: str | tuple[str, ...]) -> Moments:
         moments: this device's share.
         axis_name: the mesh axis, or several.
     """
-    check_rank("scatter", moments.scatter, 2, "[d, d]")
+    check_rank("scatter", moments.scatter, "[d, d]")
     high, low = moments.total[0], moments.total[1]
     # Numbers below 2²⁴ pass through float32 unharmed, and no two devices write to one row.
     words = jnp.stack([high >> _HALF_WORD, high & ((1 << _HALF_WORD) - 1), low])
@@ -152,7 +149,7 @@ def psum(moments: Moments, axis_name: str | tuple[str, ...]) -> Moments:
 
 def covariance(moments: Moments) -> jax.Array:
     """Covariance ``[d, d]``, the scatter divided by the number of descriptors (DDT's equation 2)."""
-    check_rank("scatter", moments.scatter, 2, "[d, d]")
+    check_rank("scatter", moments.scatter, "[d, d]")
     return moments.scatter / jnp.maximum(_as_float(moments.total), 1)
 
 
@@ -181,7 +178,7 @@ class Accumulator:
 
     def add(self, moments: Moments) -> None:
         """Merge the moments of one set."""
-        check_rank("scatter", moments.scatter, 2, "[d, d]")
+        check_rank("scatter", moments.scatter, "[d, d]")
         self._add(count(moments), np.asarray(moments.mean), np.asarray(moments.scatter))
 
     def merge(self, other: "Accumulator") -> None:

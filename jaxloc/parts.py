@@ -60,8 +60,8 @@ def divide(
         ValueError: wrong shapes, fewer than two parts, or fewer components than they take.
     """
     indicators, eigenvalues, mask = jnp.asarray(indicators), jnp.asarray(eigenvalues), jnp.asarray(mask)
-    check_rank("indicators", indicators, 3, "[c, h, w]")
-    check_rank("mask", mask, 2, "[h, w]")
+    check_rank("indicators", indicators, "[c, h, w]")
+    check_rank("mask", mask, "[h, w]")
     needed = components_needed(number)
     if len(indicators) < needed or eigenvalues.shape != indicators.shape[:1] or mask.shape != indicators.shape[1:]:
         raise ValueError(
@@ -72,7 +72,7 @@ def divide(
     strength = jnp.where(deviation > 0, indicators[1:needed] / jnp.where(deviation > 0, deviation, 1), 0)
     detectors = jnp.stack([strength, -strength], 1).reshape(-1, *mask.shape)[:number]
     last = number - 1 - jnp.argmax(detectors[::-1], 0)
-    inside = mask & valid_cells(size, (mask.shape[0], mask.shape[1]))
+    inside = mask & valid_cells(size, mask.shape[:2])
     return jnp.where(inside, last + 1, 0).astype(jnp.int32)
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_masked
 
 
 def l2_normalize(vector: ArrayLike) -> jax.Array:
@@ -22,14 +22,11 @@ def l2_normalize(vector: ArrayLike) -> jax.Array:
 
 
 def average_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
-    """Mean of the selected descriptors.
+    """Mean of the selected descriptors, float32 ``[d]``.
 
     Args:
         features: ``[h, w, d]``.
         mask: bool ``[h, w]``, True = selected.
-
-    Returns:
-        float32 ``[d]``.
     """
     features, mask = _check(features, mask)
     return jnp.where(mask, features, 0).sum((0, 1)) / jnp.maximum(mask.sum(), 1)
@@ -92,9 +89,5 @@ def average_max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
 
 
 def _check(features: ArrayLike, mask: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    features, mask = jnp.asarray(features), jnp.asarray(mask)
-    check_rank("features", features, 3, "[h, w, d]")
-    check_rank("mask", mask, 2, "[h, w]")
-    if mask.shape != features.shape[:2] or mask.dtype != jnp.bool_:
-        raise ValueError(f"mask must be bool {features.shape[:2]}, got {mask.dtype} {mask.shape}")
+    features, mask = as_masked(features, mask)
     return features.astype(jnp.float32), mask[..., None]

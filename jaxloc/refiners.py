@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jaxloc
+
 
 @dataclasses.dataclass(frozen=True)
 class Refinement:
@@ -24,36 +26,17 @@ class Refinement:
     title: str
     refine: Callable[..., Any]
     on_host: bool = False
-    check: Callable[[], None] = lambda: None
-
-
-def _crf(image: Any, probabilities: Any, **options: Any) -> Any:
-    from jaxloc import refinement
-
-    return refinement.crf(image, probabilities, **options) > 0.5
-
-
-def _guided(image: Any, probabilities: Any, **options: Any) -> Any:
-    from jaxloc import refinement
-
-    return refinement.guided(image, probabilities, **options) > 0.5
-
-
-def _grabcut(image: Any, probabilities: Any, box: Any, **options: Any) -> Any:
-    from jaxloc import refinement
-
-    return refinement.grabcut(image, probabilities, box, **options)
-
-
-def _check_opencv() -> None:
-    from jaxloc import refinement
-
-    refinement.check_opencv()
+    check: Callable[[], Any] = lambda: None
 
 
 REFINEMENTS = {
-    "crf": Refinement("dense CRF", _crf),
-    "guided": Refinement("guided filter", _guided),
-    "grabcut": Refinement("GrabCut", _grabcut, on_host=True, check=_check_opencv),
+    "crf": Refinement("dense CRF", lambda *args, **options: jaxloc.refinement.crf(*args, **options) > 0.5),
+    "guided": Refinement("guided filter", lambda *args, **options: jaxloc.refinement.guided(*args, **options) > 0.5),
+    "grabcut": Refinement(
+        "GrabCut",
+        lambda *args, **options: jaxloc.refinement.grabcut(*args, **options),
+        on_host=True,
+        check=lambda: jaxloc.refinement.check_opencv(),
+    ),
 }
 """By name; ``"none"``, which every job takes as well, leaves whole cells."""

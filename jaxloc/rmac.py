@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array
 from jaxloc.grids import map_size
 from jaxloc.pooling import l2_normalize, max_pool
 
@@ -63,8 +63,7 @@ def regions(size: ArrayLike, *, levels: int = 3) -> Regions:
         ``Regions`` with ``Σ_l l (l + 6)`` slots (50 for three levels); a region may appear more than once, as it does
         in the published code.
     """
-    size = jnp.asarray(size, jnp.int32)
-    check_rank("size", size, 1, "[2]")
+    size = as_array("size", size, "[2]", jnp.int32)
     if levels < 1:
         raise ValueError(f"levels must be at least 1, got {levels}")
     height, width = size
@@ -98,12 +97,8 @@ def region_vectors(
         size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
         levels: how many scales (static).
         include_global: put the vector of the whole map, MAC, first (static), as the PyTorch version does.
-
-    Returns:
-        ``RegionVectors``.
     """
-    features = jnp.asarray(features)
-    check_rank("features", features, 3, "[h, w, d]")
+    features = as_array("features", features, "[h, w, d]")
     height, width = features.shape[:2]
     extent = map_size(size, (height, width))
     boxes, valid = regions(extent, levels=levels)

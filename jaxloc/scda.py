@@ -12,22 +12,18 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc import boxes, components, pooling
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, check_rank
 from jaxloc.grids import upsample_nearest, valid_cells
 from jaxloc.localization import Localization
 
 
 def aggregation_map(features: ArrayLike) -> jax.Array:
-    """Sum of the activations over channels, ``A = Σ_c x`` (section III-A).
+    """Sum of the activations over channels, ``A = Σ_c x`` (section III-A), float32 ``[h, w]``.
 
     Args:
         features: ``[h, w, d]``.
-
-    Returns:
-        float32 ``[h, w]``.
     """
-    features = jnp.asarray(features)
-    check_rank("features", features, 3, "[h, w, d]")
+    features = as_array("features", features, "[h, w, d]")
     return features.astype(jnp.float32).sum(-1)
 
 
@@ -41,9 +37,8 @@ def mean_mask(aggregation: ArrayLike, *, size: ArrayLike | None = None) -> jax.A
     Returns:
         bool ``[h, w]``; empty for a constant map.
     """
-    aggregation = jnp.asarray(aggregation, jnp.float32)
-    check_rank("aggregation", aggregation, 2, "[h, w]")
-    valid = valid_cells(size, (aggregation.shape[0], aggregation.shape[1]))
+    aggregation = as_array("aggregation", aggregation, "[h, w]", jnp.float32)
+    valid = valid_cells(size, aggregation.shape[:2])
     # Measured from the smallest value, so that rounding of the mean cannot select cells of a constant map.
     above = aggregation - jnp.where(valid, aggregation, jnp.inf).min(initial=jnp.inf)
     mean = jnp.where(valid, above, 0).sum() / jnp.maximum(valid.sum(), 1)
@@ -57,16 +52,13 @@ def object_mask(
     connectivity: int = 8,
     backend: components.Backend = "auto",
 ) -> jax.Array:
-    """Largest component of the cells above the mean, ``M̃`` (algorithm 1).
+    """Largest component of the cells above the mean, ``M̃`` (algorithm 1), bool ``[h, w]``.
 
     Args:
         aggregation: ``[h, w]``.
         size: int ``[2]``, valid rows and columns; ``None`` means all.
         connectivity: 8 (the released code) or 4 (static).
         backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
-
-    Returns:
-        bool ``[h, w]``.
     """
     mask = mean_mask(aggregation, size=size)
     return components.largest_component(mask, connectivity=connectivity, backend=backend)
@@ -109,7 +101,7 @@ def lower_mask(
     if mask.dtype != jnp.bool_:
         raise ValueError(f"mask must be bool, got {mask.dtype}")
     selected = mean_mask(aggregation_lower, size=size_lower)
-    shape = (aggregation_lower.shape[0], aggregation_lower.shape[1])
+    shape = aggregation_lower.shape[:2]
     return selected & upsample_nearest(mask, shape, size=size, target_size=size_lower)
 
 
@@ -154,7 +146,7 @@ def descriptor_flip_plus(plus: ArrayLike, plus_of_flip: ArrayLike) -> jax.Array:
     """
     parts = [jnp.asarray(part, jnp.float32) for part in (plus, plus_of_flip)]
     for name, part in zip(("plus", "plus_of_flip"), parts, strict=True):
-        check_rank(name, part, 1, "[n]")
+        check_rank(name, part, "[n]")
     if parts[0].shape != parts[1].shape:
         raise ValueError(f"plus and plus_of_flip differ in length: {parts[0].shape[0]} and {parts[1].shape[0]}")
     return jnp.concatenate(parts)
@@ -182,7 +174,7 @@ def localize(
     aggregation = aggregation_map(features)
     selected = mean_mask(aggregation, size=size)
     mask = components.largest_component(selected, connectivity=connectivity, backend=backend)
-    valid = valid_cells(size, (mask.shape[0], mask.shape[1]))
+    valid = valid_cells(size, mask.shape[:2])
     cells = jnp.maximum(valid.sum(), 1)
     mean = jnp.where(valid, aggregation, 0).sum() / cells
     inside = jnp.where(mask, aggregation, 0).sum() / jnp.maximum(mask.sum(), 1)

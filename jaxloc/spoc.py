@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, check_rank
 from jaxloc.grids import map_size, valid_cells
 from jaxloc.pooling import l2_normalize
 
 
-def center_prior(shape: tuple[int, int], *, size: ArrayLike | None = None) -> jax.Array:
+def center_prior(shape: tuple[int, ...], *, size: ArrayLike | None = None) -> jax.Array:
     """Gaussian weights around the centre of the valid cells; ``σ`` is a third of the way to the closest border.
 
     Args:
@@ -26,7 +26,7 @@ def center_prior(shape: tuple[int, int], *, size: ArrayLike | None = None) -> ja
         float32 ``[rows, columns]`` in [0, 1]; zero outside the valid cells.
     """
     extent = map_size(size, shape)
-    check_rank("size", extent, 1, "[2]")
+    check_rank("size", extent, "[2]")
     sigma = jnp.maximum(extent.min(), 1) / 6
     y, x = (jnp.arange(length) + 0.5 - extent[axis] / 2 for axis, length in enumerate(shape))
     weights = jnp.exp(-(jnp.square(y)[:, None] + jnp.square(x)[None, :]) / (2 * jnp.square(sigma)))
@@ -44,9 +44,8 @@ def descriptor(features: ArrayLike, *, size: ArrayLike | None = None, center: bo
     Returns:
         float32 ``[d]``; zeros where nothing fires.
     """
-    features = jnp.asarray(features)
-    check_rank("features", features, 3, "[h, w, d]")
-    shape = (features.shape[0], features.shape[1])
+    features = as_array("features", features, "[h, w, d]")
+    shape = features.shape[:2]
     valid = valid_cells(size, shape)[..., None]
     selected = jnp.where(valid, features.astype(jnp.float32), 0)
     if center:

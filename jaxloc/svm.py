@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, as_flags
 from jaxloc._sharding import compiler_chooses
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -52,7 +52,7 @@ def fit(
     tolerance: float = 1e-6,
     valid: ArrayLike | None = None,
 ) -> LinearSVM:
-    """Fit one hyperplane for each class against all others.
+    """Fit one hyperplane for each class against all others; a class without vectors is not ``present``.
 
     Args:
         vectors: ``[n, d]``, used as they are.
@@ -62,19 +62,12 @@ def fit(
         iterations: steps at most.
         tolerance: a class is done once its gradient is shorter than this share of the first one.
         valid: bool ``[n]``, the vectors that count; ``None`` means all.
-
-    Returns:
-        ``LinearSVM``; a class without vectors is not ``present``.
     """
-    x = jnp.asarray(vectors, jnp.float32)
-    check_rank("vectors", x, 2, "[n, d]")
+    x = as_array("vectors", vectors, "[n, d]", jnp.float32)
     targets = jnp.asarray(targets)
-    keep = jnp.ones(len(x), bool) if valid is None else jnp.asarray(valid, bool)
-    for name, array in (("targets", targets), ("valid", keep)):
-        if array.shape != x.shape[:1]:
-            raise ValueError(f"{name} must be {x.shape[:1]}, one for each vector, got shape {array.shape}")
-    if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise ValueError(f"targets must be whole numbers, one class for each vector, got {targets.dtype}")
+    keep = as_flags(valid, x.shape[:1], "vector")
+    if targets.shape != keep.shape or not jnp.issubdtype(targets.dtype, jnp.integer):
+        raise ValueError(f"targets must be integers {keep.shape}, one per vector, got {targets.dtype} {targets.shape}")
     if classes < 1:
         raise ValueError(f"classes must be at least 1, got {classes}")
     own = targets == jnp.arange(classes)[:, None]
@@ -109,8 +102,7 @@ def decision(model: LinearSVM, vectors: ArrayLike) -> jax.Array:
     Returns:
         float32 ``[n, c]``, positive on the class's own side; ``-inf`` for classes that were not present.
     """
-    x = jnp.asarray(vectors, jnp.float32)
-    check_rank("vectors", x, 2, "[n, d]")
+    x = as_array("vectors", vectors, "[n, d]", jnp.float32)
     if x.shape[1] != model.weights.shape[1]:
         raise ValueError(f"vectors must have {model.weights.shape[1]} dimensions like the model, got {x.shape[1]}")
     values = jnp.matmul(x, model.weights.T, precision=_EXACT) + model.bias

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array
 from jaxloc._sharding import compiler_chooses
 
 _CONSISTENT = 1.4826  # the median of absolute deviations of a normal distribution times this is its deviation
@@ -66,8 +66,7 @@ def smooth(
     Returns:
         ``Track`` of the same number of frames.
     """
-    boxes = jnp.asarray(boxes, jnp.float32)
-    check_rank("boxes", boxes, 2, "[t, 4]")
+    boxes = as_array("boxes", boxes, "[t, 4]", jnp.float32)
     if boxes.shape[1] != 4:
         raise ValueError(f"boxes must be [t, 4], got shape {boxes.shape}")
     found = jnp.asarray(found, bool)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc import moments as running
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, as_flags, check_rank
 from jaxloc._sharding import compiler_chooses
 from jaxloc.moments import Moments
 from jaxloc.pooling import l2_normalize
@@ -122,8 +122,7 @@ def rank(spectrum: Spectrum, *, floor: float = _RANK_FLOOR) -> jax.Array:
     Returns:
         int32.
     """
-    eigenvalues = jnp.asarray(spectrum.eigenvalues)
-    check_rank("eigenvalues", eigenvalues, 1, "[r]")
+    eigenvalues = as_array("eigenvalues", spectrum.eigenvalues, "[r]")
     _check_floor(floor)
     rounding = _MEAN_ROUNDING * jnp.square(spectrum.mean).sum()
     return (eigenvalues > jnp.maximum(floor * eigenvalues.max(initial=0), rounding)).sum(dtype=jnp.int32)
@@ -145,8 +144,7 @@ def fit(spectrum: Spectrum, *, dimension: int, power: float = 1.0, floor: float 
         ValueError: a dimension above ``d`` or, when the values are at hand, above the rank; spectra of several sets at
             once; a negative power; a floor outside (0, 1).
     """
-    components = jnp.asarray(spectrum.components)
-    check_rank("components", components, 2, "[d, r]")
+    components = as_array("components", spectrum.components, "[d, r]")
     _check_floor(floor)
     if power < 0:
         raise ValueError(f"power must be 0 (rotation only) to 1 (whitening), got {power}")
@@ -167,7 +165,7 @@ def apply(whitening: Whitening, vectors: ArrayLike) -> jax.Array:
         minus the projected mean, which would match other images.
     """
     mean, projection = jnp.asarray(whitening.mean), jnp.asarray(whitening.projection)
-    check_rank("projection", projection, 2, "[d, k]")
+    check_rank("projection", projection, "[d, k]")
     x = jnp.asarray(vectors, jnp.float32)
     if not x.ndim or x.shape[-1] != projection.shape[0]:
         raise ValueError(f"vectors must be [..., {projection.shape[0]}] as the whitening was fitted, got {x.shape}")
@@ -181,7 +179,7 @@ def pairs_of_class(moments: Moments) -> Pairs:
     Args:
         moments: of all samples of the class, from ``moments.of`` and ``moments.merge``.
     """
-    check_rank("scatter", moments.scatter, 2, "[d, d]")
+    check_rank("scatter", moments.scatter, "[d, d]")
     return Pairs(moments, _number(moments) * moments.scatter, jnp.zeros_like(moments.scatter))
 
 
@@ -248,7 +246,7 @@ def fit_supervised(pairs: Pairs, *, dimension: int, floor: float = _RANK_FLOOR) 
         ValueError: a dimension above ``d`` or, when the values are at hand, above the rank of the samples; no matching
             or no non-matching pairs; statistics of several sets at once; a floor outside (0, 1).
     """
-    check_rank("matching", pairs.matching, 2, "[d, d]")
+    check_rank("matching", pairs.matching, "[d, d]")
     _check_floor(floor)
     basis = spectrum(pairs.moments, centred=True)
     _check_dimension(basis, dimension, _RANK_FLOOR)
@@ -294,11 +292,8 @@ def _number(moments: Moments) -> jax.Array:
 
 
 def _check_samples(samples: ArrayLike, valid: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
-    x = jnp.asarray(samples)
-    check_rank("samples", x, 2, "[n, d]")
-    keep = jnp.ones(x.shape[0], bool) if valid is None else jnp.asarray(valid)
-    if keep.shape != x.shape[:1] or keep.dtype != jnp.bool_:
-        raise ValueError(f"valid must be bool {x.shape[:1]}, one flag per sample, got {keep.dtype} {keep.shape}")
+    x = as_array("samples", samples, "[n, d]")
+    keep = as_flags(valid, x.shape[:1], "sample")
     return jnp.where(keep[:, None], x, 0).astype(jnp.float32), keep
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import jaxloc
 from jaxloc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,36 +47,31 @@ def _fit_linear(chunks: Chunks, labels: Any, dimension: int, power: float, *, ce
     """Fewer vectors than dimensions are decomposed as they are; more are summed, so that memory does not grow."""
     import jax
 
-    from jaxloc import moments, whitening
-
     number, width = 0, 0
     for chunk in chunks():
         number, width = number + int(chunk.any(1).sum()), chunk.shape[1]
     if number < width:
         samples = np.concatenate([chunk[chunk.any(1)] for chunk in chunks()])
-        spectrum = jax.jit(whitening.spectrum_of_samples, static_argnames="centred")(samples, centred=centred)
+        spectrum = jax.jit(jaxloc.whitening.spectrum_of_samples, static_argnames="centred")(samples, centred=centred)
     else:
-        total = moments.empty(width)
+        total = jaxloc.moments.empty(width)
         for chunk in chunks():
             total = _compiled_add()(total, chunk, chunk.any(1))
-        spectrum = jax.jit(whitening.spectrum, static_argnames="centred")(total, centred=centred)
-    return whitening.fit(spectrum, dimension=dimension, power=power)
+        spectrum = jax.jit(jaxloc.whitening.spectrum, static_argnames="centred")(total, centred=centred)
+    return jaxloc.whitening.fit(spectrum, dimension=dimension, power=power)
 
 
 @functools.cache
 def _compiled_add() -> Callable[..., Any]:
     import jax
 
-    from jaxloc import moments
-
-    return jax.jit(lambda total, chunk, valid: moments.merge(total, moments.of(chunk, valid)))
+    return jax.jit(lambda total, chunk, valid: jaxloc.moments.merge(total, jaxloc.moments.of(chunk, valid)))
 
 
 def _fit_supervised(chunks: Chunks, labels: Any, dimension: int, power: float) -> "Whitening":
-    from jaxloc import whitening
-
     samples = np.concatenate(list(chunks()))
-    return whitening.fit_supervised(whitening.pairs_of_samples(samples, labels, samples.any(1)), dimension=dimension)
+    pairs = jaxloc.whitening.pairs_of_samples(samples, labels, samples.any(1))
+    return jaxloc.whitening.fit_supervised(pairs, dimension=dimension)
 
 
 WHITENINGS = {

@@ -134,7 +134,7 @@ def test_vmap_equals_a_loop():
     ("arguments", "message"),
     [
         ({"vectors": np.zeros((2, 3, 4))}, r"vectors must be \[n, d\].*jax.vmap"),
-        ({"valid": np.ones(2, bool)}, r"valid must be \[3\], one flag per vector, got shape \(2,\)"),
+        ({"valid": np.ones(2, bool)}, r"valid must be \(3,\), one flag per vector, got shape \(2,\)"),
         ({"count": 0}, "count must be 1 or more, got 0"),
         ({"dimensions": (0, 5)}, "dimensions must be from 0 to 4, got 5"),
         ({"dimensions": (-1,)}, "dimensions must be from 0 to 4, got -1"),

@@ -98,21 +98,6 @@ def test_iou_of_nan_or_empty_boxes_is_zero():
     assert boxes.iou([0, 0, 1, 1], [2, 2, 3, 3]) == 0
 
 
-def test_conversions_go_and_return():
-    some = some_boxes(2)
-    size = np.array([101.0, 173.0])
-    np.testing.assert_allclose(boxes.from_xywh(boxes.to_xywh(some)), some, atol=1e-5)
-    np.testing.assert_allclose(boxes.from_voc(boxes.to_voc(some)), some, atol=1e-5)
-    np.testing.assert_allclose(boxes.from_yxyx_normalized(boxes.to_yxyx_normalized(some, size), size), some, atol=1e-4)
-
-
-def test_conversions_mean_what_the_formats_mean():
-    box = np.array([10.0, 20.0, 30.0, 60.0])
-    np.testing.assert_array_equal(boxes.to_xywh(box), [10, 20, 20, 40])
-    np.testing.assert_array_equal(boxes.to_voc(box), [11, 21, 30, 60])
-    np.testing.assert_allclose(boxes.to_yxyx_normalized(box, [100, 200]), [0.2, 0.05, 0.6, 0.15])
-
-
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"boxes must be \[\.\.\., 4\]"):
         boxes.iou(np.zeros(3), np.zeros(4))

@@ -20,7 +20,7 @@ class Paint(Options):
     colour: str = option("red", "Which colour.", choices={"red": 1, "blue": 2}, setting="colour")
     coats: int = option(1, "How many coats.", least=1, identity="coats")
     gloss: float = option(0.5, "Share of gloss.", least=0, below=1, setting="gloss", fitted=True)
-    scale: float = option(1.0, "Scale.", above=0, below=math.inf, label="the scale")
+    scale: float = option(1.0, "Scale.", above=0, label="the scale")
     names: tuple[str, ...] = option((), "Names.", setting="names", text=", ".join)
     dry: bool = option(False, "Dry it.", "--dry-it", identity="drying")
     size: int | None = option(None, "Size.", least=3)

@@ -125,11 +125,11 @@ def test_wrong_arguments_are_refused():
     good = functools.partial(svm.fit, classes=2)
     with pytest.raises(ValueError, match=r"vectors must be \[n, d\].*jax\.vmap"):
         good(vectors[None], targets)
-    with pytest.raises(ValueError, match=r"targets must be \(6,\).*\(5,\)"):
+    with pytest.raises(ValueError, match=r"targets must be integers \(6,\).*\(5,\)"):
         good(vectors, targets[:5])
     with pytest.raises(ValueError, match=r"valid must be \(6,\)"):
         good(vectors, targets, valid=np.ones(7, bool))
-    with pytest.raises(ValueError, match="whole numbers"):
+    with pytest.raises(ValueError, match="targets must be integers"):
         good(vectors, targets.astype(float))
     with pytest.raises(ValueError, match="at least 1"):
         svm.fit(vectors, targets, classes=0)

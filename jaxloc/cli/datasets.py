@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxloc.cli.messages import one_line_errors, say, say_json
+from jaxloc.cli.messages import one_line_errors, tell
 
 
 @one_line_errors
@@ -33,19 +33,10 @@ def datasets(
     from jaxloc.run import datasets as known
 
     if name is None:
-        if as_json:
-            say_json([dataclasses.asdict(info) for info in known.infos()])
-        else:
-            say(known.overview())
+        tell(as_json, lambda: [dataclasses.asdict(info) for info in known.infos()], known.overview)
     elif is_spec(name):
         described = known.describe(name)
-        if as_json:
-            say_json(known.to_plain(described))
-        else:
-            say(known.description(described))
+        tell(as_json, lambda: known.to_plain(described), lambda: known.description(described))
     else:
         info = known.find_info(name.partition(":")[0])
-        if as_json:
-            say_json(dataclasses.asdict(info))
-        else:
-            say(known.explanation(info))
+        tell(as_json, lambda: dataclasses.asdict(info), lambda: known.explanation(info))

@@ -7,7 +7,7 @@ import typer
 
 from jaxloc.cli.arguments import AsJson, Form, Labels, printed_form
 from jaxloc.cli.command import Fields, command
-from jaxloc.cli.messages import say, say_json
+from jaxloc.cli.messages import tell
 from jaxloc.errors import UsageError
 from jaxloc.options import EvaluateOptions, NetworkOptions
 
@@ -92,10 +92,8 @@ def evaluate(
         from jaxloc.run.evaluation import evaluate_files, evaluation_latex, evaluation_table, to_plain
 
         result = evaluate_files(predictions, ground_truth, rules, maps=maps)
-        if form == "json":
-            say_json(to_plain(result, roc=roc))
-        else:
-            say(evaluation_latex(result) if form == "latex" else evaluation_table(result))
+        table = evaluation_latex if form == "latex" else evaluation_table
+        tell(form == "json", lambda: to_plain(result, roc=roc), lambda: table(result))
         return
     if predictions is not None or ground_truth is not None:
         raise UsageError("--retrieval measures a gallery: leave the files of boxes out, name queries with --queries")
@@ -106,7 +104,4 @@ def evaluate(
     from jaxloc.run.retrieval.summary import retrieval_table
 
     measured = evaluate_retrieval(retrieval, queries or (), options, labels=labels, splits=rules.splits)
-    if form == "json":
-        say_json(retrieval_to_plain(measured))
-    else:
-        say(retrieval_table(measured))
+    tell(form == "json", lambda: retrieval_to_plain(measured), lambda: retrieval_table(measured))

@@ -89,6 +89,14 @@ def say_json(values: Any) -> None:
     say(json.dumps(_without_nan(values), indent=1))
 
 
+def tell(as_json: bool, to_plain: Callable[[], Any], to_text: Callable[[], str]) -> None:
+    """Print a result in one of two forms."""
+    if as_json:
+        say_json(to_plain())
+    else:
+        say(to_text())
+
+
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}

@@ -9,7 +9,7 @@ import typer
 
 from jaxloc.cli.arguments import AsJson, Labels, Out, Paths, Strict
 from jaxloc.cli.command import Fields, command
-from jaxloc.cli.messages import say, say_json
+from jaxloc.cli.messages import say, tell
 from jaxloc.options import ClassifyOptions, DescribeOptions, FinetuneOptions
 
 _OF_CLASSIFY = {"frozen_blocks", "validation_share", "checkpoint_steps", "seed"}
@@ -50,10 +50,7 @@ def classify(
     )
     start = time.perf_counter()
     done = recognize(paths, out, options, test=test or (), labels=labels)
-    if as_json:
-        say_json(to_plain(done))
-    else:
-        say(recognition_text(done, time.perf_counter() - start))
+    tell(as_json, lambda: to_plain(done), lambda: recognition_text(done, time.perf_counter() - start))
     if strict and done.skipped:
         raise typer.Exit(3)
 

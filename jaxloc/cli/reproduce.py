@@ -7,7 +7,7 @@ import typer
 
 from jaxloc.cli.arguments import AsJson, Form, printed_form
 from jaxloc.cli.command import Fields, command
-from jaxloc.cli.messages import say, say_json
+from jaxloc.cli.messages import say, tell
 from jaxloc.errors import UsageError
 from jaxloc.options import ProcessOptions, ReproduceOptions
 
@@ -67,7 +67,5 @@ def reproduce(
 
     with set_up(cache=process.cache):
         result = reproduce(table, data, out or Path("reproduced", table), options)
-    if form == "json":
-        say_json(to_plain(result))
-    else:
-        say(reproduction_latex(result) if form == "latex" else reproduction_table(result))
+    text = reproduction_latex if form == "latex" else reproduction_table
+    tell(form == "json", lambda: to_plain(result), lambda: text(result))

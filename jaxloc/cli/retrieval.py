@@ -9,7 +9,7 @@ import typer
 
 from jaxloc.cli.arguments import AsJson, GalleryFolder, Labels, Paths, Splits, Strict
 from jaxloc.cli.command import Fields, command
-from jaxloc.cli.messages import say, say_json
+from jaxloc.cli.messages import say, tell
 from jaxloc.errors import UsageError
 from jaxloc.options import DescribeOptions, IndexOptions, NetworkOptions, ProcessOptions, SearchOptions
 
@@ -104,12 +104,8 @@ def search(
     )
     if html is not None:
         write_text(html, render_search(found))
-    if as_json:
-        say_json(to_plain(found))
-    else:
-        say(search_text(found))
-        if html is not None:
-            say(f"\nLook at {html}")
+    look = "" if html is None else f"\n\nLook at {html}"
+    tell(as_json, lambda: to_plain(found), lambda: search_text(found) + look)
     if strict and found.skipped:
         raise typer.Exit(3)
 
@@ -164,7 +160,4 @@ def compare(
         query_splits=query_split or (),
         when_done=lambda line: say(line_text(line), err=True),
     )
-    if as_json:
-        say_json(to_plain(result))
-    else:
-        say(comparison_table(result))
+    tell(as_json, lambda: to_plain(result), lambda: comparison_table(result))

@@ -40,7 +40,7 @@ def correct_localization(
 def correct_boxes(
     truth: ArrayLike, boxes: ArrayLike, *, threshold: float = 0.5, at_least: bool = False, inclusive: bool = False
 ) -> np.ndarray:
-    """Which ground-truth boxes any predicted box of the class finds; their share is PCP of whole objects.
+    """Which ground-truth boxes any predicted box of the class finds, bool ``[m]``; their share is PCP of whole objects.
 
     Args:
         truth: ``[m, 4]``.
@@ -48,9 +48,6 @@ def correct_boxes(
         threshold: PASCAL's 0.5.
         at_least: an IoU equal to the threshold is enough; otherwise it must be exceeded.
         inclusive: VOC's corners, which belong to the box.
-
-    Returns:
-        bool ``[m]``.
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     overlap = box_iou(truth, boxes[np.isfinite(boxes).all(1)], inclusive=inclusive)

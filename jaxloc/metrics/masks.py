@@ -11,15 +11,12 @@ from numpy.typing import ArrayLike
 
 
 def jaccard(mask: ArrayLike, truth: ArrayLike, *, known: ArrayLike | None = None) -> float:
-    """Intersection over union of two masks.
+    """Intersection over union of two masks, in [0, 1]; NaN where the truth has no object.
 
     Args:
         mask: bool ``[h, w]``, predicted.
         truth: bool ``[h, w]``.
         known: bool ``[h, w]``, False where the truth says nothing; ``None`` means that all is known.
-
-    Returns:
-        in [0, 1]; NaN where the truth has no object.
     """
     found, true, counts = _check(mask, truth, known)
     found, true = found & counts, true & counts
@@ -27,15 +24,12 @@ def jaccard(mask: ArrayLike, truth: ArrayLike, *, known: ArrayLike | None = None
 
 
 def pixel_precision(mask: ArrayLike, truth: ArrayLike, *, known: ArrayLike | None = None) -> float:
-    """Share of the pixels, object or background, on which two masks agree.
+    """Share of the pixels, object or background, on which two masks agree, in [0, 1]; NaN where nothing is known.
 
     Args:
         mask: bool ``[h, w]``, predicted.
         truth: bool ``[h, w]``.
         known: bool ``[h, w]``, False where the truth says nothing; ``None`` means that all is known.
-
-    Returns:
-        in [0, 1]; NaN where nothing is known.
     """
     found, true, counts = _check(mask, truth, known)
     return float((found == true)[counts].mean()) if counts.any() else float("nan")

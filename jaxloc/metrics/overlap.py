@@ -9,15 +9,12 @@ from numpy.typing import ArrayLike
 
 
 def box_iou(a: ArrayLike, b: ArrayLike, *, inclusive: bool = False) -> np.ndarray:
-    """All pairs' intersection over union in float64.
+    """All pairs' intersection over union in float64, ``[n, m]`` in [0, 1]; zero where either is NaN or empty.
 
     Args:
         a: ``[n, 4]``, ``x0, y0, x1, y1``; NaN means no box.
         b: ``[m, 4]``.
         inclusive: the corner ``x1, y1`` belongs to the box (VOC): each side is one pixel longer.
-
-    Returns:
-        ``[n, m]`` in [0, 1]; zero where either is NaN or empty.
     """
     a, b = (np.asarray(boxes, np.float64).reshape(-1, 4) for boxes in (a, b))
     more = 1.0 if inclusive else 0.0

@@ -11,7 +11,7 @@ image, which would flatter them), so that most part boxes are right: Kuhn, "The 
 problem", 1955. No published protocol fixes this; with as few free choices as parts, it favours the method a little.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,20 +28,17 @@ CUB_PARTS: Mapping[str, tuple[str, ...]] = {
 """The points of CUB-200-2011 that make up each part."""
 
 
-def part_boxes(
-    points: Mapping[str, tuple[float, float]], groups: Mapping[str, Iterable[str]] = CUB_PARTS
-) -> dict[str, tuple[float, float, float, float]]:
-    """The smallest rectangle round the visible points of each group.
+def part_boxes(points: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float, float, float]]:
+    """The smallest rectangle round the visible points of each of ``CUB_PARTS``.
 
     Args:
         points: ``x, y`` of each visible point by name.
-        groups: names of the points of each part.
 
     Returns:
         ``x0, y0, x1, y1`` by part; parts whose points span no area are left out.
     """
     boxes = {}
-    for part, names in groups.items():
+    for part, names in CUB_PARTS.items():
         seen = np.array([points[name] for name in names if name in points], np.float64).reshape(-1, 2)
         if len(seen) and (np.ptp(seen, axis=0) > 0).all():
             (x0, y0), (x1, y1) = seen.min(0).tolist(), seen.max(0).tolist()

@@ -24,8 +24,8 @@ class Judged(NamedTuple):
 
     Attributes:
         relevant: bool ``[..., n]``, True where an entry is of the query's class; False for junk.
-        keep: bool ``[..., n]``, False for junk: the query itself and unused places.
-        positives: int ``[...]``, how many in the whole gallery are of the query's class, the query itself left out.
+        keep: bool ``[..., n]``, False for junk: unused places.
+        positives: int ``[...]``, how many in the whole gallery are of the query's class.
     """
 
     relevant: np.ndarray
@@ -33,49 +33,38 @@ class Judged(NamedTuple):
     positives: np.ndarray
 
 
-def judge(
-    ranking: ArrayLike,
-    query_labels: ArrayLike,
-    gallery_labels: ArrayLike,
-    *,
-    query_ids: ArrayLike | None = None,
-    gallery_ids: ArrayLike | None = None,
-) -> Judged:
-    """Which entries of rankings are of the query's class, and which are the query itself.
+def judge(ranking: ArrayLike, query_labels: ArrayLike, gallery_labels: ArrayLike) -> Judged:
+    """Which entries of rankings are of the query's class.
 
-    For lists of positives instead of labels, ``np.isin(ranking, positives)`` is ``relevant`` and
-    ``~np.isin(ranking, junk)`` is ``keep``.
+    A query that is itself in the gallery is left out by −1 at its place and ``positives`` less one. For lists of
+    positives instead of labels, ``np.isin(ranking, positives)`` is ``relevant`` and ``~np.isin(ranking, junk)`` is
+    ``keep``.
 
     Args:
         ranking: int ``[n]`` or ``[q, n]``, positions in the gallery, best first; may be cut short; −1 is an unused
             place.
         query_labels: one label, or ``[q]``; numbers or words.
         gallery_labels: ``[g]``.
-        query_ids: one identity, or ``[q]``; a gallery entry of the same identity is the query itself, hence junk.
-        gallery_ids: ``[g]``; both identities or neither.
+
+    Raises:
+        ValueError: shapes that do not fit, or a position outside the gallery.
     """
-    ranking = np.asarray(ranking)
+    ranking, labels, gallery = np.asarray(ranking), np.asarray(query_labels), np.asarray(gallery_labels)
     if ranking.ndim not in (1, 2) or not np.issubdtype(ranking.dtype, np.integer):
         raise ValueError(f"ranking must be integers [n] or [q, n], got {ranking.dtype} {ranking.shape}")
-    labels, gallery = _check_names("labels", query_labels, gallery_labels, ranking)
-    if (query_ids is None) != (gallery_ids is None):
-        raise ValueError("give both query_ids and gallery_ids, or neither")
-    ids = None
-    if query_ids is not None and gallery_ids is not None:
-        ids, gallery_names = _check_names("ids", query_ids, gallery_ids, ranking)
-        if gallery_names.shape != gallery.shape:
-            raise ValueError(f"gallery_ids must be {gallery.shape} as gallery_labels, got {gallery_names.shape}")
+    if labels.shape != ranking.shape[:-1] or gallery.ndim != 1:
+        raise ValueError(
+            f"labels must be {ranking.shape[:-1]}, one per ranking, and [g] for the gallery, "
+            f"got {labels.shape} and {gallery.shape}"
+        )
     if ranking.size and not -1 <= ranking.min() <= ranking.max() < len(gallery):
         raise ValueError(f"ranking must hold positions in a gallery of {len(gallery)}, or -1 for an unused place")
-    relevant, keep = np.empty(ranking.shape, bool), np.empty(ranking.shape, bool)
-    positives = np.empty(labels.shape, np.int64)
+    relevant, positives = np.empty(ranking.shape, bool), np.empty(labels.shape, np.int64)
     for query in np.ndindex(labels.shape):
-        other = np.ones(gallery.shape, bool) if ids is None else gallery_names != ids[query]
-        same = other & (gallery == labels[query])
+        same = gallery == labels[query]
         positives[query] = same.sum()
-        keep[query] = np.append(other, False)[ranking[query]]  # An unused place, -1, takes what is appended.
-        relevant[query] = np.append(same, False)[ranking[query]]
-    return Judged(relevant, keep, positives)
+        relevant[query] = np.append(same, False)[ranking[query]]  # An unused place, -1, takes what is appended.
+    return Judged(relevant, ranking >= 0, positives)
 
 
 def top_k_average_precision(relevant: ArrayLike, k: int, *, keep: ArrayLike | None = None) -> np.ndarray | np.float64:
@@ -260,15 +249,3 @@ def _check_scores(scores: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     if not (scores[..., 1:] <= scores[..., :-1]).all() or np.isnan(scores[..., :1]).any():
         raise ValueError("scores must fall along a ranking and hold no NaN: sort relevant and scores together")
     return scores
-
-
-def _check_names(
-    kind: str, of_queries: ArrayLike, of_gallery: ArrayLike, ranking: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    queries, gallery = np.asarray(of_queries), np.asarray(of_gallery)
-    if queries.shape != ranking.shape[:-1] or gallery.ndim != 1:
-        raise ValueError(
-            f"{kind} must be {ranking.shape[:-1]}, one per ranking, and [g] for the gallery, "
-            f"got {queries.shape} and {gallery.shape}"
-        )
-    return queries, gallery

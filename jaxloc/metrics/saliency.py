@@ -9,14 +9,11 @@ from numpy.typing import ArrayLike
 
 
 def saliency_precision(saliency: ArrayLike, inside: ArrayLike) -> float:
-    """Share of the saliency that lies inside the ground truth.
+    """Share of the saliency that lies inside the ground truth, in [0, 1]; NaN where the map is all 0.
 
     Args:
         saliency: ``[h, w]``, 0 or more.
         inside: ``[h, w]``, the share of each cell that is object: 1 and 0 for a mask.
-
-    Returns:
-        in [0, 1]; NaN where the map is all 0.
     """
     saliency, inside = np.asarray(saliency, np.float64), np.asarray(inside, np.float64)
     if saliency.ndim != 2 or saliency.shape != inside.shape:

@@ -63,13 +63,12 @@ def score_map_boxes(score_map: ArrayLike, level: int) -> np.ndarray:
     return np.array(boxes, np.float64)[np.argsort(-cells, kind="stable")]
 
 
-def box_overlaps(score_map: ArrayLike, truth: ArrayLike, *, thresholds: ArrayLike = MAP_THRESHOLDS) -> Overlaps:
-    """How well one image is localised at each threshold.
+def box_overlaps(score_map: ArrayLike, truth: ArrayLike) -> Overlaps:
+    """How well one image is localised at each of ``MAP_THRESHOLDS``.
 
     Args:
         score_map: ``[h, w]`` in [0, 1].
         truth: ``[m, 4]``, boxes of the class in pixels of the map.
-        thresholds: ``[t]`` in [0, 1), shares of the map's maximum.
 
     Raises:
         ValueError: not one map in [0, 1], or no true box.
@@ -79,7 +78,7 @@ def box_overlaps(score_map: ArrayLike, truth: ArrayLike, *, thresholds: ArrayLik
     if not len(truth):
         raise ValueError("no ground-truth box: leave images without the object out of MaxBoxAcc")
     grey = (score_map * 255).astype(np.uint8)
-    levels, place = np.unique((np.asarray(thresholds) * float(grey.max())).astype(int), return_inverse=True)
+    levels, place = np.unique((MAP_THRESHOLDS * float(grey.max())).astype(int), return_inverse=True)
     best = np.empty((2, len(levels)))
     for number, level in enumerate(levels):
         overlap = box_iou(score_map_boxes(grey, int(level)), truth, inclusive=True).max(1)
@@ -125,13 +124,10 @@ def pixel_counts(
 
 
 def pixel_average_precision(counts: ArrayLike) -> float:
-    """PxAP: the area under the precision-recall curve of pixels, in steps.
+    """PxAP: the area under the precision-recall curve of pixels, in steps, in [0, 1]; NaN where no pixel is object.
 
     Args:
         counts: ``[2, t + 1]``, ``pixel_counts`` summed over images.
-
-    Returns:
-        in [0, 1]; NaN where no pixel is object.
     """
     true, false = np.cumsum(np.asarray(counts, np.float64)[:, ::-1], axis=1)
     if true[-1] == 0:

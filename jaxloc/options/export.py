@@ -83,7 +83,6 @@ class ExportOptions(Options):
         0.0,
         "crops: margin on every side, as a share of the box's longer side.",
         least=0,
-        below=math.inf,
         label="the margin",
     )
     square: bool = option(False, "crops: as wide as high.")

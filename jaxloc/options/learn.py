@@ -1,7 +1,6 @@
 """Options of the jobs that learn from labels: ``finetune`` and ``classify``."""
 
 import dataclasses
-import math
 import os
 from typing import Literal
 
@@ -37,8 +36,6 @@ class FinetuneOptions(Options):
         1e-3,
         "Highest learning rate of the network's layers; it rises first and falls along a cosine.",
         above=0,
-        below=math.inf,
-        label="learning_rate",
         first=True,
         setting="learning rate",
     )
@@ -46,8 +43,6 @@ class FinetuneOptions(Options):
         10.0,
         "Learning rate of the head relative to the network's.",
         above=0,
-        below=math.inf,
-        label="head_factor",
         only_python=True,
         setting="head factor",
     )
@@ -56,8 +51,6 @@ class FinetuneOptions(Options):
         5e-4,
         "Weight decay of kernels; biases do not decay.",
         least=0,
-        below=math.inf,
-        label="weight_decay",
         only_python=True,
         setting="weight decay",
     )
@@ -69,7 +62,6 @@ class FinetuneOptions(Options):
         "Share of each label that is spread over all classes.",
         least=0,
         below=1,
-        label="label_smoothing",
         only_python=True,
         setting="label smoothing",
     )
@@ -78,7 +70,6 @@ class FinetuneOptions(Options):
         "Share of each class held out to choose the best epoch; 0 holds out none and takes the last epoch.",
         least=0,
         below=1,
-        label="validation_share",
         first=True,
         setting="validation share",
     )
@@ -87,7 +78,6 @@ class FinetuneOptions(Options):
         "While fine-tuning, shrink images whose shorter side is longer than this, in pixels; 0 never shrinks.",
         "--training-side",
         least=0,
-        label="max_side",
         setting="shorter side at most",
     )
     seed: int = option(0, "Seed of the held-out images, the order and the flips.", least=0, setting="seed")
@@ -96,7 +86,6 @@ class FinetuneOptions(Options):
         0,
         "Also write a checkpoint every N steps; 0 writes one after each epoch only.",
         least=0,
-        label="checkpoint_steps",
     )
     workers: int | None = same_as(NetworkOptions, "workers")
     allow_download: bool | None = same_as(NetworkOptions, "allow_download")
@@ -130,7 +119,7 @@ class ClassifyOptions(Options):
         first=True,
     )
     regularization: float | None = option(
-        None, "C of the linear SVM. [default: chosen by validation]", "--svm-c", above=0, below=math.inf, label="C"
+        None, "C of the linear SVM. [default: chosen by validation]", "--svm-c", above=0, label="C"
     )
     seed: int = option(0, "Seed of the test images, the order, the flips and the validation.", least=0, first=True)
 

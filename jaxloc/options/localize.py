@@ -1,7 +1,6 @@
 """Options of the jobs that localise: ``colocalize``, ``localize`` and ``apply``."""
 
 import dataclasses
-import math
 from typing import Literal
 
 from jaxloc.errors import UsageError
@@ -163,7 +162,6 @@ class VideoOptions(Options):
         2.0,
         "Standard deviation of the smoothing, in frames.",
         least=0,
-        below=math.inf,
         label="smoothing",
         only_python=True,
     )

@@ -41,7 +41,7 @@ class Option:
         choices: permitted values, such as a registry; empty permits any. A field's ``Literal`` says them itself.
         least: smallest permitted value.
         above: values must exceed this.
-        below: values must be less than this; infinity only refuses what is not finite.
+        below: values must be less than this; without it they must be finite, where there is ``least`` or ``above``.
         label: its name in messages.
         typed: how it is typed on the command line.
         metavar: what stands for the value in the help.
@@ -74,13 +74,12 @@ class Option:
         if choices and value not in choices:
             raise UsageError(f"{label} must be one of {', '.join(map(str, choices))}, not {value!r}")
         least, above, below = self.least, self.above, self.below
-        inside = (
-            (least is None or value >= least) and (above is None or value > above) and (below is None or value < below)
-        )
-        if not inside:
-            low = f"above {above:g}" if above is not None else f"at least {least:g}"
-            if below is not None and below < math.inf:
-                low = f"from {least:g} to below {below:g}" if above is None else f"{low} and below {below:g}"
+        if least is None and above is None:
+            return
+        low, inside = (f"above {above:g}", value > above) if least is None else (f"at least {least:g}", value >= least)
+        if below is not None:
+            low = f"from {least:g} to below {below:g}" if above is None else f"{low} and below {below:g}"
+        if not inside or not value < (math.inf if below is None else below):
             raise UsageError(f"{label} must be {low}, not {value}")
 
 

@@ -1,7 +1,6 @@
 """Options of the jobs that describe images, index and search them."""
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Self
 
 from jaxloc.descriptors import INDEXED
@@ -40,7 +39,6 @@ class DescribeOptions(NetworkOptions):
         0.5,
         "Weight of SCDA+'s second layer (α in the paper): 0.5 for retrieval, 1 for classification.",
         least=0,
-        below=math.inf,
         label="the weight of the lower layer",
         panel=DESCRIPTION,
         setting="weight",
@@ -50,7 +48,6 @@ class DescribeOptions(NetworkOptions):
         "Exponent of GeM.",
         "--gem-power",
         above=0,
-        below=math.inf,
         label="the power of GeM",
         panel=DESCRIPTION,
         setting="GeM's power",
@@ -135,7 +132,7 @@ class SearchOptions(Options):
         False, "Average each query with its first results (α-query expansion) and search again.", first=True
     )
     expand_with: int = option(10, "Number of results that --expand takes.", least=1, label="--expand-with")
-    alpha: float = option(3.0, "Power of the cosine that weighs the results of --expand.", least=0, below=math.inf)
+    alpha: float = option(3.0, "Power of the cosine that weighs the results of --expand.", least=0)
     rerank: str = option(
         "none",
         "Rank the first results again by k-reciprocal neighbours, or by diffusion on the gallery's graph, which is "

@@ -81,7 +81,7 @@ def diffuse(
         iterations: most steps; the paper takes 20.
         batch: queries solved at a time (static): ``batch · n`` numbers are held a few times over.
     """
-    check_rank("found.scores", found.scores, 2, "[q, k]")
+    check_rank("found.scores", found.scores, "[q, k]")
     if neighbors < 1:
         raise ValueError(f"neighbors must be at least 1, got {neighbors}")
     length, count = found.scores.shape[1], len(graph.weights)

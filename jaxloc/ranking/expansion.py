@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, as_flags
 from jaxloc._sharding import compiler_chooses
 from jaxloc.pooling import l2_normalize
-from jaxloc.ranking.top_k import TopK, nearest_others
+from jaxloc.ranking.top_k import TopK, check_lists, nearest_others
 
 _ROWS = 128
 
@@ -19,25 +19,19 @@ _ROWS = 128
 def expand(
     query: ArrayLike, neighbors: ArrayLike, *, exponent: float = 3.0, valid: ArrayLike | None = None
 ) -> jax.Array:
-    """The query plus its nearest vectors, each weighted by ``max(cosine, 0)^α``, of unit length.
+    """The query plus its nearest vectors, each weighted by ``max(cosine, 0)^α``, of unit length, float32 ``[d]``.
 
     Args:
         query: ``[d]``, of unit length.
         neighbors: ``[n, d]``, its n nearest gallery vectors, of unit length.
         exponent: α; 3 in the paper, 0 gives plain average query expansion.
         valid: bool ``[n]``, False where there is no neighbour; ``None`` means all are valid.
-
-    Returns:
-        float32 ``[d]``.
     """
-    query, neighbors = jnp.asarray(query, jnp.float32), jnp.asarray(neighbors, jnp.float32)
-    check_rank("query", query, 1, "[d]")
-    check_rank("neighbors", neighbors, 2, "[n, d]")
+    query = as_array("query", query, "[d]", jnp.float32)
+    neighbors = as_array("neighbors", neighbors, "[n, d]", jnp.float32)
     if neighbors.shape[1:] != query.shape:
         raise ValueError(f"neighbors must be [n, {len(query)}] like the query, got {neighbors.shape}")
-    keep = jnp.ones(len(neighbors), bool) if valid is None else jnp.asarray(valid, bool)
-    if keep.shape != neighbors.shape[:1]:
-        raise ValueError(f"valid must be {neighbors.shape[:1]}, one flag per neighbour, got {keep.shape}")
+    keep = as_flags(valid, neighbors.shape[:1], "neighbour")
     neighbors = jnp.where(keep[:, None], neighbors, 0)
     cosines = jnp.matmul(neighbors, query, precision=jax.lax.Precision.HIGHEST)
     weights = jnp.maximum(cosines, 0) ** exponent
@@ -46,22 +40,15 @@ def expand(
 
 @compiler_chooses(rows=True)
 def expand_queries(queries: ArrayLike, gallery: ArrayLike, found: TopK, *, exponent: float = 3.0) -> jax.Array:
-    """``expand`` for each query, with the neighbours that a search found.
+    """``expand`` for each query, with the neighbours that a search found, float32 ``[q, d]``.
 
     Args:
         queries: ``[q, d]``, of unit length.
         gallery: ``[n, d]``, of unit length.
         found: the lists of these queries, as long as neighbours are wanted (10 to 50 are usual).
         exponent: α.
-
-    Returns:
-        float32 ``[q, d]``.
     """
-    queries, gallery = jnp.asarray(queries, jnp.float32), jnp.asarray(gallery)
-    check_rank("queries", queries, 2, "[q, d]")
-    check_rank("gallery", gallery, 2, "[n, d]")
-    if len(found.indices) != len(queries):
-        raise ValueError(f"{len(found.indices)} lists for {len(queries)} queries")
+    queries, gallery = check_lists(queries, gallery, found)
     if 0 in (len(queries), len(gallery)):
         return l2_normalize(queries)
 

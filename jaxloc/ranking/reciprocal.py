@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, as_flags
 from jaxloc._sharding import compiler_chooses
-from jaxloc.ranking.top_k import TopK
+from jaxloc.ranking.top_k import TopK, check_lists
 
 
 @compiler_chooses()
@@ -43,17 +43,13 @@ def reciprocal_distances(
     Returns:
         float32 ``[n]`` in [0, 1]; inf where not ``valid``.
     """
-    query, candidates = jnp.asarray(query, jnp.float32), jnp.asarray(candidates, jnp.float32)
-    check_rank("query", query, 1, "[d]")
-    check_rank("candidates", candidates, 2, "[n, d]")
+    query = as_array("query", query, "[d]", jnp.float32)
+    candidates = as_array("candidates", candidates, "[n, d]", jnp.float32)
     if candidates.shape[1:] != query.shape:
         raise ValueError(f"candidates must be [n, {len(query)}] like the query, got {candidates.shape}")
     if neighbors < 1 or expansion < 1:
         raise ValueError(f"neighbors and expansion must be at least 1, got {neighbors} and {expansion}")
-    keep = jnp.ones(len(candidates), bool) if valid is None else jnp.asarray(valid, bool)
-    if keep.shape != candidates.shape[:1]:
-        raise ValueError(f"valid must be {candidates.shape[:1]}, one flag per candidate, got {keep.shape}")
-    keep = jnp.concatenate([jnp.ones(1, bool), keep])
+    keep = jnp.concatenate([jnp.ones(1, bool), as_flags(valid, candidates.shape[:1], "candidate")])
     vectors = jnp.where(keep[:, None], jnp.concatenate([query[None], candidates]), 0)
 
     distances = _scaled_distances(vectors, keep)
@@ -92,11 +88,7 @@ def rerank(
     Returns:
         The same indices in their new order; scores are one minus the distance. Equal distances keep their order.
     """
-    queries, gallery = jnp.asarray(queries, jnp.float32), jnp.asarray(gallery)
-    check_rank("queries", queries, 2, "[q, d]")
-    check_rank("gallery", gallery, 2, "[n, d]")
-    if len(found.indices) != len(queries):
-        raise ValueError(f"{len(found.indices)} lists for {len(queries)} queries")
+    queries, gallery = check_lists(queries, gallery, found)
     if 0 in (len(queries), len(gallery)):
         return found
 

@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, reshard
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array, as_flags
 from jaxloc._sharding import compiler_chooses
 
 _LOWEST = float(np.finfo(np.float32).min)
@@ -138,7 +138,7 @@ def sharded_top_k(
     valid: ArrayLike | None = None,
     chunk: int | None = None,
 ) -> TopK:
-    """``top_k`` over a gallery whose rows are divided among devices.
+    """``top_k`` over a gallery whose rows are divided among devices; the same lists on all of them.
 
     Each device searches its own rows; only k candidates per query and device travel. A gallery whose length the
     devices do not divide is padded, which copies it: pad a large one beforehand and pass ``valid``.
@@ -151,9 +151,6 @@ def sharded_top_k(
         axis: the mesh axis that divides the gallery.
         valid: bool ``[n]``; ``None`` means all rows are valid.
         chunk: as in ``top_k`` (static).
-
-    Returns:
-        The lists, the same on all devices.
     """
     queries, gallery, valid = _check(queries, gallery, valid, k)
     if axis not in mesh.axis_names:
@@ -275,17 +272,21 @@ def _result(keys: jax.Array, indices: jax.Array, offset: ArrayLike = 0) -> TopK:
     return TopK(jnp.where(keys > _LOWEST, keys, -jnp.inf), indices, valid)
 
 
+def check_lists(queries: ArrayLike, gallery: ArrayLike, found: TopK) -> tuple[jax.Array, jax.Array]:
+    """Queries and gallery as arrays, with a list for each query."""
+    queries, gallery = as_array("queries", queries, "[q, d]", jnp.float32), as_array("gallery", gallery, "[n, d]")
+    if len(found.indices) != len(queries):
+        raise ValueError(f"{len(found.indices)} lists for {len(queries)} queries")
+    return queries, gallery
+
+
 def _check(
     queries: ArrayLike, gallery: ArrayLike, valid: ArrayLike | None, k: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    queries, gallery = jnp.asarray(queries, jnp.float32), jnp.asarray(gallery)
-    check_rank("queries", queries, 2, "[q, d]")
-    check_rank("gallery", gallery, 2, "[n, d]")
+    queries = as_array("queries", queries, "[q, d]", jnp.float32)
+    gallery = as_array("gallery", gallery, "[n, d]")
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(f"queries of {queries.shape[1]} dimensions cannot search a gallery of {gallery.shape[1]}")
-    valid = jnp.ones(len(gallery), bool) if valid is None else jnp.asarray(valid, bool)
-    if valid.shape != gallery.shape[:1]:
-        raise ValueError(f"valid must be {gallery.shape[:1]}, one flag per gallery row, got {valid.shape}")
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    return queries, gallery, valid
+    return queries, gallery, as_flags(valid, gallery.shape[:1], "gallery row")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array
 
 
 def check_image(image: ArrayLike, probabilities: ArrayLike) -> tuple[jax.Array, jax.Array]:
@@ -17,9 +17,8 @@ def check_image(image: ArrayLike, probabilities: ArrayLike) -> tuple[jax.Array, 
     Raises:
         ValueError: not one RGB image, or a map of another size.
     """
-    image, probabilities = jnp.asarray(image), jnp.asarray(probabilities, jnp.float32)
-    check_rank("image", image, 3, "[h, w, 3]")
-    check_rank("probabilities", probabilities, 2, "[h, w]")
+    image = as_array("image", image, "[h, w, 3]")
+    probabilities = as_array("probabilities", probabilities, "[h, w]", jnp.float32)
     if image.shape[2] != 3:
         raise ValueError(f"image must be RGB [h, w, 3], got shape {image.shape}")
     if image.shape[:2] != probabilities.shape:

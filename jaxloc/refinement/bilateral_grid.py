@@ -51,7 +51,7 @@ def make_grid(image: jax.Array, size: jax.Array | None, *, deviation: float, col
     Raises:
         ValueError: the deviations are so small that the grid would not fit in memory.
     """
-    shape = (image.shape[0], image.shape[1])
+    shape = image.shape[:2]
     halves = [math.ceil((side - 1) / 2 / (_CELL * deviation)) + 1 for side in shape]
     levels = math.ceil(255 / (_CELL * colour_deviation)) + 2
     lengths = (*(2 * half + 1 for half in halves), levels, levels, levels)

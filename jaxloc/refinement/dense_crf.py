@@ -68,7 +68,7 @@ def crf(
             "deviations must be above 0 and iterations at least 0, got "
             f"{appearance_deviation}, {colour_deviation}, {smoothness_deviation} and {iterations}"
         )
-    shape = (values.shape[0], values.shape[1])
+    shape = values.shape[:2]
     valid = valid_cells(size, shape)
     colours, values = jnp.where(valid[..., None], colours, 0), jnp.where(valid, values, 0.5)
     place = None if size is None else jnp.asarray(size)

@@ -43,13 +43,13 @@ def grabcut(
         UsageError: OpenCV is not installed.
     """
     image, probabilities = np.asarray(image), np.asarray(probabilities, np.float32)
-    check_rank("image", image, 3, "[h, w, 3]")
-    check_rank("probabilities", probabilities, 2, "[h, w]")
+    check_rank("image", image, "[h, w, 3]")
+    check_rank("probabilities", probabilities, "[h, w]")
     if image.dtype != np.uint8 or image.shape != (*probabilities.shape, 3):
         raise ValueError(
             f"image must be RGB uint8 of the map's size {probabilities.shape}, got {image.dtype} of {image.shape}"
         )
-    cv2 = _opencv()
+    cv2 = check_opencv()
     inside = _widened(box, probabilities.shape, margin)
     likely = inside & (probabilities > 0.5)
     labels = np.where(likely, cv2.GC_PR_FGD, np.where(inside, cv2.GC_PR_BGD, cv2.GC_BGD)).astype(np.uint8)
@@ -57,15 +57,8 @@ def grabcut(
     if not likely.any() or likely.all():
         return likely
     cv2.setRNGSeed(0)
-    cv2.grabCut(
-        np.ascontiguousarray(image),
-        labels,
-        None,
-        np.zeros((1, 65)),
-        np.zeros((1, 65)),
-        iterations,
-        cv2.GC_INIT_WITH_MASK,
-    )
+    models = np.zeros((2, 1, 65))
+    cv2.grabCut(np.ascontiguousarray(image), labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
@@ -85,12 +78,8 @@ def _widened(box: ArrayLike | None, shape: tuple[int, ...], margin: float) -> np
     return (x > x0 - wide) & (x < x1 + wide) & (y > y0 - high) & (y < y1 + high)
 
 
-def check_opencv() -> None:
-    """Raise ``UsageError`` with the cure unless OpenCV is installed."""
-    _opencv()
-
-
-def _opencv() -> Any:
+def check_opencv() -> Any:
+    """OpenCV's module; raises ``UsageError`` with the cure unless it is installed."""
     try:
         import cv2
     except ImportError as error:

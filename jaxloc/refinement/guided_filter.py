@@ -41,7 +41,7 @@ def guided(
     colours, values = check_image(image, probabilities)
     if radius < 1 or not eps > 0:
         raise ValueError(f"radius must be at least 1 and eps above 0, got {radius} and {eps}")
-    shape = (values.shape[0], values.shape[1])
+    shape = values.shape[:2]
     valid = valid_cells(size, shape)[..., None]
     number = jnp.maximum(_box_sums(valid.astype(jnp.float32), radius), 1)
 

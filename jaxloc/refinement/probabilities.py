@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import check_rank
+from jaxloc._checks import as_array
 from jaxloc.grids import map_size, valid_cells
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -40,9 +40,8 @@ def object_probabilities(
     Returns:
         float32 ``[rows, columns]`` in [0, 1]; 1/2 everywhere for a map of zeros, and 0 outside ``target_size``.
     """
-    indicator = jnp.asarray(indicator, jnp.float32)
-    check_rank("indicator", indicator, 2, "[h, w]")
-    valid = valid_cells(size, (indicator.shape[0], indicator.shape[1]))
+    indicator = as_array("indicator", indicator, "[h, w]", jnp.float32)
+    valid = valid_cells(size, indicator.shape[:2])
     cells = jnp.where(valid & jnp.isfinite(indicator), indicator, 0)
     if mask is not None:
         mask = jnp.asarray(mask, bool)
@@ -64,7 +63,7 @@ def upsample_bilinear(
     size: ArrayLike | None = None,
     target_size: ArrayLike | None = None,
 ) -> jax.Array:
-    """Enlarge one map to an image's pixels, bilinearly between the centres of its cells.
+    """Enlarge one map to an image's pixels, bilinearly between the centres of its cells, float32 ``[rows, columns]``.
 
     Pixel ``y`` of ``H`` lies at ``(y + 1/2) h / H − 1/2`` cells; before the first centre and after the last the border
     values repeat.
@@ -75,15 +74,11 @@ def upsample_bilinear(
         size: int ``[2]``, valid rows and columns of ``values``; ``None`` means all.
         target_size: int ``[2]``, the valid rows and columns of the result, over which the valid ``values`` are
             spread; beyond them the result is zero. ``None`` means all of ``shape``.
-
-    Returns:
-        float32 ``[rows, columns]``.
     """
-    values = jnp.asarray(values, jnp.float32)
-    check_rank("values", values, 2, "[h, w]")
-    cells = map_size(size, (values.shape[0], values.shape[1]))
+    values = as_array("values", values, "[h, w]", jnp.float32)
+    cells = map_size(size, values.shape[:2])
     pixels = jnp.maximum(map_size(target_size, shape), 1)
-    inside = jnp.where(valid_cells(size, (values.shape[0], values.shape[1])), values, 0)
+    inside = jnp.where(valid_cells(size, values.shape[:2]), values, 0)
     down, across = (_weights(cells[axis], values.shape[axis], pixels[axis], shape[axis]) for axis in (0, 1))
     enlarged = jnp.einsum("yh,hw,xw->yx", down, inside, across, precision=_HIGHEST)
     return jnp.where(valid_cells(target_size, shape), enlarged, 0)

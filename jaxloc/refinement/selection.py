@@ -50,12 +50,12 @@ def select(
         ``Refined``; the coarse mask where nothing overlaps it.
     """
     mask, coarse = jnp.asarray(mask), jnp.asarray(coarse)
-    check_rank("coarse", coarse, 2, "[h, w]")
+    check_rank("coarse", coarse, "[h, w]")
     if mask.shape != coarse.shape:
         raise ValueError(f"mask and coarse must have one size, got {mask.shape} and {coarse.shape}")
     if mask.dtype != jnp.bool_ or coarse.dtype != jnp.bool_:
         raise ValueError(f"mask and coarse must be bool, got {mask.dtype} and {coarse.dtype}; compare with a threshold")
-    valid = valid_cells(size, (coarse.shape[0], coarse.shape[1]))
+    valid = valid_cells(size, coarse.shape[:2])
     coarse = coarse & valid
     labels = components.label(mask & valid, connectivity=connectivity, backend=backend)
     overlap = jnp.zeros(mask.size + 1, bool).at[labels].max(coarse)

@@ -23,11 +23,7 @@ def write(path: str | os.PathLike[str], findings: Findings, **further: Any) -> N
     (its set), ``found``, ``noisy`` and ``positive_share`` (also as ``noise_score``, its former name); an annotation
     also has ``score`` and, if kept, ``segmentation`` (compressed run lengths; ``area`` is then the mask's) and
     ``parts`` (each with ``name`` and ``bbox``).
-
-    Args:
-        path: the file to write or replace.
-        findings: what was found.
-        further: as of ``encode``.
+    ``further`` is as of ``encode``.
     """
     write_parts(path, encode(findings, **further))
 
@@ -41,11 +37,7 @@ def encode(
 ) -> Iterator[str]:
     """The text of the file that ``write`` writes, piece by piece.
 
-    Args:
-        findings: what was found.
-        sections: further lists of entries, by name.
-        image: further fields of an image's entry in ``images``.
-        annotation: further fields of its entry in ``annotations``.
+    ``sections`` are further lists of entries; ``image`` and ``annotation`` give further fields of an image's entries.
     """
     numbers = {category: number for number, category in enumerate(findings.categories, 1)}
     info = {

@@ -121,14 +121,7 @@ def toggle(name: str, label: str, *, key: str, checked: bool = False, kind: str 
 
 
 def skipped(items: Sequence[Skipped], categories: Sequence[str], *, limit: int, rest: str) -> str:
-    """The table of skipped images, or nothing.
-
-    Args:
-        items: what was skipped.
-        categories: names of all sets; without any name the column is left out.
-        limit: rows to show.
-        rest: HTML after "5 more", such as the file that holds the others.
-    """
+    """The table of skipped images, or nothing; ``rest`` is HTML after "5 more", such as the file of the others."""
     if not items:
         return ""
     numbers = {category: number for number, category in enumerate(categories)}

@@ -20,12 +20,7 @@ _SETS = 1000
 
 
 def render_page(findings: Findings, *, limit: int = 2000) -> str:
-    """The page's text: counts and settings, then a card for each image, to sort, filter and enlarge.
-
-    Args:
-        findings: the job's findings.
-        limit: images to show, those with a thumbnail first; the counts are of all.
-    """
+    """The page's text: counts of all images and settings, then a card for each of at most ``limit`` images."""
     shown, with_heat = _choose(findings.images, limit)
     masked = any(finding.mask is not None for finding in shown)
     sets = figures.of_sets(findings)

@@ -22,17 +22,10 @@ _STRONG = (222, 24, 20, 166)
 
 
 def encode_heat(response: ArrayLike, threshold: float) -> np.ndarray:
-    """A response map as one signed byte a cell: object is positive, and the largest magnitude is 127.
+    """A response map as int8 ``[h, w]``: object is positive, and the largest magnitude is 127.
 
     A cell keeps its side of the threshold however close to it. A map without contrast (constant or empty), and cells
     that are not finite, become zeros.
-
-    Args:
-        response: float ``[h, w]``.
-        threshold: what a cell must exceed to be object.
-
-    Returns:
-        int8 ``[h, w]``.
     """
     response = np.asarray(response, np.float64)
     if response.ndim != 2:
@@ -46,12 +39,7 @@ def encode_heat(response: ArrayLike, threshold: float) -> np.ndarray:
 
 
 def make_thumbnail(pixels: np.ndarray, side: int = 256) -> bytes:
-    """A small JPEG of an image, without metadata and the same for the same pixels.
-
-    Args:
-        pixels: uint8 ``[h, w, 3]``.
-        side: the longest side of the thumbnail, in pixels; smaller images keep their size.
-    """
+    """A JPEG of pixels, uint8 ``[h, w, 3]``, of at most ``side`` pixels a side, the same for the same pixels."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise ValueError(f"pixels must be uint8 [h, w, 3], got {pixels.dtype} of shape {pixels.shape}")
     image = Image.fromarray(pixels)
@@ -62,17 +50,7 @@ def make_thumbnail(pixels: np.ndarray, side: int = 256) -> bytes:
 
 
 def make_mask_image(counts: bytes, width: int, height: int, side: int | None = None) -> Image.Image:
-    """A mask as a transparent image with the object tinted.
-
-    Args:
-        counts: COCO's compressed run lengths.
-        width: width of the mask, in pixels.
-        height: height of the mask, in pixels.
-        side: the longest side of the result, in pixels; smaller masks keep their size. ``None`` keeps any.
-
-    Returns:
-        An RGBA image.
-    """
+    """COCO's compressed run lengths as an RGBA image with the object tinted, of at most ``side`` pixels a side."""
     inside = Image.fromarray(coco_masks.decode({"size": [height, width], "counts": counts}) * np.uint8(255))
     if side is not None:
         inside.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
@@ -82,15 +60,7 @@ def make_mask_image(counts: bytes, width: int, height: int, side: int | None = N
 
 
 def draw_overlay(image: Image.Image, finding: Finding) -> Image.Image:
-    """The image with the object's pixels or the heat of its positive cells, boxes, and a label.
-
-    Args:
-        image: the whole image, in any mode and at any scale; it is left as it is.
-        finding: what was found in it.
-
-    Returns:
-        An RGB image of the same size.
-    """
+    """A copy of the image, of any mode and scale, with the object's pixels or heat, boxes, and a label, in RGB."""
     result = image.convert("RGB")
     if finding.mask is not None:
         inside = make_mask_image(finding.mask, finding.width, finding.height).resize(result.size)

@@ -20,29 +20,15 @@ from jaxloc._files import atomic_path
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Skipped, Stored, StoredImages
 
+_TEXT, _INT, _NUMBER, _FLAG, _BYTES = pa.string(), pa.int32(), pa.float64(), pa.bool_(), pa.binary()
+_CORNERS = ("x0", "y0", "x1", "y1")
 SCHEMA = pa.schema(
     [
-        pa.field("name", pa.string()),
-        pa.field("path", pa.string()),
-        pa.field("local", pa.bool_()),
-        pa.field("category", pa.string()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("x0", pa.float64()),
-        pa.field("y0", pa.float64()),
-        pa.field("x1", pa.float64()),
-        pa.field("y1", pa.float64()),
-        pa.field("score", pa.float64()),
-        pa.field("found", pa.bool_()),
-        pa.field("noise_score", pa.float64()),
-        pa.field("noisy", pa.bool_()),
-        pa.field("reason", pa.string()),
-        pa.field("heat", pa.binary()),
-        pa.field("heat_rows", pa.int32()),
-        pa.field("heat_columns", pa.int32()),
-        pa.field("thumbnail", pa.binary()),
-        pa.field("mask", pa.binary()),
-        pa.field("parts", pa.list_(pa.list_(pa.float64()))),
+        *(("name", _TEXT), ("path", _TEXT), ("local", _FLAG), ("category", _TEXT), ("width", _INT), ("height", _INT)),
+        *((corner, _NUMBER) for corner in _CORNERS),
+        *(("score", _NUMBER), ("found", _FLAG), ("noise_score", _NUMBER), ("noisy", _FLAG), ("reason", _TEXT)),
+        *(("heat", _BYTES), ("heat_rows", _INT), ("heat_columns", _INT), ("thumbnail", _BYTES), ("mask", _BYTES)),
+        ("parts", pa.list_(pa.list_(_NUMBER))),
     ],
     metadata={"format": "jaxloc-findings-2"},
 )
@@ -52,7 +38,6 @@ says whether ``path`` is a file's, ``reason`` is null unless the image was skipp
 
 _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
-_CORNERS = ("x0", "y0", "x1", "y1")
 _SAME = (
     "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts"
 )  # fmt: skip
@@ -64,13 +49,7 @@ _Record = TypeVar("_Record", Finding, Skipped)
 
 
 def write(path: str | os.PathLike[str], findings: Sequence[Finding], skipped: Sequence[Skipped]) -> None:
-    """Write one shard in one step: readers see the old file or the new one, the same bytes for the same content.
-
-    Args:
-        path: the file to write or replace.
-        findings: of the shard's images, in order.
-        skipped: the shard's images that could not be used, in order.
-    """
+    """Write one shard in one step: readers see the old file or the new one, the same bytes for the same content."""
     schema = SCHEMA.with_metadata({**SCHEMA.metadata, "pictures": str(len(findings))})
     with (
         atomic_path(path) as temporary,
@@ -114,11 +93,7 @@ def _finding(row: dict[str, Any]) -> Finding:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[pq.ParquetFile, list[int], list[int]]]:
-    """Open a shard; yield it with the numbers of the row groups of its images, and of its skipped images.
-
-    Raises:
-        UsageError: it is missing, damaged or something else, which may also turn out within the block.
-    """
+    """Open a shard; yield it with the numbers of the row groups of its images, and of its skipped images."""
     try:
         with open(path, "rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as shard:
             metadata = shard.metadata.metadata or {}

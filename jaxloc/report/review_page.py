@@ -51,10 +51,6 @@ def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:
     """The numbers of the images to show, in order: the most doubtful, each with the image it repeats.
 
     Images decided by hand come first; skipped images are not shown.
-
-    Args:
-        items: all decisions.
-        limit: images at most.
     """
     numbers = {item.name: number for number, item in enumerate(items)}
     usable = [number for number, item in enumerate(items) if item.why not in UNUSABLE]
@@ -73,10 +69,7 @@ def choose_shown(items: Sequence[Decision], limit: int) -> list[int]:
 def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapping[int, bytes]) -> str:
     """The page's text: counts of each class, then a card for each image shown, to decide by pointer or key.
 
-    Args:
-        decisions: on every image.
-        shown: numbers of those to show, from ``choose_shown``.
-        thumbnails: JPEGs by number.
+    ``shown`` holds the numbers of images from ``choose_shown``, ``thumbnails`` their JPEGs.
     """
     classes = list(decisions.thresholds)
     counts = decisions.counts()

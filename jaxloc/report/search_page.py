@@ -18,12 +18,7 @@ _SCORES = {
 
 
 def render_search(searched: Searched, *, limit: int = 200) -> str:
-    """The page's text: figures and settings, then each query with its results, to sort, filter and enlarge.
-
-    Args:
-        searched: the results.
-        limit: queries to show, those with a thumbnail first; the figures are of all.
-    """
+    """The page's text: figures of all queries and settings, then each of at most ``limit`` queries with its results."""
     shown = elements.choose(searched.queries, limit)
     labels = sorted({query.label for query in searched.queries if query.label is not None})
     without = sum(not query.found for query in searched.queries)

@@ -16,7 +16,7 @@ class Example:
         name: path relative to what the user pointed at, with forward slashes.
         label: its class, ``None`` if unknown.
         value: of its vector in that dimension.
-        thumbnail: a small JPEG of the image, or ``None`` if not kept.
+        thumbnail: a small JPEG, or ``None`` if not kept.
     """
 
     name: str
@@ -27,17 +27,11 @@ class Example:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """One image of the gallery that a query found.
+    """One image of the gallery that a query found; other fields are as in ``Finding`` and ``Example``.
 
     Attributes:
-        name: path relative to the gallery, with forward slashes.
-        label: its class, ``None`` if unknown.
         score: its similarity to the query; larger is more similar.
         relevant: whether it shows what the query shows, ``None`` if unknown.
-        thumbnail: a small JPEG of the image, or ``None`` if not kept.
-        box: box of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` if not known.
-        width: width of the original image as displayed (EXIF orientation applied), in pixels.
-        height: height of the original image, in pixels.
     """
 
     name: str
@@ -52,17 +46,11 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-    """One query image and its results.
+    """One query image and its results; other fields are as in ``Finding`` and ``Example``.
 
     Attributes:
-        name: path relative to what the user pointed at, with forward slashes.
-        label: its class, ``None`` if unknown.
-        width: width of the original image as displayed (EXIF orientation applied), in pixels.
-        height: height of the original image, in pixels.
-        box: box of its object, ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` if nothing was found.
         mask: bool ``[h, w]``, True for the cells of the object at feature resolution; ``None`` if not kept.
         found: whether an object was found to search with.
-        thumbnail: a small JPEG of the image, or ``None`` if not kept.
         results: best first.
         average_precision: in [0, 1], ``None`` where relevance is unknown.
     """

@@ -27,13 +27,9 @@ def _is_number(text: str) -> bool:
 def latex_table(
     head: Sequence[object], *blocks: Sequence[Sequence[object]], comments: Iterable[str] = (), words: int = 1
 ) -> str:
-    """A table in the style of the package booktabs.
+    """A table in the style of the package booktabs, with a rule between blocks of rows and comments above it.
 
-    Args:
-        head: names of the columns.
-        *blocks: rows, with a rule between blocks.
-        comments: written above the table.
-        words: number of columns of words, which come first; the others are numbers, aligned to the right.
+    The first ``words`` columns are aligned to the left, those of numbers to the right.
     """
 
     def lines(rows: Iterable[Sequence[object]]) -> list[str]:

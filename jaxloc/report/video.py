@@ -14,9 +14,6 @@ from jaxloc.errors import UsageError
 from jaxloc.report import coco
 from jaxloc.report.records import Finding, Findings
 
-FORMATS = ("mp4", "gif")
-"""Kinds of video that can be written."""
-
 _TICKS = {"mp4": 60000, "gif": 100}  # a second; MPEG-4 counts to 65535, GIF in hundredths
 _THREADS = 4  # the number of threads changes the bytes, so it is fixed
 _BT709 = 1
@@ -60,12 +57,7 @@ def write_annotations(path: str | os.PathLike[str], findings: Findings, clips: M
     It adds ``videos`` to what ``jaxloc.report.coco`` writes. An image has ``video_id``, ``frame_id`` (its index among
     the processed frames of its video), ``frame_number`` (in the file) and ``time`` in seconds; an annotation has
     ``video_id``, ``instance_id`` (one object per video) and ``bridged``: whether the box was interpolated from the
-    frames before and after.
-
-    Args:
-        path: the file to write or replace.
-        findings: of frames of videos only.
-        clips: the videos, by their places.
+    frames before and after. ``clips`` are the videos by their places.
     """
 
     def of_image(finding: Finding) -> Mapping[str, Any]:
@@ -95,24 +87,19 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[tuple[Fraction, I
 
     Args:
         path: the file to write or replace, ``.mp4`` or ``.gif``.
-        frames: when each is shown, in seconds from the first and rising, and its image; those of another size than
-            the first are resized to it.
+        frames: at least one: when it is shown, in seconds from the first and rising, and its image; those of another
+            size than the first are resized to it.
 
     Raises:
         UsageError: PyAV is missing.
-        ValueError: there is no frame, or the extension is unknown.
     """
     kind = os.path.splitext(path)[1].lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise ValueError(f"a video is written as {' or '.join(FORMATS)}, not {kind or 'without extension'}")
     try:
         import av
     except ImportError as error:
         raise UsageError(f"{path}: writing a video needs PyAV: pip install 'jaxloc[video]'") from error
     coming = iter(frames)
-    first = next(coming, None)
-    if first is None:
-        raise ValueError(f"{path}: there is no frame to write")
+    first = next(coming)
     images = _ticks(itertools.chain([first], coming), first[1].size, _TICKS[kind])
     width, height = first[1].size
     options = {"mp4": {"movflags": "+faststart"}, "gif": {"loop": "0"}}[kind] | {"fflags": "+bitexact"}
@@ -122,7 +109,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[tuple[Fraction, I
             stream.pix_fmt = "pal8"
         else:
             width, height = width + width % 2, height + height % 2
-            codec = _encoder()
+            codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
             stream = container.add_stream(codec, rate=25, options=_QUALITY[codec])
             stream.pix_fmt = "yuv420p"
             context = stream.codec_context
@@ -145,12 +132,6 @@ def _ticks(
         before = max(before + 1, round(seconds * ticks))
         image = image if image.size == size else image.resize(size)
         yield before, np.asarray(image.convert("RGB"))
-
-
-def _encoder() -> str:
-    import av
-
-    return "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
 def _to_frame(at: int, pixels: np.ndarray, ticks: int) -> Any:

@@ -14,7 +14,6 @@ def test_boxes_stand_round_the_visible_points_of_a_part():
     points = {"beak": (10, 20), "nape": (30, 25), "tail": (60, 70), "left leg": (40, 80)}
     assert metrics.part_boxes(points) == {"head": (10, 20, 30, 25), "torso": (30, 25, 60, 80)}
     assert metrics.part_boxes({"beak": (10, 20), "tail": (1, 5), "back": (1, 9)}) == {}
-    assert metrics.part_boxes({"a": (1, 2), "b": (0, 4)}, {"all": ("b", "a", "c")}) == {"all": (0, 2, 1, 4)}
 
 
 def test_every_point_of_cub_belongs_to_a_part():

@@ -173,17 +173,11 @@ CASES = {
     ),
     "attributes.merge": Case(attributes.merge, lambda e: (e.extremes(0), e.extremes(9))),
     "boxes.area": Case(boxes.area, lambda e: (e.box(),)),
-    "boxes.from_voc": Case(boxes.from_voc, lambda e: (e.box(),)),
-    "boxes.from_xywh": Case(boxes.from_xywh, lambda e: (e.box(),)),
-    "boxes.from_yxyx_normalized": Case(boxes.from_yxyx_normalized, lambda e: (e.box(), e.image_size())),
     "boxes.iou": Case(boxes.iou, lambda e: (e.box(), e.box())),
     "boxes.mask_to_box": Case(
         lambda mask, image, size: boxes.mask_to_box(mask & grids.valid_cells(size, mask.shape), image, size=size),
         lambda e: (e.mask(), e.image_size(), e.size()),
     ),
-    "boxes.to_voc": Case(boxes.to_voc, lambda e: (e.box(),)),
-    "boxes.to_xywh": Case(boxes.to_xywh, lambda e: (e.box(),)),
-    "boxes.to_yxyx_normalized": Case(boxes.to_yxyx_normalized, lambda e: (e.box(), e.image_size())),
     "clustering.assign": Case(clustering.assign, lambda e: (e.kmeans(), e.features())),
     "clustering.fit_kmeans": Case(
         lambda key, x, keep: clustering.fit_kmeans(key, x, keep, clusters=CLUSTERS, iterations=5),
