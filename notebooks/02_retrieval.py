@@ -23,8 +23,9 @@
 # The method is **SCDA** (Wei, Luo, Wu & Zhou, 2017): find the object, describe only the object. The first notebook,
 # `01_colocalize`, explains how the object is found; here it takes three lines.
 #
-# Sections 2 to 7 use pure functions, which you can `jit`, `vmap` and combine with your own. Section 8 does the same
-# with the jobs behind the `jaxloc` command, for a folder of any size. The notebook needs no connection and no files.
+# After the images come the three lines that do it in memory. Sections 2 to 7 show the pure functions behind them, which
+# you can `jit`, `vmap` and combine with your own. Section 8 does the same with the jobs behind the `jaxloc` command,
+# for a folder of any size. The notebook needs no connection and no files.
 
 # %%
 import collections
@@ -45,6 +46,7 @@ import PIL.ImageOps
 import skimage.data
 from IPython.display import Image, Markdown
 
+import jaxloc
 from jaxloc import attributes, grids, metrics, models, pooling, ranking, scda, whitening
 from jaxloc.data import Item, choose_buckets, demo, find_sets, make_batches, read_image
 from jaxloc.descriptors import DESCRIPTORS
@@ -169,7 +171,7 @@ DATA = os.environ.get("JAXLOC_TEST_DATA")
 FOLDER = Path(DATA, "flowers17_small") if DATA else None  # for example Path("flowers")
 EACH = 8  # images of each kind; the first two of them are queries, the others are the gallery
 ASKED = 2
-SIDE = 224  # images are shrunk until their shorter side has so many pixels at most
+SIDE = 224  # images are shrunk until their shorter side has at most this many pixels
 
 temporary = tempfile.TemporaryDirectory()
 images = Path(temporary.name, "pictures")
@@ -198,6 +200,22 @@ for item in items:
     draw(axis, item.pixels, "query" if place[item.number] < ASKED else "")
 for axis, kind in zip(axes[:, 0], kinds, strict=True):
     axis.set_ylabel(kind.name)
+show(figure)
+
+# %% [markdown]
+# ## The short way
+#
+# `describe` makes a vector of each image, and `search` finds the vectors most like a query's. Images may be paths,
+# arrays or PIL images, of any sizes.
+
+# %%
+net = jaxloc.load("vgg16")
+vectors = jaxloc.describe([item.pixels for item in items], net, descriptor="scda", progress=False)
+found = jaxloc.search(vectors[gallery], vectors[queries[0]], k=7)
+
+figure, [axes] = grid(1, 8, 1.6)
+draw(axes[0], items[queries[0]].pixels, "query")
+draw_results(axes[1:], queries[0], jax.tree.map(lambda part: part[0], found), 7)
 show(figure)
 
 # %% [markdown]
@@ -469,9 +487,9 @@ show(figure)
 #
 # ## 8. The same with the jobs
 #
-# `index` reads images, describes them in padded batches, and keeps their vectors in a folder, the *gallery*. Stopped
-# half-way, the same call goes on from there; called again later, it adds what is new. `search` describes queries as the
-# gallery was described.
+# `index` reads images, describes them in padded batches, and keeps their vectors in a folder, the *gallery*. After a
+# stop the same call resumes it; called again later, it adds new images. `search` describes queries as the gallery was
+# described.
 
 # %%
 folder = Path(temporary.name, "gallery")

@@ -27,7 +27,6 @@
 # cells that need that say so.
 
 # %%
-import functools
 import io
 import os
 import tempfile
@@ -43,7 +42,8 @@ import PIL.ImageEnhance
 import skimage.data
 from IPython.display import Image, Markdown
 
-from jaxloc import metrics, models, scda
+import jaxloc
+from jaxloc import metrics
 from jaxloc.data import demo, read_image
 from jaxloc.options import CleanOptions, LocalizeOptions
 from jaxloc.run.cleaning import clean
@@ -263,23 +263,14 @@ figure
 #
 # Train the same classifier twice, on all the images under the names of their folders, and on those that were kept;
 # test both on images that are clean. The classifier is as small as can be: a linear layer on SCDA's descriptor of
-# the image, trained with optax. `scda.descriptor` is a function of one image's features; the network runs once for
-# each image.
+# the image, trained with optax.
 
 # %%
-weights = models.load("vgg16")
-params = models.prepare(weights.params, weights.backbone)
-
-
-@functools.partial(jax.jit, compiler_options=models.compiler_options())
-def describe(params, pixels):
-    found = models.extract_features(params, pixels, backbone=weights.backbone, layers=("relu5_3",))["relu5_3"]
-    mask = scda.object_mask(scda.aggregation_map(found.features))
-    return scda.descriptor(found.features, mask)
+net = jaxloc.load("vgg16")
 
 
 def vectors_of(paths):
-    return np.stack([describe(params, read_image(path, shorter_side=240).pixels) for path in paths])
+    return jaxloc.describe(paths, net, descriptor="scda", layer="relu5_3", max_side=240, progress=False)
 
 
 names = list(decisions)
