@@ -72,7 +72,7 @@ def once(photos: Path, options: IndexOptions, vectors: Path) -> float:
         if done.skipped:
             raise SystemExit(f"{done.skipped[0].name}: {done.skipped[0].reason}")
         gallery = Gallery.open(out)
-        order = np.argsort([Path(row.name).name for row in gallery.whole_table().rows()])
+        order = np.argsort([Path(name).name for name in gallery.whole_table()["name"].to_pylist()])
         np.save(vectors, np.concatenate([gallery.vectors(number) for number in gallery.shards])[order])
     return seconds
 

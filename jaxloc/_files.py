@@ -50,6 +50,12 @@ def check_writable(folder: Path) -> None:
     probe.unlink()
 
 
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def digest(text: str) -> str:
     """Sixteen hexadecimal digits that identify a name."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

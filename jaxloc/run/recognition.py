@@ -144,15 +144,15 @@ def _vectors(
     _drop_other(folder, options)
     if Gallery.is_one(folder):
         known = Gallery.open(folder)
-        there = [*known.whole_table().paths, *(skip.path for skip in known.skipped())]
+        there = [*known.whole_table()["path"].to_pylist(), *(skip.path for skip in known.skipped())]
         known.remove(path for path in there if path not in wanted)
     done = index_images(images, folder, options, relabel=True)
     skipped |= {skip.name: skip.reason for skip in done.skipped}
     gallery = Gallery.open(folder)
     # A gallery keeps the order in which images came to it; the outcome shall not depend on that.
-    rows = {path: row for row, path in enumerate(gallery.whole_table().paths)}
+    rows = {path: row for row, path in enumerate(gallery.whole_table()["path"].to_pylist())}
     found = [image for image in images if image.key in rows]
-    return gallery.all_vectors()[[rows[image.key] for image in found]], found
+    return np.concatenate(list(gallery.chunks()))[[rows[image.key] for image in found]], found
 
 
 def _drop_other(folder: Path, options: IndexOptions) -> None:

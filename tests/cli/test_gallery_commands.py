@@ -30,7 +30,7 @@ def vectors() -> np.ndarray:
 
 
 def names(gallery) -> list[str]:
-    return Gallery.open(gallery).whole_table().paths
+    return Gallery.open(gallery).whole_table()["path"].to_pylist()
 
 
 def test_attributes_writes_a_page_of_both_ends(gallery, tmp_path):

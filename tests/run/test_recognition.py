@@ -56,7 +56,7 @@ def expected(images, asked, options, weights, tmp_path_factory) -> dict[str, np.
     for number, photos in enumerate((images, asked)):
         folder = tmp_path_factory.mktemp("expected") / str(number)
         index([photos], folder, dataclasses.replace(options.describing, weights=weights))
-        found |= zip(Gallery.open(folder).whole_table().paths, small.stored(folder), strict=True)
+        found |= zip(Gallery.open(folder).whole_table()["path"].to_pylist(), small.stored(folder), strict=True)
     return found
 
 

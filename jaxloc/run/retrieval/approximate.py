@@ -5,14 +5,13 @@ approximate index pays off from about a million images on.
 """
 
 import dataclasses
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from jaxloc._files import atomic_path, write_text
+from jaxloc._files import atomic_path, checksum, write_text
 from jaxloc.errors import UsageError
 from jaxloc.run.progress import bar
 from jaxloc.run.retrieval.exact import Ranked, nearest
@@ -28,15 +27,10 @@ _EACH, _CODEWORDS = 40, 256
 
 @dataclasses.dataclass(frozen=True)
 class Approximation:
-    """An approximate index and its recall.
+    """An approximate index of a kind over a number of vectors, its size in bytes, and its recall.
 
-    Attributes:
-        kind: ``"hnsw"`` or ``"ivf-pq"``.
-        vectors: in it.
-        bytes: of the file.
-        recall: share of the exact first k that are among the approximate first k, for vectors of the gallery.
-        k: that k.
-        queries: number of vectors that the recall was measured with.
+    The recall is the share of the exact first k that are among the approximate first k, for a number of queries from
+    the gallery itself.
     """
 
     kind: str
@@ -81,7 +75,7 @@ def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hn
     try:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
-        write_text(path.with_suffix(".digest"), f"{kind} {vectors.digest()} {_checksum(path)}\n")
+        write_text(path.with_suffix(".digest"), f"{kind} {vectors.digest()} {checksum(path)}\n")
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"{path}: cannot be written ({reason}): free some space and run the same again") from error
@@ -103,13 +97,13 @@ def nearest_approximate(queries: np.ndarray, vectors: SearchedVectors, k: int) -
     path = _path(gallery)
     cure = f"build it with `jaxloc approximate {gallery.folder}`"
     try:
-        _, digest, checksum = path.with_suffix(".digest").read_text(encoding="utf-8").split()
-        found = _checksum(path)
+        _, digest, written = path.with_suffix(".digest").read_text(encoding="utf-8").split()
+        found = checksum(path)  # FAISS does not validate what it reads, and a damaged graph may crash it
     except (OSError, ValueError) as error:
         raise UsageError(f"{gallery.folder}: no approximate index here: {cure}") from error
     if digest != vectors.digest():
         raise UsageError(f"{path}: made before the gallery was changed: {cure}")
-    if found != checksum:
+    if found != written:
         raise UsageError(f"{path}: damaged (its checksum is wrong): {cure}")
     with path.open("rb") as file:
         index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
@@ -141,12 +135,6 @@ def _make(faiss: Any, kind: str, number: int, dimension: int) -> Any:
     index = faiss.index_factory(dimension, f"OPQ{codes},IVF{lists},PQ{codes}", faiss.METRIC_INNER_PRODUCT)
     faiss.extract_index_ivf(index).nprobe = max(1, lists // 16)
     return index
-
-
-def _checksum(path: Path) -> str:
-    """Checksum of the file; FAISS does not validate what it reads, and a damaged graph may crash it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _path(gallery: Gallery) -> Path:

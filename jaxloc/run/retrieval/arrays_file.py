@@ -27,8 +27,8 @@ def write(path: Path, format: str, arrays: Mapping[str, np.ndarray], **metadata:
     write_safetensors(path, arrays, {"format": format, "arrays_checksum": of_arrays(arrays)} | metadata)
 
 
-def read(path: Path, format: str, *, cure: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and metadata that ``write`` wrote.
+def read(path: Path, format: str, *, cure: str) -> dict[str, np.ndarray]:
+    """Arrays that ``write`` wrote.
 
     Raises:
         UsageError: missing, damaged, or of another format; the message ends with the cure.
@@ -43,4 +43,4 @@ def read(path: Path, format: str, *, cure: str) -> tuple[dict[str, np.ndarray], 
             raise ValueError("its checksum is wrong")
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UsageError(f"{path}: damaged or missing ({error}): {cure}") from error
-    return arrays, metadata
+    return arrays

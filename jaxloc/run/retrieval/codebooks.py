@@ -23,12 +23,11 @@ from jaxloc.run.retrieval import arrays_file
 from jaxloc.run.retrieval.describing import Describer, object_masks
 from jaxloc.run.stream import Stream
 
-IMAGES = 1000
+_IMAGES = 1000
 """Maximum number of images that codebooks are fitted on; two clusters do not need more."""
-
 _SAMPLE = 1 << 16
 _FORMAT = "jaxloc-codebooks-1"
-_REGIONS = "regions/mean", "regions/projection"
+_FIELDS = {"kmeans": KMeans._fields, "mixture": GaussianMixture._fields, "regions": ("mean", "projection")}
 
 
 def needed_codebooks(names: Iterable[str], options: DescribeOptions) -> dict[str, Codebook]:
@@ -36,15 +35,9 @@ def needed_codebooks(names: Iterable[str], options: DescribeOptions) -> dict[str
     return {name: need for name in names if (need := DESCRIPTORS[name].needed_codebook(options)) is not None}
 
 
-def choose_images(names: Collection[str], *, seed: int, limit: int = IMAGES) -> set[str]:
-    """Images to fit codebooks on: pseudo-random, and independent of their order.
-
-    Args:
-        names: of all images.
-        seed: decides the choice.
-        limit: maximum number of images.
-    """
-    return set(heapq.nsmallest(limit, names, key=lambda name: _digest(seed, name)))
+def choose_images(names: Iterable[str], *, seed: int) -> set[str]:
+    """Images to fit codebooks on: pseudo-random by the seed, and independent of their order."""
+    return set(heapq.nsmallest(_IMAGES, names, key=lambda name: _digest(seed, name)))
 
 
 def _digest(seed: int, name: str) -> bytes:
@@ -71,11 +64,6 @@ class CodebookFitter:
 
     It keeps a uniform sample of all selected descriptors, drawn by the image's name and the seed, so the sample depends
     neither on the order of the images nor on their batches.
-
-    Args:
-        needs: the codebooks to fit.
-        describer: with the job's options.
-        sources: images by number.
     """
 
     def __init__(self, needs: Collection[Codebook], describer: Describer, sources: Sequence[Source]) -> None:
@@ -87,12 +75,7 @@ class CodebookFitter:
         self._regions: moments.Moments | None = None
 
     def add(self, indices: np.ndarray, feature_map: FeatureMap) -> None:
-        """Add a batch.
-
-        Args:
-            indices: numbers of the images; -1 for entries that only fill the batch.
-            feature_map: of the pooled layer.
-        """
+        """Add features of the pooled layer of a batch of images; ``indices`` are -1 for entries that only fill it."""
         options = self._options
         if "regions" in self._needs:
             vectors, valid = _region_vectors(feature_map, levels=options.levels, include_global=options.region_global)
@@ -119,11 +102,7 @@ class CodebookFitter:
         return numbers[order], np.concatenate([some for _, some in self._waiting])[order]
 
     def fit(self) -> Codebooks:
-        """Fit to the batches added.
-
-        Raises:
-            UsageError: too few descriptors.
-        """
+        """Fit to the batches added; raises ``UsageError`` if there are too few descriptors."""
         kmeans: KMeans | None = None
         mixture: GaussianMixture | None = None
         key = jax.random.key(self._options.seed)
@@ -167,29 +146,25 @@ def _region_vectors(feature_map: FeatureMap, *, levels: int, include_global: boo
 
 def save(path: Path, codebooks: Codebooks) -> None:
     """Write codebooks in one step; the same codebooks give the same bytes."""
-    arrays: dict[str, np.ndarray] = {}
-    if codebooks.kmeans is not None:
-        arrays["kmeans/centers"] = np.asarray(codebooks.kmeans.centers)
-    if codebooks.mixture is not None:
-        arrays |= {f"mixture/{name}": np.asarray(value) for name, value in codebooks.mixture._asdict().items()}
-    if codebooks.regions is not None:
-        arrays |= dict(zip(_REGIONS, map(np.asarray, codebooks.regions), strict=True))
+    arrays = {
+        f"{kind}/{field}": np.asarray(value)
+        for kind, codebook in codebooks._asdict().items()
+        if codebook is not None
+        for field, value in zip(_FIELDS[kind], codebook, strict=True)
+    }
     arrays_file.write(path, _FORMAT, arrays)
 
 
 def load(path: Path) -> Codebooks:
-    """Read what ``save`` wrote.
+    """Read what ``save`` wrote; raises ``UsageError`` if it is missing or damaged."""
+    stored = arrays_file.read(path, _FORMAT, cure="index again into a new folder")
 
-    Raises:
-        UsageError: missing or damaged.
-    """
-    stored, _ = arrays_file.read(path, _FORMAT, cure="index again into a new folder")
-    arrays = {name: jnp.asarray(array) for name, array in stored.items()}
-    kmeans = KMeans(arrays["kmeans/centers"]) if "kmeans/centers" in arrays else None
-    mixture, regions = None, None
-    if "mixture/means" in arrays:
-        mixture = GaussianMixture(*(arrays[f"mixture/{name}"] for name in GaussianMixture._fields))
-    if _REGIONS[0] in arrays:
-        mean, projection = (arrays[name] for name in _REGIONS)
-        regions = mean, projection
-    return Codebooks(kmeans, mixture, regions)
+    def read(kind: str) -> list[jax.Array]:
+        return [jnp.asarray(stored[f"{kind}/{field}"]) for field in _FIELDS[kind] if f"{kind}/{field}" in stored]
+
+    kmeans, mixture, regions = map(read, _FIELDS)
+    return Codebooks(
+        KMeans(*kmeans) if kmeans else None,
+        GaussianMixture(*mixture) if mixture else None,
+        (regions[0], regions[1]) if regions else None,
+    )

@@ -1,10 +1,10 @@
 """Compare every descriptor and whitening on one set of images in one pass: the paper's tables."""
 
 import dataclasses
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -30,15 +30,7 @@ hundred images, which do not carry 256 whitened dimensions."""
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One row of the table.
-
-    Attributes:
-        descriptor: its name.
-        whitening: as it is written on the command line.
-        dimension: of the vectors compared; 0 if they could not be made.
-        scored: the measures, or ``None``.
-        reason: why there are no measures.
-    """
+    """One row of the table: the dimension of the vectors compared and the measures, or 0, ``None`` and the reason."""
 
     descriptor: str
     whitening: str
@@ -49,14 +41,9 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The table, and the number of images compared.
+    """The table, the numbers of queries and images searched, and why images were skipped, by name.
 
-    Attributes:
-        lines: in the order of the descriptors, then of the whitenings.
-        queries: number of queries.
-        gallery: number of images searched.
-        leave_one_out: each image was a query against the rest.
-        skipped: reasons by name.
+    With ``leave_one_out`` each image was a query against the rest.
     """
 
     lines: list[Line]
@@ -80,8 +67,7 @@ def compare(
     """Compare descriptors and whitenings on one set of labelled images.
 
     Each image passes through the network once (and so does its mirror image, if SCDA_flip+ is compared). Whitenings are
-    fitted on the
-    gallery. Without queries of their own, each image in turn is a query against the rest.
+    fitted on the gallery. Without queries of their own, each image in turn is a query against the rest.
 
     Args:
         paths: folders, images, or text files of paths: the gallery.
@@ -101,51 +87,55 @@ def compare(
     for name in descriptors:
         if name not in DESCRIPTORS:
             raise UsageError(f"unknown descriptor {name!r}; choose among {', '.join(DESCRIPTORS)}")
-    images = _choose(paths, labels, queries, query_splits)
-    check_labels([one.image.label for one in images], "images")
-    weights = load_weights(
-        options, [options.layer], top=any(DESCRIPTORS[name].crop is not None for name in descriptors)
-    )
+    images, asked = _choose(paths, labels, queries, query_splits)
+    check_labels([image.label for image in images], "images")
+    top = any(DESCRIPTORS[name].crop is not None for name in descriptors)
+    weights = load_weights(options, [options.layer], top=top)
     reasons = _impossible(weights, images)
     for name in descriptors:
         if name in reasons:
             raise UsageError(f"{name} cannot be made: {reasons[name]}")
     names = [name for name in descriptors or DESCRIPTORS if name not in reasons]
     describer = Describer(options, names, on_devices(weights, options))
-    described = _describe([one.image for one in images], describer, names)
-    reasons |= described.reasons
-    read = [number for number in range(len(images)) if number not in described.skipped]
-    asked = np.array([row for row, number in enumerate(read) if images[number].is_query], int)
-    searched = np.array([row for row, number in enumerate(read) if not images[number].is_query], int)
-    alone = not any(one.is_query for one in images)
-    asked = searched if alone else asked
-    if not len(asked) or not len(searched):
+    described, skipped, more = _describe(images, describer, names)
+    reasons |= more
+    read = [number for number in range(len(images)) if number not in skipped]
+    kinds = np.array([images[number].label for number in read], object)
+    alone = not any(asked)
+    searched = ~np.array([asked[number] for number in read], bool)
+    asking = searched if alone else ~searched
+    if not asking.any() or not searched.any():
         raise UsageError(
-            f"{len(asked)} readable queries and {len(searched)} readable images to search: give some of both"
+            f"{asking.sum()} readable queries and {searched.sum()} readable images to search: give some of both"
         )
-    kinds = np.array([images[number].image.label for number in read], object)
+
+    def measure(name: str, text: str) -> Line:
+        if name in reasons:
+            return Line(name, text, 0, None, reasons[name])
+        vectors, spec = described[name], specs[text]
+        if spec is not None:
+            try:
+                fitted = whitening_store.fit(spec, lambda: iter([vectors[searched]]), kinds[searched])
+            except UsageError as error:
+                return Line(name, text, 0, None, str(error))
+            vectors = whitening_store.apply(fitted, vectors)
+        same = np.arange(searched.sum()) if alone else None
+        scored = score(vectors[asking], kinds[asking], vectors[searched], kinds[searched], same=same)
+        return Line(name, text, vectors.shape[1], scored)
+
     lines = []
-    for name in descriptors or DESCRIPTORS:
-        for text, spec in specs.items():
-            if name in reasons:
-                line = Line(name, text, 0, None, reasons[name])
-            else:
-                line = _line(name, text, spec, described.vectors[name], kinds, searched, asked, alone)
-            lines.append(line)
-            if when_done is not None:
-                when_done(line)
-    skipped = {images[number].image.source.name: reason for number, reason in described.skipped.items()}
-    return Comparison(lines, len(asked), len(searched), alone, skipped)
-
-
-class _Chosen(NamedTuple):
-    image: Labelled
-    is_query: bool
+    for name, text in itertools.product(descriptors or DESCRIPTORS, specs):
+        lines.append(measure(name, text))
+        if when_done is not None:
+            when_done(lines[-1])
+    why = {images[number].source.name: reason for number, reason in skipped.items()}
+    return Comparison(lines, int(asking.sum()), int(searched.sum()), alone, why)
 
 
 def _choose(
     paths: Paths, labels: str | os.PathLike[str] | None, queries: Paths, query_splits: Sequence[str]
-) -> list[_Chosen]:
+) -> tuple[list[Labelled], list[bool]]:
+    """The images, and which of them are queries."""
     images = find_images(paths, labels=labels)
     asked: set[str] = set()
     if queries:
@@ -155,26 +145,25 @@ def _choose(
         images = [image for image in more if image.key in asked | searched]
     if query_splits:
         asked |= {image.key for image in find_images(paths, labels=labels, splits=query_splits)}
-    return [_Chosen(image, image.key in asked) for image in images]
+    return images, [image.key in asked for image in images]
 
 
-def _impossible(weights: Weights, images: Sequence[_Chosen]) -> dict[str, str]:
+def _impossible(weights: Weights, images: Sequence[Labelled]) -> dict[str, str]:
     """Descriptors that cannot be made here, and why."""
     if not weights.backbone.has_head(weights.params):
         reason = "the weights hold convolutions only: convert a full network with `jaxloc weights convert`"
         return {name: reason for name, kind in DESCRIPTORS.items() if kind.crop}
-    without = sum(not one.image.boxes for one in images)
+    without = sum(not image.boxes for image in images)
     return {"fc8_truth": f"{without} images have no true box"} if without else {}
 
 
-class _Vectors(NamedTuple):
-    vectors: dict[str, np.ndarray]
-    skipped: dict[int, str]
-    reasons: dict[str, str]
+def _describe(
+    images: list[Labelled], describer: Describer, names: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[int, str], dict[str, str]]:
+    """Vectors by descriptor, why images were skipped, and why descriptors could not be made.
 
-
-def _describe(images: list[Labelled], describer: Describer, names: Sequence[str]) -> _Vectors:
-    """Describe in one pass of the network; descriptors with a codebook follow from features kept on disk."""
+    It is one pass of the network; descriptors with a codebook follow from features kept on disk.
+    """
     options = describer.options
     needs = needed_codebooks(names, options)
     direct = [name for name in names if name not in needs]
@@ -193,9 +182,9 @@ def _describe(images: list[Labelled], describer: Describer, names: Sequence[str]
             features = describer.both_features(batch)
             keep(batch.indices, describer.describe(batch, direct, features=features, true_boxes=boxes))
             if needs:
-                top = {describer.layer: features[0][describer.layer]}
-                fitter.add(batch.indices, top[describer.layer])
-                cache.put(batch, top)
+                top = features[0][describer.layer]
+                fitter.add(batch.indices, top)
+                cache.put(batch, {describer.layer: top})
         if needs and stream.sizes:
             try:
                 codebooks = fitter.fit()
@@ -204,41 +193,20 @@ def _describe(images: list[Labelled], describer: Describer, names: Sequence[str]
             for indices, original_sizes, maps in feature_batches(stream, describer, "encoding", cache) if needs else ():
                 keep(indices, describer.describe_features(maps, None, original_sizes, list(needs), codebooks))
     vectors = {name: np.stack([some[number] for number in sorted(some)]) for name, some in found.items() if some}
-    return _Vectors(vectors, dict(stream.skipped), reasons)
-
-
-def _line(
-    name: str,
-    text: str,
-    spec: WhitenSpec | None,
-    vectors: np.ndarray,
-    kinds: np.ndarray,
-    searched: np.ndarray,
-    asked: np.ndarray,
-    alone: bool,
-) -> Line:
-    if spec is not None:
-        try:
-            fitted = whitening_store.fit(spec, lambda: iter([vectors[searched]]), kinds[searched])
-        except UsageError as error:
-            return Line(name, text, 0, None, str(error))
-        vectors = whitening_store.apply(fitted, vectors)
-    same = np.arange(len(searched)) if alone else None
-    scored = score(vectors[asked], kinds[asked], vectors[searched], kinds[searched], same=same)
-    return Line(name, text, vectors.shape[1], scored)
+    return vectors, dict(stream.skipped), reasons
 
 
 def to_plain(result: Comparison) -> dict[str, object]:
     """A comparison as plain values for JSON."""
-
-    def line(one: Line) -> dict[str, object]:
-        values = {"descriptor": one.descriptor, "whitening": one.whitening, "dimension": one.dimension}
-        return values | ({"reason": one.reason} if one.scored is None else one.scored.mean.to_plain())
-
+    lines = [
+        {"descriptor": line.descriptor, "whitening": line.whitening, "dimension": line.dimension}
+        | ({"reason": line.reason} if line.scored is None else dataclasses.asdict(line.scored.mean))
+        for line in result.lines
+    ]
     return {
         "queries": result.queries,
         "gallery": result.gallery,
         "leave_one_out": result.leave_one_out,
-        "lines": [line(one) for one in result.lines],
+        "lines": lines,
         "skipped": result.skipped,
     }

@@ -53,7 +53,6 @@ class Describer(Extractor):
     Attributes:
         options: the job's, with the backbone's default layers in place of ``None``.
         layer: whose cells are pooled.
-        lower: the second layer, if a descriptor needs it.
         backend: where components are labelled.
     """
 
@@ -65,8 +64,8 @@ class Describer(Extractor):
         backbone = loaded.weights.backbone
         self.options = options.resolved(backbone)
         self.layer = self.options.layer or ""
-        self.lower = self.options.lower_layer if any(descriptor.lower for descriptor in descriptors) else None
-        layers = {self.layer, self.lower or self.layer}
+        self._lower = self.options.lower_layer if any(descriptor.lower for descriptor in descriptors) else None
+        layers = {self.layer, self._lower or self.layer}
         super().__init__(loaded, sorted(layers, key=lambda layer: -backbone.layer(layer).stride))
         self.backend = component_backend(options.backend, self.mesh)
         self._mirrors = any(descriptor.mirrored for descriptor in descriptors)
@@ -118,16 +117,9 @@ class Describer(Extractor):
         """Vectors by name, for descriptors of features; ``original_sizes`` are those of the batch."""
         descriptors = [DESCRIPTORS[name] for name in names]
         parameters = {name: getattr(self.options, name) for one in descriptors for name in one.parameters}
-        lower = self.lower if any(one.lower for one in descriptors) else None
-        step = _compiled_describe(
-            self.layer,
-            lower,
-            tuple(names),
-            tuple(parameters.items()),
-            self.options.connectivity,
-            self.backend,
-            self.mesh,
-        )
+        lower = self._lower if any(one.lower for one in descriptors) else None
+        options = tuple(parameters.items()), self.options.connectivity, self.backend
+        step = _compiled_describe(self.layer, lower, tuple(names), *options, self.mesh)
         mirrored = mirrored if any(one.mirrored for one in descriptors) else None
         return Described(*step(maps, mirrored, self.put(original_sizes), codebooks))
 
@@ -161,9 +153,8 @@ def _compiled_describe(
         descriptor = DESCRIPTORS[name]
         if descriptor.compute is None:
             raise ValueError(f"{name} is not computed from features")
-        return descriptor.compute(
-            inputs, **{name: value for name, value in parameters if name in descriptor.parameters}
-        )
+        own = {name: value for name, value in parameters if name in descriptor.parameters}
+        return descriptor.compute(inputs, **own)
 
     def one(maps: Maps, mirrored: Maps | None, original_size: jax.Array, codebooks: Codebooks) -> tuple[Any, ...]:
         def inputs(maps: Maps, mask: jax.Array, mirrored: Inputs | None = None) -> Inputs:

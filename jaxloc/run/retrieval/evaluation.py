@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxloc.errors import UsageError
 from jaxloc.options import NetworkOptions
+from jaxloc.report.text import some_of
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Paths, check_labels, find_images
 from jaxloc.run.retrieval.queries import describe_queries
@@ -17,15 +18,9 @@ from jaxloc.run.retrieval.vectors import SearchedVectors
 
 @dataclasses.dataclass(frozen=True)
 class RetrievalEvaluation:
-    """Measures of a gallery.
+    """Measures of a gallery: the number of images searched, the vectors' dimension, and why queries were skipped.
 
-    Attributes:
-        scored: over all queries and for each kind.
-        gallery: images searched.
-        dimension: of the vectors compared.
-        leave_one_out: each image of the gallery was a query against the rest.
-        skipped: queries that could not be read, with reasons.
-        warnings: what the user should know.
+    With ``leave_one_out`` each image of the gallery was a query against the rest.
     """
 
     scored: Scored
@@ -66,27 +61,27 @@ def evaluate_retrieval(
     opened = Gallery.open(gallery)
     vectors = SearchedVectors(opened)
     table = opened.whole_table()
-    searched, kinds = vectors.all(), table.labels
+    searched, kinds = vectors.all(), np.array(table["label"].to_pylist(), object)
     check_labels(list(kinds), "images of the gallery")
     skipped: dict[str, str] = {}
     if not queries:
-        asked, wanted, paths = searched, kinds, table.paths
+        asked, wanted, paths = searched, kinds, table["path"].to_pylist()
     elif from_gallery:
         asked, wanted, paths = _of_gallery(Gallery.open(queries[0]), opened, vectors)
     else:
         found = find_images(queries, labels=labels, splits=splits)
         check_labels([image.label for image in found], "queries", several=False)
-        described = describe_queries(opened, found, options or NetworkOptions())
-        asked = vectors.prepare(described.vectors)
-        wanted = np.array([one.image.label for one in described.asked], object)
-        paths = [one.image.key for one in described.asked]
-        skipped = described.skipped
+        described, skipped = describe_queries(opened, found, options or NetworkOptions())
+        asked = vectors.prepare(np.stack([one.vector for one in described]))
+        wanted = np.array([one.image.label for one in described], object)
+        paths = [one.image.key for one in described]
     if not set(wanted) & set(kinds):
         raise UsageError(
-            f"no label in common: queries have {_some(wanted)}, the gallery has {_some(kinds)}; "
+            f"no label in common: queries have {some_of(sorted(set(wanted)))}, the gallery has "
+            f"{some_of(sorted(set(kinds)))}; "
             "name the same COCO file, or the same folders"
         )
-    places = {path: place for place, path in enumerate(table.paths)}
+    places = {path: place for place, path in enumerate(table["path"].to_pylist())}
     same = np.array([places.get(path, -1) for path in paths])
     scored = score(asked, wanted, searched, kinds, same=same)
     warnings, both = list(vectors.warnings), int((same >= 0).sum())
@@ -99,7 +94,7 @@ def _of_gallery(
     queries: Gallery, gallery: Gallery, vectors: SearchedVectors
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     difference = gallery.description.difference(queries.description)
-    if not difference and gallery.codebooks_checksum() != queries.codebooks_checksum():
+    if not difference and _codebooks(gallery) != _codebooks(queries):
         difference = "the codebook, which each fitted on its own images: search with the images instead"
     if difference:
         raise UsageError(
@@ -107,23 +102,23 @@ def _of_gallery(
             "index the queries again as the gallery was"
         )
     table = queries.whole_table()
-    kinds = table.labels
-    if not len(kinds):
+    if not len(table):
         raise UsageError(f"{queries.folder}: the gallery is empty: add images with `jaxloc index`")
-    check_labels(list(kinds), "queries", several=False)
-    return vectors.prepare(queries.all_vectors()), kinds, table.paths
+    kinds = table["label"].to_pylist()
+    check_labels(kinds, "queries", several=False)
+    asked = vectors.prepare(np.concatenate(list(queries.chunks())))
+    return asked, np.array(kinds, object), table["path"].to_pylist()
 
 
-def _some(labels: np.ndarray) -> str:
-    names = sorted(set(labels))
-    return ", ".join(map(str, names[:3])) + (" …" if len(names) > 3 else "")
+def _codebooks(gallery: Gallery) -> bytes:
+    return gallery.codebooks_path.read_bytes() if gallery.codebooks_path.is_file() else b""
 
 
 def to_plain(result: RetrievalEvaluation) -> dict[str, object]:
     """An evaluation as plain values for JSON."""
     return {
-        "mean": result.scored.mean.to_plain(),
-        "classes": {label: scores.to_plain() for label, scores in result.scored.classes.items()},
+        "mean": dataclasses.asdict(result.scored.mean),
+        "classes": {label: dataclasses.asdict(scores) for label, scores in result.scored.classes.items()},
         "gallery": result.gallery,
         "dimension": result.dimension,
         "leave_one_out": result.leave_one_out,

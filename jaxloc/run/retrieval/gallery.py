@@ -5,51 +5,60 @@
     gallery.json                  descriptor, options, weights: written first, and changed only by a new whitening
     codebooks.safetensors         for VLAD, Fisher vectors and whitened regions
     vectors/00000000.safetensors  float32 [n, d], one shard; its metadata names its table and both checksums
-    table/00000000-1f0c….parquet  the shard's rows: path, label, size, box, checksum
+    table/00000000-1f0c….parquet  the shard's rows, one for each image
     whitening.safetensors         fitted on the vectors
     whitened/00000000.safetensors the vectors after it
 
 A shard is finished once its vectors file exists: its table is written before it, each in one step, so a kill leaves
 only finished shards. The same images, options and weights give the same bytes.
+
+A row holds an image's absolute ``path``, its ``name`` relative to what the user pointed at, its ``label`` (null if
+unknown), and ``width`` and ``height`` of the original. ``found`` is false if no cell was selected: a descriptor of
+selected cells is zero then, and ranks last. ``box`` is the object's, ``x0, y0, x1, y1`` in pixels of the original, or
+null. ``bytes`` is the size of the file or its archive, ``checksum`` the image's SHA-256.
 """
 
 import contextlib
 import dataclasses
 import hashlib
+import io
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import safetensors
 
 from jaxloc import __version__
 from jaxloc._files import write_bytes, write_safetensors, write_text
-from jaxloc.descriptors import INDEXED
 from jaxloc.errors import UsageError
-from jaxloc.options import DescribeOptions
-from jaxloc.run.retrieval import arrays_file, tables
-from jaxloc.run.retrieval.tables import Row, Table
-from jaxloc.whitenings import WhitenSpec
+from jaxloc.options import IndexOptions
+from jaxloc.run.retrieval import arrays_file
 
 FORMAT = "jaxloc-gallery-1"
+_ROW = pa.schema(
+    [
+        ("path", pa.string()),
+        ("name", pa.string()),
+        ("label", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("found", pa.bool_()),
+        ("box", pa.list_(pa.float32())),
+        ("bytes", pa.int64()),
+        ("checksum", pa.string()),
+    ]
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """Settings that every vector of a gallery was made with.
-
-    Attributes:
-        descriptor: its name.
-        settings: options that vectors depend on.
-        architecture: the network's.
-        weights_checksum: of its parameters.
-        shard_size: number of images in a shard, skipped ones included.
-        whiten: the whitening, or ``"none"``.
-        version: of jaxloc.
-    """
+    """What every vector of a gallery was made with; ``settings`` are the options that vectors depend on."""
 
     descriptor: str
     settings: Mapping[str, Any]
@@ -58,6 +67,11 @@ class Description:
     shard_size: int
     whiten: str
     version: str = __version__
+
+    def options(self, **others: Any) -> IndexOptions:
+        """The options of the gallery, with ``others`` that vectors do not depend on."""
+        own = {"descriptor": self.descriptor, "whiten": self.whiten, "shard_size": self.shard_size}
+        return IndexOptions(**(others | own | dict(self.settings)))
 
     def difference(self, other: "Description") -> str:
         """Why vectors of the two cannot be compared, in words; empty if they can."""
@@ -85,26 +99,19 @@ class Skip:
 
 
 class Gallery:
-    """An existing gallery.
-
-    Attributes:
-        folder: its folder.
-        description: settings it was made with.
-    """
+    """An existing gallery: its folder, and the description of what it was made with."""
 
     def __init__(self, folder: Path, description: Description) -> None:
         self.folder = folder
         self.description = description
+        self.codebooks_path = folder / "codebooks.safetensors"
+        self.whitening_path = folder / "whitening.safetensors"
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], description: Description) -> "Gallery":
-        """Create a gallery in an empty or new folder.
-
-        Raises:
-            UsageError: the folder holds something else.
-        """
+        """Create a gallery in an empty or new folder; raises ``UsageError`` if it holds something else."""
         folder = Path(folder)
-        strangers = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+        strangers = [path.name for path in folder.glob("[!.]*")]
         if strangers:
             raise UsageError(f"{folder}: holds other files ({strangers[0]}): choose a new folder for the gallery")
         gallery = cls(folder, description)
@@ -113,11 +120,7 @@ class Gallery:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> "Gallery":
-        """Open a gallery.
-
-        Raises:
-            UsageError: there is none, or its description is damaged.
-        """
+        """Open a gallery; raises ``UsageError`` if there is none, or its description is damaged."""
         path = Path(folder) / "gallery.json"
         if not path.is_file():
             raise UsageError(f"{folder}: no gallery here; make one with `jaxloc index PHOTOS --out {folder}`")
@@ -125,7 +128,12 @@ class Gallery:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values.pop("format") != FORMAT:
                 raise ValueError(f"not written by this version of jaxloc, {FORMAT}")
-            return cls(Path(folder), _checked(Description(**values)))
+            made = Description(**values)
+            if made.options().fingerprint().keys() - made.settings.keys():
+                raise ValueError("settings are missing")
+            if not isinstance(made.weights_checksum, str):
+                raise ValueError("the weights have no checksum")
+            return cls(Path(folder), made)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: damaged ({error}): index again into a new folder") from error
 
@@ -145,16 +153,6 @@ class Gallery:
         self._describe()
 
     @property
-    def codebooks_path(self) -> Path:
-        """File of the codebooks, for descriptors that need them."""
-        return self.folder / "codebooks.safetensors"
-
-    def codebooks_checksum(self) -> str:
-        """SHA-256 of the codebooks' file; empty if there is none."""
-        path = self.codebooks_path
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-    @property
     def shards(self) -> list[int]:
         """Numbers of the finished shards, in order."""
         files = self.folder.glob("vectors/[0-9]*.safetensors")
@@ -162,19 +160,15 @@ class Gallery:
 
     # Shards.
 
-    def write_shard(self, number: int, vectors: np.ndarray, rows: Sequence[Row], skipped: Sequence[Skip]) -> None:
-        """Write or replace a shard.
-
-        Args:
-            number: of the shard.
-            vectors: float32 ``[n, d]``.
-            rows: of their images, ``n``.
-            skipped: images without a vector.
-        """
-        table = tables.to_bytes(rows)
-        checksum = hashlib.sha256(table).hexdigest()
+    def write_shard(
+        self, number: int, vectors: np.ndarray, rows: list[dict[str, Any]], skipped: Iterable[Skip]
+    ) -> None:
+        """Write or replace a shard: its vectors, float32 ``[n, d]``, their rows, and the images without a vector."""
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=_ROW), buffer, compression="zstd")
+        checksum = hashlib.sha256(buffer.getvalue()).hexdigest()
         name = f"{number:08d}-{checksum[:16]}.parquet"
-        write_bytes(self.folder / "table" / name, table)
+        write_bytes(self.folder / "table" / name, buffer.getvalue())
         metadata = {
             "table": name,
             "table_checksum": checksum,
@@ -183,16 +177,12 @@ class Gallery:
         _write_vectors(self._vectors_path(number), vectors, metadata)
 
     def vectors(self, number: int) -> np.ndarray:
-        """A shard's vectors, float32 ``[n, d]``.
-
-        Raises:
-            UsageError: damaged.
-        """
+        """A shard's vectors, float32 ``[n, d]``; raises ``UsageError`` if they are damaged."""
         return _read_vectors(self._vectors_path(number))
 
-    def all_vectors(self) -> np.ndarray:
-        """The vectors of every shard, in the order of the table; raises ``ValueError`` for an empty gallery."""
-        return np.concatenate([part for number in self.shards if len(part := self.vectors(number))])
+    def chunks(self) -> Iterator[np.ndarray]:
+        """The vectors of each shard that has some, in the order of the table."""
+        yield from (part for number in self.shards if len(part := self.vectors(number)))
 
     def length(self, number: int) -> int:
         """Number of vectors in a shard, from its header."""
@@ -203,12 +193,8 @@ class Gallery:
         """Checksum of a shard's vectors, from its header."""
         return self._metadata(number)["vectors_checksum"]
 
-    def table(self, number: int) -> Table:
-        """A shard's rows.
-
-        Raises:
-            UsageError: damaged or missing.
-        """
+    def table(self, number: int) -> pa.Table:
+        """A shard's rows; raises ``UsageError`` if they are damaged or missing."""
         metadata = self._metadata(number)
         path = self.folder / "table" / metadata["table"]
         try:
@@ -217,52 +203,44 @@ class Gallery:
             raise _damaged(self._vectors_path(number), f"its table {path.name} cannot be read") from error
         if hashlib.sha256(data).hexdigest() != metadata["table_checksum"]:
             raise _damaged(path, "its checksum is wrong", self._vectors_path(number))
-        return tables.from_bytes(data)
+        return pq.read_table(io.BytesIO(data), schema=_ROW)
 
-    def whole_table(self) -> Table:
+    def whole_table(self) -> pa.Table:
         """The rows of every shard, in the order of the vectors."""
-        return tables.join(self.table(number) for number in self.shards)
+        return pa.concat_tables([_ROW.empty_table(), *map(self.table, self.shards)])
 
     def skipped(self, shards: Iterable[int] | None = None) -> list[Skip]:
         """Images without a vector, of these shards or of all."""
-        return [skip for number in (self.shards if shards is None else shards) for skip in self._skipped(number)]
-
-    def _skipped(self, number: int) -> list[Skip]:
-        try:
-            return [Skip(**skip) for skip in json.loads(self._metadata(number)["skipped"])]
-        except (ValueError, TypeError) as error:
-            raise _damaged(self._vectors_path(number), f"its list of skipped images: {error}") from error
+        found = []
+        for number in self.shards if shards is None else shards:
+            try:
+                found += [Skip(**skip) for skip in json.loads(self._metadata(number)["skipped"])]
+            except (ValueError, TypeError) as error:
+                raise _damaged(self._vectors_path(number), f"its list of skipped images: {error}") from error
+        return found
 
     def relabel(self, labels: Mapping[str, str | None]) -> None:
-        """Replace labels, shard by shard.
-
-        Args:
-            labels: by path as in the table; images that are not listed keep theirs.
-        """
+        """Replace the labels of the images that are listed, by path as in the table."""
         for number in self.shards:
-            rows = self.table(number).rows()
-            changed = [row._replace(label=labels.get(row.path, row.label)) for row in rows]
+            rows = self.table(number).to_pylist()
+            changed = [row | {"label": labels.get(row["path"], row["label"])} for row in rows]
             if changed != rows:
-                self.write_shard(number, self.vectors(number), changed, self._skipped(number))
+                self.write_shard(number, self.vectors(number), changed, self.skipped([number]))
 
     def remove(self, paths: Iterable[str]) -> int:
-        """Remove images, shard by shard; returns how many vectors and skipped images were removed.
-
-        Args:
-            paths: as in the table.
-        """
+        """Remove images by path as in the table; returns how many vectors and skipped images were removed."""
         unwanted, removed = set(paths), 0
         for number in self.shards:
-            table, skipped = self.table(number), self._skipped(number)
-            keep = np.array([path not in unwanted for path in table.paths], bool)
+            rows, skipped = self.table(number).to_pylist(), self.skipped([number])
+            keep = np.array([row["path"] not in unwanted for row in rows], bool)
             kept_skips = [skip for skip in skipped if skip.path not in unwanted]
             gone = int((~keep).sum()) + len(skipped) - len(kept_skips)
             if not gone:
                 continue
             removed += gone
-            rows = [row for row, kept in zip(table.rows(), keep, strict=True) if kept]
-            if rows or kept_skips:
-                self.write_shard(number, self.vectors(number)[keep], rows, kept_skips)
+            if keep.any() or kept_skips:
+                kept = list(itertools.compress(rows, keep))
+                self.write_shard(number, self.vectors(number)[keep], kept, kept_skips)
             else:
                 self._vectors_path(number).unlink()
         self.clean()
@@ -270,23 +248,15 @@ class Gallery:
 
     def clean(self) -> None:
         """Remove the remains of a kill: half-written files, and tables and whitened vectors without a shard."""
-        numbers = self.shards
-        known, known_numbers = {self._metadata(number)["table"] for number in numbers}, set(numbers)
-        for path in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:
-            path.unlink(missing_ok=True)
-        for path in self.folder.glob("table/*.parquet"):
+        known = {self._metadata(number)["table"] for number in self.shards}
+        known |= {self._whitened_path(number).name for number in self.shards}
+        for path in [*self.folder.glob("table/*.parquet"), *self.folder.glob("whitened/*.safetensors")]:
             if path.name not in known:
                 path.unlink(missing_ok=True)
-        for path in self.folder.glob("whitened/*.safetensors"):
-            if not path.stem.isdigit() or int(path.stem) not in known_numbers:
-                path.unlink(missing_ok=True)
+        for path in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:
+            path.unlink(missing_ok=True)
 
     # Whitened vectors.
-
-    @property
-    def whitening_path(self) -> Path:
-        """File of the fitted whitening, if there is one."""
-        return self.folder / "whitening.safetensors"
 
     def drop_whitening(self) -> None:
         """Remove the fitted whitening and the whitened vectors."""
@@ -328,19 +298,6 @@ class Gallery:
         return self.folder / "whitened" / f"{number:08d}.safetensors"
 
 
-def _checked(made: Description) -> Description:
-    """Raise ``ValueError`` unless a description is valid."""
-    if made.descriptor not in INDEXED:
-        raise ValueError(f"unknown descriptor {made.descriptor!r}; known: {', '.join(INDEXED)}")
-    WhitenSpec.parse(made.whiten)
-    texts = (made.architecture, made.weights_checksum)
-    if not (all(isinstance(text, str) for text in texts) and isinstance(made.shard_size, int) and made.shard_size > 0):
-        raise ValueError("a value of the wrong kind")
-    if DescribeOptions().fingerprint().keys() - dict(made.settings).keys():
-        raise ValueError("settings are missing")
-    return made
-
-
 def _write_vectors(path: Path, vectors: np.ndarray, metadata: Mapping[str, str]) -> None:
     vectors = np.ascontiguousarray(vectors, np.float32)
     own = {"format": FORMAT, "vectors_checksum": arrays_file.of_array(vectors)}
@@ -358,8 +315,8 @@ def _opened(path: Path) -> Iterator[safetensors.safe_open]:
 
 def _read_vectors(path: Path) -> np.ndarray:
     with _opened(path) as file:
-        values = file.get_tensor("vectors")
-    if arrays_file.of_array(values) != _read_metadata(path).get("vectors_checksum"):
+        values, metadata = file.get_tensor("vectors"), file.metadata() or {}
+    if arrays_file.of_array(values) != metadata.get("vectors_checksum"):
         raise _damaged(path, "its checksum is wrong")
     return values
 

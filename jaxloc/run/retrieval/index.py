@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from jaxloc.run.retrieval.codebooks import choose_images, fit_codebooks
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.gallery import Description, Gallery, Skip
 from jaxloc.run.retrieval.listing import Labelled, Paths, find_images
-from jaxloc.run.retrieval.shards import Job, forget_job, write_shards
+from jaxloc.run.retrieval.shards import forget_job, plan_job, write_shards
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from jaxloc.run.stream import open_stream
 from jaxloc.run.writing import disk_errors, locked
@@ -85,39 +85,34 @@ def index(
 
 
 def index_images(
-    images: list[Labelled],
-    out: str | os.PathLike[str],
-    options: IndexOptions | None = None,
-    *,
-    relabel: bool = False,
+    images: list[Labelled], out: str | os.PathLike[str], options: IndexOptions | None = None, *, relabel: bool = False
 ) -> Indexed:
-    """``index`` for images that are listed already.
+    """``index`` for images that are listed already, in order of name.
 
-    Args:
-        images: in order of name.
-        out: the gallery's folder.
-        options: as of ``index``.
-        relabel: replace the labels of images of the gallery as well.
-
-    Raises:
-        JaxlocError: as ``index``.
+    With ``relabel``, images of the gallery get these labels as well.
     """
     options = options or default_options(out)
     folder = outputs.prepare(out)
     describer = Describer(options, [options.descriptor])
     description = describe_gallery(options, describer.weights)
+    digest = hashlib.sha256("\n".join([str(description), *(image.key for image in images)]).encode()).digest()
     with locked(folder) if distributed.is_first() else contextlib.nullcontext(), disk_errors(folder), memory_errors():
         if distributed.is_first() and not Gallery.is_one(folder):
             Gallery.create(folder, description)
-        distributed.agree("images or options", _digest(images, description))
+        distributed.agree("images or options", digest)
         gallery = Gallery.open(folder)
-        check_same(gallery, description)
+        difference = gallery.description.difference(description)
+        if difference:
+            raise UsageError(
+                f"{folder}: made with other settings than asked for ({difference}): use the gallery's, or make "
+                "another gallery"
+            )
         if distributed.is_first():
             if relabel:
                 gallery.relabel({image.key: image.label for image in images})
             _make_ready(gallery, options, images)
         distributed.wait("the gallery")
-        return _extend(Gallery.open(folder), describer, options, images)
+        return _extend(Gallery.open(folder), describer, images)
 
 
 def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
@@ -134,15 +129,7 @@ def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
 
 def default_options(out: str | os.PathLike[str]) -> IndexOptions:
     """The options of the gallery in a folder, or the defaults where there is none."""
-    if not Gallery.is_one(out):
-        return IndexOptions()
-    made = Gallery.open(out).description
-    try:
-        return IndexOptions(
-            descriptor=made.descriptor, whiten=made.whiten, shard_size=made.shard_size, **dict(made.settings)
-        )
-    except TypeError as error:
-        raise UsageError(f"{out}: made with options this version of jaxloc does not know ({error})") from error
+    return Gallery.open(out).description.options() if Gallery.is_one(out) else IndexOptions()
 
 
 def remove(gallery: str | os.PathLike[str], images: Sequence[str]) -> int:
@@ -153,7 +140,7 @@ def remove(gallery: str | os.PathLike[str], images: Sequence[str]) -> int:
     """
     opened = Gallery.open(gallery)
     with locked(opened.folder), disk_errors(opened.folder):
-        known = [(row.name, row.path) for row in opened.whole_table().rows()]
+        known = [(row["name"], row["path"]) for row in opened.whole_table().select(["name", "path"]).to_pylist()]
         known += [(skip.name, skip.path) for skip in opened.skipped()]
         paths: set[str] = set()
         for image in images:
@@ -162,24 +149,9 @@ def remove(gallery: str | os.PathLike[str], images: Sequence[str]) -> int:
                 raise UsageError(f"{gallery}: holds no image {image}; its table has name and path of each")
             paths |= found
         number = opened.remove(paths)
-        if opened.whitening_path.exists() and any(len(opened.table(shard)) for shard in opened.shards):
+        if opened.whitening_path.exists() and any(map(opened.length, opened.shards)):
             _whiten(opened)
         return number
-
-
-def check_same(gallery: Gallery, description: Description) -> None:
-    """Raise ``UsageError`` with the reason unless vectors of this description are comparable with the gallery's."""
-    difference = gallery.description.difference(description)
-    if difference:
-        raise UsageError(
-            f"{gallery.folder}: made with other settings than asked for ({difference}): use the gallery's, or "
-            "make another gallery"
-        )
-
-
-def _digest(images: list[Labelled], description: Description) -> bytes:
-    listed = [str(description), *(image.key for image in images)]
-    return hashlib.sha256("\n".join(listed).encode()).digest()
 
 
 def _make_ready(gallery: Gallery, options: IndexOptions, images: list[Labelled]) -> None:
@@ -197,12 +169,12 @@ def _make_ready(gallery: Gallery, options: IndexOptions, images: list[Labelled])
         _check_rank(gallery, len(pending))
 
 
-def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, images: list[Labelled]) -> Indexed:
+def _extend(gallery: Gallery, describer: Describer, images: list[Labelled]) -> Indexed:
+    descriptor = DESCRIPTORS[gallery.description.descriptor]
     pending, _ = _pending(gallery, images)
     if pending:
-        job = Job.begin(gallery, describer, options, images)
-        codebooks = _codebooks(gallery, describer, options, images)
-        write_shards(gallery, describer, options, job, codebooks)
+        job = plan_job(gallery, describer, images)
+        write_shards(gallery, describer, job, _codebooks(gallery, describer, images))
     distributed.wait("the shards")
     table, skipped = gallery.whole_table(), gallery.skipped()
     if not len(table):
@@ -212,17 +184,16 @@ def _extend(gallery: Gallery, describer: Describer, options: IndexOptions, image
         forget_job(gallery)
         _whiten(gallery)
     distributed.wait("the whitening")
-    described = {image.key for image in pending} - {skip.path for skip in skipped}
-    searched = SearchedVectors(gallery)
+    spec = WhitenSpec.parse(gallery.description.whiten)
     return Indexed(
         folder=gallery.folder,
-        added=len(described),
+        added=len({image.key for image in pending} - {skip.path for skip in skipped}),
         present=len(images) - len(pending),
         total=len(table),
-        dimension=_dimension(gallery),
-        not_found=table.not_found if DESCRIPTORS[options.descriptor].selects else 0,
+        dimension=next(gallery.chunks()).shape[1] if spec is None else spec.dimension,
+        not_found=table["found"].to_pylist().count(False) if descriptor.selects else 0,
         skipped=skipped,
-        warnings=searched.warnings,
+        warnings=SearchedVectors(gallery).warnings,
     )
 
 
@@ -239,13 +210,16 @@ def _check_rank(gallery: Gallery, pending: int) -> None:
 
 def _pending(gallery: Gallery, images: list[Labelled]) -> tuple[list[Labelled], list[str]]:
     """Images to describe, in order, and the paths of those that the gallery holds with another size."""
-    known = gallery.whole_table().sizes | {skip.path: skip.bytes for skip in gallery.skipped()}
+    table = gallery.whole_table()
+    known = dict(zip(table["path"].to_pylist(), table["bytes"].to_pylist(), strict=True))
+    known |= {skip.path: skip.bytes for skip in gallery.skipped()}
     pending = [image for image in images if known.get(image.key) != bytes_of(image.source.path)]
     return pending, [image.key for image in pending if image.key in known]
 
 
-def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, images: list[Labelled]) -> Codebooks:
-    need = DESCRIPTORS[options.descriptor].needed_codebook(options)
+def _codebooks(gallery: Gallery, describer: Describer, images: list[Labelled]) -> Codebooks:
+    options = describer.options
+    need = DESCRIPTORS[gallery.description.descriptor].needed_codebook(options)
     if need is None:
         return Codebooks()
     path = gallery.codebooks_path
@@ -259,31 +233,16 @@ def _codebooks(gallery: Gallery, describer: Describer, options: IndexOptions, im
     return codebook_files.load(distributed.see(path))
 
 
-def _dimension(gallery: Gallery) -> int:
-    """Of the vectors that are searched."""
-    spec = WhitenSpec.parse(gallery.description.whiten)
-    if spec is not None:
-        return spec.dimension
-    return next(vectors.shape[1] for number in gallery.shards if len(vectors := gallery.vectors(number)))
-
-
 def _whiten(gallery: Gallery) -> None:
     """Fit the whitening if it is asked for and missing, and apply it where it is missing."""
     spec = WhitenSpec.parse(gallery.description.whiten)
-    shards = gallery.shards
     if spec is None:
         return
-
-    def chunks() -> Iterator[np.ndarray]:
-        for number in shards:
-            vectors = gallery.vectors(number)
-            if len(vectors):
-                yield vectors
-
     if not gallery.whitening_path.exists():
-        labels = gallery.whole_table().labels if spec.kind == "supervised" else None
-        whitening_store.save(gallery.whitening_path, whitening_store.fit(spec, chunks, labels), str(spec))
+        labels = np.array(gallery.whole_table()["label"].to_pylist(), object) if spec.kind == "supervised" else None
+        whitening_store.save(gallery.whitening_path, whitening_store.fit(spec, gallery.chunks, labels), str(spec))
     fitted, checksum = whitening_store.load(gallery.whitening_path)
+    shards = gallery.shards
     for number in bar(shards, purpose="whitening", total=len(shards), unit="shard"):
         if not gallery.has_whitened(number, checksum):
             vectors = gallery.vectors(number)

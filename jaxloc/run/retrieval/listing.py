@@ -100,13 +100,7 @@ def _with_truth(image: Labelled, truth: dict[str, Annotated], base: Path) -> Lab
 
 
 def check_labels(labels: Sequence[str | None], what: str, *, several: bool = True) -> None:
-    """Raise ``UsageError`` unless every image has a label, and they are not all the same.
-
-    Args:
-        labels: of the images.
-        what: description of the images, for the message.
-        several: whether they must have at least two labels.
-    """
+    """Raise ``UsageError`` unless every image has a label, and, if ``several`` are needed, there are several."""
     cure = "put images of one kind into a folder of their own, or name a COCO file that lists them with --labels"
     missing = sum(label is None for label in labels)
     if missing:

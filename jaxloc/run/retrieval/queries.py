@@ -1,7 +1,6 @@
 """Query images, described as the gallery's images were."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 
 from jaxloc.descriptors import DESCRIPTORS, Codebooks
 from jaxloc.errors import UsageError
-from jaxloc.options import DescribeOptions, NetworkOptions
+from jaxloc.options import NetworkOptions
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.gallery import Gallery
@@ -27,6 +26,7 @@ class Asked:
         found: whether it has an object.
         box: of the object, ``x0, y0, x1, y1`` in pixels of the original, or ``None``.
         mask: bool ``[h, w]``, the cells selected.
+        vector: float32 ``[d]``, before any whitening.
         thumbnail: a small JPEG, or ``None``.
     """
 
@@ -35,48 +35,39 @@ class Asked:
     found: bool
     box: tuple[float, float, float, float] | None
     mask: np.ndarray
+    vector: np.ndarray
     thumbnail: bytes | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Queries:
-    """Queries with their vectors.
-
-    Attributes:
-        asked: those that could be read.
-        vectors: float32 ``[q, d]``, before any whitening.
-        skipped: reasons, by name, of those that could not.
-    """
-
-    asked: list[Asked]
-    vectors: np.ndarray
-    skipped: dict[str, str]
 
 
 def describe_queries(
     gallery: Gallery, images: Sequence[Labelled], options: NetworkOptions, *, thumbnails: bool = False
-) -> Queries:
-    """Describe images with a gallery's descriptor, options and codebooks.
+) -> tuple[list[Asked], dict[str, str]]:
+    """Describe images with a gallery's descriptor, options and codebooks, and keep ``thumbnails`` of them if asked.
 
-    Args:
-        gallery: to be compared with.
-        images: the queries.
-        options: of weights and reading; options that vectors depend on are the gallery's.
-        thumbnails: keep a small JPEG of each.
+    ``options`` are of weights and reading; those that vectors depend on are the gallery's.
+
+    Returns:
+        the readable ones in order, and why others were skipped, by name.
 
     Raises:
         UsageError: the weights are not the gallery's, or no query can be read.
     """
-    name = gallery.description.descriptor
-    describing = _as_indexed(options, gallery)
+    made = gallery.description
+    name = made.descriptor
+    reading = {field.name: getattr(options, field.name) for field in dataclasses.fields(NetworkOptions)}
+    describing = made.options(**reading)
     describer = Describer(describing, [name])
-    check_weights(gallery, describer)
+    given = describer.weights
+    if made.weights_checksum != given.checksum:
+        raise UsageError(
+            f"{gallery.folder}: made with other weights ({made.architecture}, {made.weights_checksum[:12]}…; given "
+            f"{given.backbone.name}, {given.checksum[:12]}…): pass those with --weights, or index again"
+        )
     need = DESCRIPTORS[name].needed_codebook(describing)
     codebooks = codebook_files.load(gallery.codebooks_path) if need else Codebooks()
     sources = [image.source for image in images]
     limit = len(sources) if thumbnails else 0
     stream = open_stream(sources, describer, describing, name="queries", thumbnails=limit)
-    vectors: dict[int, np.ndarray] = {}
     asked: dict[int, Asked] = {}
     for batch in stream.batches("describing"):
         described = jax.device_get(describer.describe(batch, [name], codebooks))
@@ -86,37 +77,16 @@ def describe_queries(
             rows, columns = described.sizes[place]
             found = bool(described.found[place])
             x0, y0, x1, y1 = map(float, described.boxes[place])
-            vectors[number] = described.vectors[name][place]
             asked[number] = Asked(
                 images[number],
                 stream.sizes[number],
                 found,
                 (x0, y0, x1, y1) if found else None,
                 described.masks[place, :rows, :columns],
+                described.vectors[name][place],
                 stream.thumbnails.get(number),
             )
     skipped = {sources[number].name: reason for number, reason in sorted(stream.skipped.items())}
     if not asked:
         raise UsageError("no query can be read: " + "; ".join(f"{query}: {why}" for query, why in skipped.items()))
-    order = sorted(asked)
-    return Queries([asked[number] for number in order], np.stack([vectors[number] for number in order]), skipped)
-
-
-def check_weights(gallery: Gallery, describer: Describer) -> None:
-    """Raise ``UsageError`` unless the weights are those the gallery was made with."""
-    made, given = gallery.description, describer.weights
-    if made.weights_checksum != given.checksum:
-        raise UsageError(
-            f"{gallery.folder}: made with other weights ({made.architecture}, {made.weights_checksum[:12]}…; given "
-            f"{given.backbone.name}, {given.checksum[:12]}…): pass those with --weights, or index again"
-        )
-
-
-def _as_indexed(options: NetworkOptions, gallery: Gallery) -> DescribeOptions:
-    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(NetworkOptions)}
-    try:
-        return DescribeOptions(**(values | dict(gallery.description.settings)))
-    except TypeError as error:
-        raise UsageError(
-            f"{os.fspath(gallery.folder)}: made with options this version of jaxloc does not know ({error})"
-        ) from error
+    return [asked[number] for number in sorted(asked)], skipped

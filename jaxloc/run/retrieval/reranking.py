@@ -19,12 +19,7 @@ _NEIGHBORS, _ENTRIES = 50, 10
 
 
 def rank(queries: np.ndarray, vectors: SearchedVectors, how: SearchOptions) -> Ranked:
-    """The first results of each query.
-
-    Args:
-        queries: float32 ``[q, d]``, as ``SearchedVectors.prepare`` gives them.
-        vectors: the gallery's.
-        how: number of results, expansion and re-ranking.
+    """The first results of each query, float32 ``[q, d]`` as ``SearchedVectors.prepare`` gives them.
 
     Raises:
         UsageError: more results asked for than there are images.

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike
 from jaxloc import metrics
 
 RECALLS = (1, 2, 4, 8)
-_MEASURES = ("top1", "top5", "ap_step", "ap_trapezoid")
 _BLOCK = 1 << 24
 
 
@@ -34,10 +33,10 @@ class Scores:
     ap_trapezoid: float
     recalls: tuple[float, ...]
 
-    def to_plain(self) -> dict[str, object]:
-        """As plain values for JSON: null where there is no query to count."""
-        values = dataclasses.asdict(self) | {"recalls": list(self.recalls)}
-        return values if self.queries else values | dict.fromkeys(_MEASURES) | {"recalls": [None] * len(RECALLS)}
+    @property
+    def measures(self) -> tuple[float, ...]:
+        """All measures, in order."""
+        return self.top1, self.top5, self.ap_step, self.ap_trapezoid, *self.recalls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +46,12 @@ class Scored:
     Attributes:
         mean: over all queries.
         classes: by label, in order.
-        average_precisions: float64 ``[q]``, step form of each query; NaN where it does not count.
+        each: float64 ``[q, measures]``, of each query that counts, from 0 to 1.
     """
 
     mean: Scores
     classes: dict[str, Scores]
-    average_precisions: np.ndarray
+    each: np.ndarray
 
 
 def score(
@@ -79,7 +78,7 @@ def score(
     labels, numbers = np.unique(np.concatenate([query_labels, gallery_labels]), return_inverse=True)
     wanted, offered = numbers[: len(query_labels)], numbers[len(query_labels) :]
     gallery, empty = unit(gallery), ~gallery.any(1)
-    values: list[np.ndarray] = []
+    values = [np.zeros((0, 4 + len(RECALLS)))]
     block = max(1, _BLOCK // max(1, len(gallery)))
     for first in range(0, len(queries), block):
         here = slice(first, first + block)
@@ -88,8 +87,13 @@ def score(
         ranking = np.argsort(-cosine, axis=1, kind="stable")
         keep = None if same is None else ranking != same[here, None]
         relevant = offered[ranking] == wanted[here, None]
-        ordered = np.take_along_axis(cosine, ranking, 1)
-        values.append(_measure(relevant, ordered, keep))
+        measures = [
+            *(metrics.top_k_average_precision(relevant, k, keep=keep) for k in (1, 5)),
+            metrics.average_precision(relevant, np.take_along_axis(cosine, ranking, 1), keep=keep),
+            metrics.trapezoid_average_precision(relevant, keep=keep),
+            *(metrics.recall_at(relevant, k, keep=keep) for k in RECALLS),
+        ]
+        values.append(np.stack(measures, axis=1))
     return _summarise(np.concatenate(values), labels[wanted])
 
 
@@ -99,25 +103,13 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
 
 
-def _measure(relevant: np.ndarray, cosine: np.ndarray, keep: np.ndarray | None) -> np.ndarray:
-    """Every measure of each ranking, ``[q, measures]``."""
-    columns = [
-        metrics.average_precision(relevant, cosine, keep=keep),
-        metrics.trapezoid_average_precision(relevant, keep=keep),
-        metrics.top_k_average_precision(relevant, 1, keep=keep),
-        metrics.top_k_average_precision(relevant, 5, keep=keep),
-        *(metrics.recall_at(relevant, k, keep=keep) for k in RECALLS),
-    ]
-    return np.stack(columns, axis=1)
-
-
 def _summarise(values: np.ndarray, labels: np.ndarray) -> Scored:
-    counts = ~np.isnan(values[:, 0])
+    counts = ~np.isnan(values[:, 2])
 
     def mean(chosen: np.ndarray) -> Scores:
         used = values[chosen & counts]
-        step, trapezoid, top1, top5, *recalls = (100 * used.mean(0)).tolist() if len(used) else [np.nan] * 8
+        top1, top5, step, trapezoid, *recalls = (100 * used.mean(0)).tolist() if len(used) else [np.nan] * 8
         return Scores(len(used), int((chosen & ~counts).sum()), top1, top5, step, trapezoid, tuple(recalls))
 
     classes = {str(label): mean(labels == label) for label in np.unique(labels)}
-    return Scored(mean(np.ones(len(values), bool)), classes, values[:, 0])
+    return Scored(mean(np.ones(len(values), bool)), classes, values[counts])

@@ -1,30 +1,24 @@
 """Search a gallery with images: describe them as the gallery, rank, and collect records for a page."""
 
 import dataclasses
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from jaxloc import __version__
-from jaxloc.data import read_image
-from jaxloc.data.ahead import read_ahead
 from jaxloc.descriptors import DESCRIPTORS
-from jaxloc.errors import ImageError
 from jaxloc.metrics import top_k_average_precision
 from jaxloc.options import NetworkOptions, SearchOptions
-from jaxloc.report.overlays import make_thumbnail
 from jaxloc.report.records import Skipped
 from jaxloc.report.search_records import Query, Result, Searched, Strip
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Paths, find_images
-from jaxloc.run.retrieval.queries import Asked, Queries, describe_queries
+from jaxloc.run.retrieval.queries import Asked, describe_queries
 from jaxloc.run.retrieval.reranking import Ranked, rank
-from jaxloc.run.retrieval.tables import Row
 from jaxloc.run.retrieval.vectors import SearchedVectors
-
-_THUMBNAIL = 256
+from jaxloc.run.thumbnails import read_thumbnails
 
 
 def search(
@@ -57,47 +51,45 @@ def search(
     opened = Gallery.open(gallery)
     vectors = SearchedVectors(opened)
     found = find_images(queries, labels=labels, splits=splits)
-    described = describe_queries(opened, found, options, thumbnails=images)
-    ranked = rank(vectors.prepare(described.vectors), vectors, ranking)
+    described, skipped = describe_queries(opened, found, options, thumbnails=images)
+    ranked = rank(vectors.prepare(np.stack([asked.vector for asked in described])), vectors, ranking)
     table = opened.whole_table()
-    rows = {int(number): table.row(int(number)) for number in np.unique(ranked.rows) if number >= 0}
-    thumbnails = read_thumbnails([row.path for row in rows.values()]) if images else {}
-    kinds = set(table.labels)
+    rows = rows_of(table, ranked.rows)
+    thumbnails = thumbnails_of(rows) if images else {}
+    kinds = set(table["label"].to_pylist())
     known = kinds if len(kinds) > 1 else set()  # a single kind says nothing of what is right
-    found_by = [_query(asked, ranked, number, rows, thumbnails, known) for number, asked in enumerate(described.asked)]
+    found_by = [_query(asked, ranked, number, rows, thumbnails, known) for number, asked in enumerate(described)]
     precisions = [query.average_precision for query in found_by if query.average_precision is not None]
     return Searched(
         title=opened.folder.resolve().name,
         settings=_settings(opened, ranking),
         gallery_size=len(vectors),
         queries=found_by,
-        skipped=[Skipped(name, "queries", reason) for name, reason in described.skipped.items()],
+        skipped=[Skipped(name, "queries", reason) for name, reason in skipped.items()],
         strips=list(strips),
-        warnings=[*vectors.warnings, *_doubts(described, table.not_found, opened.description.descriptor)],
+        warnings=[*vectors.warnings, *_doubts(described, table, opened.description.descriptor)],
         summary={f"mAP of the first {ranked.rows.shape[1]}": f"{np.mean(precisions):.2%}"} if precisions else {},
     )
 
 
-def read_thumbnails(paths: Sequence[str]) -> dict[str, bytes]:
-    """Small JPEGs of images, by path; unreadable images are left out."""
+def rows_of(table: Any, numbers: np.ndarray) -> dict[int, dict[str, Any]]:
+    """Rows of a gallery's table by their numbers, which may repeat; negative ones stand for none."""
+    chosen = [number for number in np.unique(numbers).tolist() if number >= 0]
+    return dict(zip(chosen, table.take(chosen).to_pylist(), strict=True))
 
-    def read(path: str) -> bytes | None:
-        try:
-            return make_thumbnail(read_image(path, shorter_side=2 * _THUMBNAIL).pixels, _THUMBNAIL)
-        except (ImageError, ValueError):
-            return None
 
-    unique = list(dict.fromkeys(paths))
-    made = read_ahead(read, unique, workers=os.cpu_count() or 1, ahead=64)
-    return {path: thumbnail for path, thumbnail in zip(unique, made, strict=True) if thumbnail is not None}
+def thumbnails_of(rows: Mapping[int, Mapping[str, Any]]) -> dict[int, bytes]:
+    """Small JPEGs of the images of some rows; unreadable images are left out."""
+    paths = {number: row["path"] for number, row in rows.items()}
+    return read_thumbnails(paths, workers=os.cpu_count() or 1, shorter_side=512)
 
 
 def _query(
     asked: Asked,
     ranked: Ranked,
     number: int,
-    rows: dict[int, Row],
-    thumbnails: dict[str, bytes],
+    rows: Mapping[int, Mapping[str, Any]],
+    thumbnails: Mapping[int, bytes],
     known: set[str | None],
 ) -> Query:
     # Labels that the gallery does not know (the name of some folder of queries) say nothing about relevance.
@@ -109,14 +101,14 @@ def _query(
         row = rows[place]
         results.append(
             Result(
-                name=row.name,
-                label=row.label,
+                name=row["name"],
+                label=row["label"],
                 score=score,
-                relevant=None if label is None or row.label is None else row.label == label,
-                thumbnail=thumbnails.get(row.path),
-                box=row.box,
-                width=row.width,
-                height=row.height,
+                relevant=None if label is None or row["label"] is None else row["label"] == label,
+                thumbnail=thumbnails.get(place),
+                box=row["box"] and tuple(row["box"]),
+                width=row["width"],
+                height=row["height"],
             )
         )
     height, width = asked.size
@@ -136,22 +128,24 @@ def _query(
     )
 
 
-def _doubts(queries: Queries, not_found: int, descriptor: str) -> list[str]:
-    doubts, selects = [], DESCRIPTORS[descriptor].selects
-    empty = [asked.image.source.name for asked in queries.asked if not asked.found]
-    if empty and selects:
+def _doubts(queries: Sequence[Asked], table: Any, descriptor: str) -> list[str]:
+    if not DESCRIPTORS[descriptor].selects:
+        return []
+    doubts = []
+    empty = [asked.image.source.name for asked in queries if not asked.found]
+    if empty:
         doubts.append(
             f"nothing was selected in {len(empty)} of the queries (such as {empty[0]}): the vector is zero there, and "
             "the order of its results means nothing"
         )
-    if not_found and selects:
+    if not_found := table["found"].to_pylist().count(False):
         doubts.append(f"in {not_found} images of the gallery nothing was selected: they rank last")
     return doubts
 
 
 def _settings(gallery: Gallery, ranking: SearchOptions) -> dict[str, str]:
     made = gallery.description
-    settings = {
+    return {
         "descriptor": made.descriptor,
         "layer": str(made.settings["layer"]),
         "whitening": made.whiten,
@@ -160,24 +154,19 @@ def _settings(gallery: Gallery, ranking: SearchOptions) -> dict[str, str]:
         "shorter side at most": f"{made.settings['max_side']} pixels" if made.settings["max_side"] else "unlimited",
         "expansion": f"{ranking.expand_with} results, α = {ranking.alpha:g}" if ranking.expand else "none",
         "re-ranking": ranking.rerank,
+        "jaxloc": __version__,
     }
-    return settings | {"jaxloc": __version__}
 
 
 def to_plain(searched: Searched) -> dict[str, object]:
-    """Results of a search as plain values for JSON, without thumbnails."""
-
-    def result(one: Result) -> dict[str, object]:
-        values = {name: getattr(one, name) for name in ("name", "label", "score", "relevant", "box")}
-        score = one.score if math.isfinite(one.score) else None
-        return values | {"score": score, "width": one.width, "height": one.height}
-
+    """Results of a search as plain values for JSON, without thumbnails; an image without an object scores -inf."""
+    told = ("name", "label", "score", "relevant", "box", "width", "height")
     return {
         "gallery": searched.title,
         "settings": dict(searched.settings),
         "queries": [
             {"name": one.name, "label": one.label, "found": one.found, "box": one.box}
-            | {"results": [result(some) for some in one.results]}
+            | {"results": [{name: getattr(result, name) for name in told} for result in one.results]}
             for one in searched.queries
         ],
         "skipped": [dataclasses.asdict(skip) for skip in searched.skipped],

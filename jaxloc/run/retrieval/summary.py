@@ -51,15 +51,14 @@ def search_text(searched: Searched) -> str:
 
 
 def _cells(scores: Scores) -> list[str]:
-    values = (scores.top1, scores.top5, scores.ap_step, scores.ap_trapezoid, *scores.recalls)
-    return ["–" if math.isnan(value) else f"{value:.2f}" for value in values]
+    return ["–" if math.isnan(value) else f"{value:.2f}" for value in scores.measures]
 
 
 def retrieval_table(result: RetrievalEvaluation) -> str:
     """Measures for each kind and over all queries."""
     scored = result.scored
-    rows = [[label, scores.queries, *_cells(scores)] for label, scores in scored.classes.items()]
-    rows.append(["all", scored.mean.queries, *_cells(scored.mean)])
+    every = [*scored.classes.items(), ("all", scored.mean)]
+    rows = [[label, scores.queries, *_cells(scores)] for label, scores in every]
     against = "against the rest" if result.leave_one_out else "against the gallery"
     lines = [
         text_table(["label", "queries", *_MEASURES], rows),
@@ -88,13 +87,7 @@ def line_text(line: Line) -> str:
 def comparison_table(result: Comparison) -> str:
     """A row for each descriptor and whitening, with the reasons of missing ones."""
     rows = [
-        [
-            *_titles(line),
-            line.dimension,
-            *_cells(line.scored.mean),
-        ]
-        for line in result.lines
-        if line.scored is not None
+        [*_titles(line), line.dimension, *_cells(line.scored.mean)] for line in result.lines if line.scored is not None
     ]
     against = "each against the rest" if result.leave_one_out else f"against {result.gallery:,} images"
     parts = [

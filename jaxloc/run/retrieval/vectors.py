@@ -19,16 +19,7 @@ _BYTES = 1 << 28
 
 
 class SearchedVectors:
-    """A gallery's searchable vectors.
-
-    Args:
-        gallery: to read them from.
-
-    Attributes:
-        gallery: where they come from.
-        whitening: applied to queries too; ``None`` where there is none.
-        warnings: what the user should know.
-    """
+    """A gallery's searchable vectors, and ``warnings`` about them for the user."""
 
     def __init__(self, gallery: Gallery) -> None:
         self.gallery = gallery
@@ -36,15 +27,15 @@ class SearchedVectors:
         self._lengths = [gallery.length(number) for number in self._shards]
         if not sum(self._lengths):
             raise UsageError(f"{gallery.folder}: the gallery is empty: add images with `jaxloc index`")
-        self.whitening: Whitening | None = None
-        self.warnings: list[str] = []
+        self._whitening: Whitening | None = None
         self._checksum = ""
+        self.warnings: list[str] = []
         wanted = gallery.description.whiten
         if gallery.whitening_path.exists():
-            self.whitening, self._checksum = whitening_store.load(gallery.whitening_path)
+            self._whitening, self._checksum = whitening_store.load(gallery.whitening_path)
             spec = WhitenSpec.parse(wanted)
-            doubt = spec.doubt(len(self)) if spec is not None else ""
-            self.warnings += [doubt] if doubt else []
+            if spec is not None and (doubt := spec.doubt(len(self))):
+                self.warnings.append(doubt)
         elif wanted != "none":
             self.warnings.append(
                 f"the gallery is not finished: {wanted} is not fitted yet, so the vectors are compared as they are; "
@@ -56,7 +47,7 @@ class SearchedVectors:
 
     def prepare(self, vectors: np.ndarray) -> np.ndarray:
         """Queries as they are compared: after the whitening, of unit length; zeros stay zeros."""
-        return unit(vectors if self.whitening is None else whitening_store.apply(self.whitening, vectors))
+        return unit(vectors if self._whitening is None else whitening_store.apply(self._whitening, vectors))
 
     def digest(self) -> str:
         """A checksum that changes with the vectors or their whitening."""
@@ -84,20 +75,15 @@ class SearchedVectors:
         """The vectors of some rows, reading only the shards they are in, ``[*rows.shape, d]``; row -1 is zeros."""
         ends = np.cumsum(self._lengths)
         homes = np.searchsorted(ends, rows, side="right")
-        found: np.ndarray | None = None
+        found = np.zeros((0, 0), np.float32)
         for home in np.unique(homes[rows >= 0]):
             vectors = self._shard(self._shards[home])
-            if found is None:
+            if not found.size:
                 found = np.zeros((*rows.shape, vectors.shape[1]), np.float32)
             here = (homes == home) & (rows >= 0)
             found[here] = vectors[rows[here] - (ends[home] - self._lengths[home])]
-        if found is None:
-            raise ValueError("no row to gather")
         return found
 
     def _shard(self, number: int) -> np.ndarray:
-        if self.whitening is not None:
-            vectors = self.gallery.whitened(number, self._checksum)
-            if vectors is not None:
-                return vectors
-        return self.prepare(self.gallery.vectors(number))
+        whitened = None if self._whitening is None else self.gallery.whitened(number, self._checksum)
+        return self.prepare(self.gallery.vectors(number)) if whitened is None else whitened

@@ -1,6 +1,5 @@
 """The whitening of a gallery's vectors: fit on a stream, save, load, apply."""
 
-import hashlib
 from pathlib import Path
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloc import whitening
+from jaxloc._files import checksum
 from jaxloc.errors import UsageError
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.retrieval import arrays_file
@@ -19,12 +19,7 @@ _FORMAT = "jaxloc-whitening-1"
 
 
 def fit(spec: WhitenSpec, chunks: Chunks, labels: np.ndarray | None = None) -> Whitening:
-    """Fit a whitening to the vectors of a gallery; zero vectors (nothing was selected) do not count.
-
-    Args:
-        spec: the whitening to fit.
-        chunks: ``chunks()`` iterates over the vectors, ``[n, d]`` at a time.
-        labels: of each vector, for kinds that are learnt from labels.
+    """Fit a whitening to the vectors of a gallery, ``[n, d]`` at a time; zero vectors (nothing selected) do not count.
 
     Raises:
         UsageError: the vectors do not determine the dimensions, or labels are missing.
@@ -32,9 +27,7 @@ def fit(spec: WhitenSpec, chunks: Chunks, labels: np.ndarray | None = None) -> W
     if not any(chunk.any() for chunk in chunks()):
         raise UsageError(f"no vector to fit {spec} on: in no image of the gallery was anything selected")
     kind, classes = WHITENINGS[spec.kind], None
-    if kind.needs_labels:
-        if labels is None:
-            raise UsageError(f"{spec} is learnt from labels, and there are none")
+    if kind.needs_labels and labels is not None:
         check_labels(list(labels), "images of the gallery")
         _, classes = np.unique(labels.astype(str), return_inverse=True)
     try:
@@ -59,15 +52,11 @@ def save(path: Path, fitted: Whitening, spec: str) -> None:
 
 
 def load(path: Path) -> tuple[Whitening, str]:
-    """Read what ``save`` wrote: the whitening, and the checksum of its file.
-
-    Raises:
-        UsageError: damaged.
-    """
+    """Read what ``save`` wrote: the whitening, and the checksum of its file; raises ``UsageError`` if it is damaged."""
     cure = "delete it and run `jaxloc index` again"
-    arrays, _ = arrays_file.read(path, _FORMAT, cure=cure)
+    arrays = arrays_file.read(path, _FORMAT, cure=cure)
     try:
         fitted = Whitening(**{name: jnp.asarray(array) for name, array in arrays.items()})
     except TypeError as error:
         raise UsageError(f"{path}: damaged ({error}): {cure}") from error
-    return fitted, hashlib.sha256(path.read_bytes()).hexdigest()
+    return fitted, checksum(path)

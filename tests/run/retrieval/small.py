@@ -73,16 +73,15 @@ def copy(gallery: Path, to: Path) -> Path:
 
 def stored(folder: Path) -> np.ndarray:
     """Every vector of a gallery as it is on disk, before any whitening."""
-    gallery = Gallery.open(folder)
-    return np.concatenate([part for number in gallery.shards if len(part := gallery.vectors(number))])
+    return np.concatenate(list(Gallery.open(folder).chunks()))
 
 
 def names(folder: Path) -> list[str]:
-    return [row.name for row in Gallery.open(folder).whole_table().rows()]
+    return Gallery.open(folder).whole_table()["name"].to_pylist()
 
 
 def labels(folder: Path) -> np.ndarray:
-    return Gallery.open(folder).whole_table().labels
+    return np.array(Gallery.open(folder).whole_table()["label"].to_pylist(), object)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ import numpy as np
 
 from jaxloc.options import DescribeOptions
 from jaxloc.run.retrieval.gallery import Description, Gallery
-from jaxloc.run.retrieval.tables import Row
 
 
 def write(folder: Path, shards: Sequence[np.ndarray], *, images: Path = Path("/no/such/folder")) -> Path:
@@ -17,7 +16,8 @@ def write(folder: Path, shards: Sequence[np.ndarray], *, images: Path = Path("/n
     first = 0
     for number, vectors in enumerate(shards):
         rows = [
-            Row(str(images / f"{n}.png"), f"{n}.png", None, 9, 9, bool(vector.any()), None, n, "")
+            {"path": str(images / f"{n}.png"), "name": f"{n}.png", "width": 9, "height": 9, "found": bool(vector.any())}
+            | {"bytes": n, "checksum": ""}
             for n, vector in enumerate(vectors, first)
         ]
         gallery.write_shard(number, vectors, rows, [])

@@ -35,7 +35,7 @@ def test_ends_are_those_of_numpy(gallery, stored, monkeypatch, part, count):
     unit = small.unit(stored)[there]
     variance = unit.var(0)
     dimensions = [4, 0, 1]
-    found = strips(gallery, dimensions, count=count, images=False)
+    found = strips(gallery, dimensions, count=count)
     assert [strip.dimension for strip in found] == dimensions
     for strip in found:
         rising = np.argsort(unit[:, strip.dimension], kind="stable")
@@ -48,7 +48,7 @@ def test_ends_are_those_of_numpy(gallery, stored, monkeypatch, part, count):
 
 def test_of_equal_values_the_first_comes_first_at_both_ends(tmp_path):
     vectors = np.tile(np.array([[0.6, 0.8]], np.float32), (4, 1))
-    (strip,) = strips(synthetic.write(tmp_path / "g", [vectors[:2], vectors[2:]]), [1], count=3, images=False)
+    (strip,) = strips(synthetic.write(tmp_path / "g", [vectors[:2], vectors[2:]]), [1], count=3)
     assert [one.name for one in strip.high] == [one.name for one in strip.low] == ["0.png", "1.png", "2.png"]
     assert strip.share == 0
 

@@ -33,18 +33,18 @@ def test_vectors_are_those_of_the_papers_transcription(made, maps):
 
 def test_rows_tell_what_each_vector_is_of(made, images, maps):
     paths = sorted(images.rglob("*.png"))
-    rows = Gallery.open(made()).whole_table().rows()
-    assert [row.path for row in rows] == list(map(str, paths))
-    assert [row.name for row in rows] == [path.relative_to(images).as_posix() for path in paths]
-    assert [row.label for row in rows] == [path.parent.name for path in paths]
+    rows = Gallery.open(made()).whole_table().to_pylist()
+    assert [row["path"] for row in rows] == list(map(str, paths))
+    assert [row["name"] for row in rows] == [path.relative_to(images).as_posix() for path in paths]
+    assert [row["label"] for row in rows] == [path.parent.name for path in paths]
     for row, path, one in zip(rows, paths, maps["pool5"], strict=True):
         with Image.open(path) as image:
-            assert (row.width, row.height) == image.size
+            assert (row["width"], row["height"]) == image.size
         mask = reference.scda_mask(one)
-        assert row.found == bool(mask.any())
-        assert row.box == (tuple(reference.box(mask, (row.height, row.width)).tolist()) if row.found else None)
+        assert row["found"] == bool(mask.any())
+        assert row["box"] == (reference.box(mask, (row["height"], row["width"])).tolist() if row["found"] else None)
         data = path.read_bytes()
-        assert (row.bytes, row.checksum) == (len(data), hashlib.sha256(data).hexdigest())
+        assert (row["bytes"], row["checksum"]) == (len(data), hashlib.sha256(data).hexdigest())
 
 
 def test_a_gallery_holds_its_own_files_and_nothing_else(made, images):

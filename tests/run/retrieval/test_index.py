@@ -338,7 +338,7 @@ def test_odd_names_and_labels_are_kept_and_those_that_are_not_utf8_skipped(weigh
     for whiten in ("none", "supervised-3"):
         done = index([folder], tmp_path / "g", small.index_options(weights, whiten=whiten))
     assert (done.total, len(done.skipped)) == (6, 3)
-    rows = {row.name: row.label for row in Gallery.open(tmp_path / "g").whole_table().rows()}
+    rows = {row["name"]: row["label"] for row in Gallery.open(tmp_path / "g").whole_table().to_pylist()}
     assert rows["a\nb/<script>alert(1)<%2Fscript>.png"] == "a\nb"
     assert {skip.name for skip in done.skipped} >= {"caf\\xe9/\\xfe.png", "caf\\xe9/\\xff.png"}
     assert len(set(rows.values())) == 2

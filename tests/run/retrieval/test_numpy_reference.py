@@ -52,9 +52,10 @@ def expected(photographs, vgg16, tmp_path_factory):
 def test_vectors_are_those_of_the_transcription(name, dimension, photographs, expected, tmp_path):
     index([photographs], tmp_path / "gallery", IndexOptions(descriptor=name, max_side=SIDE, weight=ALPHA))
     gallery = Gallery.open(tmp_path / "gallery")
-    rows = gallery.whole_table().rows()
-    assert [Path(row.path).name for row in rows] == sorted(path.name for path in photographs.iterdir())
+    table = gallery.whole_table()
+    names = [Path(path).name for path in table["path"].to_pylist()]
+    assert names == sorted(path.name for path in photographs.iterdir())
     found = np.concatenate([gallery.vectors(number) for number in gallery.shards])
     assert found.shape == (COUNT, dimension)
-    assert all(row.found for row in rows)
+    assert all(table["found"].to_pylist())
     np.testing.assert_allclose(found, expected[name], rtol=0, atol=1e-4)
