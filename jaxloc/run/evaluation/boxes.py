@@ -1,6 +1,8 @@
 """Measures of boxes and of the noise score."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,70 +13,49 @@ from jaxloc.run.evaluation.columns import Column, ratio
 from jaxloc.run.evaluation.matching import Case
 
 _NO_BOX = np.full(4, np.nan)
+_NOTHING = "no image holds an object that counts"
 
 Cases = Mapping[str, Sequence[Case]]
 
 
 def corloc(cases: Cases, options: EvaluateOptions) -> list[Column]:
     """CorLoc: whether the box with the highest score is correct, at each threshold."""
-    return [
-        Column(
-            options.named("CorLoc", threshold),
-            {
-                category: np.array(
-                    [_right(case, case.found[0].box if case.found else None, threshold, options) for case in some],
-                    bool,
-                )
-                for category, some in _holding(cases).items()
-            },
-            reason="no image holds an object that counts",
-        )
-        for threshold in options.thresholds
-    ]
+    columns = []
+    for threshold in options.thresholds:
+        right = functools.partial(_is_right, _first, threshold, options)
+        columns.append(Column(options.named("CorLoc", threshold), _each(cases, right, bool), reason=_NOTHING))
+    return columns
 
 
 def found_boxes(cases: Cases, options: EvaluateOptions) -> list[Column]:
     """PCP of whole objects: the share of true boxes that any predicted box of the class finds."""
+
+    def count(threshold: float, case: Case) -> tuple[int, int]:
+        truth, boxes = ([one.box for one in objects] for objects in (case.objects, case.found))
+        rules: dict[str, Any] = {"at_least": options.at_least, "inclusive": options.voc_inclusive}
+        right = correct_boxes(truth, np.reshape(boxes, (-1, 4)), threshold=threshold, **rules)
+        return int(right.sum()), len(truth)
+
     columns = []
     for threshold in options.thresholds:
-        values = {}
-        for category, some in _holding(cases).items():
-            counts = []
-            for case in some:
-                truth, boxes = ([one.box for one in objects] for objects in (case.objects, case.found))
-                right = correct_boxes(
-                    truth,
-                    np.reshape(boxes, (-1, 4)),
-                    threshold=threshold,
-                    at_least=options.at_least,
-                    inclusive=options.voc_inclusive,
-                )
-                counts.append((int(right.sum()), len(truth)))
-            values[category] = np.array(counts).reshape(-1, 2)
-        name = options.named("PCP", threshold)
-        columns.append(Column(name, values, ratio, reason="no image holds an object that counts"))
+        counts = _each(cases, functools.partial(count, threshold), int)
+        values = {category: some.reshape(-1, 2) for category, some in counts.items()}
+        columns.append(Column(options.named("PCP", threshold), values, ratio, reason=_NOTHING))
     return columns
 
 
 def with_classes(cases: Cases, options: EvaluateOptions) -> list[Column]:
     """GT-known localisation (the image's best box of any class is correct) and top-1 (its class too)."""
+    predicted = _each(cases, lambda case: predicted_class(case) or "", object)
     columns = []
     for threshold in options.thresholds:
-        known, top = {}, {}
-        for category, some in _holding(cases).items():
-            best = [_best(case) for case in some]
-            right = [
-                _right(case, None if one is None else one.box, threshold, options)
-                for case, one in zip(some, best, strict=True)
-            ]
-            known[category] = np.array(right, bool)
-            classes = [predicted_class(case) or "" for case in some]
-            top[category] = top_one_localization(
-                known[category], np.array(classes, object), np.array([category] * len(some), object)
-            )
-        reason = "no image holds an object that counts"
-        columns.append(Column(options.named("GT-known", threshold), known, reason=reason))
-        columns.append(Column(options.named("top-1", threshold), top, reason=reason))
+        known = _each(cases, functools.partial(_is_right, _best, threshold, options), bool)
+        top = {
+            category: top_one_localization(right, predicted[category], np.full(len(right), category, object))
+            for category, right in known.items()
+        }
+        columns.append(Column(options.named("GT-known", threshold), known, reason=_NOTHING))
+        columns.append(Column(options.named("top-1", threshold), top, reason=_NOTHING))
     return columns
 
 
@@ -102,20 +83,28 @@ def _area(values: np.ndarray) -> float:
     return roc_auc(values[:, 0], values[:, 1])
 
 
-def _holding(cases: Cases) -> dict[str, list[Case]]:
-    return {category: [case for case in some if case.objects] for category, some in cases.items()}
+def _each(cases: Cases, value: Callable[[Case], Any], dtype: Any) -> dict[str, np.ndarray]:
+    """By class, a value of each image that holds an object that counts."""
+    return {
+        category: np.array([value(case) for case in some if case.objects], dtype) for category, some in cases.items()
+    }
 
 
-def _right(
-    case: Case, box: tuple[float, float, float, float] | None, threshold: float, options: EvaluateOptions
+def _is_right(
+    choose: Callable[[Case], Annotation | None], threshold: float, options: EvaluateOptions, case: Case
 ) -> bool:
+    chosen = choose(case)
     return correct_localization(
-        _NO_BOX if box is None else box,
+        _NO_BOX if chosen is None else chosen.box,
         [one.box for one in case.objects],
         threshold=threshold,
         at_least=options.at_least,
         inclusive=options.voc_inclusive,
     )
+
+
+def _first(case: Case) -> Annotation | None:
+    return case.found[0] if case.found else None
 
 
 def predicted_class(case: Case) -> str | None:

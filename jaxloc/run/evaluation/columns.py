@@ -46,13 +46,7 @@ class Column:
 def sum_up(
     column: Column, categories: Sequence[str], options: EvaluateOptions
 ) -> tuple[dict[str, Figure], Figure, Figure]:
-    """Figures of each class, their mean, and that of all images.
-
-    Args:
-        column: the measure.
-        categories: all classes, in order; each has a stream of draws of its own.
-        options: how many draws, and from which seed.
-    """
+    """Figures of each class, their mean, and that of all images; each class has a stream of draws of its own."""
     values = {category: column.values[category] for category in categories if len(column.values.get(category, ()))}
     draws: dict[str, list[float]] = {category: [] for category in values}
     pooled_draws: list[float] = []
@@ -60,12 +54,16 @@ def sum_up(
         resamples(len(values[category]), samples=options.samples, seed=options.seed, stream=categories.index(category))
         for category in values
     ]
+
+    def measure(some: np.ndarray) -> float:
+        return column.scale * column.statistic(some)
+
     for chosen in zip(*streams, strict=True):
         drawn = [of_class[places] for of_class, places in zip(values.values(), chosen, strict=True)]
         for category, some in zip(values, drawn, strict=True):
-            draws[category].append(column.scale * column.statistic(some))
+            draws[category].append(measure(some))
         if column.pooled:
-            pooled_draws.append(column.scale * column.statistic(np.concatenate(drawn)))
+            pooled_draws.append(measure(np.concatenate(drawn)))
 
     def figure(value: float, images: int, drawn: Sequence[float] | np.ndarray, reason: str) -> Figure:
         interval = None
@@ -75,25 +73,16 @@ def sum_up(
                 interval = interval_of(drawn, confidence=options.confidence)
         return Figure(value, images, interval, reason if math.isnan(value) else "")
 
-    classes = {}
-    for category in categories:
-        some = values.get(category, np.zeros(0))
-        value = column.scale * column.statistic(some) if len(some) else math.nan
-        classes[category] = figure(value, len(some), draws.get(category, ()), column.reason)
+    classes = {category: figure(math.nan, 0, (), column.reason) for category in categories}
+    classes |= {name: figure(measure(some), len(some), draws[name], column.reason) for name, some in values.items()}
     measured = [category for category in categories if not math.isnan(classes[category].value)]
     images = sum(len(some) for some in values.values())
-    mean = float(np.mean([classes[category].value for category in measured])) if measured else math.nan
-    each = np.array([draws[category] for category in measured]) if measured else np.zeros((0, 0))
-    mean_draws = _mean_of_numbers(each)
-    pooled = math.nan
-    if column.pooled and values:
-        pooled = column.scale * column.statistic(np.concatenate(list(values.values())))
+    mean, mean_draws = math.nan, np.zeros(0)
+    if measured:
+        mean = float(np.mean([classes[category].value for category in measured]))
+        each = np.array([draws[category] for category in measured])
+        numbers = np.count_nonzero(~np.isnan(each), axis=0)
+        mean_draws = np.where(numbers > 0, np.nansum(each, axis=0) / np.maximum(numbers, 1), math.nan)
+    pooled = measure(np.concatenate(list(values.values()))) if column.pooled and values else math.nan
     why = column.reason if column.pooled else "not measured across classes"
     return classes, figure(mean, images, mean_draws, column.reason), figure(pooled, images, pooled_draws, why)
-
-
-def _mean_of_numbers(draws: np.ndarray) -> np.ndarray:
-    """Over classes (rows), the mean of those that are numbers; NaN where none is."""
-    numbers = ~np.isnan(draws)
-    count = numbers.sum(0)
-    return np.divide(np.where(numbers, draws, 0).sum(0), count, out=np.full(count.shape, np.nan), where=count > 0)

@@ -10,12 +10,12 @@ from jaxloc.data import annotations
 from jaxloc.data.annotations import Annotated, Annotations
 from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation import boxes
-from jaxloc.run.evaluation.columns import Column, sum_up
+from jaxloc.run.evaluation.columns import sum_up
 from jaxloc.run.evaluation.maps import measure_maps, read_maps
 from jaxloc.run.evaluation.masks import measure_masks
 from jaxloc.run.evaluation.matching import Case, match
 from jaxloc.run.evaluation.parts import measure_parts
-from jaxloc.run.evaluation.results import ClassScore, Evaluation, Figure, Note
+from jaxloc.run.evaluation.results import ClassScore, Evaluation, Note
 
 
 def evaluate(
@@ -45,8 +45,7 @@ def evaluate(
             or of the classes.
     """
     options = options or EvaluateOptions()
-    matched = match(predictions, truth, options)
-    cases, notes = matched.cases, list(matched.notes)
+    cases, notes = match(predictions, truth, options)
     columns = boxes.corloc(cases, options)
     if options.pcp:
         columns += boxes.found_boxes(cases, options)
@@ -66,27 +65,35 @@ def evaluate(
     noise, curves, lacking = boxes.noise(cases)
     if any(lacking.values()):
         columns.append(noise)
-    figures, mean, overall = _figures(columns, list(cases), options)
     notes += _classes_apart(cases, options, declared)
-    scores = [
-        _score(category, some, figures[category], lacking[category], columns[0].values[category])
-        for category, some in cases.items()
-    ]
+    sums = {column.name: sum_up(column, list(cases), options) for column in columns}
+    right = columns[0].values
+    scores = []
+    for category, some in cases.items():
+        holding = [case for case in some if case.objects]
+        score = ClassScore(
+            category,
+            images=len(holding),
+            correct=int(right[category].sum()),
+            missing=sum(case.prediction is None for case in holding),
+            empty=sum(case.prediction is not None and not case.found for case in holding),
+            excluded=sum(case.left_out and not case.damaged for case in some),
+            noisy_images=lacking[category],
+            figures={name: each[category] for name, (each, _, _) in sums.items()},
+        )
+        scores.append(score)
+    mean = {name: figure for name, (_, figure, _) in sums.items()}
+    overall = {name: figure for name, (_, _, figure) in sums.items()}
     return Evaluation(scores, mean, overall, options, notes, curves, assigned, maps is not None)
 
 
 def _without_classifier(cases: Mapping[str, Sequence[Case]]) -> list[Note]:
-    pairs = {
-        (boxes.predicted_class(case), category) for category, some in cases.items() for case in some if case.objects
-    }
-    predicted = [(found, category) for found, category in pairs if found is not None]
-    if not predicted or any(found != category for found, category in predicted):
+    holding = [(category, case) for category, some in cases.items() for case in some if case.objects]
+    right = {found == category for category, case in holding if (found := boxes.predicted_class(case)) is not None}
+    if right != {True}:
         return []
-    text = (
-        "Every predicted class is the true one, as where a class is that of its own set or folder: no classifier was "
-        "involved, and top-1 is GT-known"
-    )
-    return [Note("no classifier", text)]
+    why = "as where a class is that of its own set or folder: no classifier was involved, and top-1 is GT-known"
+    return [Note("no classifier", f"Every predicted class is the true one, {why}")]
 
 
 def _classes_apart(
@@ -99,19 +106,15 @@ def _classes_apart(
         nothing += [category for category in declared if category not in cases]
     if nothing:
         notes.append(Note("no positives", "Classes without an object that counts, not measured", tuple(nothing)))
-    unseen = tuple(
-        category
-        for category, some in cases.items()
-        if category not in nothing and not any(_is_predicted(case, category) for case in some)
-    )
+    unseen = []
+    for category, some in cases.items():
+        predictions = [(case.found, case.prediction.categories) for case in some if case.prediction is not None]
+        if category not in nothing and not any(found or category in classes for found, classes in predictions):
+            unseen.append(category)
     if unseen:
         text = "Classes of which nothing is predicted, counted as wrong; to leave them out, name the others by --class"
-        notes.append(Note("classes not predicted", text, unseen))
+        notes.append(Note("classes not predicted", text, tuple(unseen)))
     return notes
-
-
-def _is_predicted(case: Case, category: str) -> bool:
-    return case.prediction is not None and (bool(case.found) or category in case.prediction.categories)
 
 
 def evaluate_files(
@@ -147,29 +150,3 @@ def _problems(side: str, read: Annotations) -> list[Note]:
     return [
         Note(f"{kind} in the {side}", f"In the {side}, {kind}", tuple(problems)) for kind, problems in kinds.items()
     ]
-
-
-def _figures(
-    columns: list[Column], categories: list[str], options: EvaluateOptions
-) -> tuple[dict[str, dict[str, Figure]], dict[str, Figure], dict[str, Figure]]:
-    classes: dict[str, dict[str, Figure]] = {category: {} for category in categories}
-    mean, overall = {}, {}
-    for column in columns:
-        each, mean[column.name], overall[column.name] = sum_up(column, categories, options)
-        for category, figure in each.items():
-            classes[category][column.name] = figure
-    return classes, mean, overall
-
-
-def _score(category: str, cases: list[Case], figures: dict[str, Figure], lacking: int, right: np.ndarray) -> ClassScore:
-    holding = [case for case in cases if case.objects]
-    return ClassScore(
-        category,
-        images=len(holding),
-        correct=int(right.sum()),
-        missing=sum(case.prediction is None for case in holding),
-        empty=sum(case.prediction is not None and not case.found for case in holding),
-        excluded=sum(case.left_out and not case.damaged for case in cases),
-        noisy_images=lacking,
-        figures=figures,
-    )

@@ -1,7 +1,7 @@
 """Measures of score maps, which need no threshold: MaxBoxAcc, PxAP and saliency precision."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,24 @@ from jaxloc.metrics import (
     saliency_precision,
 )
 from jaxloc.report import parquet
-from jaxloc.run.evaluation.columns import Column
+from jaxloc.run.evaluation.columns import Column, share
 from jaxloc.run.evaluation.masks import true_mask
 from jaxloc.run.evaluation.matching import Case
 from jaxloc.run.evaluation.results import Note
 from jaxloc.run.outputs import PARTS
 
 _OVERLAPS = (0.3, 0.5, 0.7)
+_NOTES = {
+    "no map": "Images without a score map, left out of its measures",
+    "no size": "Images whose size nobody says, left out of score maps' measures",
+    "no saliency": "Images whose map has no saliency, left out of saliency precision",
+    "mask sizes": "Images whose true masks are damaged or of another size, measured by their boxes and left out of "
+    "PxAP",
+}
 
 
 def read_maps(out: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Heat maps by name of the image, from the folder that a job wrote.
-
-    Returns:
-        int8 ``[h, w]`` each, positive where there is object.
+    """Heat maps by name of the image, int8 ``[h, w]``, positive where there is object, from a job's folder.
 
     Raises:
         UsageError: the folder holds none.
@@ -54,62 +58,51 @@ def measure_maps(
     constant one localises nothing. Saliency is the part of the unscaled map above 0. An image that the predictions lack
     counts as not localised; a predicted image without a map is left out and named.
     """
-    first, second, pixels, inside = (_lists(cases) for _ in range(4))
-    no_map: dict[str, None] = {}
-    no_size: dict[str, None] = {}
-    silent: dict[str, None] = {}
-    damaged: dict[str, None] = {}
-    any_mask = False
+    names: dict[str, dict[str, None]] = {kind: {} for kind in _NOTES}
+    columns = ("MaxBoxAcc", "MaxBoxAccV2", "PxAP", "saliency precision")
+    values: dict[str, dict[str, list[Any]]] = {column: {category: [] for category in cases} for column in columns}
+
+    def measure(category: str, case: Case) -> None:
+        first, second, pixels, inside = (values[column][category] for column in columns)
+        name = case.truth.name
+        if case.prediction is None:
+            first.append(np.zeros(len(MAP_THRESHOLDS)))
+            second.append(np.zeros(len(MAP_THRESHOLDS)))
+            return
+        if name not in maps or case.size is None:
+            names["no size" if name in maps else "no map"][name] = None
+            return
+        score_map = _stretched(maps[name])
+        overlaps = box_overlaps(score_map, _scaled(case, MAP_SIDE, MAP_SIDE))
+        first.append(overlaps.largest)
+        second.append(overlaps.every)
+        try:
+            mask = true_mask(case)
+        except ValueError:
+            mask = None
+            names["mask sizes"][name] = None
+        if mask is not None:
+            known = None if mask.known is None else _nearest(mask.known)
+            pixels.append(pixel_counts(score_map, _nearest(mask.inside), known=known))
+        precision = saliency_precision(np.clip(maps[name], 0, None), _cover(case, mask, maps[name].shape))
+        if np.isnan(precision):
+            names["no saliency"][name] = None
+        else:
+            inside.append(precision)
+
     for category, some in cases.items():
         for case in some:
-            if not case.objects:
-                continue
-            name = case.truth.name
-            if case.prediction is None:
-                first[category].append(np.zeros(len(MAP_THRESHOLDS)))
-                second[category].append(np.zeros(len(MAP_THRESHOLDS)))
-            elif name not in maps:
-                no_map[name] = None
-            elif case.size is None:
-                no_size[name] = None
-            else:
-                score_map = _stretched(maps[name])
-                overlaps = box_overlaps(score_map, _scaled(case, MAP_SIDE, MAP_SIDE))
-                first[category].append(overlaps.largest)
-                second[category].append(overlaps.every)
-                try:
-                    mask = true_mask(case)
-                except ValueError:
-                    mask = None
-                    damaged[name] = None
-                if mask is not None:
-                    any_mask = True
-                    known = None if mask.known is None else _nearest(mask.known)
-                    pixels[category].append(pixel_counts(score_map, _nearest(mask.inside), known=known))
-                precision = saliency_precision(np.clip(maps[name], 0, None), _cover(case, mask, maps[name].shape))
-                if np.isnan(precision):
-                    silent[name] = None
-                else:
-                    inside[category].append(precision)
-    why = "no image that counts has a score map"
-    columns = [
-        Column("MaxBoxAcc", _arrays(first), max_box_accuracy, reason=why),
-        Column("MaxBoxAccV2", _arrays(second), _second_version, reason=why),
-        Column("PxAP", _arrays(pixels), _pixel_precision, reason=why if any_mask else "the ground truth has no masks"),
-        Column("saliency precision", _arrays(inside), reason=why),
+            if case.objects:
+                measure(category, case)
+    reasons = dict.fromkeys(columns, "no image that counts has a score map")
+    if not any(values["PxAP"].values()):
+        reasons["PxAP"] = "the ground truth has no masks"
+    statistics = (max_box_accuracy, _second_version, _pixel_precision, share)
+    measured = [
+        Column(column, {category: np.array(some) for category, some in values[column].items()}, statistic, reason=why)
+        for (column, why), statistic in zip(reasons.items(), statistics, strict=True)
     ]
-    notes = [
-        Note("no map", "Images without a score map, left out of its measures", tuple(no_map)),
-        Note("no size", "Images whose size nobody says, left out of score maps' measures", tuple(no_size)),
-        Note("no saliency", "Images whose map has no saliency, left out of saliency precision", tuple(silent)),
-    ]
-    text = "Images whose true masks are damaged or of another size, measured by their boxes and left out of PxAP"
-    notes.append(Note("mask sizes", text, tuple(damaged)))
-    return columns, [note for note in notes if note.names]
-
-
-def _lists(cases: Iterable[str]) -> dict[str, list[Any]]:
-    return {category: [] for category in cases}
+    return measured, [Note(kind, _NOTES[kind], tuple(some)) for kind, some in names.items() if some]
 
 
 def _second_version(overlaps: np.ndarray) -> float:
@@ -118,10 +111,6 @@ def _second_version(overlaps: np.ndarray) -> float:
 
 def _pixel_precision(values: np.ndarray) -> float:
     return pixel_average_precision(values.sum(0))
-
-
-def _arrays(values: Mapping[str, list[Any]]) -> dict[str, np.ndarray]:
-    return {category: np.array(some) for category, some in values.items()}
 
 
 def _stretched(score_map: np.ndarray) -> np.ndarray:

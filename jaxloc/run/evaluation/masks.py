@@ -40,12 +40,8 @@ def measure_masks(cases: Mapping[str, Sequence[Case]]) -> tuple[list[Column], li
             elif mask.shape != truth.inside.shape:
                 unequal[case.truth.name] = None
             else:
-                pairs.append(
-                    (
-                        jaccard(mask, truth.inside, known=truth.known),
-                        pixel_precision(mask, truth.inside, known=truth.known),
-                    )
-                )
+                sides = mask, truth.inside
+                pairs.append([measure(*sides, known=truth.known) for measure in (jaccard, pixel_precision)])
         values = np.array(pairs, np.float64).reshape(-1, 2)
         overlap[category], agreement[category] = (column[~np.isnan(column)] for column in values.T)
     if not true_masks:
@@ -54,9 +50,8 @@ def measure_masks(cases: Mapping[str, Sequence[Case]]) -> tuple[list[Column], li
         reason = "no image of the class has a mask on both sides" if predicted else "the predictions have no masks"
     notes = []
     if without and predicted:
-        notes.append(
-            Note("no mask", "Images whose predictions have no mask, left out of masks' measures", tuple(without))
-        )
+        text = "Images whose predictions have no mask, left out of masks' measures"
+        notes.append(Note("no mask", text, tuple(without)))
     if unequal:
         text = "Images whose masks are damaged or of another size than the other side's, left out of masks' measures"
         notes.append(Note("mask sizes", text, tuple(unequal)))

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.errors import UsageError
 from jaxloc.options import EvaluateOptions
+from jaxloc.report.text import some_of
 from jaxloc.run.evaluation.results import Note
 
 _OBJECT = "object"
@@ -50,31 +50,13 @@ class Case:
         return None
 
 
-class Matched(NamedTuple):
-    """Predictions matched with the truth.
+def match(
+    predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], options: EvaluateOptions
+) -> tuple[dict[str, list[Case]], list[Note]]:
+    """Pair images by name and boxes by class; see ``evaluate``.
 
-    Attributes:
-        cases: by class, in order of name; all images of the class in the truth's order.
-        notes: mismatches.
-    """
-
-    cases: dict[str, list[Case]]
-    notes: list[Note]
-
-
-def match(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], options: EvaluateOptions) -> Matched:
-    """Pair images by name and boxes by class.
-
-    An image counts for its own class where the truth gives it one, otherwise for every class it has objects of.
-
-    Args:
-        predictions: by name of the image.
-        truth: likewise.
-        options: the rules.
-
-    Raises:
-        UsageError: the two have no image or no class in common, their sizes all differ, or no image is of the splits
-            or of the classes.
+    Returns:
+        cases by class, in order of name, with all images of a class in the truth's order; and the mismatches.
     """
     of_splits = _of_splits(truth, options.splits)
     chosen = _of_classes(of_splits, options.classes)
@@ -94,13 +76,16 @@ def match(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], 
     kept = {}
     for name, image in chosen.items():
         prediction = predictions.get(name)
-        if prediction is not None and _sizes_differ(prediction, image):
-            what = f"{name} ({_size(prediction)} predicted, {_size(image)} in the ground truth)"
+        sizes = [(one.width, one.height) for one in (prediction, image) if one is not None]
+        if len(set(sizes)) > 1 and not any(None in size for size in sizes):
+            predicted, true = (f"{width} × {height}" for width, height in sizes)
+            what = f"{name} ({predicted} predicted, {true} in the ground truth)"
             notes.add("different sizes", "Images whose size is another in the ground truth, left out", what)
         else:
             kept[name] = (image, prediction)
     if not any(prediction is not None for _, prediction in kept.values()):
-        raise UsageError(f"no image is of the size that the ground truth says: {notes.first('different sizes')}")
+        first = next(note.names[0] for note in notes.all() if note.kind == "different sizes")
+        raise UsageError(f"no image is of the size that the ground truth says: {first}")
     cases: dict[str, list[Case]] = {}
     objects = {name: _by_class(image, "the ground truth", notes) for name, (image, _) in kept.items()}
     for name, (image, prediction) in kept.items():
@@ -110,7 +95,12 @@ def match(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], 
             notes.add("damaged images", _DAMAGED, name)
         elif not categories:
             notes.add("no class", "Images of the ground truth without class and without objects, left out", name)
-        _name_other_classes(name, prediction, found, categories, known, wanted, notes)
+        for category in sorted({*found, *([] if prediction is None else prediction.categories)}):
+            if category not in known:
+                text = "Predicted classes that the ground truth does not have, left out"
+                notes.add("unknown classes", text, category)
+            elif category not in categories and category in found and (not wanted or category in wanted):
+                notes.add("other classes", "Images with predictions of a class that they are not of, left out", name)
         for category in categories:
             case = _case(category, image, prediction, objects[name], found, options)
             cases.setdefault(category, []).append(case)
@@ -118,23 +108,18 @@ def match(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], 
         noise = [] if prediction is None else [prediction.noise_of(category) or 0 for category in prediction.categories]
         if not all(map(math.isfinite, noise)):
             notes.add("no noise score", "Images whose noise score is no number, left out of the noise AUC", name)
-    return Matched(dict(sorted(cases.items())), notes.all())
+    return dict(sorted(cases.items())), notes.all()
 
 
 class _Notes:
     def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
-        self._names: dict[str, dict[str, None]] = {}
+        self._names: dict[tuple[str, str], dict[str, None]] = {}
 
     def add(self, kind: str, text: str, name: str) -> None:
-        self._texts[kind] = text
-        self._names.setdefault(kind, {})[name] = None
-
-    def first(self, kind: str) -> str:
-        return next(iter(self._names.get(kind, {})), "")
+        self._names.setdefault((kind, text), {})[name] = None
 
     def all(self) -> list[Note]:
-        return [Note(kind, text, tuple(self._names[kind])) for kind, text in self._texts.items()]
+        return [Note(kind, text, tuple(names)) for (kind, text), names in self._names.items()]
 
 
 def _one_class(images: Mapping[str, Annotated]) -> dict[str, Annotated]:
@@ -178,7 +163,8 @@ def _of_classes(truth: Mapping[str, Annotated], classes: tuple[str, ...]) -> Map
     there = {category for image in truth.values() for category in _categories(image)}
     for category in classes:
         if category not in there:
-            raise UsageError(f"the ground truth has no images of the class {category!r}; it has {_list(there)}")
+            has = some_of(sorted(there), 10) or "none"
+            raise UsageError(f"the ground truth has no images of the class {category!r}; it has {has}")
     chosen = {}
     for name, image in truth.items():
         own = [category for category in _categories(image) if category in classes]
@@ -198,12 +184,14 @@ def _check_common(predicted: Mapping[str, Annotated], truth: Mapping[str, Annota
             f"no image in common: predictions name them like {next(iter(predicted), 'nothing')!r}, the ground truth "
             f"like {next(iter(truth), 'nothing')!r}; {_why_apart(predicted, truth)}"
         )
-    found = {category for image in predicted.values() for category in _all_categories(image)}
-    wanted = {category for image in truth.values() for category in _all_categories(image)}
+    found, wanted = (
+        {category for image in images.values() for category in _all_categories(image)} for images in (predicted, truth)
+    )
     if not found & wanted:
+        has, true = (some_of(sorted(some), 10) or "none" for some in (found, wanted))
         raise UsageError(
-            f"no category in common: predictions have {_list(found)}, the ground truth {_list(wanted)}; use "
-            "--per-folder or --category when predicting, or --any-class here"
+            f"no category in common: predictions have {has}, the ground truth {true}; use --per-folder or --category "
+            "when predicting, or --any-class here"
         )
 
 
@@ -218,19 +206,6 @@ def _why_apart(predicted: Mapping[str, Annotated], truth: Mapping[str, Annotated
     if last & true:
         return "names on both sides have to start from the same folder: localize again from that of the ground truth"
     return "are they of the same images?"
-
-
-def _list(names: set[str]) -> str:
-    some = sorted(names)
-    return (", ".join(some[:10]) or "none") + (f" and {len(some) - 10} more" if len(some) > 10 else "")
-
-
-def _sizes_differ(a: Annotated, b: Annotated) -> bool:
-    return None not in (a.width, a.height, b.width, b.height) and (a.width, a.height) != (b.width, b.height)
-
-
-def _size(image: Annotated) -> str:
-    return f"{image.width} × {image.height}"
 
 
 def _by_class(image: Annotated, side: str, notes: _Notes) -> dict[str, list[Annotation]]:
@@ -276,23 +251,6 @@ def _case(
     ranked = sorted((one for one in found.get(category, ()) if not one.crowd), key=lambda one: -one.score)
     lost = {one.category for one in truth.annotations if not _has_area(one)}.union(truth.damaged)
     return Case(truth, prediction, tuple(counting), tuple(excluded), tuple(ranked), bool(lost & {category, ""}))
-
-
-def _name_other_classes(
-    name: str,
-    prediction: Annotated | None,
-    found: Mapping[str, list[Annotation]],
-    categories: list[str],
-    known: set[str],
-    wanted: set[str],
-    notes: _Notes,
-) -> None:
-    own = [] if prediction is None else prediction.categories
-    for category in sorted({*found, *own}):
-        if category not in known:
-            notes.add("unknown classes", "Predicted classes that the ground truth does not have, left out", category)
-        elif category not in categories and category in found and (not wanted or category in wanted):
-            notes.add("other classes", "Images with predictions of a class that they are not of, left out", name)
 
 
 def _name_case(category: str, name: str, case: Case, notes: _Notes) -> None:

@@ -13,6 +13,7 @@ from jaxloc.run.evaluation.columns import Column
 from jaxloc.run.evaluation.matching import Case
 from jaxloc.run.evaluation.results import Note
 
+_Parts = dict[str, tuple[float, ...]]
 _NO_BOX = (math.nan,) * 4
 
 
@@ -28,7 +29,7 @@ def measure_parts(
     Returns:
         columns; notes; and by the name of a predicted part, the true part it was taken for.
     """
-    usable: list[tuple[str, dict[str, tuple[float, ...]], dict[str, tuple[float, ...]]]] = []
+    usable: list[tuple[str, _Parts, _Parts]] = []
     several: dict[str, None] = {}
     for category, some in cases.items():
         for case in some:
@@ -50,11 +51,8 @@ def measure_parts(
         return [Column(f"PCP {name}", {}, reason=reason) for name in true_names or ["parts"]], notes, {}
     predicted = np.array([[found.get(name, _NO_BOX) for name in names] for _, found, _ in usable])
     truth = np.array([[true.get(name, _NO_BOX) for name in true_names] for _, _, true in usable])
-    rules: dict[str, Any] = {
-        "threshold": options.thresholds[0],
-        "at_least": options.at_least,
-        "inclusive": options.voc_inclusive,
-    }
+    rules: dict[str, Any] = {"at_least": options.at_least, "inclusive": options.voc_inclusive}
+    rules["threshold"] = options.thresholds[0]
     if set(names) <= set(true_names):
         assigned = np.array([true_names.index(name) for name in names])
     else:
@@ -71,7 +69,7 @@ def measure_parts(
     return columns, notes, taken
 
 
-def _true_parts(one: Annotation) -> dict[str, tuple[float, ...]]:
+def _true_parts(one: Annotation) -> _Parts:
     if one.parts:
         return dict(one.parts)
     return dict(part_boxes({point.name: (point.x, point.y) for point in one.keypoints if point.visible}))

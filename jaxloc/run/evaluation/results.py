@@ -10,13 +10,7 @@ from jaxloc.options import EvaluateOptions
 
 
 class Note(NamedTuple):
-    """A problem of the predictions or the truth, and its treatment.
-
-    Attributes:
-        kind: a short name, the same for all of its kind.
-        text: the problem and its treatment.
-        names: the images or classes it concerns; empty if it concerns all.
-    """
+    """A problem of the predictions or the truth, its treatment, and the images or classes it concerns: none for all."""
 
     kind: str
     text: str

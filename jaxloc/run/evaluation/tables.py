@@ -2,16 +2,19 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from jaxloc.report.tables import latex_table, text_table
 from jaxloc.run.evaluation.results import Evaluation, Figure
 
+_NOISE = "noise AUC"
+
 
 def evaluation_table(result: Evaluation) -> str:
     """Figures of each class and over all, with what could not be counted or measured named below."""
     head, rows = _cells(result)
-    lines = [text_table(head, rows), rule(result)]
+    lines = [text_table(head, rows), _rule(result)]
     if result.assigned:
         lines.append("Parts: " + ", ".join(f"{name} is {true}" for name, true in result.assigned.items()) + ".")
     missing = {score.category: score.missing for score in result.classes if score.missing}
@@ -19,7 +22,7 @@ def evaluation_table(result: Evaluation) -> str:
         each = ", ".join(f"{number} of {category}" for category, number in missing.items())
         lines.append(f"Not in the predictions, counted as wrong: {each}.")
     lines += [str(note) for note in result.notes if note.kind != "missing images"]
-    lines += reasons(result)
+    lines += _reasons(result)
     return "\n".join(lines)
 
 
@@ -27,39 +30,23 @@ def evaluation_latex(result: Evaluation) -> str:
     """The table as LaTeX (package booktabs), with its rules and problems as comments."""
     head, rows = _cells(result)
     classes = len(result.classes)
-    comments = [rule(result), *map(str, result.notes), *reasons(result)]
+    comments = [_rule(result), *map(str, result.notes), *_reasons(result)]
     return latex_table(head, rows[:classes], rows[classes:], comments=comments)
 
 
 def to_plain(result: Evaluation, *, roc: bool = False) -> dict[str, Any]:
-    """The whole result as plain values for JSON; NaN stays NaN.
-
-    Args:
-        result: what was found.
-        roc: also the points of the noise score's ROC curves.
-    """
+    """The whole result as plain values for JSON, with the noise scores' ROC curves if asked; NaN stays NaN."""
+    told = ("category", "images", "correct", "missing", "empty", "excluded", "noisy_images", "corloc", "noise_auc")
     classes = [
-        {
-            "category": score.category,
-            "images": score.images,
-            "correct": score.correct,
-            "missing": score.missing,
-            "empty": score.empty,
-            "excluded": score.excluded,
-            "noisy_images": score.noisy_images,
-            "corloc": score.corloc,
-            "noise_auc": score.noise_auc,
-            "figures": {name: _plain(figure) for name, figure in score.figures.items()},
-        }
-        for score in result.classes
+        {name: getattr(score, name) for name in told} | {"figures": _plain(score.figures)} for score in result.classes
     ]
     values: dict[str, Any] = {
         "mean_corloc": result.mean_corloc,
         "iou": result.options.thresholds[0],
         "options": dataclasses.asdict(result.options) | {"maps": result.maps},
         "classes": classes,
-        "mean": {name: _plain(figure) for name, figure in result.mean.items()},
-        "overall": {name: _plain(figure) for name, figure in result.overall.items()},
+        "mean": _plain(result.mean),
+        "overall": _plain(result.overall),
         "parts": dict(result.assigned),
         "unknown": result.unknown,
         "notes": [
@@ -75,7 +62,7 @@ def to_plain(result: Evaluation, *, roc: bool = False) -> dict[str, Any]:
     return values
 
 
-def rule(result: Evaluation) -> str:
+def _rule(result: Evaluation) -> str:
     """What counts as right, in a sentence."""
     options = result.options
     sign = "≥" if options.at_least else ">"
@@ -96,7 +83,7 @@ def rule(result: Evaluation) -> str:
     return text + "."
 
 
-def reasons(result: Evaluation) -> list[str]:
+def _reasons(result: Evaluation) -> list[str]:
     """For each measure that has no figure at all, why."""
     missing: dict[str, list[str]] = {}
     for name, figure in result.mean.items():
@@ -106,25 +93,23 @@ def reasons(result: Evaluation) -> list[str]:
 
 
 def _cells(result: Evaluation) -> tuple[list[str], list[list[Any]]]:
-    names = list(result.mean)
-    noise = "noise AUC" in names
+    names = [name for name in result.mean if name != _NOISE]
+    noise = _NOISE in result.mean
     correct = result.options.named("correct", result.options.thresholds[0]).replace("@", " at ")
-    head = ["class", "images", correct, *[name for name in names if name != "noise AUC"]]
-    head += ["noisy images", "noise AUC"] if noise else []
-    rows: list[list[Any]] = []
-    for score in result.classes:
-        rows.append([score.category, score.images, score.correct])
-        rows[-1] += [_shown(score.figures[name], name) for name in names if name != "noise AUC"]
-        rows[-1] += [score.noisy_images, _shown(score.figures["noise AUC"], "noise AUC")] if noise else []
     sums = [sum(getattr(score, name) for score in result.classes) for name in ("images", "correct")]
-    for label, figures in (("mean", result.mean), ("all images", result.overall)):
-        row: list[Any] = [label, *sums, *(_shown(figures[name], name) for name in names if name != "noise AUC")]
-        rows.append(row + (["–", _shown(figures["noise AUC"], "noise AUC")] if noise else []))
-    return head, rows
+    lines = [
+        *((one.category, one.images, one.correct, one.noisy_images, one.figures) for one in result.classes),
+        ("mean", *sums, "–", result.mean),
+        ("all images", *sums, "–", result.overall),
+    ]
+    rows: list[list[Any]] = []
+    for label, images, right, noisy, figures in lines:
+        rows.append([label, images, right, *(_shown(figures[name], 2) for name in names)])
+        rows[-1] += [noisy, _shown(figures[_NOISE], 3)] if noise else []
+    return ["class", "images", correct, *names, *(["noisy images", _NOISE] if noise else [])], rows
 
 
-def _shown(figure: Figure, name: str) -> str:
-    digits = 3 if name == "noise AUC" else 2
+def _shown(figure: Figure, digits: int) -> str:
     if math.isnan(figure.value):
         return "–"
     text = f"{figure.value:.{digits}f}"
@@ -134,10 +119,10 @@ def _shown(figure: Figure, name: str) -> str:
     return f"{text} [{low}, {high}]"
 
 
-def _plain(figure: Figure) -> dict[str, Any]:
-    values: dict[str, Any] = {"value": figure.value, "images": figure.images}
-    if figure.interval is not None:
-        values["interval"] = list(figure.interval)
-    if figure.reason:
-        values["reason"] = figure.reason
-    return values
+def _plain(figures: Mapping[str, Figure]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"value": figure.value, "images": figure.images}
+        | ({} if figure.interval is None else {"interval": list(figure.interval)})
+        | ({"reason": figure.reason} if figure.reason else {})
+        for name, figure in figures.items()
+    }
