@@ -146,7 +146,7 @@ class ReproduceOptions(Options):
         if not self.methods or not set(self.methods) <= set(known) or len(set(self.methods)) < len(self.methods):
             raise UsageError(f"methods must be one or both of {', '.join(known)}, not {', '.join(self.methods)}")
 
-    def reading(self, weights: str) -> dict[str, Any]:
-        """The options that every job has, with these weights."""
-        names = ("batch", "devices", "workers", "dtype", "conv", "feature_cache", "allow_download")
-        return {"weights": weights} | {name: getattr(self, name) for name in names}
+    def reading(self) -> dict[str, Any]:
+        """The options that every job has."""
+        names = ("weights", "batch", "devices", "workers", "dtype", "conv", "feature_cache", "allow_download")
+        return {name: getattr(self, name) for name in names}

@@ -3,14 +3,14 @@
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxloc._files import write_text
 from jaxloc.errors import UsageError
 from jaxloc.report.decisions import FORMAT, KEPT, UNUSABLE, Decision
-from jaxloc.report.text import some_of
+from jaxloc.report.text import counted, some_of
 
 BEFORE = "decisions-before.json"
 """Beside ``decisions.json``: decisions by hand of an earlier run that this one was not given."""
@@ -28,15 +28,15 @@ def read_decisions(path: str | os.PathLike[str], images: Mapping[str, Any]) -> d
     Raises:
         UsageError: the file is missing, damaged, of another format, or about other images.
     """
-    content = _read(path)
-    number = _part(path, content, "pictures", "number")
-    if _part(path, content, "pictures", "digest") != images["digest"]:
+    then, entries = _read(path, "name", "keep")
+    if then["digest"] != images["digest"]:
         raise UsageError(
-            f"{path}: decisions on other images ({number} then, {images['number']:,} now, or some have changed): "
-            "review this collection's own page"
+            f"{path}: decisions on other images ({then['number']} then, {images['number']:,} now, or some have "
+            "changed): review this collection's own page"
         )
     decided: dict[str, bool] = {}
-    for name, keep in _entries(path, content, "name", "keep"):
+    for entry in entries:
+        name, keep = entry["name"], entry["keep"]
         if not isinstance(name, str) or not isinstance(keep, bool):
             raise UsageError(f"{path}: the decision on {name!r} is {keep!r}, and must be true or false")
         if name in decided:
@@ -45,7 +45,8 @@ def read_decisions(path: str | os.PathLike[str], images: Mapping[str, Any]) -> d
     return decided
 
 
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+def _read(path: str | os.PathLike[str], *keys: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The images that a file of decisions is about, and the decisions, which all have the keys."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -58,73 +59,49 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UsageError(
             f"{path}: of format {content['format']!r}, and this jaxloc reads {FORMAT}: make it again from review.html"
         )
-    return content
-
-
-def _part(path: str | os.PathLike[str], content: Any, *keys: str) -> Any:
-    """The value at nested keys."""
-    for number, key in enumerate(keys):
-        if not isinstance(content, dict) or key not in content:
-            inside = f" in its {'/'.join(keys[:number])!r}" if number else ""
-            raise UsageError(f"{path}: a damaged file of decisions: {key!r} is missing{inside}: {_CURE}")
-        content = content[key]
-    return content
-
-
-def _entries(path: str | os.PathLike[str], content: Any, *keys: str) -> Iterator[tuple[Any, ...]]:
-    """The values of the keys of every decision."""
-    entries = _part(path, content, "decisions")
-    if not isinstance(entries, list):
+    _check_keys(path, content, "", "pictures", "decisions")
+    _check_keys(path, content["pictures"], " in its 'pictures'", "number", "digest")
+    if not isinstance(content["decisions"], list):
         raise UsageError(f"{path}: a damaged file of decisions: 'decisions' is no list: {_CURE}")
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or not entry.keys() >= set(keys):
-            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-            raise UsageError(
-                f"{path}: a damaged file of decisions: {missing[0]!r} is missing in decision {number:,}: {_CURE}"
-            )
-        yield tuple(entry[key] for key in keys)
+    for number, entry in enumerate(content["decisions"], 1):
+        _check_keys(path, entry, f" in decision {number:,}", *keys)
+    return content["pictures"], content["decisions"]
+
+
+def _check_keys(path: str | os.PathLike[str], part: Any, where: str, *keys: str) -> None:
+    for key in keys:
+        if not isinstance(part, dict) or key not in part:
+            raise UsageError(f"{path}: a damaged file of decisions: {key!r} is missing{where}: {_CURE}")
 
 
 def set_aside(folder: Path, decided: Collection[str], *, asked: bool, images: Mapping[str, Any]) -> list[str]:
     """Save decisions by hand of the last run that were not given to this run, before it writes its own.
 
-    They are saved in ``decisions-before.json``, which ``read_decisions`` reads.
-
-    Args:
-        folder: folder of the last run's ``decisions.json``, if there is one.
-        decided: names of the images that this run was given decisions about.
-        asked: whether this run was given a file of decisions; without one, ``decisions-before.json`` is still pending.
-        images: number and digest of this run's collection.
+    They are saved in ``decisions-before.json``, which ``read_decisions`` reads, and stay pending until a run is
+    ``asked`` to apply a file of decisions; ``decided`` names the images that this run was given decisions about.
 
     Returns:
         a list with a warning if there are such decisions.
-
-    Raises:
-        UsageError: the file of the last run cannot be read.
     """
     last, before = folder / "decisions.json", folder / BEFORE
     left: list[dict[str, Any]] = []
     if last.exists():
-        content = _read(last)
+        then, entries = _read(last, "name", "class", "keep", "why")
         left = [
-            {"name": name, "class": category, "keep": keep}
-            for name, category, keep, why in _entries(last, content, "name", "class", "keep", "why")
-            if keep != (why == KEPT) and name not in decided
+            {key: entry[key] for key in ("name", "class", "keep")}
+            for entry in entries
+            if entry["keep"] != (entry["why"] == KEPT) and entry["name"] not in decided
         ]
         if left:
-            kept = {"format": FORMAT, "pictures": _part(last, content, "pictures"), "decisions": left}
+            kept = {"format": FORMAT, "pictures": then, "decisions": left}
             write_text(before, json.dumps(kept, indent=1) + "\n")
     if not left and not asked and before.exists():
-        content = _read(before)
-        left = _part(before, content, "decisions")
+        then, left = _read(before)
     if not left:
         return []
-    several = len(left) > 1
-    told = (
-        f"{len(left):,} {'decisions' if several else 'decision'} by hand of the last run {'are' if several else 'is'} "
-        f"not applied; {'they are' if several else 'it is'} in {before}"
-    )
-    same = _part(before, content, "pictures", "digest") == images["digest"]
+    are, they_are = ("are", "they are") if len(left) > 1 else ("is", "it is")
+    told = f"{counted(len(left), 'decision')} by hand of the last run {are} not applied; {they_are} in {before}"
+    same = then["digest"] == images["digest"]
     return [f"{told}: give it with --decisions" if same else f"{told}, but on other images than these"]
 
 
@@ -136,12 +113,13 @@ def apply_decisions(items: Sequence[Decision], decided: Mapping[str, bool], path
     """
     unknown = sorted(decided.keys() - {item.name for item in items})
     if unknown:
-        raise UsageError(f"{path}: decides on {some_of(unknown)}, which {_are(unknown)} not in the collection")
-    unusable = [item.name for item in items if decided.get(item.name) and item.why in UNUSABLE]
+        are = "are" if len(unknown) > 1 else "is"
+        raise UsageError(f"{path}: decides on {some_of(unknown)}, which {are} not in the collection")
+    unusable = [item for item in items if decided.get(item.name) and item.why in UNUSABLE]
     if unusable:
+        names = some_of([item.name for item in unusable])
         raise UsageError(
-            f"{path}: keeps {some_of(unusable)}, which could not be used ({_reason(items, unusable[0])}): leave it "
-            "out, or mend the image"
+            f"{path}: keeps {names}, which could not be used ({unusable[0].reason}): leave it out, or mend the image"
         )
     return [
         dataclasses.replace(item, keep=decided[item.name], by_hand=True)
@@ -149,11 +127,3 @@ def apply_decisions(items: Sequence[Decision], decided: Mapping[str, bool], path
         else item
         for item in items
     ]
-
-
-def _are(names: Sequence[str]) -> str:
-    return "is" if len(names) == 1 else "are"
-
-
-def _reason(items: Sequence[Decision], name: str) -> str:
-    return next(item.reason for item in items if item.name == name)

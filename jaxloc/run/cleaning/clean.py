@@ -19,27 +19,17 @@ from jaxloc.run.checkpoint import describe_images
 from jaxloc.run.cleaning import rounds, rules
 from jaxloc.run.cleaning.by_hand import apply_decisions, read_decisions, set_aside
 from jaxloc.run.cleaning.hashing import hash_images
-from jaxloc.run.cleaning.thumbnails import make_thumbnails
 from jaxloc.run.export import Exported, export
 from jaxloc.run.export_folder import check_replaceable
+from jaxloc.run.jobs import colocalize
 from jaxloc.run.plan import Images
+from jaxloc.run.thumbnails import read_thumbnails
 from jaxloc.run.writing import disk_errors, locked
-
-WORK = "work"
-"""Folder of what later runs reuse: the co-localisation and the hashes."""
-DATASET = "dataset"
-"""Folder of the data set."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cleaned:
-    """What cleaning did.
-
-    Attributes:
-        decisions: one for every image.
-        exported: the data set written.
-        folder: folder of all results.
-    """
+    """What cleaning did: the decisions about every image, the data set written, and the folder of all results."""
 
     decisions: Decisions
     exported: Exported
@@ -76,8 +66,8 @@ def clean(
     options = options or CleanOptions()
     _check_apart(source, out)
     folder = outputs.prepare(out)
-    check_replaceable(folder / DATASET, overwrite=True)
-    work = folder / WORK
+    check_replaceable(folder / "dataset", overwrite=True)
+    work = folder / "work"
     sets = find_sets([source], per_folder=not per_label, per_label=per_label, exclude=outputs.places(work))
     images = Images(sets)
     identity = describe_images(images)
@@ -85,7 +75,7 @@ def clean(
     with locked(folder), disk_errors(folder):
         hashes: list[int | None] = []
         job = dataclasses.replace(options.job, noise_threshold=0.0, report_limit=0, overlays=False)
-        found = rounds.first(source, work, job, per_label=per_label, overwrite=overwrite)
+        found = colocalize([source], work, job, per_folder=not per_label, per_label=per_label, overwrite=overwrite)
         if options.duplicates is not None:
             hashes = hash_images(images, work, digest=identity["digest"], workers=workers_of(options.job))
         result = _decide(found, sets, hashes, options)
@@ -97,7 +87,8 @@ def clean(
         warnings = [*forgotten, *result.warnings]
         result = dataclasses.replace(result, images=identity, items=items, warnings=warnings)
         shown = review_page.choose_shown(result.items, options.review_limit)
-        thumbnails = make_thumbnails(images, shown, workers=workers_of(options.job))
+        chosen = {number: images[number].path for number in shown}
+        thumbnails = read_thumbnails(chosen, workers=workers_of(options.job))
         decisions.write(folder / "decisions.json", result)
         write_text(folder / "review.html", review_page.render_review(result, shown, thumbnails))
         if not any(item.keep for item in result.items):
@@ -105,17 +96,10 @@ def clean(
                 f"{source}: no image is kept: look at {folder / 'review.html'}, and choose a lower --noise or decide "
                 "by hand"
             )
-        exported = export(
-            _kept(result, images),
-            folder / DATASET,
-            options.format,
-            ExportOptions(
-                placement=options.placement,
-                found_only=options.found_only,
-                origin=os.fspath(source),
-                overwrite=True,
-            ),
+        how = ExportOptions(
+            placement=options.placement, found_only=options.found_only, origin=os.fspath(source), overwrite=True
         )
+        exported = export(_kept(result, images), folder / "dataset", options.format, how)
     return Cleaned(result, exported, folder)
 
 

@@ -23,26 +23,22 @@ _SHORTER_SIDE = 128
 def hash_images(images: Images, folder: Path, *, digest: str, workers: int) -> list[int | None]:
     """The hash of each image by its number; ``None`` for unreadable images.
 
-    Args:
-        images: the collection.
-        folder: folder of the shards.
-        digest: digest of the collection; shards of another collection are computed again.
-        workers: number of decoding threads.
+    Shards in the folder are kept if they are of a collection with the same digest.
     """
     hashes: list[int | None] = []
     with progress("hashing", len(images)) as shown:
         for start in range(0, len(images), SHARD):
-            numbers = range(start, min(start + SHARD, len(images)))
+            some = images[start : start + SHARD]
             path = folder / f"hashes-{start // SHARD:05d}.safetensors"
-            kept = _read(path, digest, len(numbers))
-            if kept is None:
-                kept = []
-                for one in read_ahead(_hash, map(images.__getitem__, numbers), workers=workers, ahead=2 * workers):
+            kept = _read(path, digest, len(some))
+            shown.update(len(kept))
+            if not kept:
+                for one in read_ahead(_hash, some, workers=workers, ahead=2 * workers):
                     kept.append(one)
                     shown.update()
-                _write(path, digest, kept)
-            else:
-                shown.update(len(kept))
+                values = np.array([one or 0 for one in kept], np.uint64)
+                known = np.array([one is not None for one in kept], np.uint8)
+                write_safetensors(path, {"hashes": values, "known": known}, {"pictures": digest})
             hashes += kept
     return hashes
 
@@ -54,21 +50,13 @@ def _hash(source: Source) -> int | None:
         return None
 
 
-def _write(path: Path, digest: str, hashes: list[int | None]) -> None:
-    values = np.array([one or 0 for one in hashes], np.uint64)
-    known = np.array([one is not None for one in hashes], np.uint8)
-    write_safetensors(path, {"hashes": values, "known": known}, {"pictures": digest})
-
-
-def _read(path: Path, digest: str, number: int) -> list[int | None] | None:
-    """The hashes of a shard; ``None`` if it is missing, damaged or of other images."""
+def _read(path: Path, digest: str, number: int) -> list[int | None]:
+    """The hashes of a shard; none if it is missing, damaged or of other images."""
     try:
         with safe_open(path, "numpy") as file:
-            if file.metadata() != {"pictures": digest}:
-                return None
-            hashes, known = file.get_tensor("hashes"), file.get_tensor("known")
+            hashes, known = file.get_tensor("hashes").tolist(), file.get_tensor("known").tolist()
+            if file.metadata() != {"pictures": digest} or not len(hashes) == len(known) == number:
+                return []
     except (OSError, SafetensorError):
-        return None
-    if len(hashes) != number or len(known) != number:
-        return None
-    return [one if there else None for one, there in zip(hashes.tolist(), known.tolist(), strict=True)]
+        return []
+    return [one if there else None for one, there in zip(hashes, known, strict=True)]

@@ -28,13 +28,7 @@ from jaxloc.run.cleaning.knee import find_knee
 
 
 def choose_thresholds(findings: Iterable[Finding], classes: Iterable[str], noise: float | str) -> dict[str, Threshold]:
-    """Where the noise of each class ends.
-
-    Args:
-        findings: of all images.
-        classes: their names.
-        noise: the threshold, or ``"knee"``.
-    """
+    """Where the noise of each class ends; ``noise`` is the threshold, or ``"knee"``."""
     scores: dict[str, list[float]] = {name: [] for name in classes}
     for finding in findings:
         scores[finding.category].append(finding.noise_score or 0.0)
@@ -80,12 +74,9 @@ def judge_skipped(skipped: Skipped) -> Decision:
 def judge_duplicates(
     items: Sequence[Decision], hashes: Mapping[tuple[str, str], int | None], bits: int
 ) -> list[Decision]:
-    """The decisions once images that repeat or contradict kept ones are dropped.
+    """The decisions by noise once images that repeat or contradict kept ones are dropped.
 
-    Args:
-        items: decisions by noise.
-        hashes: by class and name.
-        bits: in how many bits the hashes of such images differ at most.
+    Hashes are by class and name; those of such images differ in at most ``bits`` bits.
     """
     decided = list(items)
     best = sorted(

@@ -2,9 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -25,7 +24,6 @@ from jaxloc.run.steps import Steps
 
 _CORLOC = "CorLoc"
 _THRESHOLDS = (0.0, 0.1)
-_NAMES = {"ddt": "DDT", "scda": "SCDA"}
 _NUMBERS = {
     "ddt-table1": papers.DDT_TABLE_1,
     "ddt-voc07": papers.DDT_VOC_2007,
@@ -36,29 +34,16 @@ _NUMBERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Measurements of a table.
-
-    Attributes:
-        rows: of the table.
-        notes: remarks; one sentence each.
-        curves: ROC curves by class, where there are any.
-    """
+    """A table's rows, remarks of one sentence each, and ROC curves by class, where there are any."""
 
     rows: list[Row]
     notes: list[str]
     curves: dict[str, dict[str, list[float]]] = dataclasses.field(default_factory=dict)
 
 
-def classes_of(table: Table) -> Sequence[str]:
-    """The classes that a table of the DDT paper lists, in its order."""
-    if table.kind == "noise":
-        return list(papers.DDT_NOISY_IMAGES)
-    return list(_NUMBERS[table.name]["ddt"].classes)
-
-
-def measure_single(prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
+def measure_single(prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """SCDA's table 1: one box an image, without fitting anything."""
-    findings = _run([prepared.together()], out, "scda", "pool5", 700, weights, options)
+    findings = _run([prepared.together()], out, "scda", "pool5", 700, options)
     rules = EvaluateOptions(any_class=True, pcp=True, samples=options.samples, seed=options.seed)
     result = evaluate(predictions_of(findings), prepared.truth(), rules)
     figure, every = result.overall[_CORLOC], result.overall["PCP"]
@@ -67,41 +52,32 @@ def measure_single(prepared: Prepared, out: Path, weights: str, options: Reprodu
     return Measured([row], [*notes, *_notes(findings, result)])
 
 
-def measure_corloc(table: Table, prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
+def measure_corloc(table: Table, prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """CorLoc of each class for each requested method, and the means."""
-    classes = classes_of(table)
-    chosen = _of_table(table, prepared, classes)
+    chosen, notes = _of_table(prepared, table, list(_NUMBERS[table.name]["ddt"].classes))
     rows: list[Row] = []
-    notes = _left_out(prepared, classes)
     for method in options.methods:
-        findings = _run(chosen.sets(), out / method, method, None, 800, weights, options)
-        result = evaluate(predictions_of(findings), chosen.truth(), _rules(options))
-        rows += corloc_rows(result, _NAMES[method], _NUMBERS[table.name][method])
+        findings = _run(chosen.sets(), out / method, method, None, 800, options)
+        rules = EvaluateOptions(samples=options.samples, seed=options.seed)
+        result = evaluate(predictions_of(findings), chosen.truth(), rules)
+        rows += corloc_rows(result, method.upper(), _NUMBERS[table.name][method])
         notes += _notes(findings, result)
         if method == "scda":
             notes.append("The DDT paper does not say which layer its SCDA takes; here the one that DDT takes.")
     return Measured(rows, list(dict.fromkeys(notes)))
 
 
-def measure_noise(table: Table, prepared: Prepared, out: Path, weights: str, options: ReproduceOptions) -> Measured:
+def measure_noise(table: Table, prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """ROC of the share of positive indicator values as a classifier of images without the object."""
-    classes = classes_of(table)
-    chosen = _of_table(table, prepared, classes)
-    findings = _run(chosen.sets(), out / "ddt", "ddt", None, 800, weights, options)
+    chosen, notes = _of_table(prepared, table, list(papers.DDT_NOISY_IMAGES))
+    findings = _run(chosen.sets(), out / "ddt", "ddt", None, 800, options)
     truth = chosen.truth()
-    result = evaluate(predictions_of(findings), truth, _rules(options))
+    rules = EvaluateOptions(samples=options.samples, seed=options.seed)
+    result = evaluate(predictions_of(findings), truth, rules)
     rows = []
     for score in result.classes:
-        rows.append(
-            Row(
-                score.category,
-                "images without it",
-                score.noisy_images,
-                papers.DDT_NOISY_IMAGES[score.category],
-                score.images + score.noisy_images,
-                digits=0,
-            )
-        )
+        paper, images = papers.DDT_NOISY_IMAGES[score.category], score.images + score.noisy_images
+        rows.append(Row(score.category, "images without it", score.noisy_images, paper, images, digits=0))
         figure = score.figures.get("noise AUC") or Figure(math.nan, 0, reason="no image lacks the object")
         rows.append(_row(score.category, "AUC", figure, math.nan, digits=3))
         for threshold in _THRESHOLDS:
@@ -110,7 +86,7 @@ def measure_noise(table: Table, prepared: Prepared, out: Path, weights: str, opt
         name: {part: points.tolist() for part, points in curve._asdict().items()}
         for name, curve in result.noise.items()
     }
-    return Measured(rows, _left_out(prepared, classes) + _notes(findings, result), curves)
+    return Measured(rows, notes + _notes(findings, result), curves)
 
 
 def predictions_of(findings: Findings) -> dict[str, Annotated]:
@@ -145,33 +121,24 @@ def corloc_rows(result: Evaluation, method: str, paper: Scores) -> list[Row]:
     return [*rows, _row(label, measure, figure, mean, digits=paper.digits)]
 
 
-def _of_table(table: Table, prepared: Prepared, classes: Iterable[str]) -> Prepared:
+def _of_table(prepared: Prepared, table: Table, classes: Sequence[str]) -> tuple[Prepared, list[str]]:
+    """The images of a table's classes, and a note on those left out."""
     chosen = prepared.of_classes(classes)
     if not chosen.numbers:
         raise UsageError(
             f"{prepared.place}: has no class of {table.name} ({', '.join(classes)}); it has "
             f"{', '.join(sorted(prepared.numbers)) or 'none'}"
         )
-    return chosen
+    more = sorted(set(prepared.numbers) - set(classes))
+    return chosen, [f"Classes that the table does not have were left out: {', '.join(more)}."] if more else []
 
 
 def _run(
-    sets: Sequence[ImageSet],
-    out: Path,
-    method: Literal["ddt", "scda"] | str,
-    layer: str | None,
-    max_side: int,
-    weights: str,
-    options: ReproduceOptions,
+    sets: Sequence[ImageSet], out: Path, method: str, layer: str | None, max_side: int, options: ReproduceOptions
 ) -> Findings:
-    job = LocalizeOptions(method=method, layer=layer, max_side=max_side, **options.reading(weights))
-    folder = outputs.prepare(out)
-    with Run(sets, folder, Steps(job), overwrite=options.overwrite) as run:
+    job = LocalizeOptions(method=method, layer=layer, max_side=max_side, **options.reading())
+    with Run(sets, outputs.prepare(out), Steps(job), overwrite=options.overwrite) as run:
         return run.colocalize()
-
-
-def _rules(options: ReproduceOptions) -> EvaluateOptions:
-    return EvaluateOptions(samples=options.samples, seed=options.seed)
 
 
 def _row(label: str, measure: str, figure: Figure, paper: float, *, digits: int = 2) -> Row:
@@ -192,11 +159,6 @@ def _called_noisy(findings: Findings, truth: Mapping[str, Annotated], category: 
         measure = f"called noisy at {threshold:g}, {which} it, %"
         rows.append(Row(category, measure, share, images=len(some), reason="" if some else "there is no such image"))
     return rows
-
-
-def _left_out(prepared: Prepared, classes: Iterable[str]) -> list[str]:
-    more = sorted(set(prepared.numbers) - set(classes))
-    return [f"Classes that the table does not have were left out: {', '.join(more)}."] if more else []
 
 
 def _notes(findings: Findings, result: Evaluation) -> list[str]:

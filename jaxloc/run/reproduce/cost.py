@@ -3,9 +3,8 @@
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -20,16 +19,16 @@ from jaxloc.run.reproduce.results import Row
 from jaxloc.run.steps import Steps
 from jaxloc.run.stream import open_stream
 
-CATEGORY = "aeroplane"
+_CATEGORY = "aeroplane"
 _REPEATS = 5
 
 
-def measure_cost(prepared: Prepared, weights: str, options: ReproduceOptions) -> Measured:
+def measure_cost(prepared: Prepared, options: ReproduceOptions) -> Measured:
     """Time extraction and transform for the paper's class; decoding and compiling are not counted."""
-    sets = prepared.of_classes([CATEGORY]).sets()
+    sets = prepared.of_classes([_CATEGORY]).sets()
     if not sets:
-        raise UsageError(f"{prepared.place}: has no images of {CATEGORY}, which ddt-cost is measured on")
-    job = LocalizeOptions(method="ddt", max_side=800, **options.reading(weights))
+        raise UsageError(f"{prepared.place}: has no images of {_CATEGORY}, which ddt-cost is measured on")
+    job = LocalizeOptions(method="ddt", max_side=800, **options.reading())
     engine = Steps(job)
     stream = open_stream(sets[0].sources, engine, job)
     descriptors, seconds = [], 0.0
@@ -46,16 +45,31 @@ def measure_cost(prepared: Prepared, weights: str, options: ReproduceOptions) ->
             if number >= 0:
                 descriptors.append(values[:rows, :columns].reshape(-1, values.shape[-1]).astype(np.float32))
     if not descriptors:
-        raise UsageError(f"{prepared.place}: none of the {len(sets[0].sources)} images of {CATEGORY} can be read")
+        raise UsageError(f"{prepared.place}: none of the {len(sets[0].sources)} images of {_CATEGORY} can be read")
     every = jax.device_put(np.concatenate(descriptors), engine.mesh.devices.flat[0])
-    transform = _median_seconds(lambda: _transform(every))
-    sizes_of = np.array(list(stream.sizes.values()), float)
+    jax.block_until_ready(_transform(every))
+    taken = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        jax.block_until_ready(_transform(every))
+        taken.append(time.perf_counter() - start)
+    images, paper = len(descriptors), papers.DDT_COST
+    mean_rows, mean_columns = np.mean(list(stream.sizes.values()), axis=0).tolist()
+    kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    rows = [
+        ("pictures", images, paper.images, 0),
+        ("mean rows", mean_rows, paper.rows, 0),
+        ("mean columns", mean_columns, paper.columns, 0),
+        (f"descriptors of {every.shape[1]} dimensions", len(every), paper.descriptors, 0),
+        ("transform of all, s", float(np.median(taken)), paper.transform, 3),
+        (f"extraction an image ({kind}), s", seconds / images, paper.extraction[kind], 3),
+    ]
     return Measured(
-        _rows(len(descriptors), sizes_of.mean(0), every.shape, transform, seconds),
+        [Row(_CATEGORY, measure, ours, theirs, images, digits=digits) for measure, ours, theirs, digits in rows],
         [
             f"Measured on {machine()}; the paper's on an Intel Xeon E5-2660 v3 and a K80 GPU.",
             f"The transform is the median of {_REPEATS} runs; extraction is one run over all images.",
-            *(f"{number} × {reason}" for number, reason in _counted(list(stream.skipped.values()))),
+            *(f"{number} × {reason}" for reason, number in Counter(stream.skipped.values()).items()),
         ],
     )
 
@@ -65,9 +79,8 @@ def machine() -> str:
     device = jax.devices()[0]
     if device.platform != "cpu":
         return f"{jax.device_count()} × {device.device_kind}"
-    return (
-        f"{_processor()}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores"
 
 
 def _processor() -> str:
@@ -79,43 +92,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _rows(images: int, mean_size: np.ndarray, shape: tuple[int, ...], transform: float, extraction: float) -> list[Row]:
-    paper = papers.DDT_COST
-    kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
-    return [
-        Row(CATEGORY, "pictures", images, paper.images, images, digits=0),
-        Row(CATEGORY, "mean rows", float(mean_size[0]), paper.rows, images, digits=0),
-        Row(CATEGORY, "mean columns", float(mean_size[1]), paper.columns, images, digits=0),
-        Row(CATEGORY, f"descriptors of {shape[1]} dimensions", shape[0], paper.descriptors, images, digits=0),
-        Row(CATEGORY, "transform of all, s", transform, paper.transform, images, digits=3),
-        Row(
-            CATEGORY,
-            f"extraction an image ({kind}), s",
-            extraction / images,
-            paper.extraction[kind],
-            images,
-            digits=3,
-        ),
-    ]
-
-
-def _transform_of(descriptors: jax.Array) -> jax.Array:
+@jax.jit
+def _transform(descriptors: jax.Array) -> jax.Array:
     model = ddt.fit(moments.of(descriptors), components=1)
     return ddt.indicator_maps(model, descriptors[None])
-
-
-_transform = jax.jit(_transform_of)
-
-
-def _median_seconds(work: Callable[[], Any]) -> float:
-    jax.block_until_ready(work())
-    taken = []
-    for _ in range(_REPEATS):
-        start = time.perf_counter()
-        jax.block_until_ready(work())
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
-
-
-def _counted(reasons: list[str]) -> list[tuple[int, str]]:
-    return [(reasons.count(reason), reason) for reason in dict.fromkeys(reasons)]

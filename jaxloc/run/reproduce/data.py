@@ -15,9 +15,6 @@ from jaxloc.data.sources import Sources
 from jaxloc.errors import UsageError
 from jaxloc.run.reproduce.tables import Table
 
-EVERYTHING = "object"
-"""The name of a set of images of all classes."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
@@ -56,7 +53,7 @@ class Prepared:
     def together(self) -> ImageSet:
         """All images as one set, each once."""
         chosen = np.unique(np.concatenate(list(self.numbers.values())))
-        return ImageSet(EVERYTHING, Sources([("", self.part)]).take(chosen))
+        return ImageSet("object", Sources([("", self.part)]).take(chosen))
 
     def truth(self) -> dict[str, Annotated]:
         """Annotations of the images; without the objects of classes that an image was left out of."""
@@ -75,15 +72,9 @@ class Prepared:
 
 
 def find_data(table: Table, place: str | os.PathLike[str]) -> str:
-    """Check that this can be the data of a table, without opening it.
+    """The data of a table as it takes them, a COCO file or ``NAME/SPLITS:ROOT``, from what ``reproduce`` takes.
 
-    Args:
-        table: the table to measure.
-        place: ``NAME:FOLDER``, ``NAME:tfds``, the folder alone where the table knows one data set only, or a COCO file
-            with classes of the table.
-
-    Returns:
-        the file, or ``NAME/SPLITS:ROOT`` as the table takes it.
+    Nothing is opened.
 
     Raises:
         UsageError: nothing is there, or it is another data set or split.
@@ -114,46 +105,30 @@ def find_data(table: Table, place: str | os.PathLike[str]) -> str:
 
 
 def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
-    """Open the data of a table.
+    """Open the data of a table, as ``find_data`` returns them.
 
-    Args:
-        table: the table to measure.
-        data: as ``find_data`` returns.
-        limit: maximum number of images of each class, and for retrieval of each of its splits.
+    At most ``limit`` images of each class are taken, for retrieval of each of its splits.
 
     Raises:
         UsageError: it does not hold the data set, or no image of it is there.
     """
-    if not is_spec(data):
-        return _limited(_from_coco(table, data), limit, by_split=False)
-    opened = open_dataset(data)
-    problems = tuple(summarize(opened.problems))
-    prepared = _prepared(parse(data).name, data, opened.images, opened.place, problems, "")
-    return _limited(prepared, limit, by_split=table.kind == "retrieval")
-
-
-def _from_coco(table: Table, text: str) -> Prepared:
-    read = annotations.read(text)
-    return _prepared(
-        table.sets[0],
-        text,
-        read.images,
-        Path(text).parent.absolute().as_posix(),
-        tuple(read.summary()),
-        f"the images of a COCO file ({len(read.images):,}), which need not be the data set's",
-    )
-
-
-def _prepared(
-    name: str, text: str, images: Mapping[str, Annotated], place: str, problems: tuple[str, ...], subset: str
-) -> Prepared:
+    name, subset = table.sets[0], ""
+    images: Mapping[str, Annotated]
+    if is_spec(data):
+        opened = open_dataset(data)
+        name, images, place, problems = parse(data).name, opened.images, opened.place, summarize(opened.problems)
+    else:
+        read = annotations.read(data)
+        images, place, problems = read.images, Path(data).parent.absolute().as_posix(), read.summary()
+        subset = f"the images of a COCO file ({len(images):,}), which need not be the data set's"
     missing = [image.name for image in images.values() if image.path is None]
     if len(missing) == len(images):
-        raise UsageError(f"{text}: none of its {len(images):,} images is there, such as {next(iter(images), 'any')!r}")
+        raise UsageError(f"{data}: none of its {len(images):,} images is there, such as {next(iter(images), 'any')!r}")
     if missing:
-        problems += (f"{len(missing)} × missing image, such as {missing[0]}",)
+        problems = [*problems, f"{len(missing)} × missing image, such as {missing[0]}"]
     part = DatasetPart(place, images)
-    return Prepared(name, text, images, part.members(), part, problems, subset)
+    prepared = Prepared(name, data, images, part.members(), part, tuple(problems), subset)
+    return _limited(prepared, limit, by_split=table.kind == "retrieval")
 
 
 def _limited(prepared: Prepared, limit: int | None, *, by_split: bool) -> Prepared:

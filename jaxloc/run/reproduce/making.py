@@ -3,6 +3,7 @@
 Results are kept in a folder: an interrupted run resumes, and a finished table is read instead of measured again.
 """
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -24,8 +25,7 @@ from jaxloc.run.reproduce.retrieval import measure_retrieval
 from jaxloc.run.reproduce.tables import Table, find_table
 from jaxloc.run.writing import disk_errors, locked
 
-RESULT = "reproduction.json"
-"""The file of a finished table, in its folder."""
+_RESULT = "reproduction.json"
 
 
 def reproduce(
@@ -52,44 +52,34 @@ def reproduce(
         raise UsageError(f"{name}: has no rows of other methods: leave --method out")
     folder = Path(out)
     data = find_data(table, place)
-    asked = _asked(table, data, options)
+    asked: dict[str, Any] = {"table": name, "data": data, "jaxloc": __version__} | options.fingerprint()
     finished = None if options.overwrite else _finished(folder, asked)
     if finished is not None:
         return finished
     weights = _weights(table, options)
+    options = dataclasses.replace(options, weights=options.weights or table.architecture)
     prepared = prepare(table, data, limit=options.limit)
     outputs.prepare(folder)
     with locked(folder), disk_errors(folder), memory_errors():
         measured = _measure(table, prepared, folder, weights, options)
-        result = _result(table, prepared, weights, measured, options)
-        write_text(folder / RESULT, json.dumps({"asked": asked, "result": to_plain(result)}, indent=1) + "\n")
+        result = Reproduction(
+            table=name,
+            title=table.title,
+            source=table.source,
+            data=prepared.place,
+            rows=tuple(measured.rows),
+            deviations=tuple(_deviations(table, prepared, weights, measured, options)),
+            incomplete=prepared.subset,
+            settings=_settings(weights, options),
+            curves=measured.curves,
+        )
+        write_text(folder / _RESULT, json.dumps({"asked": asked, "result": to_plain(result)}, indent=1) + "\n")
     return result
-
-
-def _result(
-    table: Table, prepared: Prepared, weights: Weights, measured: Measured, options: ReproduceOptions
-) -> Reproduction:
-    return Reproduction(
-        table=table.name,
-        title=table.title,
-        source=table.source,
-        data=prepared.place,
-        rows=tuple(measured.rows),
-        deviations=tuple(_deviations(table, prepared, weights, measured, options)),
-        incomplete=prepared.subset,
-        settings=_settings(weights, options),
-        curves=measured.curves,
-    )
-
-
-def _asked(table: Table, data: str, options: ReproduceOptions) -> dict[str, Any]:
-    """The settings that a finished table must have to be shown again."""
-    return {"table": table.name, "data": data, "jaxloc": __version__} | options.fingerprint()
 
 
 def _finished(folder: Path, asked: dict[str, Any]) -> Reproduction | None:
     """The table in a folder, if it has the settings asked for."""
-    path = folder / RESULT
+    path = folder / _RESULT
     if not path.exists():
         return None
     try:
@@ -108,7 +98,7 @@ def _finished(folder: Path, asked: dict[str, Any]) -> Reproduction | None:
 def _weights(table: Table, options: ReproduceOptions) -> Weights:
     """The weights that the options name, or the paper's network."""
     try:
-        return load_weights(NetworkOptions(**options.reading(options.weights or table.architecture)))
+        return load_weights(NetworkOptions(**options.reading() | {"weights": options.weights or table.architecture}))
     except WeightsError as error:
         paper = BACKBONES[table.architecture]
         if options.weights is not None or paper.embedded:
@@ -120,30 +110,27 @@ def _weights(table: Table, options: ReproduceOptions) -> Weights:
 
 
 def _measure(table: Table, prepared: Prepared, folder: Path, weights: Weights, options: ReproduceOptions) -> Measured:
-    named = options.weights or table.architecture
     match table.kind:
         case "single":
-            return measure_single(prepared, folder / "scda", named, options)
+            return measure_single(prepared, folder / "scda", options)
         case "colocalization":
-            return measure_corloc(table, prepared, folder, named, options)
+            return measure_corloc(table, prepared, folder, options)
         case "noise":
-            return measure_noise(table, prepared, folder, named, options)
+            return measure_noise(table, prepared, folder, options)
         case "cost":
-            return measure_cost(prepared, named, options)
+            return measure_cost(prepared, options)
         case "retrieval":
             return measure_retrieval(table, prepared, folder, weights, options)
 
 
 def _settings(weights: Weights, options: ReproduceOptions) -> dict[str, str]:
-    settings = {
+    interval = {"interval": f"95 % of {options.samples:,} bootstrap draws of images"} if options.samples else {}
+    return {
         "weights": f"{weights.backbone.name} ({weights.source})",
         "weights checksum": weights.checksum,
         "computed in": options.dtype,
         "jaxloc": __version__,
-    }
-    if options.samples:
-        settings["interval"] = f"95 % of {options.samples:,} bootstrap draws of images"
-    return settings
+    } | interval
 
 
 def _deviations(
@@ -165,15 +152,8 @@ def _deviations(
         )
     if options.dtype != "float32":
         found.append(f"Features are computed in {options.dtype}.")
-    found += _images(prepared)
+    number, paper = sum(len(some) for some in prepared.numbers.values()), papers.IMAGES.get(prepared.name)
+    if not prepared.subset and paper not in (None, number):
+        found.append(f"{number:,} images, counted in each class they are in; the paper's authors tell of {paper:,}.")
     found += [f"In the data: {problem}." for problem in prepared.problems]
     return [*found, *measured.notes, *table.open]
-
-
-def _images(prepared: Prepared) -> list[str]:
-    """Number of images, and of the paper's images if it states it."""
-    number = sum(len(some) for some in prepared.numbers.values())
-    paper = papers.IMAGES.get(prepared.name)
-    if prepared.subset or paper is None or number == paper:
-        return []
-    return [f"{number:,} images, counted in each class they are in; the paper's authors tell of {paper:,}."]

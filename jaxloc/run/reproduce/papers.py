@@ -5,17 +5,12 @@ arXiv:1604.04994v1, 2016. DDT: Wei, Zhang, Li, Xie, Wu, Shen & Zhou, "Deep descr
 co-localization", IJCAI 2017. Classes and data sets have jaxloc's names, not the papers' short ones.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Scores(NamedTuple):
-    """A class's number for each method, and what the table calls their mean.
-
-    Attributes:
-        classes: by class.
-        mean: as printed, which need not be the mean of the rounded numbers.
-        digits: printed behind the point.
-    """
+    """A method's number for each class, their mean as printed, and the digits printed behind the point."""
 
     classes: dict[str, float]
     mean: float
@@ -29,8 +24,8 @@ VOC_CLASSES = (
 """In the order of the papers' columns."""
 
 
-def _voc(mean: float, *numbers: float) -> Scores:
-    return Scores(dict(zip(VOC_CLASSES, numbers, strict=True)), mean, 1)
+def _scores(classes: Sequence[str], mean: float, *numbers: float) -> Scores:
+    return Scores(dict(zip(classes, numbers, strict=True)), mean, 1)
 
 
 SCDA_TABLE_1 = {"cub200": 76.79, "dogs": 78.86}
@@ -87,12 +82,14 @@ DDT_TABLE_1 = {
 """DDT, table 1 (section 4.2): CorLoc on Object Discovery."""
 
 DDT_VOC_2007 = {
-    "ddt": _voc(
+    "ddt": _scores(
+        VOC_CLASSES,
         46.9,
         *(67.3, 63.3, 61.3, 22.7, 8.5, 64.8, 57.0, 80.5, 9.4, 49.0),
         *(22.5, 72.6, 73.8, 69.0, 7.2, 15.0, 35.3, 54.7, 75.0, 29.4),
     ),
-    "scda": _voc(
+    "scda": _scores(
+        VOC_CLASSES,
         29.5,
         *(54.4, 27.2, 43.4, 13.5, 2.8, 39.3, 44.5, 48.0, 6.2, 32.0),
         *(16.3, 49.8, 51.5, 49.7, 7.7, 6.1, 22.1, 22.6, 46.4, 6.1),
@@ -101,12 +98,14 @@ DDT_VOC_2007 = {
 """DDT, table 2 (section 4.2): CorLoc on VOC 2007."""
 
 DDT_VOC_2012 = {
-    "ddt": _voc(
+    "ddt": _scores(
+        VOC_CLASSES,
         49.4,
         *(76.7, 67.1, 57.9, 30.5, 13.0, 81.9, 48.3, 75.7, 18.4, 48.8),
         *(27.5, 71.8, 66.8, 73.7, 6.1, 18.5, 38.0, 54.7, 78.6, 34.6),
     ),
-    "scda": _voc(
+    "scda": _scores(
+        VOC_CLASSES,
         34.5,
         *(60.8, 41.7, 38.6, 21.8, 7.4, 67.6, 38.8, 57.4, 16.0, 34.0),
         *(23.9, 53.8, 47.3, 54.8, 7.9, 9.9, 25.3, 23.2, 50.2, 10.1),
@@ -114,13 +113,10 @@ DDT_VOC_2012 = {
 }
 """DDT, table 3 (section 4.2): CorLoc on VOC 2012."""
 
+_IMAGENET_CLASSES = ("chipmunk", "rhino", "stoat", "raccoon", "rake", "wheelchair")
 DDT_IMAGENET = {
-    "ddt": Scores(
-        {"chipmunk": 70.3, "rhino": 93.2, "stoat": 80.8, "raccoon": 71.8, "rake": 30.3, "wheelchair": 68.2}, 69.1, 1
-    ),
-    "scda": Scores(
-        {"chipmunk": 32.3, "rhino": 71.6, "stoat": 52.9, "raccoon": 34.0, "rake": 7.6, "wheelchair": 28.3}, 37.8, 1
-    ),
+    "ddt": _scores(_IMAGENET_CLASSES, 69.1, 70.3, 93.2, 80.8, 71.8, 30.3, 68.2),
+    "scda": _scores(_IMAGENET_CLASSES, 37.8, 32.3, 71.6, 52.9, 34.0, 7.6, 28.3),
 }
 """DDT, table 5 (section 4.4): CorLoc on ImageNet subsets."""
 

@@ -67,15 +67,10 @@ class Reproduction:
 
 def to_plain(result: Reproduction) -> dict[str, Any]:
     """The whole result as plain values for JSON; NaN stays NaN."""
-    rows = [
-        dataclasses.asdict(row)
-        | {"difference": row.difference, "interval": None if row.interval is None else list(row.interval)}
-        for row in result.rows
-    ]
-    return dataclasses.asdict(dataclasses.replace(result, rows=())) | {
-        "rows": rows,
-        "deviations": list(result.deviations),
-    }
+    values = dataclasses.asdict(result)
+    for row, plain in zip(result.rows, values["rows"], strict=True):
+        plain["difference"] = row.difference
+    return values
 
 
 def from_plain(values: Mapping[str, Any]) -> Reproduction:
@@ -86,7 +81,6 @@ def from_plain(values: Mapping[str, Any]) -> Reproduction:
     """
     rows = []
     for value in values["rows"]:
-        kept = {name: item for name, item in value.items() if name != "difference"}
-        interval = kept["interval"]
-        rows.append(Row(**(kept | {"interval": None if interval is None else Interval(*interval)})))
-    return Reproduction(**(dict(values) | {"rows": tuple(rows), "deviations": tuple(values["deviations"])}))
+        row = {name: value[name] for name in value if name != "difference"}
+        rows.append(Row(**row | {"interval": row["interval"] and Interval(*row["interval"])}))
+    return Reproduction(**dict(values) | {"rows": tuple(rows), "deviations": tuple(values["deviations"])})

@@ -1,12 +1,10 @@
 """Tables of retrieval: describe a data set's images, search the gallery with the queries, and measure."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from jaxloc import metrics
 from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.errors import UsageError
 from jaxloc.metrics import bootstrap_interval
@@ -20,14 +18,13 @@ from jaxloc.run.reproduce.tables import Table
 from jaxloc.run.reproduce.vectors import Images, Vectors, describe
 from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.listing import largest_box
-from jaxloc.run.retrieval.scoring import unit
+from jaxloc.run.retrieval.scoring import score
 from jaxloc.whitenings import WhitenSpec
 
 _NUMBERS = {"scda-table3": papers.SCDA_TABLE_3, "scda-table4": papers.SCDA_TABLE_4}
 _GALLERY = {"cub200": ("train",), "dogs": ("train",), "flowers102": ("train", "val"), "pets": ("trainval",)}
 _QUERIES = "test"
 _TOP = (1, 5)
-_BLOCK = 1 << 24
 
 
 def measure_retrieval(
@@ -35,7 +32,7 @@ def measure_retrieval(
 ) -> Measured:
     """Top-1 and top-5 mAP of each row of the paper: test images query the training images."""
     paper = _NUMBERS[table.name][prepared.name]
-    job = DescribeOptions(max_side=700, seed=options.seed, **options.reading(options.weights or table.architecture))
+    job = DescribeOptions(max_side=700, seed=options.seed, **options.reading())
     job = job.resolved(weights.backbone)
     images, labels = _images(prepared)
     has_top = weights.backbone.has_head(weights.params)
@@ -49,35 +46,6 @@ def measure_retrieval(
             reason = "the weights hold convolutions only: install a full network with `jaxloc weights convert FILE`"
             rows += _missing(name, whitening, numbers, reason)
     return Measured(rows, _notes(prepared, vectors, images))
-
-
-def top_k_precisions(
-    queries: np.ndarray, query_labels: np.ndarray, gallery: np.ndarray, gallery_labels: np.ndarray
-) -> np.ndarray:
-    """The paper's top-1 and top-5 precision of each query, float64 ``[q, 2]``, whose means are its mAP.
-
-    As ``jaxloc.run.retrieval.scoring.score`` counts: by cosine, zero vectors last, equal ones in the gallery's order;
-    queries of whose kind the gallery has no image do not count and are left out.
-
-    Args:
-        queries: ``[q, d]``.
-        query_labels: ``[q]``.
-        gallery: ``[n, d]``.
-        gallery_labels: ``[n]``.
-    """
-    counted = np.isin(query_labels, gallery_labels)
-    queries, query_labels = queries[counted], query_labels[counted]
-    searched, empty = unit(gallery), ~gallery.any(1)
-    found = [np.zeros((0, len(_TOP)))]
-    block = max(1, _BLOCK // max(1, len(gallery)))
-    for first in range(0, len(queries), block):
-        here = slice(first, first + block)
-        cosine = unit(queries[here]) @ searched.T
-        cosine[:, empty] = -2
-        ranking = np.argsort(-cosine, axis=1, kind="stable")[:, : max(_TOP)]
-        relevant = gallery_labels[ranking] == query_labels[here, None]
-        found.append(np.stack([metrics.top_k_average_precision(relevant, k) for k in _TOP], axis=1))
-    return np.concatenate(found)
 
 
 def _images(prepared: Prepared) -> tuple[Images, np.ndarray]:
@@ -112,12 +80,11 @@ def _rows(
         except UsageError as error:
             return _missing(name, whitening, numbers, str(error))
     kinds = labels[described]
-    precisions = 100 * top_k_precisions(values[~searched], kinds[~searched], values[searched], kinds[searched])
+    precisions = 100 * score(values[~searched], kinds[~searched], values[searched], kinds[searched]).each
     if not len(precisions):
         return _missing(name, whitening, numbers, "no query has an image of its kind in the gallery")
     rows = []
-    for column, (k, paper) in enumerate(zip(_TOP, numbers, strict=True)):
-        each = precisions[:, column]
+    for each, k, paper in zip(precisions.T, _TOP, numbers, strict=False):
         interval = bootstrap_interval(each, seed=options.seed, samples=options.samples) if options.samples else None
         label = _label(name, whitening, values.shape[1])
         rows.append(Row(label, f"top-{k} mAP, %", float(each.mean()), paper, len(each), interval))
@@ -140,7 +107,7 @@ def _label(name: str, whitening: str, dimension: int | None) -> str:
 
 
 def _notes(prepared: Prepared, vectors: Vectors, images: Images) -> list[str]:
-    skipped: Mapping[int, str] = vectors.skipped()
+    skipped = vectors.skipped()
     searched = int(images.gallery.sum())
     notes = [
         f"{len(images.gallery) - searched:,} images ({_QUERIES}) query {searched:,} "

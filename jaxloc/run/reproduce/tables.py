@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from jaxloc.errors import UsageError
@@ -19,10 +20,9 @@ class Table:
         kind: how it is measured.
         title: what is measured on what.
         source: the paper and the place in it.
-        sets: data sets it is measured on, any one of them at a time.
+        images: by data set, any one of which is used at a time, the number through the network, flips included.
         splits: of them that are used; empty means all.
         architecture: the paper's network.
-        images: number of images through the network for each data set, flips included.
         open: what the paper leaves open, and the choice made here.
     """
 
@@ -30,11 +30,15 @@ class Table:
     kind: Kind
     title: str
     source: str
-    sets: tuple[str, ...]
-    splits: tuple[str, ...]
+    images: Mapping[str, int]
+    splits: Sequence[str]
     architecture: str
-    images: tuple[int, ...]
-    open: tuple[str, ...] = ()
+    open: Sequence[str]
+
+    @property
+    def sets(self) -> list[str]:
+        """The data sets."""
+        return list(self.images)
 
 
 SECONDS = {"vgg16": 0.46, "vgg19": 0.6}
@@ -43,10 +47,7 @@ SECONDS = {"vgg16": 0.46, "vgg19": 0.6}
 ``jaxloc reproduce ddt-voc07 FILE --weights vgg16 --method ddt --method scda`` on 243 such images took 449 s of the
 two cores' time; VGG-19 computes a good quarter more."""
 
-_SCDA = "Wei et al., SCDA, arXiv:1604.04994v1"
-_DDT = "Wei et al., DDT, IJCAI 2017"
-_FINE_GRAINED = ("cub200", "dogs", "flowers102", "pets")
-
+_FINE_GRAINED = {"cub200": 23576, "dogs": 41160, "flowers102": 16378, "pets": 14698}
 _BOX = (
     "The largest 8-connected component is taken at the feature map's resolution and enlarged by nearest neighbours (as "
     "the authors' code does, not the paper's figure)."
@@ -60,150 +61,111 @@ _FLAGS = (
     "that images without others are excluded."
 )
 _RETRIEVAL = (
-    _SIZE.format(700),
     "Which images PCA, SVD and codebooks are fitted on is not said: here on the gallery alone, codebooks on at most "
     "1,000 of its images.",
     "SPoC and CroW are PCA-whitened to the 256 dimensions that the table gives; the paper does not say how.",
 )
 
-TABLES: dict[str, Table] = {
-    one.name: one
-    for one in (
-        Table(
-            "scda-table1",
-            "single",
-            "whole objects that SCDA localises (IoU > 0.5)",
-            f"{_SCDA}, table 1",
-            ("cub200", "dogs"),
-            ("test",),
-            "vgg16",
-            (5794, 8580),
-            (
-                _SIZE.format(700),
-                _BOX,
-                "An image counts as right if its box matches any object in it; the paper does not say what counts "
-                "where an image holds several (Stanford Dogs).",
-            ),
-        ),
-        Table(
-            "scda-table3",
-            "retrieval",
-            "top-1 and top-5 mAP of fine-grained retrieval, by descriptor",
-            f"{_SCDA}, table 3 (its VLAD, FV and SCDA are table 2's)",
-            _FINE_GRAINED,
-            (),
-            "vgg16",
-            (23576, 41160, 16378, 14698),
-            (
-                *_RETRIEVAL,
-                "The paper lists its fc8 with 4,096 dimensions; VGG-16's fc8 has 1,000, and these are compared here.",
-            ),
-        ),
-        Table(
-            "scda-table4",
-            "retrieval",
-            "top-1 and top-5 mAP of compressed SCDA_flip+",
-            f"{_SCDA}, table 4",
-            _FINE_GRAINED,
-            (),
-            "vgg16",
-            (23576, 41160, 16378, 14698),
-            _RETRIEVAL[:2],
-        ),
-        Table(
-            "ddt-table1",
-            "colocalization",
-            "CorLoc on Object Discovery",
-            f"{_DDT}, table 1",
-            ("object-discovery",),
-            (),
-            "vgg19",
-            (300,),
-            (
-                _SIZE.format(800),
-                _BOX,
-                _SIGN,
-                "Images without the object are among those DDT is fitted on and not among those counted, as the "
-                "paper's percentages are shares of 82, 89 and 93.",
-            ),
-        ),
-        Table(
-            "ddt-voc07",
-            "colocalization",
-            "CorLoc on PASCAL VOC 2007 trainval",
-            f"{_DDT}, table 2",
-            ("voc07",),
-            ("trainval",),
-            "vgg19",
-            (3550,),
-            (_SIZE.format(800), _BOX, _SIGN, _FLAGS),
-        ),
-        Table(
-            "ddt-voc12",
-            "colocalization",
-            "CorLoc on PASCAL VOC 2012 trainval",
-            f"{_DDT}, table 3",
-            ("voc12",),
-            ("trainval",),
-            "vgg19",
-            (7838,),
-            (_SIZE.format(800), _BOX, _SIGN, _FLAGS),
-        ),
-        Table(
-            "ddt-imagenet",
-            "colocalization",
-            "CorLoc on six ImageNet classes outside ILSVRC",
-            f"{_DDT}, table 5",
-            ("imagenet-subsets",),
-            (),
-            "vgg19",
-            (771,),
-            (_SIZE.format(800), _BOX, _SIGN, "The paper does not name the synsets: see `jaxloc datasets`."),
-        ),
-        Table(
-            "ddt-noise",
-            "noise",
-            "telling images without the object by the share of positive indicator values",
-            f"{_DDT}, section 4.5 and figure 4",
-            ("object-discovery",),
-            (),
-            "vgg19",
-            (300,),
-            (
-                _SIZE.format(800),
-                _SIGN,
-                "The paper draws ROC curves and prints no number of them; --json holds the curves' points.",
-                "The thresholds 0 and 0.1 are those of the extended paper (section 4.6).",
-            ),
-        ),
-        Table(
-            "ddt-cost",
-            "cost",
-            "what DDT costs on the aeroplanes of VOC 2007",
-            f"{_DDT}, section 4.3",
-            ("voc07",),
-            ("trainval",),
-            "vgg19",
-            (171,),
-            (
-                _SIZE.format(800),
-                "Extraction is the network alone, compiled and warm, on decoded images; the paper does not say what "
-                "it counts.",
-                "The transform is mean, covariance, eigenvectors and the indicator of every descriptor, from the "
-                "device's memory.",
-            ),
-        ),
-    )
-}
+
+def _scda(name: str, kind: Kind, title: str, place: str, images: Mapping[str, int], *open: str) -> Table:
+    source = f"Wei et al., SCDA, arXiv:1604.04994v1, {place}"
+    splits = () if kind == "retrieval" else ("test",)
+    return Table(name, kind, title, source, images, splits, "vgg16", (_SIZE.format(700), *open))
+
+
+def _ddt(name: str, kind: Kind, title: str, place: str, data: str, images: int, *open: str) -> Table:
+    splits = ("trainval",) if data.startswith("voc") else ()
+    source = f"Wei et al., DDT, IJCAI 2017, {place}"
+    return Table(name, kind, title, source, {data: images}, splits, "vgg19", (_SIZE.format(800), *open))
+
+
+_ALL = (
+    _scda(
+        "scda-table1",
+        "single",
+        "whole objects that SCDA localises (IoU > 0.5)",
+        "table 1",
+        {"cub200": 5794, "dogs": 8580},
+        _BOX,
+        "An image counts as right if its box matches any object in it; the paper does not say what counts where an "
+        "image holds several (Stanford Dogs).",
+    ),
+    _scda(
+        "scda-table3",
+        "retrieval",
+        "top-1 and top-5 mAP of fine-grained retrieval, by descriptor",
+        "table 3 (its VLAD, FV and SCDA are table 2's)",
+        _FINE_GRAINED,
+        *_RETRIEVAL,
+        "The paper lists its fc8 with 4,096 dimensions; VGG-16's fc8 has 1,000, and these are compared here.",
+    ),
+    _scda(
+        "scda-table4",
+        "retrieval",
+        "top-1 and top-5 mAP of compressed SCDA_flip+",
+        "table 4",
+        _FINE_GRAINED,
+        _RETRIEVAL[0],
+    ),
+    _ddt(
+        "ddt-table1",
+        "colocalization",
+        "CorLoc on Object Discovery",
+        "table 1",
+        "object-discovery",
+        300,
+        _BOX,
+        _SIGN,
+        "Images without the object are among those DDT is fitted on and not among those counted, as the paper's "
+        "percentages are shares of 82, 89 and 93.",
+    ),
+    *(
+        _ddt(f"ddt-{data}", "colocalization", f"CorLoc on {title} trainval", place, data, images, _BOX, _SIGN, _FLAGS)
+        for data, title, place, images in (
+            ("voc07", "PASCAL VOC 2007", "table 2", 3550),
+            ("voc12", "PASCAL VOC 2012", "table 3", 7838),
+        )
+    ),
+    _ddt(
+        "ddt-imagenet",
+        "colocalization",
+        "CorLoc on six ImageNet classes outside ILSVRC",
+        "table 5",
+        "imagenet-subsets",
+        771,
+        _BOX,
+        _SIGN,
+        "The paper does not name the synsets: see `jaxloc datasets`.",
+    ),
+    _ddt(
+        "ddt-noise",
+        "noise",
+        "telling images without the object by the share of positive indicator values",
+        "section 4.5 and figure 4",
+        "object-discovery",
+        300,
+        _SIGN,
+        "The paper draws ROC curves and prints no number of them; --json holds the curves' points.",
+        "The thresholds 0 and 0.1 are those of the extended paper (section 4.6).",
+    ),
+    _ddt(
+        "ddt-cost",
+        "cost",
+        "what DDT costs on the aeroplanes of VOC 2007",
+        "section 4.3",
+        "voc07",
+        171,
+        "Extraction is the network alone, compiled and warm, on decoded images; the paper does not say what it counts.",
+        "The transform is mean, covariance, eigenvectors and the indicator of every descriptor, from the device's "
+        "memory.",
+    ),
+)
+TABLES: dict[str, Table] = {one.name: one for one in _ALL}
 """In the order they are listed."""
 
 
 def find_table(name: str) -> Table:
-    """The table of a name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The table of a name; raises ``UsageError`` if there is none."""
     if name in TABLES:
         return TABLES[name]
     close = difflib.get_close_matches(name, TABLES, 1)
@@ -215,11 +177,11 @@ def overview() -> str:
     """The tables, the data that each needs, and an estimate of its time."""
     rows = []
     for one in TABLES.values():
-        for data, images in zip(one.sets, one.images, strict=True):
-            first = data == one.sets[0]
+        named = [one.name, one.title]
+        for data, images in one.images.items():
             where = data + (f"/{'+'.join(one.splits)}" if one.splits else "")
-            about = _time(images * SECONDS[one.architecture])
-            rows.append([*((one.name, one.title) if first else ("", "")), where, one.architecture, about])
+            rows.append([*named, where, one.architecture, _time(images * SECONDS[one.architecture])])
+            named = ["", ""]
     return "\n".join(
         [
             text_table(["table", "what it measures", "data", "network", "about"], rows),

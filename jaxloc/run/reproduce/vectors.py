@@ -1,10 +1,10 @@
 """Vectors of every descriptor of a table from one pass of the network, saved in shards so that a killed run resumes."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -30,15 +30,8 @@ SHARD = 256
 _NUMBERS = "numbers"
 
 
-@dataclasses.dataclass(frozen=True)
-class Images:
-    """The images of a table.
-
-    Attributes:
-        sources: the images.
-        gallery: bool ``[n]``: those that codebooks are fitted on.
-        boxes: the true box of each, where one is known.
-    """
+class Images(NamedTuple):
+    """The images of a table, those that codebooks are fitted on, bool ``[n]``, and the true boxes that are known."""
 
     sources: Sequence[Source]
     gallery: np.ndarray
@@ -46,35 +39,24 @@ class Images:
 
 
 class Vectors:
-    """Vectors in a folder.
-
-    Args:
-        folder: holds shards, codebooks and ``settings.json``.
-    """
+    """Vectors in a folder that ``describe`` filled."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def shard(self, number: int) -> Path:
-        """The file of a shard."""
-        return self.folder / f"vectors-{number:05}.safetensors"
+        self._folder = folder
 
     def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of the images described, int ``[n]``, and their vectors by one descriptor, ``[n, d]``."""
         parts = [(file.get_tensor(_NUMBERS), file.get_tensor(name)) for file in self._open() if name in file.keys()]  # noqa: SIM118 - no mapping
-        numbers = np.concatenate([some for some, _ in parts])
-        return numbers, np.concatenate([values for _, values in parts])
+        numbers, vectors = zip(*parts, strict=True)
+        return np.concatenate(numbers), np.concatenate(vectors)
 
     def skipped(self) -> dict[int, str]:
         """Why images could not be described, by number."""
-        return {
-            int(number): reason
-            for file in self._open()
-            for number, reason in json.loads(file.metadata()["skipped"]).items()
-        }
+        kept = [json.loads(file.metadata()["skipped"]) for file in self._open()]
+        return {int(number): reason for some in kept for number, reason in some.items()}
 
     def _open(self) -> Iterator[safetensors.safe_open]:
-        for path in sorted(self.folder.glob("vectors-*.safetensors")):
+        for path in sorted(self._folder.glob("vectors-*.safetensors")):
             try:
                 with safetensors.safe_open(path, "np") as file:
                     yield file
@@ -91,46 +73,34 @@ def describe(
     *,
     overwrite: bool = False,
 ) -> Vectors:
-    """Describe images by the descriptors named; finished shards are kept.
+    """Describe images by the descriptors named; finished shards in the folder are kept.
 
-    Args:
-        images: to describe.
-        names: of descriptors.
-        weights: of the network, with its classifier if a descriptor needs that.
-        options: the job's.
-        folder: where vectors are kept.
-        overwrite: start over if the folder holds other vectors.
+    The weights have their classifier if a descriptor needs it.
 
     Raises:
-        UsageError: the folder holds vectors of other images or options.
+        UsageError: the folder holds vectors of other images or options, and ``overwrite`` is not set.
     """
-    vectors = Vectors(folder)
-    _agree(folder, _settings(images, names, weights, options), overwrite=overwrite)
-    starts = range(0, len(images.sources), SHARD)
-    missing = [number for number, _ in enumerate(starts) if not vectors.shard(number).exists()]
-    if not missing:
-        return vectors
-    engine = Describer(options, names, on_devices(weights, options))
-    stream = open_stream(images.sources, engine, options)
-    codebooks = _codebooks(images, names, engine, stream, folder)
-    for number in missing:
-        chosen = range(starts[number], min(starts[number] + SHARD, len(images.sources)))
-        _describe_shard(vectors.shard(number), chosen, images, names, engine, stream, codebooks)
-    return vectors
-
-
-def _settings(
-    images: Images, names: Sequence[str], weights: Weights, options: DescribeOptions
-) -> dict[str, str | int | float]:
     digest = hashlib.sha256()
     for source, searched in zip(images.sources, images.gallery.tolist(), strict=True):
         digest.update(f"{source.name}\0{searched}\n".encode())
-    return {
+    settings = {
         "jaxloc": __version__,
         "weights": weights.checksum,
         "pictures": f"{len(images.sources)}, {digest.hexdigest()}",
         "descriptors": ", ".join(names),
     } | options.fingerprint()
+    _agree(folder, settings, overwrite=overwrite)
+    numbers = range(len(images.sources))
+    shards = [numbers[start : start + SHARD] for start in numbers[::SHARD]]
+    paths = [folder / f"vectors-{shard:05}.safetensors" for shard in range(len(shards))]
+    missing = [(path, chosen) for path, chosen in zip(paths, shards, strict=True) if not path.exists()]
+    if missing:
+        engine = Describer(options, names, on_devices(weights, options))
+        stream = open_stream(images.sources, engine, options)
+        codebooks = _codebooks(images, names, engine, stream, folder)
+        for path, chosen in missing:
+            _describe_shard(path, chosen, images, names, engine, stream, codebooks)
+    return Vectors(folder)
 
 
 def _agree(folder: Path, settings: Mapping[str, object], *, overwrite: bool) -> None:
@@ -162,7 +132,7 @@ def _codebooks(images: Images, names: Sequence[str], engine: Describer, stream: 
         return Codebooks()
     if not path.exists():
         searched = {images.sources[number].name: number for number in np.flatnonzero(images.gallery).tolist()}
-        chosen = sorted(searched[name] for name in choose_images(list(searched), seed=engine.options.seed))
+        chosen = sorted(searched[name] for name in choose_images(searched, seed=engine.options.seed))
         fit_codebooks(path, needs, engine, stream, "fitting codebooks", chosen)
     return codebook_files.load(path)
 

@@ -125,7 +125,7 @@ def test_decisions_by_hand_that_are_not_given_again_are_kept_and_told(web, done,
 
 
 def test_a_data_set_that_somebody_worked_in_is_left_alone_and_named_at_once(web, again, monkeypatch):
-    monkeypatch.setattr(rounds, "first", None)
+    monkeypatch.setattr(jobs.Run, "_open", None)
     (again / "dataset" / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"dataset: holds mine.txt, which the export did not write"):
         clean(web, again)

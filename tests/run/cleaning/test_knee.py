@@ -32,15 +32,7 @@ def test_it_lies_in_the_lower_half():
     assert knee is None or knee <= np.median(scores)
 
 
-def test_a_higher_sensitivity_asks_for_more():
-    scores = np.concatenate([np.linspace(0, 0.3, 4), np.linspace(0.31, 0.36, 4), np.linspace(0.5, 0.55, 16)])
-    assert find_knee(scores) == pytest.approx(0.3)
-    assert find_knee(scores, sensitivity=4) == pytest.approx(0.5)
-    assert find_knee(scores, sensitivity=40) is None
-
-
 def test_the_first_knee_is_taken_where_the_fall_after_it_is_deep_enough():
     # At 0.2 the curve falls by less than the distance of two points before it rises again, at 0.45 by more.
     scores = np.concatenate([[0, 0.1, 0.2, 0.23, 0.45], np.linspace(0.46, 0.6, 14), [0.8, 1]])
     assert find_knee(scores) == pytest.approx(0.45)
-    assert find_knee(scores, sensitivity=0.3) == pytest.approx(0.2)

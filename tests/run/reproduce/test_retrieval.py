@@ -9,9 +9,7 @@ from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor
 from jaxloc.options import DescribeOptions
 from jaxloc.run.reproduce import reproduce, vectors
-from jaxloc.run.reproduce.retrieval import top_k_precisions
 from jaxloc.run.retrieval.compare import compare
-from jaxloc.run.retrieval.scoring import score
 from tests.data.datasets import trees
 from tests.models import narrow
 from tests.run.reproduce import made
@@ -131,18 +129,6 @@ def test_flowers_are_searched_in_train_and_val(weights, tmp_path):
     assert any(text.startswith("4 images (test) query 8 (train and val);") for text in result.deviations)
     settings = json.loads((tmp_path / "out" / "vectors" / "settings.json").read_text())
     assert settings["descriptors"] == "scda_flip+"
-
-
-def test_precisions_are_those_of_scoring():
-    rng = np.random.default_rng(0)
-    queries, gallery = rng.normal(size=(40, 6)), rng.normal(size=(60, 6))
-    gallery[7] = 0
-    kinds = np.array(["a", "b", "c"], object)
-    asked, offered = kinds[rng.integers(3, size=40)], kinds[rng.integers(2, size=60)]
-    found = top_k_precisions(queries, asked, gallery, offered)
-    mean = score(queries, asked, gallery, offered).mean
-    assert len(found) == mean.queries < 40
-    np.testing.assert_allclose(100 * found.mean(0), [mean.top1, mean.top5], rtol=1e-12)
 
 
 def test_a_full_network_also_gives_the_classifiers_rows(birds, tmp_path):
