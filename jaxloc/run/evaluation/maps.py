@@ -1,7 +1,7 @@
 """Measures of score maps, which need no threshold: MaxBoxAcc, PxAP and saliency precision."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def measure_maps(
     reasons = dict.fromkeys(columns, "no image that counts has a score map")
     if not any(values["PxAP"].values()):
         reasons["PxAP"] = "the ground truth has no masks"
-    statistics = (max_box_accuracy, _second_version, _pixel_precision, share)
+    statistics: list[Callable[[np.ndarray], float]] = [max_box_accuracy, _second_version, _pixel_precision, share]
     measured = [
         Column(column, {category: np.array(some) for category, some in values[column].items()}, statistic, reason=why)
         for (column, why), statistic in zip(reasons.items(), statistics, strict=True)

@@ -38,14 +38,35 @@ def measure_retrieval(
     has_top = weights.backbone.has_head(weights.params)
     names = list(dict.fromkeys(name for name, _ in paper if has_top or DESCRIPTORS[name].crop is None))
     vectors = describe(images, names, weights, job, out / "vectors", overwrite=options.overwrite)
-    rows: list[Row] = []
+    rows = []
     for (name, whitening), numbers in paper.items():
+        spec, label = WhitenSpec.parse(whitening), DESCRIPTORS[name].title
+        found, reason = np.zeros((0, len(_TOP))), ""
         if name in names:
-            rows += _rows(name, whitening, numbers, vectors, images.gallery, labels, options)
+            described, values = vectors.read(name)
+            label += f" ({values.shape[1]:,})" if spec is None else f", {spec.title}"
+            try:
+                found = _precisions(values, spec, labels[described], images.gallery[described])
+            except UsageError as error:
+                reason = str(error)
         else:
             reason = "the weights hold convolutions only: install a full network with `jaxloc weights convert FILE`"
-            rows += _missing(name, whitening, numbers, reason)
+        for each, k, number in zip(found.T, _TOP, numbers, strict=False):
+            draw = len(each) and options.samples
+            interval = bootstrap_interval(each, seed=options.seed, samples=options.samples) if draw else None
+            ours = float(each.mean()) if len(each) else math.nan
+            rows.append(Row(label, f"top-{k} mAP, %", ours, number, len(each), interval, reason=reason))
     return Measured(rows, _notes(prepared, vectors, images))
+
+
+def _precisions(values: np.ndarray, spec: WhitenSpec | None, kinds: np.ndarray, searched: np.ndarray) -> np.ndarray:
+    """Top-1 and top-5 precision of each query, per cent, ``[q, ...]``; raises ``UsageError`` where there is none."""
+    if spec is not None:
+        values = whitening_store.apply(whitening_store.fit(spec, lambda: iter([values[searched]])), values)
+    found = score(values[~searched], kinds[~searched], values[searched], kinds[searched]).each
+    if not len(found):
+        raise UsageError("no query has an image of its kind in the gallery")
+    return 100 * found
 
 
 def _images(prepared: Prepared) -> tuple[Images, np.ndarray]:
@@ -60,50 +81,6 @@ def _images(prepared: Prepared) -> tuple[Images, np.ndarray]:
             raise UsageError(f"{prepared.place}: no image is in the split {which}: get the whole data set")
     boxes = [largest_box(one.box for one in image.annotations) for image in images]
     return Images(sources, gallery, boxes), np.array([image.category for image in images], object)
-
-
-def _rows(
-    name: str,
-    whitening: str,
-    numbers: tuple[float, float],
-    vectors: Vectors,
-    gallery: np.ndarray,
-    labels: np.ndarray,
-    options: ReproduceOptions,
-) -> list[Row]:
-    described, values = vectors.read(name)
-    searched = gallery[described]
-    spec = WhitenSpec.parse(whitening)
-    if spec is not None:
-        try:
-            values = whitening_store.apply(whitening_store.fit(spec, lambda: iter([values[searched]])), values)
-        except UsageError as error:
-            return _missing(name, whitening, numbers, str(error))
-    kinds = labels[described]
-    precisions = 100 * score(values[~searched], kinds[~searched], values[searched], kinds[searched]).each
-    if not len(precisions):
-        return _missing(name, whitening, numbers, "no query has an image of its kind in the gallery")
-    rows = []
-    for each, k, paper in zip(precisions.T, _TOP, numbers, strict=False):
-        interval = bootstrap_interval(each, seed=options.seed, samples=options.samples) if options.samples else None
-        label = _label(name, whitening, values.shape[1])
-        rows.append(Row(label, f"top-{k} mAP, %", float(each.mean()), paper, len(each), interval))
-    return rows
-
-
-def _missing(name: str, whitening: str, numbers: tuple[float, float], reason: str) -> list[Row]:
-    label = _label(name, whitening, None)
-    return [
-        Row(label, f"top-{k} mAP, %", math.nan, paper, reason=reason) for k, paper in zip(_TOP, numbers, strict=True)
-    ]
-
-
-def _label(name: str, whitening: str, dimension: int | None) -> str:
-    """As the papers' tables call it, with the dimension of what is compared."""
-    spec = WhitenSpec.parse(whitening)
-    if spec is not None:
-        return f"{DESCRIPTORS[name].title}, {spec.title}"
-    return DESCRIPTORS[name].title if dimension is None else f"{DESCRIPTORS[name].title} ({dimension:,})"
 
 
 def _notes(prepared: Prepared, vectors: Vectors, images: Images) -> list[str]:
