@@ -12,7 +12,7 @@ from jaxloc.data.remote import is_remote
 from jaxloc.errors import UsageError
 from jaxloc.options import CleanOptions, ExportOptions, workers_of
 from jaxloc.report import decisions, review_page
-from jaxloc.report.decisions import Decision, Decisions
+from jaxloc.report.decisions import Decisions
 from jaxloc.report.records import Findings
 from jaxloc.run import outputs
 from jaxloc.run.checkpoint import describe_images
@@ -119,10 +119,9 @@ def _decide(
         (item.category, item.name): rules.judge_noise(item, thresholds[item.category]) for item in found.light()
     }
     by_image |= {(item.category, item.name): rules.judge_skipped(item) for item in found.skipped}
-    order = [(images.name, source.name) for images in sets for source in images.sources]
-    items: Sequence[Decision] = [by_image[key] for key in order]
+    items = [by_image[images.name, source.name] for images in sets for source in images.sources]
     if options.duplicates is not None:
-        items = rules.judge_duplicates(items, dict(zip(order, hashes, strict=True)), options.duplicates)
+        items = rules.judge_duplicates(items, hashes, options.duplicates)
     settings = dict(found.settings)
     del settings["noise threshold"]
     settings |= {

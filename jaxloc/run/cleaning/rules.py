@@ -15,7 +15,7 @@ the bits to the limit as a share of all; 0 for a contradiction.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -71,19 +71,17 @@ def judge_skipped(skipped: Skipped) -> Decision:
     return Decision(name=skipped.name, category=skipped.category, keep=False, why=why, reason=skipped.reason)
 
 
-def judge_duplicates(
-    items: Sequence[Decision], hashes: Mapping[tuple[str, str], int | None], bits: int
-) -> list[Decision]:
+def judge_duplicates(items: Sequence[Decision], hashes: Sequence[int | None], bits: int) -> list[Decision]:
     """The decisions by noise once images that repeat or contradict kept ones are dropped.
 
-    Hashes are by class and name; those of such images differ in at most ``bits`` bits.
+    The hashes of such images differ in at most ``bits`` bits.
     """
     decided = list(items)
     best = sorted(
         (place for place, item in enumerate(items) if item.why in (KEPT, NOISE)),
         key=lambda place: (not items[place].keep, -items[place].width * items[place].height, items[place].name),
     )  # noise comes last, so that it changes no group of the others
-    grouped = group_duplicates([hashes.get((items[place].category, items[place].name)) for place in best], bits=bits)
+    grouped = group_duplicates([hashes[place] for place in best], bits=bits)
     members: dict[int, list[tuple[int, int]]] = {}
     for place, (leader, distance) in zip(best, grouped, strict=True):
         if items[place].keep:

@@ -127,21 +127,15 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
     if missing:
         problems = [*problems, f"{len(missing)} × missing image, such as {missing[0]}"]
     part = DatasetPart(place, images)
-    prepared = Prepared(name, data, images, part.members(), part, tuple(problems), subset)
-    return _limited(prepared, limit, by_split=table.kind == "retrieval")
-
-
-def _limited(prepared: Prepared, limit: int | None, *, by_split: bool) -> Prepared:
-    """The first images of each class, or of each class and split."""
-    if limit is None:
-        return prepared
-    numbers = {}
-    for category, all_of_it in prepared.numbers.items():
-        groups: dict[tuple[str, ...], list[int]] = {}
-        for number in all_of_it.tolist():
-            splits = prepared.images[prepared.part.name(number)].splits if by_split else ()
-            groups.setdefault(splits, []).append(number)
-        numbers[category] = np.sort([number for some in groups.values() for number in some[:limit]]).astype(int)
-    why = f"the first {limit} images of each class{' and split' if by_split else ''}"
-    subset = f"{prepared.subset}; {why}" if prepared.subset else why
-    return dataclasses.replace(prepared, numbers=numbers, subset=subset, cut=True)
+    numbers = dict(part.members())
+    if limit is not None:
+        by_split = table.kind == "retrieval"
+        for category, all_of_it in numbers.items():
+            groups: dict[tuple[str, ...], list[int]] = {}
+            for number in all_of_it.tolist():
+                splits = images[part.name(number)].splits if by_split else ()
+                groups.setdefault(splits, []).append(number)
+            numbers[category] = np.sort([number for some in groups.values() for number in some[:limit]]).astype(int)
+        why = f"the first {limit} images of each class{' and split' if by_split else ''}"
+        subset = f"{subset}; {why}" if subset else why
+    return Prepared(name, data, images, numbers, part, tuple(problems), subset, cut=limit is not None)

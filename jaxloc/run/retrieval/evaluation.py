@@ -73,8 +73,8 @@ def evaluate_retrieval(
         check_labels([image.label for image in found], "queries", several=False)
         described, skipped = describe_queries(opened, found, options or NetworkOptions())
         asked = vectors.prepare(np.stack([one.vector for one in described]))
-        wanted = np.array([one.image.label for one in described], object)
-        paths = [one.image.key for one in described]
+        wanted = np.array([one.query.label for one in described], object)
+        paths = [one.key for one in described]
     if not set(wanted) & set(kinds):
         raise UsageError(
             f"no label in common: queries have {some_of(sorted(set(wanted)))}, the gallery has "

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from jaxloc.descriptors import DESCRIPTORS, Codebooks
 from jaxloc.errors import UsageError
 from jaxloc.options import NetworkOptions
+from jaxloc.report.search_records import Query
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.gallery import Gallery
@@ -16,27 +18,12 @@ from jaxloc.run.retrieval.listing import Labelled
 from jaxloc.run.stream import open_stream
 
 
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """A readable query.
+class Asked(NamedTuple):
+    """A readable query: its path, its vector before any whitening, float32 ``[d]``, and its record without results."""
 
-    Attributes:
-        image: the file and its label.
-        size: rows and columns of the original image.
-        found: whether it has an object.
-        box: of the object, ``x0, y0, x1, y1`` in pixels of the original, or ``None``.
-        mask: bool ``[h, w]``, the cells selected.
-        vector: float32 ``[d]``, before any whitening.
-        thumbnail: a small JPEG, or ``None``.
-    """
-
-    image: Labelled
-    size: tuple[int, int]
-    found: bool
-    box: tuple[float, float, float, float] | None
-    mask: np.ndarray
+    key: str
     vector: np.ndarray
-    thumbnail: bytes | None
+    query: Query
 
 
 def describe_queries(
@@ -75,17 +62,22 @@ def describe_queries(
             if number < 0:
                 continue
             rows, columns = described.sizes[place]
+            height, width = stream.sizes[number]
             found = bool(described.found[place])
-            x0, y0, x1, y1 = map(float, described.boxes[place])
-            asked[number] = Asked(
-                images[number],
-                stream.sizes[number],
-                found,
-                (x0, y0, x1, y1) if found else None,
-                described.masks[place, :rows, :columns],
-                described.vectors[name][place],
-                stream.thumbnails.get(number),
+            x0, y0, x1, y1 = described.boxes[place].tolist()
+            query = Query(
+                name=sources[number].name,
+                label=images[number].label,
+                width=width,
+                height=height,
+                box=(x0, y0, x1, y1) if found else None,
+                mask=described.masks[place, :rows, :columns],
+                found=found,
+                thumbnail=stream.thumbnails.get(number),
+                results=[],
+                average_precision=None,
             )
+            asked[number] = Asked(images[number].key, described.vectors[name][place], query)
     skipped = {sources[number].name: reason for number, reason in sorted(stream.skipped.items())}
     if not asked:
         raise UsageError("no query can be read: " + "; ".join(f"{query}: {why}" for query, why in skipped.items()))

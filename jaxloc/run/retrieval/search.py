@@ -12,11 +12,11 @@ from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.metrics import top_k_average_precision
 from jaxloc.options import NetworkOptions, SearchOptions
 from jaxloc.report.records import Skipped
-from jaxloc.report.search_records import Query, Result, Searched, Strip
+from jaxloc.report.search_records import Result, Searched, Strip
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Paths, find_images
 from jaxloc.run.retrieval.queries import Asked, describe_queries
-from jaxloc.run.retrieval.reranking import Ranked, rank
+from jaxloc.run.retrieval.reranking import rank
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from jaxloc.run.thumbnails import read_thumbnails
 
@@ -58,13 +58,24 @@ def search(
     thumbnails = thumbnails_of(rows) if images else {}
     kinds = set(table["label"].to_pylist())
     known = kinds if len(kinds) > 1 else set()  # a single kind says nothing of what is right
-    found_by = [_query(asked, ranked, number, rows, thumbnails, known) for number, asked in enumerate(described)]
-    precisions = [query.average_precision for query in found_by if query.average_precision is not None]
+    answered = []
+    for asked, places, scores in zip(described, ranked.rows.tolist(), ranked.scores.tolist(), strict=True):
+        # Labels that the gallery does not know (the name of some folder of queries) say nothing about relevance.
+        label = asked.query.label if asked.query.label in known else None
+        results = [
+            _result(rows[place], score, label, thumbnails.get(place))
+            for place, score in zip(places, scores, strict=True)
+            if place >= 0  # an approximate index may find fewer
+        ]
+        answered.append(
+            dataclasses.replace(asked.query, label=label, results=results, average_precision=_precision(results))
+        )
+    precisions = [query.average_precision for query in answered if query.average_precision is not None]
     return Searched(
         title=opened.folder.resolve().name,
         settings=_settings(opened, ranking),
         gallery_size=len(vectors),
-        queries=found_by,
+        queries=answered,
         skipped=[Skipped(name, "queries", reason) for name, reason in skipped.items()],
         strips=list(strips),
         warnings=[*vectors.warnings, *_doubts(described, table, opened.description.descriptor)],
@@ -84,55 +95,31 @@ def thumbnails_of(rows: Mapping[int, Mapping[str, Any]]) -> dict[int, bytes]:
     return read_thumbnails(paths, workers=os.cpu_count() or 1, shorter_side=512)
 
 
-def _query(
-    asked: Asked,
-    ranked: Ranked,
-    number: int,
-    rows: Mapping[int, Mapping[str, Any]],
-    thumbnails: Mapping[int, bytes],
-    known: set[str | None],
-) -> Query:
-    # Labels that the gallery does not know (the name of some folder of queries) say nothing about relevance.
-    label = asked.image.label if asked.image.label in known else None
-    results = []
-    for place, score in zip(ranked.rows[number].tolist(), ranked.scores[number].tolist(), strict=True):
-        if place < 0:  # an approximate index may find fewer
-            continue
-        row = rows[place]
-        results.append(
-            Result(
-                name=row["name"],
-                label=row["label"],
-                score=score,
-                relevant=None if label is None or row["label"] is None else row["label"] == label,
-                thumbnail=thumbnails.get(place),
-                box=row["box"] and tuple(row["box"]),
-                width=row["width"],
-                height=row["height"],
-            )
-        )
-    height, width = asked.size
-    relevant = np.array([result.relevant is True for result in results], bool)
-    judged = len(results) > 0 and all(result.relevant is not None for result in results)
-    return Query(
-        name=asked.image.source.name,
-        label=label,
-        width=width,
-        height=height,
-        box=asked.box,
-        mask=asked.mask,
-        found=asked.found,
-        thumbnail=asked.thumbnail,
-        results=results,
-        average_precision=float(top_k_average_precision(relevant, len(results))) if judged else None,
+def _result(row: Mapping[str, Any], score: float, label: str | None, thumbnail: bytes | None) -> Result:
+    return Result(
+        name=row["name"],
+        label=row["label"],
+        score=score,
+        relevant=None if label is None or row["label"] is None else row["label"] == label,
+        thumbnail=thumbnail,
+        box=row["box"] and tuple(row["box"]),
+        width=row["width"],
+        height=row["height"],
     )
+
+
+def _precision(results: Sequence[Result]) -> float | None:
+    if not results or any(result.relevant is None for result in results):
+        return None
+    relevant = np.array([result.relevant is True for result in results])
+    return float(top_k_average_precision(relevant, len(results)))
 
 
 def _doubts(queries: Sequence[Asked], table: Any, descriptor: str) -> list[str]:
     if not DESCRIPTORS[descriptor].selects:
         return []
     doubts = []
-    empty = [asked.image.source.name for asked in queries if not asked.found]
+    empty = [asked.query.name for asked in queries if not asked.query.found]
     if empty:
         doubts.append(
             f"nothing was selected in {len(empty)} of the queries (such as {empty[0]}): the vector is zero there, and "
