@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.errors import UsageError
@@ -137,11 +137,7 @@ def _one_class(images: Mapping[str, Annotated]) -> dict[str, Annotated]:
 def _of_splits(truth: Mapping[str, Annotated], splits: tuple[str, ...]) -> Mapping[str, Annotated]:
     if not splits:
         return truth
-    there = {split for image in truth.values() for split in image.splits}
-    for split in splits:
-        if split not in there:
-            has = ", ".join(sorted(there)) or "no splits"
-            raise UsageError(f"the ground truth has no images of the split {split!r}; it has {has}")
+    _check_there("split", splits, {split for image in truth.values() for split in image.splits})
     return {name: image for name, image in truth.items() if set(splits) & set(image.splits)}
 
 
@@ -160,11 +156,7 @@ def _of_classes(truth: Mapping[str, Annotated], classes: tuple[str, ...]) -> Map
     """The images that count for these classes, or may, with their objects of them."""
     if not classes:
         return truth
-    there = {category for image in truth.values() for category in _categories(image)}
-    for category in classes:
-        if category not in there:
-            has = some_of(sorted(there), 10) or "none"
-            raise UsageError(f"the ground truth has no images of the class {category!r}; it has {has}")
+    _check_there("class", classes, {category for image in truth.values() for category in _categories(image)})
     chosen = {}
     for name, image in truth.items():
         own = [category for category in _categories(image) if category in classes]
@@ -176,6 +168,13 @@ def _of_classes(truth: Mapping[str, Annotated], classes: tuple[str, ...]) -> Map
                 damaged=tuple(category for category in image.damaged if category in ("", *classes)),
             )
     return chosen
+
+
+def _check_there(kind: str, asked: Iterable[str], there: set[str]) -> None:
+    for name in asked:
+        if name not in there:
+            has = some_of(sorted(there), 10) or ("no splits" if kind == "split" else "none")
+            raise UsageError(f"the ground truth has no images of the {kind} {name!r}; it has {has}")
 
 
 def _check_common(predicted: Mapping[str, Annotated], truth: Mapping[str, Annotated]) -> None:

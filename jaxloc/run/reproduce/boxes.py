@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,9 +44,8 @@ class Measured:
 
 def measure_single(prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """SCDA's table 1: one box an image, without fitting anything."""
-    findings = _run([prepared.together()], out, "scda", "pool5", 700, options)
-    rules = EvaluateOptions(any_class=True, pcp=True, samples=options.samples, seed=options.seed)
-    result = evaluate(predictions_of(findings), prepared.truth(), rules)
+    job = {"method": "scda", "layer": "pool5", "max_side": 700}
+    findings, result = _run([prepared.together()], prepared.truth(), out, options, job, any_class=True, pcp=True)
     figure, every = result.overall[_CORLOC], result.overall["PCP"]
     row = _row("whole object", "localised, %", figure, papers.SCDA_TABLE_1[prepared.name])
     notes = [f"Of all true boxes, not images, {every.value:.2f} % are found (the two differ with several objects)."]
@@ -57,10 +57,9 @@ def measure_corloc(table: Table, prepared: Prepared, out: Path, options: Reprodu
     chosen, notes = _of_table(prepared, table, list(_NUMBERS[table.name]["ddt"].classes))
     rows: list[Row] = []
     for method in options.methods:
-        findings = _run(chosen.sets(), out / method, method, None, 800, options)
-        rules = EvaluateOptions(samples=options.samples, seed=options.seed)
-        result = evaluate(predictions_of(findings), chosen.truth(), rules)
-        rows += corloc_rows(result, method.upper(), _NUMBERS[table.name][method])
+        job = {"method": method, "max_side": 800}
+        findings, result = _run(chosen.sets(), chosen.truth(), out / method, options, job)
+        rows += _corloc_rows(result, method.upper(), _NUMBERS[table.name][method])
         notes += _notes(findings, result)
         if method == "scda":
             notes.append("The DDT paper does not say which layer its SCDA takes; here the one that DDT takes.")
@@ -70,10 +69,8 @@ def measure_corloc(table: Table, prepared: Prepared, out: Path, options: Reprodu
 def measure_noise(table: Table, prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """ROC of the share of positive indicator values as a classifier of images without the object."""
     chosen, notes = _of_table(prepared, table, list(papers.DDT_NOISY_IMAGES))
-    findings = _run(chosen.sets(), out / "ddt", "ddt", None, 800, options)
     truth = chosen.truth()
-    rules = EvaluateOptions(samples=options.samples, seed=options.seed)
-    result = evaluate(predictions_of(findings), truth, rules)
+    findings, result = _run(chosen.sets(), truth, out / "ddt", options, {"method": "ddt", "max_side": 800})
     rows = []
     for score in result.classes:
         paper, images = papers.DDT_NOISY_IMAGES[score.category], score.images + score.noisy_images
@@ -89,7 +86,7 @@ def measure_noise(table: Table, prepared: Prepared, out: Path, options: Reproduc
     return Measured(rows, notes + _notes(findings, result), curves)
 
 
-def predictions_of(findings: Findings) -> dict[str, Annotated]:
+def _predictions_of(findings: Findings) -> dict[str, Annotated]:
     """A job's findings as predictions; an image of several sets has an object of each."""
     found: dict[str, Annotated] = {}
     for one in findings.light():
@@ -102,23 +99,18 @@ def predictions_of(findings: Findings) -> dict[str, Annotated]:
     return found
 
 
-def corloc_rows(result: Evaluation, method: str, paper: Scores) -> list[Row]:
+def _corloc_rows(result: Evaluation, method: str, paper: Scores) -> list[Row]:
     """A row for each class of the paper that was measured, and their mean beside the paper's."""
     measure = f"{method} CorLoc, %"
     figures = {score.category: score.figures[_CORLOC] for score in result.classes}
-    rows = [
-        _row(name, measure, figures[name], number, digits=paper.digits)
-        for name, number in paper.classes.items()
-        if name in figures
-    ]
-    there = [row for row in rows if not math.isnan(row.ours)]
-    if len(there) == len(paper.classes):
-        label, mean = "mean", paper.mean
-    else:
+    measured = [(name, number) for name, number in paper.classes.items() if name in figures]
+    rows = [_row(name, measure, figures[name], number, digits=paper.digits) for name, number in measured]
+    there = [row.paper for row in rows if not math.isnan(row.ours)]
+    label, mean = "mean", paper.mean
+    if len(there) < len(paper.classes):
         label = f"mean of {len(there)} of {len(paper.classes)} classes"
-        mean = sum(row.paper for row in there) / len(there) if there else math.nan
-    figure = result.mean[_CORLOC]
-    return [*rows, _row(label, measure, figure, mean, digits=paper.digits)]
+        mean = sum(there) / len(there) if there else math.nan
+    return [*rows, _row(label, measure, result.mean[_CORLOC], mean, digits=paper.digits)]
 
 
 def _of_table(prepared: Prepared, table: Table, classes: Sequence[str]) -> tuple[Prepared, list[str]]:
@@ -134,11 +126,18 @@ def _of_table(prepared: Prepared, table: Table, classes: Sequence[str]) -> tuple
 
 
 def _run(
-    sets: Sequence[ImageSet], out: Path, method: str, layer: str | None, max_side: int, options: ReproduceOptions
-) -> Findings:
-    job = LocalizeOptions(method=method, layer=layer, max_side=max_side, **options.reading())
-    with Run(sets, outputs.prepare(out), Steps(job), overwrite=options.overwrite) as run:
-        return run.colocalize()
+    sets: Sequence[ImageSet],
+    truth: Mapping[str, Annotated],
+    out: Path,
+    options: ReproduceOptions,
+    job: Mapping[str, Any],
+    **rules: Any,
+) -> tuple[Findings, Evaluation]:
+    steps = Steps(LocalizeOptions(**options.reading() | dict(job)))
+    with Run(sets, outputs.prepare(out), steps, overwrite=options.overwrite) as run:
+        findings = run.colocalize()
+    how = EvaluateOptions(samples=options.samples, seed=options.seed, **rules)
+    return findings, evaluate(_predictions_of(findings), truth, how)
 
 
 def _row(label: str, measure: str, figure: Figure, paper: float, *, digits: int = 2) -> Row:

@@ -125,15 +125,9 @@ DDT_NOISY_IMAGES = {"airplane": 18, "car": 11, "horse": 7}
 
 
 class Cost(NamedTuple):
-    """Time of DDT on the aeroplanes of VOC 2007.
+    """Time of DDT on the aeroplanes of VOC 2007: their number and mean size, and seconds.
 
-    Attributes:
-        images: of the class.
-        rows: of an image, on average.
-        columns: likewise.
-        descriptors: of 512 dimensions.
-        transform: seconds for all of them.
-        extraction: seconds an image, by platform.
+    ``transform`` is that of all descriptors, of 512 dimensions, and ``extraction`` that of an image, by platform.
     """
 
     images: int

@@ -16,11 +16,9 @@ _AXIS = "gallery"
 
 @dataclasses.dataclass(frozen=True)
 class Ranked:
-    """The first results of each query.
+    """The first results of each query: rows of the gallery, int64 ``[q, top]``, best first, and their float32 scores.
 
-    Attributes:
-        rows: int64 ``[q, top]``, of the gallery, best first.
-        scores: float32 ``[q, top]``: the cosine, or the score of re-ranking; -inf for an image without an object.
+    A score is the cosine, or that of re-ranking; -inf for an image without an object.
     """
 
     rows: np.ndarray

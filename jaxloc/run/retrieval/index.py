@@ -32,17 +32,9 @@ from jaxloc.whitenings import WhitenSpec
 
 @dataclasses.dataclass(frozen=True)
 class Indexed:
-    """Result of ``index``.
+    """Result of ``index``: the numbers of images added and present before, and of vectors in total.
 
-    Attributes:
-        folder: the gallery's.
-        added: number of images described.
-        present: number of images that the gallery held before.
-        total: number of vectors in the gallery.
-        dimension: of the vectors that are searched.
-        not_found: number of images without an object, which rank last.
-        skipped: images that could not be described.
-        warnings: what the user should know.
+    ``dimension`` is that of the vectors searched; ``not_found`` images have no object and rank last.
     """
 
     folder: Path

@@ -14,14 +14,7 @@ Box = tuple[float, float, float, float]
 
 
 class Labelled(NamedTuple):
-    """An image, its label, splits and boxes.
-
-    Attributes:
-        source: the file and its name.
-        label: its kind, or ``None`` if unknown.
-        splits: the parts of the data set it belongs to, if a COCO file says so.
-        boxes: its true boxes ``(x0, y0, x1, y1)`` of its own category, from a COCO file.
-    """
+    """An image, its label if known, its splits, and its true boxes ``x0, y0, x1, y1`` of its own category."""
 
     source: Source
     label: str | None

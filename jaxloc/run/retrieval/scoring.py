@@ -41,12 +41,9 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """Scores of all queries and of each kind.
+    """Scores of all queries and of each kind, by label in order.
 
-    Attributes:
-        mean: over all queries.
-        classes: by label, in order.
-        each: float64 ``[q, measures]``, of each query that counts, from 0 to 1.
+    ``each``, float64 ``[q, measures]``, are those of each query that counts, from 0 to 1.
     """
 
     mean: Scores
