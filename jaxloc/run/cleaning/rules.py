@@ -10,11 +10,19 @@
    until a person decides. An image that is noise in one class and not in another contradicts nothing; it
    names the other.
 
+The knee of a class's sorted scores is where they stop to rise steeply, as noise passes into images with the object
+(V. Satopää et al., "Finding a 'Kneedle' in a haystack: detecting knee points in system behavior", ICDCS workshops
+2011): the curve is scaled to the unit square, and a local maximum of its height above the diagonal is a knee if the
+height falls, before the next local maximum, by more than the mean distance of two points (a sensitivity of 1); the
+first knee is taken. Deviations: the points are the scores themselves, not smoothed, and the knee lies in the lower half
+of the images, since the object is taken to be in most of them.
+
 A decision's doubt is how far the image was from another one: the noise score from the threshold, or, of a duplicate,
 the bits to the limit as a share of all; 0 for a contradiction.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -24,7 +32,6 @@ from jaxloc.options.clean import KNEE
 from jaxloc.report.decisions import BROKEN, CONTRADICTION, DUPLICATE, KEPT, NOISE, TOO_FEW, Decision, Threshold
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import localize_pass
-from jaxloc.run.cleaning.knee import find_knee
 
 
 def choose_thresholds(findings: Iterable[Finding], classes: Iterable[str], noise: float | str) -> dict[str, Threshold]:
@@ -42,6 +49,26 @@ def _threshold(scores: Sequence[float], noise: float | str) -> Threshold:
         return Threshold(float(noise), "given")
     knee = find_knee(np.array(scores))
     return Threshold(0.0, "no knee, so 0") if knee is None else Threshold(knee, "knee")
+
+
+def find_knee(scores: np.ndarray) -> float | None:
+    """The score at the knee of finite scores ``[n]`` in any order, or ``None`` where there is none.
+
+    Fewer than four scores have no knee, nor have scores that are all the same, that rise in a straight line, or that
+    rise slowly first and steeply later.
+    """
+    ordered = np.sort(np.asarray(scores, np.float64))
+    if len(ordered) < 4 or ordered[0] == ordered[-1]:
+        return None
+    across = np.linspace(0, 1, len(ordered))
+    above = (ordered - ordered[0]) / (ordered[-1] - ordered[0]) - across
+    inner = above[1:-1]
+    peaks = 1 + np.flatnonzero((inner >= above[:-2]) & (inner > above[2:]))
+    for place, end in itertools.pairwise([*peaks, len(ordered)]):
+        limit = above[place] - 1 / (len(ordered) - 1)
+        if place < len(ordered) // 2 and limit > 0 and above[place:end].min() < limit:
+            return float(ordered[place])
+    return None
 
 
 def judge_noise(finding: Finding, threshold: Threshold) -> Decision:

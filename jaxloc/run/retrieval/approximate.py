@@ -14,9 +14,8 @@ import numpy as np
 from jaxloc._files import atomic_path, checksum, write_text
 from jaxloc.errors import UsageError
 from jaxloc.run.progress import bar
-from jaxloc.run.retrieval.exact import Ranked, nearest
 from jaxloc.run.retrieval.gallery import Gallery
-from jaxloc.run.retrieval.vectors import SearchedVectors
+from jaxloc.run.retrieval.vectors import Ranked, SearchedVectors
 
 KINDS = ("hnsw", "ivf-pq")
 _SAMPLE = 1000
@@ -80,7 +79,7 @@ def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hn
         reason = error.strerror or error
         raise UsageError(f"{path}: cannot be written ({reason}): free some space and run the same again") from error
     k = min(10, len(vectors))
-    exact = nearest(queries, vectors, k).rows
+    exact = vectors.nearest(queries, k).rows
     _, found = index.search(queries, k)
     recall = float(np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found, strict=True)]))
     return Approximation(kind, len(vectors), path.stat().st_size, recall, k, len(queries))

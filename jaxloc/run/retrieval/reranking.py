@@ -10,8 +10,7 @@ from jaxloc import ranking
 from jaxloc.errors import UsageError
 from jaxloc.options import SearchOptions
 from jaxloc.run.retrieval.approximate import nearest_approximate
-from jaxloc.run.retrieval.exact import Ranked, nearest
-from jaxloc.run.retrieval.vectors import SearchedVectors
+from jaxloc.run.retrieval.vectors import Ranked, SearchedVectors
 
 _TOP, _BLOCK = 10, 256
 _NEIGHBORS, _ENTRIES = 50, 10
@@ -38,7 +37,7 @@ def rank(queries: np.ndarray, vectors: SearchedVectors, how: SearchOptions) -> R
 
 def _first(queries: np.ndarray, vectors: SearchedVectors, k: int, how: SearchOptions) -> Ranked:
     """The first k rows by cosine, exactly or by the approximate index."""
-    return nearest_approximate(queries, vectors, k) if how.approximate else nearest(queries, vectors, k)
+    return nearest_approximate(queries, vectors, k) if how.approximate else vectors.nearest(queries, k)
 
 
 def _expand(queries: np.ndarray, vectors: SearchedVectors, number: int, how: SearchOptions) -> np.ndarray:

@@ -85,8 +85,8 @@ def search(
 
 def rows_of(table: Any, numbers: np.ndarray) -> dict[int, dict[str, Any]]:
     """Rows of a gallery's table by their numbers, which may repeat; negative ones stand for none."""
-    chosen = [number for number in np.unique(numbers).tolist() if number >= 0]
-    return dict(zip(chosen, table.take(chosen).to_pylist(), strict=True))
+    chosen = np.unique(numbers[numbers >= 0])
+    return dict(zip(chosen.tolist(), table.take(chosen).to_pylist(), strict=True))
 
 
 def thumbnails_of(rows: Mapping[int, Mapping[str, Any]]) -> dict[int, bytes]:

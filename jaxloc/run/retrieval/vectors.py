@@ -1,10 +1,19 @@
-"""The vectors of a gallery that are searched: whitened if asked, of unit length, read in blocks."""
+"""The vectors of a gallery that are searched: whitened if asked, of unit length, read in blocks.
 
+So a gallery may be larger than memory.
+"""
+
+import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxloc import ranking
 from jaxloc.errors import UsageError
 from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.gallery import Gallery
@@ -16,6 +25,18 @@ PART = 1 << 16
 """Vectors brought into memory at once, at least, unless they come to more bytes than:"""
 
 _BYTES = 1 << 28
+_AXIS = "gallery"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+    """The first results of each query: rows of the gallery, int64 ``[q, top]``, best first, and their float32 scores.
+
+    A score is the cosine, or that of re-ranking; -inf for an image without an object.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
 
 
 class SearchedVectors:
@@ -71,6 +92,17 @@ class SearchedVectors:
         """Every vector, ``[n, d]``."""
         return np.concatenate([part for _, part in self.parts()])
 
+    def nearest(self, queries: np.ndarray, k: int) -> Ranked:
+        """The k rows of largest cosine, exactly; each local device searches its own part of each block."""
+        mesh = Mesh(np.array(jax.local_devices()), (_AXIS,), axis_types=(AxisType.Auto,))
+        rows = NamedSharding(mesh, PartitionSpec(_AXIS))
+        best = ranking.empty(len(queries), k)
+        for start, part in self.parts():
+            padded = np.pad(part, ((0, -len(part) % mesh.size), (0, 0)))
+            divided = jax.device_put((padded, np.arange(len(padded)) < len(part)), rows)
+            best = _merge(best, _search(queries, *divided, start, k=k, mesh=mesh))
+        return Ranked(np.asarray(best.indices, np.int64), np.asarray(best.scores))
+
     def gather(self, rows: np.ndarray) -> np.ndarray:
         """The vectors of some rows, reading only the shards they are in, ``[*rows.shape, d]``; row -1 is zeros."""
         ends = np.cumsum(self._lengths)
@@ -87,3 +119,14 @@ class SearchedVectors:
     def _shard(self, number: int) -> np.ndarray:
         whitened = None if self._whitening is None else self.gallery.whitened(number, self._checksum)
         return self.prepare(self.gallery.vectors(number)) if whitened is None else whitened
+
+
+_merge = jax.jit(ranking.merge)
+
+
+@functools.partial(jax.jit, static_argnames=("k", "mesh"))
+def _search(
+    queries: jax.Array, part: jax.Array, valid: jax.Array, start: jax.Array, *, k: int, mesh: Mesh
+) -> ranking.TopK:
+    found = ranking.sharded_top_k(queries, part, k=k, mesh=mesh, axis=_AXIS, valid=valid)
+    return found._replace(indices=jnp.where(found.valid, found.indices + start, -1))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxloc.run.cleaning.knee import find_knee
+from jaxloc.run.cleaning.rules import find_knee
 
 
 def test_knee_lies_where_a_steep_rise_ends():

@@ -10,7 +10,6 @@ from jaxloc.errors import UsageError
 from jaxloc.options import SearchOptions
 from jaxloc.run.retrieval import approximate
 from jaxloc.run.retrieval.approximate import build, nearest_approximate
-from jaxloc.run.retrieval.exact import nearest
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index, remove
 from jaxloc.run.retrieval.search import search
@@ -48,7 +47,7 @@ def test_whitened_vectors_are_searched_where_the_gallery_is_whitened(made, weigh
     build(folder)
     vectors = SearchedVectors(Gallery.open(folder))
     asked = vectors.all()[[0, 9]]
-    np.testing.assert_array_equal(nearest_approximate(asked, vectors, 5).rows, nearest(asked, vectors, 5).rows)
+    np.testing.assert_array_equal(nearest_approximate(asked, vectors, 5).rows, vectors.nearest(asked, 5).rows)
 
 
 def test_an_index_of_other_vectors_is_refused_until_it_is_built_again(gallery, weights, queries):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from jaxloc.run.retrieval import vectors as vectors_module
-from jaxloc.run.retrieval.exact import nearest
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from tests.run.retrieval import small, synthetic
@@ -53,12 +52,12 @@ def test_it_is_numpys_order_with_ties_to_the_first_and_zeros_last(searched, stor
     cosines[:, 14] = cosines[:, 2]
     cosines[:, 7] = -np.inf
     order = np.argsort(-cosines, axis=1, kind="stable")
-    found = nearest(queries, searched, 15)
+    found = searched.nearest(queries, 15)
     np.testing.assert_array_equal(found.rows, order)
     np.testing.assert_allclose(found.scores, np.take_along_axis(cosines, order, 1), atol=1e-6)
     assert found.rows[6, :2].tolist() == [2, 14]
     assert (found.rows[:, -1] == 7).all()
-    first = nearest(queries, searched, 4)
+    first = searched.nearest(queries, 4)
     np.testing.assert_array_equal(first.rows, order[:, :4])
     assert first.rows.dtype == np.int64
 
@@ -68,7 +67,7 @@ def test_parts_smaller_than_what_is_asked_for_are_enough(tmp_path, monkeypatch):
     monkeypatch.setattr(vectors_module, "PART", 1)
     stored = synthetic.vectors(3, 4)
     searched = SearchedVectors(Gallery.open(synthetic.write(tmp_path / "g", [stored[:1], stored[1:2], stored[2:]])))
-    found = nearest(searched.prepare(stored[1:2]), searched, 3)
+    found = searched.nearest(searched.prepare(stored[1:2]), 3)
     cosines = small.unit(stored) @ small.unit(stored[1])
     assert found.rows[0].tolist() == np.argsort(-cosines).tolist()
     np.testing.assert_allclose(found.scores[0], np.sort(cosines)[::-1], atol=1e-6)
