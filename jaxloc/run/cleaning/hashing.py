@@ -28,7 +28,7 @@ def hash_images(images: Images, folder: Path, *, digest: str, workers: int) -> l
     hashes: list[int | None] = []
     with progress("hashing", len(images)) as shown:
         for start in range(0, len(images), SHARD):
-            some = images[start : start + SHARD]
+            some = [images[number] for number in range(start, min(start + SHARD, len(images)))]
             path = folder / f"hashes-{start // SHARD:05d}.safetensors"
             kept = _read(path, digest, len(some))
             shown.update(len(kept))

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 
 from jaxloc import __version__
-from jaxloc._files import write_safetensors, write_text
+from jaxloc._files import readable, write_safetensors, write_text
 from jaxloc.data import Source
 from jaxloc.descriptors import Codebooks
 from jaxloc.errors import UsageError
@@ -57,11 +57,9 @@ class Vectors:
 
     def _open(self) -> Iterator[safetensors.safe_open]:
         for path in sorted(self._folder.glob("vectors-*.safetensors")):
-            try:
-                with safetensors.safe_open(path, "np") as file:
-                    yield file
-            except (safetensors.SafetensorError, KeyError, ValueError) as error:
-                raise UsageError(f"{path}: damaged ({error}): delete it and run the same command again") from error
+            cure = "delete it and run the same command again"
+            with readable(path, "damaged", cure), safetensors.safe_open(path, "np") as file:
+                yield file
 
 
 def describe(

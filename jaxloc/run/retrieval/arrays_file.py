@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
-from jaxloc._files import write_safetensors
-from jaxloc.errors import UsageError
+from jaxloc._files import readable, write_safetensors
 
 
 def of_array(values: np.ndarray) -> str:
@@ -33,14 +32,11 @@ def read(path: Path, format: str, *, cure: str) -> dict[str, np.ndarray]:
     Raises:
         UsageError: missing, damaged, or of another format; the message ends with the cure.
     """
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != format:
-                raise ValueError(f"not of the format {format}")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    with readable(path, "damaged or missing", cure), safetensors.safe_open(path, "np") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != format:
+            raise ValueError(f"not of the format {format}")
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if of_arrays(arrays) != metadata.get("arrays_checksum"):
             raise ValueError("its checksum is wrong")
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise UsageError(f"{path}: damaged or missing ({error}): {cure}") from error
-    return arrays
+        return arrays

@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 import safetensors
 
 from jaxloc import __version__
-from jaxloc._files import write_bytes, write_safetensors, write_text
+from jaxloc._files import readable, write_bytes, write_safetensors, write_text
 from jaxloc.errors import UsageError
 from jaxloc.options import IndexOptions
 from jaxloc.run.retrieval import arrays_file
@@ -186,7 +186,8 @@ class Gallery:
 
     def length(self, number: int) -> int:
         """Number of vectors in a shard, from its header."""
-        with _opened(self._vectors_path(number)) as file:
+        path = self._vectors_path(number)
+        with _readable(path), safetensors.safe_open(path, "np") as file:
             return int(file.get_slice("vectors").get_shape()[0])
 
     def vectors_checksum(self, number: int) -> str:
@@ -197,12 +198,10 @@ class Gallery:
         """A shard's rows; raises ``UsageError`` if they are damaged or missing."""
         metadata = self._metadata(number)
         path = self.folder / "table" / metadata["table"]
-        try:
+        with _readable(path, self._vectors_path(number)):
             data = path.read_bytes()
-        except OSError as error:
-            raise _damaged(self._vectors_path(number), f"its table {path.name} cannot be read") from error
-        if hashlib.sha256(data).hexdigest() != metadata["table_checksum"]:
-            raise _damaged(path, "its checksum is wrong", self._vectors_path(number))
+            if hashlib.sha256(data).hexdigest() != metadata["table_checksum"]:
+                raise ValueError("its checksum is wrong")
         return pq.read_table(io.BytesIO(data), schema=_ROW)
 
     def whole_table(self) -> pa.Table:
@@ -213,10 +212,9 @@ class Gallery:
         """Images without a vector, of these shards or of all."""
         found = []
         for number in self.shards if shards is None else shards:
-            try:
-                found += [Skip(**skip) for skip in json.loads(self._metadata(number)["skipped"])]
-            except (ValueError, TypeError) as error:
-                raise _damaged(self._vectors_path(number), f"its list of skipped images: {error}") from error
+            skipped = self._metadata(number)["skipped"]
+            with _readable(self._vectors_path(number)):
+                found += [Skip(**skip) for skip in json.loads(skipped)]
         return found
 
     def relabel(self, labels: Mapping[str, str | None]) -> None:
@@ -287,8 +285,9 @@ class Gallery:
     def _metadata(self, number: int) -> dict[str, str]:
         path = self._vectors_path(number)
         metadata = _read_metadata(path)
-        if not {"table", "table_checksum", "vectors_checksum", "skipped"} <= metadata.keys():
-            raise _damaged(path, "not a shard of a gallery")
+        with _readable(path):
+            if not {"table", "table_checksum", "vectors_checksum", "skipped"} <= metadata.keys():
+                raise ValueError("not a shard of a gallery")
         return metadata
 
     def _vectors_path(self, number: int) -> Path:
@@ -304,30 +303,19 @@ def _write_vectors(path: Path, vectors: np.ndarray, metadata: Mapping[str, str])
     write_safetensors(path, {"vectors": vectors}, own | dict(metadata))
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[safetensors.safe_open]:
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            yield file
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
-
-
 def _read_vectors(path: Path) -> np.ndarray:
-    with _opened(path) as file:
+    with _readable(path), safetensors.safe_open(path, "np") as file:
         values, metadata = file.get_tensor("vectors"), file.metadata() or {}
-    if arrays_file.of_array(values) != metadata.get("vectors_checksum"):
-        raise _damaged(path, "its checksum is wrong")
-    return values
+        if arrays_file.of_array(values) != metadata.get("vectors_checksum"):
+            raise ValueError("its checksum is wrong")
+        return values
 
 
 def _read_metadata(path: Path) -> dict[str, str]:
-    with _opened(path) as file:
+    with _readable(path), safetensors.safe_open(path, "np") as file:
         return file.metadata() or {}
 
 
-def _damaged(path: Path, why: str, shard: Path | None = None) -> UsageError:
-    return UsageError(
-        f"{path}: damaged ({why}): delete {shard or path} and run the same `jaxloc index` again; "
-        "the other shards stay as they are"
-    )
+def _readable(path: Path, shard: Path | None = None) -> contextlib.AbstractContextManager[None]:
+    cure = f"delete {shard or path} and run the same `jaxloc index` again; the other shards stay as they are"
+    return readable(path, "damaged", cure)

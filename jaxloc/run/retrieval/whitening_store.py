@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloc import whitening
-from jaxloc._files import checksum
+from jaxloc._files import checksum, readable
 from jaxloc.errors import UsageError
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.retrieval import arrays_file
@@ -55,8 +55,5 @@ def load(path: Path) -> tuple[Whitening, str]:
     """Read what ``save`` wrote: the whitening, and the checksum of its file; raises ``UsageError`` if it is damaged."""
     cure = "delete it and run `jaxloc index` again"
     arrays = arrays_file.read(path, _FORMAT, cure=cure)
-    try:
-        fitted = Whitening(**{name: jnp.asarray(array) for name, array in arrays.items()})
-    except TypeError as error:
-        raise UsageError(f"{path}: damaged ({error}): {cure}") from error
-    return fitted, checksum(path)
+    with readable(path, "damaged", cure):
+        return Whitening(**{name: jnp.asarray(array) for name, array in arrays.items()}), checksum(path)
