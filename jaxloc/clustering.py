@@ -213,11 +213,7 @@ def lloyd(
         return after, done + 1, kmeans_converged(before, after, sums, tolerance=tolerance)
 
     # Zeros like the descriptors, not constants: inside shard_map the loop asks for one type throughout.
-    start = (
-        KMeans(jnp.asarray(model.centers, jnp.float32)),
-        jnp.int32(0),
-        jnp.zeros_like(x, shape=(), dtype=bool),
-    )
+    start = (KMeans(jnp.asarray(model.centers, jnp.float32)), jnp.int32(0), jnp.zeros_like(x, shape=(), dtype=bool))
     model, done, converged = jax.lax.while_loop(lambda state: (state[1] < iterations) & ~state[2], step, start)
     return KMeansFit(model, kmeans_sums(model, x, keep).inertia, done, converged)
 

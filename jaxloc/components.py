@@ -98,15 +98,7 @@ def _is_for_host(mask: jax.Array, backend: Backend) -> bool:
 
 
 def label_stack(masks: np.ndarray, connectivity: int = 8) -> np.ndarray:
-    """Number the components of each mask of a stack, as ``label`` does, in one call of scikit-image.
-
-    Args:
-        masks: bool ``[n, h, w]``.
-        connectivity: 8 or 4.
-
-    Returns:
-        int32 ``[n, h, w]``, numbered from 1 within each mask.
-    """
+    """Number the components of each mask of a stack ``[n, h, w]``, as ``label`` does, in one call of scikit-image."""
     n, h, w = masks.shape
     tall = np.pad(masks, ((0, 0), (0, 1), (0, 0))).reshape(n * (h + 1), w)
     if tall.size == 0:
@@ -118,12 +110,7 @@ def label_stack(masks: np.ndarray, connectivity: int = 8) -> np.ndarray:
 
 
 def largest_stack(masks: np.ndarray, connectivity: int = 8) -> np.ndarray:
-    """The largest component of each mask of a stack, as ``largest_component`` does, bool ``[n, h, w]``.
-
-    Args:
-        masks: bool ``[n, h, w]``.
-        connectivity: 8 or 4.
-    """
+    """The largest component of each mask of a stack ``[n, h, w]``, as ``largest_component`` does."""
     labels = label_stack(masks, connectivity)
     kinds = int(labels.max(initial=0)) + 1
     per_mask = labels + kinds * np.arange(len(labels))[:, None, None]

@@ -35,11 +35,7 @@ def map_size(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
 
 
 def upsample_nearest(
-    values: ArrayLike,
-    shape: tuple[int, ...],
-    *,
-    size: ArrayLike | None = None,
-    target_size: ArrayLike | None = None,
+    values: ArrayLike, shape: tuple[int, ...], *, size: ArrayLike | None = None, target_size: ArrayLike | None = None
 ) -> jax.Array:
     """Enlarge one map to an image's pixels, or to a finer map, by nearest neighbour at half-pixel centres.
 

@@ -208,11 +208,7 @@ class Accumulator:
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of the sum so far, to be kept in a file: ``count`` int64, ``mean`` and ``scatter`` float64."""
-        return {
-            "count": np.array(self._count, np.int64),
-            "mean": self._mean.copy(),
-            "scatter": self._scatter.copy(),
-        }
+        return {"count": np.array(self._count, np.int64), "mean": self._mean.copy(), "scatter": self._scatter.copy()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> Self:

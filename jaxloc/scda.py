@@ -78,11 +78,7 @@ def descriptor(features: ArrayLike, mask: ArrayLike) -> jax.Array:
 
 
 def lower_mask(
-    mask: ArrayLike,
-    aggregation_lower: ArrayLike,
-    *,
-    size: ArrayLike | None = None,
-    size_lower: ArrayLike | None = None,
+    mask: ArrayLike, aggregation_lower: ArrayLike, *, size: ArrayLike | None = None, size_lower: ArrayLike | None = None
 ) -> jax.Array:
     """Cells of a lower layer that lie in the object and exceed their own mean (section 3.3, relu5_2 under pool5).
 
@@ -106,12 +102,7 @@ def lower_mask(
 
 
 def descriptor_plus(
-    features: ArrayLike,
-    mask: ArrayLike,
-    features_lower: ArrayLike,
-    mask_lower: ArrayLike,
-    *,
-    weight: ArrayLike = 0.5,
+    features: ArrayLike, mask: ArrayLike, features_lower: ArrayLike, mask_lower: ArrayLike, *, weight: ArrayLike = 0.5
 ) -> jax.Array:
     """SCDA+: the descriptors of two layers side by side, ``[SCDA, α · SCDA_lower]`` (equation 3).
 

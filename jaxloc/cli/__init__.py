@@ -35,11 +35,7 @@ COMMANDS = {
 }
 """The module of each command, in the order of the help. A module's ``app`` holds several commands of one name."""
 
-_STYLE: dict[str, Any] = {
-    "add_completion": False,
-    "pretty_exceptions_enable": False,
-    "rich_markup_mode": "markdown",
-}
+_STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "markdown"}
 
 
 def load(name: str) -> typer.Typer:

@@ -47,8 +47,7 @@ def evaluate(
     form: Form = "table",
     as_json: AsJson = False,
     roc: Annotated[
-        bool,
-        typer.Option("--roc", help="In JSON, the points of the noise score's ROC curves.", hidden=True),
+        bool, typer.Option("--roc", help="In JSON, the points of the noise score's ROC curves.", hidden=True)
     ] = False,
     retrieval: Annotated[
         Path | None,

@@ -84,17 +84,9 @@ def _is_one_of_several() -> bool:
     return jax is not None and jax.distributed.is_initialized()
 
 
-def say_json(values: Any) -> None:
-    """Print as JSON; numbers that are not finite become null."""
-    say(json.dumps(_without_nan(values), indent=1))
-
-
 def tell(as_json: bool, to_plain: Callable[[], Any], to_text: Callable[[], str]) -> None:
-    """Print a result in one of two forms."""
-    if as_json:
-        say_json(to_plain())
-    else:
-        say(to_text())
+    """Print a result as text, or as JSON, where numbers that are not finite become null."""
+    say(json.dumps(_without_nan(to_plain()), indent=1) if as_json else to_text())
 
 
 def _without_nan(value: Any) -> Any:

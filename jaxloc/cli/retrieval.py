@@ -62,8 +62,7 @@ def search(
     options: Annotated[NetworkOptions, Fields(only=_READ)],
     as_json: AsJson = False,
     html: Annotated[
-        Path | None,
-        typer.Option("--html", help="Write a page: each query, its object, its results.", dir_okay=False),
+        Path | None, typer.Option("--html", help="Write a page: each query, its object, its results.", dir_okay=False)
     ] = None,
     dimensions: Annotated[
         int,

@@ -37,8 +37,7 @@ def weights_show(
 
 
 @app.command(
-    "convert",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    "convert", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
 def weights_convert(context: typer.Context) -> None:
     """Convert published weights (torchvision, timm, Keras, MatConvNet, …); --help tells more."""

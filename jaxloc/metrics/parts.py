@@ -47,12 +47,7 @@ def part_boxes(points: Mapping[str, tuple[float, float]]) -> dict[str, tuple[flo
 
 
 def assign_parts(
-    predicted: ArrayLike,
-    truth: ArrayLike,
-    *,
-    threshold: float = 0.5,
-    at_least: bool = False,
-    inclusive: bool = False,
+    predicted: ArrayLike, truth: ArrayLike, *, threshold: float = 0.5, at_least: bool = False, inclusive: bool = False
 ) -> np.ndarray:
     """Which true part each predicted part stands for, so that most boxes of the set are right.
 

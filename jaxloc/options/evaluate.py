@@ -58,9 +58,7 @@ class EvaluateOptions(Options):
     )
     masks: bool = option(False, "Jaccard similarity and precision of pixel masks.", panel=_MORE)
     parts: bool = option(
-        False,
-        "PCP of parts; parts without names are matched to the true ones once for all images.",
-        panel=_MORE,
+        False, "PCP of parts; parts without names are matched to the true ones once for all images.", panel=_MORE
     )
     samples: int = option(
         0,
@@ -121,10 +119,7 @@ class ReproduceOptions(Options):
         first=True,
     )
     samples: int = option(
-        1000,
-        "Number of bootstrap draws for the confidence intervals; 0 computes none.",
-        "--bootstrap",
-        setting="draws",
+        1000, "Number of bootstrap draws for the confidence intervals; 0 computes none.", "--bootstrap", setting="draws"
     )
     seed: int = option(0, "Seed of the draws and of codebooks.", setting="seed")
     overwrite: bool = option(False, "Start over if the folder holds another reproduction.", first=True)

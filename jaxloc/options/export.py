@@ -80,10 +80,7 @@ class ExportOptions(Options):
         False, "yolo: write outlines of masks in place of boxes; objects without a mask are counted."
     )
     margin: float = option(
-        0.0,
-        "crops: margin on every side, as a share of the box's longer side.",
-        least=0,
-        label="the margin",
+        0.0, "crops: margin on every side, as a share of the box's longer side.", least=0, label="the margin"
     )
     square: bool = option(False, "crops: as wide as high.")
     overwrite: bool = option(

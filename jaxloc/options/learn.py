@@ -40,19 +40,11 @@ class FinetuneOptions(Options):
         setting="learning rate",
     )
     head_factor: float = option(
-        10.0,
-        "Learning rate of the head relative to the network's.",
-        above=0,
-        only_python=True,
-        setting="head factor",
+        10.0, "Learning rate of the head relative to the network's.", above=0, only_python=True, setting="head factor"
     )
     momentum: float = option(0.9, "Momentum of SGD.", least=0, below=1, only_python=True, setting="momentum")
     weight_decay: float = option(
-        5e-4,
-        "Weight decay of kernels; biases do not decay.",
-        least=0,
-        only_python=True,
-        setting="weight decay",
+        5e-4, "Weight decay of kernels; biases do not decay.", least=0, only_python=True, setting="weight decay"
     )
     warmup: float = option(
         0.05, "Share of the steps over which the rate rises.", least=0, below=1, only_python=True, setting="warm-up"
@@ -83,9 +75,7 @@ class FinetuneOptions(Options):
     seed: int = option(0, "Seed of the held-out images, the order and the flips.", least=0, setting="seed")
     dtype: str = same_as(NetworkOptions, "dtype")
     checkpoint_steps: int = option(
-        0,
-        "Also write a checkpoint every N steps; 0 writes one after each epoch only.",
-        least=0,
+        0, "Also write a checkpoint every N steps; 0 writes one after each epoch only.", least=0
     )
     workers: int | None = same_as(NetworkOptions, "workers")
     allow_download: bool | None = same_as(NetworkOptions, "allow_download")

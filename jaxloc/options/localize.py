@@ -138,11 +138,7 @@ class VideoOptions(Options):
     """What is written of videos."""
 
     kind: Literal["mp4", "gif", "none"] = option(
-        "mp4",
-        "Write each input video with the box drawn, in this format.",
-        "--video",
-        label="video",
-        panel=VIDEOS,
+        "mp4", "Write each input video with the box drawn, in this format.", "--video", label="video", panel=VIDEOS
     )
     smooth: bool = option(
         False,
@@ -159,15 +155,8 @@ class VideoOptions(Options):
         panel=VIDEOS,
     )
     sigma: float = option(
-        2.0,
-        "Standard deviation of the smoothing, in frames.",
-        least=0,
-        label="smoothing",
-        only_python=True,
+        2.0, "Standard deviation of the smoothing, in frames.", least=0, label="smoothing", only_python=True
     )
     heat: bool = option(
-        False,
-        "Draw the heat map as well; it is kept for at most --report-limit frames.",
-        "--video-heat",
-        panel=VIDEOS,
+        False, "Draw the heat map as well; it is kept for at most --report-limit frames.", "--video-heat", panel=VIDEOS
     )

@@ -35,12 +35,7 @@ class Diffusion(NamedTuple):
 
 @compiler_chooses(rows=True)
 def neighbor_graph(
-    gallery: ArrayLike,
-    *,
-    k: int = 50,
-    exponent: float = 3.0,
-    valid: ArrayLike | None = None,
-    chunk: int | None = None,
+    gallery: ArrayLike, *, k: int = 50, exponent: float = 3.0, valid: ArrayLike | None = None, chunk: int | None = None
 ) -> graphs.Graph:
     """The gallery's mutual k-nearest-neighbour graph, symmetrically normalised: computed once, offline.
 

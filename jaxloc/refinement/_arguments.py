@@ -8,15 +8,7 @@ from jaxloc._checks import as_array
 
 
 def check_image(image: ArrayLike, probabilities: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """One image as float32 in 0–255 and its probabilities as float32.
-
-    Args:
-        image: RGB ``[h, w, 3]``; uint8 (0–255) or float in [0, 1].
-        probabilities: float ``[h, w]``.
-
-    Raises:
-        ValueError: not one RGB image, or a map of another size.
-    """
+    """One image, uint8 or float in [0, 1], as float32 in 0–255, and its probabilities ``[h, w]`` as float32."""
     image = as_array("image", image, "[h, w, 3]")
     probabilities = as_array("probabilities", probabilities, "[h, w]", jnp.float32)
     if image.shape[2] != 3:

@@ -40,13 +40,7 @@ class Grid(NamedTuple):
 
 
 def make_grid(image: jax.Array, size: jax.Array | None, *, deviation: float, colour_deviation: float) -> Grid:
-    """Place one image's pixels in a grid.
-
-    Args:
-        image: float32 ``[h, w, 3]`` in 0–255.
-        size: int ``[2]``, valid rows and columns; ``None`` means all.
-        deviation: of the Gaussian over place, in pixels (static).
-        colour_deviation: of the Gaussian over colour, in levels of 0–255 (static).
+    """Place one image's pixels, float32 ``[h, w, 3]`` in 0–255, in a grid, with the deviations of ``crf`` (static).
 
     Raises:
         ValueError: the deviations are so small that the grid would not fit in memory.
@@ -84,12 +78,7 @@ def make_grid(image: jax.Array, size: jax.Array | None, *, deviation: float, col
 def filter_on(grid: Grid, values: jax.Array) -> jax.Array:
     """``Σⱼ exp(−½ |fᵢ − fⱼ|²) vⱼ`` over the valid pixels, with ``f`` place and colour in standard deviations.
 
-    Args:
-        grid: of the image.
-        values: float32 ``[h, w]``.
-
-    Returns:
-        float32 ``[h, w]``; zero at padding.
+    Values and result are float32 ``[h, w]``; the result is zero at padding.
     """
     lengths = tuple(len(blur) for blur in grid.blurs)
     splat = jnp.zeros(math.prod(lengths)).at[grid.corners].add(grid.weights * values.reshape(-1, 1))

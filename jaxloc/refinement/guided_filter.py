@@ -19,12 +19,7 @@ from jaxloc.refinement._arguments import check_image
 
 
 def guided(
-    image: ArrayLike,
-    probabilities: ArrayLike,
-    *,
-    size: ArrayLike | None = None,
-    radius: int = 25,
-    eps: float = 1e-4,
+    image: ArrayLike, probabilities: ArrayLike, *, size: ArrayLike | None = None, radius: int = 25, eps: float = 1e-4
 ) -> jax.Array:
     """Filter one map of probabilities with the image as the guide.
 

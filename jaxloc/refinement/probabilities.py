@@ -57,11 +57,7 @@ def object_probabilities(
 
 
 def upsample_bilinear(
-    values: ArrayLike,
-    shape: tuple[int, int],
-    *,
-    size: ArrayLike | None = None,
-    target_size: ArrayLike | None = None,
+    values: ArrayLike, shape: tuple[int, int], *, size: ArrayLike | None = None, target_size: ArrayLike | None = None
 ) -> jax.Array:
     """Enlarge one map to an image's pixels, bilinearly between the centres of its cells, float32 ``[rows, columns]``.
 

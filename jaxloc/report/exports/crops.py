@@ -63,15 +63,10 @@ def _stems(images: Sequence[Annotated], folders: Mapping[str, str]) -> dict[str,
 def crop_box(
     box: Box, width: int, height: int, *, margin: float = 0.0, square: bool = False
 ) -> tuple[int, int, int, int]:
-    """The pixels of a crop: whole numbers ``x0, y0, x1, y1``, half-open, within the image.
+    """The pixels of a crop: whole numbers ``x0, y0, x1, y1``, half-open, within an image of this size.
 
-    Args:
-        box: around the object, in pixels.
-        width: width of the image, in pixels.
-        height: height of the image, in pixels.
-        margin: added on every side, as a share of the box's longer side.
-        square: widen the shorter side to the longer one; moved where it would leave the image, and as large as the
-            image allows.
+    The margin is a share of the box's longer side. ``square`` widens the shorter side to the longer one; the crop is
+    moved where it would leave the image, and as large as the image allows.
     """
     x0, y0, x1, y1 = box
     extra = margin * max(x1 - x0, y1 - y0)

@@ -27,14 +27,10 @@ def safe_name(name: str) -> str:
 
 
 def safe_names(wanted: Mapping[str, str], *, flat: bool) -> dict[str, str]:
-    """A file name for each image, unique even if case and extension are ignored.
+    """The file of each image by its name, unique even if case and extension are ignored; fine ones stay as they are.
 
-    Args:
-        wanted: by the name of each image, the file it should have, with forward slashes.
-        flat: whether all of them have to lie in one folder; slashes then become underscores.
-
-    Returns:
-        the file of each name; those that are fine stay as they are.
+    ``wanted`` is the file that it should have, with forward slashes, which become underscores if all lie in one folder
+    (``flat``).
     """
     chosen: dict[str, str] = {}
     taken: set[str] = set()
