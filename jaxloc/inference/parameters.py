@@ -19,7 +19,7 @@ class DeviceWeights:
     """Weights on the devices, and how the network computes with them.
 
     Args:
-        weights: parameters and architecture.
+        weights: of the network.
         devices: number of this host's devices that compute; ``None`` means all.
         batch: largest number of images in a device's batch; ``None`` chooses by the device.
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``.

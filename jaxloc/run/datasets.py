@@ -32,13 +32,9 @@ def _counts(image: Annotated, category: str | None = None) -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """What a data set on this machine holds.
+    """What a data set on this machine holds: counts over all images, by split and by class (an image may have several).
 
     Attributes:
-        dataset: the opened data set.
-        whole: counts over all images, by what was counted.
-        splits: the same by split; an image may be in several.
-        classes: the same by class; an image may be in several.
         keypoints: number of points of objects, and of them the visible ones.
         parts: number of boxes of parts.
     """
@@ -52,11 +48,7 @@ class Described:
 
 
 def describe(spec: str) -> Described:
-    """Open a data set and count its images and annotations, all of which are read.
-
-    Raises:
-        UsageError: it cannot be opened.
-    """
+    """Open a data set and count its images and annotations, all of which are read."""
     dataset = open_dataset(spec)
     whole: Counter[str] = Counter()
     splits: dict[str, Counter[str]] = {}
@@ -77,11 +69,7 @@ def describe(spec: str) -> Described:
 
 
 def find_info(name: str) -> Info:
-    """The description of a known data set.
-
-    Raises:
-        UsageError: there is none of this name.
-    """
+    """The description of a known data set; ``UsageError`` if there is none of this name."""
     if name not in ADAPTERS:
         raise unknown(name)
     return ADAPTERS[name].info

@@ -33,11 +33,9 @@ TUNED, CLASSIFIER = "tuned.safetensors", "classifier.safetensors"
 
 @dataclasses.dataclass(frozen=True)
 class FineTuned:
-    """A finished training.
+    """A finished training: the files of the tuned network and of its head, and how it went.
 
     Attributes:
-        weights: the file with the tuned network, for ``load`` and ``--weights``.
-        classifier: the file with the head and the names of its classes.
         best: number of the epoch, from 0, whose weights were kept.
         resumed: whether it resumed from a checkpoint.
         skipped: reasons, by name of the image.
@@ -77,10 +75,12 @@ def finetune(
     options = options or FinetuneOptions()
     folder = outputs.prepare(out)
     weights = load(options.weights, allow_download=options.allow_download)
+    layer = options.layer or weights.backbone.defaults.retrieval
+    options = dataclasses.replace(options, layer=layer)
     images = LabelledImages(
         paths,
         labels,
-        minimum_side=weights.backbone.layer(options.layer or weights.backbone.defaults.retrieval).minimum_side,
+        minimum_side=weights.backbone.layer(layer).minimum_side,
         max_side=options.max_side,
         workers=options.workers,
         exclude=outputs.places(out),

@@ -25,16 +25,12 @@ from jaxloc.run.model_file import ModelFile
 from jaxloc.run.writing import disk_errors, result_folder
 
 _RESULTS = ("annotations.json", "model.safetensors", "report.html")
-_OVERLAYS = "overlays"
-VIDEOS = "video"
-"""Folder of the videos that are written."""
+_OVERLAYS, VIDEOS, PARTS = "overlays", "video", "parts"
+"""Folders of the results; the last holds a run's checkpoint."""
 VIDEO_ANNOTATIONS = "annotations_vid.json"
-"""The annotation file with videos in it."""
-PARTS = "parts"
-"""Folder of a run's part files."""
 
+# Names that a file system refuses or that are taken.
 _NO_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
-"""Error numbers for names that a file system refuses or that are taken."""
 _KEYWORD, _START = "jaxloc", 128
 """An overlay is marked as ours, at its place, by a text of this name; within its first bytes."""
 

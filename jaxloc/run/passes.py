@@ -37,15 +37,7 @@ class Context:
 
 
 class Features(NamedTuple):
-    """Features of a batch, and its pixels where the images were read for them.
-
-    Attributes:
-        indices: int64 ``[n]``, the images' numbers; -1 for entries that only fill the batch.
-        original_sizes: int32 ``[n, 2]``, rows and columns.
-        maps: by layer, on the devices.
-        pixels: uint8 ``[n, rows, columns, 3]``, zero-padded; ``None`` for features from the cache.
-        sizes: int32 ``[n, 2]``, valid rows and columns of ``pixels``; with it.
-    """
+    """Features of a batch on the devices, and as in ``Batch`` its numbers, sizes and pixels, if these were read."""
 
     indices: np.ndarray
     original_sizes: np.ndarray

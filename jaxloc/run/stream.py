@@ -23,11 +23,10 @@ _FEW, _LARGE, _SMALL = 300, 512, 256
 class Stream:
     """The images of a job as padded batches, read anew in each pass.
 
+    The first ``thumbnails_wanted`` images keep a thumbnail. ``known_sizes`` are rows and columns of each image by its
+    header, int32 ``[n, 2]``, 0 if unknown.
+
     Attributes:
-        engine: the network, whose rules group images into batches.
-        name: for the progress bar.
-        thumbnails_wanted: images numbered below this keep a thumbnail.
-        known_sizes: rows and columns of each image by its header, int32 ``[n, 2]``; 0 if unknown.
         skipped: why images were skipped, by number.
         sizes: original rows and columns of the images read, by number.
         thumbnails: small JPEGs, by number.

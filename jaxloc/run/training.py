@@ -66,15 +66,10 @@ class Training:
     def __init__(
         self, images: LabelledImages, weights: Weights, options: FinetuneOptions, checkpoints: Checkpoints
     ) -> None:
-        self.images = images
-        options = dataclasses.replace(options, layer=options.layer or weights.backbone.defaults.retrieval)
-        self.options = options
+        self.images, self.options, self._checkpoints = images, options, checkpoints
         self.history: list[Epoch] = []
         self.resumed = False
-        self._checkpoints = checkpoints
-        self._batch = 0
-        self._score = Score()
-        self._saved = -1
+        self._batch, self._score, self._saved = 0, Score(), -1
         held_out = hold_out_share(images.targets, options.validation_share, options.seed)
         self._seen, self._held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
         self._per_epoch = len(images.plan(self._seen, options.batch))
@@ -122,10 +117,7 @@ class Training:
         """Train to the end; Ctrl-C writes a checkpoint. ``UsageError`` if the loss is not finite."""
         done = len(self.history) * self._per_epoch + self._batch
         total = self.options.epochs * self._per_epoch
-        with (
-            _interrupts.deferred(),
-            bar(purpose="training", total=total, unit="step", initial=done) as shown,
-        ):
+        with _interrupts.deferred(), bar(purpose="training", total=total, unit="step", initial=done) as shown:
             while len(self.history) < self.options.epochs:
                 self._run_epoch(shown)
 

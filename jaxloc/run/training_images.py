@@ -14,6 +14,7 @@ from jaxloc.data import Item, Source, choose_buckets, find_sets, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.batches import pad
 from jaxloc.errors import ImageError, UsageError
+from jaxloc.options import NetworkOptions, workers_of
 from jaxloc.run.plan import read_sizes
 
 _BUCKETS, _STEP = 4, 32
@@ -63,7 +64,7 @@ class LabelledImages:
         exclude: Sequence[Path] = (),
     ) -> None:
         self._limit = max_side or None
-        self._workers = workers or min(8, os.cpu_count() or 1)
+        self._workers = workers or workers_of(NetworkOptions())
         found = sorted(_with_labels(paths, labels, exclude), key=lambda pair: pair[0].name)
         sources = [source for source, _ in found]
         seen = read_sizes(sources, max_side=max_side, workers=self._workers, shown=True)
