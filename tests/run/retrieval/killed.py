@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 _ROOT = Path(__file__).parents[3]
 
@@ -38,39 +40,49 @@ def start(asked: Mapping[str, object]) -> subprocess.Popen:
 
 
 def _main(asked: dict[str, Any]) -> None:
-    from jaxloc.run.retrieval import codebooks, index, whitening_store
     from tests.run import helpers
-    from tests.run.retrieval import small
 
-    def die(*_: object, **__: object) -> None:
+    def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+    with helpers.one_device():
+        index_until(die, **asked)
+
+
+def index_until(
+    die: Callable[[], object], *, pictures: str, out: str, weights: str, files: int, where: str, options: dict[str, Any]
+) -> None:
+    """Index, and call ``die`` at the moment that ``run`` describes."""
+    from jaxloc.run.retrieval import codebooks, index, whitening_store
+    from tests.run.retrieval import small
 
     complete, replace = 0, os.replace
 
     def replacing(source: Path, target: Path) -> None:
         nonlocal complete
-        if complete == asked["files"] and asked["where"] == "half":
+        if complete == files and where == "half":
             os.truncate(source, os.path.getsize(source) // 2)
             die()
         replace(source, target)
         complete += 1
-        if complete == asked["files"] + 1 and asked["where"] == "after":
+        if complete == files + 1 and where == "after":
             die()
 
-    os.replace = replacing  # type: ignore[assignment]
-    if asked["where"] == "slowly":
-        write_shard = index.Gallery.write_shard
-        index.Gallery.write_shard = lambda *arguments: (time.sleep(0.2), write_shard(*arguments))[1]
     places = {
         "codebook": (codebooks.CodebookFitter, "fit"),
         "whitening": (whitening_store, "apply"),
         "fitting": (whitening_store, "fit"),
     }
-    if asked["where"] in places:
-        setattr(*places[asked["where"]], die)
-    with helpers.one_device():
-        options = small.index_options(Path(asked["weights"]), **asked["options"])
-        index.index([asked["pictures"]], asked["out"], options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", replacing)
+        if where == "slowly":
+            write_shard = index.Gallery.write_shard
+            patch.setattr(
+                index.Gallery, "write_shard", lambda *arguments: (time.sleep(0.2), write_shard(*arguments))[1]
+            )
+        if where in places:
+            patch.setattr(*places[where], lambda *_, **__: die())
+        index.index([pictures], out, small.index_options(Path(weights), **options))
 
 
 if __name__ == "__main__":

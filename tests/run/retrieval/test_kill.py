@@ -1,4 +1,4 @@
-"""``kill -9`` in the middle of ``index``: the same call goes on, and ends with the bytes of an unbroken run."""
+"""``kill -9`` in the middle of ``index``: the same call resumes it, and ends with the bytes of an unbroken run."""
 
 import os
 import random
@@ -10,6 +10,7 @@ import pytest
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
 from tests.run import helpers
+from tests.run.batches.runs import Killed
 from tests.run.retrieval import killed, small
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no SIGKILL on this system")
@@ -18,6 +19,30 @@ FILES = 2 + 2 * 6
 """The description, the journal, and for each of six shards a table and its vectors."""
 
 
+MOMENTS = pytest.mark.parametrize(
+    ("options", "moments"),
+    [
+        ({"descriptor": "vlad"}, [("half", 0), ("codebook", 0), ("half", 7)]),
+        ({"whiten": "svd-5"}, [("fitting", 0), ("half", 3), ("whitening", 0)]),
+    ],
+    ids=["vlad", "svd"],
+)
+
+
+@MOMENTS
+def test_broken_off_anywhere_it_resumes(made, weights, images, tmp_path, options, moments):
+    def die():
+        raise Killed
+
+    asked = {"pictures": images, "out": tmp_path / "g", "weights": weights, "options": options}
+    for where, files in moments:
+        with pytest.raises(Killed):
+            killed.index_until(die, **asked, where=where, files=files)
+    index([images], tmp_path / "g", small.index_options(weights, **options))
+    assert helpers.every_file(tmp_path / "g") == helpers.every_file(made(**options))
+
+
+@pytest.mark.soak
 def test_killed_three_times_at_random_it_ends_with_the_bytes_of_an_unbroken_run(made, weights, images, tmp_path):
     options = {"whiten": "svd-5"}
     moments = random.Random(5)
@@ -34,15 +59,9 @@ def test_killed_three_times_at_random_it_ends_with_the_bytes_of_an_unbroken_run(
     assert helpers.every_file(tmp_path / "g") == helpers.every_file(made(**options))
 
 
-@pytest.mark.parametrize(
-    ("options", "moments"),
-    [
-        ({"descriptor": "vlad"}, [("half", 0), ("codebook", 0), ("half", 7)]),
-        ({"whiten": "svd-5"}, [("fitting", 0), ("half", 3), ("whitening", 0)]),
-    ],
-    ids=["vlad", "svd"],
-)
-def test_killed_while_something_is_fitted_it_goes_on(made, weights, images, tmp_path, options, moments):
+@pytest.mark.soak
+@MOMENTS
+def test_killed_while_something_is_fitted_it_resumes(made, weights, images, tmp_path, options, moments):
     for where, files in moments:
         status = killed.run(images, tmp_path / "g", weights, files=files, where=where, **options)
         assert status == -signal.SIGKILL
@@ -50,6 +69,7 @@ def test_killed_while_something_is_fitted_it_goes_on(made, weights, images, tmp_
     assert helpers.every_file(tmp_path / "g") == helpers.every_file(made(**options))
 
 
+@pytest.mark.soak
 def test_killed_from_outside_it_opens_at_its_last_finished_shard(made, weights, images, tmp_path):
     asked = {"pictures": str(images), "out": str(tmp_path / "g"), "weights": str(weights), "options": {}}
     process = killed.start(asked | {"files": -1, "where": "slowly"})
