@@ -54,11 +54,7 @@ def starts(head: bytes) -> bool:
 
 
 def read(path: Path) -> Found:
-    """Read a ``.caffemodel``; its images are BGR from 0 to 255, less Caffe's mean.
-
-    Raises:
-        WeightsError: of no known backbone. A damaged file may raise anything.
-    """
+    """Read a ``.caffemodel``; its images are BGR from 0 to 255, less Caffe's mean."""
     net = _net_parameter().FromString(path.read_bytes())
     arrays: Flat = {}
     for layer in (*net.layers, *net.layer):
@@ -68,8 +64,7 @@ def read(path: Path) -> Found:
                 kernel = kernel[0, 0]
             name = layer.name.decode()
             arrays |= {f"{name}/kernel": out_first(kernel), f"{name}/bias": bias.ravel()}
-    arrays, backbone = by_name(arrays, str(path))
-    return Found(arrays, backbone, CAFFE_BGR, f"Caffe file {path.name}")
+    return Found(arrays, by_name(arrays, str(path)), CAFFE_BGR, f"Caffe file {path.name}")
 
 
 def _array(blob: Any) -> np.ndarray:

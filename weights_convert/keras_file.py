@@ -16,8 +16,7 @@ import numpy as np
 
 from jaxloc.errors import WeightsError
 from jaxloc.models.preprocessing import CAFFE_BGR
-from weights_convert.archive import open_archive
-from weights_convert.hdf5 import open_hdf5, read_array
+from weights_convert.containers import open_hdf5, open_zip, read_array
 from weights_convert.mapping import Found, Layer, by_order, out_last
 
 ARCHIVED = "model.weights.h5"
@@ -25,11 +24,7 @@ ARCHIVED = "model.weights.h5"
 
 
 def read(path: Path) -> Found:
-    """Read a Keras file, with or without its dense layers.
-
-    Raises:
-        WeightsError: h5py is missing, or the layers are of no known backbone. A damaged file may raise anything.
-    """
+    """Read a Keras file, with or without its dense layers."""
     where = str(path)
     values = _read_arrays(path)
     convolutions: list[Layer] = []
@@ -39,7 +34,7 @@ def read(path: Path) -> Found:
             raise WeightsError(f"{where}: has layers that are neither convolutions nor dense: give a VGG without them")
         if kernel.ndim == 4 and kernel.shape[0] != kernel.shape[1]:
             raise WeightsError(f"{where}: kernels {kernel.shape} as Theano kept them: get the file for TensorFlow")
-        (convolutions if kernel.ndim == 4 else dense).append(Layer(out_last(kernel), bias))
+        (convolutions if kernel.ndim == 4 else dense).append((out_last(kernel), bias))
     arrays, backbone = by_order(convolutions, dense, where)
     return Found(arrays, backbone, CAFFE_BGR, f"Keras file {path.name}")
 
@@ -50,7 +45,7 @@ def _read_arrays(path: Path) -> list[np.ndarray]:
             with open_hdf5(path, str(path)) as weights:
                 return _arrays(weights, str(path))
         with (
-            open_archive(file, str(path)) as archive,
+            open_zip(file, str(path)) as archive,
             open_hdf5(io.BytesIO(archive.read(ARCHIVED)), str(path)) as weights,
         ):
             return _arrays(weights, str(path))

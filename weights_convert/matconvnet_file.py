@@ -16,21 +16,15 @@ from jaxloc.errors import WeightsError
 from jaxloc.models.preprocessing import CAFFE_RGB, Preprocessing
 from jaxloc.models.weights_file import Flat
 from weights_convert import matlab5
-from weights_convert.hdf5 import open_hdf5, read_array
+from weights_convert.containers import open_hdf5, read_array
 from weights_convert.mapping import Found, by_name
 
 VERSION_5 = b"MATLAB 5.0 MAT-file"
 VERSION_73 = b"MATLAB 7.3 MAT-file"
-VARIABLES = ("layers", "meta", "normalization")
 
 
 def read(path: Path) -> Found:
-    """Read a MatConvNet file.
-
-    Raises:
-        WeightsError: h5py is missing, the file holds no network for ``vl_simplenn``, or one of no known backbone.
-            A damaged file may raise anything.
-    """
+    """Read a MatConvNet file that holds a network for ``vl_simplenn``."""
     with path.open("rb") as file:
         hdf5 = file.read(len(VERSION_73)) == VERSION_73
     network = _read_73(path) if hdf5 else matlab5.load(path)
@@ -42,8 +36,8 @@ def read(path: Path) -> Found:
             filters, biases = layer["weights"] if "weights" in layer else (layer["filters"], layer["biases"])
             arrays |= {f"{layer['name']}/kernel": filters, f"{layer['name']}/bias": biases.ravel()}
     normalization = network.get("meta", network).get("normalization", {})
-    arrays, backbone = by_name(arrays, str(path))
-    return Found(arrays, backbone, _preprocessing(normalization.get("averageImage")), f"MatConvNet file {path.name}")
+    preprocessing = _preprocessing(normalization.get("averageImage"))
+    return Found(arrays, by_name(arrays, str(path)), preprocessing, f"MatConvNet file {path.name}")
 
 
 def _preprocessing(average_image: np.ndarray | None) -> Preprocessing:
@@ -56,7 +50,7 @@ def _preprocessing(average_image: np.ndarray | None) -> Preprocessing:
 
 def _read_73(path: Path) -> dict[str, Any]:
     with open_hdf5(path, str(path)) as file:
-        return {name: _plain_73(file[name], file) for name in VARIABLES if name in file}
+        return {name: _plain_73(file[name], file) for name in ("layers", "meta", "normalization") if name in file}
 
 
 def _plain_73(item: Any, file: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,18 +11,18 @@ from jaxloc.models import weights_file
 from jaxloc.models.preprocessing import FAMILIES
 from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Weights
-from weights_convert import caffe_file, keras_file, lpips_file, matconvnet_file, safetensors_file, torch_file
+from weights_convert import caffe_file, keras_file, lpips_file, matconvnet_file, state_dict, torch_file
 from weights_convert.mapping import Found
-from weights_convert.recognition import recognise
 
 _READERS: dict[str, Callable[[Path], Found]] = {
     "torch": torch_file.read,
-    "safetensors": safetensors_file.read,
+    "safetensors": state_dict.read,
     "keras": keras_file.read,
     "matconvnet": matconvnet_file.read,
     "caffe": caffe_file.read,
     "lpips": lpips_file.read,
 }
+"""A reader raises ``WeightsError`` for a file of no known backbone, and anything for a damaged one."""
 
 FORMATS = tuple(_READERS)
 """Names of the formats that can be read."""
@@ -44,13 +45,9 @@ def read(
             usual files expect. Give it for a PyTorch file of weights that were trained in Caffe, which looks
             like any other.
 
-    Returns:
-        Parameters, their backbone, origin and checksum.
-
     Raises:
         UsageError: an unknown format, architecture or preprocessing.
-        WeightsError: missing, damaged, of no known backbone, or the format's library is not installed; the
-            message names the file and the cure.
+        WeightsError: missing, damaged, of no known backbone, or the format's library is not installed.
     """
     path = Path(path)
     for what, value, known in (
@@ -79,35 +76,48 @@ def _find(path: Path, format: str) -> Found:
         raise WeightsError(f"{path}: damaged or incomplete ({reason}): download or copy it again") from error
 
 
-def convert(
-    source: str | os.PathLike[str],
-    destination: str | os.PathLike[str],
-    *,
-    format: str = "auto",
-    architecture: str = "auto",
-    preprocessing: str = "auto",
-) -> Weights:
-    """Read ``source`` as ``read`` does and write it to ``destination`` in jaxloc's own format.
+def recognise(path: Path) -> str:
+    """The format of a file, by its content."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith(b"PK"):
+        with zipfile.ZipFile(path) as archive:
+            return "keras" if keras_file.ARCHIVED in archive.namelist() else "torch"
+    if head.startswith(b"\x80"):
+        return "torch" if torch_file.PLAIN_MAGIC in head[:64] else "lpips"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "keras"
+    if head.startswith((matconvnet_file.VERSION_5, matconvnet_file.VERSION_73)):
+        return "matconvnet"
+    if head[8:9] == b"{":
+        return "safetensors"
+    if caffe_file.starts(head):
+        return "caffe"
+    raise WeightsError(
+        f"{path}: of no known format, it begins with {head[:12]!r}: "
+        "look whether the download saved a web page instead, or name the format"
+    )
 
-    Returns:
-        The weights written.
+
+def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str], **choices: str) -> Weights:
+    """Read ``source`` as ``read`` does, and write it to ``destination`` in jaxloc's own format, in one step.
+
+    Args:
+        source: the file to read.
+        destination: the file to write or replace.
+        choices: ``format``, ``architecture`` and ``preprocessing``, as for ``read``.
 
     Raises:
         UsageError: an unknown format, architecture or preprocessing, or ``destination`` is ``source``.
         WeightsError: ``source`` cannot be read, or ``destination`` cannot be written.
     """
-    weights = read(source, format=format, architecture=architecture, preprocessing=preprocessing)
+    weights = read(source, **choices)
     write(weights, source, destination)
     return weights
 
 
 def write(weights: Weights, source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> None:
-    """Write what was read from ``source`` to ``destination``, in one step.
-
-    Raises:
-        UsageError: they are the same file.
-        WeightsError: ``destination`` cannot be written.
-    """
+    """Write what was read from ``source`` to ``destination``; errors as for ``convert``."""
     try:
         if Path(destination).exists() and Path(destination).samefile(source):
             raise UsageError(f"{destination}: would replace the file that is read: name another destination")

@@ -1,38 +1,41 @@
 """PyTorch's state dicts: arrays by torchvision's names (``classifier.6.bias``) or timm's (``head.fc.bias``)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
 from jaxloc.errors import WeightsError
-from jaxloc.models.backbone import Names
+from jaxloc.models import weights_file
+from jaxloc.models.backbone import Backbone, Names
 from jaxloc.models.preprocessing import Preprocessing
+from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Flat
-from weights_convert.mapping import Found, match, out_first
+from weights_convert.mapping import Found, out_first, unknown
 
-CAFFE_ROUNDED = Preprocessing(255.0, (123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
+_CAFFE_ROUNDED = Preprocessing(255.0, (123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
 """What torchvision states for ``IMAGENET1K_FEATURES``: less [0.48235, 0.45882, 0.40784], divided by 1/255."""
+
+
+def read(path: Path) -> Found:
+    """Read a safetensors file that holds a state dict, such as timm's on the Hugging Face hub."""
+    if weights_file.read_metadata(path).get("format") == weights_file.FORMAT:
+        raise WeightsError(f"{path}: already in jaxloc's own format: use it as it is")
+    return from_state_dict(safetensors.numpy.load_file(path), f"safetensors file {path.name}", str(path))
 
 
 def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) -> Found:
     """Rename a state dict's arrays, turn their axes, and fold batch normalisation into the convolutions.
 
-    A classifier of NaN marks torchvision's ``IMAGENET1K_FEATURES``, Caffe's original convolutions: the
-    classifier is left out and the preprocessing is Caffe's. Unknown names are kept for the check that follows.
-
-    Args:
-        tensors: ``{"features.0.weight": [64, 3, 3, 3], …}``; a leading ``module.`` (DataParallel) is dropped.
-        source: origin of the file, in words.
-        where: the file's name, for messages.
-
-    Raises:
-        WeightsError: of no known backbone, or with an incomplete batch normalisation.
+    A leading ``module.`` (DataParallel) is dropped. A classifier of NaN marks torchvision's ``IMAGENET1K_FEATURES``,
+    Caffe's original convolutions: the classifier is left out and the preprocessing is Caffe's. Unknown names are kept
+    for the check that follows.
     """
     tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    kernels = {name.removesuffix(".weight"): value for name, value in tensors.items() if name.endswith(".weight")}
-    backbone, names = match(kernels, lambda published: published.torch, where)
+    backbone, names = _match(tensors, where)
     if any(name.endswith(".running_mean") for name in tensors):
-        tensors = fold_batch_norm(tensors, names, where)
+        tensors = _fold_batch_norm(tensors, names, where)
         source += ", batch normalisation folded in"
     ours = dict(names.layers)
     arrays: Flat = {}
@@ -47,25 +50,28 @@ def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) 
     scores = arrays.get(f"{backbone.head.layer}/kernel") if backbone.head else None
     if scores is not None and np.isnan(scores).all():
         arrays = {name: array for name, array in arrays.items() if not backbone.needs_head([name.split("/")[0]])}
-        return Found(arrays, backbone, CAFFE_ROUNDED, f"{source}, Caffe's convolutions")
+        return Found(arrays, backbone, _CAFFE_ROUNDED, f"{source}, Caffe's convolutions")
     return Found(arrays, backbone, backbone.preprocessing, source)
 
 
-def fold_batch_norm(tensors: Mapping[str, np.ndarray], names: Names, where: str) -> dict[str, np.ndarray]:
+def _match(tensors: Mapping[str, np.ndarray], where: str) -> tuple[Backbone, Names]:
+    """The deepest backbone, and its naming, all of whose kernels below the head are there."""
+    kernels = {name.removesuffix(".weight"): value for name, value in tensors.items() if name.endswith(".weight")}
+    fitting = [
+        (backbone, names)
+        for backbone in BACKBONES.values()
+        for names in backbone.published
+        if all(theirs in kernels for theirs, ours in names.layers if not backbone.needs_head([ours]))
+    ]
+    if not fitting:
+        raise unknown(sum(kernel.ndim == 4 for kernel in kernels.values()), where)
+    return max(fitting, key=lambda one: len(one[0].convolutions))
+
+
+def _fold_batch_norm(tensors: Mapping[str, np.ndarray], names: Names, where: str) -> dict[str, np.ndarray]:
     """Fold the scale and shift of each batch normalisation into its convolution.
 
     Exact in exact arithmetic: padding precedes the convolution, so borders are no exception.
-
-    Args:
-        tensors: PyTorch's arrays.
-        names: the naming, with the pairs of normalisation and convolution.
-        where: the file's name, for the message.
-
-    Returns:
-        The arrays without those of the normalisations.
-
-    Raises:
-        WeightsError: a normalisation lacks some of its arrays.
     """
     folded = dict(tensors)
     for layer, convolution in names.normalizations:

@@ -15,37 +15,25 @@ import numpy as np
 
 from jaxloc.errors import WeightsError
 from weights_convert import unpickle
-from weights_convert.archive import open_archive
+from weights_convert.containers import open_zip
 from weights_convert.mapping import Found
 from weights_convert.state_dict import from_state_dict
-from weights_convert.tensors import Tensor
+from weights_convert.unpickle import Tensor
 
 PLAIN_MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")
 """The bytes of the number that opens a file in the plain format, near its beginning."""
 
-WRAPPERS = ("state_dict", "model")
+_WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts keep the state dict."""
 
 
 def read(path: Path) -> Found:
-    """Read a PyTorch file that holds a state dict.
-
-    Raises:
-        WeightsError: no state dict, or of another network. A damaged file may raise anything.
-    """
+    """Read a PyTorch file that holds a state dict."""
     return from_state_dict(read_tensors(path), f"PyTorch file {path.name}", str(path))
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Every tensor of a state dict by its name, with the file's shapes and number types.
-
-    Args:
-        path: what ``torch.save`` wrote: a state dict, or a dict that holds one as ``state_dict`` or
-            ``model``.
-
-    Raises:
-        WeightsError: no state dict. A damaged file may raise anything.
-    """
+    """Every tensor of a state dict by its name, with the file's shapes and number types."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
         file.seek(0)
@@ -57,7 +45,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_zip(file: BinaryIO, where: str) -> tuple[Any, dict[str, bytes]]:
-    with open_archive(file, where) as archive:
+    with open_zip(file, where) as archive:
         members = archive.namelist()
         pickles = [name for name in members if name.endswith("/data.pkl")]
         if len(pickles) != 1:
@@ -86,7 +74,7 @@ def _read_plain(file: BinaryIO, where: str) -> tuple[Any, dict[str, bytes]]:
 
 
 def _state_dict(tree: Any, where: str) -> Mapping[str, Tensor]:
-    for candidate in (tree, *(tree.get(key) for key in WRAPPERS)) if isinstance(tree, dict) else ():
+    for candidate in (tree, *(tree.get(key) for key in _WRAPPERS)) if isinstance(tree, dict) else ():
         if isinstance(candidate, dict):
             tensors = {str(name): value for name, value in candidate.items() if isinstance(value, Tensor)}
             if tensors:

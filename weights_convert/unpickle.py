@@ -1,29 +1,72 @@
-"""Pickles of arrays, read without running anything that they name.
+"""Pickles of tensors and arrays, read without running anything that they name.
 
 Known are only the names that tensors, arrays and ordered dicts need. Nothing of torch or NumPy is called, every other
 name is refused, and sizes are checked against the bytes in the file.
 """
 
-from typing import Any, BinaryIO
+import math
+from typing import Any, BinaryIO, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
 
 from jaxloc._unpickle import NUMPY, Unpickler
 from jaxloc.errors import WeightsError
-from weights_convert.tensors import STORAGES, Storage, Tensor
+
+_STORAGES = {
+    "FloatStorage": "float32",
+    "DoubleStorage": "float64",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+}
+"""Number type of each of torch's storages that the state dict of a network holds."""
+
+
+class Storage(NamedTuple):
+    """A run of ``size`` numbers stored outside the pickle, under ``key``, and viewed by one or more tensors."""
+
+    key: str
+    dtype: str
+    size: int
+
+    def numbers(self, data: bytes) -> np.ndarray:
+        """The file's bytes as numbers ``[size]``; ``ValueError`` if there are fewer."""
+        return np.frombuffer(data, self.number_type, self.size)
+
+    @property
+    def number_type(self) -> np.dtype:
+        """NumPy's type of one number."""
+        return np.dtype(jnp.bfloat16 if self.dtype == "bfloat16" else self.dtype)
+
+
+class Tensor(NamedTuple):
+    """A view of a storage, as torch pickles it; offset and strides count numbers."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __setstate__(self, state: object) -> None:
+        """Ignore what torch before 0.4 kept of a parameter: whether it had a gradient, and hooks."""
+
+    def view(self, numbers: np.ndarray) -> np.ndarray:
+        """The tensor as an array on its storage's numbers; ``ValueError`` if it would reach outside or repeat them."""
+        elements = math.prod(self.shape)
+        last = self.offset + sum((side - 1) * stride for side, stride in zip(self.shape, self.strides, strict=True))
+        if elements > numbers.size or (elements and last >= numbers.size):
+            raise ValueError(f"a tensor of shape {self.shape} on {numbers.size} numbers")
+        strides = [stride * numbers.itemsize for stride in self.strides]
+        return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, strides, writeable=False)
 
 
 def load(file: BinaryIO, where: str) -> tuple[Any, dict[str, Storage]]:
     """Read one pickle from the file's position, and leave the file just after it.
 
-    Args:
-        file: opened for reading.
-        where: its name, for the message.
-
     Returns:
-        Dicts, lists, strings and numbers, with ``Tensor`` and ``Array`` in place of tensors and arrays; and
-        every storage that they name, by its key.
-
-    Raises:
-        WeightsError: the pickle uses a name that is refused. A damaged one may raise anything.
+        dicts, lists, strings and numbers, with ``Tensor`` and ``Array`` in place of tensors and arrays; and every
+        storage that they name, by its key.
     """
     unpickler = _Unpickler(file, where)
     return unpickler.load(), unpickler.storages
@@ -60,7 +103,7 @@ NAMES: dict[str, Any] = {
     "torch._utils._rebuild_parameter": _Parameter,
     "torch.nn.parameter.Parameter": _Parameter,
     **NUMPY,
-    **{f"torch.{storage}": dtype for storage, dtype in STORAGES.items()},
+    **{f"torch.{storage}": dtype for storage, dtype in _STORAGES.items()},
 }
 """Every name that a pickle may use, and what stands for it."""
 
@@ -78,7 +121,7 @@ class _Unpickler(Unpickler):
 
     def persistent_load(self, pid: Any) -> Storage:
         kind, dtype, key, _, size, *view = pid
-        if kind != "storage" or dtype not in STORAGES.values() or view not in ([], [None]):
+        if kind != "storage" or dtype not in _STORAGES.values() or view not in ([], [None]):
             raise ValueError(f"an unknown kind of storage {pid}")
         return self.storages.setdefault(str(key), Storage(str(key), dtype, _size(size)))
 

@@ -11,8 +11,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 import jaxloc.cli
-import weights_convert.__main__
-from weights_convert.command import HELP
+from weights_convert import __main__ as converter
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -47,7 +46,7 @@ def commands() -> dict[str, Any]:
     for name, module in jaxloc.cli.COMMANDS.items():
         app = jaxloc.cli.load(name)
         found |= functions(app, f"jaxloc {name}" if name == module and len(app.registered_commands) > 1 else "jaxloc")
-    return found | {"jaxloc weights convert": weights_convert.__main__.main}  # which hands its arguments on
+    return found | {"jaxloc weights convert": converter.main}  # which hands its arguments on
 
 
 def functions(app: typer.Typer, path: str) -> dict[str, Any]:
@@ -83,8 +82,8 @@ def _section(path: str, function: Any) -> str:
 
 
 def _text(function: Any) -> str:
-    if function is weights_convert.__main__.main:
-        return "```text\n" + HELP.replace("\b\n", "").rstrip() + "\n```"
+    if function is converter.main:
+        return "```text\n" + converter.HELP.replace("\b\n", "").rstrip() + "\n```"
     return inspect.getdoc(function) or ""
 
 

@@ -18,8 +18,7 @@ def weights_list() -> None:
     from jaxloc.models import weights
     from jaxloc.report.tables import text_table
 
-    rows = [[item.name, item.kind, item.where] for item in weights.candidates()]
-    say(text_table(["name", "kind", "where"], rows))
+    say(text_table(["name", "kind", "where"], weights.candidates()))
     say(f"\nThe cache folder is {weights.cache_folder()}; the hub is only asked with --download.")
 
 

@@ -1,6 +1,6 @@
 """Networks: features of images by layer name, and the weights that they need. The only place that imports flax."""
 
-from jaxloc.models.backbone import Backbone, Defaults, Embedded, FeatureMap, Head, Layer, Names, Published
+from jaxloc.models.backbone import Backbone, Defaults, FeatureMap, Head, Layer, Names
 from jaxloc.models.compiling import compiler_options
 from jaxloc.models.extract import extract_features
 from jaxloc.models.preparing import Method, prepare
@@ -18,14 +18,12 @@ __all__ = [
     "VGG",
     "Backbone",
     "Defaults",
-    "Embedded",
     "FeatureMap",
     "Head",
     "Layer",
     "Method",
     "Names",
     "Preprocessing",
-    "Published",
     "Weights",
     "cache_folder",
     "compiler_options",

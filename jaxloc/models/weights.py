@@ -1,11 +1,9 @@
 """Find weights by name: a path, jaxloc's cache folder, the embedded default, or (if allowed) the Hugging Face hub."""
 
 import importlib.metadata
-import importlib.util
 import logging
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import platformdirs
 
@@ -17,20 +15,6 @@ from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Weights
 
 _log = logging.getLogger(__name__)
-
-
-class Candidate(NamedTuple):
-    """A place where weights may be found.
-
-    Attributes:
-        name: what to pass to ``load``.
-        where: a path, or a description of the place.
-        kind: ``"cache"``, ``"embedded"`` or ``"hub"``.
-    """
-
-    name: str
-    where: str
-    kind: str
 
 
 def cache_folder() -> Path:
@@ -55,7 +39,8 @@ def load(name: str | os.PathLike[str] = "vgg16", *, allow_download: bool | None 
     """
     path = Path(name)
     if path.is_file():
-        return check_top(_load_file(path), top, path)
+        read = weights_file.read if weights_file.is_weights_file(path) else weights_convert.read
+        return check_top(read(path), top, path)
     if path.suffix or len(path.parts) > 1:
         raise WeightsError(f"{path}: no such weights file; known names: {', '.join(BACKBONES)}")
     if str(name) not in BACKBONES:
@@ -78,58 +63,48 @@ def load(name: str | os.PathLike[str] = "vgg16", *, allow_download: bool | None 
 
 
 def check_top(weights: Weights, top: bool, where: str | os.PathLike[str]) -> Weights:
-    """Return the weights.
-
-    Raises:
-        WeightsError: ``top`` is set and they lack the classifier's parameters.
-    """
+    """Return the weights; raise ``WeightsError`` if ``top`` is set and they lack the classifier's parameters."""
     if top and not weights.backbone.has_head(weights.params):
         raise WeightsError(f"{where}: holds convolutions only; convert a file with fully connected layers")
     return weights
 
 
-def candidates() -> list[Candidate]:
-    """Every place where ``load`` would find weights now, in the order of the search."""
-    found = [
-        Candidate(path.stem, str(path), "cache")
-        for path in sorted(cache_folder().glob("*.safetensors"))
-        if path.stem in BACKBONES
+def candidates() -> list[list[str]]:
+    """Name, kind and place of the weights that ``load`` finds now, in the order of its search."""
+    cached = sorted(cache_folder().glob("*.safetensors"))
+    embedded = [(one.name, found[0]) for one in BACKBONES.values() if (found := _find_embedded(one))]
+    return [
+        *([path.stem, "cache", str(path)] for path in cached if path.stem in BACKBONES),
+        *([name, "embedded", f"{source} (convolutions only)"] for name, source in embedded),
+        *([one.name, "hub", f"huggingface.co/{one.hub}"] for one in BACKBONES.values() if one.hub),
     ]
-    embedded = [backbone for backbone in BACKBONES.values() if _embedded_archive(backbone) is not None]
-    found += [Candidate(one.name, f"{_embedded_source(one)} (convolutions only)", "embedded") for one in embedded]
-    return found + [Candidate(one.name, f"huggingface.co/{one.hub}", "hub") for one in BACKBONES.values() if one.hub]
 
 
-def _load_file(path: Path) -> Weights:
-    return weights_file.read(path) if weights_file.is_weights_file(path) else weights_convert.read(path)
-
-
-def _embedded_archive(backbone: Backbone) -> Path | None:
+def _find_embedded(backbone: Backbone) -> tuple[str, Path] | None:
+    """Name and version of the distribution that the weights are installed with, and their file."""
     if backbone.embedded is None:
         return None
-    spec = importlib.util.find_spec(backbone.embedded.package)
-    if spec is None or spec.origin is None:
+    name, path = backbone.embedded
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
         return None
-    archive = Path(spec.origin).parent / backbone.embedded.path
-    return archive if archive.is_file() else None
-
-
-def _embedded_source(backbone: Backbone) -> str:
-    distribution = backbone.embedded.distribution if backbone.embedded else ""
-    return f"{distribution} {importlib.metadata.version(distribution)}"
+    file = Path(str(distribution.locate_file(path)))
+    return (f"{name} {distribution.version}", file) if file.is_file() else None
 
 
 def _load_embedded(backbone: Backbone) -> Weights | None:
-    archive = _embedded_archive(backbone)
-    if archive is None:
+    embedded = _find_embedded(backbone)
+    if embedded is None:
         return None
-    cached = cache_folder() / f"{backbone.name}-{_embedded_source(backbone).replace(' ', '-')}.safetensors"
+    source, file = embedded
+    cached = cache_folder() / f"{backbone.name}-{source.replace(' ', '-')}.safetensors"
     if cached.is_file():
         try:
             return weights_file.read(cached)
         except WeightsError as error:
             _log.warning("%s; converting it anew", error)
-    weights = weights_convert.read(archive)
+    weights = weights_convert.read(file)
     try:
         weights_file.save(cached, weights)
     except OSError as error:

@@ -128,7 +128,7 @@ def test_missing_weights_name_the_cure(empty_cache, monkeypatch):
         models.load("alexnet")
     with pytest.raises(WeightsError, match="no such weights file"):
         models.load("somewhere/vgg16.pth")
-    monkeypatch.setattr(weights, "_embedded_archive", lambda backbone: None)
+    monkeypatch.setattr(weights, "_find_embedded", lambda backbone: None)
     with pytest.raises(WeightsError, match="no weights for vgg16"):
         models.load("vgg16")
 
@@ -160,7 +160,7 @@ def test_the_hub_is_asked_last_and_kept(vgg16, saved, empty_cache, monkeypatch):
     safetensors.numpy.save_file(torch_style, file)
     asked = []
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: asked.append(a) or str(file))
-    monkeypatch.setattr(weights, "_embedded_archive", lambda backbone: None)
+    monkeypatch.setattr(weights, "_find_embedded", lambda backbone: None)
     assert models.load("vgg16", allow_download=True).checksum == vgg16.checksum
     assert models.load("vgg16").checksum == vgg16.checksum
     assert asked == [("timm/vgg16.tv_in1k", "model.safetensors")]

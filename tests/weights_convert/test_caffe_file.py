@@ -89,7 +89,7 @@ def test_every_array_comes_back_under_our_name(tmp_path, narrow, messages, gener
     flat = narrow(architecture, top=top)
     path = tmp_path / "VGG_ILSVRC_16_layers.caffemodel"
     write(path, flat, messages, generation)
-    assert weights_convert.recognition.recognise(path) == "caffe"
+    assert weights_convert.reading.recognise(path) == "caffe"
     found = caffe_file.read(path)
     assert found.arrays.keys() == flat.keys()
     for name, array in flat.items():

@@ -98,7 +98,7 @@ def test_a_keras_archive_is_read(tmp_path, narrow):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", "{}")
         archive.writestr("model.weights.h5", buffer.getvalue())
-    assert weights_convert.recognition.recognise(path) == "keras"
+    assert weights_convert.reading.recognise(path) == "keras"
     assert_read(path, narrow())
 
 

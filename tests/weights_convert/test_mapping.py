@@ -3,11 +3,10 @@ import pytest
 
 from jaxloc.errors import WeightsError
 from weights_convert import mapping
-from weights_convert.mapping import Layer
 
 
 def layers(number):
-    return [Layer(np.full((3, 3, 1, 1), i), np.full(1, i)) for i in range(number)]
+    return [(np.full((3, 3, 1, 1), i), np.full(1, i)) for i in range(number)]
 
 
 def test_convolutions_are_named_from_the_image_upwards():

@@ -117,7 +117,7 @@ def test_a_destination_that_cannot_be_written_is_named(published, tmp_path):
     [
         "import weights_convert; weights_convert.read",
         pytest.param("import jaxloc.models; jaxloc.models.load", marks=pytest.mark.soak),
-        pytest.param("import weights_convert.command", marks=pytest.mark.soak),
+        pytest.param("import weights_convert.__main__", marks=pytest.mark.soak),
     ],
 )
 def test_the_packages_can_be_imported_in_any_order(statement):

@@ -5,12 +5,12 @@ import safetensors.numpy
 import weights_convert
 from jaxloc.errors import WeightsError
 from jaxloc.models import find
-from weights_convert import safetensors_file
+from weights_convert import state_dict
 
 
 def test_timms_file_is_read(tmp_path, narrow, pytorch):
     safetensors.numpy.save_file(pytorch(narrow(), style="timm"), tmp_path / "model.safetensors", {"format": "pt"})
-    found = safetensors_file.read(tmp_path / "model.safetensors")
+    found = state_dict.read(tmp_path / "model.safetensors")
     assert found.arrays.keys() == narrow().keys()
     for name, array in narrow().items():
         np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)

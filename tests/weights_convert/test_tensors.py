@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from weights_convert.tensors import Storage, Tensor
+from weights_convert.unpickle import Storage, Tensor
 
 
 def tensor(offset, shape, strides, size=6):

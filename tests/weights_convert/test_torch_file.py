@@ -89,7 +89,7 @@ def test_parameters_pickled_whole_by_early_versions_are_read(tmp_path):
     head = [pickle.dumps(part, 2) for part in (119547037146038801333356, 1001, {"little_endian": True})]
     path = tmp_path / "early.pth"
     path.write_bytes(b"".join([*head, tree, pickle.dumps(["7"], 2), struct.pack("<q", 6), numbers.tobytes()]))
-    assert weights_convert.recognition.recognise(path) == "torch"
+    assert weights_convert.reading.recognise(path) == "torch"
     np.testing.assert_array_equal(torch_file.read_tensors(path)["a"], numbers.reshape(2, 3))
 
 
