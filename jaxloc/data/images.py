@@ -40,7 +40,7 @@ _HEADER = 1 << 16
 """Bytes that hold the header of nearly every JPEG."""
 
 
-ImageFile = str | os.PathLike[str] | Record | Image.Image
+ImageFile = str | os.PathLike[str] | Record | Image.Image | bytes
 
 
 class DecodedImage(NamedTuple):
@@ -130,7 +130,7 @@ class Header(NamedTuple):
     turned: bool
 
 
-def read_header(image: ImageFile | bytes) -> Header:
+def read_header(image: ImageFile) -> Header:
     """Read the header of a file, record or encoded image; of a record's JPEG the first 64 KiB are read.
 
     Raises:

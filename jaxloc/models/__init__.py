@@ -1,9 +1,8 @@
 """Networks: features of images by layer name, and the weights that they need. The only place that imports flax."""
 
 from jaxloc.models.backbone import Backbone, Defaults, FeatureMap, Head, Layer, Names
-from jaxloc.models.compiling import compiler_options
 from jaxloc.models.extract import extract_features
-from jaxloc.models.preparing import Method, prepare
+from jaxloc.models.preparing import Method, compiler_options, prepare
 from jaxloc.models.preprocessing import CAFFE_BGR, CAFFE_RGB, TORCHVISION, Preprocessing
 from jaxloc.models.registry import BACKBONES, find
 from jaxloc.models.vgg import VGG

@@ -36,7 +36,7 @@ class Layer(NamedTuple):
         name: such as ``"relu5_3"``.
         stride: pixels between neighbouring cells.
         channels: dimension of its descriptors.
-        minimum_side: smallest image side in pixels at which the layer has a cell.
+        minimum_side: smallest image side in pixels at which it has a cell.
         below: the layer of the same block below it, which DDT+ adds; empty if there is none.
     """
 
@@ -143,33 +143,21 @@ class Backbone:
         return tuple(layer.name for layer in self.layers)
 
     def layer(self, name: str) -> Layer:
-        """The layer of this name.
-
-        Raises:
-            UsageError: unknown; the message names the known ones.
-        """
+        """The layer of this name; raises ``UsageError`` that names the known ones."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
         raise UsageError(f"unknown layer {name!r}; {self.name} has {', '.join(self.layer_names)}")
 
     def check_layers(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return layer names as a tuple.
-
-        Raises:
-            UsageError: none, or an unknown one; the message names the known ones.
-        """
+        """Layer names as a tuple; raises ``UsageError`` for none, or an unknown one."""
         names = (names,) if isinstance(names, str) else tuple(names)
         if not names:
             raise UsageError(f"no layer asked for; {self.name} has {', '.join(self.layer_names)}")
         return tuple(self.layer(name).name for name in names)
 
     def with_below(self, name: str, count: int = 1) -> tuple[str, ...]:
-        """A layer and ``count`` layers of the same block below it, deepest first.
-
-        Raises:
-            UsageError: unknown layer, or the block has too few.
-        """
+        """A layer and ``count`` layers of its block below it, deepest first; fewer are a ``UsageError``."""
         below = self.layer(name).below
         if not count:
             return (name,)

@@ -27,13 +27,7 @@ Optimizer = Literal["sgd", "adamw"]
 
 
 class TrainState(NamedTuple):
-    """State that a step changes.
-
-    Attributes:
-        step: int32, steps taken.
-        trained: the parameters that are learnt, the head's among them.
-        optimizer: the optimiser's own state.
-    """
+    """Number of steps taken, the parameters that are learnt (the head's among them), and the optimiser's own state."""
 
     step: jax.Array
     trained: Params
@@ -41,13 +35,9 @@ class TrainState(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Sums over a batch; those of several batches add up.
+    """Sums over a batch, which add up over batches: loss, images whose own class had the highest score, images.
 
-    Attributes:
-        loss: float32, summed over the images.
-        correct: int32, images whose own class had the highest score.
-        total: int32, images.
-        finite: bool, whether the loss and every gradient were finite; other steps are not taken.
+    ``finite`` says whether the loss and every gradient were finite; other steps are not taken.
     """
 
     loss: jax.Array
@@ -59,7 +49,7 @@ class Tally(NamedTuple):
 def split_params(
     params: Params, classes: int, *, backbone: Backbone, layer: str | None = None, frozen_blocks: int = 0
 ) -> tuple[Params, Params]:
-    """Separate the parameters that are learnt, with a new head of zeros, from the fixed ones.
+    """Separate the parameters that are learnt, with a new head of zeros under ``"head"``, from the fixed ones.
 
     Args:
         params: the network's.
@@ -67,14 +57,7 @@ def split_params(
         backbone: the network that ``params`` belong to.
         layer: the layer that the head reads, by default the backbone's for retrieval. Convolutions above it are fixed;
             the network's own classifier, which would no longer fit the layers below it, is left out.
-        frozen_blocks: number of blocks, from the image upwards, that are fixed; with all blocks below ``layer`` fixed,
-            only the head is learnt.
-
-    Returns:
-        learnt and fixed parameters, each ``{"conv5_3": {"kernel", "bias"}, …}``, the first with ``"head"``.
-
-    Raises:
-        UsageError: an unknown layer, one of the classifier, or a wrong number of blocks.
+        frozen_blocks: number of blocks, from the image upwards, that are fixed.
     """
     layer = layer or backbone.defaults.retrieval
     channels = backbone.layer(layer).channels
@@ -101,18 +84,9 @@ def logits(
     layer: str | None = None,
     dtype: DTypeLike = jnp.float32,
 ) -> jax.Array:
-    """Scores of each class for a padded batch of images of mixed sizes.
+    """Scores of each class, float32 ``[n, classes]``, for a padded batch; arguments as for ``extract_features``.
 
-    Args:
-        params: the network's and the head's.
-        images: RGB ``[n, h, w, 3]``, uint8 or float in [0, 1].
-        sizes: int ``[n, 2]``, valid rows and columns; ``None`` means all.
-        backbone: the network that ``params`` belong to (static).
-        layer: the layer that the head reads (static), by default the backbone's for retrieval.
-        dtype: what the network computes in (static); the head computes in float32.
-
-    Returns:
-        float32 ``[n, classes]``; an image without valid cells gets the head's bias.
+    The head computes in float32. An image without valid cells gets the head's bias.
     """
     layer = layer or backbone.defaults.retrieval
     features, size = extract_features(params, images, sizes, backbone=backbone, layers=[layer], dtype=dtype)[layer]
@@ -129,9 +103,6 @@ def tally(scores: ArrayLike, targets: ArrayLike, counted: ArrayLike, *, label_sm
         targets: int ``[n]``.
         counted: bool ``[n]``, False for entries that only fill the batch.
         label_smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
-
-    Raises:
-        ValueError: shapes that do not fit each other.
     """
     scores, targets, counted = jnp.asarray(scores, jnp.float32), jnp.asarray(targets), jnp.asarray(counted, bool)
     if scores.ndim != 2 or targets.shape != scores.shape[:1] or counted.shape != scores.shape[:1]:
@@ -202,18 +173,8 @@ def train_step(
 ) -> tuple[TrainState, Tally]:
     """One step down the mean loss of a batch; pure, to be jitted with the options fixed.
 
-    Args:
-        state: before the step.
-        fixed: the parameters that are not learnt; gradients stop below the lowest learnt one.
-        images: ``[n, h, w, 3]``, padded.
-        sizes: int ``[n, 2]``, valid rows and columns.
-        targets: int ``[n]``.
-        counted: bool ``[n]``, False for entries that only fill the batch.
-        optimizer: from ``make_optimizer`` (static).
-        backbone: the network that the parameters belong to (static).
-        layer: the layer that the head reads (static), by default the backbone's for retrieval.
-        dtype: what the network computes in (static).
-        label_smoothing: as for ``tally`` (static).
+    ``fixed`` are the parameters that are not learnt; gradients stop below the lowest learnt one. Other arguments are as
+    for ``logits`` and ``tally``.
 
     Returns:
         the state after the step, and the batch's tally before it. If loss or gradients are not finite the

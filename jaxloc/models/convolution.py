@@ -27,28 +27,14 @@ _SMALL_KERNEL_BYTES = 4 << 20
 
 
 class Convolution(NamedTuple):
-    """The parameters of a convolution with bias.
-
-    Attributes:
-        kernel: ``[kh, kw, c, d]``, or ``[36, c, d]`` or ``[16, c, d]`` made by ``prepare``.
-        bias: ``[d]``.
-    """
+    """Kernel ``[kh, kw, c, d]``, or ``[36, c, d]`` or ``[16, c, d]`` made by ``prepare``, and bias ``[d]``."""
 
     kernel: jax.Array
     bias: jax.Array
 
 
 def direct(x: jax.Array, layer: Convolution, *, padding: str) -> jax.Array:
-    """Convolve by the platform's own convolution and add the bias.
-
-    Args:
-        x: ``[n, h, w, c]``.
-        layer: not a prepared one.
-        padding: ``"SAME"`` or ``"VALID"`` (static).
-
-    Returns:
-        ``[n, h', w', d]``.
-    """
+    """The platform's own convolution of ``[n, h, w, c]`` with a plain kernel, plus the bias."""
     x = lax.conv_general_dilated(x, layer.kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return x + layer.bias
 
@@ -56,13 +42,7 @@ def direct(x: jax.Array, layer: Convolution, *, padding: str) -> jax.Array:
 def pool(x: jax.Array, sizes: jax.Array | None, *, first_row: jax.Array | int = 0) -> jax.Array:
     """Max-pool 2×2 cells; an odd last row or column is dropped.
 
-    Args:
-        x: ``[n, h, w, c]``.
-        sizes: int ``[n, 2]``, valid rows and columns before pooling; ``None`` means all of them.
-        first_row: the first row of ``x`` in the whole; even.
-
-    Returns:
-        ``[n, h // 2, w // 2, c]``, zero outside the valid corners.
+    ``sizes`` are the valid rows and columns before pooling; ``first_row``, even, is that of ``x`` in the whole.
     """
     x = nn.max_pool(x, (2, 2), (2, 2), "VALID")
     return x if sizes is None else inside(x, sizes // 2, first_row=first_row // 2)
@@ -74,11 +54,10 @@ def inside(
     """Set values outside the images' valid corners to zero.
 
     Args:
-        x: ``[n, h, w, c]``.
-        sizes: int ``[n, 2]``, valid rows and columns of the whole images, of which ``x`` may be a part; ``None`` means
-            that all of ``x`` is valid.
-        first_row: the first row of ``x`` in the whole.
-        first_column: the first column of ``x`` in the whole.
+        x: ``[n, h, w, c]``, a part of the images that begins at ``first_row`` and ``first_column``.
+        sizes: int ``[n, 2]``, valid rows and columns of the whole images; ``None`` means that all is valid.
+        first_row: of ``x`` in the whole.
+        first_column: likewise.
     """
     if sizes is None:
         return x
@@ -97,13 +76,10 @@ def convolve(x: jax.Array, layers: Sequence[Convolution], sizes: jax.Array | Non
     """Apply 3×3 convolutions with bias, ReLU and zero padding to the same size, and pooling if it follows.
 
     Args:
-        x: ``[n, h, w, c]``, zero outside each image's valid corner.
+        x: ``[n, h, w, c]``, zero outside each image's valid corner, as is the result.
         layers: one, or several that are ``chained``.
         sizes: int ``[n, 2]``, valid rows and columns of each image; ``None`` means all of them.
         pooled: halve the sides of the result.
-
-    Returns:
-        ``[n, h, w, d]`` or ``[n, h // 2, w // 2, d]``, zero outside the valid corners.
     """
     if layers[-1].kernel.ndim == 3:
         return _convolve_bands(x, layers, sizes, pooled)

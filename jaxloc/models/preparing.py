@@ -1,5 +1,6 @@
-"""Bring a network's kernels into the form that is convolved fastest."""
+"""What makes a network faster on a platform: the form of its kernels, and options of the compiler."""
 
+import functools
 from typing import Any, Literal, get_args
 
 import jax
@@ -78,3 +79,20 @@ def _transform(params: Any, backbone: Backbone, tiling: winograd.Tiling) -> Any:
         return arrays | {"kernel": winograd.transform_filters(kernel, tiling)}
 
     return {name: transform(arrays) if name in backbone.winograd else arrays for name, arrays in params.items()}
+
+
+@functools.cache
+def compiler_options() -> dict[str, str] | None:
+    """Options for ``jax.jit(…, compiler_options=…)`` that make a network faster on this platform, or ``None``.
+
+    jaxlib 0.10's CPU compiler puts a whole convolutional network into one experimental fusion that is slower than its
+    parts; the option disables it for one function. Releases without the option get ``None``.
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return None
+    return options

@@ -44,11 +44,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            WeightsError: the text is something else.
-        """
+        """Read what ``to_json`` wrote."""
         try:
             fields = json.loads(text)
             return cls(

@@ -9,11 +9,7 @@ BACKBONES = {backbone.name: backbone for backbone in (vgg.backbone("vgg16"), vgg
 
 
 def find(name: str) -> Backbone:
-    """The backbone of this name.
-
-    Raises:
-        UsageError: unknown; the message names the known ones.
-    """
+    """The backbone of this name; raises ``UsageError`` that names the known ones."""
     if name not in BACKBONES:
         raise UsageError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
     return BACKBONES[name]

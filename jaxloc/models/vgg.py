@@ -117,16 +117,13 @@ class VGG(nn.Module):
                 x = x if pooled else pool(x, valid())
                 size = size // 2
                 keep(last, x)
-        if "fc6" in needed:
-            x = direct(x, parameters("fc6", 7, channels, self.dense), padding="VALID")
-            size = jnp.maximum(size - 6, 0)
-            x = inside(nn.relu(x), valid())
-            keep("fc6", x)
-        if "fc7" in needed:
-            x = inside(nn.relu(direct(x, parameters("fc7", 1, self.dense, self.dense), padding="VALID")), valid())
-            keep("fc7", x)
-        if "fc8" in needed:
-            keep("fc8", inside(direct(x, parameters("fc8", 1, self.dense, self.classes), padding="VALID"), valid()))
+        for name, side, width in zip(DENSE, (7, 1, 1), (self.dense, self.dense, self.classes), strict=True):
+            if name in needed:
+                x = direct(x, parameters(name, side, channels, width), padding="VALID")
+                size = jnp.maximum(size - (side - 1), 0)
+                x = inside(x if name == "fc8" else nn.relu(x), valid())
+                keep(name, x)
+                channels = width
         return {name: found[name] for name in self.layers}
 
 

@@ -45,17 +45,8 @@ class Weights(NamedTuple):
     checksum: str
 
 
-def check_arrays(flat: Mapping[str, np.ndarray], backbone: Backbone, where: str) -> None:
-    """Raise unless the arrays are exactly a backbone's, with or without its classifier.
-
-    Args:
-        flat: ``{"conv1_1/kernel": array, …}``.
-        backbone: the network.
-        where: the file's name, for the message.
-
-    Raises:
-        WeightsError: listing every missing, unexpected and misshapen array, or the ones that are not finite.
-    """
+def _check_arrays(flat: Mapping[str, np.ndarray], backbone: Backbone, where: str) -> None:
+    """Raise ``WeightsError`` unless the arrays are exactly a backbone's, with or without its classifier, and finite."""
     expected = backbone.all_shapes(head=backbone.needs_head(name.split("/")[0] for name in flat))
     wrong = {
         "missing": sorted(expected.keys() - flat.keys()),
@@ -85,19 +76,9 @@ def checksum(flat: Mapping[str, np.ndarray]) -> str:
 
 
 def make_weights(flat: Mapping[str, np.ndarray], backbone: Backbone, source: str, where: str) -> Weights:
-    """Check flat arrays and nest them.
-
-    Args:
-        flat: ``{"conv1_1/kernel": array, …}``, any float dtype.
-        backbone: the network, with the preprocessing that the arrays expect.
-        source: origin of the numbers.
-        where: the file's name, for messages.
-
-    Raises:
-        WeightsError: the arrays are not the backbone's.
-    """
+    """Check arrays ``{"conv1_1/kernel": array, …}`` of any float dtype, and nest them; ``where`` is named in errors."""
     flat = {name: np.asarray(array, np.float32) for name, array in flat.items()}
-    check_arrays(flat, backbone, where)
+    _check_arrays(flat, backbone, where)
     params: Params = {}
     for name, array in flat.items():
         layer, kind = name.split("/")
@@ -123,11 +104,7 @@ def save(path: str | os.PathLike[str], weights: Weights) -> None:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """A safetensors file's metadata, without reading its arrays.
-
-    Raises:
-        WeightsError: missing, damaged, or not a safetensors file.
-    """
+    """A safetensors file's metadata, without reading its arrays."""
     try:
         with safetensors.safe_open(path, "np") as file:
             return dict(file.metadata() or {})
@@ -146,11 +123,7 @@ def is_weights_file(path: str | os.PathLike[str]) -> bool:
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
-    """Read a weights file written by ``save`` and check every array and the checksum.
-
-    Raises:
-        WeightsError: missing, damaged, not written by ``save``, or not the weights of the backbone it names.
-    """
+    """Read a weights file written by ``save`` and check every array and the checksum."""
     metadata = read_metadata(path)
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path}: not written by jaxloc: convert it with `jaxloc weights convert {Path(path).name}`")

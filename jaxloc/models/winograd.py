@@ -36,24 +36,11 @@ TILES_OF_2 = Tiling(
 )
 TILES_OF_4 = Tiling(
     4,
-    filters=np.array(
-        [
-            [1 / 4, 0, 0],
-            [-1 / 6, -1 / 6, -1 / 6],
-            [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6],
-            [1 / 24, -1 / 12, 1 / 6],
-            [0, 0, 1],
-        ]
-    ),
+    filters=np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24,
     inputs=np.array(
         [
-            [4, 0, -5, 0, 1, 0],
-            [0, -4, -4, 1, 1, 0],
-            [0, 4, -4, -1, 1, 0],
-            [0, -2, -1, 2, 1, 0],
-            [0, 2, -1, -2, 1, 0],
-            [0, 4, 0, -5, 0, 1],
+            *([4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]),
+            *([0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]),
         ]
     ),
     results=np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]),
@@ -67,14 +54,9 @@ PLACES = tuple(_TILINGS)
 
 
 def transform_filters(kernel: jax.Array | np.ndarray, tiling: Tiling) -> jax.Array:
-    """``G g Gᵀ`` of every filter: in float64 for a concrete kernel, in float32 while tracing.
+    """``G g Gᵀ`` of each filter ``[3, 3, c, d]``: float32 ``[(m + 2)², c, d]``, the places of a tile row by row.
 
-    Args:
-        kernel: ``[3, 3, c, d]``.
-        tiling: of the outputs.
-
-    Returns:
-        float32 ``[(m + 2)², c, d]``, the places of a tile row by row.
+    A concrete kernel is transformed in float64, while tracing in float32.
     """
     xp, dtype = (jnp, jnp.float32) if isinstance(kernel, jax.core.Tracer) else (np, np.float64)
     matrix = xp.asarray(np.kron(tiling.filters, tiling.filters), dtype)
@@ -94,9 +76,6 @@ def convolve(x: jax.Array, filters: jax.Array) -> jax.Array:
     Args:
         x: ``[n, h + 2, w + 2, c]``, h and w multiples of ``tile_side(filters)``.
         filters: ``[(m + 2)², c, d]`` from ``transform_filters``.
-
-    Returns:
-        ``[n, h, w, d]``.
     """
     tiling = _TILINGS[filters.shape[0]]
     m, side = tiling.outputs, len(tiling.inputs)

@@ -1,7 +1,7 @@
 """Files of annotated images, and checks of the annotations against them."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jaxloc.data import remote
@@ -17,15 +17,7 @@ from jaxloc.errors import ImageError, UsageError
 
 
 def read_stored(image: Path | Record | bytes) -> Header:
-    """Header of an image's file; a video frame counts as a turned JPEG, since it must be encoded.
-
-    Args:
-        image: a file, a record, or the encoded bytes.
-
-    Raises:
-        ImageError: the image cannot be read.
-        UsageError: the archive or remote place that holds it cannot be read.
-    """
+    """Header of an image's file, record or bytes; a video frame counts as a turned JPEG, since it must be encoded."""
     if isinstance(image, VideoFrame):
         return Header("JPEG", "RGB", (image.image_size or (0, 0))[::-1], True)
     try:
@@ -47,11 +39,7 @@ def with_paths(found: Annotations, folders: Iterable[Path]) -> Annotations:
 
 
 def with_job_paths(found: Annotations, parts: Path) -> Annotations:
-    """Set the paths that the job of these part files read the images from.
-
-    Raises:
-        UsageError: a part file or an archive cannot be read.
-    """
+    """Set the paths that the job of these part files read the images from."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -83,23 +71,8 @@ def _record(place: str, archives: dict[str, dict[str, Path | Record]]) -> Path |
     return archives[archive].get(place)
 
 
-def check_images(images: Mapping[str, Annotated]) -> Annotations:
-    """Apply ``check_image`` to each; return the images that agree and the problems."""
-    found: list[Problem] = []
-    checked = {name: check_image(image, found) for name, image in images.items()}
-    return Annotations({name: image for name, image in checked.items() if image is not None}, found)
-
-
 def check_image(image: Annotated, found: list[Problem]) -> Annotated | None:
-    """Compare an image's file with the size in its annotations.
-
-    Args:
-        image: the image.
-        found: takes a problem if the file is missing, unreadable, or of another size.
-
-    Returns:
-        the image, with its size; ``None`` if there is a problem.
-    """
+    """The image, with its size; ``None`` and a problem if its file is missing, unreadable, or of another size."""
     where = str(image.path or image.name)
     if image.path is None or (isinstance(image.path, Path) and not image.path.is_file()):
         found.append(Problem(problems.MISSING, where, "no such image; left out"))
@@ -122,9 +95,7 @@ def _sized(image: Annotated, columns: int, rows: int, where: str, found: list[Pr
     """The image with its size added and its boxes clipped."""
     kept, damaged = [], list(image.damaged)
     for number, one in enumerate(image.annotations, 1):
-        box, problem = fit_box(one.box, columns, rows, f"object {number}", where)
-        if problem is not None:
-            found.append(problem)
+        box = fit_box(one.box, (columns, rows), f"object {number}", where, found)
         if box is None:
             damaged.append(one.category)
         else:

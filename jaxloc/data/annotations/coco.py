@@ -167,9 +167,9 @@ class _File:
                 found.setdefault(image, []).append(one)
         images: dict[str, Annotated] = {}
         for number, entry in entries.items():
-            image = self._image(entry, tuple(found.get(number, ())))
-            name = image.name
-            images[name] = _once_more(images[name], image, self._path) if name in images else image
+            listed = self._image(entry, tuple(found.get(number, ())))
+            before = images.get(listed.name)
+            images[listed.name] = _once_more(before, listed, self._path) if before else listed
         return Annotations(images, self._problems, tuple(self._categories.values()))
 
     def _report(self, kind: str, what: str) -> None:
@@ -177,9 +177,9 @@ class _File:
 
     def _image(self, entry: dict[str, Any], annotations: tuple[Annotation, ...]) -> Annotated:
         own = entry.get("category_id")
-        width, height = _size(entry)
+        size = _size(entry)
         name = escaped(str(entry["file_name"]))
-        if width is None:
+        if size is None:
             self._report(problems.NO_SIZE, f"{name} has no width and height")
         if own is not None and own not in self._categories:
             raise UsageError(f"{self._path}: not a COCO annotation file: {name} has no known category ({own})")
@@ -187,11 +187,11 @@ class _File:
             name,
             None if own is None else self._categories[own],
             annotations,
-            width=width,
-            height=height,
+            width=size and size[0],
+            height=size and size[1],
             noise_score=_noise_score(entry, self._path),
             splits=() if entry.get("split") is None else (str(entry["split"]),),
-            mask=self._mask(entry.get("segmentation"), width, height, name),
+            mask=self._mask(entry.get("segmentation"), size, name),
             damaged=tuple(self._damaged.get(entry["id"], ())),
         )
 
@@ -205,10 +205,8 @@ class _File:
         except _UNREADABLE:
             self._report(problems.DAMAGED, f"{name} has a box that is not four numbers: {entry.get('bbox')}; left out")
             return None
-        columns, rows = _size(image)
-        box, problem = fit_box(corners, columns, rows, name, self._path, shown=entry["bbox"])
-        if problem is not None:
-            self._problems.append(problem)
+        size = _size(image)
+        box = fit_box(corners, size, name, self._path, self._problems, shown=entry["bbox"])
         if box is None:
             return None
         score = 1.0 if entry.get("score") is None else _number(entry["score"])
@@ -222,16 +220,16 @@ class _File:
             difficult=bool(entry.get("difficult")),
             truncated=bool(entry.get("truncated")),
             crowd=bool(entry.get("iscrowd")),
-            mask=self._mask(entry.get("segmentation"), columns, rows, name),
+            mask=self._mask(entry.get("segmentation"), size, name),
             keypoints=self._keypoints(entry, name),
             parts=self._parts(entry, name),
         )
 
-    def _mask(self, value: Any, columns: int | None, rows: int | None, name: str) -> Mask | None:
+    def _mask(self, value: Any, size: tuple[int, int] | None, name: str) -> Mask | None:
         if not value:
             return None
         try:
-            return _to_mask(value, columns, rows)
+            return _to_mask(value, size)
         except (*_UNREADABLE, MemoryError) as error:
             self._report(problems.WRONG_MASK, f"the mask of {name} cannot be used ({error}); its box is kept")
             return None
@@ -265,11 +263,9 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def _size(entry: dict[str, Any]) -> tuple[int | None, int | None]:
+def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
     width, height = _number(entry.get("width")), _number(entry.get("height"))
-    if not (1 <= width < math.inf and 1 <= height < math.inf):
-        return None, None
-    return int(width), int(height)
+    return (int(width), int(height)) if 1 <= width < math.inf and 1 <= height < math.inf else None
 
 
 def _corners(box: list[float]) -> Box:
@@ -284,11 +280,11 @@ def _taken(entries: list[Any]) -> Iterator[Any]:
         yield entries.pop()
 
 
-def _to_mask(value: Any, columns: int | None, rows: int | None) -> Mask:
+def _to_mask(value: Any, size: tuple[int, int] | None) -> Mask:
     if isinstance(value, dict):
         high, wide = map(int, value["size"])
-        if (rows, columns) != (None, None) and (high, wide) != (rows, columns):
-            raise ValueError(f"it is of {wide} × {high} pixels, the image of {columns} × {rows}")
+        if size is not None and (wide, high) != size:
+            raise ValueError(f"it is of {wide} × {high} pixels, the image of {size[0]} × {size[1]}")
         counts = value["counts"]
         if isinstance(counts, list):
             if any(count < 0 for count in counts) or sum(counts) != high * wide:
@@ -297,21 +293,19 @@ def _to_mask(value: Any, columns: int | None, rows: int | None) -> Mask:
         mask = Rle(high, wide, counts.encode() if isinstance(counts, str) else counts)
         mask.read()
         return mask
-    if rows is None or columns is None:
+    if size is None:
         raise ValueError("outlines need the image's width and height")
     outlines = [tuple(map(float, outline)) for outline in value]
     if any(len(outline) < 6 or len(outline) % 2 for outline in outlines):
         raise ValueError("an outline is not three or more pairs of x and y")
     if not all(math.isfinite(number) for outline in outlines for number in outline):
         raise ValueError("an outline has values that are not numbers")
-    return Polygons(rows, columns, tuple(outlines))
+    return Polygons(size[1], size[0], tuple(outlines))
 
 
 def _once_more(listed: Annotated, again: Annotated, path: str) -> Annotated:
     """Merge a second listing of an image: for another class that it was searched for, or another split."""
-    before = listed.listed
-    if listed.category is not None:
-        before = ((listed.category, listed.noise_score),)
+    before = listed.listed if listed.category is None else ((listed.category, listed.noise_score),)
     known = {category for category, _ in before}
     if again.splits or listed.splits or again.category is None or again.category in known or not known:
         return _in_another_split(listed, again, path)

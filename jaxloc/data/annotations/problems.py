@@ -31,13 +31,7 @@ _ROUNDING = 0.05
 
 
 class Problem(NamedTuple):
-    """One entry that was corrected or left out.
-
-    Attributes:
-        kind: such as ``"box without area"``.
-        where: the file.
-        what: the entry, the problem, and what was done.
-    """
+    """One entry that was corrected or left out: its kind, the file, and what was done to which entry."""
 
     kind: str
     where: str
@@ -61,10 +55,6 @@ class Annotations:
     problems: list[Problem] = dataclasses.field(default_factory=list)
     categories: tuple[str, ...] = ()
 
-    def summary(self) -> list[str]:
-        """One line for each kind of problem: the count and the first of them."""
-        return summarize(self.problems)
-
 
 def summarize(problems: Iterable[Problem]) -> list[str]:
     """One line for each kind of problem: the count and the first of them."""
@@ -77,35 +67,31 @@ def summarize(problems: Iterable[Problem]) -> list[str]:
 
 
 def fit_box(
-    box: Box, width: int | None, height: int | None, entry: str, where: str, *, shown: object = None
-) -> tuple[Box | None, Problem | None]:
-    """Clip a box to its image.
+    box: Box, size: tuple[int, int] | None, entry: str, where: str, found: list[Problem], *, shown: object = None
+) -> Box | None:
+    """Clip a box to its image; ``None`` if nothing is left of it.
 
     Args:
         box: ``x0, y0, x1, y1`` in pixels.
-        width: of the image in pixels; ``None`` if unknown, which disables clipping.
-        height: likewise.
+        size: columns and rows of the image; ``None`` if unknown, which disables clipping.
         entry: owner of the box, such as ``"annotation 5"``.
         where: the file.
+        found: takes the problem, if any.
         shown: the box as written in the file; ``box`` by default.
-
-    Returns:
-        the box, or ``None`` if nothing is left of it; and the problem, if any.
     """
     shown = list(box) if shown is None else shown
     # Phrased so that NaN fails it.
     if not (box[2] > box[0] and box[3] > box[1] and all(map(math.isfinite, box))):
-        return None, Problem(NO_AREA, where, f"{entry} has a box without area: {shown}")
-    if width is None or height is None:
-        return box, None
-    x0, y0, x1, y1 = max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))
-    if not (x1 > x0 and y1 > y0):
-        return None, Problem(
-            OUTSIDE, where, f"{entry} lies outside its image of {width} × {height} pixels: {shown}; left out"
-        )
-    clipped = (x0, y0, x1, y1)
-    if max(abs(a - b) for a, b in zip(clipped, box, strict=True)) <= _ROUNDING:
-        return clipped, None
-    return clipped, Problem(
-        CLIPPED, where, f"{entry} reaches out of its image of {width} × {height} pixels: {shown}; clipped"
-    )
+        found.append(Problem(NO_AREA, where, f"{entry} has a box without area: {shown}"))
+        return None
+    if size is None:
+        return box
+    columns, rows = size
+    clipped = max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(columns)), min(box[3], float(rows))
+    image = f"its image of {columns} × {rows} pixels: {shown}"
+    if not (clipped[2] > clipped[0] and clipped[3] > clipped[1]):
+        found.append(Problem(OUTSIDE, where, f"{entry} lies outside {image}; left out"))
+        return None
+    if max(abs(a - b) for a, b in zip(clipped, box, strict=True)) > _ROUNDING:
+        found.append(Problem(CLIPPED, where, f"{entry} reaches out of {image}; clipped"))
+    return clipped

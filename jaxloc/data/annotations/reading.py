@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jaxloc.data import remote
 from jaxloc.data.annotations import problems
-from jaxloc.data.annotations.checking import check_images, with_job_paths, with_paths
+from jaxloc.data.annotations.checking import check_image, with_job_paths, with_paths
 from jaxloc.data.annotations.coco import read_coco_file, read_coco_folder
-from jaxloc.data.annotations.problems import Annotations
+from jaxloc.data.annotations.problems import Annotations, Problem
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.annotations.voc import read_voc
 from jaxloc.data.annotations.yolo import is_yolo, read_yolo
@@ -56,10 +56,12 @@ def read(
     nowhere = {name: dataclasses.replace(image, path=None) for name, image in found.images.items()}
     placed = with_paths(Annotations(nowhere), [folder])
     found = _renamed(found, names, place)
-    checked = check_images(with_paths(_renamed(placed, names, place), [folder]).images)
-    filled = {name for name in checked.images if found.images[name].width is None}
+    told: list[Problem] = []
+    checked = with_paths(_renamed(placed, names, place), [folder]).images
+    kept = {name: right for name, image in checked.items() if (right := check_image(image, told)) is not None}
+    filled = any(found.images[name].width is None for name in kept)
     left = [problem for problem in found.problems if not (filled and problem.kind == problems.NO_SIZE)]
-    return dataclasses.replace(found, images=checked.images, problems=left + checked.problems)
+    return dataclasses.replace(found, images=kept, problems=left + told)
 
 
 def _source_names(place: Path) -> dict[str, str]:

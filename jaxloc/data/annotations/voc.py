@@ -14,6 +14,8 @@ from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated, Annotation, Box
 from jaxloc.errors import UsageError
 
+_CORNERS = ("bndbox/xmin", "bndbox/ymin", "bndbox/xmax", "bndbox/ymax")
+
 
 def read_voc(folder: Path) -> Annotations:
     """Read ``Annotations/*.xml`` of a VOC folder, or the XML files of any folder.
@@ -55,15 +57,7 @@ def read_voc(folder: Path) -> Annotations:
 
 
 def read_voc_file(file: Path, *, first_pixel: int = 1) -> tuple[Annotated, list[Problem]]:
-    """Read one file.
-
-    Args:
-        file: to read.
-        first_pixel: 1 if corners count pixels from 1, as VOC's; 0 if they are half-open and count from 0.
-
-    Raises:
-        UsageError: the file is not XML or not VOC's.
-    """
+    """Read one file; ``first_pixel`` is 0 if corners are half-open and count from 0, and 1 as for VOC's."""
     try:
         root = ElementTree.fromstring(file.read_bytes())
     except OSError as error:
@@ -74,81 +68,50 @@ def read_voc_file(file: Path, *, first_pixel: int = 1) -> tuple[Annotated, list[
         raise UsageError(f"{file}: not a VOC annotation: its outermost element is <{root.tag}>, not <annotation>")
     found: list[Problem] = []
     width, height = _number(root, "size/width"), _number(root, "size/height")
-    size: tuple[int | None, int | None] = None, None
-    if width and height and width >= 1 and height >= 1:
-        size = int(width), int(height)
-    else:
+    size = (int(width), int(height)) if 1 <= width < math.inf and 1 <= height < math.inf else None
+    if size is None:
         found.append(Problem(problems.NO_SIZE, str(file), "has no width and height"))
+
+    def box(entry: ElementTree.Element, name: str) -> Box | None:
+        x0, y0, x1, y1 = (_number(entry, corner, math.nan) for corner in _CORNERS)
+        shown = [entry.findtext(corner) for corner in _CORNERS]
+        return fit_box((x0 - first_pixel, y0 - first_pixel, x1, y1), size, name, str(file), found, shown=shown)
+
     annotations: list[Annotation] = []
     damaged: dict[str, None] = {}
     for number, entry in enumerate(root.iterfind("object"), 1):
-        one = _object(entry, f"object {number}", str(file), size, found, first_pixel)
-        if one is None:
-            damaged[_category(entry)] = None
-        else:
-            annotations.append(one)
+        name, category = f"object {number}", _name(entry)
+        if not category:
+            found.append(Problem(problems.UNKNOWN_CLASS, str(file), f"{name} has no name; left out"))
+        own = box(entry, name) if category else None
+        if own is None:
+            damaged[category] = None
+            continue
+        parts = [(_name(part), box(part, f"part {_name(part)} of {name}")) for part in entry.iterfind("part")]
+        score = _number(entry, "score", 1.0)
+        one = Annotation(
+            category,
+            own,
+            score=score if math.isfinite(score) else 1.0,
+            difficult=bool(_number(entry, "difficult")),
+            truncated=bool(_number(entry, "truncated")),
+            parts=tuple((called, inside) for called, inside in parts if inside is not None),
+        )
+        annotations.append(one)
     name = (root.findtext("filename") or "").strip().replace("\\", "/") or f"{file.stem}.jpg"
-    return Annotated(name, None, tuple(annotations), width=size[0], height=size[1], damaged=tuple(damaged)), found
+    columns, rows = size or (None, None)
+    return Annotated(name, None, tuple(annotations), width=columns, height=rows, damaged=tuple(damaged)), found
 
 
-def _object(
-    entry: ElementTree.Element,
-    name: str,
-    where: str,
-    size: tuple[int | None, int | None],
-    found: list[Problem],
-    first_pixel: int,
-) -> Annotation | None:
-    category = _category(entry)
-    if not category:
-        found.append(Problem(problems.UNKNOWN_CLASS, where, f"{name} has no name; left out"))
-        return None
-    box = _box(entry, name, where, size, found, first_pixel)
-    if box is None:
-        return None
-    parts = []
-    for part in entry.iterfind("part"):
-        called = (part.findtext("name") or "").strip()
-        inside = _box(part, f"part {called} of {name}", where, size, found, first_pixel)
-        if inside is not None:
-            parts.append((called, inside))
-    score = _number(entry, "score")
-    return Annotation(
-        category,
-        box,
-        score=1.0 if score is None or not math.isfinite(score) else score,
-        difficult=bool(_number(entry, "difficult")),
-        truncated=bool(_number(entry, "truncated")),
-        parts=tuple(parts),
-    )
-
-
-def _category(entry: ElementTree.Element) -> str:
+def _name(entry: ElementTree.Element) -> str:
     return (entry.findtext("name") or "").strip()
 
 
-def _box(
-    entry: ElementTree.Element,
-    name: str,
-    where: str,
-    size: tuple[int | None, int | None],
-    found: list[Problem],
-    first_pixel: int,
-) -> Box | None:
-    values = [_number(entry, f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
-    x0, y0, x1, y1 = (float("nan") if value is None else value for value in values)
-    shown = [entry.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
-    box, problem = fit_box((x0 - first_pixel, y0 - first_pixel, x1, y1), *size, name, where, shown=shown)
-    if problem is not None:
-        found.append(problem)
-    return box
-
-
-def _number(entry: ElementTree.Element, path: str) -> float | None:
+def _number(entry: ElementTree.Element, path: str, missing: float = 0.0) -> float:
     try:
         return float(entry.findtext(path) or "")
     except ValueError:
-        return None
+        return missing
 
 
 def _splits(folder: Path) -> dict[str, tuple[str, ...]]:

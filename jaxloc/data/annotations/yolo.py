@@ -158,7 +158,7 @@ def _image(image: Path, name: str, text: Path, names: dict[int, str] | None, fou
     lines = text.read_text(encoding="utf-8", errors="replace").splitlines() if text.is_file() else []
     for number, line in enumerate(lines, 1):
         if line.strip():
-            one = _annotation(line, f"line {number}", str(text), names, width, height, found)
+            one = _annotation(line, f"line {number}", str(text), names, (width, height), found)
             if isinstance(one, Annotation):
                 annotations.append(one)
             else:
@@ -171,8 +171,7 @@ def _annotation(
     entry: str,
     where: str,
     names: dict[int, str] | None,
-    width: int,
-    height: int,
+    size: tuple[int, int],
     found: list[Problem],
 ) -> Annotation | str:
     """Object in a line; the class of a damaged one, ``""`` if unknown."""
@@ -187,6 +186,7 @@ def _annotation(
     if not category:
         found.append(Problem(problems.UNKNOWN_CLASS, where, f"{entry} has no known class ({int(first)}); left out"))
         return ""
+    width, height = size
     mask = None
     score = values.pop() if len(values) % 2 else 1.0
     if len(values) == 4:
@@ -197,7 +197,5 @@ def _annotation(
         corners = min(xs), min(ys), max(xs), max(ys)
         outline = tuple(number for point in zip(xs, ys, strict=True) for number in point)
         mask = Polygons(height, width, (outline,))
-    box, problem = fit_box(corners, width, height, entry, where)
-    if problem is not None:
-        found.append(problem)
+    box = fit_box(corners, size, entry, where, found)
     return category if box is None else Annotation(category, box, score=score, mask=mask)

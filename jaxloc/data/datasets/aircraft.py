@@ -7,7 +7,7 @@ from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotated, Annotation
 from jaxloc.data.datasets.files import numbers, rows
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, Gathering
-from jaxloc.data.datasets.records import Adapter, Info
+from jaxloc.data.datasets.records import Info
 
 _SITE = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft"
 _SPLITS = {"train": ("train", "trainval"), "val": ("val", "trainval"), "test": ("test",)}
@@ -53,6 +53,3 @@ def read(into: Gathering) -> None:
             one = Annotation(category, (x0 - 1, y0 - 1, x1, y1))
             name = f"images/{key}.jpg"
             into.add(Annotated(name, category, (one,), splits=splits, path=root / name), where=where)
-
-
-ADAPTER = Adapter(INFO, read)

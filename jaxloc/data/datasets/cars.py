@@ -14,7 +14,7 @@ from jaxloc.data.annotations.records import Annotated, Annotation
 from jaxloc.data.datasets import prepared
 from jaxloc.data.datasets.files import matlab
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Adapter, Info
+from jaxloc.data.datasets.records import Info
 from jaxloc.errors import UsageError
 
 _TEST_LABELS = "cars_test_annos_withlabels.mat"
@@ -86,6 +86,3 @@ def read_tfds(into: Gathering) -> None:
         category = prepared.class_names("cars196", "label")[int(example.values["label"])]
         one = Annotation(category, example.box(example.values["bbox"], first_pixel=1))
         example.add(f"cars_{example.splits[0]}/{example.text('id')}.jpg", category, (one,))
-
-
-ADAPTER = Adapter(INFO, read, read_tfds)

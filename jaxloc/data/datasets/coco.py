@@ -6,7 +6,7 @@ from jaxloc.data.annotations.coco import read_coco_file
 from jaxloc.data.annotations.records import Annotation
 from jaxloc.data.datasets import prepared
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Adapter, Info
+from jaxloc.data.datasets.records import Info
 
 _PREFIX = "instances_"
 
@@ -57,6 +57,3 @@ def read_tfds(into: Gathering) -> None:
             for one in prepared.objects(example.values)
         ]
         example.add(f"{example.splits[0]}/{example.text('image/filename')}", None, annotations)
-
-
-ADAPTER = Adapter(INFO, read, read_tfds)

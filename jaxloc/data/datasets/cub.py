@@ -10,7 +10,7 @@ from jaxloc.data.annotations.records import Annotated, Annotation, Keypoint, Mas
 from jaxloc.data.datasets import prepared
 from jaxloc.data.datasets.files import numbers, rows
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, Gathering
-from jaxloc.data.datasets.records import Adapter, Info
+from jaxloc.data.datasets.records import Info
 
 INFO = Info(
     name="cub200",
@@ -99,6 +99,3 @@ def read_tfds(into: Gathering) -> None:
         one = Annotation(category, example.box(example.values["bbox"]))
         mask = MaskFile(example.path.of("segmentation_mask"))
         example.add(f"images/{category}/{file.name}", category, (one,), mask)
-
-
-ADAPTER = Adapter(INFO, read, read_tfds)

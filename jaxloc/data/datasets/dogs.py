@@ -10,10 +10,9 @@ import numpy as np
 
 from jaxloc.data.annotations.records import Annotation
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.files import matlab
+from jaxloc.data.datasets.files import matlab, of_category, read_xml
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Adapter, Info
-from jaxloc.data.datasets.xml_files import of_category, read_xml
+from jaxloc.data.datasets.records import Info
 
 _SITE = "http://vision.stanford.edu/aditya86/ImageNetDogs"
 
@@ -62,6 +61,3 @@ def read_tfds(into: Gathering) -> None:
         category = file.parent.name
         annotations = [Annotation(category, example.box(one["bbox"])) for one in prepared.objects(example.values)]
         example.add(f"Images/{category}/{file.name}", category, annotations)
-
-
-ADAPTER = Adapter(INFO, read, read_tfds)

@@ -15,7 +15,7 @@ from jaxloc.data.annotations.records import Annotated, MaskFile
 from jaxloc.data.datasets import prepared
 from jaxloc.data.datasets.files import matlab
 from jaxloc.data.datasets.gathering import NO_MASK, Gathering
-from jaxloc.data.datasets.records import Adapter, Info
+from jaxloc.data.datasets.records import Info
 from jaxloc.data.sources import Record
 
 CLASSES = [
@@ -112,6 +112,3 @@ def read_tfds(into: Gathering) -> None:
     """Read the copy in tensorflow-datasets."""
     for example in prepared.examples(into, prepared.TRAIN_VAL_TEST):
         example.add(f"jpg/{example.text('file_name')}", CLASSES[int(example.values["label"])])
-
-
-ADAPTER = Adapter(INFO, read, read_tfds)

@@ -41,8 +41,6 @@ class Gathering:
     Attributes:
         place: what names are relative to; set by ``find_root`` or by the adapter.
         images: found so far, by name; an adapter may set them to be read on access.
-        queries: found so far.
-        problems: found so far.
     """
 
     def __init__(self, info: Info, root: str, wanted: Sequence[str]) -> None:
@@ -55,11 +53,7 @@ class Gathering:
         self._names: set[str] = set()
 
     def find_root(self, marker: str, *, below: Sequence[str] = ()) -> Path:
-        """Folder that holds ``marker``: the root, or one of the usual folders below it.
-
-        Raises:
-            UsageError: no folder does.
-        """
+        """Folder that holds ``marker``: the root, or one of the usual folders below it."""
         if not os.path.isdir(self.root):
             raise self.error("no such folder")
         for folder in (Path(self.root), *(Path(self.root, inner) for inner in below)):
@@ -94,7 +88,7 @@ class Gathering:
         Args:
             image: with its path, and its ``width`` and ``height`` if the annotation has them.
             where: the annotation file.
-            size: of the image, if it was read already.
+            size: rows and columns of the image, if it was read already.
         """
         if not self.wants(image.splits):
             return
@@ -137,26 +131,14 @@ class Gathering:
     def add_query(
         self, name: str, image: Annotated, box: Box, judged: Mapping[str, Iterable[str]], where: object
     ) -> bool:
-        """Add a query unless its box is outside its image; return whether it was added.
-
-        Args:
-            name: of the query.
-            image: that holds it.
-            box: of the object.
-            judged: names of the judged images, all of them known.
-            where: the file of the protocol.
-        """
+        """Add a query, with names of known images by judgement; return whether its box is inside its image."""
         fitted = self._fit(box, (image.height or 0, image.width or 0), f"query {name}", where)
         if fitted is not None:
             self.queries.append(Query(name, image.name, fitted, {kind: tuple(names) for kind, names in judged.items()}))
         return fitted is not None
 
     def finish(self) -> Dataset:
-        """The data set.
-
-        Raises:
-            UsageError: a wanted split does not exist, or no image is left.
-        """
+        """The data set; raises ``UsageError`` if a wanted split does not exist, or no image is left."""
         self.check_splits()
         if not self.images:
             why = "; ".join(summarize(self.problems)) or "none is there"
@@ -171,10 +153,7 @@ class Gathering:
                 raise UsageError(f"{self.info.name}/{split}:{self.root}: no such split; there are {known}")
 
     def _fit(self, box: Box, size: Size, entry: str, where: object) -> Box | None:
-        fitted, problem = fit_box(box, size[1], size[0], entry, str(where))
-        if problem is not None:
-            self.problems.append(problem)
-        return fitted
+        return fit_box(box, size[::-1], entry, str(where), self.problems)
 
     def _annotation(self, one: Annotation, size: Size, name: str, where: object) -> Annotation | None:
         entry = f"{name}: {one.category}"

@@ -9,11 +9,10 @@ from pathlib import Path
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.archives.tfds import TfdsSplit, find_builder
-from jaxloc.data.datasets.files import folders, images
+from jaxloc.data.datasets.files import folders, images, of_category, read_xml
 from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.data.datasets.parts import LazyImages
-from jaxloc.data.datasets.records import Adapter, Info
-from jaxloc.data.datasets.xml_files import of_category, read_xml
+from jaxloc.data.datasets.records import Info
 from jaxloc.data.sources import Files, Labels
 from jaxloc.errors import UsageError
 
@@ -127,6 +126,3 @@ def read_tfds(into: Gathering) -> None:
         return Annotated(part.name(number), synset, splits=(ours,), path=path)
 
     into.place, into.images = part.place, LazyImages(part, read_one)
-
-
-ADAPTER = Adapter(INFO, read, read_tfds)

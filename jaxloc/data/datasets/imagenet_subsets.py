@@ -7,10 +7,9 @@ after the class instead, for images of another synset. As in the papers the imag
 import dataclasses
 from pathlib import Path
 
-from jaxloc.data.datasets.files import images
+from jaxloc.data.datasets.files import images, of_category, read_xml
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Adapter, Info
-from jaxloc.data.datasets.xml_files import of_category, read_xml
+from jaxloc.data.datasets.records import Info
 
 SYNSETS = {
     "chipmunk": "n02360282",
@@ -60,6 +59,3 @@ def _add(into: Gathering, root: Path, folder: str, category: str) -> None:
             name = f"{folder}/{suffixes.get(path.stem, f'{path.stem}.JPEG')}"
             image = dataclasses.replace(described, name=name, path=root / name)
             into.add(of_category(image, category), where=path)
-
-
-ADAPTER = Adapter(INFO, read)

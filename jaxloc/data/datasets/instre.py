@@ -13,7 +13,7 @@ import numpy as np
 from jaxloc.data.annotations.records import Annotated, Annotation
 from jaxloc.data.datasets.files import folders, images, lines, matlab, numbers
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, NO_JUDGED, Gathering
-from jaxloc.data.datasets.records import Adapter, Info
+from jaxloc.data.datasets.records import Info
 from jaxloc.errors import UsageError
 
 _SETS = {"INSTRE-S1": "s1", "INSTRE-S2": "s2", "INSTRE-M": "m"}
@@ -97,6 +97,3 @@ def _add_queries(into: Gathering, root: Path) -> None:
         if missing := np.size(entry.ok) - len(there):
             into.report(NO_JUDGED, file, f"{missing} images that {name} should find are not there; left out")
         into.add_query(f"{number:04} {name}", image, (x0, y0, x1, y1), {"ok": there}, file)
-
-
-ADAPTER = Adapter(INFO, read)

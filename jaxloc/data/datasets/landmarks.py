@@ -5,6 +5,7 @@ of Paris are published damaged; what cannot be read is left out and reported. Qu
 opened, not one of its splits.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from jaxloc.data.annotations.records import Annotated, Box
 from jaxloc.data.datasets.files import folders, images, lines, numbers
 from jaxloc.data.datasets.gathering import NO_JUDGED, Gathering
 from jaxloc.data.datasets.plain_pickle import read_plain_pickle
-from jaxloc.data.datasets.records import Adapter, Info
+from jaxloc.data.datasets.records import Info
 from jaxloc.errors import UsageError
 
 _SITE = "https://www.robots.ox.ac.uk/~vgg/data"
@@ -24,60 +25,62 @@ _JUDGED = ("good", "ok", "junk")
 _REJUDGED = ("easy", "hard", "junk")
 
 
-def _info(name: str, title: str, size: str, page: str, get: tuple[str, ...], truth: str) -> Info:
-    revisited = truth.endswith(".pkl")
+def _info(name: str, title: str, size: str, folder: str, images: str, truth: str, file: str) -> Info:
     return Info(
         name=name,
         title=title,
-        holds=f"queries with boxes, judged images ({', '.join(_REJUDGED if revisited else _JUDGED)})",
+        holds=f"queries with boxes, judged images ({', '.join(_JUDGED)})",
         size=size,
         licence="Flickr images: Flickr's terms of use; made for research",
-        page=page,
-        get=get,
-        layout=(truth, "jpg/*.jpg   # or images/, or beside the ground truth; Paris also in folders below"),
-        splits=("database", "query") if revisited else (),
+        page=f"{_SITE}/{folder}/",
+        get=(
+            f"mkdir jpg && {images}",
+            f"mkdir groundtruth && curl -L {_SITE}/{folder}/{truth} | tar xz -C groundtruth",
+        ),
+        layout=(file, "jpg/*.jpg   # or images/, or beside the ground truth; Paris also in folders below"),
         papers=("object discovery for retrieval (OS.EGM): mAP",),
         notes=("images have no class; junk images count neither as found nor as missed",),
     )
 
 
-OXFORD = _info(
-    "oxford5k",
-    "Oxford Buildings 5k",
-    "5,063 images, 55 queries, 2 GB",
-    f"{_SITE}/oxbuildings/",
-    (
-        f"mkdir jpg && curl -L {_SITE}/oxbuildings/oxbuild_images-v1.tgz | tar xz -C jpg",
-        f"mkdir groundtruth && curl -L {_SITE}/oxbuildings/gt_files_170407.tgz | tar xz -C groundtruth",
+def _revisited(info: Info, title: str, size: str) -> Info:
+    name, file = f"r{info.name}", f"gnd_r{info.name}.pkl"
+    return dataclasses.replace(
+        info,
+        name=name,
+        title=title,
+        holds=f"queries with boxes, judged images ({', '.join(_REJUDGED)})",
+        size=size,
+        page=f"{_REVISITED}/",
+        get=(info.get[0], f"curl -LO {_REVISITED}/data/datasets/{name}/{file}"),
+        layout=(file, info.layout[1]),
+        splits=("database", "query"),
+    )
+
+
+INFOS = (
+    _info(
+        "oxford5k",
+        "Oxford Buildings 5k",
+        "5,063 images, 55 queries, 2 GB",
+        "oxbuildings",
+        f"curl -L {_SITE}/oxbuildings/oxbuild_images-v1.tgz | tar xz -C jpg",
+        "gt_files_170407.tgz",
+        "groundtruth/all_souls_1_{query,good,ok,junk}.txt",
     ),
-    "groundtruth/all_souls_1_{query,good,ok,junk}.txt",
-)
-PARIS = _info(
-    "paris6k",
-    "Paris 6k",
-    "6,412 images, 55 queries, 2.5 GB",
-    f"{_SITE}/parisbuildings/",
-    (
-        f"mkdir jpg && for i in 1 2; do curl -L {_SITE}/parisbuildings/paris_$i-v1.tgz | tar xz -C jpg; done",
-        f"mkdir groundtruth && curl -L {_SITE}/parisbuildings/paris_120310.tgz | tar xz -C groundtruth",
+    _info(
+        "paris6k",
+        "Paris 6k",
+        "6,412 images, 55 queries, 2.5 GB",
+        "parisbuildings",
+        f"for i in 1 2; do curl -L {_SITE}/parisbuildings/paris_$i-v1.tgz | tar xz -C jpg; done",
+        "paris_120310.tgz",
+        "groundtruth/defense_1_{query,good,ok,junk}.txt",
     ),
-    "groundtruth/defense_1_{query,good,ok,junk}.txt",
 )
-ROXFORD = _info(
-    "roxford5k",
-    "Revisited Oxford",
-    "4,993 images and 70 queries of Oxford 5k",
-    f"{_REVISITED}/",
-    (*OXFORD.get[:1], f"curl -LO {_REVISITED}/data/datasets/roxford5k/gnd_roxford5k.pkl"),
-    "gnd_roxford5k.pkl",
-)
-RPARIS = _info(
-    "rparis6k",
-    "Revisited Paris",
-    "6,322 images and 70 queries of Paris 6k",
-    f"{_REVISITED}/",
-    (*PARIS.get[:1], f"curl -LO {_REVISITED}/data/datasets/rparis6k/gnd_rparis6k.pkl"),
-    "gnd_rparis6k.pkl",
+REVISITED = (
+    _revisited(INFOS[0], "Revisited Oxford", "4,993 images and 70 queries of Oxford 5k"),
+    _revisited(INFOS[1], "Revisited Paris", "6,322 images and 70 queries of Paris 6k"),
 )
 
 
@@ -164,11 +167,3 @@ def _add_query(
         for kind, stems in judged.items():
             for missing in sorted(set(stems) - set(there[kind])):
                 into.report(NO_JUDGED, where, f"{missing}, {kind} for {name}; left out")
-
-
-ADAPTERS = (
-    Adapter(OXFORD, read),
-    Adapter(PARIS, read),
-    Adapter(ROXFORD, read_revisited),
-    Adapter(RPARIS, read_revisited),
-)

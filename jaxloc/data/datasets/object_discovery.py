@@ -5,10 +5,9 @@ have no object. The box of an image is the tight box of its mask, as in the pape
 """
 
 from jaxloc.data.annotations.records import Annotated, Annotation, MaskFile
-from jaxloc.data.datasets.files import images
+from jaxloc.data.datasets.files import images, read_boxes
 from jaxloc.data.datasets.gathering import NO_ANNOTATION, NO_MASK, Gathering
-from jaxloc.data.datasets.masks import read_boxes
-from jaxloc.data.datasets.records import Adapter, Info
+from jaxloc.data.datasets.records import Info
 from jaxloc.data.kinds import suffix
 
 _SETS = {"Airplane100": "airplane", "Car100": "car", "Horse100": "horse"}
@@ -49,6 +48,3 @@ def read(into: Gathering) -> None:
             annotations = () if box is None else (Annotation(category, box),)
             name = f"{folder}/{file}"
             into.add(Annotated(name, category, annotations, path=root / name, mask=mask), where=root / folder)
-
-
-ADAPTER = Adapter(INFO, read)

@@ -55,12 +55,7 @@ class DatasetPart(Part):
 
 
 class LazyImages(Mapping[str, Annotated]):
-    """Images whose annotations are read on access.
-
-    Args:
-        part: the images with their classes, in order of name.
-        read: reads the annotations of one image by its number; reports disagreements instead of raising.
-    """
+    """Images in order of name, whose annotations ``read`` gets by number, on access."""
 
     def __init__(self, part: Part, read: Callable[[int], Annotated]) -> None:
         self.part = part

@@ -10,11 +10,9 @@ from typing import NamedTuple
 
 from jaxloc.data.annotations.records import Annotated, Annotation, Box, MaskFile
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.files import rows
+from jaxloc.data.datasets.files import read_boxes, read_xml, rows
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.masks import read_boxes
-from jaxloc.data.datasets.records import Adapter, Info
-from jaxloc.data.datasets.xml_files import read_xml
+from jaxloc.data.datasets.records import Info
 from jaxloc.data.sources import Record
 
 _SITE = "https://thor.robots.ox.ac.uk/~vgg/data/pets"
@@ -98,6 +96,3 @@ def _add(into: Gathering, pets: Sequence[_Pet]) -> None:
         name = f"images/{pet.key}.jpg"
         image = Annotated(name, category, annotations, splits=(pet.split,), path=pet.path, mask=masks[pet.key])
         into.add(image, where=pet.where)
-
-
-ADAPTER = Adapter(INFO, read, read_tfds)

@@ -1,6 +1,5 @@
 """Data sets prepared by tensorflow-datasets."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +7,6 @@ from jaxloc.data.annotations.records import Annotated, Annotation, Box, Mask
 from jaxloc.data.archives.tfds import TfdsExample, find_builder, find_source
 from jaxloc.data.datasets.gathering import Gathering, Size
 from jaxloc.data.images import read_size
-from jaxloc.data.sources import Record
 from jaxloc.errors import UsageError
 
 TRAIN_TEST = {"train": ("train",), "test": ("test",)}
@@ -17,15 +15,7 @@ TRAIN_VAL_TEST = {"train": ("train", "trainval"), "validation": ("val", "trainva
 
 
 class Example(NamedTuple):
-    """One example.
-
-    Attributes:
-        values: of its features, images encoded.
-        splits: names of its splits here.
-        path: of its image.
-        size: rows and columns of its image; ``None`` if unreadable.
-        into: the data set.
-    """
+    """One example: its features (images encoded), its splits here, and its image with rows and columns, if readable."""
 
     values: Mapping[str, Any]
     splits: tuple[str, ...]
@@ -34,11 +24,9 @@ class Example(NamedTuple):
     into: Gathering
 
     def box(self, relative: Sequence[float], *, first_pixel: int = 0) -> Box:
-        """A box in pixels.
+        """A box in pixels from ymin, xmin, ymax, xmax as shares of the image's sides.
 
-        Args:
-            relative: ymin, xmin, ymax, xmax as shares of the image's sides.
-            first_pixel: 1 if the data set's own boxes count pixels from 1 and include both ends.
+        ``first_pixel`` is 1 if the data set's own boxes count pixels from 1 and include both ends.
         """
         rows, columns = self.size or (1, 1)
         y0, x0, y1, x1 = map(float, relative)
@@ -60,15 +48,7 @@ class Example(NamedTuple):
 
 
 def examples(into: Gathering, splits: Mapping[str, tuple[str, ...]]) -> Iterator[Example]:
-    """All examples of the wanted splits.
-
-    Args:
-        into: the data set.
-        splits: names in tensorflow-datasets, each with the names here.
-
-    Raises:
-        UsageError: tensorflow-datasets is not installed or has not prepared the set.
-    """
+    """All examples of the wanted splits, whose names in tensorflow-datasets are given each with the names here."""
     data_set = into.info.tfds or ""
     into.place = f"tfds://{data_set}"
     builder = find_builder(data_set)
@@ -84,7 +64,7 @@ def examples(into: Gathering, splits: Mapping[str, tuple[str, ...]]) -> Iterator
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 raise UsageError(f"{place} cannot be read ({reason}): prepare the set again") from error
             path = TfdsExample(data_set, theirs, "image", number)
-            yield Example(values, ours, path, read_size(_Encoded(bytes(values["image"]))), into)
+            yield Example(values, ours, path, read_size(bytes(values["image"])), into)
 
 
 def class_names(data_set: str, *feature: str) -> list[str]:
@@ -101,16 +81,6 @@ def objects(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(found, Mapping):
         return list(found)
     return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Encoded(Record):
-    """An image in memory."""
-
-    data: bytes
-
-    def read(self) -> bytes:
-        return self.data
 
 
 def _rounded(value: float) -> float:

@@ -1,16 +1,13 @@
 """A data set, before and after it is opened."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from jaxloc.data.annotations.problems import Problem
 from jaxloc.data.annotations.records import Annotated, Box
 from jaxloc.data.datasets.parts import DatasetPart, LazyImages
 from jaxloc.data.sources import Part
-
-if TYPE_CHECKING:
-    from jaxloc.data.datasets.gathering import Gathering
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,21 +41,6 @@ class Info:
     papers: tuple[str, ...] = ()
     tfds: str | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Adapter:
-    """A data set and its readers.
-
-    Attributes:
-        info: facts about it.
-        read: adds the images of its original layout.
-        read_tfds: adds the images of its copy in tensorflow-datasets, if that can be read.
-    """
-
-    info: Info
-    read: Callable[["Gathering"], None]
-    read_tfds: Callable[["Gathering"], None] | None = None
 
 
 class Query(NamedTuple):

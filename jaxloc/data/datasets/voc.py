@@ -10,10 +10,9 @@ from pathlib import Path
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.records import Annotation, MaskFile
 from jaxloc.data.datasets import prepared
-from jaxloc.data.datasets.files import lines
+from jaxloc.data.datasets.files import lines, read_xml
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.records import Adapter, Info
-from jaxloc.data.datasets.xml_files import read_xml
+from jaxloc.data.datasets.records import Info
 
 CLASSES = [
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -51,21 +50,23 @@ def _info(year: int, size: str, papers: tuple[str, ...], get: tuple[str, ...]) -
 
 
 _SITE = "http://host.robots.ox.ac.uk/pascal/VOC"
-INFO_07 = _info(
-    2007,
-    "9,963 images of 20 classes, 0.9 GB",
-    ("DDT: CorLoc on trainval (table 2)", "beam search on feature maps: detection"),
-    (
-        f"curl -LO {_SITE}/voc2007/VOCtrainval_06-Nov-2007.tar",
-        f"curl -LO {_SITE}/voc2007/VOCtest_06-Nov-2007.tar",
-        "tar xf VOCtrainval_06-Nov-2007.tar && tar xf VOCtest_06-Nov-2007.tar",
+INFOS = (
+    _info(
+        2007,
+        "9,963 images of 20 classes, 0.9 GB",
+        ("DDT: CorLoc on trainval (table 2)", "beam search on feature maps: detection"),
+        (
+            f"curl -LO {_SITE}/voc2007/VOCtrainval_06-Nov-2007.tar",
+            f"curl -LO {_SITE}/voc2007/VOCtest_06-Nov-2007.tar",
+            "tar xf VOCtrainval_06-Nov-2007.tar && tar xf VOCtest_06-Nov-2007.tar",
+        ),
     ),
-)
-INFO_12 = _info(
-    2012,
-    "11,540 images of 20 classes with boxes, 2 GB",
-    ("DDT: CorLoc on trainval (table 3)", "beam search on feature maps: point localisation, detection"),
-    (f"curl -LO {_SITE}/voc2012/VOCtrainval_11-May-2012.tar", "tar xf VOCtrainval_11-May-2012.tar"),
+    _info(
+        2012,
+        "11,540 images of 20 classes with boxes, 2 GB",
+        ("DDT: CorLoc on trainval (table 3)", "beam search on feature maps: point localisation, detection"),
+        (f"curl -LO {_SITE}/voc2012/VOCtrainval_11-May-2012.tar", "tar xf VOCtrainval_11-May-2012.tar"),
+    ),
 )
 
 
@@ -119,6 +120,3 @@ def read_tfds(into: Gathering) -> None:
             for one in prepared.objects(example.values)
         ]
         example.add(f"JPEGImages/{example.text('image/filename')}", None, annotations)
-
-
-ADAPTERS = (Adapter(INFO_07, read, read_tfds), Adapter(INFO_12, read, read_tfds))

@@ -119,7 +119,7 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
         name, images, place, problems = parse(data).name, opened.images, opened.place, summarize(opened.problems)
     else:
         read = annotations.read(data)
-        images, place, problems = read.images, Path(data).parent.absolute().as_posix(), read.summary()
+        images, place, problems = read.images, Path(data).parent.absolute().as_posix(), summarize(read.problems)
         subset = f"the images of a COCO file ({len(images):,}), which need not be the data set's"
     missing = [image.name for image in images.values() if image.path is None]
     if len(missing) == len(images):
