@@ -21,13 +21,18 @@ from weights_convert.mapping import Found, by_name
 
 VERSION_5 = b"MATLAB 5.0 MAT-file"
 VERSION_73 = b"MATLAB 7.3 MAT-file"
+_VARIABLES = ("layers", "meta", "normalization")
 
 
 def read(path: Path) -> Found:
     """Read a MatConvNet file that holds a network for ``vl_simplenn``."""
     with path.open("rb") as file:
         hdf5 = file.read(len(VERSION_73)) == VERSION_73
-    network = _read_73(path) if hdf5 else matlab5.load(path)
+    if hdf5:
+        with open_hdf5(path, str(path)) as opened:
+            network = {name: _plain_73(opened[name], opened) for name in opened if name in _VARIABLES}
+    else:
+        network = matlab5.load(path)
     if not isinstance(network.get("layers"), list):
         raise WeightsError(f"{path}: has no cell array 'layers': give a network for vl_simplenn, not DagNN")
     arrays: Flat = {}
@@ -46,11 +51,6 @@ def _preprocessing(average_image: np.ndarray | None) -> Preprocessing:
         return CAFFE_RGB
     red, green, blue = (round(float(mean), 4) for mean in average_image.reshape(-1, 3).mean(0, np.float64))
     return dataclasses.replace(CAFFE_RGB, mean=(red, green, blue))
-
-
-def _read_73(path: Path) -> dict[str, Any]:
-    with open_hdf5(path, str(path)) as file:
-        return {name: _plain_73(file[name], file) for name in ("layers", "meta", "normalization") if name in file}
 
 
 def _plain_73(item: Any, file: Any) -> Any:

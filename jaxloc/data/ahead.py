@@ -10,16 +10,10 @@ R = TypeVar("R")
 
 
 def read_ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Generator[R, None, None]:
-    """Map a function over items in threads and yield the results in order.
+    """Map a function over items in threads and yield the results in order, at most ``ahead`` of them waiting.
 
     Decoders release the interpreter's lock, so images decode while the network runs. Leaving the loop early cancels
     pending work.
-
-    Args:
-        function: called once for each item, in a thread.
-        items: its arguments.
-        workers: number of threads.
-        ahead: maximum number of waiting results, at least 1.
     """
     executor = ThreadPoolExecutor(workers, thread_name_prefix="jaxloc-read")
     waiting: collections.deque[Future[R]] = collections.deque()

@@ -1,5 +1,6 @@
 """Padded batches of few shapes from images of any size."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -71,17 +72,9 @@ def side_by_side(batches: Iterable[Batch], number: int) -> Iterator[Batch]:
 
     The batch of a device does not depend on the number of devices.
     """
-    together: list[Batch] = []
-    for batch in batches:
-        if together and batch.images.shape != together[0].images.shape:
+    for _, alike in itertools.groupby(batches, key=lambda batch: batch.images.shape):
+        while together := list(itertools.islice(alike, number)):
             yield _join(together, number)
-            together = []
-        together.append(batch)
-        if len(together) == number:
-            yield _join(together, number)
-            together = []
-    if together:
-        yield _join(together, number)
 
 
 def _join(batches: Sequence[Batch], number: int) -> Batch:

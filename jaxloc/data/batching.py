@@ -47,10 +47,7 @@ class Batching:
         return dataclasses.replace(self, batch=batch, pixels=self.pixels * batch, least=least)
 
     def choose_buckets(self, sizes: Iterable[Size], total: int) -> Buckets:
-        """Padded shapes for ``total`` images, given the sizes (rows, columns) of a ``sample`` of them.
-
-        Sizes of ``0, 0`` belong to images that cannot be used.
-        """
+        """Padded shapes for ``total`` images from the sizes of a ``sample``; ``0, 0`` is an image that cannot be used."""
         sizes = list(sizes)
         counts = Counter(size for size in sizes if size[0])
         scaled = {size: math.ceil(count * (total / len(sizes))) for size, count in counts.items()}

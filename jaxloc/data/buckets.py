@@ -39,35 +39,26 @@ class Buckets:
         return sorted(self.counts, key=lambda shape: (math.prod(shape), shape))
 
 
-def choose_buckets(
-    counts: Mapping[Size, int], *, limit: int, step: int, compilation: int = 0, largest: int = _LARGEST
-) -> Buckets:
+def choose_buckets(counts: Mapping[Size, int], *, limit: int, step: int, compilation: int = 0) -> Buckets:
     """Choose a limited number of padded shapes with little padding.
 
     Sizes are rounded up to multiples of ``step``. While there are too many shapes, or compiling for one takes longer
-    than computing its padding, the two shapes whose cover adds the least padding are merged. A cover of more than
-    ``largest`` pixels, and more than either shape, is used only if there are too many shapes and no other to merge.
+    than computing its padding, the two shapes whose cover adds the least padding are merged. A cover of more than 2²⁴
+    pixels, and more than either shape, is used only if there are too many shapes and no other to merge.
 
     Args:
         counts: images by rows and columns.
         limit: maximum number of shapes.
         step: shapes are multiples of this.
         compilation: pixels that the network computes in the time of one compilation.
-        largest: maximum pixels of a merged shape, unless one of the two has more.
     """
-    shapes: dict[Size, int] = {}
-    step_used = step
-    while not shapes or len(shapes) > _CANDIDATES:
-        shapes = {}
-        for size, count in counts.items():
-            shape = _round_up(size, step_used)
-            shapes[shape] = shapes.get(shape, 0) + count
-        if not shapes:
-            break
+    shapes, step_used = _rounded(counts, step), step
+    while len(shapes) > _CANDIDATES:
         step_used *= 2
+        shapes = _rounded(counts, step_used)
     while len(shapes) > 1:
         (excess, added), first, second = min(
-            (_cost(a, count_a, b, count_b, largest), a, b)
+            (_cost(a, count_a, b, count_b), a, b)
             for a, count_a in shapes.items()
             for b, count_b in shapes.items()
             if a < b
@@ -86,6 +77,13 @@ def choose_buckets(
     return Buckets(dict(used), step, 1 - filled / padded if padded else 0.0)
 
 
+def _rounded(counts: Mapping[Size, int], step: int) -> Counter[Size]:
+    shapes: Counter[Size] = Counter()
+    for size, count in counts.items():
+        shapes[_round_up(size, step)] += count
+    return shapes
+
+
 def _round_up(size: Size, step: int) -> Size:
     return -(-size[0] // step) * step, -(-size[1] // step) * step
 
@@ -94,8 +92,8 @@ def _cover(a: Size, b: Size) -> Size:
     return max(a[0], b[0]), max(a[1], b[1])
 
 
-def _cost(a: Size, count_a: int, b: Size, count_b: int, largest: int) -> tuple[int, int]:
+def _cost(a: Size, count_a: int, b: Size, count_b: int) -> tuple[int, int]:
     """Cost of merging two shapes: pixels of their cover if too large, else 0; and pixels added to all images."""
     area, area_a, area_b = math.prod(_cover(a, b)), math.prod(a), math.prod(b)
-    excess = area if area > largest and area > area_a and area > area_b else 0
+    excess = area if area > _LARGEST and area > area_a and area > area_b else 0
     return excess, count_a * (area - area_a) + count_b * (area - area_b)

@@ -13,18 +13,8 @@ import skimage.measure
 from PIL import Image
 
 _BACKGROUNDS = (
-    "astronaut",
-    "brick",
-    "camera",
-    "chelsea",
-    "coffee",
-    "coins",
-    "grass",
-    "gravel",
-    "hubble_deep_field",
-    "immunohistochemistry",
-    "moon",
-    "rocket",
+    *("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel"),
+    *("hubble_deep_field", "immunohistochemistry", "moon", "rocket"),
 )
 _SIZES = ((320, 448), (352, 416), (384, 384), (416, 352))
 

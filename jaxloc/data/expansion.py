@@ -7,7 +7,7 @@ import glob
 import itertools
 import os
 import posixpath
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jaxloc.data import remote
@@ -33,8 +33,7 @@ class Given:
 
     Attributes:
         root: folder or archive that names are relative to.
-        files: places of single images, escaped, with their bytes if a listing gave them.
-        not_utf8: those of ``files`` whose names are not UTF-8.
+        files: places of single images, with their bytes if a listing gave them.
         archives: places of archives.
         parts: archives that are open already.
         labels: of single images, by place.
@@ -44,7 +43,6 @@ class Given:
 
     root: str
     files: dict[str, int | None] = dataclasses.field(default_factory=dict)
-    not_utf8: Set[str] = frozenset()
     archives: list[str] = dataclasses.field(default_factory=list)
     parts: Sequence[Part] = ()
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -53,15 +51,7 @@ class Given:
 
 
 def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Given]:
-    """Find the images and archives of a path; a pattern gives one entry for each match.
-
-    Args:
-        path: a folder, file, pattern, list, COCO file, archive, ``tfds:`` set or ``NAME:ROOT``, local or remote.
-        exclude: local folders of results, whose job outputs are left out.
-
-    Raises:
-        UsageError: nothing is there, it cannot be read, or the name of a folder or archive is not UTF-8.
-    """
+    """Find the images and archives of a path; a pattern gives one entry for each match."""
     if is_tfds(path):
         parts = open_tfds(path)
         root = parts[0].place if len(parts) == 1 else posixpath.dirname(parts[0].place)
@@ -140,12 +130,7 @@ def _expand_folder(root: str, files: dict[str, int | None]) -> Given:
     if archives and not any(suffix(place) for place in images):
         _refuse_missing(missing_shards(archives))
         return Given(root, archives=archives)
-    return _given(root, images)
-
-
-def _given(root: str, files: dict[str, int | None]) -> Given:
-    names = {escaped(place): size for place, size in files.items()}
-    return Given(root, names, names.keys() - files.keys())
+    return Given(root, images)
 
 
 def _expand_file(place: str, size: int | None) -> Given:
@@ -156,7 +141,7 @@ def _expand_file(place: str, size: int | None) -> Given:
         return _expand_coco(folder, place)
     if suffix(place) in LISTS:
         return _listed(folder, (_join(folder, entry) for entry in _read_list(place)))
-    return _given(folder, {place: size})
+    return Given(folder, {place: size})
 
 
 def _expand_coco(folder: str, place: str) -> Given:

@@ -115,14 +115,7 @@ def read_size(path: ImageFile, *, shorter_side: int | None = None) -> tuple[int,
 
 
 class Header(NamedTuple):
-    """Header of an encoded image.
-
-    Attributes:
-        kind: Pillow's name of the format.
-        mode: Pillow's mode.
-        size: columns and rows, upright.
-        turned: whether the EXIF orientation is other than upright.
-    """
+    """Pillow's names of format and mode, columns and rows upright, and whether the EXIF orientation is another."""
 
     kind: str
     mode: str
@@ -131,11 +124,7 @@ class Header(NamedTuple):
 
 
 def read_header(image: ImageFile) -> Header:
-    """Read the header of a file, record or encoded image; of a record's JPEG the first 64 KiB are read.
-
-    Raises:
-        Exception: of any kind for a damaged image.
-    """
+    """Read the header of an image, of a record's JPEG from its first 64 KiB; damaged ones raise any exception."""
     if isinstance(image, Image.Image):
         return _header(image)
     if isinstance(image, Record):
@@ -145,15 +134,6 @@ def read_header(image: ImageFile) -> Header:
                 return _header(opened)
     with Image.open(_content(image)) as opened:
         return _header(opened)
-
-
-def is_encoded(data: bytes) -> bool:
-    """Whether the bytes start like an image that Pillow can open."""
-    try:
-        with Image.open(io.BytesIO(data)):
-            return True
-    except Exception:  # damaged bytes can raise anything
-        return False
 
 
 def _content(path: str | os.PathLike[str] | Record | bytes) -> str | os.PathLike[str] | io.BytesIO:

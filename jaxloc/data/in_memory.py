@@ -21,10 +21,7 @@ Arrays are uint8, or float in [0, 1].
 
 
 class InMemoryImages(Sequence[Any]):
-    """Images of any kind and size, by position.
-
-    Args:
-        images: one image, several, or the name of a folder, whose images are taken in order of name.
+    """Images of any kind and size, by position; the name of a folder stands for its images in order of name.
 
     Attributes:
         names: a file's path, or ``image_N`` for an array.
@@ -53,24 +50,12 @@ class InMemoryImages(Sequence[Any]):
         return f"images[{number}] ({value})" if isinstance(value, os.PathLike | Record) else f"images[{number}]"
 
     def size(self, number: int, *, shorter_side: int | None = None) -> tuple[int, int]:
-        """Rows and columns of an image as ``read`` returns it.
-
-        Raises:
-            UsageError: it cannot be read; the message names its position.
-        """
+        """Rows and columns of an image as ``read`` returns it."""
         size = read_size(self._readable(number), shorter_side=shorter_side)
         return self.read(number).pixels.shape[:2] if size is None else size
 
     def read(self, number: int, *, shorter_side: int | None = None) -> DecodedImage:
-        """An image as upright RGB, and its original size.
-
-        Args:
-            number: its position.
-            shorter_side: shrink until the shorter side has at most this many pixels; never enlarge.
-
-        Raises:
-            UsageError: it cannot be read; the message names its position.
-        """
+        """An image as upright RGB, shrunk to the shorter side, and its original size."""
         try:
             return read_image(self._readable(number), shorter_side=shorter_side)
         except ImageError as error:

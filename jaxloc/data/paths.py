@@ -12,7 +12,7 @@ from jaxloc.data.datasets import DatasetPart
 from jaxloc.data.expansion import Given, expand
 from jaxloc.data.kinds import common_folder, title
 from jaxloc.data.remote import RemoteFiles, is_remote
-from jaxloc.data.sources import Files, ImageSet, Labels, Part, Sources
+from jaxloc.data.sources import Files, ImageSet, Labels, Part, Sources, escaped
 from jaxloc.errors import UsageError
 
 
@@ -84,23 +84,21 @@ def _files(given: Iterable[Given]) -> list[Part]:
     found: dict[str, int | None] = {}
     labels: dict[str, str] = {}
     roots: dict[str, list[str]] = {}
-    not_utf8: set[str] = set()
     for some in given:
         if some.files:
             roots.setdefault(_protocol(some.root), []).append(some.root)
         found |= some.files
-        not_utf8 |= some.not_utf8
         labels = some.labels | labels
     parts: list[Part] = []
     for protocol in sorted(roots):
-        places = sorted(place for place in found if _protocol(place) == protocol)
+        places = sorted((place for place in found if _protocol(place) == protocol), key=escaped)
         folder = common_folder(roots[protocol])
-        names = (place[len(folder) + 1 :] for place in places)
+        names = [place[len(folder) + 1 :] for place in places]
         told = Labels(labels.get(place) for place in places) if labels else None
         if protocol:
             parts.append(RemoteFiles(folder, names, (found[place] for place in places), told))
         else:
-            parts.append(Files(folder, names, told, not_utf8))
+            parts.append(Files(folder, names, told))
     return parts
 
 
@@ -140,7 +138,7 @@ def _owners(given: Iterable[Given], base: str) -> Mapping[str, str]:
             inside = place[len(some.root) + 1 :].split("/")
             folder = f"{some.root}/{inside[0]}" if len(inside) > 1 else some.root
             name = (title(base) if folder == base else _prefix(folder, base).rstrip("/")) or "object"
-            owners.setdefault(place, name)
+            owners.setdefault(escaped(place), name)
             if named.setdefault(name, folder) != folder:
                 raise UsageError(
                     f"{base or os.sep}: its own images and those of its folder {name} would be one set, {name}: "
@@ -151,7 +149,7 @@ def _owners(given: Iterable[Given], base: str) -> Mapping[str, str]:
 
 def _folders(part: Part, owners: Mapping[str, str], base: str) -> Labels:
     names = (part.name(number) for number in range(len(part)))
-    if isinstance(part, Files | RemoteFiles):
+    if isinstance(part, Files):
         return Labels(owners[f"{part.place}/{name}"] for name in names)
     folders = (name.partition("/") for name in names)
     return Labels(first if slash else title(part.place) for first, slash, _ in folders)

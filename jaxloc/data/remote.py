@@ -6,12 +6,12 @@ import errno
 import posixpath
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from jaxloc.data.sources import Labels, Part, Record, Texts
+from jaxloc.data.sources import Files, Labels, Record
 from jaxloc.errors import ImageError, PlaceError, UsageError
 
 if TYPE_CHECKING:
@@ -56,11 +56,7 @@ def is_remote(path: str) -> bool:
 
 
 def find(address: str) -> tuple["fsspec.AbstractFileSystem", str]:
-    """File system of an address, and its path there.
-
-    Raises:
-        UsageError: the kind of address is unknown or its package is not installed.
-    """
+    """File system of an address, and its path there."""
     protocol = address.split(":")[0]
     try:
         import fsspec.core
@@ -85,22 +81,14 @@ class Entry(NamedTuple):
 
 
 def stat(address: str) -> Entry:
-    """Look up an address.
-
-    Raises:
-        UsageError: nothing is there, or it cannot be reached.
-    """
+    """Look up an address."""
     system, path = find(address)
     with reaching(address):
         return _entry(system, path, system.info(path))
 
 
 def walk(address: str) -> dict[str, int | None]:
-    """All files below a folder except hidden ones, each with its bytes if known.
-
-    Raises:
-        UsageError: the folder cannot be listed.
-    """
+    """All files below a folder except hidden ones, each with its bytes if known."""
     system, path = find(address)
     root = _address(system, path)
     listed = _listed(system, system.find, address, path)
@@ -109,11 +97,7 @@ def walk(address: str) -> dict[str, int | None]:
 
 
 def match(pattern: str) -> list[Entry]:
-    """Files and folders that match a pattern with ``*``, in order.
-
-    Raises:
-        UsageError: the place cannot be listed.
-    """
+    """Files and folders that match a pattern with ``*``, in order."""
     system, path = find(pattern)
     return sorted(_entry(system, place, about) for place, about in _listed(system, system.glob, pattern, path))
 
@@ -127,11 +111,7 @@ def join(folder: str, entry: str) -> str:
 
 
 def read(place: str, start: int | None = None, stop: int | None = None) -> bytes:
-    """Read a local or remote file, or its bytes from ``start`` to ``stop``.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """Read a local or remote file, or its bytes from ``start`` to ``stop``; any error is an ``OSError``."""
     first = start or 0
     if not is_remote(place):
         with open(place, "rb") as file:
@@ -149,12 +129,7 @@ def read(place: str, start: int | None = None, stop: int | None = None) -> bytes
 
 
 def open_file(place: str, *, ahead: bool = True) -> IO[bytes]:
-    """Open a local or remote file for reading at any position.
-
-    Args:
-        place: the file.
-        ahead: read ahead in a remote file, for small reads one after another.
-    """
+    """Open a file for reading at any position; ``ahead`` is for small reads of a remote file one after another."""
     if not is_remote(place):
         return open(place, "rb")
     system, path = find(place)
@@ -164,10 +139,7 @@ def open_file(place: str, *, ahead: bool = True) -> IO[bytes]:
 def persist(place: str, work: Callable[[], T], *, alone: bool = False) -> T:
     """Read something; retry at a remote place after each of ``PAUSES``.
 
-    Args:
-        place: the file.
-        work: reads it.
-        alone: whether the file is that of a single image, so that a missing or forbidden file is that image's fault.
+    ``alone`` says that the file is that of a single image, so that a missing or forbidden file is that image's fault.
 
     Raises:
         PlaceError: the place failed; the message names the file, the reason and the cure.
@@ -197,13 +169,7 @@ def check_place(place: str, error: OSError) -> None:
 
 
 def lost(place: str, what: str, cure: str) -> PlaceError:
-    """Error of a place that failed.
-
-    Args:
-        place: the file, archive or address.
-        what: the failure.
-        cure: what to do.
-    """
+    """Error of a file, archive or address that failed, with the failure and the cure."""
     return PlaceError(f"{place}: {what}: {cure}, {_RESUME}")
 
 
@@ -247,11 +213,7 @@ def _code(error: BaseException) -> Any:
 
 @contextlib.contextmanager
 def reaching(place: str) -> Iterator[None]:
-    """Turn any error of a file system into one line.
-
-    Raises:
-        UsageError: naming the local or remote file, and what to check.
-    """
+    """Turn any error of a file system into a ``UsageError`` that names the file and what to check."""
     try:
         yield
     except UsageError:
@@ -286,12 +248,7 @@ def _entry(system: "fsspec.AbstractFileSystem", path: str, about: dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class RemoteFile(Record):
-    """One image file at a remote place.
-
-    Attributes:
-        address: with its protocol.
-        size_in_bytes: if a listing gave it.
-    """
+    """One image file at a remote place, with its bytes if a listing gave them."""
 
     address: str
     size_in_bytes: int | None = dataclasses.field(default=None, compare=False)
@@ -310,43 +267,22 @@ class RemoteFile(Record):
         return persist(self.address, lambda: read(self.address, 0, count), alone=True)
 
 
-class RemoteFiles(Part):
-    """Remote files below one folder.
-
-    Args:
-        folder: what the names are relative to.
-        names: of the files.
-        sizes: of the files in bytes, if known.
-        labels: of the files.
-
-    Raises:
-        UsageError: a name would lead out of a folder of results.
-    """
+class RemoteFiles(Files):
+    """Remote files below one folder, with their bytes if known."""
 
     def __init__(
-        self, folder: str, names: Iterable[str], sizes: Iterable[int | None], labels: Labels | None = None
+        self, folder: str, names: Sequence[str], sizes: Iterable[int | None], labels: Labels | None = None
     ) -> None:
-        self.place, self.labels = folder, labels
-        self._names = Texts(_checked(folder, name) for name in names)
+        for name in names:
+            if name.startswith("/") or ".." in name.split("/"):
+                raise UsageError(
+                    f"{folder}/{name}: results cannot be named after it (// or .. in its name): rename it, or name the "
+                    "folders or images to use"
+                )
+        super().__init__(folder, names, labels)
         self._sizes = np.array([-1 if size is None else size for size in sizes], np.int64)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def name(self, number: int) -> str:
-        """Path of a file relative to the folder."""
-        return self._names[number]
 
     def path(self, number: int) -> RemoteFile:
         """Address of a file."""
         size = int(self._sizes[number])
-        return RemoteFile(f"{self.place}/{self._names[number]}", None if size < 0 else size)
-
-
-def _checked(folder: str, name: str) -> str:
-    if name.startswith("/") or ".." in name.split("/"):
-        raise UsageError(
-            f"{folder}/{name}: results cannot be named after it (// or .. in its name): rename it, or name the folders "
-            "or images to use"
-        )
-    return name
+        return RemoteFile(f"{self.place}/{self.name(number)}", None if size < 0 else size)

@@ -1,15 +1,14 @@
 """Records of encoded images, and compact sequences of them."""
 
 import abc
-import array
 import bisect
 import dataclasses
 import operator
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -55,11 +54,7 @@ class Record(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class NotUtf8(Record):
-    """A local file whose name is not UTF-8; it is skipped.
-
-    Attributes:
-        place: its path, escaped.
-    """
+    """A local file whose name is not UTF-8, by its escaped path; it is skipped."""
 
     place: str
 
@@ -67,16 +62,12 @@ class NotUtf8(Record):
         return self.place
 
     def read(self) -> bytes:
-        """Raise ``ImageError``."""
+        """Refuse."""
         raise ImageError("its name is not UTF-8: rename it")
 
 
 def bytes_of(path: Path | Record) -> int:
-    """Size that tells an image from another one put in its place, without reading it.
-
-    Returns:
-        bytes of its file or record, else of its archive; -1 if neither is known.
-    """
+    """Bytes of an image's file or record, else of its archive, else -1: what tells it from another put in its place."""
     if isinstance(path, Record):
         known = path.archive_bytes if path.size_in_bytes is None else path.size_in_bytes
         return -1 if known is None else known
@@ -102,45 +93,21 @@ class Source(NamedTuple):
 
     @property
     def file(self) -> Path:
-        """The local file.
-
-        Raises:
-            UsageError: the image lies inside an archive or at a remote place.
-        """
+        """The local file; raises ``UsageError`` for an image inside an archive or at a remote place."""
         if isinstance(self.path, Record):
             raise UsageError(f"{self.path}: images have to be files of this machine here: copy or unpack them first")
         return self.path
 
 
-class Texts(Sequence[str]):
-    """Many short texts in two arrays instead of one object each."""
+def compact(texts: Iterable[str]) -> Any:
+    """An Arrow array of many short texts, escaped, which needs less memory than an object each."""
+    import pyarrow as pa
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        joined, ends = bytearray(), array.array("q", [0])
-        for text in texts:
-            joined += escaped(text).encode()
-            ends.append(len(joined))
-        self._joined, self._ends = bytes(joined), np.array(ends, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
-        number = range(len(self))[index]
-        return self._joined[self._ends[number] : self._ends[number + 1]].decode()
+    return pa.array(map(escaped, texts), pa.large_string())
 
 
 class Labels:
     """A label or ``None`` for each of many images.
-
-    Args:
-        labels: in order.
 
     Attributes:
         classes: the different labels, in order of appearance.
@@ -197,32 +164,23 @@ class Part(abc.ABC):
 
 
 class Files(Part):
-    """Local files below one folder.
+    """Local files below one folder, by their names there with forward slashes."""
 
-    Args:
-        folder: what the names are relative to.
-        names: of the files, with forward slashes, escaped.
-        labels: of the files.
-        not_utf8: places of files whose names are not UTF-8, escaped.
-    """
-
-    def __init__(
-        self, folder: str, names: Iterable[str], labels: Labels | None = None, not_utf8: Collection[str] = ()
-    ) -> None:
-        self.place, self.labels = folder, labels
-        self._names, self._not_utf8 = Texts(names), not_utf8
+    def __init__(self, folder: str, names: Sequence[str], labels: Labels | None = None) -> None:
+        self.place, self.labels, self._names = folder, labels, compact(names)
+        self._not_utf8 = {number for number, name in enumerate(names) if escaped(name) != name}
 
     def __len__(self) -> int:
         return len(self._names)
 
     def name(self, number: int) -> str:
         """Path of a file relative to the folder."""
-        return self._names[number]
+        return self._names[number].as_py()
 
-    def path(self, number: int) -> Path | NotUtf8:
+    def path(self, number: int) -> Path | Record:
         """Path of a file."""
-        place = f"{self.place}/{self._names[number]}"
-        return NotUtf8(place) if place in self._not_utf8 else Path(place)
+        place = f"{self.place}/{self.name(number)}"
+        return NotUtf8(place) if number in self._not_utf8 else Path(place)
 
 
 class Sources(Sequence[Source]):

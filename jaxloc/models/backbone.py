@@ -66,12 +66,10 @@ class Head(NamedTuple):
 
     Attributes:
         layers: names of its layers and of their parameters, the class scores last.
-        classes: number of class scores.
         side: image side in pixels that it was trained on.
     """
 
     layers: tuple[str, ...]
-    classes: int
     side: int
 
     @property

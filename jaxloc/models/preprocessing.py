@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +21,8 @@ class Preprocessing:
     """
 
     scale: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     channel_order: str = "rgb"
 
     def __post_init__(self) -> None:
@@ -47,18 +46,12 @@ class Preprocessing:
         """Read what ``to_json`` wrote."""
         try:
             fields = json.loads(text)
-            return cls(
-                float(fields["scale"]), _three(fields["mean"]), _three(fields["std"]), str(fields["channel_order"])
-            )
+            mean, std = (tuple(map(float, fields[name])) for name in ("mean", "std"))
+            return cls(float(fields["scale"]), mean, std, str(fields["channel_order"]))
         except (ValueError, KeyError, TypeError) as error:
             raise WeightsError(
                 f"preprocessing metadata is not readable ({error}): convert the weights again"
             ) from error
-
-
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    first, second, third = map(float, values)
-    return first, second, third
 
 
 TORCHVISION = Preprocessing(1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

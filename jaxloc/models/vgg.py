@@ -157,7 +157,7 @@ def backbone(
         module=VGG(convolutions, widths, dense, classes),
         blocks=kernels,
         preprocessing=TORCHVISION,
-        head=Head(DENSE, classes, SIDE),
+        head=Head(DENSE, SIDE),
         winograd=flat,
         published=() if name else _published(convolutions, flat),
         embedded=None if name else _EMBEDDED.get(architecture),

@@ -141,15 +141,19 @@ def test_extreme_shapes_do_not_make_one_that_is_as_wide_and_as_tall_as_any_howev
     assert max(map(np.prod, buckets.counts)) == 800 * long
 
 
-def test_shapes_are_merged_into_one_of_more_pixels_than_the_largest_only_if_it_has_no_more_than_one_of_them():
+def test_a_merged_shape_has_more_pixels_than_the_largest_only_if_it_has_no_more_than_one_of_the_two(
+    monkeypatch,
+):
+    monkeypatch.setattr("jaxloc.data.buckets._LARGEST", 1000)
     sizes = {(64, 800): 1, (800, 64): 1, (32, 800): 1}
-    buckets = choose_buckets(sizes, limit=3, step=8, compilation=1 << 40, largest=1000)
+    buckets = choose_buckets(sizes, limit=3, step=8, compilation=1 << 40)
     assert buckets.counts == {(64, 800): 2, (800, 64): 1}
 
 
-def test_where_only_too_large_shapes_are_left_to_merge_the_smallest_of_them_is_made():
+def test_where_only_too_large_shapes_are_left_to_merge_the_smallest_of_them_is_made(monkeypatch):
+    monkeypatch.setattr("jaxloc.data.buckets._LARGEST", 1000)
     sizes = {(64, 800): 1, (72, 720): 1, (800, 64): 1000, (720, 72): 1000}
     options = {"limit": 3, "step": 8, "compilation": 1 << 40}
-    assert choose_buckets(sizes, largest=1000, **options).counts == {(72, 800): 2, (800, 64): 1000, (720, 72): 1000}
+    assert choose_buckets(sizes, **options).counts == {(72, 800): 2, (800, 64): 1000, (720, 72): 1000}
     sizes = {(16, 400): 1, (24, 392): 1, (80, 80): 1, (88, 72): 1000}
-    assert choose_buckets(sizes, largest=1000, **options).counts == {(16, 400): 1, (24, 392): 1, (88, 80): 1001}
+    assert choose_buckets(sizes, **options).counts == {(16, 400): 1, (24, 392): 1, (88, 80): 1001}

@@ -29,12 +29,7 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, Over
 
 
 def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
-    """Read an annotation file without accepting unusable annotations; images by file name.
-
-    Raises:
-        UsageError: as for ``read_coco_file``; or an annotation belongs to no image, has no known category, a box
-            without area or outside its image, or values that are not numbers.
-    """
+    """Read an annotation file; images by file name. An unusable annotation is a ``UsageError``."""
     found = read_coco_file(path)
     for problem in found.problems:
         if problem.kind in problems.UNUSABLE:
@@ -43,7 +38,7 @@ def read_coco(path: str | os.PathLike[str]) -> dict[str, Annotated]:
 
 
 def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str] | None = None) -> Annotations:
-    """Read an annotation file, or a plain list of results as for pycocotools' ``loadRes``.
+    """Read an annotation file, or a plain list of results as for pycocotools' ``loadRes``; images are without paths.
 
     Boxes are clipped to their image. Left out are boxes without area or not of numbers, and annotations of no image or
     no known category. Masks that do not fit their image are dropped, their boxes kept. Annotations that share an id are
@@ -52,9 +47,6 @@ def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str
     Args:
         path: the file.
         truth: COCO file that explains the image and category ids of a list of results.
-
-    Returns:
-        images by file name, without paths; and the problems.
 
     Raises:
         UsageError: the file is unreadable, not COCO, or inconsistent (two images or categories of one id, an image
@@ -349,11 +341,7 @@ def _noise_score(entry: dict[str, Any], path: str) -> float | None:
 
 
 def read_coco_folder(folder: Path) -> Annotations:
-    """Read ``annotations.json`` of a folder, or one ``annotations_SPLIT.json`` for each split.
-
-    Raises:
-        UsageError: as for ``read_coco_file``; or two files list an image with different contents.
-    """
+    """Read ``annotations.json`` of a folder, or one ``annotations_SPLIT.json`` for each split."""
     whole = folder / "annotations.json"
     files = [whole] if whole.is_file() else sorted(folder.glob("annotations_*.json"))
     images: dict[str, Annotated] = {}

@@ -18,11 +18,9 @@ Box = tuple[float, float, float, float]
 
 
 class Pixels(NamedTuple):
-    """A mask at the image's own size.
+    """A mask at the image's own size: bool ``[h, w]``, True = object.
 
-    Attributes:
-        inside: bool ``[h, w]``, True = object.
-        known: bool ``[h, w]``, False = undecided, such as a trimap's border; ``None`` means all are known.
+    ``known``, bool ``[h, w]``, is False for undecided pixels, such as a trimap's border; ``None`` means all are known.
     """
 
     inside: np.ndarray
@@ -43,22 +41,12 @@ class Rle(NamedTuple):
         return cls(rows, columns, coco_masks.encode(np.asfortranarray(mask, np.uint8))["counts"])
 
     def read(self) -> Pixels:
-        """Decode the mask.
-
-        Raises:
-            ValueError: the run lengths do not fill the mask.
-        """
+        """Decode the mask; ``ValueError`` if the run lengths do not fill it."""
         return Pixels(coco_masks.decode({"size": [self.rows, self.columns], "counts": self.counts}).astype(bool))
 
 
 class Polygons(NamedTuple):
-    """A mask as outlines.
-
-    Attributes:
-        rows: of the image.
-        columns: of the image.
-        points: outlines, each ``x, y, x, y, …`` in pixels; the mask is their union.
-    """
+    """A mask as the union of outlines, each ``x, y, x, y, …`` in pixels."""
 
     rows: int
     columns: int
@@ -84,11 +72,7 @@ class MaskFile(NamedTuple):
     unknown: tuple[int, ...] = ()
 
     def read(self) -> Pixels:
-        """Read the file.
-
-        Raises:
-            UsageError: the file is missing or unreadable.
-        """
+        """Read the file; raises ``UsageError`` if it is missing or unreadable."""
         try:
             data = self.path.read() if isinstance(self.path, Record) else self.path.read_bytes()
             with Image.open(io.BytesIO(data)) as image:
@@ -106,14 +90,7 @@ Mask = Rle | Polygons | MaskFile
 
 
 class Keypoint(NamedTuple):
-    """A named point of an object.
-
-    Attributes:
-        name: such as ``"beak"``.
-        x: pixels from the left edge.
-        y: pixels from the upper edge.
-        visible: False if hidden; ``x`` and ``y`` are then undefined.
-    """
+    """A named point of an object, in pixels from the left and upper edge; undefined if it is not visible."""
 
     name: str
     x: float

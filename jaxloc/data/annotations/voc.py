@@ -22,9 +22,6 @@ def read_voc(folder: Path) -> Annotations:
 
     Boxes are clipped to their image; boxes without area and damaged files are left out. Splits are the lists of plain
     names in ``ImageSets/Main``.
-
-    Raises:
-        UsageError: no file can be read, or two files name the same image.
     """
     inside = folder / "Annotations"
     files = sorted((inside if inside.is_dir() else folder).glob("*.xml"))

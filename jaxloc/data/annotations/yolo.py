@@ -29,9 +29,6 @@ def read_yolo(path: Path) -> Annotations:
     Names are relative to the deepest folder ``images``, without that of the split. Boxes are clipped to their image.
     Left out are lines that are not numbers, of no known class or without area, unreadable images, and text files of no
     image.
-
-    Raises:
-        UsageError: ``data.yaml`` cannot be read, or its folders do not exist.
     """
     file = _find_yaml(path)
     about = _load(file) if file else {}

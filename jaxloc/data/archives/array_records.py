@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from jaxloc.data import remote
-from jaxloc.data.images import is_encoded
+from jaxloc.data.images import read_size
 from jaxloc.data.sources import Labels, Part, Record
 from jaxloc.errors import ImageError, UsageError
 
@@ -20,14 +20,7 @@ _DAMAGED = "Corrupted"
 
 @dataclasses.dataclass(frozen=True)
 class ArrayRecordEntry(Record):
-    """The image of one record.
-
-    Attributes:
-        file: the ArrayRecord file.
-        number: of the record.
-        is_example: whether the record is a ``tf.train.Example`` instead of an encoded image.
-        archive_bytes: size of the file when it was listed.
-    """
+    """The image of one record, which is a ``tf.train.Example`` or the encoded image."""
 
     file: str
     number: int
@@ -61,14 +54,7 @@ class ArrayRecordEntry(Record):
 
 
 class ArrayRecords(Part):
-    """The records of one file, named by their numbers. The first record decides what they are.
-
-    Args:
-        place: the file, on a local disk.
-
-    Raises:
-        UsageError: the file is remote, truncated or damaged, or holds no images, or a package is missing.
-    """
+    """The records of one local file, named by their numbers. The first record decides what they are."""
 
     def __init__(self, place: str) -> None:
         self.place = place
@@ -81,7 +67,7 @@ class ArrayRecords(Part):
         if not self._count:
             raise UsageError(f"{place}: holds no image: it has no records")
         [first] = _reader(place).read([0])
-        self._is_example = not is_encoded(first)
+        self._is_example = read_size(first) is None
         if self._is_example:
             _check_example(place, first)
 
@@ -101,11 +87,7 @@ class ArrayRecords(Part):
 
 
 def count_records(place: str) -> int:
-    """Number of records in a file.
-
-    Raises:
-        UsageError: the file is missing, truncated or damaged, or ``array_record`` is not installed.
-    """
+    """Number of records in a file; raises ``UsageError`` if it is missing, truncated or damaged."""
     with remote.reaching(place):
         remote.open_file(place).close()
         reader = _reader(place)

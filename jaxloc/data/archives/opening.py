@@ -16,15 +16,7 @@ _THREADS = 8
 
 
 def open_archive(place: str, *, every: int = 1) -> Part:
-    """Index the images of one archive, local or remote.
-
-    Args:
-        place: the archive.
-        every: of a video, take every N-th frame only.
-
-    Raises:
-        UsageError: the archive is missing, truncated, damaged or compressed as a whole, or holds no image.
-    """
+    """Index the images of one archive, local or remote; of a video take every N-th frame only."""
     kind = archive_kind(place) or ""
     if kind == "compressed":
         raise UsageError(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxloc.data import remote
-from jaxloc.data.sources import Labels, Part, Record, Texts
+from jaxloc.data.sources import Labels, Part, Record, compact
 from jaxloc.errors import ImageError, UsageError
 
 _IMAGES = ("image.bytes", "image", "bytes", "img.bytes", "img")
@@ -40,16 +40,7 @@ _MEMORY = _memory()
 
 @dataclasses.dataclass(frozen=True)
 class ParquetRow(Record):
-    """The image of one row.
-
-    Attributes:
-        file: path or address of the Parquet file.
-        column: of the encoded images.
-        group: the row group.
-        row: number within the group.
-        number: number within the file.
-        archive_bytes: size of the file when it was listed.
-    """
+    """The image of one row, by its number in the file and that in its row group."""
 
     file: str
     column: str
@@ -74,12 +65,6 @@ class Parquet(Part):
 
     Names come from a column ``name``, ``path``, ``file_name`` or ``image.path`` if its values are distinct, else from
     row numbers. Labels come from a column ``label``.
-
-    Args:
-        place: the file.
-
-    Raises:
-        UsageError: the file is truncated or damaged, or has no column of images or no rows.
     """
 
     def __init__(self, place: str) -> None:
@@ -118,7 +103,7 @@ class Parquet(Part):
 
     def name(self, number: int) -> str:
         """Name of the row, or its number."""
-        return self._names[number] if self._names else super().name(number)
+        return self._names[number].as_py() if self._names else super().name(number)
 
     def path(self, number: int) -> ParquetRow:
         """Position of the row."""
@@ -147,14 +132,14 @@ def _find(leaves: dict[str, Any], names: tuple[str, ...], types: tuple[str, ...]
     return next((name for name in names if kinds.get(name) in types), None)
 
 
-def _read_names(file: Any, column: str | None) -> Texts | None:
+def _read_names(file: Any, column: str | None) -> Any:
     names: dict[str, None] = {}
     for value in _values(file, column) if column else ():
         relative = "/".join(part for part in (value or "").split("/") if part not in ("", ".", ".."))
         if not relative or relative in names:
             return None
         names[relative] = None
-    return Texts(names) if names else None
+    return compact(names) if names else None
 
 
 def _read_labels(file: Any) -> Labels | None:

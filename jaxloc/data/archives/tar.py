@@ -9,13 +9,13 @@ import os
 import posixpath
 import tarfile
 from collections.abc import Iterator, Mapping
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 
 from jaxloc.data import remote
 from jaxloc.data.kinds import is_image, suffix
-from jaxloc.data.sources import Labels, Part, Record, Texts
+from jaxloc.data.sources import Labels, Part, Record, compact
 from jaxloc.errors import ImageError, UsageError
 
 _LABELS = ("cls", "txt", "json")
@@ -30,22 +30,11 @@ _LOST_WHY = "a link that leads to no file in the tar file"
 _LOST_CURE = "write the tar file again with the files in place of links (tar --dereference)"
 
 
-class _Told(NamedTuple):
-    """The label beside an image, or why it cannot be read."""
-
-    label: str | None = None
-    problem: str | None = None
-
-
 @dataclasses.dataclass(frozen=True)
 class TarMember(Record):
     """One file inside an uncompressed tar file, read by its position.
 
-    Attributes:
-        archive: path or address of the tar file.
-        name: of the member.
-        offset: first byte in the tar file; negative for a link that names no file.
-        size_in_bytes: of the member.
+    The offset of its first byte is negative for a link that names no file.
     """
 
     archive: str
@@ -74,20 +63,13 @@ class TarMember(Record):
 
 
 class Tar(Part):
-    """The images of one tar file, in its order; of two members with one name the later counts, as for ``tar``.
-
-    Args:
-        place: the tar file.
-
-    Raises:
-        UsageError: the file is compressed, truncated, damaged, no tar file, or holds no image.
-    """
+    """The images of one tar file, in its order; of two members with one name the later counts, as for ``tar``."""
 
     def __init__(self, place: str) -> None:
         self.place = place
         places: dict[str, _Place] = {}
         links: dict[str, str] = {}
-        told: dict[tuple[str, str], _Told] = {}
+        told: dict[tuple[str, str], str | UsageError | None] = {}
         with remote.reaching(place), remote.open_file(place) as file:
             for member in _members(place, file):
                 name = _as_relative(member.name)
@@ -105,41 +87,33 @@ class Tar(Part):
         images = [name for name in places if suffix(name) and is_image(name) and not _is_hidden(name)]
         if not images:
             raise UsageError(f"{place}: holds no image: a tar shard holds members such as dogs/a.jpg")
-        self._names = Texts(images)
+        self._names = compact(images)
         self._places = np.array([places[name] for name in images], np.int64)
         beside = [_beside(name, told) for name in images] if told else []
-        self.labels = Labels(one.label for one in beside) if told else None
-        self._unreadable = next((one.problem for one in beside if one.problem), None)
+        self.labels = Labels(None if isinstance(one, UsageError) else one for one in beside) if told else None
+        self._unreadable = next((one for one in beside if isinstance(one, UsageError)), None)
 
     def __len__(self) -> int:
         return len(self._names)
 
     def name(self, number: int) -> str:
         """Name of the member."""
-        return self._names[number]
+        return self._names[number].as_py()
 
     def path(self, number: int) -> TarMember:
         """Position of the member."""
         offset, size = map(int, self._places[number])
-        return TarMember(self.place, self._names[number], offset, size)
+        return TarMember(self.place, self.name(number), offset, size)
 
     def find_labels(self) -> Labels | None:
-        """The labels beside the images.
-
-        Raises:
-            UsageError: a label cannot be read.
-        """
+        """The labels beside the images; raises ``UsageError`` for one that cannot be read."""
         if self._unreadable:
             raise UsageError(f"{self.place}: {self._unreadable}")
         return self.labels
 
 
 def _members(place: str, file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """Headers of all regular files and links.
-
-    Raises:
-        UsageError: the archive does not end as it should.
-    """
+    """Headers of all regular files and links; raises ``UsageError`` if the archive does not end as it should."""
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
     again = "copy or write it again"
@@ -185,28 +159,29 @@ def _is_label(name: str) -> bool:
     return _split(name)[1] in _LABELS and not _is_hidden(name)
 
 
-def _read_label(file: IO[bytes], name: str, place: _Place) -> _Told:
+def _read_label(file: IO[bytes], name: str, place: _Place) -> str | UsageError | None:
+    """The label that a file says, or why it cannot be read."""
     if place == _LOST:
-        return _Told(problem=f"{name} is not readable as a label ({_LOST_WHY}): {_LOST_CURE}")
+        return UsageError(f"{name} is not readable as a label ({_LOST_WHY}): {_LOST_CURE}")
     file.seek(place[0])
     content = file.read(place[1])
     is_json = name.lower().endswith(".json")
     try:
         if not is_json:
-            return _Told(content.decode().strip())
+            return content.decode().strip()
         entry = json.loads(content)
     except (ValueError, RecursionError) as error:
         form = "JSON" if is_json else "text"
-        return _Told(problem=f"{name} is not readable as a label ({error}): write it again as {form} in UTF-8")
+        return UsageError(f"{name} is not readable as a label ({error}): write it again as {form} in UTF-8")
     value = next((entry[field] for field in _FIELDS if field in entry), None) if isinstance(entry, dict) else entry
-    return _Told(None if value is None else str(value))
+    return None if value is None else str(value)
 
 
-def _beside(name: str, told: Mapping[tuple[str, str], _Told]) -> _Told:
+def _beside(name: str, told: Mapping[tuple[str, str], str | UsageError | None]) -> str | UsageError | None:
     """The label beside an image: the first of ``.cls``, ``.txt`` and ``.json`` that says one."""
     key, _ = _split(name)
-    found = (told.get((key, extension), _Told()) for extension in _LABELS)
-    return next((one for one in found if one != _Told()), _Told())
+    found = (told.get((key, extension)) for extension in _LABELS)
+    return next((one for one in found if one is not None), None)
 
 
 def _as_relative(name: str) -> str:

@@ -20,14 +20,7 @@ def is_tfds(path: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class TfdsExample(Record):
-    """The image of one example.
-
-    Attributes:
-        data_set: name, with config and version if given.
-        split: such as ``train`` or ``train[:10%]``.
-        feature: name of the image's feature.
-        number: within the split.
-    """
+    """An image of one example, by the name of its feature and the example's number in the split."""
 
     data_set: str
     split: str
@@ -65,9 +58,6 @@ class TfdsSplit(Part):
     Args:
         data_set: name, with config and version if wanted.
         split: in tensorflow-datasets' notation, slices included.
-
-    Raises:
-        UsageError: the split does not exist or has no images, or one of its files is missing or truncated.
     """
 
     def __init__(self, data_set: str, split: str) -> None:
@@ -133,7 +123,7 @@ def open_tfds(path: str) -> list[TfdsSplit]:
 
 @functools.lru_cache(_DATA_SETS)
 def find_builder(data_set: str) -> Any:
-    """Builder of a prepared data set; raises ``UsageError`` as ``open_tfds`` does."""
+    """Builder of a prepared data set."""
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:

@@ -54,12 +54,7 @@ class VideoFrame(Record):
         return f"{self.file}#{_name(self.number)}"
 
     def read(self) -> bytes:
-        """The frame as a PPM file.
-
-        Raises:
-            ImageError: the frame is missing or does not decode.
-            UsageError: the video can no longer be read or is no longer whole.
-        """
+        """The frame as a PPM file."""
         if not self.video.whole[self.number]:
             raise ImageError("missing or damaged frame: the video was cut short, copy it again")
         pixels = _to_pixels(remote.persist(self.file, self._decode))
@@ -91,10 +86,6 @@ class Video(Part):
         rate: mean frames per second.
         stamps: int64 ``[n]``, display time of each frame in the video's units; ``None`` if frames are counted.
         whole: bool ``[n]``, whether the file holds all of a frame.
-
-    Raises:
-        UsageError: PyAV is not installed, ``every`` is not positive, the file is truncated or no video, or no frame
-            decodes.
     """
 
     def __init__(self, place: str, *, every: int = 1) -> None:
@@ -127,11 +118,7 @@ class Video(Part):
         return VideoFrame(self.place, number, self, self.bytes, self.image_size if self.whole[number] else None)
 
     def time(self, frame: int) -> Fraction:
-        """Display time in seconds after the first frame.
-
-        Args:
-            frame: number of the frame in the video.
-        """
+        """Display time of a frame of the video in seconds after the first."""
         if self.stamps is None or frame >= len(self.stamps):
             return frame / self.rate
         return int(self.stamps[frame] - self.stamps[0]) * self._time_base
@@ -223,11 +210,7 @@ class _Decoder:
         self._start()
 
     def frame(self, number: int) -> Any:
-        """Decode up to a frame.
-
-        Raises:
-            ImageError: the frame does not decode.
-        """
+        """Decode up to a frame; raises ``ImageError`` if it does not decode."""
         self._waiting.add(number)
         with self._lock:
             if number <= self._last and number not in self._kept and number not in self._damaged:

@@ -16,15 +16,7 @@ def file_length(place: str) -> int:
 
 
 def check_whole(place: str, kind: str) -> int:
-    """Bytes of a video file, checked against its header.
-
-    Args:
-        place: the video file.
-        kind: FFmpeg's name of its format.
-
-    Raises:
-        UsageError: the file is shorter than its header says.
-    """
+    """Bytes of a video file of FFmpeg's ``kind``; raises ``UsageError`` if its header says more."""
     with remote.reaching(place), remote.open_file(place) as file:
         wanted = _matroska_length(file) if "matroska" in kind else _riff_length(file) if kind == "avi" else None
         length = file.seek(0, os.SEEK_END)

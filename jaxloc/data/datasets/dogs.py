@@ -3,7 +3,6 @@
 Images and boxes come from ImageNet, whose corners reach from 0 to the image's width; they are taken as they stand.
 """
 
-import dataclasses
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -50,8 +49,8 @@ def read(into: Gathering) -> None:
             described = read_xml(into, (root / "Annotation" / file).with_suffix(""), first_pixel=0)
             if described is not None:
                 name = f"Images/{file}"
-                image = dataclasses.replace(described, name=name, splits=(split,), path=root / name)
-                into.add(of_category(image, category), where=lists / f"{split}_list.mat")
+                image = of_category(described, category, name=name, splits=(split,), path=root / name)
+                into.add(image, where=lists / f"{split}_list.mat")
 
 
 def read_tfds(into: Gathering) -> None:

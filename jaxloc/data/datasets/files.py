@@ -99,11 +99,11 @@ def read_xml(into: Gathering, path: Path, *, first_pixel: int) -> Annotated | No
     return image
 
 
-def of_category(image: Annotated, category: str) -> Annotated:
-    """The image with its own class and that of all its objects set."""
+def of_category(image: Annotated, category: str, **changes: Any) -> Annotated:
+    """The image with its own class and that of all its objects set, and other fields."""
     annotations = tuple(dataclasses.replace(one, category=category) for one in image.annotations)
     damaged = (category,) if image.damaged else ()
-    return dataclasses.replace(image, category=category, annotations=annotations, damaged=damaged)
+    return dataclasses.replace(image, category=category, annotations=annotations, damaged=damaged, **changes)
 
 
 def read_boxes(into: Gathering, masks: Mapping[str, MaskFile]) -> dict[str, Box | None]:

@@ -73,10 +73,9 @@ def _read(into: Gathering, part: Files, number: int, top: Path) -> Annotated:
     name, path = part.name(number), part.path(number)
     split, synset, file = name.split("/")
     plain = Annotated(name, synset, splits=(split,), path=path)
-    xml = _find_xml(top, split, synset, Path(file).stem)
-    if xml is None:
-        return plain
-    described = read_xml(into, xml, first_pixel=0)
+    places = (top / one / below for one in _BOXES for below in (f"{split}/{synset}", synset, split))
+    xml = next((place for folder in places if (place := folder / f"{Path(file).stem}.xml").is_file()), None)
+    described = read_xml(into, xml, first_pixel=0) if xml else None
     if described is None:
         return plain
     told = {one.category for one in described.annotations} - {synset}
@@ -84,17 +83,8 @@ def _read(into: Gathering, part: Files, number: int, top: Path) -> Annotated:
         what = f"{name} has boxes of {', '.join(sorted(told))}; left out"
         into.report(problems.UNKNOWN_CLASS, xml, what)
     own = tuple(one for one in described.annotations if one.category == synset)
-    image = dataclasses.replace(described, name=name, annotations=own, splits=(split,), path=path)
-    return into.checked(of_category(image, synset), where=xml) or plain
-
-
-def _find_xml(top: Path, split: str, synset: str, stem: str) -> Path | None:
-    for folder in _BOXES:
-        for below in (f"{split}/{synset}", synset, split):
-            place = top / folder / below / f"{stem}.xml"
-            if place.is_file():
-                return place
-    return None
+    image = dataclasses.replace(described, annotations=own)
+    return into.checked(of_category(image, synset, name=name, splits=(split,), path=path), where=xml) or plain
 
 
 class _TfdsPart(TfdsSplit):

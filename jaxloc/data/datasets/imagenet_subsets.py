@@ -4,7 +4,6 @@ The papers name the classes and not the synsets; those below bear these names in
 after the class instead, for images of another synset. As in the papers the images are those that have boxes.
 """
 
-import dataclasses
 from pathlib import Path
 
 from jaxloc.data.datasets.files import images, of_category, read_xml
@@ -57,5 +56,4 @@ def _add(into: Gathering, root: Path, folder: str, category: str) -> None:
         described = read_xml(into, path, first_pixel=0)
         if described is not None:
             name = f"{folder}/{suffixes.get(path.stem, f'{path.stem}.JPEG')}"
-            image = dataclasses.replace(described, name=name, path=root / name)
-            into.add(of_category(image, category), where=path)
+            into.add(of_category(described, category, name=name, path=root / name), where=path)

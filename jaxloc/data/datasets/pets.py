@@ -4,9 +4,9 @@ Trimaps hold 1 for the animal, 2 for background and 3 for the border that nobody
 tight box around its 1s: the boxes that are published are those of heads, in PASCAL's form.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from jaxloc.data.annotations.records import Annotated, Annotation, Box, MaskFile
 from jaxloc.data.datasets import prepared
@@ -41,17 +41,6 @@ INFO = Info(
 )
 
 
-class _Pet(NamedTuple):
-    """One animal."""
-
-    key: str
-    split: str
-    path: Path | Record
-    trimap: Path | Record
-    head: Box | None
-    where: object
-
-
 def read(into: Gathering) -> None:
     """Read the original layout."""
     root = into.find_root("annotations/trainval.txt", below=("oxford-iiit-pet",))
@@ -60,9 +49,8 @@ def read(into: Gathering) -> None:
     for split in INFO.splits:
         where = notes / f"{split}.txt"
         for key, _ in rows(where, 2) if into.wants([split]) else ():
-            head = _head(into, notes / "xmls" / f"{key}.xml")
-            trimap = notes / "trimaps" / f"{key}.png"
-            pets.append(_Pet(key, split, root / "images" / f"{key}.jpg", trimap, head, where))
+            image = _pet(key, split, root / "images" / f"{key}.jpg", notes / "trimaps" / f"{key}.png")
+            pets.append((image, _head(into, notes / "xmls" / f"{key}.xml"), where))
     _add(into, pets)
 
 
@@ -73,9 +61,14 @@ def read_tfds(into: Gathering) -> None:
         key = example.text("file_name").removesuffix(".jpg")
         relative = example.values["head_bbox"]
         head = example.box(relative, first_pixel=1) if max(relative) > 0 else None
-        trimap = example.path.of("segmentation_mask")
-        pets.append(_Pet(key, example.splits[0], example.path, trimap, head, example.path))
+        image = _pet(key, example.splits[0], example.path, example.path.of("segmentation_mask"))
+        pets.append((image, head, example.path))
     _add(into, pets)
+
+
+def _pet(key: str, split: str, path: Path | Record, trimap: Path | Record) -> Annotated:
+    mask = MaskFile(trimap, inside=(1,), unknown=(3,))
+    return Annotated(f"images/{key}.jpg", key.rpartition("_")[0], splits=(split,), path=path, mask=mask)
 
 
 def _head(into: Gathering, path: Path) -> Box | None:
@@ -84,15 +77,13 @@ def _head(into: Gathering, path: Path) -> Box | None:
     return described.annotations[0].box if described and described.annotations else None
 
 
-def _add(into: Gathering, pets: Sequence[_Pet]) -> None:
-    """Add the animals, each with the tight box of its mask; one without a usable mask has no box."""
-    masks = {pet.key: MaskFile(pet.trimap, inside=(1,), unknown=(3,)) for pet in pets}
-    there = {key: mask for key, mask in masks.items() if isinstance(mask.path, Record) or mask.path.is_file()}
+def _add(into: Gathering, pets: Sequence[tuple[Annotated, Box | None, object]]) -> None:
+    """Add the animals, each with the tight box of its mask and its head; one without a usable mask has no box."""
+    masks = {image.name: image.mask for image, _, _ in pets if isinstance(image.mask, MaskFile)}
+    there = {name: mask for name, mask in masks.items() if isinstance(mask.path, Record) or mask.path.is_file()}
     boxes = read_boxes(into, there)
-    for pet in pets:
-        category, box = pet.key.rpartition("_")[0], boxes.get(pet.key)
-        parts = () if pet.head is None else (("head", pet.head),)
-        annotations = () if box is None else (Annotation(category, box, parts=parts),)
-        name = f"images/{pet.key}.jpg"
-        image = Annotated(name, category, annotations, splits=(pet.split,), path=pet.path, mask=masks[pet.key])
-        into.add(image, where=pet.where)
+    for image, head, where in pets:
+        box = boxes.get(image.name)
+        parts = () if head is None else (("head", head),)
+        annotations = () if box is None else (Annotation(image.category or "", box, parts=parts),)
+        into.add(dataclasses.replace(image, annotations=annotations), where=where)
