@@ -47,7 +47,7 @@ class Batching:
         return dataclasses.replace(self, batch=batch, pixels=self.pixels * batch, least=least)
 
     def choose_buckets(self, sizes: Iterable[Size], total: int) -> Buckets:
-        """Padded shapes for ``total`` images from the sizes of a ``sample``; ``0, 0`` is an image that cannot be used."""
+        """Padded shapes for ``total`` images from the sizes of a ``sample``; ``0, 0`` is an unusable image."""
         sizes = list(sizes)
         counts = Counter(size for size in sizes if size[0])
         scaled = {size: math.ceil(count * (total / len(sizes))) for size, count in counts.items()}

@@ -216,13 +216,6 @@ class Sources(Sequence[Source]):
         within = number - self._starts[place]
         return Source(part.path(within), prefix + part.name(within), part.labels[within] if part.labels else None)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence):
-            return NotImplemented
-        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return f"<{len(self)} images in {', '.join(part.place or os.sep for _, part in self._parts)}>"
 

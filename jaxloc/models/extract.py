@@ -55,8 +55,14 @@ def extract_features(
     if images.ndim not in (3, 4) or images.shape[-1] != 3:
         raise ValueError(f"images must be RGB, [h, w, 3] or [n, h, w, 3], got shape {images.shape}")
     layers = backbone.check_layers((backbone.defaults.localization,) if layers is None else layers)
-    _check_side(images.shape[-3:-1], backbone, layers)
-    _check_head(params, backbone, layers)
+    rows, columns, side = *images.shape[-3:-1], backbone.minimum_side(layers)
+    if min(rows, columns) < side:
+        raise UsageError(f"images of {rows}×{columns} are too small: {layers} need {side} pixels a side")
+    if missing := [layer for layer in layers if backbone.needs_head([layer]) and layer not in params]:
+        raise UsageError(
+            f"these weights hold convolutions only, so there is no {', '.join(missing)}: "
+            "convert a full network with `jaxloc weights convert` and pass its file"
+        )
     if sizes is not None:
         sizes = jnp.asarray(sizes)
         if sizes.shape != (*images.shape[:-3], 2):
@@ -73,18 +79,3 @@ def extract_features(
         return model.apply({"params": params}, x, sizes)
     maps = model.apply({"params": params}, x[None], None if sizes is None else sizes[None])
     return jax.tree.map(lambda value: value[0], maps)
-
-
-def _check_side(shape: tuple[int, ...], backbone: Backbone, layers: Sequence[str]) -> None:
-    side = backbone.minimum_side(layers)
-    if min(shape) < side:
-        raise UsageError(f"images of {shape[0]}×{shape[1]} are too small: {layers} need {side} pixels a side")
-
-
-def _check_head(params: Any, backbone: Backbone, layers: Sequence[str]) -> None:
-    missing = [layer for layer in layers if backbone.needs_head([layer]) and layer not in params]
-    if missing:
-        raise UsageError(
-            f"these weights hold convolutions only, so there is no {', '.join(missing)}: "
-            "convert a full network with `jaxloc weights convert` and pass its file"
-        )

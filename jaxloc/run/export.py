@@ -13,7 +13,7 @@ from typing import Any
 
 from jaxloc import __version__
 from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
-from jaxloc.data.annotations.checking import check_image
+from jaxloc.data.annotations.reading import check_image
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.options import ExportOptions
 from jaxloc.report.exports.formats import FORMATS, Format

@@ -1,18 +1,22 @@
-"""Annotations of any supported format."""
+"""Annotations of any supported format, and the images that they belong to."""
 
 import dataclasses
 import json
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jaxloc.data import remote
 from jaxloc.data.annotations import problems
-from jaxloc.data.annotations.checking import check_image, with_job_paths, with_paths
 from jaxloc.data.annotations.coco import read_coco_file, read_coco_folder
-from jaxloc.data.annotations.problems import Annotations, Problem
+from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.annotations.voc import read_voc
 from jaxloc.data.annotations.yolo import is_yolo, read_yolo
+from jaxloc.data.archives import is_tfds, open_archive, open_tfds
+from jaxloc.data.images import read_size
+from jaxloc.data.kinds import archive_kind
+from jaxloc.data.sources import Part, Record
 from jaxloc.errors import UsageError
 
 _KNOWN = (
@@ -54,10 +58,10 @@ def read(
     if not folder.is_dir():
         raise UsageError(f"{images}: no such folder of images")
     nowhere = {name: dataclasses.replace(image, path=None) for name, image in found.images.items()}
-    placed = with_paths(Annotations(nowhere), [folder])
+    placed = _with_paths(Annotations(nowhere), [folder])
     found = _renamed(found, names, place)
     told: list[Problem] = []
-    checked = with_paths(_renamed(placed, names, place), [folder]).images
+    checked = _with_paths(_renamed(placed, names, place), [folder]).images
     kept = {name: right for name, image in checked.items() if (right := check_image(image, told)) is not None}
     filled = any(found.images[name].width is None for name in kept)
     left = [problem for problem in found.problems if not (filled and problem.kind == problems.NO_SIZE)]
@@ -108,15 +112,92 @@ def _read_files(place: Path, truth: str | os.PathLike[str] | None) -> Annotation
         if (place / "annotations.json").is_file() or any(place.glob("annotations_*.json")):
             return _find_images(read_coco_folder(place), place)
         if (place / "Annotations").is_dir() or any(place.glob("*.xml")):
-            return with_paths(read_voc(place), [place / "JPEGImages", place])
+            return _with_paths(read_voc(place), [place / "JPEGImages", place])
     raise UsageError(f"{place}: no annotations there that can be read: pass {_KNOWN}")
 
 
 def _find_images(found: Annotations, folder: Path, file: Path | None = None) -> Annotations:
     parts = folder / "parts"
     if parts.is_dir():
-        return with_job_paths(found, parts)
+        return _with_job_paths(found, parts)
     beside = [folder / "images", folder]
     if file is not None:  # annotations/instances_train2017.json and train2017, as COCO itself is laid out
         beside += [folder.parent / file.stem.rpartition("_")[2], folder.parent / "images"]
-    return with_paths(found, beside)
+    return _with_paths(found, beside)
+
+
+def _with_paths(found: Annotations, folders: Iterable[Path]) -> Annotations:
+    """Set the path of each image found in one of these folders, searched in order."""
+    places = list(folders)
+    images = {}
+    for name, image in found.images.items():
+        there = next((place / name for place in places if (place / name).is_file()), None)
+        images[name] = image if there is None else dataclasses.replace(image, path=there)
+    return dataclasses.replace(found, images=images)
+
+
+def _with_job_paths(found: Annotations, parts: Path) -> Annotations:
+    """Set the paths that the job of these part files read the images from."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    archives: dict[str, dict[str, Path | Record]] = {}
+    images = dict(found.images)
+    for file in sorted(parts.glob("found-*.parquet")):
+        try:
+            rows = pq.read_table(file, columns=["name", "path", "local"]).to_pylist()
+        except (pa.ArrowException, OSError, KeyError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UsageError(f"{file}: not readable as a job's part ({reason}): name the images' folder") from error
+        for row in rows:
+            name, place = row["name"], row["path"]
+            if place is not None and name in images:
+                path = Path(place) if row["local"] else _record(place, archives)
+                images[name] = dataclasses.replace(images[name], path=path)
+    return dataclasses.replace(found, images=images)
+
+
+def _record(place: str, archives: dict[str, dict[str, Path | Record]]) -> Path | Record | None:
+    """Record of a job from its text; ``None`` if its archive no longer has it."""
+    starts = (place[:end] for end, letter in enumerate(place) if letter == "#")
+    archive = next((start for start in starts if is_tfds(start) or archive_kind(start)), None)
+    if archive is None:
+        return remote.RemoteFile(place)
+    if archive not in archives:
+        parts: Sequence[Part] = open_tfds(archive) if is_tfds(archive) else [open_archive(archive)]
+        archives[archive] = {str(part.path(number)): part.path(number) for part in parts for number in range(len(part))}
+    return archives[archive].get(place)
+
+
+def check_image(image: Annotated, found: list[Problem]) -> Annotated | None:
+    """The image, with its size; ``None`` and a problem if its file is missing, unreadable, or of another size."""
+    where = str(image.path or image.name)
+    if image.path is None or (isinstance(image.path, Path) and not image.path.is_file()):
+        found.append(Problem(problems.MISSING, where, "no such image; left out"))
+        return None
+    size = read_size(image.path)
+    if size is None:
+        found.append(Problem(problems.UNREADABLE, where, "cannot be read as an image; left out"))
+        return None
+    rows, columns = size
+    if image.width is None:
+        return _sized(image, columns, rows, where, found)
+    if (columns, rows) != (image.width, image.height):
+        what = f"is shown as {columns} × {rows} pixels, its annotations say {image.width} × {image.height}"
+        found.append(Problem(problems.WRONG_SIZE, where, f"{what}; left out"))
+        return None
+    return image
+
+
+def _sized(image: Annotated, columns: int, rows: int, where: str, found: list[Problem]) -> Annotated:
+    """The image with its size added and its boxes clipped."""
+    kept, damaged = [], list(image.damaged)
+    for number, one in enumerate(image.annotations, 1):
+        box = fit_box(one.box, (columns, rows), f"object {number}", where, found)
+        if box is None:
+            damaged.append(one.category)
+        else:
+            kept.append(dataclasses.replace(one, box=box))
+    return dataclasses.replace(
+        image, annotations=tuple(kept), width=columns, height=rows, damaged=tuple(dict.fromkeys(damaged))
+    )

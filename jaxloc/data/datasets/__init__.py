@@ -4,10 +4,8 @@ A spec names one wherever a path could stand: ``cub200:/data/CUB_200_2011``, ``v
 ``flowers102:tfds``. Nothing is downloaded.
 """
 
-from jaxloc.data.datasets.parts import DatasetPart, set_names
-from jaxloc.data.datasets.records import Dataset, Info, Query
-from jaxloc.data.datasets.registry import ADAPTERS
-from jaxloc.data.datasets.specs import is_spec, open_dataset, parse, unknown
+from jaxloc.data.datasets.records import Dataset, DatasetPart, Info, Query, set_names
+from jaxloc.data.datasets.registry import ADAPTERS, is_spec, open_dataset, parse, unknown
 
 __all__ = [
     "ADAPTERS",

@@ -15,7 +15,6 @@ from jaxloc.data.datasets import prepared
 from jaxloc.data.datasets.files import matlab
 from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.data.datasets.records import Info
-from jaxloc.errors import UsageError
 
 _TEST_LABELS = "cars_test_annos_withlabels.mat"
 
@@ -45,14 +44,7 @@ INFO = Info(
 
 def read(into: Gathering) -> None:
     """Read either layout."""
-    below = ("stanford_cars", "cars")
-    try:
-        root = into.find_root("devkit/cars_meta.mat", below=below)
-    except UsageError as no_devkit:
-        try:
-            root = into.find_root("cars_annos.mat", below=below)
-        except UsageError:
-            raise no_devkit from None
+    root = into.find_root("devkit/cars_meta.mat", "cars_annos.mat", below=("stanford_cars", "cars"))
     whole = root / "cars_annos.mat"
     if whole.is_file():
         files, classes_file = {"": whole}, whole

@@ -10,8 +10,7 @@ from PIL import Image
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.problems import Problem, fit_box, summarize
 from jaxloc.data.annotations.records import Annotated, Annotation, Box, Keypoint, Mask, MaskFile, Polygons, Rle
-from jaxloc.data.datasets.parts import LazyImages
-from jaxloc.data.datasets.records import Dataset, Info, Query
+from jaxloc.data.datasets.records import Dataset, Info, LazyImages, Query
 from jaxloc.data.images import read_size
 from jaxloc.data.sources import Record, escaped
 from jaxloc.errors import UsageError
@@ -52,16 +51,16 @@ class Gathering:
         self._splits: set[str] = set()
         self._names: set[str] = set()
 
-    def find_root(self, marker: str, *, below: Sequence[str] = ()) -> Path:
-        """Folder that holds ``marker``: the root, or one of the usual folders below it."""
+    def find_root(self, *markers: str, below: Sequence[str] = ()) -> Path:
+        """Folder that holds one of the markers: the root, or one of the usual folders below it."""
         if not os.path.isdir(self.root):
             raise self.error("no such folder")
         for folder in (Path(self.root), *(Path(self.root, inner) for inner in below)):
-            if (folder / marker).exists():
+            if any((folder / marker).exists() for marker in markers):
                 root = Path(os.path.abspath(folder))
                 self.place = root.as_posix()
                 return root
-        raise self.error(f"holds no {marker}: {self.expected}, and point at its top")
+        raise self.error(f"holds no {markers[0]}: {self.expected}, and point at its top")
 
     @property
     def expected(self) -> str:

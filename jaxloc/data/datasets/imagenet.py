@@ -11,8 +11,7 @@ from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.archives.tfds import TfdsSplit, find_builder
 from jaxloc.data.datasets.files import folders, images, of_category, read_xml
 from jaxloc.data.datasets.gathering import Gathering
-from jaxloc.data.datasets.parts import LazyImages
-from jaxloc.data.datasets.records import Info
+from jaxloc.data.datasets.records import Info, LazyImages
 from jaxloc.data.sources import Files, Labels
 from jaxloc.errors import UsageError
 

@@ -12,12 +12,11 @@ from PIL import Image
 
 from jaxloc.data import read_image
 from jaxloc.data.annotations import Annotated, Problem
-from jaxloc.data.annotations.checking import read_stored
 from jaxloc.data.annotations.records import Box
 from jaxloc.errors import ImageError
 from jaxloc.report.exports.job import Job
 from jaxloc.report.exports.names import safe_names, with_suffix
-from jaxloc.report.exports.placement import to_bytes, unreadable
+from jaxloc.report.exports.placement import read_stored, to_bytes, unreadable
 
 
 def write(job: Job, *, margin: float = 0.0, square: bool = False) -> list[Annotated]:

@@ -15,9 +15,9 @@ from PIL import Image
 
 from jaxloc.data import Record, read_image
 from jaxloc.data.annotations import Annotated, Problem
-from jaxloc.data.annotations.checking import read_stored
 from jaxloc.data.annotations.problems import UNREADABLE
 from jaxloc.data.archives.video import VideoFrame
+from jaxloc.data.images import Header, read_header
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.report.exports.names import with_suffix
 
@@ -83,6 +83,18 @@ def _read(path: Path | Record) -> bytes:
     except UsageError:  # of the place: nothing is wrong with this image
         raise
     except Exception as error:  # each kind of archive and remote place has errors of its own
+        raise ImageError(f"cannot be read: {error}") from error
+
+
+def read_stored(image: Path | Record | bytes) -> Header:
+    """Header of an image's file, record or bytes; a video frame counts as a turned JPEG, since it must be encoded."""
+    if isinstance(image, VideoFrame):
+        return Header("JPEG", "RGB", (image.image_size or (0, 0))[::-1], True)
+    try:
+        return read_header(image)
+    except UsageError:
+        raise
+    except Exception as error:  # a damaged file can raise anything
         raise ImageError(f"cannot be read: {error}") from error
 
 

@@ -9,7 +9,6 @@ from PIL import Image
 
 from jaxloc.data import read_image
 from jaxloc.data.annotations import Annotated
-from jaxloc.data.annotations.checking import read_stored
 from jaxloc.data.sources import Record
 from jaxloc.report.exports import placement
 from tests.report.exports import examples
@@ -98,7 +97,7 @@ def test_of_a_records_jpeg_the_beginning_tells_its_kind(tmp_path):
 
     data = examples.draw(tmp_path / "a.jpg", 40, 20, turned=True).read_bytes() + bytes(100_000)
     assert placement.with_right_suffix(dataclasses.replace(image(Long(data)), name="a")) == "a.jpg"
-    header = read_stored(Long(data))
+    header = placement.read_stored(Long(data))
     assert (header.kind, header.mode, header.turned) == ("JPEG", "RGB", True)
 
 
