@@ -54,9 +54,7 @@ def test_a_slice_of_a_slice_and_chosen_images_keep_their_order(mixed):
 
 def test_it_goes_to_another_process_and_comes_back_equal(mixed):
     again = pickle.loads(pickle.dumps(mixed[2:]))
-    assert list(again) == list(mixed[2:])
-    assert again != mixed
-    assert again == list(mixed)[2:]
+    assert list(again) == list(mixed)[2:]
 
 
 def test_an_entry_costs_few_bytes(tmp_path):
