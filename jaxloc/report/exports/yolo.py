@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import yaml
-from skimage.measure import find_contours
 
 from jaxloc.data.annotations import Annotated, Annotation, Polygons, Problem
 from jaxloc.data.annotations.problems import WRONG_MASK
+from jaxloc.data.annotations.records import outlines
 from jaxloc.errors import UsageError
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import read_mask
@@ -70,26 +70,11 @@ def _outline(one: Annotation, image: Annotated, found: list[Problem]) -> tuple[f
         pieces: Sequence[tuple[float, ...]] = one.mask.points
     else:
         pixels = read_mask(one.mask, image, found)
-        pieces = () if pixels is None else _outlines(pixels.inside)
+        pieces = () if pixels is None else outlines(pixels.inside)
     if len(pieces) > 1:
         what = f"the mask of an object ({one.category}) is in {len(pieces)} pieces; the largest is kept"
         found.append(Problem(WRONG_MASK, image.name, what))
     return max(pieces, key=_area, default=None)
-
-
-def _outlines(mask: np.ndarray) -> list[tuple[float, ...]]:
-    """The outer outlines of a mask's pieces, half way between the middles of pixels inside and outside.
-
-    Pieces that touch at corners are one; holes are left out.
-    """
-    padded = np.pad(mask.astype(np.float32), 1)
-    found = []
-    for contour in find_contours(padded, 0.5, fully_connected="high", positive_orientation="low"):
-        y, x = contour[:-1].T - 0.5
-        # Going around what is low on the left, the outer border and the holes turn in opposite directions.
-        if np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)) > 0:
-            found.append(tuple(np.stack([x, y], 1).ravel().tolist()))
-    return found
 
 
 def _area(outline: Sequence[float]) -> float:
