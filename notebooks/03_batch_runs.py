@@ -311,7 +311,8 @@ f"{sum(map(bool, (metrics.correct_localization(*pair) for pair in known)))} of {
 if FOLDER is None:
     (photos / "cat" / "9.jpg").write_bytes((photos / "cat" / "1.jpg").read_bytes()[:3000])
 
-cache = compile_cache(Path(temporary.name, "programs"))  # later processes need not compile what this one has
+programs = Path(temporary.name, "programs")
+compile_cache(programs)  # later processes need not compile what this one has
 job = Path(temporary.name, "job")
 options = Options(batch=1, shard_size=8, moments_memory=5_000_000)
 findings = colocalize([photos], job, options, per_folder=True)
@@ -377,7 +378,7 @@ show(figure)
 
 # %%
 COMMAND = [str(Path(sysconfig.get_path("scripts"), "jaxloc")), "colocalize", str(photos), "--per-folder"]
-COMMAND += ["--batch", "1", "--shard-size", "8", "--moments-memory", "0.005", "--compile-cache", str(cache)]
+COMMAND += ["--batch", "1", "--shard-size", "8", "--moments-memory", "0.005", "--compile-cache", str(programs)]
 ON_CPU = os.environ | {"JAX_PLATFORMS": "cpu"}  # an accelerator is this notebook's; its children make do without
 
 
