@@ -1,6 +1,7 @@
 """The public functions of a module, each call compiled whole: one program instead of one for each operation.
 
 Eager calls compile a program for every operation and shape, which is nearly all that a test of small arrays costs.
+For the same reason results are NumPy arrays: what a test does with them compiles nothing.
 """
 
 import functools
@@ -23,7 +24,7 @@ def compiled(module: ModuleType, *, eager: tuple[str, ...] = ()) -> Any:
 
 
 def jitted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function under ``jax.jit``: arrays are traced, everything else is static."""
+    """The function under ``jax.jit``, its results NumPy's: arrays are traced, everything else is static."""
 
     @functools.cache
     def program(structure: Any, fixed: tuple[Any, ...], kinds: tuple[type, ...]) -> Callable[..., Any]:
@@ -44,7 +45,8 @@ def jitted(function: Callable[..., Any]) -> Callable[..., Any]:
         is_array = [isinstance(leaf, np.ndarray | np.generic | jax.Array) for leaf in leaves]
         fixed = tuple(_ARRAY if array else leaf for leaf, array in zip(leaves, is_array, strict=True))
         arrays = [leaf for leaf, array in zip(leaves, is_array, strict=True) if array]
-        return program(structure, fixed, tuple(map(type, fixed)))(arrays)
+        found = program(structure, fixed, tuple(map(type, fixed)))(arrays)
+        return jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf), found)
 
     return wrapped
 
