@@ -3,21 +3,25 @@
 import subprocess
 import sys
 
-import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from skimage.measure import label as skimage_label
 
 from jaxloc import components
-from tests.compiled import compiled
+from tests.compiled import compiled, jitted
 from tests.reference import scda_ddt as reference
 
 components = compiled(components, eager=("label_stack", "largest_stack"))
 
 BACKENDS = ("host", "device")
+
+
+@jitted
+def labels_and_largest(mask, connectivity, backend):
+    label, largest = components.eager.label, components.eager.largest_component
+    return tuple(f(mask, connectivity=connectivity, backend=backend) for f in (label, largest))
 
 
 def spiral(side: int) -> np.ndarray:
@@ -41,63 +45,64 @@ def spiral(side: int) -> np.ndarray:
 
 def masks() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    checkerboard = np.indices((12, 15)).sum(0) % 2 == 0
-    tie = np.zeros((7, 9), bool)
+    shape = (21, 31)
+    curled, tie, padded = np.zeros((3, *shape), bool)
+    curled[:, 10:] = spiral(21)
     tie[1:3, 1:3] = tie[4:6, 5:7] = True
-    padded = np.zeros((14, 20), bool)
     padded[:9, :11] = rng.random((9, 11)) < 0.5
     return {
-        "sparse": rng.random((21, 31)) < 0.2,
-        "half": rng.random((21, 31)) < 0.5,
-        "dense": rng.random((16, 16)) < 0.8,
-        "empty": np.zeros((6, 5), bool),
-        "full": np.ones((6, 5), bool),
-        "one cell": np.ones((1, 1), bool),
-        "row": rng.random((1, 17)) < 0.6,
-        "column": rng.random((17, 1)) < 0.6,
-        "checkerboard": checkerboard,
-        "spiral": spiral(21),
+        "sparse": rng.random(shape) < 0.2,
+        "half": rng.random(shape) < 0.5,
+        "dense": rng.random(shape) < 0.8,
+        "empty": np.zeros(shape, bool),
+        "full": np.ones(shape, bool),
+        "checkerboard": np.indices(shape).sum(0) % 2 == 0,
+        "spiral": curled,
         "tie": tie,
         "padded": padded,
     }
+
+
+def thin_masks() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {"one cell": np.ones((1, 1), bool), "row": rng.random((1, 17)) < 0.6, "column": rng.random((17, 1)) < 0.6}
+
+
+def assert_equals_a_flood_fill(mask, connectivity, backend):
+    label, largest = labels_and_largest(mask, connectivity, backend)
+    expected = reference.components(mask, connectivity)
+    np.testing.assert_array_equal(label, expected)
+    np.testing.assert_array_equal(largest, reference.largest(mask, connectivity))
+    np.testing.assert_array_equal(expected, skimage_label(mask, connectivity=2 if connectivity == 8 else 1))
 
 
 @pytest.mark.parametrize("name", masks())
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("connectivity", [8, 4])
 def test_equals_a_flood_fill(name, backend, connectivity):
-    mask = masks()[name]
-    expected = reference.components(mask, connectivity)
-    np.testing.assert_array_equal(components.label(mask, connectivity=connectivity, backend=backend), expected)
-    np.testing.assert_array_equal(
-        components.largest_component(mask, connectivity=connectivity, backend=backend),
-        reference.largest(mask, connectivity),
-    )
-    np.testing.assert_array_equal(expected, skimage_label(mask, connectivity=2 if connectivity == 8 else 1))
+    assert_equals_a_flood_fill(masks()[name], connectivity, backend)
+
+
+@pytest.mark.parametrize("name", thin_masks())
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_thin_masks_equal_a_flood_fill(name, backend):
+    assert_equals_a_flood_fill(thin_masks()[name], 4 if name == "column" else 8, backend)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ties_go_to_the_first_in_raster_order(backend):
-    found = np.asarray(components.largest_component(masks()["tie"], backend=backend))
+    found = labels_and_largest(masks()["tie"], 8, backend)[1]
     assert found[1, 1]
     assert not found[4, 5]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("transform", [jax.jit, lambda f: f, lambda f: jax.jit(jax.vmap(f))])
-def test_jit_and_vmap_change_nothing(backend, transform):
+def test_vmap_changes_nothing(backend):
     rng = np.random.default_rng(1)
     stack = rng.random((9, 13, 17)) < rng.random((9, 1, 1))
-    for function, oracle in (
-        (components.eager.label, reference.components),
-        (components.eager.largest_component, reference.largest),
-    ):
-        mapped = transform(lambda mask, function=function: function(mask, backend=backend))
-        try:
-            found = mapped(stack)
-        except ValueError:
-            found = np.stack([mapped(mask) for mask in stack])
-        np.testing.assert_array_equal(found, np.stack([oracle(mask) for mask in stack]))
+    label, largest = jitted(jax.vmap(lambda mask: labels_and_largest(mask, 8, backend)))(stack)
+    np.testing.assert_array_equal(label, np.stack([reference.components(mask) for mask in stack]))
+    np.testing.assert_array_equal(largest, np.stack([reference.largest(mask) for mask in stack]))
 
 
 @pytest.fixture
@@ -111,7 +116,7 @@ def on_host(monkeypatch) -> list[tuple[int, ...]]:
 
 def test_vmap_crosses_to_the_host_once(on_host):
     stack = np.random.default_rng(0).random((50, 8, 8)) < 0.5
-    jax.block_until_ready(jax.vmap(lambda mask: components.eager.largest_component(mask, backend="host"))(stack))
+    jitted(jax.vmap(lambda mask: components.eager.largest_component(mask, backend="host")))(stack)
     assert on_host == [(50, 8, 8)]
 
 
@@ -119,7 +124,8 @@ def test_vmap_crosses_to_the_host_once(on_host):
 def test_by_default_the_host_labels_for_the_cpu_only(platform, crossings, on_host, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
     mask = masks()["half"]
-    np.testing.assert_array_equal(components.eager.largest_component(mask), reference.largest(mask))
+    found = jitted(lambda mask: components.eager.largest_component(mask))(mask)
+    np.testing.assert_array_equal(found, reference.largest(mask))
     assert len(on_host) == crossings
 
 
@@ -133,7 +139,7 @@ def test_by_default_explicit_axes_of_one_device_work_too():
 
 def test_nested_vmap():
     stack = np.random.default_rng(0).random((3, 4, 8, 9)) < 0.5
-    found = jax.vmap(jax.vmap(components.label))(stack)
+    found = jitted(jax.vmap(jax.vmap(components.label)))(stack)
     np.testing.assert_array_equal(found[2, 3], reference.components(stack[2, 3]))
 
 
@@ -156,9 +162,7 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import jax, numpy as np
 from jaxloc import components
 step = jax.jit(lambda stack: jax.vmap(components.largest_component)(stack).sum())
-for count in (1, 64, 4000):
-    stack = np.random.default_rng(0).random((count, 28, 28)) < 0.5
-    print(int(step(stack)))
+print(int(step(np.random.default_rng(0).random((4000, 28, 28)) < 0.5)))
 """
 
 
@@ -168,24 +172,16 @@ def test_no_deadlock_on_one_core():
     done = subprocess.run(
         [sys.executable, "-c", ONE_CORE], capture_output=True, text=True, timeout=120, env=environment, check=True
     )
-    assert len(done.stdout.split()) == 3
-
-
-class Variants(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, without_device=True)
-    def test_same_in_every_variant(self):
-        mask = masks()["half"]
-        found = self.variant(lambda m: components.eager.largest_component(m, backend="device"))(mask)
-        np.testing.assert_array_equal(found, reference.largest(mask))
+    assert int(done.stdout) > 0
 
 
 @pytest.mark.parametrize("function", [components.label, components.largest_component])
 def test_wrong_arguments_say_what_is_wrong(function):
     with pytest.raises(ValueError, match=r"shape \(2, 3, 4\).*jax\.vmap"):
-        function(jnp.ones((2, 3, 4), bool))
+        function(np.ones((2, 3, 4), bool))
     with pytest.raises(ValueError, match="bool"):
-        function(jnp.ones((3, 4)))
+        function(np.ones((3, 4)))
     with pytest.raises(ValueError, match="connectivity must be one of 8, 4"):
-        function(jnp.ones((3, 4), bool), connectivity=6)
+        function(np.ones((3, 4), bool), connectivity=6)
     with pytest.raises(ValueError, match="'host', 'device'"):
-        function(jnp.ones((3, 4), bool), backend="gpu")
+        function(np.ones((3, 4), bool), backend="gpu")

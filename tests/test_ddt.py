@@ -3,14 +3,13 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
 from jaxloc import ddt, models, moments
 from jaxloc.data.demo import compose
-from tests.compiled import compiled
+from tests.compiled import compiled, jitted
 from tests.reference import scda_ddt as reference
 
 ddt = compiled(ddt)
@@ -20,11 +19,11 @@ DIMENSION = 24
 
 
 def image_set(seed: int = 0) -> list[np.ndarray]:
-    """Maps of several sizes that share one direction inside a blob, over varied background."""
+    """Maps of two sizes that share one direction inside a blob, over varied background."""
     rng = np.random.default_rng(seed)
     shared = rng.random(DIMENSION) * 3
     maps = []
-    for rows, columns in ((9, 12), (7, 7), (5, 14), (11, 8)):
+    for rows, columns in ((9, 12), (7, 14), (7, 14), (9, 12)):
         y, x = np.indices((rows, columns))
         centre = rng.uniform(0.3, 0.7, 2) * (rows, columns)
         blob = np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / 6)[..., None]
@@ -60,44 +59,53 @@ def test_order_of_the_images_does_not_matter():
     np.testing.assert_allclose(fit(maps).components, fit(maps[::-1]).components, atol=1e-5)
 
 
+def assert_localized(found, maps: list[np.ndarray], features: np.ndarray, image: tuple[int, int]) -> None:
+    """``found`` is what NumPy finds in ``features``, one of ``maps``."""
+    mean, components, values = reference.ddt_fit(maps)
+    indicator = reference.ddt_indicator(features, mean, components[0])
+    mask = reference.largest(indicator > 0)
+    np.testing.assert_allclose(found.response, indicator, atol=1e-4)
+    np.testing.assert_array_equal(found.mask, mask)
+    np.testing.assert_array_equal(found.box, reference.box(mask, image))
+    assert found.positive_share == pytest.approx((indicator > 0).mean())
+    strength = indicator[mask].mean() / np.sqrt(values[0])
+    assert found.score == pytest.approx(strength / (1 + strength), rel=1e-4)
+
+
 @pytest.mark.parametrize("backend", ["host", "device"])
 def test_localize_equals_numpy(backend):
     maps = image_set()
     model = fit(maps)
-    mean, components, values = reference.ddt_fit(maps)
     for features in maps:
-        indicator = reference.ddt_indicator(features, mean, components[0])
-        mask = reference.largest(indicator > 0)
         found = ddt.localize(model, features, np.array([200, 230]), backend=backend)
-        np.testing.assert_allclose(found.response, indicator, atol=1e-4)
-        np.testing.assert_array_equal(found.mask, mask)
-        np.testing.assert_array_equal(found.box, reference.box(mask, (200, 230)))
-        assert found.positive_share == pytest.approx((indicator > 0).mean())
-        strength = indicator[mask].mean() / np.sqrt(values[0])
-        assert found.score == pytest.approx(strength / (1 + strength), rel=1e-4)
+        assert_localized(found, maps, features, (200, 230))
 
 
-def test_padded_batch_equals_each_image_alone():
+def test_padded_batch_equals_numpy_on_each_image():
     maps = image_set()
-    shape = (12, 16)
     sizes = np.array([features.shape[:2] for features in maps])
-    padded = np.stack(
-        [np.pad(m, ((0, shape[0] - m.shape[0]), (0, shape[1] - m.shape[1]), (0, 0)), constant_values=9) for m in maps]
-    )
+    padded = np.stack([np.pad(m, ((0, 9 - m.shape[0]), (0, 14 - m.shape[1]), (0, 0)), constant_values=9) for m in maps])
     model = fit(maps)
-    batch_moments = moments.of(
-        padded, np.asarray([[[y < h and x < w for x in range(16)] for y in range(12)] for h, w in sizes])
-    )
-    np.testing.assert_allclose(ddt.fit(batch_moments).components, model.components, atol=1e-5)
+    valid = (np.indices((9, 14)) < sizes[:, :, None, None]).all(1)
+    np.testing.assert_allclose(ddt.fit(moments.of(padded, valid)).components, model.components, atol=1e-5)
     images = sizes * 16 + 7
-    batch = jax.jit(jax.vmap(lambda f, i, s: ddt.eager.localize(model, f, i, size=s)))(padded, images, sizes)
-    for index, (features, image) in enumerate(zip(maps, images, strict=True)):
-        alone = ddt.eager.localize(model, features, image)
-        rows, columns = features.shape[:2]
-        np.testing.assert_array_equal(batch.mask[index, :rows, :columns], alone.mask)
-        np.testing.assert_array_equal(batch.box[index], alone.box)
-        np.testing.assert_array_equal(batch.positive_share[index], alone.positive_share)
-        np.testing.assert_allclose(batch.score[index], alone.score, rtol=1e-5)
+    batch = jitted(lambda model, *arrays: jax.vmap(lambda f, i, s: ddt.localize(model, f, i, size=s))(*arrays))(
+        model, padded, images, sizes
+    )
+    for index, (features, image, (rows, columns)) in enumerate(zip(maps, images, sizes, strict=True)):
+        one = jax.tree.map(lambda value, index=index: value[index], batch)
+        assert not one.mask[rows:].any()
+        assert not one.mask[:, columns:].any()
+        cut = {"mask": one.mask[:rows, :columns], "response": one.response[:rows, :columns]}
+        assert_localized(one._replace(**cut), maps, features, tuple(image))
+
+
+@jitted
+def plus(top, features, below, features_below):
+    """What is found, and its mask from the indicators of both layers."""
+    indicators = ddt.indicator_maps(top, features)[0], ddt.indicator_maps(below, features_below)[0]
+    found = ddt.localize(top, features, np.array([160, 160]), below=below, features_below=features_below)
+    return found, ddt.object_mask(*indicators)
 
 
 def test_ddt_plus_is_the_component_above_cut_by_the_layer_below():
@@ -109,13 +117,10 @@ def test_ddt_plus_is_the_component_above_cut_by_the_layer_below():
         mean_below, components_below, _ = reference.ddt_fit(lower)
         expected = reference.largest(reference.ddt_indicator(features, mean, components[0]) > 0)
         expected &= reference.ddt_indicator(features_below, mean_below, components_below[0]) > 0
-        found = ddt.localize(top, features, np.array([160, 160]), below=below, features_below=features_below)
+        found, mask = plus(top, features, below, features_below)
         np.testing.assert_array_equal(found.mask, expected)
         np.testing.assert_array_equal(found.box, reference.box(expected, (160, 160)))
-        np.testing.assert_array_equal(
-            found.mask,
-            ddt.object_mask(ddt.indicator_maps(top, features)[0], ddt.indicator_maps(below, features_below)[0]),
-        )
+        np.testing.assert_array_equal(mask, expected)
 
 
 def test_sign_rules():
@@ -125,27 +130,27 @@ def test_sign_rules():
         up, down = fit(maps, sign=rule), ddt.fit(flipped, sign=rule)
         np.testing.assert_allclose(up.components, down.components, atol=1e-4)
     assert (fit(maps, sign="aggregation").correlation >= 0).all()
-    loading = np.asarray(fit(maps, sign="loading").components)
+    loading = fit(maps, sign="loading").components
     assert (loading[np.arange(2), np.abs(loading).argmax(1)] > 0).all()
-    none = np.asarray(fit(maps, sign="none").components)
+    none = fit(maps, sign="none").components
     np.testing.assert_allclose(np.abs(none), np.abs(loading), atol=1e-6)
 
 
 def test_minority_rule_flips_what_is_positive_on_most_cells():
     model = fit(image_set())
-    same = ddt.orient(model, [0.2, 0.5])
+    same = ddt.orient(model, np.array([0.2, 0.5]))
     jax.tree.map(np.testing.assert_array_equal, same, model)
-    flipped = ddt.orient(model, [0.2, 0.7])
+    flipped = ddt.orient(model, np.array([0.2, 0.7]))
     np.testing.assert_array_equal(flipped.components, model.components * np.array([[1], [-1]]))
     np.testing.assert_array_equal(flipped.correlation, model.correlation * np.array([1, -1]))
     with pytest.raises(ValueError, match=r"positive_share must be \(2,\)"):
-        ddt.orient(model, [0.1])
+        ddt.orient(model, np.array([0.1]))
 
 
 def test_image_without_a_positive_value_is_noisy():
     maps = image_set()
     model = fit(maps)
-    found = ddt.localize(model, np.zeros((5, 6, DIMENSION), np.float32), np.array([80, 96]))
+    found = ddt.localize(model, np.zeros((9, 12, DIMENSION), np.float32), np.array([144, 192]), backend="device")
     assert not found.found
     assert np.isnan(found.box).all()
     assert found.score == 0
@@ -160,35 +165,37 @@ def test_indicator_exactly_zero_is_not_object():
     assert ddt.noise_score(np.array([[1.0, -1.0], [0.0, 2.0]]), size=np.array([2, 1])) == 0.5
 
 
-@pytest.mark.parametrize("descriptors", [np.ones((1, 5)), np.ones((7, 5)), np.zeros((7, 5))])
-def test_a_set_without_variance_has_finite_numbers_and_finds_nothing(descriptors):
-    model = ddt.fit(moments.of(descriptors.astype(np.float32)))
-    assert all(np.isfinite(value).all() for value in model)
-    found = ddt.localize(model, descriptors.reshape(1, -1, 5).astype(np.float32), np.array([16, 16]))
+@pytest.mark.parametrize(("number", "value"), [(1, 1), (108, 1), (108, 0)])
+def test_a_set_without_variance_has_finite_numbers_and_finds_nothing(number, value):
+    features = np.full((9, 12, DIMENSION), value, np.float32)
+    model = ddt.fit(moments.of(features, np.arange(108).reshape(9, 12) < number))
+    assert all(np.isfinite(part).all() for part in model)
+    found = ddt.localize(model, features, np.array([144, 192]), backend="device")
     assert not found.found
     assert found.score == 0
 
 
-def test_fit_jits_and_vmaps_over_sets():
+def test_fit_vmaps_over_sets():
     sets = [image_set(seed) for seed in range(3)]
-    stacked = [functools.reduce(moments.eager.merge, map(moments.eager.of, maps)) for maps in sets]
-    batch = jax.tree.map(lambda *values: jnp.stack(values), *stacked)
-    mapped = jax.jit(jax.vmap(functools.partial(ddt.eager.fit, components=2)))(batch)
+    stacked = [functools.reduce(moments.merge, map(moments.of, maps)) for maps in sets]
+    batch = jax.tree.map(lambda *values: np.stack(values), *stacked)
+    mapped = jitted(jax.vmap(functools.partial(ddt.eager.fit, components=2)))(batch)
     for index, maps in enumerate(sets):
         np.testing.assert_allclose(mapped.components[index], fit(maps).components, atol=1e-4)
 
 
 def test_real_images_share_the_motorcycle(vgg16):
-    images = compose(with_object=4, without=0, seed=1)
-    extract = jax.jit(functools.partial(models.extract_features, backbone=vgg16.backbone))
-    maps = [np.asarray(extract(vgg16.params, np.asarray(p.image))["relu5_3"].features) for p in images]
+    images = [photo.image.resize((192, 192)) for photo in compose(with_object=4, without=0, seed=1)]
+    extract = jitted(functools.partial(models.extract_features, backbone=vgg16.backbone))
+    maps = [extract(vgg16.params, np.asarray(image))["relu5_3"].features for image in images]
     model = fit(maps)
     mean, components, _ = reference.ddt_fit(maps)
-    assert np.abs(np.asarray(model.components[0]) - components[0]).max() < 1e-4
-    for image, features in zip(images, maps, strict=True):
-        size = (image.image.height, image.image.width)
+    assert np.abs(model.components[0] - components[0]).max() < 1e-4
+    for features in maps:
         mask = reference.largest(reference.ddt_indicator(features, mean, components[0]) > 0)
-        np.testing.assert_array_equal(ddt.localize(model, features, np.array(size)).box, reference.box(mask, size))
+        np.testing.assert_array_equal(
+            ddt.localize(model, features, np.array([192, 192])).box, reference.box(mask, (192, 192))
+        )
 
 
 def test_wrong_arguments_say_what_is_wrong():
@@ -207,4 +214,4 @@ def test_wrong_arguments_say_what_is_wrong():
     with pytest.raises(ValueError, match=r"both maps must have one size"):
         ddt.object_mask(np.zeros((3, 4)), np.zeros((3, 5)))
     with pytest.raises(ValueError, match=r"jax\.vmap"):
-        ddt.fit(jax.vmap(moments.of)(np.zeros((2, 3, 4))))
+        ddt.fit(jax.tree.map(lambda value: np.stack([value] * 2), moments.of(maps[0])))

@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 
 from jaxloc import tracks
+from tests.compiled import jitted
 
 FRAMES = 40
+SHORT = {"window": 5, "gap": 3, "sigma": 1.0}
+"""One set of static options besides the defaults: each is another program."""
 
-smooth = jax.jit(tracks.smooth, static_argnames=("window", "gap", "sigma"))
+
+def smooth(boxes, found, *, threshold=3.0, tolerance=0.2, **options):
+    return SMOOTH(boxes, found, threshold=np.float32(threshold), tolerance=np.float32(tolerance), **options)
+
+
+SMOOTH = jitted(tracks.smooth)
 
 
 def steady(frames: int = FRAMES, speed: float = 3.0) -> np.ndarray:
@@ -75,7 +83,7 @@ def reference(boxes: np.ndarray, found: np.ndarray, *, window=7, threshold=3.0, 
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("options", [{}, {"sigma": 1.0, "gap": 2}, {"window": 5, "threshold": 2.0}, {"gap": 0}])
+@pytest.mark.parametrize("options", [{}, SHORT, SHORT | {"threshold": 2.0}, {"gap": 0}])
 def test_it_equals_plain_loops(seed, options):
     boxes, found = shaky(seed)
     result, (expected, there, outliers) = smooth(boxes, found, **options), reference(boxes, found, **options)
@@ -124,29 +132,29 @@ def test_small_jumps_of_a_still_box_are_no_outliers():
     boxes[12] += 16
     assert not smooth(boxes, all_found()).outliers.any()
     assert smooth(boxes, all_found(), tolerance=0.1).outliers[12]
-    assert not smooth(boxes, all_found(), tolerance=0.0, window=1).outliers.any()
+    assert not smooth(boxes, all_found(), tolerance=0.0, window=1, sigma=0).outliers.any()
 
 
-@pytest.mark.parametrize("gap", [0, 1, 3, 5])
-def test_gaps_are_bridged_up_to_their_limit_and_no_further(gap):
+@pytest.mark.parametrize(("gap", "options"), [(0, {"gap": 0}), (3, SHORT), (5, {})])
+def test_gaps_are_bridged_up_to_their_limit_and_no_further(gap, options):
     for missing in range(1, 8):
         found = without(*range(15, 15 + missing))
-        result = smooth(steady(), found, gap=gap)
+        result = smooth(steady(), found, **options)
         assert result.found[15 : 15 + missing].tolist() == [missing <= gap] * missing
         assert result.found[~np.isin(np.arange(FRAMES), range(15, 15 + missing))].all()
-        np.testing.assert_array_equal(np.isnan(result.boxes).all(1), ~np.asarray(result.found))
+        np.testing.assert_array_equal(np.isnan(result.boxes).all(1), ~result.found)
 
 
 def test_an_outlier_inside_a_gap_counts_to_its_length():
-    boxes, found = steady(), without(14, 16, 17)
+    boxes = steady()
     boxes[15] += 500
-    assert smooth(boxes, found, gap=4).found[14:18].all()
-    assert not smooth(boxes, found, gap=3).found[14:18].any()
+    assert smooth(boxes, without(16, 17), **SHORT).found[15:18].all()
+    assert not smooth(boxes, without(16, 17, 18), **SHORT).found[15:19].any()
 
 
 def test_nothing_is_made_up_before_the_first_box_and_after_the_last():
-    found = without(*range(6), *range(34, FRAMES))
-    assert np.flatnonzero(smooth(steady(), found, gap=10).found).tolist() == list(range(6, 34))
+    found = without(*range(4), *range(36, FRAMES))
+    assert np.flatnonzero(smooth(steady(), found).found).tolist() == list(range(4, 36))
 
 
 def test_what_lies_beyond_a_long_gap_has_no_influence():
@@ -188,14 +196,16 @@ def test_mirroring_the_image_mirrors_the_track():
     np.testing.assert_allclose(result.boxes, expected, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("length", [0, 1, 2, 25, FRAMES])
-def test_padding_changes_nothing(length):
-    boxes, found = shaky(2)
-    padded = smooth(boxes, found, length=length)
-    cut = tracks.Track(*reference(boxes[:length], found[:length]))
-    same(tracks.Track(*(value[:length] for value in padded)), cut, tolerance=2e-3)
-    assert not padded.found[length:].any()
-    assert np.isnan(padded.boxes[length:]).all()
+def test_padding_changes_nothing_under_vmap():
+    some = [shaky(seed) for seed in range(5)]
+    lengths = np.array([FRAMES, 25, 0, 1, 2])
+    boxes, found = np.stack([one for one, _ in some]), np.stack([one for _, one in some])
+    padded = jitted(jax.vmap(lambda b, f, n: tracks.smooth(b, f, length=n)))(boxes, found, lengths)
+    for number, length in enumerate(lengths):
+        cut = tracks.Track(*reference(boxes[number, :length], found[number, :length]))
+        same(tracks.Track(*(value[number, :length] for value in padded)), cut, tolerance=2e-3)
+        assert not padded.found[number, length:].any()
+        assert np.isnan(padded.boxes[number, length:]).all()
 
 
 def test_values_that_are_not_finite_do_not_spread():
@@ -216,26 +226,14 @@ def test_no_box_stays_none_and_a_single_one_stays_itself(found):
     np.testing.assert_array_equal(result.boxes[found], steady()[found])
 
 
-def test_boxes_are_never_inside_out():
-    rng = np.random.default_rng(0)
-    boxes = np.sort(rng.normal(size=(200, 2, 2)).astype(np.float32), axis=1).reshape(200, 4) * [1, 50, 1, 50]
-    result = smooth(boxes, rng.random(200) > 0.5, gap=1, sigma=1.0)
-    inside = np.asarray(result.boxes)[np.asarray(result.found)]
+@pytest.mark.parametrize("seed", range(5))
+def test_boxes_are_never_inside_out(seed):
+    rng = np.random.default_rng(seed)
+    corners = np.sort(rng.normal(size=(FRAMES, 2, 2)).astype(np.float32), axis=1)
+    boxes = corners.reshape(FRAMES, 4) * np.array([1, 50, 1, 50], np.float32)
+    result = smooth(boxes, rng.random(FRAMES) > 0.5, **SHORT)
+    inside = result.boxes[result.found]
     assert (inside[:, :2] <= inside[:, 2:]).all()
-
-
-def test_jit_and_vmap_equal_a_loop_over_different_tracks():
-    some = [shaky(seed) for seed in range(5)]
-    lengths = np.array([40, 30, 0, 1, 17])
-    boxes, found = np.stack([one for one, _ in some]), np.stack([one for _, one in some])
-    mapped = jax.jit(jax.vmap(lambda b, f, n: tracks.smooth(b, f, length=n)))(boxes, found, lengths)
-    for number, (one, mask) in enumerate(some):
-        expected = smooth(one, mask, length=lengths[number])
-        same(tracks.Track(*(value[number] for value in mapped)), expected, tolerance=1e-3)
-
-
-def test_jit_equals_no_jit():
-    same(tracks.smooth(*shaky(0)), smooth(*shaky(0)), tolerance=1e-3)
 
 
 @pytest.mark.parametrize(
