@@ -43,11 +43,13 @@ def cat() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def vgg16():
+def vgg16(weights_cache: Path):
     """The embedded default weights, from a cache shared by the session."""
     from jaxloc import models
 
-    return models.load("vgg16")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXLOC_CACHE", str(weights_cache))
+        return models.load("vgg16")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,11 +1,13 @@
 """Photographs and finished jobs that the tests look at, made once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from jaxloc import models
+from jaxloc.models import Weights
 from jaxloc.report.records import Findings
 from jaxloc.run import Options, colocalize
 from tests.run import helpers
@@ -18,11 +20,32 @@ class Job(NamedTuple):
     findings: Findings
 
 
+@pytest.fixture(scope="session")
+def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder in which a small network is VGG-16."""
+    folder = tmp_path_factory.mktemp("small")
+    with helpers.small_network(folder):
+        return folder
+
+
+@pytest.fixture(scope="session")
+def small_vgg16(small_cache: Path) -> Weights:
+    """The network that jobs compute with here, unless a test asks for ``vgg16``."""
+    return models.load(small_cache / "vgg16.safetensors")
+
+
 @pytest.fixture(autouse=True, scope="package")
-def one_device():
-    """Batches for seven more devices would only cost time."""
-    with helpers.one_device():
+def cheap_jobs(small_cache: Path) -> Iterator[None]:
+    """The small network on one device: batches for seven more would only cost time."""
+    with helpers.one_device(), helpers.small_network(small_cache):
         yield
+
+
+@pytest.fixture(autouse=True)
+def real_network(request: pytest.FixtureRequest, weights_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of tests that ask for ``vgg16`` compute with it."""
+    if "vgg16" in request.fixturenames:
+        monkeypatch.setenv("JAXLOC_CACHE", str(weights_cache))
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +85,6 @@ def sizes(paths):
 
 
 @pytest.fixture(scope="session")
-def maps(vgg16, paths):
+def maps(small_vgg16, paths):
     """Features of ``photos``, by layer."""
-    return helpers.features(vgg16, paths, ["relu5_3", "relu5_2"])
+    return helpers.features(small_vgg16, paths, ["relu5_3", "relu5_2", "pool5", "relu4_3"])

@@ -20,8 +20,11 @@ from jaxloc.models import Weights
 from jaxloc.run import model_file, steps
 from jaxloc.run.retrieval import describing
 from tests.reference import scda_ddt as reference
+from tests.run.retrieval import small
 
 Box = tuple[float, float, float, float]
+_SEED = 7
+"""With these weights, DDT+ finds an object in some of the photographs only."""
 
 
 class Expected(NamedTuple):
@@ -43,6 +46,16 @@ def one_device() -> Iterator[None]:
         patch.setattr(parameters, "local_mesh", lambda devices=None: local_mesh(devices or 1))
         for module in (steps, describing):
             patch.setattr(module, "component_backend", lambda asked, mesh: "host" if asked == "host" else "device")
+        yield
+
+
+@contextlib.contextmanager
+def small_network(folder: Path) -> Iterator[None]:
+    """Jobs take the weights in this folder for VGG-16's: those of a small network, which are written there."""
+    if not (folder / "vgg16.safetensors").exists():
+        small.write_weights(folder / "vgg16.safetensors", seed=_SEED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXLOC_CACHE", str(folder))
         yield
 
 

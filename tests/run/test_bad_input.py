@@ -130,7 +130,7 @@ def test_overlays_stay_inside_the_results_wherever_the_images_lie(paths, tmp_pat
     assert len(list((tmp_path / "lists/mine/out").rglob("*.png"))) == 1
 
 
-def test_images_of_any_size_are_shrunk_to_the_limit_and_boxes_are_in_their_own_pixels(vgg16, tmp_path):
+def test_images_of_any_size_are_shrunk_to_the_limit_and_boxes_are_in_their_own_pixels(small_vgg16, tmp_path):
     folder = helpers.plant(tmp_path / "coffee", [])
     image = Image.fromarray(skimage.data.coffee())
     sizes = [(150, 131), (97, 203), (64, 64), (161, 90), (40, 131), (250, 300)]
@@ -138,7 +138,9 @@ def test_images_of_any_size_are_shrunk_to_the_limit_and_boxes_are_in_their_own_p
         image.resize((columns, rows)).save(folder / f"{number}.png")
     colocalize([folder], tmp_path / "out", Options(max_side=100, batch=4))
     paths = sorted(folder.iterdir())
-    expected = helpers.expect_ddt(helpers.features(vgg16, paths, ["relu5_3"], shorter_side=100), ["relu5_3"], sizes)
+    expected = helpers.expect_ddt(
+        helpers.features(small_vgg16, paths, ["relu5_3"], shorter_side=100), ["relu5_3"], sizes
+    )
     helpers.check_boxes(tmp_path / "out", paths, expected)
     coco = helpers.annotations(tmp_path / "out")
     assert [(entry["height"], entry["width"]) for entry in coco["images"]] == sizes
@@ -216,7 +218,7 @@ def test_an_option_out_of_range_says_what_it_may_be(options, message):
     ],
     ids=str,
 )
-def test_layers_and_weights_that_do_not_exist_are_named(photos, tmp_path, options, error, message):
+def test_layers_and_weights_that_do_not_exist_are_named(vgg16, photos, tmp_path, options, error, message):
     with pytest.raises(error, match=message):
         colocalize([photos], tmp_path, Options(**options))
     assert helpers.every_file(tmp_path) == {}

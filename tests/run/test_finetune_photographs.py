@@ -15,6 +15,7 @@ from tests.run import helpers
 
 
 @pytest.mark.photos
+@pytest.mark.usefixtures("vgg16")
 def test_flowers_are_told_apart(photos_folder, tmp_path):
     for name in ("daisy", "pansy", "sunflower"):
         source = sorted((photos_folder / "flowers17_small" / name).iterdir())

@@ -73,7 +73,7 @@ def other_weights(job, tmp_path):
 
 
 def test_a_model_of_other_weights_is_neither_applied_nor_updated(other_weights, photos, tmp_path):
-    message = r"other\.safetensors: fitted on features of other weights \(vgg16, 0123456789ab….*--weights"
+    message = r"other\.safetensors: fitted on features of other weights \(vgg16-small, 0123456789ab….*--weights"
     with pytest.raises(UsageError, match=message):
         apply(other_weights, [photos], tmp_path / "out")
     with pytest.raises(UsageError, match=message):
@@ -92,14 +92,14 @@ def test_a_model_applied_to_the_images_it_was_fitted_on_finds_the_same(job, phot
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_a_model_finds_the_object_in_a_single_image_it_never_saw(paths, tmp_path):
+def test_a_model_finds_the_object_in_a_single_image_it_never_saw(small_vgg16, paths, tmp_path):
     colocalize(paths[1:], tmp_path / "fit")
     model = helpers.the_model(tmp_path / "fit")
     findings = apply(tmp_path / "fit" / "model.safetensors", [paths[0]], tmp_path / "out")
     assert [item.name for item in findings.images] == [paths[0].name]
     assert [item.category for item in findings.images] == ["motorcycle"]
     assert findings.images[0].found
-    assert model.mean.shape == (512,)
+    assert model.mean.shape == small_vgg16.params["conv5_3"]["bias"].shape
 
 
 def test_which_set_of_a_model_to_look_for_is_asked_where_there_are_several(job, paths, tmp_path):

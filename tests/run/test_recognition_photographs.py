@@ -8,6 +8,7 @@ from tests.run import helpers
 
 
 @pytest.mark.photos
+@pytest.mark.usefixtures("vgg16")
 def test_flowers_are_recognised(photos_folder, tmp_path):
     for name in ("daisy", "pansy", "sunflower"):
         helpers.plant(tmp_path / "in" / name, sorted((photos_folder / "flowers17_small" / name).iterdir())[:8])

@@ -12,6 +12,7 @@ KINDS, EACH = ("daffodil", "bluebell", "daisy"), 6
 
 
 @pytest.mark.photos
+@pytest.mark.usefixtures("vgg16")
 def test_flowers_of_a_kind_find_each_other(photos_folder, tmp_path):
     source = photos_folder / "flowers17_small"
     for kind in KINDS:
