@@ -5,9 +5,12 @@
 import time
 from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 
 from jaxloc import _interrupts
+from jaxloc.errors import UsageError
 from jaxloc.run import distributed
 
 
@@ -103,3 +106,64 @@ def test_without_other_hosts_nothing_is_told(state, monkeypatch):
     state.client = None
     distributed._stop_together()
     assert _interrupts.farewells == []
+
+
+def test_a_host_that_does_not_agree_is_named(monkeypatch):
+    digests = [bytes(32), bytes(32), bytes(31) + b"1"]
+    monkeypatch.setattr(distributed, "count", lambda: 3)
+    monkeypatch.setattr(
+        distributed.multihost_utils,
+        "process_allgather",
+        lambda own: np.stack([own, *(np.frombuffer(other, np.uint8) for other in digests[1:])]),
+    )
+    message = r"^host 2 has images or options that is not host 0's: every host must see the same images and the same "
+    with pytest.raises(UsageError, match=message):
+        distributed.agree("images or options", digests[0])
+    digests[2] = digests[0]
+    distributed.agree("images or options", digests[0])
+
+
+def test_a_host_that_is_gone_while_it_is_waited_for_is_told(monkeypatch):
+    def gone(*_):
+        raise RuntimeError("DEADLINE_EXCEEDED")
+
+    monkeypatch.setattr(distributed, "count", lambda: 2)
+    monkeypatch.setattr(distributed.multihost_utils, "sync_global_devices", gone)
+    with pytest.raises(UsageError, match=r"^another host of this run has stopped, so this one stops too: see what the"):
+        distributed.wait("a place")
+
+
+@pytest.fixture
+def initialize(monkeypatch):
+    """Let JAX's ``initialize`` be something else, and patience short."""
+    monkeypatch.setattr(_interrupts, "farewells", [])
+    monkeypatch.setattr(distributed, "_service", lambda: None)
+    monkeypatch.setattr(distributed, "_PATIENCE", 0.05)
+    return lambda function: monkeypatch.setattr(jax.distributed, "initialize", function)
+
+
+def test_a_process_that_waits_for_the_others_says_so(initialize, capsys):
+    initialize(lambda **_: time.sleep(0.3))
+    distributed.join()
+    assert capsys.readouterr().err.startswith("waiting for the other hosts: start the same command on each of them, ")
+
+
+def test_hosts_that_do_not_come_in_time_are_an_error(initialize, monkeypatch):
+    monkeypatch.setattr(distributed, "_GIVE_UP", 0.1)
+    initialize(lambda **_: time.sleep(1))
+    with pytest.raises(UsageError, match=r"^the other hosts did not connect within 0\.1 seconds: start the same"):
+        distributed.join()
+
+
+def test_a_process_of_no_cluster_is_told_what_to_set(initialize):
+    def alone(**_):
+        raise ValueError("coordinator_address should be defined.")
+
+    initialize(alone)
+    with pytest.raises(UsageError) as caught:
+        distributed.join()
+    assert str(caught.value) == (
+        "the hosts could not be joined (coordinator_address should be defined.): on a cluster JAX knows, start the "
+        "same command on every host with --distributed; elsewhere set JAX_COORDINATOR_ADDRESS=HOST:PORT, "
+        "JAX_NUM_PROCESSES and JAX_PROCESS_ID as well"
+    )

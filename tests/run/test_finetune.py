@@ -1,6 +1,7 @@
 """Fine-tuning as a job: what it leaves behind, and that whatever breaks it off, it goes on to the same result."""
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -110,9 +112,10 @@ def test_learns_and_leaves_a_network_and_a_classifier_that_work_together(images,
     found = LabelledImages([images], minimum_side=32, max_side=224)
     held_out = classify.hold_out_share(found.targets, 0.3, 0)
     vectors = []
+    extract = jax.jit(functools.partial(extract_features, backbone=tuned.backbone, layers=("pool5",)))
     for source in found.sources:
         with Image.open(source.path) as image:
-            maps = extract_features(tuned.params, np.asarray(image), backbone=tuned.backbone, layers=["pool5"])
+            maps = extract(tuned.params, np.asarray(image))
         vectors.append(np.asarray(maps["pool5"].features).mean((0, 1)))
     scores = head.scores(np.array(vectors))[held_out].astype(np.float64)
     losses = np.log(np.exp(scores).sum(1)) - scores[np.arange(len(scores)), found.targets[held_out]]
@@ -127,7 +130,22 @@ def test_a_finished_training_is_not_done_again(images, options, unbroken):
     assert helpers.every_file(unbroken) == before
 
 
-def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(images, options, unbroken, tmp_path):
+def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(
+    images, options, unbroken, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        break_off(patch, 8, killed)
+        with pytest.raises(Killed):
+            finetune([images], tmp_path / "out", dataclasses.replace(options, checkpoint_steps=2))
+    assert not (tmp_path / "out" / "tuned.safetensors").exists()
+    assert finetune([images], tmp_path / "out", options).resumed
+    assert same_outcome(tmp_path / "out", unbroken)
+
+
+@pytest.mark.soak
+def test_a_process_that_is_killed_in_the_middle_of_an_epoch_goes_on_to_the_same_weights(
+    images, options, unbroken, tmp_path
+):
     code = f"""
 import os, signal, sys
 from pathlib import Path

@@ -57,9 +57,18 @@ def test_a_second_process_finds_the_programs(tmp_path):
 def test_a_folder_that_jax_was_told_of_takes_the_place_of_the_default(tmp_path):
     assert hits(tmp_path / "default", "default", jax_folder=tmp_path / "own") == 0
     assert not (tmp_path / "default").exists()
-    assert hits(tmp_path / "default", "default", jax_folder=tmp_path / "own") > 0
+    assert list((tmp_path / "own").iterdir())
 
 
+def test_none_leaves_the_folder_of_programs_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXLOC_CACHE", str(tmp_path))
+    jax.config.update("jax_compilation_cache_dir", None)
+    with runtime.set_up(cache="none"):
+        assert jax.config.jax_compilation_cache_dir is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.soak
 def test_none_keeps_no_programs(tmp_path):
     assert hits(tmp_path, "none") == 0
     assert list(tmp_path.iterdir()) == []

@@ -51,6 +51,7 @@ def joining(program: str, environment: dict[str, str]) -> subprocess.Popen:
     )
 
 
+@pytest.mark.soak
 def test_two_processes_of_slurm_end_with_the_bytes_of_one(unbroken, weights, images, programs, tmp_path):
     expected = unbroken()
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
@@ -73,6 +74,7 @@ def test_two_processes_of_slurm_end_with_the_bytes_of_one(unbroken, weights, ima
     assert helpers.every_file(tmp_path / "out") == expected
 
 
+@pytest.mark.soak
 def test_two_processes_of_open_mpi_find_one_another():
     say = "import sys; from jaxloc.run import distributed as d; d.join(); sys.exit(10 * d.count() + d.index())"
     number = job_number()
@@ -80,6 +82,7 @@ def test_two_processes_of_open_mpi_find_one_another():
     assert [commanded.finish(process)[0] for process in both] == [20, 21]
 
 
+@pytest.mark.soak
 def test_a_process_that_waits_for_the_others_says_so():
     say = "from jaxloc.run import distributed; distributed._PATIENCE = 0.1; distributed.join()"
     process = joining(say, slurm(job_number(), 0))
@@ -91,6 +94,7 @@ def test_a_process_that_waits_for_the_others_says_so():
         process.communicate()
 
 
+@pytest.mark.soak
 def test_a_process_of_no_cluster_is_told_what_to_set(images, weights, tmp_path):
     process = commanded.start("colocalize", images, "--out", tmp_path / "out", "--weights", weights, "--distributed")
     status, err = commanded.finish(process)

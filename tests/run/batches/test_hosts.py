@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from tests.run import helpers
-from tests.run.batches import commanded
+from tests.run.batches import commanded, runs
 
 pytestmark = [pytest.mark.skipif(os.name == "nt", reason="no POSIX signals on this system"), pytest.mark.timeout(300)]
 
@@ -59,6 +59,7 @@ def command(weights, tmp_path):
     return ask
 
 
+@pytest.mark.soak
 def test_two_hosts_end_with_the_bytes_of_one_process(unbroken, images, command, programs, tmp_path):
     expected = unbroken()
     both = finish_both(start_both([command(images)] * 2, programs))
@@ -66,7 +67,10 @@ def test_two_hosts_end_with_the_bytes_of_one_process(unbroken, images, command, 
     assert helpers.every_file(tmp_path / "out") == expected
 
 
-def test_a_host_that_is_killed_ends_the_other_and_a_restart_goes_on(unbroken, images, command, programs, tmp_path):
+@pytest.mark.parametrize("hosts", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_a_host_that_is_killed_ends_the_other_and_a_restart_goes_on(
+    unbroken, images, weights, command, programs, tmp_path, hosts
+):
     expected = unbroken()
     moment = {"file": "found-00001.parquet", "where": "half"}
     first, second = finish_both(start_both([command(images)] * 2, programs, **moment))
@@ -77,11 +81,15 @@ def test_a_host_that_is_killed_ends_the_other_and_a_restart_goes_on(unbroken, im
         "the same command on every host again; finished shards are kept"
     ) in first[1].splitlines()
     assert (tmp_path / "out" / "parts" / "fitted-00000.safetensors").exists()
-    both = finish_both(start_both([command(images)] * 2, programs))
-    assert [status for status, _ in both] == [0, 0], both
+    if hosts == 1:
+        runs.run(images, tmp_path / "out", weights)
+    else:
+        both = finish_both(start_both([command(images)] * 2, programs))
+        assert [status for status, _ in both] == [0, 0], both
     assert helpers.every_file(tmp_path / "out") == expected
 
 
+@pytest.mark.soak
 def test_hosts_that_see_different_images_are_refused(images, command, programs, tmp_path):
     fewer = tmp_path / "fewer"
     shutil.copytree(images, fewer)
@@ -92,6 +100,7 @@ def test_hosts_that_see_different_images_are_refused(images, command, programs, 
         assert re.search(r"^jaxloc: .*(every host must see the same|holds a run on other) images", err, re.M), err
 
 
+@pytest.mark.soak
 def test_hosts_that_disagree_drop_nothing_of_the_run_before(unbroken, images, command, programs, tmp_path):
     for name, data in unbroken().items():
         path = tmp_path / "out" / name

@@ -14,6 +14,7 @@ __all__ = ["command"]
 pytestmark = [pytest.mark.skipif(os.name == "nt", reason="no POSIX signals on this system"), pytest.mark.timeout(300)]
 
 
+@pytest.mark.soak
 def test_hosts_end_together_with_what_they_have(unbroken, images, command, programs, weights, tmp_path):
     expected = unbroken()
     first, second = finish_both(start_both([command(images)] * 2, programs, batch=1, number=signal.SIGTERM))

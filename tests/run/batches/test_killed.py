@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.run import helpers
-from tests.run.batches import commanded
+from tests.run.batches import commanded, runs
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no POSIX signals on this system")
 
@@ -22,35 +22,51 @@ def command(images, weights, tmp_path) -> list[object]:
     return ["colocalize", images, "--out", tmp_path / "out", "--weights", weights, *asked]
 
 
-def test_killed_five_times_it_ends_with_the_bytes_of_an_unbroken_run(unbroken, command, programs, tmp_path):
+@pytest.fixture
+def run_again(images, weights, command, programs, tmp_path):
+    """The same run once more, in a process of its own or in this one."""
+
+    def again(own_process: bool) -> None:
+        if own_process:
+            assert commanded.finish(commanded.start(*command, environment=programs))[0] == 0
+        else:
+            runs.run(images, tmp_path / "out", weights)
+
+    return again
+
+
+KILLS = [
+    {"file": "moments-00001.safetensors", "where": "half"},
+    {"file": "fitted-00000.safetensors"},
+    {"batch": 2},
+    {"file": "found-00002.parquet", "where": "half"},
+    {"file": "report.html", "where": "half"},
+]
+
+
+@pytest.mark.parametrize("kills", [KILLS[3:4], pytest.param(KILLS, marks=pytest.mark.soak)], ids=["once", "five times"])
+def test_killed_it_ends_with_the_bytes_of_an_unbroken_run(unbroken, command, programs, run_again, tmp_path, kills):
     expected = unbroken()
-    moments = [
-        {"file": "moments-00001.safetensors", "where": "half"},
-        {"file": "fitted-00000.safetensors"},
-        {"batch": 2},
-        {"file": "found-00002.parquet", "where": "half"},
-        {"file": "report.html", "where": "half"},
-    ]
-    for moment in moments:
+    for moment in kills:
         process = commanded.start(*command, **moment, environment=programs)
         assert commanded.finish(process)[0] == -signal.SIGKILL, moment
         half = [name for name in helpers.every_file(tmp_path / "out") if name.endswith(".part")]
         assert len(half) == (moment.get("where") == "half")
-    status, _ = commanded.finish(commanded.start(*command, environment=programs))
-    assert status == 0
+    run_again(kills == KILLS)
     assert helpers.every_file(tmp_path / "out") == expected
 
 
 @pytest.mark.parametrize(
     ("number", "moments", "status", "message"),
     [
-        (signal.SIGTERM, FITTING | LOCATING, 143, "asked to end"),
-        (signal.SIGINT, LOCATING, 130, "interrupted"),
+        (signal.SIGTERM, LOCATING, 143, "asked to end"),
+        pytest.param(signal.SIGTERM, FITTING | LOCATING, 143, "asked to end", marks=pytest.mark.soak),
+        pytest.param(signal.SIGINT, LOCATING, 130, "interrupted", marks=pytest.mark.soak),
     ],
-    ids=["SIGTERM", "Ctrl-C"],
+    ids=["SIGTERM", "SIGTERM twice", "Ctrl-C"],
 )
 def test_stopped_in_a_shard_it_keeps_the_finished_ones(
-    unbroken, command, programs, tmp_path, number, moments, status, message
+    unbroken, command, programs, run_again, tmp_path, number, moments, status, message
 ):
     expected = unbroken()
     kept = "finished work is kept: run the same command again to resume"
@@ -61,5 +77,5 @@ def test_stopped_in_a_shard_it_keeps_the_finished_ones(
         assert file in parts
         assert not [name for name in parts if name.endswith(".part")]
         assert not {"annotations.json", "report.html"} & {path.name for path in (tmp_path / "out").iterdir()}
-    assert commanded.finish(commanded.start(*command, environment=programs))[0] == 0
+    run_again(moments != LOCATING)
     assert helpers.every_file(tmp_path / "out") == expected
