@@ -31,6 +31,13 @@ def photos(*, padding: str = "zeros") -> np.ndarray:
     return images
 
 
+def filled(images: np.ndarray, rest: int) -> list[np.ndarray]:
+    """A batch of the images and two more that do not count, with their sizes, targets and whether they count."""
+    batch = [np.concatenate([a, a[:2]]) for a in (images, SIZES, TARGETS)]
+    batch[0][4:], batch[1][4:] = rest, 0
+    return [*batch, np.arange(6) < 4]
+
+
 def with_random_head(params, **options):
     learnt, fixed = classifier.split_params(params, 3, backbone=narrow.BACKBONE, **options)
     shape = learnt["head"]["kernel"].shape
@@ -38,25 +45,25 @@ def with_random_head(params, **options):
     return learnt | {"head": jax.tree.map(jnp.asarray, head)}, fixed
 
 
-def features_of(params, image):
-    return extract_features(params, image, backbone=narrow.BACKBONE, layers=["pool5"])["pool5"].features
-
-
 @functools.cache
 def compiled_logits():
     return jax.jit(functools.partial(classifier.logits, backbone=narrow.BACKBONE))
 
 
+@functools.cache
+def means() -> np.ndarray:
+    """The average of each image's cells of pool5, by one program for padded images: float64 ``[4, d]``."""
+    extract = jax.jit(functools.partial(extract_features, backbone=narrow.BACKBONE, layers=("pool5",)))
+    found = [extract(narrow.weights().params, *one)["pool5"] for one in zip(photos(), SIZES, strict=True)]
+    cut = [np.asarray(some.features, np.float64)[: some.size[0], : some.size[1]] for some in found]
+    return np.array([one.mean((0, 1)) for one in cut])
+
+
 def test_scores_are_the_head_on_the_average_of_the_cells(params):
     learnt, _ = with_random_head(params)
     scores = compiled_logits()(learnt, photos(), SIZES)
-    for image, (rows, columns), found in zip(photos(), SIZES, scores, strict=True):
-        alone = extract_features(params, image[:rows, :columns], backbone=narrow.BACKBONE, layers=["pool5"])[
-            "pool5"
-        ].features
-        mean = np.asarray(alone, np.float64).reshape(-1, alone.shape[-1]).mean(0)
-        expected = mean @ np.asarray(learnt["head"]["kernel"], np.float64) + np.asarray(learnt["head"]["bias"])
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    kernel, bias = (np.asarray(learnt["head"][name], np.float64) for name in ("kernel", "bias"))
+    np.testing.assert_allclose(scores, means() @ kernel + bias, rtol=1e-4, atol=1e-5)
 
 
 def test_garbage_around_the_images_changes_neither_scores_nor_steps(params):
@@ -64,19 +71,12 @@ def test_garbage_around_the_images_changes_neither_scores_nor_steps(params):
     optimizer = classifier.make_optimizer(10, learning_rate=0.1)
     state = classifier.start(learnt, optimizer)
     step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, backbone=narrow.BACKBONE))
-    results = {}
-    for padding in ("zeros", "garbage"):
-        np_images = photos(padding=padding)
-        results[padding] = step(state, fixed, np_images, SIZES, TARGETS, EVERYONE)
-    clean, dirty = results["zeros"], results["garbage"]
-    assert clean[1].loss == dirty[1].loss
-    jax.tree.map(np.testing.assert_array_equal, clean[0].trained, dirty[0].trained)
-    filled = [np.concatenate([a, a[:2]]) for a in (photos(), SIZES, TARGETS)]
-    filled[1][4:] = 0
-    after, tally = step(state, fixed, *filled, np.arange(6) < 4)
+    (after, tally), (dirty, other) = (
+        step(state, fixed, *filled(photos(padding=padding), rest)) for padding, rest in (("zeros", 0), ("garbage", 99))
+    )
     assert int(tally.total) == 4
-    for name, value in narrow.flat(clean[0].trained).items():
-        np.testing.assert_allclose(narrow.flat(after.trained)[name], value, rtol=1e-4, atol=1e-6)
+    assert tally.loss == other.loss
+    jax.tree.map(np.testing.assert_array_equal, after.trained, dirty.trained)
     assert any((value != narrow.flat(learnt)[name]).any() for name, value in narrow.flat(after.trained).items())
 
 
@@ -101,16 +101,7 @@ def test_steps_of_the_head_are_those_of_softmax_regression(params):
     optimizer = classifier.make_optimizer(4, **options)
     step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, backbone=narrow.BACKBONE))
     state = classifier.start(learnt, optimizer)
-    features = np.array(
-        [
-            np.asarray(
-                extract_features(params, i[:r, :c], backbone=narrow.BACKBONE, layers=["pool5"])["pool5"].features
-            )
-            .astype(np.float64)
-            .mean((0, 1))
-            for i, (r, c) in zip(photos(), SIZES, strict=True)
-        ]
-    )
+    features = means()
     kernel, bias = np.zeros((features.shape[1], 3)), np.zeros(3)
     speed = [np.zeros_like(kernel), np.zeros_like(bias)]
     for rate in 0.1 * np.array([1 / 3, 2 / 3, 1.0, 0.5]):
@@ -120,7 +111,7 @@ def test_steps_of_the_head_are_those_of_softmax_regression(params):
         speed[0] = 0.8 * speed[0] + features.T @ error + 0.1 * kernel
         speed[1] = 0.8 * speed[1] + error.sum(0)
         kernel, bias = kernel - rate * speed[0], bias - rate * speed[1]
-        state, _ = step(state, fixed, photos(), SIZES, TARGETS, EVERYONE)
+        state, _ = step(state, fixed, *filled(photos(), 7))
     np.testing.assert_allclose(state.trained["head"]["kernel"], kernel, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(state.trained["head"]["bias"], bias, rtol=1e-3, atol=1e-6)
     assert int(state.step) == 4
