@@ -26,10 +26,10 @@ def test_without_a_rule_only_the_sign_may_differ(job, photos, tmp_path):
 @pytest.mark.parametrize("size", [0, 4 << 30])
 def test_the_minority_rule_makes_fewer_cells_positive_than_not(small_vgg16, tmp_path, size):
     folder = helpers.plant(tmp_path / "in", [])
-    tissue = Image.fromarray(skimage.data.immunohistochemistry())
+    cup = Image.fromarray(skimage.data.coffee())
     for number in range(3):
         place = 10 * number
-        tissue.crop((place, place, place + 384, place + 384)).resize((128, 128)).save(folder / f"{number}.png")
+        cup.crop((place, place, place + 360, place + 360)).resize((128, 128)).save(folder / f"{number}.png")
     maps = helpers.features(small_vgg16, sorted(folder.iterdir()), ["relu5_3"])["relu5_3"]
     shares = []
     for sign in ("aggregation", "minority"):

@@ -18,6 +18,7 @@ from tests.run import helpers
 from tests.run.cleaning.examples import write_collection
 
 STRAY = "motorcycle/04_motorcycle_on_chelsea.jpg"
+NEXT = "motorcycle/05_motorcycle_on_coffee.jpg"
 COPIED = "motorcycle/01_motorcycle_on_astronaut.jpg"
 
 
@@ -60,6 +61,8 @@ def test_copies_strays_and_broken_files_are_dropped_and_the_rest_kept(web, done)
         "motorcycle/smaller.jpg": ("duplicate", COPIED),
         "other/stray-3.png": ("contradiction", STRAY),
         STRAY: ("contradiction", "other/stray-3.png"),
+        "other/stray-4.png": ("contradiction", NEXT),
+        NEXT: ("contradiction", "other/stray-4.png"),
     }
     assert all(item.box is not None for item in items.values() if item.keep)
 
@@ -81,7 +84,7 @@ def test_decisions_are_listed_with_the_counts(done):
     assert (motorcycle["class"], motorcycle["pictures"], motorcycle["duplicate"], motorcycle["broken"]) == (
         "motorcycle", 9, 1, 1,
     )  # fmt: skip
-    assert (other["pictures"], other["contradiction"], other["threshold"], other["rule"]) == (3, 1, 0.1, "given")
+    assert (other["pictures"], other["contradiction"], other["threshold"], other["rule"]) == (3, 2, 0.1, "given")
     text = cleaning_text(done, 1.0)
     assert "motorcycle/broken.jpg: not an image" in text
     assert str(done.folder / "review.html") in text

@@ -71,7 +71,7 @@ def check(said: Path, true: Path, rules: tuple, draws: int = 0, seed: int = 0) -
 @pytest.mark.parametrize("own_class", [False, True])
 def test_every_combination_of_rules_gives_what_the_script_gives(tmp_path, own_class):
     said, true = make_files(tmp_path, np.random.default_rng(own_class), own_class=own_class)
-    rules = RULES[::5] if own_class else RULES
+    rules = RULES[own_class::5]  # 5 divides no number of choices, so every two choices meet
     seen = {tuple(check(said, true, one).values()) for one in rules}
     assert len(seen) > len(rules) // 3, "the rules must matter"
 
