@@ -226,9 +226,11 @@ def test_images_that_went_came_or_changed_leave_no_trace(images, options, given,
     photos, out = tmp_path / "photos", tmp_path / "out"
     shutil.copytree(images, photos)
     steps = [
-        lambda: (photos / "cat" / "2.png").unlink(),
-        lambda: small.crop("face", 9).save(photos / "face" / "0_before_the_others.png"),
-        lambda: small.crop("coffee", 11).save(photos / "coffee" / "1.png"),
+        lambda: (
+            (photos / "cat" / "2.png").unlink(),
+            small.crop("face", 9).save(photos / "face" / "0_before_the_others.png"),
+            small.crop("coffee", 11).save(photos / "coffee" / "1.png"),
+        ),
         lambda: (shutil.rmtree(photos / "cat"), small.crop("face", 8).save(photos / "face" / "4.png")),
     ]
     recognize([photos], out, options)

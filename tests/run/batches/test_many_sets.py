@@ -13,14 +13,14 @@ from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
 
-SETS, OF_ONE_SET = 12, 8 * (small.WIDTHS[-1] ** 2 + small.WIDTHS[-1])
+SETS, OF_ONE_SET = 6, 8 * (small.WIDTHS[-1] ** 2 + small.WIDTHS[-1])
 """How many sets, and the bytes that the moments of one take."""
 SETTINGS = {"batch": 4, "shard_size": 7}
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """Twelve sets of four to six images; nothing may be written here."""
+    """Six sets of four to six images; nothing may be written here."""
     folder = tmp_path_factory.mktemp("sets") / "pictures"
     for number in range(SETS):
         kind = sorted(small.KINDS)[number % 3]
@@ -93,7 +93,7 @@ def test_stopped_between_windows_it_goes_on(sets, weights, tmp_path):
 @pytest.mark.parametrize("module", [moment_store, model_file])
 @pytest.mark.parametrize("failing", [1, 2])
 def test_a_disk_full_of_features_costs_no_result(sets, weights, tmp_path, monkeypatch, module, failing):
-    settings = SETTINGS | windows_of(6)
+    settings = SETTINGS | windows_of(3)
     runs.run(sets, tmp_path / "roomy", weights, **settings)
     write, tried = module.write_safetensors_in_parts, []
 
