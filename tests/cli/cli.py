@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from typer.testing import CliRunner
 
@@ -29,12 +30,13 @@ def help_of(*command: str) -> str:
 
 
 def start(*arguments: object, **environment: str) -> subprocess.Popen:
-    """Run the command as a process of its own, with one device."""
+    """Run the command as a process of its own, with one device, which knows the small network."""
+    program = "import tests.run.retrieval.small; from jaxloc.cli import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", "from jaxloc.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"XLA_FLAGS": ""} | environment,
+        env=os.environ | {"XLA_FLAGS": "", "PYTHONPATH": str(Path(__file__).parents[2])} | environment,
     )
 
 

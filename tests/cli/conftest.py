@@ -1,17 +1,21 @@
 """Small photographs, and what the command leaves of them, made once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli import cli
 from tests.run import helpers
+from tests.run.conftest import real_network, small_cache
+
+__all__ = ["real_network", "small_cache"]
 
 
 @pytest.fixture(autouse=True, scope="package")
-def one_device():
-    """Batches for seven more devices would only cost time."""
-    with helpers.one_device():
+def cheap_jobs(small_cache: Path) -> Iterator[None]:
+    """The small network on one device: batches for seven more would only cost time."""
+    with helpers.one_device(), helpers.small_network(small_cache):
         yield
 
 
@@ -24,19 +28,20 @@ def photos(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fitted(photos, tmp_path_factory) -> Path:
+def fitted(photos, small_cache, tmp_path_factory) -> Path:
     """What ``colocalize`` left of ``photos``."""
     out = tmp_path_factory.mktemp("fitted")
-    with helpers.one_device():
+    with helpers.one_device(), helpers.small_network(small_cache):
         assert cli.invoke("colocalize", photos, "--out", out)[0] == 0
     return out
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory) -> tuple[Path, str]:
+def demo(vgg16, weights_cache, tmp_path_factory) -> tuple[Path, str]:
     """The demo as it is, once: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("demo") / "out"
-    with helpers.one_device():
+    with helpers.one_device(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXLOC_CACHE", str(weights_cache))
         status, out, err = cli.invoke("demo", "--out", folder)
     assert (status, err) == (0, "")
     return folder, out

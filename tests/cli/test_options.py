@@ -234,7 +234,7 @@ def test_what_ends_a_job_is_told_in_one_line(monkeypatch, error, status, line):
         (["--moments-memory", "0"], "the memory for moments must be more than nothing, not 0 bytes"),
         (["--devices", "0"], "number of devices must be at least 1, not 0"),
         (["--shard-size", "0"], "shard size must be at least 1, not 0"),
-        (["--layer", "relu9_9"], "unknown layer 'relu9_9'; vgg16 has relu1_1"),
+        (["--layer", "relu9_9"], "unknown layer 'relu9_9'; vgg16-small has relu1_1"),
         (["--weights", "resnet"], "unknown weights 'resnet'"),
         (["--weights", "gone.pth"], "gone.pth: no such weights file"),
         (["--update", "gone.safetensors"], "gone.safetensors: no such model file"),
