@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from jaxloc import boxes, grids, metrics
-from tests.compiled import compiled
+from tests.compiled import compiled, jitted
 from tests.reference import scda_ddt as reference
 
 boxes = compiled(boxes)
 grids = compiled(grids)
 
-SIZES = [((7, 9), (112, 144)), ((7, 9), (119, 151)), ((23, 31), (375, 500)), ((1, 1), (17, 33)), ((5, 3), (5, 3))]
+SIZES = [((7, 9), (112, 144)), ((7, 9), (119, 151)), ((1, 1), (17, 33)), ((5, 3), (5, 3))]
 
 
 @pytest.mark.parametrize(("grid", "image"), SIZES)
@@ -26,8 +26,8 @@ def test_upsampling_samples_at_half_pixel_centres(grid, image):
     values = np.random.default_rng(1).random(grid)
     expected = reference.upsample(values.astype(np.float32), image)
     np.testing.assert_array_equal(grids.upsample_nearest(values.astype(np.float32), image), expected)
-    resized = jax.image.resize(values.astype(np.float32), image, "nearest")
-    assert (np.asarray(resized) == expected).mean() > 0.999
+    resized = jitted(lambda values: jax.image.resize(values, image, "nearest"))(values.astype(np.float32))
+    assert (resized == expected).mean() > 0.999
 
 
 def test_padding_around_the_valid_cells_changes_nothing():
@@ -47,12 +47,12 @@ def test_empty_mask_gives_nan_and_cells_without_an_image():
     np.testing.assert_array_equal(boxes.mask_to_box(mask), [2, 1, 5, 4])
 
 
-def test_vmap_and_jit_equal_a_loop_over_different_masks():
+def test_vmap_equals_numpy_on_different_masks():
     masks = np.random.default_rng(0).random((6, 8, 11)) < 0.1
     sizes = np.array([[8, 11], [8, 11], [5, 11], [8, 4], [1, 1], [8, 11]])
-    masks &= np.asarray(grids.eager.valid_cells(sizes, (8, 11)))
+    masks &= (np.indices((8, 11)) < sizes[:, :, None, None]).all(1)
     images = sizes * 16 + 5
-    mapped = jax.jit(jax.vmap(lambda m, i, s: boxes.eager.mask_to_box(m, i, size=s)))(masks, images, sizes)
+    mapped = jitted(jax.vmap(lambda m, i, s: boxes.eager.mask_to_box(m, i, size=s)))(masks, images, sizes)
     for found, mask, image, size in zip(mapped, masks, images, sizes, strict=True):
         np.testing.assert_array_equal(found, reference.box(mask[: size[0], : size[1]], tuple(image)))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxloc import ddt, moments
-from tests.compiled import compiled
+from tests.compiled import compiled, jitted
 
 ddt = compiled(ddt)
 moments = compiled(moments, eager=("count",))
@@ -39,10 +39,10 @@ def test_equals_float64_whatever_the_layout():
     assert_moments_of(moments.of(x.reshape(3, 7, 10, 12)), x)
 
 
-@pytest.mark.parametrize("dimension", [255, 256, 258, 512])
+@pytest.mark.parametrize("dimension", [255, 256, 258])
 def test_wide_descriptors_have_a_symmetric_scatter(dimension):
     x = descriptors(90, dimension)
-    found = jax.jit(moments.of)(x)
+    found = moments.of(x)
     assert_moments_of(found, x)
     np.testing.assert_array_equal(found.scatter, found.scatter.T, strict=True)
 
@@ -54,7 +54,7 @@ def test_invalid_descriptors_do_not_count_even_if_not_finite():
     assert_moments_of(moments.of(broken, valid), x[valid])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(0, 10))
 def test_any_split_merges_to_the_whole(sizes, seed):
     x = descriptors(sum(sizes) + 2, seed=seed)
@@ -93,9 +93,9 @@ def test_psum_over_two_devices_equals_one():
 
 def test_vmap_gives_one_set_for_each_leading_index():
     x = descriptors(40).reshape(4, 10, 12)
-    for found, part in zip(np.arange(4), x, strict=True):
-        one = jax.tree.map(lambda value, i=found: value[i], jax.vmap(moments.of)(x))
-        assert_moments_of(one, part)
+    found = jitted(jax.vmap(moments.of))(x)
+    for index, part in enumerate(x):
+        assert_moments_of(of_set(found, index), part)
 
 
 def of_set(found: moments.Moments, index: int) -> moments.Moments:
@@ -108,13 +108,12 @@ def test_segments_give_each_set_its_own_moments():
     segments = np.array([2, 0, -1, 2, 5, 0, 3, 2], np.int32)
     broken = np.where(valid[..., None], x, np.nan)
     broken[[2, 4]] = np.inf  # Images of no set.
-    for transform in (lambda f: f, jax.jit):
-        found = transform(lambda *arrays: moments.of_segments(*arrays[:2], 5, arrays[2]))(broken, segments, valid)
-        assert found.scatter.shape == (5, 12, 12)
-        for index in (0, 2, 3):
-            assert_moments_of(of_set(found, index), x[segments == index][valid[segments == index]])
-        for index in (1, 4):
-            jax.tree.map(np.testing.assert_array_equal, of_set(found, index), moments.empty(12))
+    found = moments.of_segments(broken, segments, 5, valid)
+    assert found.scatter.shape == (5, 12, 12)
+    for index in (0, 2, 3):
+        assert_moments_of(of_set(found, index), x[segments == index][valid[segments == index]])
+    for index in (1, 4):
+        jax.tree.map(np.testing.assert_array_equal, of_set(found, index), moments.empty(12))
 
 
 def test_one_segment_is_the_whole_batch():
@@ -125,8 +124,8 @@ def test_one_segment_is_the_whole_batch():
 
 def test_segments_of_successive_batches_merge_under_vmap():
     x, segments = descriptors(120).reshape(12, 10, 12), np.arange(12) % 3
-    halves = [moments.of_segments(x[part], segments[part], 3) for part in (slice(0, 5), slice(5, 12))]
-    merged = jax.vmap(moments.merge)(*halves)
+    halves = [moments.of_segments(x[part], segments[part], 3) for part in (slice(0, 6), slice(6, 12))]
+    merged = jitted(jax.vmap(moments.merge))(*halves)
     for index in range(3):
         assert_moments_of(of_set(merged, index), x[segments == index])
 
@@ -189,7 +188,7 @@ def test_accumulator_counts_past_float32():
 
 def test_count_stays_exact_past_float32():
     single = moments.of(np.ones((1, 2), np.float32))
-    many = moments.Moments(jnp.array([2**24, 2**20 - 1]), jnp.ones(2), jnp.zeros((2, 2)))
+    many = moments.Moments(np.array([2**24, 2**20 - 1], np.int32), np.ones(2), np.zeros((2, 2)))
     merged = moments.merge(many, single)
     assert moments.count(merged) == (2**24 << 20) + 2**20
     np.testing.assert_array_equal(merged.mean, 1)
@@ -232,7 +231,7 @@ def test_wrong_arguments_are_refused():
         moments.of(x, np.ones(3, bool))
     with pytest.raises(ValueError, match="different dimension: 12 and 3"):
         moments.merge(moments.of(x), moments.empty(3))
-    batch = jax.vmap(moments.of)(x[:, None])
+    batch = jax.tree.map(lambda value: np.stack([value] * 2), moments.of(x))
     with pytest.raises(ValueError, match=r"jax\.vmap"):
         moments.merge(batch, batch)
     with pytest.raises(ValueError, match="one set for each image"):

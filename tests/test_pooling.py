@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxloc import pooling
-from tests.compiled import compiled
+from tests.compiled import compiled, jitted
 from tests.reference import descriptors
 from tests.reference import scda_ddt as reference
 
@@ -33,13 +33,13 @@ def test_equals_numpy(features, mask):
 
 
 def test_each_block_has_unit_length(features, mask):
-    blocks = np.asarray(pooling.average_max_pool(features, mask)).reshape(2, 16)
+    blocks = pooling.average_max_pool(features, mask).reshape(2, 16)
     np.testing.assert_allclose(np.linalg.norm(blocks, axis=1), 1, rtol=1e-6)
 
 
 def test_max_of_negative_features_is_not_zero(mask):
-    features = -np.ones((6, 7, 3), np.float32)
-    np.testing.assert_array_equal(pooling.max_pool(features, mask), [-1, -1, -1])
+    features = -np.ones((6, 7, 16), np.float32)
+    np.testing.assert_array_equal(pooling.max_pool(features, mask), -1)
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -54,11 +54,11 @@ def test_padding_does_not_leak_in(features, mask, pool):
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_vmap_of_jit_equals_a_loop(pool):
+def test_vmap_equals_a_loop(pool):
     rng = np.random.default_rng(2)
-    features, masks = rng.random((5, 4, 6, 8)).astype(np.float32), rng.random((5, 4, 6)) < 0.5
-    expected = np.stack([pool.__wrapped__(f, m) for f, m in zip(features, masks, strict=True)])
-    np.testing.assert_allclose(jax.jit(jax.vmap(pool))(features, masks), expected, rtol=1e-6)
+    features, masks = rng.random((5, 6, 7, 16)).astype(np.float32), rng.random((5, 6, 7)) < 0.5
+    expected = np.stack([pool(f, m) for f, m in zip(features, masks, strict=True)])
+    np.testing.assert_allclose(jitted(jax.vmap(pool))(features, masks), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
@@ -72,19 +72,19 @@ def test_normalisation_survives_any_scale(scale):
 @pytest.mark.parametrize("scale", [1.0, 1e4, 1e30])
 def test_generalized_mean_equals_numpy_at_any_power_and_scale(features, mask, power, scale):
     features = features * np.float32(scale)
-    pooled = pooling.generalized_mean_pool(features, mask, power=power)
+    pooled = pooling.generalized_mean_pool(features, mask, power=np.float32(power))
     np.testing.assert_allclose(pooled, descriptors.generalized_mean(features, mask, power), rtol=2e-5)
 
 
 def test_generalized_mean_lies_between_average_and_maximum(features, mask):
     features = features + 0.1
-    average = pooling.generalized_mean_pool(features, mask, power=1)
+    average = pooling.generalized_mean_pool(features, mask, power=np.float32(1))
     np.testing.assert_allclose(average, pooling.average_pool(features, mask), rtol=1e-5)
     cubic = pooling.generalized_mean_pool(features, mask)
     largest = pooling.max_pool(features, mask)
     assert (average < cubic).all()
     assert (cubic < largest).all()
-    np.testing.assert_allclose(pooling.generalized_mean_pool(features, mask, power=1e5), largest, rtol=1e-4)
+    np.testing.assert_allclose(pooling.generalized_mean_pool(features, mask, power=np.float32(1e5)), largest, rtol=1e-4)
 
 
 def test_generalized_mean_takes_a_power_for_each_channel(features, mask):
@@ -105,7 +105,7 @@ def test_generalized_mean_has_finite_gradients(features, mask):
     def total(x, power):
         return pooling.generalized_mean_pool(x, mask, power=power).sum()
 
-    for gradient in jax.grad(total, (0, 1))(padded, 3.0):
+    for gradient in jitted(jax.grad(total, (0, 1)))(padded, np.float32(3)):
         assert np.isfinite(gradient).all()
 
 

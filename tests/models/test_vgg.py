@@ -11,6 +11,11 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxloc import models, scda
+from tests.compiled import jitted
+
+LAYERS = ("relu1_2", "pool2", "relu3_3", "relu4_3", "relu5_3", "pool4")
+SIZES = [(16, 16), (17, 33), (63, 95), (96, 112)]
+"""Few, since each is compiled."""
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "relu5_3.npz"
 
@@ -18,8 +23,22 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "relu5_3.npz"
 @pytest.fixture(scope="session")
 def extract(vgg16):
     """``extract(images, sizes, layers=…)`` with the embedded weights, compiled."""
-    jitted = jax.jit(models.extract_features, static_argnames=("backbone", "layers", "dtype"))
-    return functools.partial(jitted, vgg16.params, backbone=vgg16.backbone)
+    return functools.partial(jitted(models.extract_features), vgg16.params, backbone=vgg16.backbone)
+
+
+@pytest.fixture(scope="session")
+def alone(cat, extract):
+    """The features of a crop of the photograph of each of ``SIZES``, by itself."""
+    return {size: extract(crop(cat, *size), layers=LAYERS) for size in SIZES}
+
+
+@pytest.fixture(scope="session")
+def batch(cat, extract):
+    """The same of a padded batch of all crops."""
+    images = np.full((len(SIZES), 96, 112, 3), 255, np.uint8)
+    for slot, size in zip(images, SIZES, strict=True):
+        slot[: size[0], : size[1]] = crop(cat, *size)
+    return extract(images, np.array(SIZES), layers=LAYERS)
 
 
 def crop(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -33,7 +52,7 @@ def tiny_weights(architecture: str, seed: int = 0) -> dict:
     for name, shape in models.find(architecture).all_shapes(head=False).items():
         layer, kind = name.split("/")
         scale = np.sqrt(2 / np.prod(shape[:-1])) if kind == "kernel" else 0.1
-        params.setdefault(layer, {})[kind] = jnp.asarray(rng.normal(size=shape) * scale, jnp.float32)
+        params.setdefault(layer, {})[kind] = (rng.normal(size=shape) * scale).astype(np.float32)
     return params
 
 
@@ -45,64 +64,52 @@ def test_relu5_3_equals_torchvision_on_a_photograph(cat, extract, vgg16):
     np.testing.assert_allclose(found[..., ::32], expected, atol=1e-4 * expected.max())
 
 
-@pytest.mark.parametrize("size", [(16, 16), (17, 33), (37, 80), (63, 95), (64, 96), (79, 50), (96, 112)])
-def test_padded_equals_alone_at_every_size(cat, extract, size):
-    image = crop(cat, *size)
-    padded = np.full((96, 112, 3), 255, np.uint8)
-    padded[: size[0], : size[1]] = image
-    layers = ("relu1_2", "pool2", "relu3_3", "relu4_3", "relu5_3", "pool4")
-    alone = extract(image, layers=layers)
-    batch = extract(padded[None], np.array([size]), layers=layers)
-    for layer in layers:
-        expected, found = np.asarray(alone[layer].features), np.asarray(batch[layer].features[0])
-        rows, columns = expected.shape[:2]
-        np.testing.assert_array_equal(batch[layer].size[0], [rows, columns])
-        np.testing.assert_array_equal(alone[layer].size, [rows, columns])
-        np.testing.assert_allclose(found[:rows, :columns], expected, atol=1e-5 * expected.max())
+@pytest.mark.parametrize("index", range(len(SIZES)), ids=map(str, SIZES))
+def test_padded_equals_alone_at_every_size(alone, batch, index):
+    for layer in LAYERS:
+        expected, found = alone[SIZES[index]][layer], batch[layer].features[index]
+        rows, columns = expected.features.shape[:2]
+        np.testing.assert_array_equal(batch[layer].size[index], [rows, columns])
+        np.testing.assert_array_equal(expected.size, [rows, columns])
+        np.testing.assert_allclose(found[:rows, :columns], expected.features, atol=1e-5 * expected.features.max())
         assert not found[rows:].any()
         assert not found[:, columns:].any()
 
 
-def test_mixed_sizes_in_one_batch_give_the_masks_and_boxes_of_each_alone(cat, extract):
-    sizes = [(96, 112), (50, 112), (96, 33), (77, 91)]
-    batch = np.zeros((4, 96, 112, 3), np.uint8)
-    for slot, size in zip(batch, sizes, strict=True):
-        slot[: size[0], : size[1]] = crop(cat, *size)
-    maps = extract(batch, np.array(sizes))["relu5_3"]
-    for index, size in enumerate(sizes):
-        alone = extract(crop(cat, *size))["relu5_3"].features
-        expected = scda.localize(alone, np.array(size))
-        found = scda.localize(maps.features[index], np.array(size), size=maps.size[index])
+def test_mixed_sizes_in_one_batch_give_the_masks_and_boxes_of_each_alone(alone, batch):
+    localize = jitted(scda.localize)
+    maps = batch["relu5_3"]
+    for index, size in enumerate(SIZES):
+        features = alone[size]["relu5_3"].features
+        expected = localize(features, np.array(size))
+        found = localize(maps.features[index], np.array(size), size=maps.size[index])
         np.testing.assert_array_equal(found.box, expected.box)
-        rows, columns = alone.shape[:2]
+        rows, columns = features.shape[:2]
         np.testing.assert_array_equal(found.mask[:rows, :columns], expected.mask)
 
 
-def test_unmasked_padding_would_have_leaked(cat, extract):
+def test_unmasked_padding_would_have_leaked(cat, alone, extract):
     """The test above can fail: without ``sizes`` the same padding corrupts the features."""
-    image = crop(cat, 70, 90)
-    padded = np.pad(image, ((0, 26), (0, 22), (0, 0)))
-    alone = np.asarray(extract(image)["relu5_3"].features)
-    leaked = np.asarray(extract(padded)["relu5_3"].features)[:4, :5]
-    assert np.abs(leaked - alone).max() > 0.01 * alone.max()
+    padded = np.pad(crop(cat, 63, 95), ((0, 33), (0, 17), (0, 0)))
+    expected = alone[63, 95]["relu5_3"].features
+    leaked = extract(padded, layers=LAYERS)["relu5_3"].features[:3, :5]
+    assert np.abs(leaked - expected).max() > 0.01 * expected.max()
 
 
-def test_uint8_and_float_images_agree(cat, extract):
-    image = crop(cat, 48, 64)
-    by_byte, by_float = extract(image)["relu5_3"].features, extract(np.float32(image) / 255)["relu5_3"].features
+def test_uint8_and_float_images_agree(cat, alone, extract):
+    by_byte = alone[96, 112]["relu5_3"].features
+    by_float = extract(np.float32(crop(cat, 96, 112)) / 255)["relu5_3"].features
     np.testing.assert_allclose(by_byte, by_float, atol=1e-5 * by_float.max())  # the bound that is documented
 
 
-def test_jit_vmap_and_batch_agree(cat, extract, vgg16):
+def test_vmap_and_batch_agree(cat, extract, vgg16):
     images = np.stack([crop(cat, 48, 64), crop(cat[::-1], 48, 64), crop(cat[:, ::-1], 48, 64)])
     sizes = np.array([[48, 64], [33, 64], [48, 17]])
     batch = extract(images, sizes)["relu5_3"]
-    one = functools.partial(models.extract_features, vgg16.params, backbone=vgg16.backbone)
-    mapped = jax.vmap(one)(images, sizes)["relu5_3"]
+    one = functools.partial(models.extract_features, backbone=vgg16.backbone)
+    mapped = jitted(jax.vmap(one, (None, 0, 0)))(vgg16.params, images, sizes)["relu5_3"]
     np.testing.assert_allclose(mapped.features, batch.features, atol=1e-4)
     np.testing.assert_array_equal(mapped.size, batch.size)
-    eager = one(images[1], sizes[1])["relu5_3"]
-    np.testing.assert_allclose(eager.features, batch.features[1], atol=1e-4)
 
 
 def test_batch_shards_over_two_devices_without_a_collective(cat, vgg16):
@@ -121,25 +128,26 @@ def test_batch_shards_over_two_devices_without_a_collective(cat, vgg16):
 
 def test_computes_no_deeper_than_asked(cat, vgg16):
     shallow = {name: vgg16.params[name] for name in ("conv1_1", "conv1_2", "conv2_1")}
-    maps = models.extract_features(shallow, crop(cat, 32, 32), backbone=vgg16.backbone, layers=("relu2_1",))
-    assert list(maps) == ["relu2_1"]
-    text = jax.jit(functools.partial(models.extract_features, backbone=vgg16.backbone, layers=("relu2_1",)))
-    assert text.lower(vgg16.params, crop(cat, 32, 32)).as_text().count("stablehlo.convolution") == 3
+    extract = functools.partial(models.extract_features, backbone=vgg16.backbone, layers=("relu2_1",))
+    assert list(jax.eval_shape(extract, shallow, crop(cat, 32, 32))) == ["relu2_1"]
+    assert jax.jit(extract).lower(vgg16.params, crop(cat, 32, 32)).as_text().count("stablehlo.convolution") == 3
 
 
-def test_layers_come_back_in_the_order_asked_for(cat, extract):
-    maps = extract(crop(cat, 32, 32), layers=("pool3", "relu1_1", "relu5_3"))
+def test_layers_come_back_in_the_order_asked_for(cat, vgg16):
+    extract = functools.partial(models.extract_features, backbone=vgg16.backbone)
+    maps = jax.eval_shape(
+        functools.partial(extract, layers=("pool3", "relu1_1", "relu5_3")), vgg16.params, cat[:32, :32]
+    )
     assert list(jax.tree.leaves(list(maps))) == sorted(maps)  # jit returns dicts with sorted keys
     assert maps["relu1_1"].features.shape == (32, 32, 64)
     assert maps["pool3"].features.shape == (4, 4, 256)
 
 
-def test_bfloat16_is_close_and_typed(cat, extract):
-    image = crop(cat, 96, 112)
-    full, half = extract(image)["relu5_3"].features, extract(image, dtype=jnp.bfloat16)["relu5_3"].features
+def test_bfloat16_is_close_and_typed(cat, alone, extract):
+    full = alone[96, 112]["relu5_3"].features
+    half = extract(crop(cat, 96, 112), dtype=jnp.bfloat16)["relu5_3"].features
     assert half.dtype == jnp.bfloat16
-    error = jnp.linalg.norm(half.astype(jnp.float32) - full) / jnp.linalg.norm(full)
-    assert error < 0.03
+    assert np.linalg.norm(half.astype(np.float32) - full) / np.linalg.norm(full) < 0.03
 
 
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
@@ -148,10 +156,11 @@ def test_every_layer_has_the_shape_its_name_says(architecture):
     layers = [name for name in backbone.layer_names if not backbone.needs_head([name])]
     assert len(layers) == {"vgg16": 18, "vgg19": 21}[architecture]
     function = functools.partial(models.extract_features, backbone=backbone, layers=tuple(layers))
-    shapes = jax.eval_shape(function, tiny_weights(architecture), jnp.zeros((2, 70, 90, 3)))
+    shapes = jax.eval_shape(function, tiny_weights(architecture), np.zeros((2, 70, 90, 3), np.float32))
     for layer, (features, size) in shapes.items():
         known = backbone.layer(layer)
         assert features.shape == (2, 70 // known.stride, 90 // known.stride, known.channels)
+        assert (known.cells(70), known.cells(90)) == features.shape[1:3]
         assert size.shape == (2, 2)
 
 
