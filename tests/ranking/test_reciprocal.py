@@ -97,8 +97,8 @@ def test_duplicates_one_candidate_and_zero_vectors_are_finite():
     found = distances(query, np.stack([query, np.zeros(10, np.float32), -query]), neighbors=1, expansion=1)
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(np.argsort(found), [0, 1, 2])
-    nothing = np.zeros((3, 10), np.float32)
-    np.testing.assert_array_equal(distances(nothing[0], nothing, neighbors=1, expansion=1), 0)
+    rows, valid = padded(np.zeros((3, 10), np.float32))
+    np.testing.assert_array_equal(distances(np.zeros(10, np.float32), rows, valid=valid)[valid], 0)
 
 
 def test_vmap_is_a_loop():

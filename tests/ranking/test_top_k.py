@@ -86,9 +86,9 @@ def test_zero_vectors_come_last_even_behind_negative_cosines():
     gallery = unit(40)
     gallery[[0, 7, 39]] = 0
     gallery[20] = -gallery[1]
-    query = gallery[1:2]
-    for chunk in (None, 6):
-        found = search(query, gallery, k=42, chunk=chunk)
+    queries = gallery[[1, 1]]
+    for chunk in (None, 16):
+        found = search(queries, gallery, k=42, chunk=chunk)
         np.testing.assert_array_equal(found.indices[0, 36:], [20, 0, 7, 39, -1, -1])
         np.testing.assert_array_equal(found.scores[0, 37:], -np.inf)
         np.testing.assert_array_equal(found.valid[0, 37:], [True, True, True, False, False])
@@ -98,11 +98,11 @@ def test_rows_that_are_not_numbers_come_last_and_zero_queries_keep_the_order():
     gallery = unit(40)
     gallery[5, 3] = np.nan
     gallery[30, 0] = -np.inf
-    found = search(np.stack([np.abs(gallery[1]), np.zeros(24, np.float32)]), gallery, k=40, chunk=16)
+    found = search(np.stack([np.abs(gallery[1]), np.zeros(24, np.float32)]), gallery, k=42, chunk=16)
     assert not np.isnan(found.scores).any()
-    np.testing.assert_array_equal(found.indices[0, 38:], [5, 30])
-    np.testing.assert_array_equal(found.indices[1], [*(i for i in range(40) if i not in (5, 30)), 5, 30])
-    nothing = search(np.full((1, 24), np.nan, np.float32), gallery, k=3)
+    np.testing.assert_array_equal(found.indices[0, 38:40], [5, 30])
+    np.testing.assert_array_equal(found.indices[1, :40], [*(i for i in range(40) if i not in (5, 30)), 5, 30])
+    nothing = search(np.full((2, 24), np.nan, np.float32), gallery, k=42, chunk=16)
     np.testing.assert_array_equal(nothing.scores, -np.inf)
 
 
@@ -131,7 +131,7 @@ def test_rows_that_are_not_valid_never_appear_whatever_they_hold():
     found = search(queries, gallery, k=20, valid=valid, chunk=64)
     order = reference.order(queries @ gallery[kept].T, gallery[kept])[:, :20]
     np.testing.assert_array_equal(found.indices, kept[order])
-    assert not search(queries, gallery, k=4, valid=np.zeros(500, bool)).valid.any()
+    assert not search(queries, gallery, k=20, valid=np.zeros(500, bool), chunk=64).valid.any()
 
 
 def test_one_row_and_none():
