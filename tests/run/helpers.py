@@ -182,6 +182,15 @@ def plant(folder: Path, paths: list[Path]) -> Path:
     return folder
 
 
+def plant_squares(folder: Path, paths: Sequence[Path], side: int) -> Path:
+    """Squeeze images into squares, so that one program does for all."""
+    folder.mkdir(parents=True)
+    for path in paths:
+        with Image.open(path) as image:
+            image.convert("RGB").resize((side, side)).save(folder / f"{path.stem}.png")
+    return folder
+
+
 def the_model(folder: Path):
     """DDT of the one set and the deepest layer that a job left behind."""
     loaded = model_file.load(folder / "model.safetensors")

@@ -20,7 +20,7 @@ def test_flowers_are_told_apart(photos_folder, tmp_path):
     for name in ("daisy", "pansy", "sunflower"):
         source = sorted((photos_folder / "flowers17_small" / name).iterdir())
         for part, files in (("train", source[:6]), ("test", source[6:10])):
-            helpers.plant(tmp_path / part / name, files)
+            helpers.plant_squares(tmp_path / part / name, files, 96)
     options = FinetuneOptions(max_side=96, epochs=3, batch=6, validation_share=0.0, frozen_blocks=4)
     done = finetune([tmp_path / "train"], tmp_path / "out", options)
     assert done.epochs[-1].loss < 0.5 * done.epochs[0].loss
