@@ -18,12 +18,15 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
 import skimage.data
 import threadpoolctl
 
+hypothesis.settings.register_profile("no deadline", deadline=None)  # the first example of a test may compile
+hypothesis.settings.load_profile("no deadline")
 threadpoolctl.threadpool_limits(limits=1, user_api="blas")  # plugins of pytest have loaded NumPy already
 
 

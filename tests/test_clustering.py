@@ -64,7 +64,7 @@ def test_fit_equals_scikit_learn_from_the_same_centres(offset):
     np.testing.assert_array_equal(clustering.assign(ours.model, x), theirs.labels_)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=5), st.integers(0, 10))
 def test_a_stream_of_uneven_batches_in_any_order_equals_one_pass(sizes, seed):
     x = relu_clusters(sum(sizes) + 3, seed=seed)

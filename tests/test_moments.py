@@ -54,7 +54,7 @@ def test_invalid_descriptors_do_not_count_even_if_not_finite():
     assert_moments_of(moments.of(broken, valid), x[valid])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(0, 10))
 def test_any_split_merges_to_the_whole(sizes, seed):
     x = descriptors(sum(sizes) + 2, seed=seed)

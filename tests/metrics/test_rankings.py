@@ -13,7 +13,7 @@ from tests.reference import whitening as reference
 rankings = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4)), min_size=1, max_size=30)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rankings)
 def test_average_precision_is_scikit_learns_with_ties_and_junk(entries):
     entries = sorted(entries, key=lambda entry: -entry[2])
@@ -28,7 +28,7 @@ def test_average_precision_is_scikit_learns_with_ties_and_junk(entries):
     np.testing.assert_allclose(strict, found, atol=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rankings, st.integers(1, 40))
 def test_measures_equal_their_definitions_and_junk_is_as_if_absent(entries, k):
     relevant, keep, _ = (np.array(column) for column in zip(*entries, strict=True))

@@ -11,7 +11,7 @@ from jaxloc import metrics
 pairs = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(pairs)
 def test_roc_auc_equals_scikit_learn_with_ties(pairs):
     scores, positive = map(np.array, zip(*pairs, strict=True))
@@ -21,7 +21,7 @@ def test_roc_auc_equals_scikit_learn_with_ties(pairs):
         assert metrics.roc_auc(scores, positive) == pytest.approx(oracle.roc_auc_score(positive, scores), abs=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(pairs.filter(lambda pairs: len({positive for _, positive in pairs}) == 2))
 def test_the_curve_is_scikit_learns_and_encloses_the_area(pairs):
     scores, positive = map(np.array, zip(*pairs, strict=True))

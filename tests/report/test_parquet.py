@@ -68,7 +68,7 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path, images, skipped):
     assert also_skipped == skipped
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.text(st.characters(exclude_categories=["Cs"])),
     st.floats(),

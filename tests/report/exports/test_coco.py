@@ -56,7 +56,7 @@ def test_splits_are_files_and_an_image_may_be_in_two(images, tmp_path):
     assert read_back.images["cats/b.png"].annotations == split[1].annotations
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(x=st.floats(0, 1900), y=st.floats(0, 1000), width=st.floats(1e-3, 2000), height=st.floats(1e-3, 2000))
 def test_boxes_come_back_to_a_millionth_of_a_pixel(tmp_path_factory, x, y, width, height):
     box = (x, y, min(x + width, 2000.0), min(y + height, 2000.0))
