@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -173,6 +174,14 @@ def test_no_deadlock_on_one_core():
         [sys.executable, "-c", ONE_CORE], capture_output=True, text=True, timeout=120, env=environment, check=True
     )
     assert int(done.stdout) > 0
+
+
+class Variants(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, without_device=True)
+    def test_same_in_every_variant(self):
+        mask = masks()["half"]
+        found = self.variant(lambda m: components.eager.largest_component(m, backend="device"))(mask)
+        np.testing.assert_array_equal(found, reference.largest(mask))
 
 
 @pytest.mark.parametrize("function", [components.label, components.largest_component])
