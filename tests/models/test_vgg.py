@@ -160,7 +160,6 @@ def test_every_layer_has_the_shape_its_name_says(architecture):
     for layer, (features, size) in shapes.items():
         known = backbone.layer(layer)
         assert features.shape == (2, 70 // known.stride, 90 // known.stride, known.channels)
-        assert (known.cells(70), known.cells(90)) == features.shape[1:3]
         assert size.shape == (2, 2)
 
 

@@ -14,6 +14,7 @@ from jaxloc.run.training_images import LabelledImages
 from tests.run import helpers
 
 
+@pytest.mark.soak
 @pytest.mark.photos
 @pytest.mark.usefixtures("vgg16")
 def test_flowers_are_told_apart(photos_folder, tmp_path):

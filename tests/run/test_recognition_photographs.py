@@ -7,6 +7,7 @@ from jaxloc.run.recognition import recognize
 from tests.run import helpers
 
 
+@pytest.mark.soak
 @pytest.mark.photos
 @pytest.mark.usefixtures("vgg16")
 def test_flowers_are_recognised(photos_folder, tmp_path):
