@@ -1,4 +1,4 @@
-"""Set before jax starts: virtual devices, enough worker threads for host callbacks, and a folder of compiled programs.
+"""Set before jax starts: virtual devices, quick compilation, threads for host callbacks, a folder of compiled programs.
 
 Workers, subprocesses and later runs share that folder: ``JAX_COMPILATION_CACHE_DIR`` names another one, and
 ``JAX_ENABLE_COMPILATION_CACHE=false`` does without. Linear algebra has one thread: on busy cores OpenBLAS's threads
@@ -15,8 +15,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "programs"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+FLAGS = {
+    "xla_force_host_platform_device_count": "8",
+    "xla_backend_optimization_level": "0",  # programs compile in two thirds of the time and run only once or twice
+    "xla_llvm_disable_expensive_passes": "true",
+}
+for flag, value in FLAGS.items():
+    if flag not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{flag}={value}".strip()
 
 import hypothesis
 import jax
