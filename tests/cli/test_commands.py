@@ -61,6 +61,23 @@ def test_the_demo_finds_the_motorcycle_and_tells_how_well(demo):
     assert len(list((folder / "photos").iterdir())) == len(list((folder / "overlays").iterdir())) == 22
 
 
+def test_evaluate_gives_the_demo_the_score_it_printed(demo):
+    folder, out = demo
+    correct = int(re.search(r"\((\d+) of 16\)", out)[1])
+    files = (folder / "annotations.json", folder / "ground_truth.json")
+    status, text, err = cli.invoke("evaluate", *files)
+    assert (status, err) == (0, "")
+    assert re.search(rf"^motorcycle +16 +{correct} +{100 * correct / 16:.2f} +6 +[\d.]+$", text, re.M)
+    status, text, err = cli.invoke("evaluate", *files, "--json")
+    assert (status, err) == (0, "")
+    result = json.loads(text)
+    assert result["mean_corloc"] == result["classes"][0]["corloc"] == 100 * correct / 16
+    assert (result["iou"], result["unknown"]) == (0.5, [])
+    assert result["classes"][0]["category"] == "motorcycle"
+    strict = json.loads(cli.invoke("evaluate", *files, "--json", "--iou", "0.99")[1])
+    assert (strict["iou"], strict["mean_corloc"]) == (0.99, 0)
+
+
 def test_weights_list_shows_every_place(vgg16, weights_cache):
     status, out, err = cli.invoke("weights", "list")
     assert (status, err) == (0, "")
