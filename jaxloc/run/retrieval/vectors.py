@@ -98,7 +98,8 @@ class SearchedVectors:
         rows = NamedSharding(mesh, PartitionSpec(_AXIS))
         best = ranking.empty(len(queries), k)
         for start, part in self.parts():
-            padded = np.pad(part, ((0, -len(part) % mesh.size), (0, 0)))
+            missing = -len(part) % mesh.size
+            padded = np.pad(part, ((0, missing), (0, 0))) if missing else part
             divided = jax.device_put((padded, np.arange(len(padded)) < len(part)), rows)
             best = _merge(best, _search(queries, *divided, start, k=k, mesh=mesh))
         return Ranked(np.asarray(best.indices, np.int64), np.asarray(best.scores))
