@@ -1,7 +1,6 @@
 """Options of ``evaluate`` and ``reproduce``."""
 
 import dataclasses
-from typing import Any
 
 from jaxloc.errors import UsageError
 from jaxloc.options.network import NetworkOptions
@@ -140,8 +139,3 @@ class ReproduceOptions(Options):
         known = ("ddt", "scda")
         if not self.methods or not set(self.methods) <= set(known) or len(set(self.methods)) < len(self.methods):
             raise UsageError(f"methods must be one or both of {', '.join(known)}, not {', '.join(self.methods)}")
-
-    def reading(self) -> dict[str, Any]:
-        """The options that every job has."""
-        names = ("weights", "batch", "devices", "workers", "dtype", "conv", "feature_cache", "allow_download")
-        return {name: getattr(self, name) for name in names}

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jaxloc.errors import UsageError
 from jaxloc.options.option import Option, Options, Typed, option
@@ -105,6 +105,12 @@ class NetworkOptions(Options):
         super().__post_init__()
         if self.max_side < 0 or 0 < self.max_side < 32:
             raise UsageError(f"max side must be 0 (never shrink) or at least 32 pixels, not {self.max_side}")
+
+
+def network_options(options: Options) -> dict[str, Any]:
+    """The options of ``NetworkOptions`` that ``options`` have as well, by name."""
+    names = (field.name for field in dataclasses.fields(NetworkOptions))
+    return {name: getattr(options, name) for name in names if hasattr(options, name)}
 
 
 def workers_of(options: NetworkOptions) -> int:

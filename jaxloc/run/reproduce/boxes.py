@@ -11,7 +11,7 @@ import numpy as np
 from jaxloc.data import ImageSet
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.errors import UsageError
-from jaxloc.options import EvaluateOptions, LocalizeOptions, ReproduceOptions
+from jaxloc.options import EvaluateOptions, LocalizeOptions, ReproduceOptions, network_options
 from jaxloc.report.records import Findings
 from jaxloc.run import outputs
 from jaxloc.run.evaluation import Evaluation, Figure, evaluate
@@ -133,7 +133,7 @@ def _run(
     job: Mapping[str, Any],
     **rules: Any,
 ) -> tuple[Findings, Evaluation]:
-    steps = Steps(LocalizeOptions(**options.reading() | dict(job)))
+    steps = Steps(LocalizeOptions(**network_options(options) | dict(job)))
     with Run(sets, outputs.prepare(out), steps, overwrite=options.overwrite) as run:
         findings = run.colocalize()
     how = EvaluateOptions(samples=options.samples, seed=options.seed, **rules)

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxloc import ddt, moments
 from jaxloc.errors import UsageError
-from jaxloc.options import LocalizeOptions, ReproduceOptions
+from jaxloc.options import LocalizeOptions, ReproduceOptions, network_options
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured
 from jaxloc.run.reproduce.data import Prepared
@@ -28,7 +28,7 @@ def measure_cost(prepared: Prepared, options: ReproduceOptions) -> Measured:
     sets = prepared.of_classes([_CATEGORY]).sets()
     if not sets:
         raise UsageError(f"{prepared.place}: has no images of {_CATEGORY}, which ddt-cost is measured on")
-    job = LocalizeOptions(method="ddt", max_side=800, **options.reading())
+    job = LocalizeOptions(method="ddt", max_side=800, **network_options(options))
     engine = Steps(job)
     stream = open_stream(sets[0].sources, engine, job)
     descriptors, seconds = [], 0.0

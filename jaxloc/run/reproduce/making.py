@@ -13,7 +13,7 @@ from jaxloc import __version__
 from jaxloc._files import write_text
 from jaxloc.errors import UsageError, WeightsError
 from jaxloc.models import BACKBONES, Weights
-from jaxloc.options import NetworkOptions, ReproduceOptions
+from jaxloc.options import NetworkOptions, ReproduceOptions, network_options
 from jaxloc.run import outputs
 from jaxloc.run.engine import load_weights, memory_errors
 from jaxloc.run.reproduce import papers
@@ -98,7 +98,8 @@ def _finished(folder: Path, asked: dict[str, Any]) -> Reproduction | None:
 def _weights(table: Table, options: ReproduceOptions) -> Weights:
     """The weights that the options name, or the paper's network."""
     try:
-        return load_weights(NetworkOptions(**options.reading() | {"weights": options.weights or table.architecture}))
+        chosen = network_options(options) | {"weights": options.weights or table.architecture}
+        return load_weights(NetworkOptions(**chosen))
     except WeightsError as error:
         paper = BACKBONES[table.architecture]
         if options.weights is not None or paper.embedded:

@@ -9,7 +9,7 @@ from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.errors import UsageError
 from jaxloc.metrics import bootstrap_interval
 from jaxloc.models import Weights
-from jaxloc.options import DescribeOptions, ReproduceOptions
+from jaxloc.options import DescribeOptions, ReproduceOptions, network_options
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured
 from jaxloc.run.reproduce.data import Prepared
@@ -32,7 +32,7 @@ def measure_retrieval(
 ) -> Measured:
     """Top-1 and top-5 mAP of each row of the paper: test images query the training images."""
     paper = _NUMBERS[table.name][prepared.name]
-    job = DescribeOptions(max_side=700, seed=options.seed, **options.reading())
+    job = DescribeOptions(max_side=700, seed=options.seed, **network_options(options))
     job = job.resolved(weights.backbone)
     images, labels = _images(prepared)
     has_top = weights.backbone.has_head(weights.params)

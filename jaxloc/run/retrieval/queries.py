@@ -1,6 +1,5 @@
 """Query images, described as the gallery's images were."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from jaxloc.descriptors import DESCRIPTORS, Codebooks
 from jaxloc.errors import UsageError
-from jaxloc.options import NetworkOptions
+from jaxloc.options import NetworkOptions, network_options
 from jaxloc.report.search_records import Query
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.describing import Describer
@@ -41,8 +40,7 @@ def describe_queries(
     """
     made = gallery.description
     name = made.descriptor
-    reading = {field.name: getattr(options, field.name) for field in dataclasses.fields(NetworkOptions)}
-    describing = made.options(**reading)
+    describing = made.options(**network_options(options))
     describer = Describer(describing, [name])
     given = describer.weights
     if made.weights_checksum != given.checksum:
