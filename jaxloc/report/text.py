@@ -21,10 +21,10 @@ def json_lists(lists: Mapping[str, Iterable[Mapping[str, Any]]]) -> Iterator[str
     yield "\n}\n"
 
 
-def some_of(names: Sequence[str]) -> str:
-    """The first three names, and the number of the others."""
-    more = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {more:,} more" if more > 0 else "")
+def some_of(names: Sequence[str], shown: int = 3) -> str:
+    """The first names, and the number of the others."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.errors import UsageError
 from jaxloc.options import EvaluateOptions
+from jaxloc.report.text import SHOWN, some_of
 from jaxloc.run.evaluation.results import Note
 
 _OBJECT = "object"
@@ -169,14 +170,10 @@ def _of_classes(truth: Mapping[str, Annotated], classes: tuple[str, ...]) -> Map
     return chosen
 
 
-def _first_of(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
 def _check_there(kind: str, asked: Iterable[str], there: set[str]) -> None:
     for name in asked:
         if name not in there:
-            has = _first_of(there) or ("no splits" if kind == "split" else "none")
+            has = some_of(sorted(there), SHOWN) or ("no splits" if kind == "split" else "none")
             raise UsageError(f"the ground truth has no images of the {kind} {name!r}; it has {has}")
 
 
@@ -190,7 +187,7 @@ def _check_common(predicted: Mapping[str, Annotated], truth: Mapping[str, Annota
         {category for image in images.values() for category in _all_categories(image)} for images in (predicted, truth)
     )
     if not found & wanted:
-        has, true = (_first_of(some) or "none" for some in (found, wanted))
+        has, true = (some_of(sorted(some), SHOWN) or "none" for some in (found, wanted))
         raise UsageError(
             f"no category in common: predictions have {has}, the ground truth {true}; use --per-folder or --category "
             "when predicting, or --any-class here"
