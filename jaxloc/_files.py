@@ -15,6 +15,9 @@ import safetensors
 
 from jaxloc.errors import UsageError
 
+IMAGES = "pictures"
+"""Key of the images in JSON files and metadata: scripts read it, and runs of earlier versions resume by it."""
+
 HALVES = ".*.????????.part"
 """Pattern of the names of files being written."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxloc._files import HALVES, write_text
+from jaxloc._files import HALVES, IMAGES, write_text
 from jaxloc.data import Buckets
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
@@ -60,7 +60,7 @@ class Checkpoint:
             if kept["format"] != _FORMAT:
                 raise ValueError(f"of format {kept['format']}")
             buckets_from_json(kept)
-            if not isinstance(kept["settings"], dict) or not isinstance(kept["pictures"]["number"], int):
+            if not isinstance(kept["settings"], dict) or not isinstance(kept[IMAGES]["number"], int):
                 raise ValueError("settings or images are not what a run writes")
             return kept
         except FileNotFoundError:
@@ -75,7 +75,7 @@ class Checkpoint:
     ) -> None:
         """Write the manifest of a new run, and drop the files of any run before it."""
         _drop(self._all())
-        manifest = {"format": _FORMAT, "settings": dict(settings), "pictures": images} | buckets_to_json(buckets)
+        manifest = {"format": _FORMAT, "settings": dict(settings), IMAGES: images} | buckets_to_json(buckets)
         self._write(manifest | ({"overwrites": True} if overwrites else {}))
 
     def resumes(self, settings: Mapping[str, str], images: Mapping[str, Any]) -> bool:
@@ -84,7 +84,7 @@ class Checkpoint:
             manifest = self.manifest() or {}
         except UsageError:
             return False
-        same = manifest.get("settings") == settings and manifest.get("pictures") == images
+        same = manifest.get("settings") == settings and manifest.get(IMAGES) == images
         return same and bool(manifest.get("overwrites"))
 
     def finish(self, warnings: list[str]) -> None:
@@ -139,8 +139,8 @@ def check_same(manifest: Mapping[str, Any], settings: Mapping[str, str], images:
                 f"{out}: holds a run with {name} {made.get(name, 'unset')}, and {settings.get(name, 'unset')} is asked "
                 f"for: {cure}"
             )
-    if manifest["pictures"] != images:
-        number = manifest["pictures"]["number"]
+    if manifest[IMAGES] != images:
+        number = manifest[IMAGES]["number"]
         raise UsageError(
             f"{out}: holds a run on other images ({number:,} then, {images['number']:,} now, or some have "
             f"changed): {cure}"

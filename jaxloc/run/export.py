@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxloc import __version__
+from jaxloc._files import IMAGES
 from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
 from jaxloc.data.annotations.reading import check_image
 from jaxloc.errors import ImageError, UsageError
@@ -216,7 +217,7 @@ def _describe(made: Exported, source: Source, options: ExportOptions, files: Map
         "source": origin if isinstance(source, Annotations) else os.fspath(source),
         "format": made.format,
         "options": chosen | {"images": None if options.images is None else os.fspath(options.images)},
-        "pictures": made.images,
+        IMAGES: made.images,
         "objects": made.objects,
         "splits": made.splits,
         "categories": made.categories,

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from jaxloc._files import Spec, StoredArrays, readable, write_safetensors, write_safetensors_in_parts
+from jaxloc._files import IMAGES, Spec, StoredArrays, readable, write_safetensors, write_safetensors_in_parts
 from jaxloc.moments import Accumulator, Moments
 
 _FORMAT = "jaxloc-moments-1"
@@ -71,7 +71,7 @@ class MomentStore:
         metadata = {
             "format": _FORMAT,
             "layers": json.dumps(self._layers),
-            "pictures": json.dumps(sorted(self.images.items())),
+            IMAGES: json.dumps(sorted(self.images.items())),
         }
         write_safetensors_in_parts(path, specs, self._states(), metadata)
 
@@ -99,7 +99,7 @@ class StoredMoments:
             if metadata.get("format") != _FORMAT:
                 raise KeyError("format")
             self._layers: tuple[str, ...] = tuple(json.loads(metadata["layers"]))
-            self.images = {int(which): int(number) for which, number in json.loads(metadata["pictures"])}
+            self.images = {int(which): int(number) for which, number in json.loads(metadata[IMAGES])}
 
     def of_set(self, which: int) -> dict[str, Accumulator]:
         """Accumulators of a set, by layer."""

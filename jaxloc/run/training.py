@@ -12,6 +12,7 @@ import optax
 from tqdm import tqdm
 
 from jaxloc import _interrupts
+from jaxloc._files import IMAGES
 from jaxloc.errors import UsageError
 from jaxloc.models import Backbone, Weights, classifier, compiler_options
 from jaxloc.models.classifier import Tally, TrainState
@@ -91,7 +92,7 @@ class Training:
             **options.fingerprint(),
             "network": weights.checksum,
             "classes": list(images.classes),
-            "pictures": images.fingerprint(),
+            IMAGES: images.fingerprint(),
         }
 
     @property
@@ -198,7 +199,7 @@ class Training:
 
     def _check_settings(self, notes: dict[str, Any]) -> None:
         before = notes["settings"]
-        long = {"network": "other network", "classes": "other classes", "pictures": "other images"}
+        long = {"network": "other network", "classes": "other classes", IMAGES: "other images"}
         told = [
             long.get(name, f"{name} {before.get(name)}, not {value}")
             for name, value in self.settings.items()

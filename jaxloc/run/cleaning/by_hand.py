@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxloc._files import write_text
+from jaxloc._files import IMAGES, write_text
 from jaxloc.errors import UsageError
 from jaxloc.report.decisions import FORMAT, KEPT, UNUSABLE, Decision
 from jaxloc.report.text import counted, some_of
@@ -59,13 +59,13 @@ def _read(path: str | os.PathLike[str], *keys: str) -> tuple[dict[str, Any], lis
         raise UsageError(
             f"{path}: of format {content['format']!r}, and this jaxloc reads {FORMAT}: make it again from review.html"
         )
-    _check_keys(path, content, "", "pictures", "decisions")
-    _check_keys(path, content["pictures"], " in its 'pictures'", "number", "digest")
+    _check_keys(path, content, "", IMAGES, "decisions")
+    _check_keys(path, content[IMAGES], f" in its {IMAGES!r}", "number", "digest")
     if not isinstance(content["decisions"], list):
         raise UsageError(f"{path}: a damaged file of decisions: 'decisions' is no list: {_CURE}")
     for number, entry in enumerate(content["decisions"], 1):
         _check_keys(path, entry, f" in decision {number:,}", *keys)
-    return content["pictures"], content["decisions"]
+    return content[IMAGES], content["decisions"]
 
 
 def _check_keys(path: str | os.PathLike[str], part: Any, where: str, *keys: str) -> None:
@@ -93,7 +93,7 @@ def set_aside(folder: Path, decided: Collection[str], *, asked: bool, images: Ma
             if entry["keep"] != (entry["why"] == KEPT) and entry["name"] not in decided
         ]
         if left:
-            kept = {"format": FORMAT, "pictures": then, "decisions": left}
+            kept = {"format": FORMAT, IMAGES: then, "decisions": left}
             write_text(before, json.dumps(kept, indent=1) + "\n")
     if not left and not asked and before.exists():
         then, left = _read(before)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from jaxloc._files import write_safetensors
+from jaxloc._files import IMAGES, write_safetensors
 from jaxloc.data import Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.duplicates import perceptual_hash
@@ -38,7 +38,7 @@ def hash_images(images: Images, folder: Path, *, digest: str, workers: int) -> l
                     shown.update()
                 values = np.array([one or 0 for one in kept], np.uint64)
                 known = np.array([one is not None for one in kept], np.uint8)
-                write_safetensors(path, {"hashes": values, "known": known}, {"pictures": digest})
+                write_safetensors(path, {"hashes": values, "known": known}, {IMAGES: digest})
             hashes += kept
     return hashes
 
@@ -55,7 +55,7 @@ def _read(path: Path, digest: str, number: int) -> list[int | None]:
     try:
         with safe_open(path, "numpy") as file:
             hashes, known = file.get_tensor("hashes").tolist(), file.get_tensor("known").tolist()
-            if file.metadata() != {"pictures": digest} or not len(hashes) == len(known) == number:
+            if file.metadata() != {IMAGES: digest} or not len(hashes) == len(known) == number:
                 return []
     except (OSError, SafetensorError):
         return []

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 
 from jaxloc import __version__
-from jaxloc._files import readable, write_safetensors, write_text
+from jaxloc._files import IMAGES, readable, write_safetensors, write_text
 from jaxloc.data import Source
 from jaxloc.descriptors import Codebooks
 from jaxloc.errors import UsageError
@@ -84,7 +84,7 @@ def describe(
     settings = {
         "jaxloc": __version__,
         "weights": weights.checksum,
-        "pictures": f"{len(images.sources)}, {digest.hexdigest()}",
+        IMAGES: f"{len(images.sources)}, {digest.hexdigest()}",
         "descriptors": ", ".join(names),
     } | options.fingerprint()
     _agree(folder, settings, overwrite=overwrite)
@@ -115,7 +115,7 @@ def _agree(folder: Path, settings: Mapping[str, object], *, overwrite: bool) -> 
     if kept is None:
         write_text(path, json.dumps(settings, indent=1) + "\n")
     elif kept != settings:
-        differ = [name.replace("pictures", "images") for name in settings if kept.get(name) != settings[name]]
+        differ = [name.replace(IMAGES, "images") for name in settings if kept.get(name) != settings[name]]
         raise UsageError(
             f"{folder}: holds vectors with other {' and '.join(differ)}: choose another --out, or start over with "
             "--overwrite"
