@@ -16,12 +16,6 @@ start = time.perf_counter()
 
 import numpy as np
 import torch
-
-# A torchvision whose compiled operators do not fit the torch beside it fails at import for want of these two.
-operators = torch.library.Library("torchvision", "FRAGMENT")
-for name in ("nms", "qnms"):
-    operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
 import torchvision
 from PIL import Image
 from safetensors.numpy import load_file

@@ -11,12 +11,6 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 import torch
-
-# A torchvision whose compiled operators do not fit the torch beside it fails at import for want of these two.
-operators = torch.library.Library("torchvision", "FRAGMENT")
-for name in ("nms", "qnms"):
-    operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
 import torchvision
 
 from jaxloc import models
