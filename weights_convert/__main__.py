@@ -19,7 +19,8 @@ The format is recognised by content. Every array is checked, and nothing in the 
 
 \b
   torch        PyTorch's .pth: torchvision's download, or any state_dict saved
-               with torch.save; batch normalisation is folded in
+               with torch.save, on its own or inside a checkpoint, whatever
+               prefix its names have; batch normalisation is folded in
                  vgg16-397923af.pth
   safetensors  timm's on the Hugging Face hub, or a state_dict saved this way
                  model.safetensors

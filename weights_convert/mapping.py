@@ -1,6 +1,6 @@
 """Kernel layouts and parameter names: from a published file's to a backbone's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxloc.models.backbone import Backbone
 from jaxloc.models.preprocessing import Preprocessing
 from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Flat
+from jaxloc.report.text import some_of
 
 Layer = tuple[np.ndarray, np.ndarray]
 """Kernel ``[height, width, in, out]`` and bias ``[out]``."""
@@ -85,7 +86,14 @@ def by_order(convolutions: Sequence[Layer], dense: Sequence[Layer], where: str) 
     return arrays, backbone
 
 
-def unknown(convolutions: int, where: str) -> WeightsError:
+def unknown(convolutions: int, where: str, more: str = "") -> WeightsError:
     """The error for a file with this number of convolutions, which no backbone has."""
     known = ", ".join(f"{one.name} has {len(one.convolutions)}" for one in BACKBONES.values() if one.published)
-    return WeightsError(f"{where}: {convolutions} convolutions where {known}: give the weights of one of these")
+    return WeightsError(f"{where}: {convolutions} convolutions where {known}{more}: give the weights of one of these")
+
+
+def unnamed(arrays: Mapping[str, np.ndarray], where: str) -> WeightsError:
+    """The error for a state dict without the names of a backbone: some of those it has, and some looked for."""
+    sought = {names.layers[0][0]: None for one in BACKBONES.values() for names in one.published}
+    more = f"; its arrays are {some_of(list(arrays)) or 'none'}, and looked for were {some_of([*sought])} and so on"
+    return unknown(sum(name.endswith("weight") and array.ndim == 4 for name, array in arrays.items()), where, more)

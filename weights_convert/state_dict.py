@@ -1,6 +1,6 @@
 """PyTorch's state dicts: arrays by torchvision's names (``classifier.6.bias``) or timm's (``head.fc.bias``)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from jaxloc.models.backbone import Backbone, Names
 from jaxloc.models.preprocessing import Preprocessing
 from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Flat
-from weights_convert.mapping import Found, out_first, unknown
+from jaxloc.report.text import counted
+from weights_convert.mapping import Found, out_first, unnamed
 
 _CAFFE_ROUNDED = Preprocessing(255.0, (123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
 """What torchvision states for ``IMAGENET1K_FEATURES``: less [0.48235, 0.45882, 0.40784], divided by 1/255."""
@@ -28,12 +29,19 @@ def read(path: Path) -> Found:
 def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) -> Found:
     """Rename a state dict's arrays, turn their axes, and fold batch normalisation into the convolutions.
 
-    A leading ``module.`` (DataParallel) is dropped. A classifier of NaN marks torchvision's ``IMAGENET1K_FEATURES``,
-    Caffe's original convolutions: the classifier is left out and the preprocessing is Caffe's. Unknown names are kept
-    for the check that follows.
+    A prefix that all of the network's names share is dropped, and what lies outside it (the head of a detector round a
+    backbone) is left out; so is ``module.`` (DataParallel) anywhere. A classifier of NaN marks torchvision's
+    ``IMAGENET1K_FEATURES``, Caffe's original convolutions: the classifier is left out and the preprocessing is
+    Caffe's. Unknown names are kept for the check that follows.
     """
-    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    backbone, names = _match(tensors, where)
+    plain = {".".join(part for part in name.split(".") if part != "module"): name for name in tensors}
+    match = _match(plain)
+    if match is None:
+        raise unnamed(tensors, where)
+    backbone, names, own = match
+    tensors = {name: tensors[plain[theirs]] for name, theirs in own.items()}
+    if len(tensors) < len(plain):
+        source += f", {counted(len(plain) - len(tensors), 'array')} of other parts left out"
     if any(name.endswith(".running_mean") for name in tensors):
         tensors = _fold_batch_norm(tensors, names, where)
         source += ", batch normalisation folded in"
@@ -54,18 +62,32 @@ def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) 
     return Found(arrays, backbone, backbone.preprocessing, source)
 
 
-def _match(tensors: Mapping[str, np.ndarray], where: str) -> tuple[Backbone, Names]:
-    """The deepest backbone, and its naming, all of whose kernels below the head are there."""
-    kernels = {name.removesuffix(".weight"): value for name, value in tensors.items() if name.endswith(".weight")}
-    fitting = [
-        (backbone, names)
-        for backbone in BACKBONES.values()
-        for names in backbone.published
-        if all(theirs in kernels for theirs, ours in names.layers if not backbone.needs_head([ours]))
-    ]
-    if not fitting:
-        raise unknown(sum(kernel.ndim == 4 for kernel in kernels.values()), where)
-    return max(fitting, key=lambda one: len(one[0].convolutions))
+def _match(plain: Iterable[str]) -> tuple[Backbone, Names, dict[str, str]] | None:
+    """The deepest backbone whose kernels below the head are all there, its naming, and its names with the file's."""
+    kernels = {name.removesuffix(".weight") for name in plain if name.endswith(".weight")}
+    fitting = []
+    for backbone in BACKBONES.values():
+        for names in backbone.published:
+            layers = [theirs for theirs, ours in names.layers if not backbone.needs_head([ours])]
+            found = _prefix(kernels, layers)
+            if found is not None:
+                prefix, dropped = found
+                own = {dropped + name.removeprefix(prefix): name for name in plain if name.startswith(prefix)}
+                fitting.append((backbone, names, own))
+    return max(fitting, key=lambda one: len(one[0].convolutions), default=None)
+
+
+def _prefix(kernels: Collection[str], layers: Sequence[str]) -> tuple[str, str] | None:
+    """What the file puts before the names of these layers, and what it has dropped from them, such as ``features.``."""
+    first = layers[0].split(".")[0] + "."
+    shared = first if all(layer.startswith(first) for layer in layers) else ""
+    for dropped in dict.fromkeys(("", shared)):
+        inner = [layer.removeprefix(dropped) for layer in layers]
+        prefixes = {name.removesuffix(inner[0]) for name in kernels if f".{name}".endswith(f".{inner[0]}")}
+        for prefix in sorted(prefixes, key=lambda one: (len(one), one)):
+            if all(prefix + layer in kernels for layer in inner):
+                return prefix, dropped
+    return None
 
 
 def _fold_batch_norm(tensors: Mapping[str, np.ndarray], names: Names, where: str) -> dict[str, np.ndarray]:

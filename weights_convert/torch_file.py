@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from jaxloc.errors import WeightsError
+from jaxloc.report.text import some_of
 from weights_convert import unpickle
 from weights_convert.containers import open_zip
 from weights_convert.mapping import Found
@@ -23,8 +24,8 @@ from weights_convert.unpickle import Tensor
 PLAIN_MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")
 """The bytes of the number that opens a file in the plain format, near its beginning."""
 
-_WRAPPERS = ("state_dict", "model")
-"""Keys under which training scripts keep the state dict."""
+_WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
+"""Keys under which training scripts usually keep the state dict; under another it is found as well."""
 
 
 def read(path: Path) -> Found:
@@ -51,6 +52,11 @@ def _read_zip(file: BinaryIO, where: str) -> tuple[Any, dict[str, bytes]]:
         if len(pickles) != 1:
             raise WeightsError(f"{where}: a zip archive, but not PyTorch's: give the .pth file itself")
         folder = pickles[0].removesuffix("data.pkl")
+        if f"{folder}constants.pkl" in members:
+            raise WeightsError(
+                f"{where}: a TorchScript program: torch.save(torch.jit.load(FILE).state_dict(), 'net.pth'), "
+                "and convert net.pth"
+            )
         if f"{folder}byteorder" in members:
             _check_byte_order(archive.read(f"{folder}byteorder") == b"little", where)
         tree, storages = unpickle.load(io.BytesIO(archive.read(f"{folder}data.pkl")), where)
@@ -74,12 +80,23 @@ def _read_plain(file: BinaryIO, where: str) -> tuple[Any, dict[str, bytes]]:
 
 
 def _state_dict(tree: Any, where: str) -> Mapping[str, Tensor]:
-    for candidate in (tree, *(tree.get(key) for key in _WRAPPERS)) if isinstance(tree, dict) else ():
-        if isinstance(candidate, dict):
-            tensors = {str(name): value for name, value in candidate.items() if isinstance(value, Tensor)}
-            if tensors:
-                return tensors
-    raise WeightsError(f"{where}: holds no state dict: save model.state_dict() with torch.save and convert that")
+    """The dict with most tensors by name: the tree, or one of its values or their values; of equal ones the first."""
+    dicts = {id(tree): tree} if isinstance(tree, dict) else {}
+    for _ in range(2):
+        inner = (value for one in dicts.values() for value in one.values() if isinstance(value, dict))
+        dicts |= {id(value): value for value in inner}
+    states = [
+        {name: value for name, value in one.items() if isinstance(name, str) and isinstance(value, Tensor)}
+        for one in dicts.values()
+    ]
+    most = max(states, key=len, default={})
+    if most:
+        return most
+    holds = f"its keys are {some_of(list(map(str, tree)))}" if dicts and tree else "it holds none"
+    raise WeightsError(
+        f"{where}: holds no state dict: looked for tensors by name, also under {', '.join(_WRAPPERS)} or another key, "
+        f"and {holds}; save model.state_dict() with torch.save and convert that"
+    )
 
 
 def _check_byte_order(little: bool, where: str) -> None:

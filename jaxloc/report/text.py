@@ -28,8 +28,12 @@ def some_of(names: Sequence[str], shown: int = 3) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and its noun, such as ``"1,200 images"``; a final ``"y"`` becomes ``"ies"``, an ``"s"`` ``"ses"``."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
+    """A number and its noun, such as ``"1,200 images"``; a final ``"ry"`` becomes ``"ries"``, an ``"s"`` ``"ses"``."""
+    plural = (
+        noun[:-1] + "ies"
+        if noun.endswith("y") and noun[-2] not in "aeou"
+        else noun + ("es" if noun.endswith("s") else "s")
+    )
     return f"{number:,} {noun if number == 1 else plural}"
 
 

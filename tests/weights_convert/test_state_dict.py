@@ -10,7 +10,7 @@ from weights_convert import state_dict
 
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
 @pytest.mark.parametrize("style", ["torchvision", "timm"])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "_orig_mod.module.net."])
 @pytest.mark.parametrize("top", [True, False])
 def test_every_array_comes_back_under_our_name(narrow, pytorch, architecture, style, prefix, top):
     flat = narrow(architecture, top=top)
@@ -20,6 +20,23 @@ def test_every_array_comes_back_under_our_name(narrow, pytorch, architecture, st
         np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
     assert found.preprocessing == TORCHVISION
     assert found.source == "a file"
+
+
+@pytest.mark.parametrize("ours", ["features.module.", "module.backbone.features.", "", "encoder."])
+def test_convolutions_are_found_whatever_stands_before_their_numbers(narrow, pytorch, ours):
+    flat = narrow(top=False)
+    tensors = {name.replace("features.", ours): array for name, array in pytorch(flat, "vgg16").items()}
+    found = state_dict.from_state_dict(tensors, "a file", "file")
+    assert found.arrays.keys() == flat.keys()
+    np.testing.assert_array_equal(found.arrays["conv5_3/kernel"], flat["conv5_3/kernel"])
+
+
+def test_arrays_outside_the_prefix_belong_to_others(narrow, pytorch):
+    tensors = {f"backbone.{name}": array for name, array in pytorch(narrow(), "vgg16").items()}
+    others = {"rpn.weight": np.zeros((2, 2, 3, 3)), "rpn.bias": np.zeros(2)}
+    found = state_dict.from_state_dict(others | tensors, "a file", "file")
+    assert found.arrays.keys() == narrow().keys()
+    assert found.source == "a file, 2 arrays of other parts left out"
 
 
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
@@ -90,3 +107,5 @@ def test_other_networks_are_refused_in_one_line(names):
     with pytest.raises(WeightsError, match=r"^net\.pth: \d convolutions where vgg16 has 13") as error:
         state_dict.from_state_dict({name: np.zeros((2, 2, 3, 3)) for name in names}, "a file", "net.pth")
     assert "\n" not in str(error.value)
+    assert names[0] in str(error.value)
+    assert "looked for were features.0" in str(error.value)
