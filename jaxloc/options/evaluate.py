@@ -57,7 +57,7 @@ class EvaluateOptions(Options):
     )
     masks: bool = option(False, "Jaccard similarity and precision of pixel masks.", panel=_MORE)
     parts: bool = option(
-        False, "PCP of parts; parts without names are matched to the true ones once for all images.", panel=_MORE
+        False, "PCP of parts; parts without names are matched to the true ones once for each image set.", panel=_MORE
     )
     samples: int = option(
         0,

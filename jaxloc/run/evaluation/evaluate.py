@@ -14,6 +14,7 @@ from jaxloc.run.evaluation.columns import sum_up
 from jaxloc.run.evaluation.maps import measure_maps, read_maps
 from jaxloc.run.evaluation.masks import measure_masks
 from jaxloc.run.evaluation.matching import Case, match
+from jaxloc.run.evaluation.names import pair_endings, paired_note
 from jaxloc.run.evaluation.parts import measure_parts
 from jaxloc.run.evaluation.results import ClassScore, Evaluation, Note
 
@@ -28,7 +29,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure predictions, class by class.
 
-    Images are matched by name and boxes by class. An image counts for its own class where the truth gives it one,
+    Images are matched by name and boxes by class; where no name is on both sides, by the longest common ending of their
+    names (one side may start from a folder further up). An image counts for its own class where the truth gives it one,
     otherwise for every class it has objects of. Of several predictions of one class in one image, the one with the
     highest score counts for CorLoc. Mismatches are named in the result's notes.
 
@@ -45,7 +47,12 @@ def evaluate(
             or of the classes.
     """
     options = options or EvaluateOptions()
+    paired = {} if predictions.keys() & truth.keys() else pair_endings(predictions, truth)
+    if paired:
+        predictions = {paired.get(name, name): image for name, image in predictions.items()}
+        maps = maps and {paired.get(name, name): heat for name, heat in maps.items()}
     cases, notes = match(predictions, truth, options)
+    notes += [paired_note(paired)] if paired else []
     columns = boxes.corloc(cases, options)
     if options.pcp:
         columns += boxes.found_boxes(cases, options)
@@ -58,7 +65,7 @@ def evaluate(
     if options.masks:
         of_masks, more = measure_masks(cases)
         columns, notes = columns + of_masks, notes + more
-    assigned: dict[str, str] = {}
+    assigned: dict[str, dict[str, str]] = {}
     if options.parts:
         of_parts, more, assigned = measure_parts(cases, options)
         columns, notes = columns + of_parts, notes + more

@@ -27,6 +27,7 @@ class Case:
         excluded: true objects of the class that do not: flagged, or a crowd.
         found: predicted objects of the class, highest score first, of equal ones in the file's order.
         damaged: whether the truth may hold more objects of the class, whose entries are damaged.
+        image_set: the set in which the object was predicted: its predicted class, also where classes do not count.
     """
 
     truth: Annotated
@@ -34,7 +35,8 @@ class Case:
     objects: tuple[Annotation, ...]
     excluded: tuple[Annotation, ...]
     found: tuple[Annotation, ...]
-    damaged: bool = False
+    damaged: bool
+    image_set: str
 
     @property
     def left_out(self) -> bool:
@@ -62,6 +64,7 @@ def match(
     chosen = _of_classes(of_splits, options.classes)
     wanted = set(options.classes)
     known = {category for image in of_splits.values() for category in (*_categories(image), *_all_categories(image))}
+    image_sets = {name: min(_all_categories(image), default="") for name, image in predictions.items()}
     if options.any_class:
         predictions, chosen, wanted, known = _one_class(predictions), _one_class(chosen), set(), {_OBJECT}
     _check_common(predictions, chosen)
@@ -103,6 +106,8 @@ def match(
                 notes.add("other classes", "Images with predictions of a class that they are not of, left out", name)
         for category in categories:
             case = _case(category, image, prediction, objects[name], found, options)
+            if options.any_class:
+                case = dataclasses.replace(case, image_set=image_sets.get(name, ""))
             cases.setdefault(category, []).append(case)
             _name_case(category, name, case, notes)
         noise = [] if prediction is None else [prediction.noise_of(category) or 0 for category in prediction.categories]
@@ -203,7 +208,7 @@ def _why_apart(predicted: Mapping[str, Annotated], truth: Mapping[str, Annotated
         )
     last, true = ({name.rpartition("/")[2] for name in images} for images in (predicted, truth))
     if last & true:
-        return "names on both sides have to start from the same folder: localize again from that of the ground truth"
+        return "several images end alike: localize again from the folder that the ground truth names start from"
     return "are they of the same images?"
 
 
@@ -249,7 +254,9 @@ def _case(
         (excluded if flagged else counting).append(one)
     ranked = sorted((one for one in found.get(category, ()) if not one.crowd), key=lambda one: -one.score)
     lost = {one.category for one in truth.annotations if not _has_area(one)}.union(truth.damaged)
-    return Case(truth, prediction, tuple(counting), tuple(excluded), tuple(ranked), bool(lost & {category, ""}))
+    return Case(
+        truth, prediction, tuple(counting), tuple(excluded), tuple(ranked), bool(lost & {category, ""}), category
+    )
 
 
 def _name_case(category: str, name: str, case: Case, notes: _Notes) -> None:

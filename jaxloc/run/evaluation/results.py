@@ -84,7 +84,7 @@ class Evaluation:
         options: the rules.
         notes: problems of predictions and truth.
         noise: by class, the ROC curve of the noise score, where there are both kinds of image.
-        assigned: by the name of a predicted part, the true part it was taken for.
+        assigned: by image set, by the name of a predicted part, the true part it was taken for.
         maps: whether heat maps were measured as well.
     """
 
@@ -94,7 +94,7 @@ class Evaluation:
     options: EvaluateOptions
     notes: Sequence[Note] = ()
     noise: Mapping[str, Roc] = dataclasses.field(default_factory=dict)
-    assigned: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    assigned: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     maps: bool = False
 
     @property

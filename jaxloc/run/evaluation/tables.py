@@ -1,5 +1,6 @@
 """An evaluation as text, as LaTeX, and as plain values for JSON."""
 
+import collections
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ def evaluation_table(result: Evaluation) -> str:
     head, rows = _cells(result)
     lines = [text_table(head, rows), _rule(result)]
     if result.assigned:
-        lines.append("Parts: " + ", ".join(f"{name} is {true}" for name, true in result.assigned.items()) + ".")
+        lines.append(_parts(result.assigned))
     missing = {score.category: score.missing for score in result.classes if score.missing}
     if missing:
         each = ", ".join(f"{number} of {category}" for category, number in missing.items())
@@ -47,7 +48,7 @@ def to_plain(result: Evaluation, *, roc: bool = False) -> dict[str, Any]:
         "classes": classes,
         "mean": _plain(result.mean),
         "overall": _plain(result.overall),
-        "parts": dict(result.assigned),
+        "parts": {image_set: dict(parts) for image_set, parts in result.assigned.items()},
         "unknown": result.unknown,
         "notes": [
             {"kind": note.kind, "text": note.text, "count": len(note.names), "names": list(note.names)}
@@ -81,6 +82,16 @@ def _rule(result: Evaluation) -> str:
     if options.samples:
         text += f". In brackets, {100 * options.confidence:g} % of {options.samples:,} bootstrap draws"
     return text + "."
+
+
+def _parts(assigned: Mapping[str, Mapping[str, str]]) -> str:
+    """What each predicted part was taken for, and in how many sets if these differ."""
+    names = collections.Counter((name, true) for parts in assigned.values() for name, true in parts.items())
+    told = [
+        f"{name} is {true}" + (f" in {number} of {len(assigned)} sets" if number < len(assigned) else "")
+        for (name, true), number in sorted(names.items())
+    ]
+    return f"Parts: {', '.join(told)}."
 
 
 def _reasons(result: Evaluation) -> list[str]:

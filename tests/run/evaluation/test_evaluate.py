@@ -9,9 +9,9 @@ from sklearn.metrics import roc_auc_score
 from jaxloc.data.annotations import Annotation
 from jaxloc.errors import UsageError
 from jaxloc.options import EvaluateOptions
-from jaxloc.run.evaluation import evaluate, evaluate_files
+from jaxloc.run.evaluation import evaluate, evaluate_files, evaluation_table
 from tests.run.evaluation.coco import CLASSES
-from tests.run.evaluation.made import RIGHT, WRONG, image, images
+from tests.run.evaluation.made import RIGHT, WRONG, image, images, names
 
 
 def iou(a, b) -> float:
@@ -198,13 +198,24 @@ def test_a_file_compared_with_itself_is_wholly_right(job, photos, tmp_path):
 
 
 def test_no_image_in_common_shows_one_of_each_and_the_cure(coco):
-    truth = coco("truth").add("voc/bus/a.jpg", "bus").save()
+    truth = coco("truth").add("old/bus/a.jpg", "bus").add("new/bus/a.jpg", "bus").save()
     predicted = coco("predicted").add("bus/a.jpg", "bus").save()
-    message = r"no image in common: .*'bus/a\.jpg'.*'voc/bus/a\.jpg'; names on both sides have to start from the same"
+    message = r"no image in common: .*'bus/a\.jpg'.*'old/bus/a\.jpg'; several images end alike: localize again from"
     with pytest.raises(UsageError, match=message):
         evaluate_files(predicted, truth)
     with pytest.raises(UsageError, match=r"no image in common: predictions name them like 'nothing'.*same images\?$"):
         evaluate_files(coco("empty").save(), truth)
+
+
+def test_names_without_a_common_folder_are_matched_by_their_longest_common_ending():
+    truth = images(*(image(f"images/{name}.jpg", RIGHT) for name in ("a/1", "b/1", "b/2", "c/3")))
+    predicted = images(*(image(f"{name}.jpg", RIGHT) for name in ("a/1", "b/1", "other/2", "x/9")))
+    result = evaluate(predicted, truth, maps={"a/1.jpg": np.eye(4)})
+    assert (result.classes[0].images, result.classes[0].correct, result.classes[0].missing) == (4, 3, 1)
+    assert result.unknown == ["x/9.jpg"]
+    assert result.mean["MaxBoxAcc"].images == 2  # with a map, and without prediction
+    assert "a/1.jpg with images/a/1.jpg" in names(result, "matched names")
+    assert "longest common ending" in evaluation_table(result)
 
 
 def test_no_category_in_common_shows_both_and_the_cure(coco):

@@ -8,7 +8,7 @@ import pytest
 
 from jaxloc.data.annotations import Annotation, Keypoint
 from jaxloc.options import EvaluateOptions
-from jaxloc.run.evaluation import evaluate
+from jaxloc.run.evaluation import evaluate, evaluation_table
 from tests.run.evaluation.made import RIGHT, WRONG, image, images, kinds, mask, masked, names
 
 
@@ -131,19 +131,35 @@ def parted(name: str, *parts, box=RIGHT, category: str = "bus") -> tuple:
     return image(name, Annotation(category, box, parts=parts), category=category)
 
 
-def test_unnamed_parts_are_matched_once_for_all_images():
+def test_unnamed_parts_are_matched_once_for_all_images_of_a_set():
     head, torso = (0.0, 0, 20, 20), (30.0, 30, 80, 80)
     truth = images(*(parted(name, ("head", head), ("torso", torso)) for name in "abc"), parted("d", ("head", head)))
     predicted = images(
         *(parted(name, ("1", torso), ("2", head)) for name in "ab"), parted("c", ("1", head)), parted("d", ("2", head))
     )
     result = evaluate(predicted, truth, EvaluateOptions(parts=True))
-    assert result.assigned == {"1": "torso", "2": "head"}
+    assert result.assigned == {"bus": {"1": "torso", "2": "head"}}
     assert (value(result, "PCP head"), result.mean["PCP head"].images) == (75, 4)
     assert value(result, "PCP torso") == pytest.approx(200 / 3)
     named = images(*(parted(name, ("torso", head), ("head", torso)) for name in "abcd"))
     result = evaluate(named, truth, EvaluateOptions(parts=True))
     assert (value(result, "PCP head"), value(result, "PCP torso")) == (0, 0)
+
+
+@pytest.mark.parametrize("any_class", [False, True])
+def test_parts_of_each_set_are_matched_on_their_own(any_class):
+    head, torso = (0.0, 0, 20, 20), (30.0, 30, 80, 80)
+    truth = images(
+        *(parted(name, ("head", head), ("torso", torso), category=name[:-1]) for name in ("bus1", "horse1", "horse2"))
+    )
+    predicted = images(
+        parted("bus1", ("1", torso), ("2", head), category="bus"),
+        *(parted(name, ("1", head), ("2", torso), category="horse") for name in ("horse1", "horse2")),
+    )
+    result = evaluate(predicted, truth, EvaluateOptions(parts=True, any_class=any_class))
+    assert result.assigned == {"bus": {"1": "torso", "2": "head"}, "horse": {"1": "head", "2": "torso"}}
+    assert (value(result, "PCP head"), value(result, "PCP torso")) == (100, 100)
+    assert "Parts: 1 is head in 1 of 2 sets, 1 is torso in 1 of 2 sets, " in evaluation_table(result)
 
 
 def test_parts_stand_round_points_and_images_with_several_objects_are_named():

@@ -51,7 +51,7 @@ def test_what_was_not_measured_and_what_parts_stand_for_is_told():
     other = images(image("a", Annotation("bus", RIGHT, parts=(("1", RIGHT),))))
     text = evaluation_table(evaluate(other, one, EvaluateOptions(parts=True)))
     assert "Parts: 1 is head." in text
-    assert "Parts without true names were matched to them once for all images." in text
+    assert "Parts without true names were matched to them once for each image set." in text
 
 
 def test_latex_is_a_table_with_names_that_do_not_break_it():
