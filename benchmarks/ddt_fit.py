@@ -230,7 +230,7 @@ def from_photos(folder: Path, count: int) -> np.ndarray:
     weights = models.load("vgg16")
     extract = jax.jit(
         functools.partial(models.extract_features, backbone=weights.backbone, layers=("relu5_3",)),
-        compiler_options=models.compiler_options(),
+        compiler_options=models.compiler_options(weights.backbone),
     )
     maps: list[np.ndarray] = []
     for path in sorted(folder.rglob("*.jpg"))[: -(-count // CELLS)]:

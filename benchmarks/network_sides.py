@@ -59,7 +59,7 @@ def load_jaxloc(images: list[np.ndarray], conv: str) -> Run:
     for slot, image in zip(batch, images, strict=True):
         slot[: image.shape[0], : image.shape[1]] = image
     step = functools.partial(models.extract_features, backbone=weights.backbone)
-    jitted = jax.jit(step, compiler_options=models.compiler_options())
+    jitted = jax.jit(step, compiler_options=models.compiler_options(weights.backbone))
     mixed = (sizes != sizes[0]).any()
 
     def run() -> list[np.ndarray]:

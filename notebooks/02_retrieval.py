@@ -228,7 +228,7 @@ show(figure)
 weights = models.load("vgg16")
 extract = jax.jit(
     functools.partial(models.extract_features, backbone=weights.backbone, layers=("relu5_2", "pool5")),
-    compiler_options=models.compiler_options(),
+    compiler_options=models.compiler_options(weights.backbone),
 )
 
 # %% [markdown]

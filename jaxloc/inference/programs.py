@@ -23,7 +23,7 @@ class Programs:
 
     def __init__(self, backbone: Backbone, layers: tuple[str, ...], dtype: str, mesh: Mesh) -> None:
         self._extract = functools.partial(extract_features, backbone=backbone, layers=layers, dtype=jnp.dtype(dtype))
-        self._mesh = mesh
+        self._backbone, self._mesh = backbone, mesh
         self._compiled: dict[tuple[int, ...], Program] = {}
 
     def __contains__(self, shape: tuple[int, ...]) -> bool:
@@ -48,7 +48,7 @@ class Programs:
         sharded = jax.shard_map(
             step, mesh=self._mesh, in_specs=(specs, DIVIDED, DIVIDED), out_specs=DIVIDED, check_vma=False
         )
-        return jax.jit(sharded, compiler_options=compiler_options())
+        return jax.jit(sharded, compiler_options=compiler_options(self._backbone))
 
 
 @functools.cache

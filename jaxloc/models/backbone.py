@@ -37,7 +37,8 @@ class Layer(NamedTuple):
         stride: pixels between neighbouring cells.
         channels: dimension of its descriptors.
         minimum_side: smallest image side in pixels at which it has a cell.
-        below: the layer of the same block below it, which DDT+ adds; empty if there is none.
+        below: the layer of as many cells below it, which DDT+ adds; empty if there is none.
+        signed: whether activations may be negative. SCDA's aggregation and DDT's sign rules presume that none is.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Layer(NamedTuple):
     channels: int
     minimum_side: int
     below: str = ""
+    signed: bool = False
 
 
 class Defaults(NamedTuple):
@@ -65,12 +67,15 @@ class Head(NamedTuple):
     """The classifier on top of the network.
 
     Attributes:
-        layers: names of its layers and of their parameters, the class scores last.
+        layers: names of its layers and of their parameters, the class scores last: one cell of ``[classes]``, which
+            are logits.
         side: image side in pixels that it was trained on.
+        resized: shorter side in pixels of the image of whose middle those are cropped.
     """
 
     layers: tuple[str, ...]
     side: int
+    resized: int = 256
 
     @property
     def layer(self) -> str:
@@ -92,6 +97,20 @@ class Names(NamedTuple):
     epsilon: float = 1e-5
 
 
+class Embedded(NamedTuple):
+    """Weights inside a distribution on the package index.
+
+    Attributes:
+        distribution: its name.
+        file: path of the weights file among the installed files.
+        extra: of jaxloc, which installs it; empty for a dependency.
+    """
+
+    distribution: str
+    file: str
+    extra: str = ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Backbone:
     """A network.
@@ -110,9 +129,12 @@ class Backbone:
         head: the classifier, if there is one.
         winograd: names of the 3×3 convolutions of stride 1, whose kernels ``prepare`` may transform.
         published: namings in PyTorch's state dicts; Caffe's names are ours. Empty if files cannot be converted.
-        embedded: weights that are installed along: the distribution's name, and the file in it.
+        embedded: weights that can be installed as a package.
         hub: repository on the Hugging Face hub that holds weights as safetensors.
+        publisher: who publishes weights in which file, in words.
+        licence: of the known weights.
         padding_exact: whether features inside the valid corner do not depend on padding.
+        cpu_fusion: whether XLA's fusion of whole networks on the CPU makes it faster, not slower.
     """
 
     name: str
@@ -126,9 +148,12 @@ class Backbone:
     head: Head | None = None
     winograd: tuple[str, ...] = ()
     published: tuple[Names, ...] = ()
-    embedded: tuple[str, str] | None = None
+    embedded: Embedded | None = None
     hub: str = ""
+    publisher: str = ""
+    licence: str = ""
     padding_exact: bool = True
+    cpu_fusion: bool = False
 
     @property
     def convolutions(self) -> tuple[str, ...]:

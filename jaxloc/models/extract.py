@@ -32,8 +32,8 @@ def extract_features(
     Args:
         params: nested dict ``{"conv1_1": {"kernel": [3, 3, 3, 64], "bias": [64]}, …}``; pass it as an argument of
             the function you jit, never as a closure, or every compiled shape keeps its own copy. On the CPU, pass
-            ``models.prepare(params, backbone)`` and jit with ``compiler_options=models.compiler_options()``: about
-            twice as fast.
+            ``models.prepare(params, backbone)`` and jit with ``compiler_options=models.compiler_options(backbone)``:
+            VGG is about twice as fast.
         images: RGB ``[h, w, 3]`` or ``[n, h, w, 3]``; uint8 (0–255) or float in [0, 1].
         sizes: int ``[2]`` or ``[n, 2]``, valid rows and columns of each image; ``None`` means all.
         backbone: the network that ``params`` belong to (static); ``load(...).backbone``.

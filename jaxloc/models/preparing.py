@@ -81,15 +81,18 @@ def _transform(params: Any, backbone: Backbone, tiling: winograd.Tiling) -> Any:
     return {name: transform(arrays) if name in backbone.winograd else arrays for name, arrays in params.items()}
 
 
-@functools.cache
-def compiler_options() -> dict[str, str] | None:
+def compiler_options(backbone: Backbone) -> dict[str, str] | None:
     """Options for ``jax.jit(…, compiler_options=…)`` that make a network faster on this platform, or ``None``.
 
-    jaxlib 0.10's CPU compiler puts a whole convolutional network into one experimental fusion that is slower than its
-    parts; the option disables it for one function. Releases without the option get ``None``.
+    jaxlib 0.10's CPU compiler puts a whole convolutional network into one experimental fusion. Where that is slower
+    than its parts, which the backbone says, an option disables it for one function. Releases without the option get
+    ``None``.
     """
-    if jax.default_backend() != "cpu":
-        return None
+    return None if backbone.cpu_fusion or jax.default_backend() != "cpu" else _without_fusion()
+
+
+@functools.cache
+def _without_fusion() -> dict[str, str] | None:
     options = {"xla_cpu_experimental_ynn_fusion_type": ""}
     try:
         jax.jit(lambda: 0, compiler_options=options).lower().compile()

@@ -1,10 +1,10 @@
 """Every network by name."""
 
 from jaxloc.errors import UsageError
-from jaxloc.models import vgg
+from jaxloc.models import alexnet, vgg
 from jaxloc.models.backbone import Backbone
 
-BACKBONES = {backbone.name: backbone for backbone in (vgg.backbone("vgg16"), vgg.backbone("vgg19"))}
+BACKBONES = {backbone.name: backbone for backbone in (vgg.backbone("vgg16"), vgg.backbone("vgg19"), alexnet.backbone())}
 """Every network by name; add your own to use its weights files."""
 
 

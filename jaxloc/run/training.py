@@ -222,7 +222,7 @@ def _compiled_step(
     """The compiled step, shared by trainings of equal options in this process."""
     network: dict[str, Any] = {"backbone": backbone, "layer": layer, "dtype": jnp.dtype(dtype)}
     step = functools.partial(classifier.train_step, optimizer=optimizer, label_smoothing=label_smoothing, **network)
-    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
+    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options(backbone))
 
 
 @functools.cache
@@ -231,4 +231,4 @@ def _compiled_measure(backbone: Backbone, layer: str | None, dtype: str) -> Call
         scores = classifier.logits(params, images, sizes, backbone=backbone, layer=layer, dtype=jnp.dtype(dtype))
         return classifier.tally(scores, targets, counted)
 
-    return jax.jit(measure, compiler_options=compiler_options())
+    return jax.jit(measure, compiler_options=compiler_options(backbone))

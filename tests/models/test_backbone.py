@@ -22,7 +22,7 @@ def test_defaults_are_the_papers_layers():
 def test_layers_say_their_stride_channels_and_smallest_side():
     vgg16 = models.find("vgg16")
     assert vgg16.layer("relu5_3") == models.Layer("relu5_3", 16, 512, 16, "relu5_2")
-    assert vgg16.layer("fc8") == models.Layer("fc8", 32, 1000, 224)
+    assert vgg16.layer("fc8") == models.Layer("fc8", 32, 1000, 224, signed=True)
     assert vgg16.minimum_side(["relu1_1", "pool5"]) == 32
 
 

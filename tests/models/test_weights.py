@@ -124,8 +124,8 @@ def test_missing_weights_name_the_cure(empty_cache, monkeypatch):
     monkeypatch.delenv("JAXLOC_ALLOW_DOWNLOAD", raising=False)
     with pytest.raises(WeightsError, match=r"no weights for vgg19.*weights convert.*--download"):
         models.load("vgg19")
-    with pytest.raises(WeightsError, match="unknown weights 'alexnet': give a file, or one of vgg16, vgg19"):
-        models.load("alexnet")
+    with pytest.raises(WeightsError, match="unknown weights 'inception': give a file, or one of vgg16, vgg19"):
+        models.load("inception")
     with pytest.raises(WeightsError, match="no such weights file"):
         models.load("somewhere/vgg16.pth")
     monkeypatch.setattr(weights, "_find_embedded", lambda backbone: None)
@@ -136,7 +136,7 @@ def test_missing_weights_name_the_cure(empty_cache, monkeypatch):
 def test_fully_connected_layers_are_not_pretended(saved, empty_cache):
     with pytest.raises(WeightsError, match="convolutions only"):
         models.load(saved, top=True)
-    with pytest.raises(WeightsError, match="with its fully connected layers"):
+    with pytest.raises(WeightsError, match="no weights for vgg16 with its classifier: convert a file"):
         models.load("vgg16", top=True)
 
 

@@ -211,7 +211,7 @@ def test_an_option_out_of_range_says_what_it_may_be(options, message):
         ({"layer": "relu9_9"}, UsageError, "unknown layer 'relu9_9'; vgg16 has relu1_1, "),
         ({"layer": "pool5", "method": "ddt+"}, UsageError, "no convolution of the same block lies below 'pool5'"),
         ({"layer": "relu5_1", "method": "ddt+"}, UsageError, "no convolution of the same block lies below 'relu5_1'"),
-        ({"layer": "fc6"}, WeightsError, "no weights for vgg16 with its fully connected layers: convert a file"),
+        ({"layer": "fc6"}, WeightsError, "no weights for vgg16 with its classifier: convert a file"),
         ({"weights": "resnet"}, WeightsError, "unknown weights 'resnet': give a file, or one of vgg16, vgg19"),
         ({"weights": "nowhere/vgg16.safetensors"}, WeightsError, "no such weights file"),
         ({"devices": 1000}, UsageError, r"1000 devices asked for, and this host has \d+$"),

@@ -23,7 +23,7 @@ def test_the_number_of_convolutions_tells_the_backbone(convolutions, name):
 
 
 def test_another_number_of_convolutions_is_no_vgg():
-    with pytest.raises(WeightsError, match=r"^some\.pth: 8 convolutions where vgg16 has 13, vgg19 has 16: give"):
+    with pytest.raises(WeightsError, match=r"^some\.pth: 8 convolutions where vgg16 has 13, vgg19 has 16"):
         mapping.by_order(layers(8), [], "some.pth")
 
 

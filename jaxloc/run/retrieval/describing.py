@@ -190,7 +190,7 @@ def _compiled_scores(backbone: Backbone, dtype: str, mesh: Mesh) -> Callable[...
         found = extract_features(params, crops, backbone=backbone, layers=(layer,), dtype=jnp.dtype(dtype))
         return found[layer].features[:, 0, 0].astype(jnp.float32)
 
-    return jax.jit(divided(step, mesh, whole=[0]), compiler_options=compiler_options())
+    return jax.jit(divided(step, mesh, whole=[0]), compiler_options=compiler_options(backbone))
 
 
 def _object_mask(feature_map: FeatureMap, *, connectivity: int, backend: Backend) -> jax.Array:

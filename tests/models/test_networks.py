@@ -1,0 +1,88 @@
+"""Every network: padded against alone, and the sizes, channels and signs that its layers are said to have."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxloc import models
+from jaxloc.models import alexnet
+from tests.compiled import jitted
+from tests.models import narrow
+
+NARROW = {
+    backbone.name: backbone
+    for backbone in (alexnet.backbone(name="alexnet-narrow", widths=(6, 5, 7, 6, 8), dense=(9, 8, 7)),)
+}
+"""A network of each kind, real in everything but its widths."""
+
+KINDS = pytest.mark.parametrize("backbone", NARROW.values(), ids=NARROW)
+REAL = pytest.mark.parametrize("name", [name for name in models.BACKBONES if "-narrow" not in name])
+SIZES = [(71, 90), (84, 77)]
+PADDED = (88, 96)
+extract = jitted(models.extract_features)
+
+
+def below_head(backbone: models.Backbone) -> tuple[str, ...]:
+    return tuple(name for name in backbone.layer_names if not backbone.needs_head([name]))
+
+
+def images(rng: np.random.Generator) -> list[np.ndarray]:
+    return [rng.integers(0, 256, (*size, 3), np.uint8) for size in SIZES]
+
+
+@KINDS
+def test_padded_equals_alone_at_every_layer(backbone):
+    params = narrow.weights(backbone, top=True).params
+    alone = images(np.random.default_rng(0))
+    batch = np.full((len(alone), *PADDED, 3), 255, np.uint8)
+    for slot, image in zip(batch, alone, strict=True):
+        slot[: image.shape[0], : image.shape[1]] = image
+    layers = tuple(layer.name for layer in backbone.layers if layer.minimum_side <= min(map(min, SIZES)))
+    padded = extract(params, batch, np.array(SIZES), backbone=backbone, layers=layers)
+    for number, image in enumerate(alone):
+        expected = extract(params, image, backbone=backbone, layers=layers)
+        for layer in layers:
+            (features, size), found = expected[layer], padded[layer].features[number]
+            rows, columns = features.shape[:2]
+            np.testing.assert_array_equal(padded[layer].size[number], [rows, columns], err_msg=layer)
+            np.testing.assert_array_equal(size, [rows, columns], err_msg=layer)
+            scale = np.abs(features).max()
+            assert scale > 0
+            np.testing.assert_allclose(found[:rows, :columns], features, atol=1e-5 * scale, err_msg=layer)
+            assert not found[rows:].any()
+            assert not found[:, columns:].any()
+            assert backbone.layer(layer).signed == bool((features < 0).any()), layer
+
+
+@REAL
+def test_every_layer_has_the_cells_and_channels_it_says(name):
+    backbone = models.find(name)
+    layers = backbone.layer_names
+    params = {}
+    for path, shape in backbone.all_shapes(head=True).items():
+        layer, kind = path.split("/")
+        params.setdefault(layer, {})[kind] = jax.ShapeDtypeStruct(shape, jnp.float32)
+    function = functools.partial(models.extract_features, backbone=backbone, layers=layers)
+    side = backbone.head.side
+    maps = jax.eval_shape(function, params, jax.ShapeDtypeStruct((2, side, side, 3), jnp.uint8))
+    for layer in backbone.layers:
+        features = maps[layer.name].features
+        assert features.shape[-1] == layer.channels, layer
+        if not backbone.needs_head([layer.name]):
+            assert abs(features.shape[1] - side / layer.stride) <= 2, layer
+        if layer.below:
+            assert maps[layer.below].features.shape[1:3] == features.shape[1:3]
+    assert maps[backbone.head.layer].features.shape == (2, 1, 1, 1000)
+
+
+@REAL
+def test_the_smallest_side_of_a_layer_gives_it_a_cell(name):
+    backbone = models.find(name)
+    for layer in backbone.layers[:: max(1, len(backbone.layers) // 6)]:
+        module = backbone.module.clone(layers=(layer.name,))
+        image = jax.ShapeDtypeStruct((1, layer.minimum_side, layer.minimum_side, 3), jnp.float32)
+        maps, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
+        assert min(maps[layer.name].features.shape[1:3]) >= 1
