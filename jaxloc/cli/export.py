@@ -10,6 +10,7 @@ from jaxloc.cli.command import command
 from jaxloc.cli.messages import say
 from jaxloc.options import ExportOptions
 from jaxloc.report.exports.formats import FORMATS
+from jaxloc.report.text import some_of
 
 if TYPE_CHECKING:
     from jaxloc.run.export import Exported
@@ -62,6 +63,9 @@ def _tell(made: "Exported") -> None:
     classes = ", ".join(made.categories[:_SHOWN]) + (", …" if len(made.categories) > _SHOWN else "")
     say(f"{made.folder}: {made.images:,} images{f' ({splits})' if splits else ''}, {made.objects:,} objects")
     say(f"{len(made.categories):,} classes: {classes}" if made.categories else "no classes")
+    if made.renumbered:
+        changes = [f"{name} {old} → {new}" for name, (old, new) in made.renumbered.items()]
+        say(f"numbers of classes that differ from the source's: {some_of(changes, _SHOWN)}")
     for what, count in made.left_out.items():
         say(f"left out: {count:,} × {what}")
     for line in summarize(made.problems):

@@ -21,6 +21,7 @@ from jaxloc.report.exports.formats import FORMATS, Format
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import has_mask
 from jaxloc.report.exports.names import safe_name, safe_names
+from jaxloc.report.exports.numbers import class_numbers
 from jaxloc.report.exports.placement import unreadable, with_right_suffix
 from jaxloc.run.export_folder import check_replaceable, replacing, write_marker
 from jaxloc.run.threaded import threaded
@@ -39,6 +40,7 @@ class Exported:
         objects: their number.
         splits: number of images by split; empty without splits.
         categories: classes of the source, in the order of their numbers.
+        renumbered: number in the source and in the export of each class whose number had to change.
         left_out: number of images and objects left out by the options, by kind.
         problems: problems of images and annotations, each corrected or left out.
     """
@@ -51,6 +53,7 @@ class Exported:
     categories: list[str]
     left_out: dict[str, int]
     problems: list[Problem]
+    renumbered: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def export(source: Source, out: str | os.PathLike[str], format: str, options: ExportOptions | None = None) -> Exported:
@@ -92,15 +95,24 @@ def export(source: Source, out: str | os.PathLike[str], format: str, options: Ex
     if kind.needs_masks(**own) and had_masks and not any(map(has_mask, images)):
         reasons = "; ".join(_counted(left_out))
         raise UsageError(f"{_named(source)}: what is left out had all the masks: {reasons}: leave out less")
-    categories = sorted({options.rename.get(name, name) for name in known})
+    own_numbers: dict[str, int] = {}
+    for name, number in sorted(found.numbers.items(), key=lambda item: item[1]):
+        own_numbers.setdefault(options.rename.get(name, name), number)
+    names = {options.rename.get(name, name) for name in known}
+    numbers = class_numbers(names, own_numbers, found.first_number, kind)
+    renumbered = {
+        name: (own_numbers[name], number)
+        for name, number in numbers.items()
+        if kind.first_number is not None and own_numbers.get(name, number) != number
+    }
     with disk_errors(folder, left="nothing was exported"), replacing(folder) as staging:
         with threaded() as work:
-            written = kind.write(Job(staging, ready, categories, told, options.placement, work), **own)
+            written = kind.write(Job(staging, ready, list(numbers), told, options.placement, work, numbers), **own)
         if not written:
             raise _nothing_left(source, told, left_out)
         splits = {split: len(some) for split, some in by_split(written).items() if split}
         objects = sum(len(image.annotations) for image in written)
-        made = Exported(folder, format, len(written), objects, splits, categories, left_out, told)
+        made = Exported(folder, format, len(written), objects, splits, list(numbers), left_out, told, renumbered)
         write_marker(staging, _describe(made, source, options, files))
     return made
 
@@ -221,6 +233,7 @@ def _describe(made: Exported, source: Source, options: ExportOptions, files: Map
         "objects": made.objects,
         "splits": made.splits,
         "categories": made.categories,
+        "renumbered": made.renumbered,
         "left_out": made.left_out,
         "problems": [problem._asdict() for problem in made.problems],
         "renamed_files": {name: file for name, file in files.items() if name != file},

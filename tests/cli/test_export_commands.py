@@ -33,6 +33,7 @@ def test_it_writes_and_says_what(dataset, tmp_path):
     assert first.endswith("), 2 objects")
     assert rest == [
         "2 classes: cat, hound",
+        "numbers of classes that differ from the source's: cat 1 → 0, hound 2 → 1",
         "left out: 1 × objects below the lowest score",
         "left out: 1 × images without objects",
     ]

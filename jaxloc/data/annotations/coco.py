@@ -162,7 +162,11 @@ class _File:
             listed = self._image(entry, tuple(found.get(number, ())))
             before = images.get(listed.name)
             images[listed.name] = _once_more(before, listed, self._path) if before else listed
-        return Annotations(images, self._problems, tuple(self._categories.values()))
+        numbers: dict[str, int] = {}
+        for number, name in self._categories.items():
+            if isinstance(number, int):
+                numbers.setdefault(name, number)
+        return Annotations(images, self._problems, tuple(self._categories.values()), numbers)
 
     def _report(self, kind: str, what: str) -> None:
         self._problems.append(Problem(kind, self._path, what))
@@ -347,12 +351,14 @@ def read_coco_folder(folder: Path) -> Annotations:
     images: dict[str, Annotated] = {}
     found: list[Problem] = []
     categories: tuple[str, ...] = ()
+    numbers: dict[str, int] = {}
     for file in files:
         split = file.stem.removeprefix("annotations").removeprefix("_")
         read = read_coco_file(file)
         found += read.problems
         categories = _together(categories, read.categories)
+        numbers = read.numbers | numbers
         for name, image in read.images.items():
             image = dataclasses.replace(image, splits=image.splits or ((split,) if split else ()))
             images[name] = _in_another_split(images[name], image, str(file)) if name in images else image
-    return Annotations(images, found, categories)
+    return Annotations(images, found, categories, numbers)

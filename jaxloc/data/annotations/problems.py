@@ -49,11 +49,15 @@ class Annotations:
         images: by name, in the order of the files.
         problems: in the order they were met.
         categories: classes that the files declare, also those without images; may be empty.
+        numbers: of the classes, where the files number them.
+        first_number: where such files begin to count.
     """
 
     images: dict[str, Annotated]
     problems: list[Problem] = dataclasses.field(default_factory=list)
     categories: tuple[str, ...] = ()
+    numbers: dict[str, int] = dataclasses.field(default_factory=dict)
+    first_number: int = 1
 
 
 def summarize(problems: Iterable[Problem]) -> list[str]:

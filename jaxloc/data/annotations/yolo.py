@@ -55,7 +55,8 @@ def read_yolo(path: Path) -> Annotations:
             images[image.name] = dataclasses.replace(image, splits=splits)
         unused = (text for text in sorted(set(labels.rglob("*.txt")) - used) if text.name != "classes.txt")
         found += [Problem(problems.NO_IMAGE, str(text), "belongs to no image; left out") for text in unused]
-    return Annotations(images, found, tuple((names or {}).values()))
+    numbers = {name: number for number, name in reversed((names or {}).items())}
+    return Annotations(images, found, tuple((names or {}).values()), numbers, first_number=0)
 
 
 def is_yolo(path: Path) -> bool:

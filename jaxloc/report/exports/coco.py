@@ -1,6 +1,6 @@
 """COCO: ``annotations.json``, or ``annotations_SPLIT.json`` for each split, beside the images in ``images``.
 
-Boxes keep every digit. Masks are run lengths, or outlines where they were outlines. Further fields: of an image
+Category ids are those of the source, where it has some. Boxes keep every digit. Masks are run lengths, or outlines where they were outlines. Further fields: of an image
 ``category_id``, ``positive_share`` (also as ``noise_score``), ``split`` and ``segmentation``; of
 an annotation ``score``, ``difficult``, ``truncated`` and ``parts``. Unknown pixels of a mask become background.
 """
@@ -35,7 +35,7 @@ def write(job: Job) -> list[Annotated]:
 
 
 def _parts(job: Job, images: Sequence[Annotated], split: str) -> Iterator[str]:
-    numbers = {category: number for number, category in enumerate(job.categories, 1)}
+    numbers = job.numbers or {category: number for number, category in enumerate(job.categories, 1)}
     points = _points(images)
     lists = {
         "images": (_image(image, number, numbers, split, job.problems) for number, image in enumerate(images, 1)),

@@ -27,6 +27,8 @@ class Format:
         needs_sizes: images of unknown size cannot be exported.
         needs_masks: whether it is made of masks, from the values of ``options``.
         holds_boxes: boxes can be read back from it.
+        first_number: number of its first class; ``None`` if classes have no numbers.
+        keeps_gaps: numbers need not follow one another.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Format:
     needs_sizes: bool = True
     needs_masks: Callable[..., bool] = lambda **_: False
     holds_boxes: bool = True
+    first_number: int | None = None
+    keeps_gaps: bool = False
 
     def write(self, job: "Job", **options: Any) -> "list[Annotated]":
         """Fill the job's folder and return the images written."""
@@ -47,7 +51,13 @@ class Format:
 FORMATS = {
     format.name: format
     for format in (
-        Format("coco", "JSON of boxes, masks and scores: pycocotools, detectron2, supervision", needs_sizes=False),
+        Format(
+            "coco",
+            "JSON of boxes, masks and scores: pycocotools, detectron2, supervision",
+            needs_sizes=False,
+            first_number=1,
+            keeps_gaps=True,
+        ),
         Format("voc", "PASCAL VOC's XML files and split lists", flat=True),
         Format(
             "yolo",
@@ -55,10 +65,17 @@ FORMATS = {
             options=("segments",),
             flat=True,
             needs_masks=lambda segments: segments,
+            first_number=0,
         ),
-        Format("tfds", "ArrayRecord files: tensorflow-datasets", needs_images=True),
-        Format("parquet", "one table, a row for each image: Hugging Face datasets, pandas"),
-        Format("masks", "PNG files of class numbers: segmentation", needs_masks=lambda: True, holds_boxes=False),
+        Format("tfds", "ArrayRecord files: tensorflow-datasets", needs_images=True, first_number=0),
+        Format("parquet", "one table, a row for each image: Hugging Face datasets, pandas", first_number=0),
+        Format(
+            "masks",
+            "PNG files of class numbers: segmentation",
+            needs_masks=lambda: True,
+            holds_boxes=False,
+            first_number=1,
+        ),
         Format(
             "crops",
             "one image for each object, in a folder for each class: classifiers",

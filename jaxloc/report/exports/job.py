@@ -1,7 +1,7 @@
 """One export as its writer sees it: the images, the folder, and a loop over the images that collects problems."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ class Job:
         problems: collects what is wrong with images and masks.
         placement: how images are put beside their annotations.
         work: maps a function over the images; results do not depend on it.
+        numbers: of the classes, for a format that keeps the source's; else they are numbered in order.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Job:
     problems: list[Problem] = dataclasses.field(default_factory=list)
     placement: Placement = "link"
     work: Work = in_turn
+    numbers: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def each(
         self,

@@ -42,9 +42,10 @@ def write(job: Job, *, segments: bool = False) -> list[Annotated]:
     if segments and objects and sum(problem.kind == NO_MASK for problem in job.problems) == objects:
         raise UsageError("no object has a mask to outline: make them with --refine, or leave --segments out")
     places = {split: f"images/{split}" for split in by_split(written, "train")}
-    # Ultralytics requires both train and val; where one is missing, another split stands in for it.
+    # Ultralytics requires both train and val; where one is missing, another split stands in for it. Without "path"
+    # it looks for them beside the file; a relative one it resolves against the working directory first.
     first = next(iter(places.values()), "images")
-    about = {"path": ".", "train": places.get("train", first), "val": places.get("val", places.get("test", first))}
+    about = {"train": places.get("train", first), "val": places.get("val", places.get("test", first))}
     names = {number: name for name, number in numbers.items()}
     job.write("data.yaml", yaml.safe_dump(about | places | {"names": names}, sort_keys=False, allow_unicode=True))
     return written

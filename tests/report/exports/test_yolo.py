@@ -95,7 +95,6 @@ def test_yaml_names_folders_and_classes_whatever_they_are_called(images, tmp_pat
     yolo.write(Job(tmp_path / "out", split, ["cat", "dog", "no: #1 '\"\n写"]))
     about = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
     assert about == {
-        "path": ".",
         "train": "images/train",
         "val": "images/val",
         "names": {0: "cat", 1: "dog", 2: "no: #1 '\"\n写"},
