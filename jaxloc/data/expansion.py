@@ -10,12 +10,21 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from jaxloc.data import remote
+from jaxloc.data import foreign, remote
 from jaxloc.data.annotations import Annotated, Problem, problems
 from jaxloc.data.annotations.coco import read_coco_file
 from jaxloc.data.archives import is_tfds, open_tfds
 from jaxloc.data.datasets import is_spec, open_dataset
-from jaxloc.data.kinds import LISTS, archive_kind, common_folder, is_image, missing_shards, suffix
+from jaxloc.data.kinds import (
+    LISTS,
+    archive_kind,
+    common_folder,
+    in_system_folder,
+    is_image,
+    is_left_out,
+    missing_shards,
+    suffix,
+)
 from jaxloc.data.remote import Entry
 from jaxloc.data.sources import Part, escaped
 from jaxloc.errors import UsageError
@@ -39,6 +48,7 @@ class Given:
         labels: of single images, by place.
         problems: annotations dropped while reading the labels.
         spec: of a data set.
+        ignored: files that are neither images nor text, by place.
     """
 
     root: str
@@ -48,6 +58,7 @@ class Given:
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
     problems: Sequence[Problem] = ()
     spec: str | None = None
+    ignored: dict[str, foreign.Kind] = dataclasses.field(default_factory=dict)
 
 
 def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Given]:
@@ -60,21 +71,22 @@ def expand(path: str, exclude: Iterable[str | os.PathLike[str]] = ()) -> list[Gi
         part = open_dataset(path).part()
         return [Given(part.place, parts=[part], spec=path)]
     left_out = {os.path.join(os.path.abspath(folder), name) for folder in exclude for name in _RESULTS}
-    found = _find(path, left_out)
+    found, ignored = _find(path, left_out)
     _check_shards(path, found)
     expanded = [_expand_entry(entry, left_out) for entry in found]
+    expanded[0].ignored |= ignored
     for place in (place for given in expanded for place in (given.root, *given.archives)):
         if escaped(place) != place:
             raise UsageError(f"{escaped(place)}: its name is not UTF-8: rename it")
     return expanded
 
 
-def _find(path: str, left_out: set[str]) -> list[Entry]:
+def _find(path: str, left_out: set[str]) -> tuple[list[Entry], dict[str, foreign.Kind]]:
     """The entry of a path, or the matches of a pattern; a file of the pattern's own name takes precedence."""
     if remote.is_remote(path):
-        return _images_of(path, remote.match(path)) if "*" in path else [remote.stat(path)]
+        return _images_of(path, remote.match(path)) if "*" in path else ([remote.stat(path)], {})
     if os.path.exists(path):
-        return [_entry(path)]
+        return [_entry(path)], {}
     if not glob.has_magic(path):
         raise UsageError(f"{path}: no such file or folder")
     plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
@@ -99,16 +111,22 @@ def _refuse_missing(shards: Iterable[str]) -> None:
         raise UsageError(f"{missing}: this shard is missing: fetch it, or name those to use by a pattern in quotes")
 
 
-def _images_of(pattern: str, found: Iterable[Entry]) -> list[Entry]:
-    """Matches of the kinds that a folder's search takes, or all if the pattern names an extension."""
+def _images_of(pattern: str, found: Iterable[Entry]) -> tuple[list[Entry], dict[str, foreign.Kind]]:
+    """Matches of the kinds that a folder's search takes, or all if the pattern names an extension; and the others."""
     extension = suffix(pattern)
     anything = extension and not glob.has_magic(extension)
-    wanted = [
+    if not in_system_folder(_absolute(pattern)):
+        found = [entry for entry in found if not in_system_folder(entry.place)]
+    found = list(found)
+    sure = {
         entry for entry in found if anything or entry.is_folder or is_image(entry.place) or archive_kind(entry.place)
-    ]
+    }
+    looked = foreign.look(entry.place for entry in found if entry not in sure)
+    wanted = [entry for entry in found if entry in sure or looked.get(entry.place, entry) is None]
+    ignored = {place: kind for place, kind in looked.items() if kind is not None}
     if not wanted:
-        raise UsageError(f"{pattern}: matches no image, folder or archive: check the pattern")
-    return wanted
+        raise UsageError(f"{pattern}: matches no image, folder or archive{foreign.but(ignored)}: check the pattern")
+    return wanted, ignored
 
 
 def _entry(path: str) -> Entry:
@@ -124,13 +142,17 @@ def _expand_entry(entry: Entry, left_out: set[str]) -> Given:
 
 
 def _expand_folder(root: str, files: dict[str, int | None]) -> Given:
-    """Its images; its archives if no file has an image's extension."""
+    """Its images; its archives if no file has an image's extension or first bytes."""
     images = {place: size for place, size in files.items() if is_image(place)}
-    archives = sorted(place for place in files if archive_kind(place))
+    archives = [place for place in files if archive_kind(place)]
+    looked = foreign.look(place for place in files if not (is_image(place) or archive_kind(place)))
+    images |= {place: files[place] for place, kind in looked.items() if kind is None}
+    ignored = {place: kind for place, kind in looked.items() if kind is not None}
     if archives and not any(suffix(place) for place in images):
         _refuse_missing(missing_shards(archives))
-        return Given(root, archives=archives)
-    return Given(root, images)
+        ignored |= {place: foreign.UNMARKED for place, kind in foreign.look(images).items() if kind is None}
+        return Given(root, archives=sorted(archives), ignored=ignored)
+    return Given(root, images, ignored=ignored | {place: foreign.beside(place) for place in archives})
 
 
 def _expand_file(place: str, size: int | None) -> Given:
@@ -177,7 +199,7 @@ def _absolute(path: str) -> str:
 
 
 def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
-    """Images and archives below a folder; each folder once, by its own name rather than that of a link to it."""
+    """Files below a folder; each folder once, by its own name rather than that of a link to it."""
     waiting = collections.deque([folder])  # links to folders are followed last
     seen: set[str] = set()
 
@@ -192,13 +214,11 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
                 continue
             seen.add(real)
             ours = {name for file, made in _MADE.items() if os.path.isfile(os.path.join(here, file)) for name in made}
-            wanted = (name for name in sorted(folders) if name[0] != "." and name not in ours)
+            wanted = (name for name in sorted(folders) if not is_left_out(name) and name not in ours)
             inner = {name: path for name in wanted if (path := os.path.join(here, name)) not in exclude}
             folders[:] = [name for name, path in inner.items() if not os.path.islink(path)]
             waiting += [path for path in inner.values() if os.path.islink(path)]
-            for name in sorted(files):
-                if name[0] != "." and (is_image(name) or archive_kind(name)):
-                    yield Path(here, name).as_posix()
+            yield from (Path(here, name).as_posix() for name in sorted(files) if not is_left_out(name))
 
 
 def _read_list(place: str) -> Iterable[str]:

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
-from jaxloc.data import remote
+from jaxloc.data import foreign, remote
+from jaxloc.data.formats import decoded, starts_as_image
 from jaxloc.data.sources import Record
 from jaxloc.errors import ImageError, UsageError
 
@@ -72,14 +73,12 @@ def read_image(path: ImageFile, *, shorter_side: int | None = None) -> DecodedIm
     try:
         if isinstance(path, Image.Image):
             return _to_image(path.copy(), shorter_side)
-        with Image.open(_content(path)) as image:
+        with _open(_content(path)) as image:
             return _to_image(image, shorter_side)
     except (ImageError, UsageError):
         raise
     except FileNotFoundError as error:
         raise ImageError("no such file") from error
-    except UnidentifiedImageError as error:
-        raise ImageError("not an image, or of a kind that Pillow does not know") from error
     except Image.DecompressionBombError as error:
         raise ImageError("too many pixels, it may be a decompression bomb; save it smaller") from error
     except MemoryError as error:
@@ -129,11 +128,29 @@ def read_header(image: ImageFile) -> Header:
         return _header(image)
     if isinstance(image, Record):
         start = io.BytesIO(image.read_start(_HEADER))
-        with contextlib.suppress(Exception), Image.open(start) as opened:  # a longer header: read the whole image
+        with contextlib.suppress(Exception), _open(start) as opened:  # a longer header: read the whole image
             if opened.format == "JPEG":  # other formats may have more metadata at their end
                 return _header(opened)
-    with Image.open(_content(image)) as opened:
+    with _open(_content(image)) as opened:
         return _header(opened)
+
+
+def _open(content: str | os.PathLike[str] | io.BytesIO) -> Image.Image:
+    """Read a header."""
+    try:
+        return Image.open(content, formats=decoded())
+    except UnidentifiedImageError as error:
+        start = content.getvalue() if isinstance(content, io.BytesIO) else foreign.read_start(os.fspath(content))
+        if starts_as_image(start):
+            raise ImageError("damaged: it starts as an image, and Pillow cannot read its header") from error
+        kind = foreign.kind_of(start)
+        told = f"not an image that is read: {kind}" if kind else "not an image, or of a kind that Pillow does not know"
+        raise ImageError(told) from error
+
+
+def _check_sides(image: Image.Image) -> None:
+    if not all(image.size):
+        raise ImageError(f"damaged: its header says {image.size[0]}×{image.size[1]} pixels")
 
 
 def _content(path: str | os.PathLike[str] | Record | bytes) -> str | os.PathLike[str] | io.BytesIO:
@@ -160,6 +177,7 @@ def _content(path: str | os.PathLike[str] | Record | bytes) -> str | os.PathLike
 
 
 def _header(image: Image.Image) -> Header:
+    _check_sides(image)
     orientation = _orientation(image)
     size = image.size[::-1] if _turn(image, orientation) in _ON_ITS_SIDE else image.size
     return Header(str(image.format), image.mode, size, orientation in _TURNS)
@@ -209,6 +227,7 @@ def _is_turned_at_its_end(file: IO[bytes]) -> bool:
 
 
 def _to_image(image: Image.Image, shorter_side: int | None) -> DecodedImage:
+    _check_sides(image)
     turn = _turn(image, _orientation(image))
     columns, rows = image.size[::-1] if turn in _ON_ITS_SIDE else image.size
     if shorter_side:

@@ -73,7 +73,9 @@ def _listed(images: Images) -> tuple[list[Any], list[str]]:
     if isinstance(images, InMemoryImages):
         return images._values, images.names
     if isinstance(images, str | os.PathLike):
-        sources = [source for one in find_sets([images]) for source in one.sources]
+        sets = find_sets([images])
+        sets.tell_ignored()
+        sources = [source for one in sets for source in one.sources]
         return [source.path for source in sources], [source.name for source in sources]
     if isinstance(images, Image.Image) or (hasattr(images, "__array__") and np.ndim(images) != 4):
         images = [images]

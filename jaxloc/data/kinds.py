@@ -1,17 +1,25 @@
 """Kinds of files, by name."""
 
-import functools
 import itertools
 import re
 from collections.abc import Iterable, Iterator
 
-from PIL import Image
+from jaxloc.data.formats import image_suffixes
 
 LISTS = (".txt", ".lst", ".list")
 """Text files of paths."""
 
 VIDEOS = ("mp4", "m4v", "mov", "mkv", "webm", "avi")
 """Extensions of videos."""
+
+_SYSTEM_FOLDERS = frozenset(
+    (
+        *("@eadir", "@recently-snapshot", "@recycle", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "__macosx"),
+        *("found.000", "ipod photo cache", "lost+found", "network trash folder", "recycled", "recycler"),
+        *("system volume information", "temporary items"),
+    )
+)
+"""Folders, in lower case, that NAS and desktop systems make beside a user's files."""
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?=(\.[^/]*)?$)")
 _ARCHIVE = re.compile(rf"(?<=.)\.(tar|parquet|array_?record|{'|'.join(VIDEOS)})(-\d+-of-\d+)?$", re.IGNORECASE)
@@ -26,7 +34,17 @@ def suffix(name: str) -> str:
 
 def is_image(name: str) -> bool:
     """Whether the extension is that of an image, or missing."""
-    return suffix(name) in _image_suffixes() or not suffix(name)
+    return suffix(name) in image_suffixes() or not suffix(name)
+
+
+def in_system_folder(path: str) -> bool:
+    """Whether a path leads through a folder that a NAS or desktop system made."""
+    return any(part.lower() in _SYSTEM_FOLDERS for part in path.split("/"))
+
+
+def is_left_out(path: str) -> bool:
+    """Whether a search leaves out a path below its folder: hidden, or in a folder of a NAS or desktop system."""
+    return "/." in f"/{path}" or in_system_folder(path)
 
 
 def archive_kind(name: str) -> str | None:
@@ -67,8 +85,3 @@ def common_folder(places: Iterable[str]) -> str:
         pairs = zip(parts if together is None else together, parts, strict=False)
         together = [part for part, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
     return "/".join(together or [])
-
-
-@functools.cache
-def _image_suffixes() -> frozenset[str]:
-    return frozenset(extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN)

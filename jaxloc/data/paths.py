@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from jaxloc.data import foreign
 from jaxloc.data.annotations.problems import summarize
 from jaxloc.data.archives import open_archives
 from jaxloc.data.datasets import DatasetPart
@@ -16,6 +17,18 @@ from jaxloc.data.sources import Files, ImageSet, Labels, Part, Sources, escaped
 from jaxloc.errors import UsageError
 
 
+class ImageSets(list[ImageSet]):
+    """Image sets, and a line for each kind of ``ignored`` files: neither images nor text, or archives beside images."""
+
+    def __init__(self, sets: Iterable[ImageSet], ignored: Sequence[str]) -> None:
+        super().__init__(sets)
+        self.ignored = ignored
+
+    def tell_ignored(self) -> None:
+        """Write the lines to standard error, for jobs whose results hold no warnings."""
+        sys.stderr.writelines(f"{line}\n" for line in self.ignored)
+
+
 def find_sets(
     paths: Sequence[str | os.PathLike[str]],
     *,
@@ -24,14 +37,15 @@ def find_sets(
     name: str | None = None,
     exclude: Sequence[str | os.PathLike[str]] = (),
     every: int = 1,
-) -> list[ImageSet]:
-    r"""List images without reading them.
+) -> ImageSets:
+    r"""List images, opening only files with extensions that are not known.
 
-    A folder is searched for files with an image's extension or none. Hidden files and folders are left out, and so are
-    the outputs of earlier jobs (the folders overlays, parts and video beside a run's other results, the tables of a
-    gallery). A folder without any image file may hold archives. Names are relative to the folder or archive given, or
-    to the common parent of several paths. Files whose names are not UTF-8 are listed with ``\xff`` for each such byte
-    and cannot be read.
+    A folder is searched for files with an image's extension, an image's first bytes, or no extension. Hidden files and
+    folders are left out, and so are folders that NAS and desktop systems make (``@eaDir``, ``$RECYCLE.BIN``), and the
+    outputs of earlier jobs (the folders overlays, parts and video beside a run's other results, the tables of a
+    gallery). A folder without any image file may hold archives. The result's ``ignored`` says what else is there.
+    Names are relative to the folder or archive given, or to the common parent of several paths. Files whose names are
+    not UTF-8 are listed with ``\xff`` for each such byte and cannot be read.
 
     Args:
         paths: local paths or fsspec addresses (``gs://bucket/photos``) of:
@@ -66,17 +80,21 @@ def find_sets(
     given = [found for path in paths for found in expand(os.fspath(path), exclude)]
     base = common_folder([found.root for found in given])
     parts = [*_files(given), *_archives(given, every)]
+    known = {place for some in given for place in (*some.files, *some.archives)}
+    ignored = {place: kind for some in given for place, kind in some.ignored.items() if place not in known}
     if not parts:
-        raise UsageError(f"no image found in {', '.join(map(str, paths))}: pass a folder that holds photographs")
+        where = ", ".join(map(str, paths))
+        raise UsageError(f"no image found in {where}{foreign.but(ignored)}: pass a folder that holds photographs")
     sources = Sources([(_prefix(part.place, base), part) for part in parts])
+    sets = [ImageSet(name or title(base) or "object", sources)]
     if per_label:
         for line in summarize(problem for some in given for problem in some.problems):
             sys.stderr.write(f"{line}\n")
-        return _parted(sources, parts, _members)
+        sets = _parted(sources, parts, _members)
     if per_folder:
         owners = _owners(given, base)
-        return _parted(sources, parts, lambda part: _folders(part, owners, base).members())
-    return [ImageSet(name or title(base) or "object", sources)]
+        sets = _parted(sources, parts, lambda part: _folders(part, owners, base).members())
+    return ImageSets(sets, foreign.told(ignored))
 
 
 def _files(given: Iterable[Given]) -> list[Part]:

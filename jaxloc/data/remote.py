@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from jaxloc.data.kinds import is_left_out
 from jaxloc.data.sources import Files, Labels, Record
 from jaxloc.errors import ImageError, PlaceError, UsageError
 
@@ -88,12 +89,12 @@ def stat(address: str) -> Entry:
 
 
 def walk(address: str) -> dict[str, int | None]:
-    """All files below a folder except hidden ones, each with its bytes if known."""
+    """All files below a folder except those that a search leaves out, each with its bytes if known."""
     system, path = find(address)
     root = _address(system, path)
     listed = _listed(system, system.find, address, path)
     found = {_address(system, place): about.get("size") for place, about in listed}
-    return {place: size for place, size in found.items() if "/." not in place[len(root) :]}
+    return {place: size for place, size in found.items() if not is_left_out(place[len(root) :])}
 
 
 def match(pattern: str) -> list[Entry]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxloc.data import ImageSet, find_sets
+from jaxloc.data.paths import ImageSets, find_sets
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
 from jaxloc.options import LocalizeOptions, VideoOptions
@@ -70,7 +70,7 @@ def colocalize(
     _check_components(steps)
     before = {} if earlier is None else _sets_to_update(earlier, str(update), steps)
     depends = {} if update is None else {"updates": _checksum(update)}
-    with Run(sets, folder, steps, depends=depends, overwrite=overwrite) as run:
+    with Run(sets, folder, steps, depends=depends, notes=sets.ignored, overwrite=overwrite) as run:
         return _with_videos(run.colocalize(before), folder, video)
 
 
@@ -96,7 +96,7 @@ def localize(
         options = dataclasses.replace(options, method="scda")
     sets = _find(paths, out, [], per_folder=per_folder, per_label=per_label, name=name, every=every)
     folder = outputs.prepare(out)
-    with Run(sets, folder, Steps(options), overwrite=overwrite) as run:
+    with Run(sets, folder, Steps(options), notes=sets.ignored, overwrite=overwrite) as run:
         return _with_videos(run.localize(), folder, video)
 
 
@@ -142,11 +142,12 @@ def apply(
     folder = outputs.prepare(out)
     steps = Steps(options)
     fitted.check_weights(steps.weights, model)
-    with Run(sets, folder, steps, depends={"model": _checksum(model)}, overwrite=overwrite) as run:
+    depends = {"model": _checksum(model)}
+    with Run(sets, folder, steps, depends=depends, notes=sets.ignored, overwrite=overwrite) as run:
         return _with_videos(run.localize(fitted.sets), folder, video)
 
 
-def _find(paths: Paths, out: str | os.PathLike[str], also: Paths, *, name: str | None, **how: Any) -> list[ImageSet]:
+def _find(paths: Paths, out: str | os.PathLike[str], also: Paths, *, name: str | None, **how: Any) -> ImageSets:
     """Find the image sets; refuse a name for several, and results that would replace what is read."""
     if name is not None and (how["per_folder"] or how["per_label"]):
         raise UsageError(

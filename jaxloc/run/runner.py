@@ -44,8 +44,8 @@ DOUBTFUL_CORRELATION = 0.3
 class Run:
     """A run over image sets; entered, it locks its folder against other writers.
 
-    ``depends`` says by name what else the results depend on. ``overwrite`` starts over if the folder holds another run,
-    or a finished one.
+    ``depends`` says by name what else the results depend on; ``notes`` are warnings to begin with.
+    ``overwrite`` starts over if the folder holds another run, or a finished one.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Run:
         steps: Steps,
         *,
         depends: Mapping[str, str] | None = None,
+        notes: Sequence[str] = (),
         overwrite: bool = False,
     ) -> None:
         self._images = Images(sets)
@@ -62,7 +63,7 @@ class Run:
         self._folder, self._model = folder, folder / "model.safetensors"
         self._checkpoint = Checkpoint(folder)
         self._depends = identity(steps, len(self._images)) | dict(depends or {})
-        self._overwrite = overwrite
+        self._overwrite, self._notes = overwrite, notes
         refine = self._options.refine != "none"
         self._refiner = Refiner(self._options.refine, connectivity=self._options.connectivity) if refine else None
 
@@ -223,7 +224,7 @@ class Run:
             raise self._nothing(f"no readable image among {number} ({reasons}{' …' if number > 3 else ''})")
         if distributed.is_first():
             names = [images.name for images in self._images.sets if images.name in fitted]
-            found = dataclasses.replace(found, warnings=_doubts(found, names, fitted))
+            found = dataclasses.replace(found, warnings=[*self._notes, *_doubts(found, names, fitted)])
             fits = self._context.steps.model_file(fitted) if model else None
             outputs.write(self._folder, found, model=fits, limit=self._options.report_limit)
             self._checkpoint.finish(found.warnings)

@@ -156,6 +156,7 @@ def _with_labels(
     paths: Sequence[str | os.PathLike[str]], labels: Mapping[str, str] | None, exclude: Sequence[Path]
 ) -> Iterator[tuple[Source, str]]:
     sets = find_sets(paths, per_folder=labels is None, exclude=exclude)
+    sets.tell_ignored()
     names = [source.name for images in sets for source in images.sources]
     missing = [] if labels is None else [name for name in names if name not in labels]
     if missing:

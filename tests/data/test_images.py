@@ -216,11 +216,48 @@ def test_an_empty_file_says_so(tmp_path):
         read_image(tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize("content", [b"<html>not found</html>", bytes(1000), b"\xff\xd8", b"GIF8"])
+@pytest.mark.parametrize("content", [b"some text", bytes(1000), b"\xff\xd8", b"GIF8"])
 def test_a_file_that_is_no_image_says_so(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(ImageError, match=r"^not an image, or of a kind that Pillow does not know$"):
         read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<html>not found</html>", "not an image that is read: web pages; fetch the images again"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(2000), "not an image that is read: HDF5 data"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image that is read: drawings or documents"),
+        (b"\0\0\x01\xb3" + bytes(99), "not an image that is read: videos of a format that is not read"),
+        (b"\0\0\0\x18ftypisom" + bytes(99), "not an image that is read: MP4 or MOV videos"),
+        (b"\xff\xd8\xff\xe0", "damaged: it starts as an image, and Pillow cannot read its header"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_as_what_it_is_whatever_its_ending(tmp_path, content, reason):
+    """Pillow takes HDF5 and the like for images of 0 × 0 pixels, and has Ghostscript draw EPS."""
+    for name in ("a.jpg", "a"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ImageError, match=reason):
+            read_image(tmp_path / name, shorter_side=20)
+        assert read_size(tmp_path / name, shorter_side=20) is None
+
+
+def test_an_image_without_pixels_is_refused():
+    for size in ((0, 5), (5, 0)):
+        with pytest.raises(ImageError, match=f"damaged: its header says {size[0]}×{size[1]} pixels"):
+            read_image(Image.new("RGB", size), shorter_side=3)
+        assert read_size(Image.new("RGB", size), shorter_side=3) is None
+
+
+def test_heic_is_read_as_displayed(tmp_path, upright):
+    pytest.importorskip("pillow_heif")
+    path = tmp_path / "IMG_0.HEIC"
+    read_size(path)  # which registers the format
+    Image.fromarray(upright).save(path, format="HEIF", quality=95)
+    found = read_image(path)
+    assert found.original_size == read_size(path) == (48, 72)
+    assert np.abs(found.pixels.astype(int) - upright).mean() < 8
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.tif", "a.bmp"])

@@ -18,20 +18,22 @@ from tests.run import helpers
 def test_unreadable_images_are_skipped_with_their_reasons_and_change_nothing(job, paths, tmp_path):
     folder = helpers.plant(tmp_path / "motorcycle", paths)
     (folder / "00_garbage.jpg").write_bytes(b"no image at all")
+    (folder / "04_hdf").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000))
     (folder / "05_empty.png").touch()
     (folder / "99_half.jpg").write_bytes(paths[0].read_bytes()[:900])
     Image.new("RGB", (200, 15)).save(folder / "03_tiny.png")
     (folder / "list.txt").write_text("\n".join(path.name for path in [*folder.iterdir(), folder / "98_gone.jpg"]))
     findings = colocalize([folder / "list.txt"], tmp_path / "out", Options(batch=4))
     reasons = [(item.name, item.reason) for item in findings.skipped if item.name != "list.txt"]
-    assert reasons[:4] == [
+    assert reasons[:5] == [
         ("00_garbage.jpg", "not an image, or of a kind that Pillow does not know"),
         ("03_tiny.png", "too small: 200×15 pixels, relu5_3 needs 16 a side"),
+        ("04_hdf", "not an image that is read: HDF5 data"),
         ("05_empty.png", "empty file (0 bytes)"),
         ("98_gone.jpg", "no such file"),
     ]
-    assert reasons[4][0] == "99_half.jpg"
-    assert "truncated" in reasons[4][1]
+    assert reasons[5][0] == "99_half.jpg"
+    assert "truncated" in reasons[5][1]
     assert helpers.boxes_of(tmp_path / "out") == helpers.boxes_of(job("ddt").folder)
     coco = helpers.annotations(tmp_path / "out")
     assert [(item["file_name"], item["reason"]) for item in coco["skipped"]] == [
@@ -90,6 +92,14 @@ def test_results_written_into_the_folder_of_images_itself_are_not_taken_for_imag
     for overwrite in (False, False, True):
         findings = localize([folder], folder, Options(overlays=True), overwrite=overwrite)
         assert [item.name for item in findings.images] == [path.name for path in paths[:2]]
+
+
+def test_files_that_are_not_read_are_among_the_warnings(paths, tmp_path):
+    folder = helpers.plant(tmp_path / "motorcycle", paths[:1])
+    (folder / "a.CR2").write_bytes(b"raw")
+    told = "1 .cr2 file not read: RAW photographs; develop them to JPEG or TIFF"
+    assert localize([folder], tmp_path / "out", Options()).warnings == [told]
+    assert helpers.annotations(tmp_path / "out")["info"]["warnings"] == [told]
 
 
 def test_photographs_beside_an_earlier_runs_results_stay_in_a_later_run(paths, tmp_path):

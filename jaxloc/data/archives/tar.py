@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from jaxloc.data import remote
-from jaxloc.data.kinds import is_image, suffix
+from jaxloc.data.kinds import is_image, is_left_out, suffix
 from jaxloc.data.sources import Labels, Part, Record, compact
 from jaxloc.errors import ImageError, UsageError
 
@@ -84,7 +84,7 @@ class Tar(Part):
                 places[name] = places.get(target, _LOST)
                 if _is_label(name):
                     told[_split(name)] = _read_label(file, name, places[name])
-        images = [name for name in places if suffix(name) and is_image(name) and not _is_hidden(name)]
+        images = [name for name in places if suffix(name) and is_image(name) and not is_left_out(name)]
         if not images:
             raise UsageError(f"{place}: holds no image: a tar shard holds members such as dogs/a.jpg")
         self._names = compact(images)
@@ -151,12 +151,8 @@ def _split(name: str) -> tuple[str, str]:
     return folder + slash + stem, extension.lower()
 
 
-def _is_hidden(name: str) -> bool:
-    return "/." in f"/{name}"
-
-
 def _is_label(name: str) -> bool:
-    return _split(name)[1] in _LABELS and not _is_hidden(name)
+    return _split(name)[1] in _LABELS and not is_left_out(name)
 
 
 def _read_label(file: IO[bytes], name: str, place: _Place) -> str | UsageError | None:

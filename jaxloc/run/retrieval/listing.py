@@ -54,6 +54,7 @@ def find_images(
     if splits and labels is None:
         raise UsageError("a split needs --labels with a COCO file whose images have one")
     sets = find_sets(paths, exclude=exclude)
+    sets.tell_ignored()
     photos = [Labelled(source, _own_label(source)) for images in sets for source in images.sources]
     if labels is not None:
         truth = read_coco(labels)
