@@ -12,10 +12,11 @@
 A shard is finished once its vectors file exists: its table is written before it, each in one step, so a kill leaves
 only finished shards. The same images, options and weights give the same bytes.
 
-A row holds an image's absolute ``path``, its ``name`` relative to what the user pointed at, its ``label`` (null if
-unknown), and ``width`` and ``height`` of the original. ``found`` is false if no cell was selected: a descriptor of
-selected cells is zero then, and ranks last. ``box`` is the object's, ``x0, y0, x1, y1`` in pixels of the original, or
-null. ``bytes`` is the size of the file or its archive, ``checksum`` the image's SHA-256.
+A row holds an image's ``path``, absolute or, if it lies in the gallery's own folder or the one around, relative to the
+gallery (``./``, ``../``), so that both can be moved together; its ``name`` relative to what the user pointed at, its
+``label`` (null if unknown), and ``width`` and ``height`` of the original. ``found`` is false if no cell was selected: a
+descriptor of selected cells is zero then, and ranks last. ``box`` is the object's, ``x0, y0, x1, y1`` in pixels of the
+original, or null. ``bytes`` is the size of the file or its archive, ``checksum`` the image's SHA-256.
 """
 
 import contextlib
@@ -38,7 +39,7 @@ from jaxloc import __version__
 from jaxloc._files import readable, write_bytes, write_safetensors, write_text
 from jaxloc.errors import UsageError
 from jaxloc.options import IndexOptions
-from jaxloc.run.retrieval import arrays_file
+from jaxloc.run.retrieval import arrays_file, places
 
 FORMAT = "jaxloc-gallery-1"
 _ROW = pa.schema(
@@ -165,6 +166,8 @@ class Gallery:
     ) -> None:
         """Write or replace a shard: its vectors, float32 ``[n, d]``, their rows, and the images without a vector."""
         buffer = io.BytesIO()
+        rows = [row | {"path": places.stored(row["path"], self.folder)} for row in rows]
+        skipped = [dataclasses.replace(skip, path=places.stored(skip.path, self.folder)) for skip in skipped]
         pq.write_table(pa.Table.from_pylist(rows, schema=_ROW), buffer, compression="zstd")
         checksum = hashlib.sha256(buffer.getvalue()).hexdigest()
         name = f"{number:08d}-{checksum[:16]}.parquet"
@@ -195,14 +198,15 @@ class Gallery:
         return self._metadata(number)["vectors_checksum"]
 
     def table(self, number: int) -> pa.Table:
-        """A shard's rows; raises ``UsageError`` if they are damaged or missing."""
+        """A shard's rows, paths absolute; raises ``UsageError`` if they are damaged or missing."""
         metadata = self._metadata(number)
         path = self.folder / "table" / metadata["table"]
         with _readable(path, self._vectors_path(number)):
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() != metadata["table_checksum"]:
                 raise ValueError("its checksum is wrong")
-        return pq.read_table(io.BytesIO(data), schema=_ROW)
+        table = pq.read_table(io.BytesIO(data), schema=_ROW)
+        return table.set_column(0, _ROW.field("path"), places.resolved(table["path"], self.folder))
 
     def whole_table(self) -> pa.Table:
         """The rows of every shard, in the order of the vectors."""
@@ -215,13 +219,14 @@ class Gallery:
             skipped = self._metadata(number)["skipped"]
             with _readable(self._vectors_path(number)):
                 found += [Skip(**skip) for skip in json.loads(skipped)]
-        return found
+        paths = places.resolved(pa.chunked_array([[skip.path for skip in found]], pa.string()), self.folder)
+        return [dataclasses.replace(skip, path=path) for skip, path in zip(found, paths.to_pylist(), strict=True)]
 
-    def relabel(self, labels: Mapping[str, str | None]) -> None:
-        """Replace the labels of the images that are listed, by path as in the table."""
+    def change(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace columns of the images that are listed, by path as in the table."""
         for number in self.shards:
             rows = self.table(number).to_pylist()
-            changed = [row | {"label": labels.get(row["path"], row["label"])} for row in rows]
+            changed = [row | changes.get(row["path"], {}) for row in rows]
             if changed != rows:
                 self.write_shard(number, self.vectors(number), changed, self.skipped([number]))
 

@@ -13,7 +13,7 @@ from jaxloc.data.sources import bytes_of
 from jaxloc.descriptors import DESCRIPTORS, Codebooks
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
-from jaxloc.options import IndexOptions
+from jaxloc.options import IndexOptions, workers_of
 from jaxloc.run import distributed, outputs
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.progress import bar
@@ -23,6 +23,7 @@ from jaxloc.run.retrieval.codebooks import choose_images, fit_codebooks
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.gallery import Description, Gallery, Skip
 from jaxloc.run.retrieval.listing import Labelled, Paths, find_images
+from jaxloc.run.retrieval.relocation import is_there, moved_images
 from jaxloc.run.retrieval.shards import forget_job, plan_job, write_shards
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from jaxloc.run.stream import open_stream
@@ -34,7 +35,8 @@ from jaxloc.whitenings import WhitenSpec
 class Indexed:
     """Result of ``index``: the numbers of images added and present before, and of vectors in total.
 
-    ``dimension`` is that of the vectors searched; ``not_found`` images have no object and rank last.
+    ``dimension`` is that of the vectors searched; ``not_found`` images have no object and rank last. ``moved`` images
+    were present under a path where nothing is any more.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Indexed:
     not_found: int
     skipped: list[Skip]
     warnings: list[str]
+    moved: int = 0
 
 
 def index(
@@ -58,7 +61,8 @@ def index(
     """Describe images and add their vectors to a gallery, which is created if there is none.
 
     Images of the gallery (same path, same size in bytes) are skipped; changed images are described again, and so are
-    all images of a Parquet, ArrayRecord or video file of another size.
+    all images of a Parquet, ArrayRecord or video file of another size. Moved images are known by their content, and
+    the gallery takes their new paths and names.
     A kill loses at most one unfinished shard: the same call resumes and ends with the same bytes.
 
     Args:
@@ -88,6 +92,7 @@ def index_images(
     describer = Describer(options, [options.descriptor])
     description = describe_gallery(options, describer.weights)
     digest = hashlib.sha256("\n".join([str(description), *(image.key for image in images)]).encode()).digest()
+    moved = 0
     with locked(folder) if distributed.is_first() else contextlib.nullcontext(), disk_errors(folder), memory_errors():
         if distributed.is_first() and not Gallery.is_one(folder):
             Gallery.create(folder, description)
@@ -100,11 +105,12 @@ def index_images(
                 "another gallery"
             )
         if distributed.is_first():
+            moved = _relocate(gallery, images, workers_of(options))
             if relabel:
-                gallery.relabel({image.key: image.label for image in images})
+                gallery.change({image.key: {"label": image.label} for image in images})
             _make_ready(gallery, options, images)
         distributed.wait("the gallery")
-        return _extend(Gallery.open(folder), describer, images)
+        return dataclasses.replace(_extend(Gallery.open(folder), describer, images), moved=moved)
 
 
 def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
@@ -144,6 +150,24 @@ def remove(gallery: str | os.PathLike[str], images: Sequence[str]) -> int:
         if opened.whitening_path.exists() and any(map(opened.length, opened.shards)):
             _whiten(opened)
         return number
+
+
+def _relocate(gallery: Gallery, images: list[Labelled], workers: int) -> int:
+    """Give moved images of the gallery their new paths and names; returns their number.
+
+    A label that was the name of the old folder becomes that of the new one; others stay.
+    """
+    table = gallery.whole_table()
+    moved = moved_images(table, images, workers=workers)
+    changes = {}
+    for path, label in zip(table["path"].to_pylist(), table["label"].to_pylist(), strict=True):
+        if image := moved.get(path):
+            kept = image.label if label == Path(path).parent.name else label
+            changes[path] = {"path": image.key, "name": image.source.name, "label": kept}
+    gallery.change(changes)
+    names = {image.source.name for image in images}
+    gallery.remove(skip.path for skip in gallery.skipped() if skip.name in names and not is_there(skip.path))
+    return len(changes)
 
 
 def _make_ready(gallery: Gallery, options: IndexOptions, images: list[Labelled]) -> None:

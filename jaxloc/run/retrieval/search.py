@@ -13,9 +13,11 @@ from jaxloc.metrics import top_k_average_precision
 from jaxloc.options import NetworkOptions, SearchOptions
 from jaxloc.report.records import Skipped
 from jaxloc.report.search_records import Result, Searched, Strip
+from jaxloc.report.text import counted
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.listing import Paths, find_images
 from jaxloc.run.retrieval.queries import Asked, describe_queries
+from jaxloc.run.retrieval.relocation import is_there
 from jaxloc.run.retrieval.reranking import rank
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from jaxloc.run.thumbnails import read_thumbnails
@@ -56,6 +58,7 @@ def search(
     table = opened.whole_table()
     rows = rows_of(table, ranked.rows)
     thumbnails = thumbnails_of(rows) if images else {}
+    doubts = lost_images(rows, thumbnails, gallery) if images else []
     kinds = set(table["label"].to_pylist())
     known = kinds if len(kinds) > 1 else set()  # a single kind says nothing of what is right
     answered = []
@@ -78,7 +81,7 @@ def search(
         queries=answered,
         skipped=[Skipped(name, "queries", reason) for name, reason in skipped.items()],
         strips=list(strips),
-        warnings=[*vectors.warnings, *_doubts(described, table, opened.description.descriptor)],
+        warnings=[*vectors.warnings, *doubts, *_doubts(described, table, opened.description.descriptor)],
         summary={f"mAP of the first {ranked.rows.shape[1]}": f"{np.mean(precisions):.2%}"} if precisions else {},
     )
 
@@ -93,6 +96,19 @@ def thumbnails_of(rows: Mapping[int, Mapping[str, Any]]) -> dict[int, bytes]:
     """Small JPEGs of the images of some rows; unreadable images are left out."""
     paths = {number: row["path"] for number, row in rows.items()}
     return read_thumbnails(paths, workers=os.cpu_count() or 1, shorter_side=512)
+
+
+def lost_images(
+    rows: Mapping[int, Mapping[str, Any]], thumbnails: Mapping[int, bytes], gallery: str | os.PathLike[str]
+) -> list[str]:
+    """A warning if images of these rows were moved."""
+    lost = [row["path"] for number, row in rows.items() if number not in thumbnails and not is_there(row["path"])]
+    if not lost:
+        return []
+    return [
+        f"{counted(len(lost), 'image')} to be shown, such as {lost[0]}, are not there any more: if they were moved, "
+        f"`jaxloc index PHOTOS --out {gallery}` knows them again by their content"
+    ]
 
 
 def _result(row: Mapping[str, Any], score: float, label: str | None, thumbnail: bytes | None) -> Result:

@@ -109,7 +109,7 @@ def _describe(
             if number >= 0:
                 described[number] = vectors[place], bool(flags[place]), boxes[place].tolist()
     paths = [job.images[number].source.path for number in sorted(described)]
-    made = read_ahead(_checksum, paths, workers=workers_of(describer.options), ahead=64)
+    made = read_ahead(checksum_of, paths, workers=workers_of(describer.options), ahead=64)
     kept, rows = [], []
     for number, sha256 in zip(sorted(described), made, strict=True):
         if sha256 is None:
@@ -134,7 +134,7 @@ def _describe(
     return np.stack(kept) if kept else np.zeros((0, 0)), rows
 
 
-def _checksum(path: Path | Record) -> str | None:
+def checksum_of(path: Path | Record) -> str | None:
     """Checksum of a file or record; ``None`` if it is unreadable."""
     try:
         return hashlib.sha256(path.read()).hexdigest() if isinstance(path, Record) else checksum(path)

@@ -5,7 +5,7 @@ import math
 from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.report.search_records import Searched
 from jaxloc.report.tables import text_table
-from jaxloc.report.text import reasons
+from jaxloc.report.text import counted, reasons
 from jaxloc.run.retrieval.compare import Comparison, Line
 from jaxloc.run.retrieval.evaluation import RetrievalEvaluation
 from jaxloc.run.retrieval.index import Indexed
@@ -26,6 +26,8 @@ def index_text(done: Indexed, seconds: float) -> str:
         f"{done.folder}: {done.total:,} vectors of {done.dimension:,} dimensions; {done.added:,} added in "
         f"{seconds:.1f} s, {done.present:,} were there."
     ]
+    if done.moved:
+        parts.append(f"Of these, {counted(done.moved, 'image')} had been moved: the gallery has their new paths now.")
     if done.not_found:
         parts.append(f"In {done.not_found:,} images nothing was selected: they rank last, and the table says so.")
     parts += reasons("Skipped", ((skip.name, skip.reason) for skip in done.skipped), len(done.skipped))

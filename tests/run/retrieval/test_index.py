@@ -6,12 +6,14 @@ import shutil
 import threading
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from jaxloc.errors import UsageError
 from jaxloc.run.retrieval import index as index_module
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import default_options, index, remove
+from jaxloc.run.retrieval.search import search
 from tests.run import helpers
 from tests.run.retrieval import small
 
@@ -318,6 +320,51 @@ def test_labels_named_later_reach_images_that_are_there(made, weights, images, t
     np.testing.assert_array_equal(small.stored(tmp_path / "g"), vectors)
     index([flat], tmp_path / "g", options)
     assert list(small.labels(tmp_path / "g")) == [name.split("_")[0] for name in names]
+
+
+def test_images_beside_the_gallery_are_kept_relative_to_it_and_move_with_it(weights, images, tmp_path):
+    shutil.copytree(images, tmp_path / "old" / "photos")
+    index([tmp_path / "old" / "photos"], tmp_path / "old" / "g", small.index_options(weights))
+    kept = pq.read_table(tmp_path / "old" / "g" / "table")["path"].to_pylist()
+    assert kept[0] == "../photos/cat/0.png"
+    (tmp_path / "old").rename(tmp_path / "new")
+    before = helpers.every_file(tmp_path / "new" / "g")
+    done = index([tmp_path / "new" / "photos"], tmp_path / "new" / "g", small.index_options(weights))
+    assert (done.added, done.present, done.moved) == (0, 16, 0)
+    assert helpers.every_file(tmp_path / "new" / "g") == before
+    paths = Gallery.open(tmp_path / "new" / "g").whole_table()["path"].to_pylist()
+    assert paths == sorted(map(str, (tmp_path / "new" / "photos").rglob("*.png")))
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_moved_images_are_known_by_their_content(weights, images, tmp_path, absolute):
+    photos = shutil.copytree(images, tmp_path / "photos")
+    (photos / "cat" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    gallery = tmp_path / "deep" / "g" if absolute else tmp_path / "g"
+    index([photos], gallery, small.index_options(weights))
+    vectors = small.stored(gallery)
+    moved = photos.rename(tmp_path / "elsewhere")
+    found = search(gallery, [moved / "cat" / "1.png"], small.reading(weights), images=True)
+    assert any(f"`jaxloc index PHOTOS --out {gallery}` knows them again" in warning for warning in found.warnings)
+    (moved / "cat" / "1.png").rename(moved / "face" / "9.png")
+    small.crop("coffee", 8).save(moved / "coffee" / "0.png")
+    done = index([moved], gallery, small.index_options(weights))
+    assert (done.added, done.present, done.total, done.moved) == (1, 15, 17, 15)
+    assert [skip.path for skip in done.skipped] == [str(moved / "cat" / "broken.png")]
+    rows = Gallery.open(gallery).whole_table().to_pylist()
+    assert (rows[1]["path"], rows[1]["name"], rows[1]["label"]) == (str(moved / "face/9.png"), "face/9.png", "face")
+    np.testing.assert_array_equal(small.stored(gallery)[:16], vectors)
+
+
+def test_labels_from_elsewhere_stay_where_images_are_moved(weights, images, tmp_path):
+    photos = shutil.copytree(images / "cat", tmp_path / "photos" / "cat")
+    listed = [{"id": 1, "file_name": "photos/cat/1.png", "category_id": 1}]
+    truth = {"images": listed, "annotations": [], "categories": [{"id": 1, "name": "tiger"}]}
+    (tmp_path / "labels.json").write_text(json.dumps(truth))
+    index([photos / "1.png"], tmp_path / "g", small.index_options(weights), labels=tmp_path / "labels.json")
+    photos.rename(tmp_path / "cats")
+    index([tmp_path / "cats"], tmp_path / "g", small.index_options(weights))
+    assert list(small.labels(tmp_path / "g")) == ["tiger", "cats", "cats", "cats", "cats"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such names on this system")
