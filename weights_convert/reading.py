@@ -41,7 +41,7 @@ def read(
         path: the file.
         format: one of ``FORMATS``; ``"auto"`` recognises it by content.
         architecture: name of a backbone; ``"auto"`` recognises it by names and number of layers.
-        preprocessing: ``"torchvision"``, ``"caffe-bgr"`` or ``"caffe-rgb"``; ``"auto"`` is what the format's
+        preprocessing: one of ``jaxloc.models.preprocessing.FAMILIES``; ``"auto"`` is what the format's
             usual files expect. Give it for a PyTorch file of weights that were trained in Caffe, which looks
             like any other.
 

@@ -1,6 +1,6 @@
 """PyTorch's state dicts: arrays by torchvision's names (``classifier.6.bias``) or timm's (``head.fc.bias``)."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +35,10 @@ def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) 
     Caffe's. Unknown names are kept for the check that follows.
     """
     plain = {".".join(part for part in name.split(".") if part != "module"): name for name in tensors}
-    match = _match(plain)
+    match = _match({ours: tensors[name] for ours, name in plain.items()})
     if match is None:
         raise unnamed(tensors, where)
-    backbone, names, own = match
-    tensors = {name: tensors[plain[theirs]] for name, theirs in own.items()}
+    backbone, names, tensors = match
     if len(tensors) < len(plain):
         source += f", {counted(len(plain) - len(tensors), 'array')} of other parts left out"
     if any(name.endswith(".running_mean") for name in tensors):
@@ -60,26 +59,40 @@ def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) 
     if scores is not None and np.isnan(scores).all():
         arrays = {name: array for name, array in arrays.items() if not backbone.needs_head([name.split("/")[0]])}
         return Found(arrays, backbone, _CAFFE_ROUNDED, f"{source}, Caffe's convolutions")
-    return Found(arrays, backbone, backbone.preprocessing, source)
+    return Found(arrays, backbone, names.preprocessing or backbone.preprocessing, source)
 
 
-def _match(plain: Iterable[str]) -> tuple[Backbone, Names, dict[str, str]] | None:
-    """The backbone whose kernels below the head are most like the file's, its naming, and its names with the file's.
+Match = tuple[Backbone, Names, dict[str, np.ndarray]]
+"""A backbone, its naming, and its arrays by those names."""
+
+
+def _match(tensors: Mapping[str, np.ndarray]) -> Match | None:
+    """The backbone whose kernels below the head are most like the file's by name, of equals by number of channels.
 
     At least half of the backbone's kernels must be there; what is missing is told by the check that follows.
     """
-    kernels = {name.removesuffix(".weight") for name in plain if name.endswith(".weight")}
-    best, match = 0.0, None
+    kernels = {name.removesuffix(".weight") for name in tensors if name.endswith(".weight")}
+    best, matches = 0.0, list[Match]()
     for backbone in BACKBONES.values():
         for names in backbone.published:
             layers = [theirs for theirs, ours in names.layers if not backbone.needs_head([ours])]
             prefix, dropped, found = _prefix(kernels, layers)
             inside = sum(name.startswith(prefix) for name in kernels)
             likeness = found / (len(layers) + inside - found)
-            if 2 * found >= len(layers) and likeness > best:
-                own = {dropped + name.removeprefix(prefix): name for name in plain if name.startswith(prefix)}
-                best, match = likeness, (backbone, names, own)
-    return match
+            if 2 * found >= len(layers) and likeness >= best:
+                start = len(prefix)
+                own = {dropped + name[start:]: one for name, one in tensors.items() if name.startswith(prefix)}
+                matches = [*(matches if likeness == best else ()), (backbone, names, own)]
+                best = likeness
+    return max(matches, key=_agreement, default=None) if len(matches) > 1 else next(iter(matches), None)
+
+
+def _agreement(match: Match) -> int:
+    """Number of kernels that have as many output channels as the backbone's."""
+    backbone, names, tensors = match
+    shapes = backbone.all_shapes(head=True)
+    found = ((f"{theirs}.weight", shapes[f"{ours}/kernel"][-1]) for theirs, ours in names.layers)
+    return sum(name in tensors and len(tensors[name]) == width for name, width in found)
 
 
 def _prefix(kernels: Collection[str], layers: Sequence[str]) -> tuple[str, str, int]:

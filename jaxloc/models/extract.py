@@ -60,8 +60,7 @@ def extract_features(
         raise UsageError(f"images of {rows}×{columns} are too small: {layers} need {side} pixels a side")
     if missing := [layer for layer in layers if backbone.needs_head([layer]) and layer not in params]:
         raise UsageError(
-            f"these weights hold convolutions only, so there is no {', '.join(missing)}: "
-            "convert a full network with `jaxloc weights convert` and pass its file"
+            f"these weights hold convolutions only, so there is no {', '.join(missing)}: {backbone.cure()}"
         )
     if sizes is not None:
         sizes = jnp.asarray(sizes)

@@ -63,4 +63,7 @@ CAFFE_BGR = Preprocessing(255.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "b
 CAFFE_RGB = Preprocessing(255.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
 """RGB in 0–255, mean subtracted: MatConvNet, which flipped the first filters."""
 
-FAMILIES = {"torchvision": TORCHVISION, "caffe-bgr": CAFFE_BGR, "caffe-rgb": CAFFE_RGB}
+HALF = Preprocessing(1.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""RGB from -1 to 1: Google's networks, in timm and transformers too."""
+
+FAMILIES = {"torchvision": TORCHVISION, "caffe-bgr": CAFFE_BGR, "caffe-rgb": CAFFE_RGB, "half": HALF}

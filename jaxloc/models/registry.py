@@ -1,10 +1,17 @@
 """Every network by name."""
 
 from jaxloc.errors import UsageError
-from jaxloc.models import alexnet, vgg
+from jaxloc.models import alexnet, efficientnet, vgg
 from jaxloc.models.backbone import Backbone
 
-BACKBONES = {backbone.name: backbone for backbone in (vgg.backbone("vgg16"), vgg.backbone("vgg19"), alexnet.backbone())}
+BACKBONES = {
+    backbone.name: backbone
+    for backbone in (
+        *map(vgg.backbone, vgg.BLOCKS),
+        alexnet.backbone(),
+        *map(efficientnet.backbone, efficientnet.VARIANTS),
+    )
+}
 """Every network by name; add your own to use its weights files."""
 
 

