@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -67,7 +68,13 @@ def stoppable(leave: Callable[[Stopped], None]) -> Iterator[None]:
                 stopped.say_farewell()
                 leave(stopped)
 
+    def ignored(unraisable: sys.UnraisableHookArgs) -> None:
+        # Raised in a finaliser or while collecting garbage, where Python drops it: ``watch`` ends the process.
+        if not isinstance(unraisable.exc_value, Stopped):
+            before_ignored(unraisable)
+
     before = {number: signal.signal(number, _handle) for number in SIGNALS}
+    before_ignored, sys.unraisablehook = sys.unraisablehook, ignored
     before_fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     watcher = threading.Thread(target=watch, name="jaxloc-signals", daemon=True)
     watcher.start()
@@ -82,6 +89,7 @@ def stoppable(leave: Callable[[Stopped], None]) -> Iterator[None]:
         signal.set_wakeup_fd(before_fd)
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = before_ignored
         sender.close()
         watcher.join()
         receiver.close()

@@ -3,6 +3,7 @@
 # ruff: noqa: PT012  # what happens inside is what is tested
 
 import ctypes
+import gc
 import signal
 import sys
 import threading
@@ -43,6 +44,22 @@ def test_where_the_main_thread_does_not_end_another_thread_ends_the_process(leav
         while not left:
             time.sleep(0.01)
     assert left == [(number, None)]
+
+
+def test_a_signal_while_garbage_is_collected_ends_the_process_without_a_traceback(leave, left, capfd):
+    def collecting(phase, information):
+        signal.raise_signal(signal.SIGINT)
+
+    with stoppable(leave):
+        gc.callbacks.append(collecting)
+        try:
+            gc.collect()
+        finally:
+            gc.callbacks.remove(collecting)
+        while not left:
+            time.sleep(0.01)
+    assert left == [(signal.SIGINT, None)]
+    assert capfd.readouterr().err == ""
 
 
 def test_a_second_ctrl_c_is_raised_as_well_and_a_second_sigterm_is_not(leave):
