@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 P = ParamSpec("P")
@@ -37,11 +38,17 @@ def compiler_chooses(*, rows: bool = False) -> Callable[[Callable[P, T]], Callab
                 args, kwargs = jax.tree.unflatten(structure, [arrays.get(*pair) for pair in enumerate(leaves)])
                 return function(*args, **kwargs)
 
-            first = jax.tree.leaves(args[0] if args else kwargs[name])[0]
-            divided = jax.typeof(first).sharding.spec[:1] if rows else ()
+            first = jax.tree.leaves(args[0] if args else kwargs[name])
+            divided = jax.typeof(first[0]).sharding.spec[:1] if rows else ()
             result = NamedSharding(mesh, PartitionSpec(*divided))
             return jax.sharding.auto_axes(chosen, axes=mesh.explicit_axes, out_sharding=result)(arrays)
 
         return call
 
     return decorate
+
+
+def varying_as(array: jax.Array, values: T) -> T:
+    """The same values, divided among devices as ``array`` is inside ``shard_map``: what the start of a loop must be."""
+    never = (array != array).any() & False
+    return jax.tree.map(lambda value: jnp.where(never, value, value), values)

@@ -3,6 +3,12 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxloc import boxes, components
+from jaxloc._checks import as_array
+from jaxloc.grids import valid_cells
 
 
 class Localization(NamedTuple):
@@ -24,3 +30,42 @@ class Localization(NamedTuple):
     found: jax.Array
     score: jax.Array
     positive_share: jax.Array
+
+
+def of_peak(
+    response: ArrayLike,
+    image_size: ArrayLike,
+    *,
+    threshold: ArrayLike = 0.4,
+    size: ArrayLike | None = None,
+    connectivity: int = 8,
+    backend: components.Backend = "auto",
+) -> Localization:
+    """The object of a map with a peak: the largest component of the cells above a share of the maximum.
+
+    The score is ``1 − ā / ã``, with the mean ``ā`` of the map's positive part and ``ã`` inside the object.
+
+    Args:
+        response: ``[h, w]``; only values above 0 count.
+        image_size: int ``[2]``, rows and columns of the original image, in whose pixels the box is.
+        threshold: share of the maximum that a cell must exceed.
+        size: int ``[2]``, valid rows and columns of ``response``; ``None`` means all.
+        connectivity: 8 or 4 (static).
+        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
+    """
+    response = as_array("response", response, "[h, w]", jnp.float32)
+    valid = valid_cells(size, response.shape)
+    cells = jnp.maximum(valid.sum(), 1)
+    heat = jnp.where(valid, jnp.maximum(response, 0), 0)
+    above = heat > threshold * heat.max()
+    mask = components.largest_component(above, connectivity=connectivity, backend=backend)
+    found = mask.any()
+    inside = jnp.where(mask, heat, 0).sum() / jnp.maximum(mask.sum(), 1)
+    return Localization(
+        response=response,
+        mask=mask,
+        box=boxes.mask_to_box(mask, image_size, size=size),
+        found=found,
+        score=jnp.where(found, 1 - heat.sum() / cells / jnp.where(found, inside, 1), 0),
+        positive_share=above.sum() / cells,
+    )

@@ -11,8 +11,9 @@ import pytest
 import jaxloc
 import weights_convert
 
-ONE_IMAGE = ("boxes", "components", "grids", "pooling", "scda", "ddt", "moments", "clustering", "mixture", "encoding")
-ONE_IMAGE += ("attributes", "crops", "crow", "parts", "graphs", "rmac", "spoc", "tracks", "whitening")
+ONE_IMAGE = ("boxes", "components", "crops", "grids", "localization", "moments", "pooling", "tracks", "whitening")
+ONE_IMAGE += ("clustering", "encoding", "graphs", "mixture")
+ONE_IMAGE += ("attributes", "beam", "cam", "crow", "ddt", "eiss", "parts", "rmac", "scda", "spoc")
 
 
 def public(module) -> dict[str, object]:

@@ -26,7 +26,7 @@ SHARED |= {
     "tracks",
     "whitening",
 }
-METHODS = {"attributes", "crow", "ddt", "parts", "rmac", "scda", "spoc", "svm"}
+METHODS = {"attributes", "beam", "cam", "crow", "ddt", "eiss", "parts", "rmac", "scda", "spoc", "svm"}
 ROOMS = ("data", "models", "run", "report")
 
 

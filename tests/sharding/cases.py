@@ -8,15 +8,19 @@ import numpy as np
 
 from jaxloc import (
     attributes,
+    beam,
     boxes,
+    cam,
     clustering,
     components,
     crops,
     crow,
     ddt,
+    eiss,
     encoding,
     graphs,
     grids,
+    localization,
     mixture,
     moments,
     parts,
@@ -30,6 +34,7 @@ from jaxloc import (
     tracks,
     whitening,
 )
+from tests import colours
 
 ROWS, COLUMNS, CHANNELS = 6, 7, 5
 NUMBER, CLUSTERS, LONGEST = 12, 3, 4
@@ -172,12 +177,25 @@ CASES = {
         lambda x, keep: attributes.extremes(x, count=LONGEST, valid=keep, dimensions=(2, 0)), _valid_samples
     ),
     "attributes.merge": Case(attributes.merge, lambda e: (e.extremes(0), e.extremes(9))),
+    "beam.children": Case(beam.children, lambda e: (e.normal(ROWS, ROWS, CHANNELS),)),
+    "beam.heat_map": Case(
+        lambda places, scores, image: beam.heat_map(places, scores, image, shape=(5, 4)),
+        lambda e: (np.stack([e.box(), e.box()]), e.normal(2), e.image_size()),
+    ),
+    "beam.point": Case(beam.point, lambda e: (e.map(), e.image_size())),
+    "beam.search": Case(
+        lambda image, size: beam.search(
+            colours.features, colours.head, image, np.eye(3, dtype=np.float32)[0], size=size, side=28, beam=2, depth=2
+        ),
+        lambda e: e.image()[::2],
+    ),
     "boxes.area": Case(boxes.area, lambda e: (e.box(),)),
     "boxes.iou": Case(boxes.iou, lambda e: (e.box(), e.box())),
     "boxes.mask_to_box": Case(
         lambda mask, image, size: boxes.mask_to_box(mask & grids.valid_cells(size, mask.shape), image, size=size),
         lambda e: (e.mask(), e.image_size(), e.size()),
     ),
+    "cam.activation_map": Case(cam.activation_map, lambda e: (e.features(), e.normal(CHANNELS))),
     "clustering.assign": Case(clustering.assign, lambda e: (e.kmeans(), e.features())),
     "clustering.fit_kmeans": Case(
         lambda key, x, keep: clustering.fit_kmeans(key, x, keep, clusters=CLUSTERS, iterations=5),
@@ -219,6 +237,11 @@ CASES = {
     ),
     "ddt.orient": Case(ddt.orient, lambda e: (e.model(), e.rng.random(2).astype(np.float32))),
     "ddt.positive_cells": Case(lambda x, size: ddt.positive_cells(x, size=size), _sized_map),
+    "eiss.erase": Case(eiss.erase, lambda e: (e.features(), e.rng.integers(0, 5, 4).astype(np.int32))),
+    "eiss.search": Case(
+        lambda image, size: eiss.search(colours.score, image, size=size, side=28, grid=2, best=1, max_iterations=2),
+        lambda e: e.image()[::2],
+    ),
     "encoding.fisher_vector": Case(encoding.fisher_vector, lambda e: (e.gaussians(), *_masked(e))),
     "encoding.signed_sqrt": Case(encoding.signed_sqrt, lambda e: (e.normal(CHANNELS),)),
     "encoding.vlad": Case(encoding.vlad, lambda e: (e.kmeans(), *_masked(e))),
@@ -240,6 +263,10 @@ CASES = {
         lambda e: (e.map(), e.size(), e.size()),
     ),
     "grids.valid_cells": Case(lambda size: grids.valid_cells(size, (ROWS, COLUMNS)), lambda e: (e.size(),)),
+    "localization.of_peak": Case(
+        lambda x, image, size: localization.of_peak(x, image, size=size),
+        lambda e: (e.map(), e.image_size(), e.size()),
+    ),
     "mixture.expectation_maximization": Case(
         lambda start, x: mixture.expectation_maximization(start, x, iterations=5),
         lambda e: (e.gaussians(), e.features()),
