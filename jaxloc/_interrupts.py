@@ -68,7 +68,7 @@ def stoppable(leave: Callable[[Stopped], None]) -> Iterator[None]:
                 stopped.say_farewell()
                 leave(stopped)
 
-    def ignored(unraisable: sys.UnraisableHookArgs) -> None:
+    def ignored(unraisable: "sys.UnraisableHookArgs") -> None:
         # Raised in a finaliser or while collecting garbage, where Python drops it: ``watch`` ends the process.
         if not isinstance(unraisable.exc_value, Stopped):
             before_ignored(unraisable)

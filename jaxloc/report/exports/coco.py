@@ -1,9 +1,9 @@
 """COCO: ``annotations.json``, or ``annotations_SPLIT.json`` for each split, beside the images in ``images``.
 
-Category ids are those of the source, where it has some. Boxes keep every digit. Masks are run lengths, or outlines where
-they were outlines. Further fields: of an image ``category_id``, ``positive_share`` (also as ``noise_score``), ``split``
-and ``segmentation``; of an annotation ``score``, ``difficult``, ``truncated`` and ``parts``. Unknown pixels of a mask
-become background.
+Category ids are those of the source, where it has some. Boxes keep every digit. Masks are run lengths, or outlines
+where they were outlines. Further fields: of an image ``category_id``, ``positive_share`` (also as ``noise_score``),
+``split`` and ``segmentation``; of an annotation ``score``, ``difficult``, ``truncated`` and ``parts``. Unknown pixels
+of a mask become background.
 """
 
 import dataclasses
