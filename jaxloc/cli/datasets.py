@@ -39,4 +39,8 @@ def datasets(
         tell(as_json, lambda: known.to_plain(described), lambda: known.description(described))
     else:
         info = known.find_info(name.partition(":")[0])
-        tell(as_json, lambda: dataclasses.asdict(info), lambda: known.explanation(info))
+        tell(
+            as_json,
+            lambda: dataclasses.asdict(info) | {"tables": known.tables_of(info)},
+            lambda: known.explanation(info),
+        )

@@ -9,6 +9,7 @@ from jaxloc.data.annotations.problems import summarize
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.datasets import ADAPTERS, Dataset, Info, open_dataset, set_names, unknown
 from jaxloc.report.tables import text_table
+from jaxloc.run.reproduce import TABLES
 
 _CLASSES_SHOWN = 30
 _NAMES, _WIDTH = 18, 96
@@ -99,6 +100,12 @@ def _entry(info: Info) -> str:
     return f"{info.name:<{_NAMES}}" + f"\n{' ' * _NAMES}".join(wrapped)
 
 
+def tables_of(info: Info) -> list[str]:
+    """The papers' tables that are measured on a data set, and the commands that make them."""
+    made = [table for table in TABLES.values() if info.name in table.sets]
+    return [f"{table.source}: {table.title} (`jaxloc reproduce {table.name}`)" for table in made]
+
+
 def explanation(info: Info) -> str:
     """One data set, as text."""
     specs = [f"{info.name}:FOLDER"]
@@ -110,7 +117,7 @@ def explanation(info: Info) -> str:
         "licence": [info.licence],
         "page": [info.page],
         "splits": [", ".join(info.splits) or "none"],
-        "used by": info.papers or ["–"],
+        "tables": tables_of(info) or ["none of those that `jaxloc reproduce` makes"],
         "notes": info.notes or ["–"],
         "write": specs,
     }

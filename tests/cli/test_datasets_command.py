@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from jaxloc.cli.datasets import datasets
 from jaxloc.data.datasets import ADAPTERS
+from jaxloc.run.reproduce import TABLES
 from tests.data.datasets import trees
 
 
@@ -39,10 +40,19 @@ def test_one_is_explained(run, name):
     status, out, _ = run(name)
     info = ADAPTERS[name].info
     assert status == 0
-    for text in (info.title, info.licence, info.page, *info.get, *info.layout, *info.papers, *info.notes):
+    for text in (info.title, info.licence, info.page, *info.get, *info.layout, *info.notes):
         assert text in out
     assert (f"{name}:tfds" in out) == (info.tfds is not None)
     assert json.loads(run(name, "--json")[1])["title"] == info.title
+
+
+def test_the_tables_of_a_data_set_are_those_that_can_be_made(run):
+    for name in ADAPTERS:
+        of_set = [table for table in TABLES.values() if name in table.sets]
+        out = run(name)[1]
+        assert ("none of those that" in out) == (not of_set)
+        assert all(f"{table.source}: {table.title} (`jaxloc reproduce {table.name}`)" in out for table in of_set)
+        assert out.count("jaxloc reproduce") == (len(of_set) or 1)
 
 
 def test_one_that_is_here_is_counted_by_split_and_class(run, tmp_path):

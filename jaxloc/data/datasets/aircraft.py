@@ -26,7 +26,6 @@ INFO = Info(
         "data/images/0034309.jpg",
     ),
     splits=("train", "val", "trainval", "test"),
-    papers=("none of the papers here; fine-grained retrieval and recognition elsewhere",),
     notes=(
         "boxes count pixels from 1 in the file and are half-open from 0 here",
         "the last 20 rows of each image are a banner with its owner's name, which is not cut off",

@@ -36,7 +36,6 @@ INFO = Info(
         "# or: car_ims/000001.jpg cars_annos.mat",
     ),
     splits=("train", "test"),
-    papers=("few-shot fine-grained recognition by piecewise mappings: accuracy",),
     tfds="cars196",
     notes=("boxes count pixels from 1 in the files and are half-open from 0 here",),
 )

@@ -25,7 +25,6 @@ INFO = Info(
     ),
     layout=("annotations/instances_val2017.json", "val2017/000000000139.jpg"),
     splits=("train2017", "val2017", "train2014", "val2014"),
-    papers=("beam search on feature maps: point localisation",),
     tfds="coco/2017",
     notes=("the copy of tensorflow-datasets has no masks, and is read without tensorflow once it is prepared",),
 )

@@ -32,7 +32,6 @@ INFO = Info(
         "segmentations/001.Black_footed_Albatross/*.png   # optional",
     ),
     splits=("train", "test"),
-    papers=("SCDA: boxes (table 1), retrieval (tables 3 and 4)", "Mask-CNN: parts"),
     tfds="caltech_birds2011",
     notes=("boxes are x, y, width, height, taken without a shift", "the copy of tensorflow-datasets has no parts"),
 )

@@ -32,7 +32,6 @@ INFO = Info(
         "Annotation/n02085620-Chihuahua/n02085620_10074   # XML without extension",
     ),
     splits=("train", "test"),
-    papers=("SCDA: boxes (table 1), retrieval (tables 3 and 4)",),
     tfds="stanford_dogs",
     notes=("boxes are ImageNet's corners, taken without a shift",),
 )

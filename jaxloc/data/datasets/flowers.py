@@ -58,7 +58,6 @@ INFO = Info(
     ),
     layout=("imagelabels.mat setid.mat", "jpg/image_00001.jpg", "segmim/segmim_00001.jpg   # optional"),
     splits=("train", "val", "trainval", "test"),
-    papers=("SCDA: retrieval (tables 3 and 4); its gallery is trainval, its queries are test",),
     tfds="oxford_flowers102",
     notes=("masks are estimated by their authors, not drawn by hand", "the copy of tensorflow-datasets has no masks"),
 )

@@ -37,7 +37,6 @@ INFO = Info(
         "Annotations/CLS-LOC/val/*.xml   # optional",
     ),
     splits=_SPLITS,
-    papers=("EISS: localisation; WSOL evaluation; networks are trained on it",),
     tfds="imagenet2012",
     notes=(
         "boxes are ImageNet's corners, taken without a shift; they are read when an image is asked for",

@@ -32,7 +32,6 @@ INFO = Info(
         *(f"# {wnid} {name}" for name, wnid in SYNSETS.items()),
     ),
     layout=("n02360282/n02360282_38.JPEG   # or chipmunk/", "Annotation/n02360282/n02360282_38.xml   # or chipmunk/"),
-    papers=("DDT: CorLoc on classes that the network never saw (table 5)",),
     notes=(
         "only images with boxes count, as in the papers; the papers do not name the synsets, see the module",
         "boxes are ImageNet's corners, taken without a shift",

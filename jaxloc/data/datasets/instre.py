@@ -37,7 +37,6 @@ INFO = Info(
         f"{_PROTOCOL}   # optional",
     ),
     splits=tuple(_SETS.values()),
-    papers=("object discovery for retrieval (OS.EGM): mAP",),
     notes=("boxes are x, y, width, height, taken without a shift; those of queries are corners",),
 )
 

@@ -38,7 +38,6 @@ def _info(name: str, title: str, size: str, folder: str, images: str, truth: str
             f"mkdir groundtruth && curl -L {_SITE}/{folder}/{truth} | tar xz -C groundtruth",
         ),
         layout=(file, "jpg/*.jpg   # or images/, or beside the ground truth; Paris also in folders below"),
-        papers=("object discovery for retrieval (OS.EGM): mAP",),
         notes=("images have no class; junk images count neither as found nor as missed",),
     )
 

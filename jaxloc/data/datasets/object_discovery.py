@@ -22,7 +22,6 @@ INFO = Info(
     page="https://people.csail.mit.edu/mrub/ObjectDiscovery/",
     get=("# fetch ObjectDiscovery-data.zip from the page and unpack it",),
     layout=("Data/Airplane100/*.jpg", "Data/Airplane100/GroundTruth/*.png", "# and Car100, Horse100"),
-    papers=("DDT: CorLoc (table 1), noise ROC (figure 5)",),
     notes=(
         "an image with an empty mask, or with no mask file, is noisy: it keeps its class and has no object",
         "boxes are those of masks",

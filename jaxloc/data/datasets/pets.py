@@ -35,7 +35,6 @@ INFO = Info(
         "annotations/xmls/Abyssinian_1.xml   # heads, of trainval alone",
     ),
     splits=("trainval", "test"),
-    papers=("SCDA: retrieval (tables 3 and 4)",),
     tfds="oxford_iiit_pet",
     notes=("an animal's box is the tight box of its mask; the border of the trimap is unknown, not object",),
 )

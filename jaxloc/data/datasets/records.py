@@ -27,7 +27,6 @@ class Info:
         get: commands or addresses to fetch it.
         layout: files expected below the root, one line each.
         splits: names that specs may choose from.
-        papers: papers that measure on it, and what they measure.
         tfds: its name in tensorflow-datasets, if that copy can be read.
         notes: decisions taken in reading it.
     """
@@ -41,7 +40,6 @@ class Info:
     get: tuple[str, ...]
     layout: tuple[str, ...]
     splits: tuple[str, ...] = ()
-    papers: tuple[str, ...] = ()
     tfds: str | None = None
     notes: tuple[str, ...] = ()
 

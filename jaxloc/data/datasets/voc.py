@@ -23,7 +23,7 @@ CLASSES = [
 _VOID = 255
 
 
-def _info(year: int, size: str, papers: tuple[str, ...], get: tuple[str, ...]) -> Info:
+def _info(year: int, size: str, get: tuple[str, ...]) -> Info:
     return Info(
         name=f"voc{year % 100:02}",
         title=f"PASCAL VOC {year}",
@@ -39,7 +39,6 @@ def _info(year: int, size: str, papers: tuple[str, ...], get: tuple[str, ...]) -
             f"VOC{year}/SegmentationObject/*.png   # optional",
         ),
         splits=("train", "val", "trainval", "test"),
-        papers=papers,
         tfds=f"voc/{year}",
         notes=(
             "boxes count pixels from 1 in the files and are half-open from 0 here",
@@ -54,7 +53,6 @@ INFOS = (
     _info(
         2007,
         "9,963 images of 20 classes, 0.9 GB",
-        ("DDT: CorLoc on trainval (table 2)", "beam search on feature maps: detection"),
         (
             f"curl -LO {_SITE}/voc2007/VOCtrainval_06-Nov-2007.tar",
             f"curl -LO {_SITE}/voc2007/VOCtest_06-Nov-2007.tar",
@@ -64,7 +62,6 @@ INFOS = (
     _info(
         2012,
         "11,540 images of 20 classes with boxes, 2 GB",
-        ("DDT: CorLoc on trainval (table 3)", "beam search on feature maps: point localisation, detection"),
         (f"curl -LO {_SITE}/voc2012/VOCtrainval_11-May-2012.tar", "tar xf VOCtrainval_11-May-2012.tar"),
     ),
 )

@@ -318,7 +318,7 @@ def test_instre_without_the_protocol_has_no_queries(tmp_path):
 def test_every_data_set_tells_what_a_newcomer_needs(name):
     info = ADAPTERS[name].info
     assert info.name == name
-    assert all([info.title, info.holds, info.size, info.licence, info.papers])
+    assert all([info.title, info.holds, info.size, info.licence])
     assert info.page.startswith("http")
     assert info.get
     assert info.layout
