@@ -3,6 +3,7 @@
 import dataclasses
 
 from jaxloc.errors import UsageError
+from jaxloc.localizers import METHODS
 from jaxloc.options.network import NetworkOptions
 from jaxloc.options.option import Options, option, same_as
 
@@ -106,7 +107,7 @@ class ReproduceOptions(Options):
     )
     methods: tuple[str, ...] = option(
         ("ddt",),
-        "Rows of the DDT paper's tables, each a job of its own: ddt, scda; repeatable.",
+        "Rows of the DDT paper's tables of boxes, each a job of its own: ddt, ddt+, scda; repeatable.",
         "--method",
         setting="methods",
         first=True,
@@ -136,6 +137,6 @@ class ReproduceOptions(Options):
             raise UsageError(f"--limit must leave at least 2 images of a class, not {self.limit}")
         if self.samples < 0 or self.seed < 0:
             raise UsageError(_DRAWS)
-        known = ("ddt", "scda")
+        known = tuple(METHODS)
         if not self.methods or not set(self.methods) <= set(known) or len(set(self.methods)) < len(self.methods):
-            raise UsageError(f"methods must be one or both of {', '.join(known)}, not {', '.join(self.methods)}")
+            raise UsageError(f"methods must be one or more of {', '.join(known)}, not {', '.join(self.methods)}")

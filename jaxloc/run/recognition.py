@@ -66,7 +66,13 @@ def recognize(
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or ClassifyOptions()
-    train_set, test_set = _split(paths, test, labels, out, options)
+    return recognize_images(*_split(paths, test, labels, out, options), out, options)
+
+
+def recognize_images(
+    train_set: list[Labelled], test_set: list[Labelled], out: str | os.PathLike[str], options: ClassifyOptions
+) -> Recognized:
+    """``recognize`` for images that are listed already."""
     folder = outputs.prepare(out)
     tuned = None if options.tune == "none" else _tune(train_set, folder / "tuning", options)
     weights = options.training.weights if tuned is None else tuned.weights

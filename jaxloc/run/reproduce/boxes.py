@@ -28,9 +28,14 @@ _THRESHOLDS = (0.0, 0.1)
 _NUMBERS = {
     "ddt-table1": papers.DDT_TABLE_1,
     "ddt-voc07": papers.DDT_VOC_2007,
+    "ddt-wsol": papers.DDT_VOC_2007,
     "ddt-voc12": papers.DDT_VOC_2012,
     "ddt-imagenet": papers.DDT_IMAGENET,
 }
+
+
+_OTHERS = {"ddt-wsol": papers.DDT_WSOL}
+"""Other authors' numbers that a table sets DDT against."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +64,15 @@ def measure_corloc(table: Table, prepared: Prepared, out: Path, options: Reprodu
     for method in options.methods:
         job = {"method": method, "max_side": 800}
         findings, result = _run(chosen.sets(), chosen.truth(), out / method, options, job)
-        rows += _corloc_rows(result, method.upper(), _NUMBERS[table.name][method])
+        measure, numbers = f"{method.upper()} CorLoc, %", _NUMBERS[table.name]
+        unknown = Scores(dict.fromkeys(numbers["ddt"].classes, math.nan), math.nan, numbers["ddt"].digits)
+        rows += _corloc_rows(result, measure, numbers.get(method, unknown))
+        for authors, theirs in _OTHERS.get(table.name, {}).items():
+            *_, mean = _corloc_rows(result, f"{measure}, beside {authors}", theirs)
+            rows.append(mean)
         notes += _notes(findings, result)
+        if method not in numbers:
+            notes.append(f"The paper has no numbers of {method.upper()}.")
         if method == "scda":
             notes.append("The DDT paper does not say which layer its SCDA takes; here the one that DDT takes.")
     return Measured(rows, list(dict.fromkeys(notes)))
@@ -99,9 +111,8 @@ def _predictions_of(findings: Findings) -> dict[str, Annotated]:
     return found
 
 
-def _corloc_rows(result: Evaluation, method: str, paper: Scores) -> list[Row]:
+def _corloc_rows(result: Evaluation, measure: str, paper: Scores) -> list[Row]:
     """A row for each class of the paper that was measured, and their mean beside the paper's."""
-    measure = f"{method} CorLoc, %"
     figures = {score.category: score.figures[_CORLOC] for score in result.classes}
     measured = [(name, number) for name, number in paper.classes.items() if name in figures]
     rows = [_row(name, measure, figures[name], number, digits=paper.digits) for name, number in measured]

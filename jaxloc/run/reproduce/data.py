@@ -107,7 +107,7 @@ def find_data(table: Table, place: str | os.PathLike[str]) -> str:
 def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
     """Open the data of a table, as ``find_data`` returns them.
 
-    At most ``limit`` images of each class are taken, for retrieval of each of its splits.
+    At most ``limit`` images of each class are taken, for retrieval and classification of each of its splits.
 
     Raises:
         UsageError: it does not hold the data set, or no image of it is there.
@@ -129,7 +129,7 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
     part = DatasetPart(place, images)
     numbers = dict(part.members())
     if limit is not None:
-        by_split = table.kind == "retrieval"
+        by_split = table.kind in ("retrieval", "classification")
         for category, all_of_it in numbers.items():
             groups: dict[tuple[str, ...], list[int]] = {}
             for number in all_of_it.tolist():

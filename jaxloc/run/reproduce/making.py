@@ -18,6 +18,7 @@ from jaxloc.run import outputs
 from jaxloc.run.engine import load_weights, memory_errors
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured, measure_corloc, measure_noise, measure_single
+from jaxloc.run.reproduce.classification import measure_classification
 from jaxloc.run.reproduce.cost import measure_cost
 from jaxloc.run.reproduce.data import Prepared, find_data, prepare
 from jaxloc.run.reproduce.results import Reproduction, from_plain, to_plain
@@ -122,6 +123,8 @@ def _measure(table: Table, prepared: Prepared, folder: Path, weights: Weights, o
             return measure_cost(prepared, options)
         case "retrieval":
             return measure_retrieval(table, prepared, folder, weights, options)
+        case "classification":
+            return measure_classification(prepared, folder, options)
 
 
 def _settings(weights: Weights, options: ReproduceOptions) -> dict[str, str]:

@@ -21,9 +21,9 @@ from jaxloc.run.retrieval.listing import largest_box
 from jaxloc.run.retrieval.scoring import score
 from jaxloc.whitenings import WhitenSpec
 
-_NUMBERS = {"scda-table3": papers.SCDA_TABLE_3, "scda-table4": papers.SCDA_TABLE_4}
-_GALLERY = {"cub200": ("train",), "dogs": ("train",), "flowers102": ("train", "val"), "pets": ("trainval",)}
-_QUERIES = "test"
+_NUMBERS = {"scda-table2": papers.SCDA_TABLE_2, "scda-table3": papers.SCDA_TABLE_3, "scda-table4": papers.SCDA_TABLE_4}
+GALLERY = {"cub200": ("train",), "dogs": ("train",), "flowers102": ("train", "val"), "pets": ("trainval",)}
+QUERIES = "test"
 _TOP = (1, 5)
 
 
@@ -73,10 +73,10 @@ def _images(prepared: Prepared) -> tuple[Images, np.ndarray]:
     """The images with their roles, and their classes."""
     sources = prepared.together().sources
     images = [prepared.images[source.name] for source in sources]
-    wanted = _GALLERY[prepared.name]
+    wanted = GALLERY[prepared.name]
     gallery = np.array([not set(wanted).isdisjoint(image.splits) for image in images], bool)
-    asked = np.array([_QUERIES in image.splits for image in images], bool)
-    for some, which in ((gallery, "+".join(wanted)), (asked, _QUERIES)):
+    asked = np.array([QUERIES in image.splits for image in images], bool)
+    for some, which in ((gallery, "+".join(wanted)), (asked, QUERIES)):
         if not some.any():
             raise UsageError(f"{prepared.place}: no image is in the split {which}: get the whole data set")
     boxes = [largest_box(one.box for one in image.annotations) for image in images]
@@ -87,8 +87,8 @@ def _notes(prepared: Prepared, vectors: Vectors, images: Images) -> list[str]:
     skipped = vectors.skipped()
     searched = int(images.gallery.sum())
     notes = [
-        f"{len(images.gallery) - searched:,} images ({_QUERIES}) query {searched:,} "
-        f"({' and '.join(_GALLERY[prepared.name])}); the paper says only that the data set's splits are used."
+        f"{len(images.gallery) - searched:,} images ({QUERIES}) query {searched:,} "
+        f"({' and '.join(GALLERY[prepared.name])}); the paper says only that the data set's splits are used."
     ]
     if skipped:
         number, reason = next(iter(skipped.items()))

@@ -82,6 +82,24 @@ def test_what_differs_from_the_paper_is_told(table, voc):
     assert "7 images, counted in each class they are in; the paper's authors tell of 3,550." in told
 
 
+def test_ddt_plus_has_rows_without_numbers_of_the_paper(voc, weights, tmp_path):
+    result = reproduce("ddt-voc07", voc, tmp_path, made.options(weights, methods=("ddt+",)))
+    assert list(made.ours(result, "DDT+ CorLoc, %")) == ["aeroplane", "bicycle", "horse", "mean of 3 of 20 classes"]
+    assert all(math.isnan(row.paper) for row in result.rows)
+    assert "The paper has no numbers of DDT+." in result.deviations
+    assert {score.category: score.corloc for score in evaluate_files(tmp_path / "ddt+", f"voc07:{voc}").classes} == {
+        name: value for name, value in made.ours(result, "DDT+ CorLoc, %").items() if not name.startswith("mean")
+    }
+
+
+def test_weakly_supervised_methods_stand_beside_ddts_mean_over_the_same_classes(table, voc, weights, tmp_path):
+    result = reproduce("ddt-wsol", voc, tmp_path, made.options(weights))
+    [ren] = [row for row in result.rows if row.measure == f"{DDT}, beside Ren et al., 2016"]
+    assert (ren.label, ren.ours) == ("mean of 3 of 20 classes", pytest.approx(400 / 9))
+    assert ren.paper == pytest.approx((79.2 + 56.9 + 44.2) / 3)
+    assert len(result.rows) == 4 + 6
+
+
 def test_the_copy_of_tensorflow_datasets_gives_the_same_rows(table, voc, weights, tmp_path, prepare):  # noqa: F811
     from jaxloc.data.datasets.voc import CLASSES
 

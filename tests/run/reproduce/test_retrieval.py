@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from jaxloc._files import IMAGES
 from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor
 from jaxloc.options import DescribeOptions
@@ -121,6 +122,31 @@ def test_a_killed_run_goes_on_with_the_shards_that_are_missing(birds, weights, t
     assert reproduce(*arguments[:3], made.options(weights, limit=2, overwrite=True)).incomplete == (
         "the first 2 images of each class and split"
     )
+
+
+def test_table_2_compares_encodings_of_the_selected_descriptors(table, birds, weights, tmp_path):
+    result = reproduce("scda-table2", f"cub200:{birds}", tmp_path, made.options(weights))
+    top1 = {row.label.partition(" (")[0]: row for row in result.rows if row.measure == "top-1 mAP, %"}
+    assert [(label, row.paper) for label, row in top1.items()] == [
+        ("selectVLAD", 55.92),
+        ("selectFV", 52.04),
+        ("avgPool", 56.42),
+        ("maxPool", 58.35),
+        ("SCDA", 59.72),
+    ]
+    assert top1["SCDA"].ours == made.ours(table[0], "top-1 mAP, %")["SCDA (20)"]
+
+
+def test_table_5_is_the_accuracy_of_the_classifier_on_the_test_images(birds, weights, tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    result = reproduce("scda-table5", f"cub200:{birds}", tmp_path / "out", made.options(weights, samples=20))
+    [row] = result.rows
+    told = json.loads((tmp_path / "out" / "classified" / "evaluation.json").read_text())
+    right = [image["label"] == image["predicted"] for image in told[IMAGES]]
+    assert (row.label, row.images, row.paper) == ("SCDA_flip+ (80)", 8, 80.5)
+    assert row.ours == pytest.approx(100 * np.mean(right))
+    assert row.interval.low <= row.ours <= row.interval.high
+    assert any(text.startswith("8 images are learnt from (train), 8 tested on; C is ") for text in result.deviations)
 
 
 def test_flowers_are_searched_in_train_and_val(weights, tmp_path):
