@@ -2,7 +2,7 @@
 
 SCDA: Wei, Luo, Wu & Zhou, "Selective convolutional descriptor aggregation for fine-grained image retrieval",
 arXiv:1604.04994v1, 2016; its table 5 as the authors' slides show it. DDT: Wei, Zhang, Li, Xie, Wu, Shen & Zhou, "Deep
-descriptor transforming for image co-localization", IJCAI 2017. Classes and data sets have jaxloc's names, not the papers'
+descriptor transforming for image co-localization", IJCAI 2017. Classes and data sets have jaxloc's names, not their
 short ones.
 """
 
