@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, as_flags, check_rank
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 
 
@@ -41,6 +42,7 @@ def empty(dimension: int, count: int) -> Extremes:
     return Extremes(none, none, zeros, zeros, jnp.zeros(count, bool))
 
 
+@jitted("count", "dimensions")
 @compiler_chooses()
 def extremes(
     vectors: ArrayLike,
@@ -91,6 +93,7 @@ def extremes(
     return Extremes(indices(high), indices(low), at(high), at(low), there)
 
 
+@jitted()
 def merge(a: Extremes, b: Extremes) -> Extremes:
     """Extremes of the union of two parts of a gallery that share no image; associative and commutative, exactly."""
     for part in (a, b):

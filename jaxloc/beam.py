@@ -21,6 +21,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import components
 from jaxloc._checks import as_array, as_flags
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses, varying_as
 from jaxloc.crops import crop_resize
 from jaxloc.grids import map_size
@@ -42,6 +43,7 @@ class Search(NamedTuple):
     valid: jax.Array
 
 
+@jitted()
 def children(maps: ArrayLike) -> jax.Array:
     """A map without its right column, left column, bottom row and top row, each stretched to the map's size.
 
@@ -127,6 +129,7 @@ def search(
     return jax.lax.scan(level, varying_as(image, parents), None, length=depth)[1]
 
 
+@jitted("shape")
 @compiler_chooses()
 def heat_map(
     places: ArrayLike,
@@ -156,6 +159,7 @@ def heat_map(
     return jnp.einsum("ny,nx->yx", down * scores[:, None], across, precision=jax.lax.Precision.HIGHEST)
 
 
+@jitted("backend", nan=True)
 def point(heat: ArrayLike, image_size: ArrayLike, *, backend: components.Backend = "auto") -> jax.Array:
     """Where the heat is greatest: the centre of the largest 8-connected component at the maximum.
 

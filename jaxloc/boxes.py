@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._jit import jitted
 from jaxloc.grids import map_size
 
 
@@ -18,6 +19,7 @@ def _check_boxes(box: ArrayLike) -> jax.Array:
     return box.astype(jnp.promote_types(box.dtype, jnp.float32))
 
 
+@jitted(nan=True)
 def mask_to_box(mask: ArrayLike, image_size: ArrayLike | None = None, *, size: ArrayLike | None = None) -> jax.Array:
     """Tight box of one mask once it is nearest-upsampled to the image, without making the large mask.
 
@@ -43,6 +45,7 @@ def mask_to_box(mask: ArrayLike, image_size: ArrayLike | None = None, *, size: A
     return jnp.where(mask.any(), box.astype(jnp.float32), jnp.nan)
 
 
+@jitted()
 def area(box: ArrayLike) -> jax.Array:
     """Area in square pixels of boxes ``[..., 4]``; zero for NaN or inverted boxes."""
     box = _check_boxes(box)
@@ -50,6 +53,7 @@ def area(box: ArrayLike) -> jax.Array:
     return side[..., 0] * side[..., 1]
 
 
+@jitted()
 def iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
     """Intersection over union of boxes, broadcast over the leading axes.
 

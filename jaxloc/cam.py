@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._jit import jitted
 
 
+@jitted()
 def activation_map(features: ArrayLike, weights: ArrayLike) -> jax.Array:
     """What each cell adds to a class's score, ``Σ_c w_c x_c``, float32 ``[h, w]``.
 

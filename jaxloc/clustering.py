@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
 from jaxloc._descriptors import flatten, sum_over_blocks
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 
 
@@ -65,6 +66,7 @@ class _ModelSums(Protocol):
 Sums = TypeVar("Sums", bound=_ModelSums)
 
 
+@jitted()
 def merge(a: Sums, b: Sums) -> Sums:
     """Sums of the union of two disjoint sets of descriptors, both taken with the same model."""
     for sums in (a, b):
@@ -87,6 +89,7 @@ def psum(sums: Sums, axis_name: str | tuple[str, ...]) -> Sums:
     return jax.lax.psum(sums, axis_name)
 
 
+@jitted()
 def assign(model: KMeans, descriptors: ArrayLike) -> jax.Array:
     """Index of the centre nearest to each descriptor, int32 ``[...]``; the first of equals.
 
@@ -98,6 +101,7 @@ def assign(model: KMeans, descriptors: ArrayLike) -> jax.Array:
     return _nearest(model, x)[0].reshape(jnp.shape(descriptors)[:-1])
 
 
+@jitted()
 @compiler_chooses()
 def kmeans_sums(model: KMeans, descriptors: ArrayLike, valid: ArrayLike | None = None) -> KMeansSums:
     """One pass of k-means: each descriptor is added to the cluster of its nearest centre.
@@ -122,6 +126,7 @@ def kmeans_sums(model: KMeans, descriptors: ArrayLike, valid: ArrayLike | None =
     return sum_over_blocks(of_block, *flatten(descriptors, valid, model.centers))
 
 
+@jitted()
 def kmeans_update(model: KMeans, sums: KMeansSums) -> KMeans:
     """Move every centre to the mean of its cluster; an empty cluster keeps its centre.
 
@@ -133,6 +138,7 @@ def kmeans_update(model: KMeans, sums: KMeansSums) -> KMeans:
     return KMeans(model.centers + sums.sums / jnp.maximum(sums.counts, 1)[:, None])
 
 
+@jitted("tolerance")
 def kmeans_converged(before: KMeans, after: KMeans, sums: KMeansSums, *, tolerance: float = 1e-4) -> jax.Array:
     """Whether an update moved the centres so little that the next may be spared.
 
@@ -150,6 +156,7 @@ def kmeans_converged(before: KMeans, after: KMeans, sums: KMeansSums, *, toleran
     return jnp.square(after.centers - before.centers).sum() <= tolerance * variance
 
 
+@jitted("clusters")
 @compiler_chooses()
 def kmeans_plus_plus(
     key: jax.Array, descriptors: ArrayLike, valid: ArrayLike | None = None, *, clusters: int
@@ -186,6 +193,7 @@ def kmeans_plus_plus(
     return KMeans(jnp.concatenate([centers[0][None], others]))
 
 
+@jitted("iterations", "tolerance")
 @compiler_chooses()
 def lloyd(
     model: KMeans,
@@ -218,6 +226,7 @@ def lloyd(
     return KMeansFit(model, kmeans_sums(model, x, keep).inertia, done, converged)
 
 
+@jitted("clusters", "iterations", "tolerance")
 @compiler_chooses()
 def fit_kmeans(
     key: jax.Array,

@@ -22,10 +22,12 @@ import skimage
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, check_choice
+from jaxloc._jit import jitted
 
 Backend = Literal["auto", "host", "device"]
 
 
+@jitted("connectivity", "backend")
 def label(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") -> jax.Array:
     """Number the connected components of one mask in raster order of their first cell.
 
@@ -49,6 +51,7 @@ def label(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") 
     return jnp.where(mask, jnp.pad(jnp.cumsum(is_root), (0, 1))[roots], 0).astype(jnp.int32)
 
 
+@jitted("connectivity", "backend")
 def largest_component(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") -> jax.Array:
     """The component with the most cells; ties go to the first in raster order.
 

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._jit import jitted
 from jaxloc.grids import map_size, valid_cells
 
 
+@jitted("shape")
 def crop_resize(
     image: ArrayLike, box: ArrayLike, shape: tuple[int, int], *, size: ArrayLike | None = None
 ) -> jax.Array:

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 from jaxloc.pooling import l2_normalize
 
 
+@jitted("order", "root")
 def spatial_weights(
     aggregation: ArrayLike, *, size: ArrayLike | None = None, order: float = 2.0, root: float = 2.0
 ) -> jax.Array:
@@ -38,6 +40,7 @@ def spatial_weights(
     return (activity / jnp.where(norm > 0, norm, 1)) ** (1 / root)
 
 
+@jitted("epsilon")
 def sparsity_weights(features: ArrayLike, *, size: ArrayLike | None = None, epsilon: float = 0.0) -> jax.Array:
     """Weight of every channel, ``log(Σ_j (Q_j + ε) / (Q_i + ε))``, ``Q`` the share of cells that fire (equation 6).
 
@@ -55,6 +58,7 @@ def sparsity_weights(features: ArrayLike, *, size: ArrayLike | None = None, epsi
     return jnp.where(share > 0, jnp.log(share.sum() / jnp.where(share > 0, share, 1)), 0)
 
 
+@jitted()
 def descriptor(features: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
     """Descriptors summed with spatial weights, times the channels' sparsity weights, of unit length (algorithm 1).
 

@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import boxes, components
 from jaxloc._checks import as_array, check_choice, check_rank
+from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 from jaxloc.localization import Localization
 from jaxloc.moments import Moments, covariance
@@ -45,6 +46,7 @@ class Model(NamedTuple):
     correlation: jax.Array
 
 
+@jitted("components", "sign")
 def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation") -> Model:
     """Principal components of an image set's descriptors (equations 1 and 2).
 
@@ -89,6 +91,7 @@ def _plus_or_minus(x: jax.Array) -> jax.Array:
     return jnp.where(x < 0, -1.0, 1.0)
 
 
+@jitted("sign")
 def orient(model: Model, positive_share: ArrayLike, *, sign: str = "minority") -> Model:
     """Flip components by a rule that looks at the set's positive cells.
 
@@ -106,6 +109,7 @@ def orient(model: Model, positive_share: ArrayLike, *, sign: str = "minority") -
     return model._replace(components=model.components * flip[:, None], correlation=model.correlation * flip)
 
 
+@jitted()
 def indicator_maps(model: Model, features: ArrayLike) -> jax.Array:
     """Indicator maps ``Pʲ = ξⱼᵀ (x − x̄)`` of one image (equation 3), float32 ``[k, h, w]``.
 
@@ -124,6 +128,7 @@ def indicator_maps(model: Model, features: ArrayLike) -> jax.Array:
     return jnp.einsum("hwd,kd->khw", centred, model.components, precision=_HIGHEST)
 
 
+@jitted()
 def positive_cells(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
     """Valid cells whose indicator is strictly positive, bool ``[h, w]``.
 
@@ -135,6 +140,7 @@ def positive_cells(indicator: ArrayLike, *, size: ArrayLike | None = None) -> ja
     return (indicator > 0) & valid_cells(size, indicator.shape[:2])
 
 
+@jitted()
 def noise_score(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
     """Share of valid cells that are positive: 0 means the image certainly lacks the object (section 4.5).
 
@@ -147,6 +153,7 @@ def noise_score(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.A
     return positive.sum() / jnp.maximum(valid.sum(), 1)
 
 
+@jitted("connectivity", "backend")
 def object_mask(
     indicator: ArrayLike,
     below: ArrayLike | None = None,
@@ -175,6 +182,7 @@ def object_mask(
     return mask & positive_below
 
 
+@jitted("connectivity", "backend", nan=True)
 def localize(
     model: Model,
     features: ArrayLike,

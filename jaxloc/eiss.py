@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses, varying_as
 from jaxloc.crops import crop_resize
 from jaxloc.grids import map_size
@@ -65,6 +66,7 @@ class _State(NamedTuple):
     stopped: jax.Array
 
 
+@jitted("fill")
 def erase(image: ArrayLike, box: ArrayLike, *, fill: float = 0.0) -> jax.Array:
     """The image with the pixels of a box replaced.
 

@@ -12,17 +12,20 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_masked
+from jaxloc._jit import jitted
 from jaxloc.clustering import KMeans, kmeans_sums
 from jaxloc.mixture import GaussianMixture, mixture_sums
 from jaxloc.pooling import l2_normalize
 
 
+@jitted()
 def signed_sqrt(vector: ArrayLike) -> jax.Array:
     """``sign(x) √|x|`` of every number, which keeps a few large ones from outweighing the rest."""
     vector = jnp.asarray(vector, jnp.float32)
     return jnp.sign(vector) * jnp.sqrt(jnp.abs(vector))
 
 
+@jitted("normalize")
 def vlad(model: KMeans, features: ArrayLike, mask: ArrayLike, *, normalize: bool = True) -> jax.Array:
     """Sum over each cluster of the differences between its descriptors and its centre, ``Σ (x − c_k)``.
 
@@ -40,6 +43,7 @@ def vlad(model: KMeans, features: ArrayLike, mask: ArrayLike, *, normalize: bool
     return l2_normalize(signed_sqrt(encoded)) if normalize else encoded
 
 
+@jitted("normalize")
 def fisher_vector(
     mixture: GaussianMixture, features: ArrayLike, mask: ArrayLike, *, normalize: bool = True
 ) -> jax.Array:

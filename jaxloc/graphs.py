@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, as_flags, check_rank
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 
 _ROWS = 1024
@@ -44,6 +45,7 @@ class Solution(NamedTuple):
     iterations: jax.Array
 
 
+@jitted("exponent")
 @compiler_chooses()
 def mutual_neighbors(
     indices: ArrayLike, similarities: ArrayLike, *, valid: ArrayLike | None = None, exponent: float = 3.0
@@ -73,12 +75,14 @@ def mutual_neighbors(
     return Graph(indices, jnp.where(present & mutual, jnp.maximum(similarities, 0) ** exponent, 0))
 
 
+@jitted()
 def degrees(graph: Graph) -> jax.Array:
     """The sum of each vertex's edge weights, float32 ``[n]``."""
     check_rank("weights", graph.weights, "[n, k]")
     return graph.weights.sum(-1)
 
 
+@jitted()
 @compiler_chooses(rows=True)
 def normalize(graph: Graph) -> Graph:
     """Symmetric normalisation ``D^-½ W D^-½`` with 0/0 = 0: eigenvalues within [−1, 1]."""
@@ -87,6 +91,7 @@ def normalize(graph: Graph) -> Graph:
     return Graph(graph.indices, scale[:, None] * graph.weights * scale[graph.indices])
 
 
+@jitted()
 @compiler_chooses()
 def subgraph(graph: Graph, members: ArrayLike, *, valid: ArrayLike | None = None) -> Graph:
     """The edges among some vertices, renumbered in the order of ``members``; weights stay as they are.
@@ -107,6 +112,7 @@ def subgraph(graph: Graph, members: ArrayLike, *, valid: ArrayLike | None = None
     return Graph(jnp.where(inside, found, own[:, None]), jnp.where(inside, graph.weights[members], 0))
 
 
+@jitted()
 @compiler_chooses(rows=True)
 def matvec(graph: Graph, values: ArrayLike) -> jax.Array:
     """The product of the weight matrix with a vector ``[n]`` or with the columns of ``[n, m]``."""
@@ -120,6 +126,7 @@ def matvec(graph: Graph, values: ArrayLike) -> jax.Array:
     return jax.lax.scan(add, jnp.zeros_like(values), (graph.indices.T, graph.weights.T))[0]
 
 
+@jitted("alpha", "tolerance", "iterations")
 @compiler_chooses()
 def solve(
     graph: Graph, right_hand_side: ArrayLike, *, alpha: float = 0.99, tolerance: float = 1e-6, iterations: int = 200

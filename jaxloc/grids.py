@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, check_rank
+from jaxloc._jit import jitted
 
 
+@jitted("shape")
 def valid_cells(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     """Mask of the cells that belong to the image, bool ``[..., rows, columns]``, True inside the valid top-left corner.
 
@@ -29,11 +31,13 @@ def valid_cells(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     return rows[..., :, None] & columns[..., None, :]
 
 
+@jitted("shape")
 def map_size(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     """The valid size as an int32 ``[2]`` array, whether ``size`` was given or the map is whole."""
     return jnp.asarray(shape if size is None else size, jnp.int32)
 
 
+@jitted("shape")
 def upsample_nearest(
     values: ArrayLike, shape: tuple[int, ...], *, size: ArrayLike | None = None, target_size: ArrayLike | None = None
 ) -> jax.Array:
@@ -60,6 +64,7 @@ def upsample_nearest(
     return jnp.where(valid_cells(target_size, shape), enlarged, jnp.zeros_like(enlarged))
 
 
+@jitted()
 def flip_columns(values: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
     """Mirror one map or image left to right inside its valid cells; its padding stays at the right and bottom.
 

@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import boxes, components
 from jaxloc._checks import as_array
+from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 
 
@@ -32,6 +33,7 @@ class Localization(NamedTuple):
     positive_share: jax.Array
 
 
+@jitted("connectivity", "backend", nan=True)
 def of_peak(
     response: ArrayLike,
     image_size: ArrayLike,

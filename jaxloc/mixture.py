@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
 from jaxloc._descriptors import flatten, sum_over_blocks
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 from jaxloc.clustering import KMeans, assign, fit_kmeans
 
@@ -70,6 +71,7 @@ class GaussianMixtureFit(NamedTuple):
     converged: jax.Array
 
 
+@jitted()
 def responsibilities(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Array:
     """Probability ``q_k(x)`` that each component made each descriptor, float32 ``[..., k]``, summing to one.
 
@@ -81,6 +83,7 @@ def responsibilities(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Ar
     return jax.nn.softmax(_log_joint(mixture, x)).reshape(*jnp.shape(descriptors)[:-1], -1)
 
 
+@jitted()
 def log_likelihood(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Array:
     """Log of the mixture's density at each descriptor, in nats, float32 ``[...]``.
 
@@ -93,6 +96,7 @@ def log_likelihood(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Arra
     return (_level(mixture) + excess).reshape(jnp.shape(descriptors)[:-1])
 
 
+@jitted()
 @compiler_chooses()
 def mixture_sums(
     mixture: GaussianMixture, descriptors: ArrayLike, valid: ArrayLike | None = None
@@ -113,6 +117,7 @@ def mixture_sums(
     return sum_over_blocks(of_block, *flatten(descriptors, valid, mixture.means))
 
 
+@jitted()
 def hard_sums(model: KMeans, descriptors: ArrayLike, valid: ArrayLike | None = None) -> GaussianMixtureSums:
     """As ``mixture_sums``, with every descriptor given wholly to its k-means cluster: for ``initial_mixture``."""
 
@@ -123,6 +128,7 @@ def hard_sums(model: KMeans, descriptors: ArrayLike, valid: ArrayLike | None = N
     return sum_over_blocks(of_block, *flatten(descriptors, valid, model.centers))
 
 
+@jitted("variance_floor")
 def initial_mixture(model: KMeans, sums: GaussianMixtureSums, *, variance_floor: float = 1e-6) -> GaussianMixture:
     """The mixture whose components are the clusters of a k-means.
 
@@ -136,6 +142,7 @@ def initial_mixture(model: KMeans, sums: GaussianMixtureSums, *, variance_floor:
     return mixture_update(start, sums, variance_floor=variance_floor)
 
 
+@jitted("variance_floor")
 def mixture_update(
     mixture: GaussianMixture, sums: GaussianMixtureSums, *, variance_floor: float = 1e-6
 ) -> GaussianMixture:
@@ -167,6 +174,7 @@ def mixture_update(
     return GaussianMixture(weights, means, jnp.maximum(variances, floor))
 
 
+@jitted()
 def mean_log_likelihood(mixture: GaussianMixture, sums: GaussianMixtureSums) -> jax.Array:
     """Mean log-likelihood of the descriptors that were summed, in nats per descriptor.
 
@@ -182,6 +190,7 @@ def mean_log_likelihood(mixture: GaussianMixture, sums: GaussianMixtureSums) -> 
     return _level(mixture) + sums.excess / jnp.where(total > 0, total, 1)
 
 
+@jitted("iterations", "tolerance", "variance_floor")
 @compiler_chooses()
 def expectation_maximization(
     mixture: GaussianMixture,
@@ -226,6 +235,7 @@ def expectation_maximization(
     return GaussianMixtureFit(mixture, mean_log_likelihood(mixture, mixture_sums(mixture, x, keep)), done, converged)
 
 
+@jitted("components", "iterations", "tolerance", "variance_floor")
 @compiler_chooses()
 def fit_gaussian_mixture(
     key: jax.Array,

@@ -22,6 +22,7 @@ from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
 from jaxloc._descriptors import flagged
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 
 _WORD = 20
@@ -51,6 +52,7 @@ def empty(dimension: int) -> Moments:
     return Moments(jnp.zeros(2, jnp.int32), jnp.zeros(dimension), jnp.zeros((dimension, dimension)))
 
 
+@jitted()
 def of(descriptors: ArrayLike, valid: ArrayLike | None = None) -> Moments:
     """Moments of one set of descriptors, however they are arranged; those of an empty set are zero.
 
@@ -68,6 +70,7 @@ def of(descriptors: ArrayLike, valid: ArrayLike | None = None) -> Moments:
     return Moments(jnp.stack(_words(number)), mean, _scatter(centred))
 
 
+@jitted("count")
 @compiler_chooses()
 def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: ArrayLike | None = None) -> Moments:
     """Moments of each of several sets whose images share a batch.
@@ -103,6 +106,7 @@ def of_segments(descriptors: ArrayLike, segments: ArrayLike, count: int, valid: 
     return Moments(jnp.stack(_words(number), -1), mean, per_set(scatter))
 
 
+@jitted()
 def merge(a: Moments, b: Moments) -> Moments:
     """Moments of the union of two disjoint sets; associative and commutative up to rounding."""
     for moments in (a, b):
@@ -147,6 +151,7 @@ def psum(moments: Moments, axis_name: str | tuple[str, ...]) -> Moments:
     return Moments(total, mean, scatter + jnp.matmul(shifts.T, shifts, precision=jax.lax.Precision.HIGHEST))
 
 
+@jitted()
 def covariance(moments: Moments) -> jax.Array:
     """Covariance ``[d, d]``, the scatter divided by the number of descriptors (DDT's equation 2)."""
     check_rank("scatter", moments.scatter, "[d, d]")

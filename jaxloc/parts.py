@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import boxes, components
 from jaxloc._checks import check_rank
+from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 
 
@@ -40,6 +41,7 @@ def components_needed(number: int) -> int:
     return 1 + (number + 1) // 2
 
 
+@jitted("number")
 def divide(
     indicators: ArrayLike, eigenvalues: ArrayLike, mask: ArrayLike, *, number: int = 2, size: ArrayLike | None = None
 ) -> jax.Array:
@@ -76,6 +78,7 @@ def divide(
     return jnp.where(inside, last + 1, 0).astype(jnp.int32)
 
 
+@jitted("number", "connectivity", "backend", nan=True)
 def localize(
     indicators: ArrayLike,
     eigenvalues: ArrayLike,

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_masked
+from jaxloc._jit import jitted
 
 
+@jitted()
 def l2_normalize(vector: ArrayLike) -> jax.Array:
     """Scale ``[..., d]`` to unit length along the last axis; zero vectors stay zero."""
     vector = jnp.asarray(vector, jnp.float32)
@@ -21,6 +23,7 @@ def l2_normalize(vector: ArrayLike) -> jax.Array:
     return scaled / jnp.where(length > 0, length, 1)
 
 
+@jitted()
 def average_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
     """Mean of the selected descriptors, float32 ``[d]``.
 
@@ -32,6 +35,7 @@ def average_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
     return jnp.where(mask, features, 0).sum((0, 1)) / jnp.maximum(mask.sum(), 1)
 
 
+@jitted()
 def max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
     """Largest value of each channel over the selected descriptors: MAC, where all valid cells are selected.
 
@@ -46,6 +50,7 @@ def max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
     return jnp.where(mask.any(), jnp.where(mask, features, -jnp.inf).max((0, 1), initial=-jnp.inf), 0)
 
 
+@jitted("power", "epsilon")
 def generalized_mean_pool(
     features: ArrayLike, mask: ArrayLike, *, power: ArrayLike = 3.0, epsilon: float = 1e-6
 ) -> jax.Array:
@@ -75,6 +80,7 @@ def generalized_mean_pool(
     return jnp.where(mask.any(), largest * mean ** (1 / power), 0)
 
 
+@jitted()
 def average_max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
     """Average- and max-pooled descriptors, each ℓ2-normalised on its own, concatenated: SCDA's vector.
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._jit import jitted
 from jaxloc.grids import map_size
 from jaxloc.pooling import l2_normalize, max_pool
 
@@ -49,6 +50,7 @@ class RegionVectors(NamedTuple):
     valid: jax.Array
 
 
+@jitted("levels")
 def regions(size: ArrayLike, *, levels: int = 3) -> Regions:
     """Square regions of a map at several scales (section 3.2).
 
@@ -85,6 +87,7 @@ def regions(size: ArrayLike, *, levels: int = 3) -> Regions:
     return Regions(jnp.where(used[:, None], jnp.concatenate(boxes), 0).astype(jnp.int32), used)
 
 
+@jitted("levels", "include_global")
 def region_vectors(
     features: ArrayLike, *, size: ArrayLike | None = None, levels: int = 3, include_global: bool = False
 ) -> RegionVectors:

@@ -13,10 +13,12 @@ from jax.typing import ArrayLike
 
 from jaxloc import boxes, components, pooling
 from jaxloc._checks import as_array, check_rank
+from jaxloc._jit import jitted
 from jaxloc.grids import upsample_nearest, valid_cells
 from jaxloc.localization import Localization
 
 
+@jitted()
 def aggregation_map(features: ArrayLike) -> jax.Array:
     """Sum of the activations over channels, ``A = Σ_c x`` (section III-A), float32 ``[h, w]``.
 
@@ -27,6 +29,7 @@ def aggregation_map(features: ArrayLike) -> jax.Array:
     return features.astype(jnp.float32).sum(-1)
 
 
+@jitted()
 def mean_mask(aggregation: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
     """Cells whose aggregation exceeds the mean over the valid cells, ``M = A > ā`` (equation 2).
 
@@ -45,6 +48,7 @@ def mean_mask(aggregation: ArrayLike, *, size: ArrayLike | None = None) -> jax.A
     return valid & (above > mean)
 
 
+@jitted("connectivity", "backend")
 def object_mask(
     aggregation: ArrayLike,
     *,
@@ -64,6 +68,7 @@ def object_mask(
     return components.largest_component(mask, connectivity=connectivity, backend=backend)
 
 
+@jitted()
 def descriptor(features: ArrayLike, mask: ArrayLike) -> jax.Array:
     """The selected descriptors as one vector: average and max, each ℓ2-normalised, concatenated (section III-C).
 
@@ -77,6 +82,7 @@ def descriptor(features: ArrayLike, mask: ArrayLike) -> jax.Array:
     return pooling.average_max_pool(features, mask)
 
 
+@jitted()
 def lower_mask(
     mask: ArrayLike, aggregation_lower: ArrayLike, *, size: ArrayLike | None = None, size_lower: ArrayLike | None = None
 ) -> jax.Array:
@@ -101,6 +107,7 @@ def lower_mask(
     return selected & upsample_nearest(mask, shape, size=size, target_size=size_lower)
 
 
+@jitted()
 def descriptor_plus(
     features: ArrayLike, mask: ArrayLike, features_lower: ArrayLike, mask_lower: ArrayLike, *, weight: ArrayLike = 0.5
 ) -> jax.Array:
@@ -122,6 +129,7 @@ def descriptor_plus(
     return jnp.concatenate([descriptor(features, mask), jnp.asarray(weight, jnp.float32) * lower])
 
 
+@jitted()
 def descriptor_flip_plus(plus: ArrayLike, plus_of_flip: ArrayLike) -> jax.Array:
     """SCDA_flip+: an image's SCDA+ followed by that of its mirror image (section 3.3).
 
@@ -143,6 +151,7 @@ def descriptor_flip_plus(plus: ArrayLike, plus_of_flip: ArrayLike) -> jax.Array:
     return jnp.concatenate(parts)
 
 
+@jitted("connectivity", "backend", nan=True)
 def localize(
     features: ArrayLike,
     image_size: ArrayLike,

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, check_rank
+from jaxloc._jit import jitted
 from jaxloc.grids import map_size, valid_cells
 from jaxloc.pooling import l2_normalize
 
 
+@jitted("shape")
 def center_prior(shape: tuple[int, ...], *, size: ArrayLike | None = None) -> jax.Array:
     """Gaussian weights around the centre of the valid cells; ``σ`` is a third of the way to the closest border.
 
@@ -33,6 +35,7 @@ def center_prior(shape: tuple[int, ...], *, size: ArrayLike | None = None) -> ja
     return jnp.where(valid_cells(size, shape), weights, 0)
 
 
+@jitted("center")
 def descriptor(features: ArrayLike, *, size: ArrayLike | None = None, center: bool = True) -> jax.Array:
     """Sum-pooled descriptors of one image, of unit length (equations 1 to 3, before whitening).
 

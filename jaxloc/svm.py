@@ -18,6 +18,7 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, as_flags
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -41,6 +42,7 @@ class LinearSVM(NamedTuple):
     iterations: jax.Array
 
 
+@jitted("classes", "iterations", "tolerance")
 @compiler_chooses()
 def fit(
     vectors: ArrayLike,
@@ -92,6 +94,7 @@ def fit(
     return LinearSVM(planes[:, :-1], planes[:, -1], (own & keep).any(1), converged, count)
 
 
+@jitted()
 def decision(model: LinearSVM, vectors: ArrayLike) -> jax.Array:
     """Signed distance of each vector to each class's hyperplane, in units of the margin.
 
@@ -109,6 +112,7 @@ def decision(model: LinearSVM, vectors: ArrayLike) -> jax.Array:
     return jnp.where(model.present, values, -jnp.inf)
 
 
+@jitted()
 def predict(model: LinearSVM, vectors: ArrayLike) -> jax.Array:
     """The class whose hyperplane each vector lies furthest inside of: int32 ``[n]``; of equals, the first.
 

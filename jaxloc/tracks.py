@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 
 _CONSISTENT = 1.4826  # the median of absolute deviations of a normal distribution times this is its deviation
@@ -39,6 +40,7 @@ class Track(NamedTuple):
     outliers: jax.Array
 
 
+@jitted("window", "threshold", "tolerance", "gap", "sigma", nan=True)
 @compiler_chooses()
 def smooth(
     boxes: ArrayLike,

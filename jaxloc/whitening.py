@@ -21,6 +21,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import moments as running
 from jaxloc._checks import as_array, as_flags, check_rank
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 from jaxloc.moments import Moments
 from jaxloc.pooling import l2_normalize
@@ -73,6 +74,7 @@ class Pairs(NamedTuple):
     non_matching: jax.Array
 
 
+@jitted("centred")
 def spectrum(moments: Moments, *, centred: bool) -> Spectrum:
     """Principal directions from running moments, in memory that does not grow with the number of samples.
 
@@ -92,6 +94,7 @@ def spectrum(moments: Moments, *, centred: bool) -> Spectrum:
     return _spectrum(mean, vectors[:, ::-1], values[::-1], _number(moments), centred)
 
 
+@jitted("centred")
 @compiler_chooses()
 def spectrum_of_samples(samples: ArrayLike, valid: ArrayLike | None = None, *, centred: bool) -> Spectrum:
     """Principal directions from the samples themselves: for fewer samples than dimensions, where ``d²`` is too much.
@@ -112,6 +115,7 @@ def spectrum_of_samples(samples: ArrayLike, valid: ArrayLike | None = None, *, c
     return _spectrum(mean, rows.T, jnp.square(singular) / jnp.maximum(total, 1), total, centred)
 
 
+@jitted("floor")
 def rank(spectrum: Spectrum, *, floor: float = _RANK_FLOOR) -> jax.Array:
     """How many directions the samples determine: eigenvalues above the floor, at most ``n`` (``n − 1`` if centred).
 
@@ -144,15 +148,15 @@ def fit(spectrum: Spectrum, *, dimension: int, power: float = 1.0, floor: float 
         ValueError: a dimension above ``d`` or, when the values are at hand, above the rank; spectra of several sets at
             once; a negative power; a floor outside (0, 1).
     """
-    components = as_array("components", spectrum.components, "[d, r]")
+    check_rank("components", spectrum.components, "[d, r]")
     _check_floor(floor)
     if power < 0:
         raise ValueError(f"power must be 0 (rotation only) to 1 (whitening), got {power}")
     _check_dimension(spectrum, dimension, floor)
-    scale = _inverse_power(jnp.asarray(spectrum.eigenvalues), power / 2, floor)
-    return Whitening(jnp.asarray(spectrum.mean), (components * scale)[:, :dimension])
+    return _leading(spectrum, dimension, power, floor)
 
 
+@jitted()
 def apply(whitening: Whitening, vectors: ArrayLike) -> jax.Array:
     """Project vectors and ℓ2-normalise them.
 
@@ -173,6 +177,7 @@ def apply(whitening: Whitening, vectors: ArrayLike) -> jax.Array:
     return l2_normalize(jnp.where((x != 0).any(-1, keepdims=True), projected, 0))
 
 
+@jitted()
 def pairs_of_class(moments: Moments) -> Pairs:
     """Pairs within one class, ``Σ (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ = n_c · scatter_c``; ``merge_pairs`` adds further classes.
 
@@ -183,6 +188,7 @@ def pairs_of_class(moments: Moments) -> Pairs:
     return Pairs(moments, _number(moments) * moments.scatter, jnp.zeros_like(moments.scatter))
 
 
+@jitted()
 def merge_pairs(a: Pairs, b: Pairs) -> Pairs:
     """Pairs of the union of two sets that share no class; associative and commutative up to rounding.
 
@@ -196,6 +202,7 @@ def merge_pairs(a: Pairs, b: Pairs) -> Pairs:
     return Pairs(merged, a.matching + b.matching, a.non_matching + b.non_matching + across)
 
 
+@jitted()
 @compiler_chooses()
 def pairs_of_samples(samples: ArrayLike, labels: ArrayLike, valid: ArrayLike | None = None) -> Pairs:
     """Pairs of one labelled set, all at once; for sets that do not fit in memory merge class by class.
@@ -224,7 +231,6 @@ def pairs_of_samples(samples: ArrayLike, labels: ArrayLike, valid: ArrayLike | N
     return Pairs(moments, inside, outside + total * between)
 
 
-@compiler_chooses()
 def fit_supervised(pairs: Pairs, *, dimension: int, floor: float = _RANK_FLOOR) -> Whitening:
     """Whitening that shrinks what differs within classes and keeps what differs between them.
 
@@ -251,6 +257,12 @@ def fit_supervised(pairs: Pairs, *, dimension: int, floor: float = _RANK_FLOOR) 
     basis = spectrum(pairs.moments, centred=True)
     _check_dimension(basis, dimension, _RANK_FLOOR)
     _check_pairs(pairs)
+    return _supervised(pairs, basis, dimension, floor)
+
+
+@jitted("dimension", "floor")
+@compiler_chooses()
+def _supervised(pairs: Pairs, basis: Spectrum, dimension: int, floor: float) -> Whitening:
     spanned = basis.components * (jnp.arange(basis.eigenvalues.size) < rank(basis))
     with jax.default_matmul_precision("highest"):
         values, vectors = jnp.linalg.eigh(spanned.T @ _unit_trace(pairs.matching) @ spanned)
@@ -258,6 +270,12 @@ def fit_supervised(pairs: Pairs, *, dimension: int, floor: float = _RANK_FLOOR) 
         _, rotation = jnp.linalg.eigh(whiten.T @ _unit_trace(pairs.non_matching) @ whiten)
         projection = whiten @ rotation[:, ::-1][:, :dimension]
     return Whitening(pairs.moments.mean, _fix_signs(projection))
+
+
+@jitted("dimension", "power", "floor")
+def _leading(spectrum: Spectrum, dimension: int, power: float, floor: float) -> Whitening:
+    scale = _inverse_power(jnp.asarray(spectrum.eigenvalues), power / 2, floor)
+    return Whitening(jnp.asarray(spectrum.mean), (jnp.asarray(spectrum.components) * scale)[:, :dimension])
 
 
 def _spectrum(mean: jax.Array, components: jax.Array, values: jax.Array, total: jax.Array, centred: bool) -> Spectrum:

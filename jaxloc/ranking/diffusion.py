@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import graphs
 from jaxloc._checks import check_rank
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 from jaxloc.ranking.top_k import TopK, nearest_others
 
@@ -33,6 +34,7 @@ class Diffusion(NamedTuple):
     converged: jax.Array
 
 
+@jitted("k", "exponent", "chunk")
 @compiler_chooses(rows=True)
 def neighbor_graph(
     gallery: ArrayLike, *, k: int = 50, exponent: float = 3.0, valid: ArrayLike | None = None, chunk: int | None = None
@@ -50,6 +52,7 @@ def neighbor_graph(
     return graphs.normalize(graphs.mutual_neighbors(found.indices, found.scores, valid=found.valid, exponent=exponent))
 
 
+@jitted("neighbors", "exponent", "alpha", "truncate", "tolerance", "iterations", "batch")
 @compiler_chooses(rows=True)
 def diffuse(
     found: TopK,

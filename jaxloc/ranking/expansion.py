@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, as_flags
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 from jaxloc.pooling import l2_normalize
 from jaxloc.ranking.top_k import TopK, check_lists, nearest_others
@@ -16,6 +17,7 @@ from jaxloc.ranking.top_k import TopK, check_lists, nearest_others
 _ROWS = 128
 
 
+@jitted("exponent")
 def expand(
     query: ArrayLike, neighbors: ArrayLike, *, exponent: float = 3.0, valid: ArrayLike | None = None
 ) -> jax.Array:
@@ -38,6 +40,7 @@ def expand(
     return l2_normalize(query + jnp.matmul(weights, neighbors, precision=jax.lax.Precision.HIGHEST))
 
 
+@jitted("exponent")
 @compiler_chooses(rows=True)
 def expand_queries(queries: ArrayLike, gallery: ArrayLike, found: TopK, *, exponent: float = 3.0) -> jax.Array:
     """``expand`` for each query, with the neighbours that a search found, float32 ``[q, d]``.
@@ -59,6 +62,7 @@ def expand_queries(queries: ArrayLike, gallery: ArrayLike, found: TopK, *, expon
     return jax.lax.map(one, (queries, found.indices, found.valid), batch_size=_ROWS)
 
 
+@jitted("neighbors", "exponent", "chunk")
 @compiler_chooses(rows=True)
 def database_augmentation(
     gallery: ArrayLike,

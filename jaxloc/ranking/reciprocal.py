@@ -16,10 +16,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, as_flags
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 from jaxloc.ranking.top_k import TopK, check_lists
 
 
+@jitted("neighbors", "expansion", "original_weight")
 @compiler_chooses()
 def reciprocal_distances(
     query: ArrayLike,
@@ -65,6 +67,7 @@ def reciprocal_distances(
     return jnp.where(keep, final, jnp.inf)[1:]
 
 
+@jitted("neighbors", "expansion", "original_weight")
 @compiler_chooses(rows=True)
 def rerank(
     queries: ArrayLike,

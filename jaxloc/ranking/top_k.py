@@ -20,6 +20,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, reshard
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, as_flags
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 
 _LOWEST = float(np.finfo(np.float32).min)
@@ -41,6 +42,7 @@ class TopK(NamedTuple):
     valid: jax.Array
 
 
+@jitted("k", "chunk")
 @compiler_chooses(rows=True)
 def top_k(
     queries: ArrayLike,
@@ -92,6 +94,7 @@ def empty(queries: int, k: int) -> TopK:
     return TopK(jnp.full(shape, -jnp.inf), jnp.full(shape, -1, jnp.int32), jnp.zeros(shape, bool))
 
 
+@jitted()
 def merge(a: TopK, b: TopK) -> TopK:
     """The lists of the union of two galleries whose indices are disjoint; associative and commutative.
 
@@ -108,6 +111,7 @@ def merge(a: TopK, b: TopK) -> TopK:
     return _result(-falling[..., :k], indices[..., :k])
 
 
+@jitted("k", "chunk")
 @compiler_chooses(rows=True)
 def nearest_others(vectors: ArrayLike, *, k: int, valid: ArrayLike | None = None, chunk: int | None = None) -> TopK:
     """The k nearest other rows of every row of a set, itself left out (but not its duplicates).
@@ -128,6 +132,7 @@ def nearest_others(vectors: ArrayLike, *, k: int, valid: ArrayLike | None = None
     return TopK(*[jnp.take_along_axis(x, places, 1) for x in found])
 
 
+@jitted("k", "mesh", "axis", "chunk")
 def sharded_top_k(
     queries: ArrayLike,
     gallery: ArrayLike,

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 from jaxloc.grids import valid_cells
 from jaxloc.refinement import bilateral_grid
@@ -30,6 +31,14 @@ _LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, where no vote could change them."""
 
 
+@jitted(
+    "iterations",
+    "appearance_weight",
+    "appearance_deviation",
+    "colour_deviation",
+    "smoothness_weight",
+    "smoothness_deviation",
+)
 @compiler_chooses()
 def crf(
     image: ArrayLike,

@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 from jaxloc.refinement._arguments import check_image
 
 
+@jitted("radius", "eps")
 def guided(
     image: ArrayLike, probabilities: ArrayLike, *, size: ArrayLike | None = None, radius: int = 25, eps: float = 1e-4
 ) -> jax.Array:

@@ -10,11 +10,13 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._jit import jitted
 from jaxloc.grids import map_size, valid_cells
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
+@jitted("shape", "sharpness")
 def object_probabilities(
     indicator: ArrayLike,
     shape: tuple[int, int],
@@ -56,6 +58,7 @@ def object_probabilities(
     return jnp.where(valid_cells(target_size, shape), jax.nn.sigmoid(enlarged), 0)
 
 
+@jitted("shape")
 def upsample_bilinear(
     values: ArrayLike, shape: tuple[int, int], *, size: ArrayLike | None = None, target_size: ArrayLike | None = None
 ) -> jax.Array:

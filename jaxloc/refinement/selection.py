@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import boxes, components
 from jaxloc._checks import check_rank
+from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 
 
@@ -29,6 +30,7 @@ class Refined(NamedTuple):
     refined: jax.Array
 
 
+@jitted("connectivity", "backend", nan=True)
 def select(
     mask: ArrayLike,
     coarse: ArrayLike,
