@@ -86,7 +86,8 @@ class ImageBatches:
         return size
 
     def _item(self, number: int) -> Item:
-        return Item(number, *self.images.read(number, shorter_side=self._limit))
+        image = self.images.read(number, shorter_side=self._limit)
+        return Item(number, image.pixels, image.original_size)
 
 
 def _bar(purpose: str, total: int, progress: bool | None) -> tqdm:

@@ -2,17 +2,20 @@
 
 import contextlib
 import io
+import math
 import os
 import stat
 import struct
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from jaxloc.data import foreign, remote
 from jaxloc.data.formats import decoded, starts_as_image
+from jaxloc.data.grey import to_bytes
 from jaxloc.data.sources import Record
 from jaxloc.errors import ImageError, UsageError
 
@@ -29,6 +32,16 @@ _TURNS = {
 """Transposes that make an image upright, by EXIF orientation (Exif 3.0, section 4.6.5.1.6)."""
 _ON_ITS_SIDE = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
+_MOST = 2 * 89_478_485
+"""Pixels that are decoded, as in Pillow."""
+_TOO_LARGE = "too many pixels, it may be a decompression bomb; save it smaller, or as JPEG with a limit to its side"
+_CUT = "truncated"
+"""In Pillow's message about a file that lacks its last bytes."""
+_JPEG_END = b"\xff\xd9"
+"""The marker after which a decoder expects no more bytes."""
+_GDAL_NODATA = 42113
+_BELOW = {"white": 255, "grey": 128}
+
 _SIGNATURE = 8
 """Bytes of a PNG before its first chunk."""
 _KEYWORD = 79
@@ -41,6 +54,8 @@ _HEADER = 1 << 16
 """Bytes that hold the header of nearly every JPEG."""
 
 
+Alpha = Literal["drop", "white", "grey"]
+Truncated = Literal["skip", "keep"]
 ImageFile = str | os.PathLike[str] | Record | Image.Image | bytes
 
 
@@ -50,21 +65,28 @@ class DecodedImage(NamedTuple):
     Attributes:
         pixels: uint8 ``[h, w, 3]``, RGB, upright; shrunk if a limit was given.
         original_size: rows and columns before shrinking, upright.
+        truncated: whether the file lacks its last bytes, so that a part of the image is grey.
     """
 
     pixels: np.ndarray
     original_size: tuple[int, int]
+    truncated: bool = False
 
 
-def read_image(path: ImageFile, *, shorter_side: int | None = None) -> DecodedImage:
+def read_image(
+    path: ImageFile, *, shorter_side: int | None = None, alpha: Alpha = "drop", truncated: Truncated = "skip"
+) -> DecodedImage:
     """Decode an image to upright RGB.
 
-    Grey, palette, 16-bit (scaled), CMYK and alpha (dropped) become RGB; EXIF orientation is applied; an animation gives
-    its first frame.
+    Grey, palette, CMYK and transparency become RGB; EXIF orientation is applied; an animation gives its first frame.
+    Grey of more than 8 bits is scaled as ``jaxloc.data.grey.to_bytes`` says. More than 179 megapixels are refused,
+    but for a JPEG that need not be decoded whole, because it is shrunk.
 
     Args:
         path: the file or record, or an image that Pillow has opened.
         shorter_side: shrink (anti-aliased bilinear) until the shorter side is at most this; never enlarge.
+        alpha: what becomes of transparency: it is dropped, so that the colours below show, or put on white or grey.
+        truncated: whether a JPEG that lacks its last bytes is refused, or kept with what is missing in grey.
 
     Raises:
         ImageError: the image cannot be used.
@@ -72,15 +94,25 @@ def read_image(path: ImageFile, *, shorter_side: int | None = None) -> DecodedIm
     """
     try:
         if isinstance(path, Image.Image):
-            return _to_image(path.copy(), shorter_side)
-        with _open(_content(path)) as image:
-            return _to_image(image, shorter_side)
+            return _to_image(path.copy(), shorter_side, alpha)
+        content = _content(path)
+        with _open(content, shorter_side) as image:
+            try:
+                return _to_image(image, shorter_side, alpha)
+            except OSError as error:
+                if truncated == "skip" or not isinstance(image, JpegImageFile) or _CUT not in str(error):
+                    raise
+        ended = io.BytesIO(
+            (content.getvalue() if isinstance(content, io.BytesIO) else remote.read(os.fspath(content))) + _JPEG_END
+        )
+        with _open(ended, shorter_side) as image:
+            return _to_image(image, shorter_side, alpha)._replace(truncated=True)
     except (ImageError, UsageError):
         raise
     except FileNotFoundError as error:
         raise ImageError("no such file") from error
     except Image.DecompressionBombError as error:
-        raise ImageError("too many pixels, it may be a decompression bomb; save it smaller") from error
+        raise ImageError(_TOO_LARGE) from error
     except MemoryError as error:
         raise ImageError("does not fit into memory; save it smaller") from error
     except OSError as error:
@@ -102,7 +134,7 @@ def read_size(path: ImageFile, *, shorter_side: int | None = None) -> tuple[int,
     """
     try:
         known = path.image_size if isinstance(path, Record) else None
-        size = read_header(path).size if known is None else known[::-1]
+        size = read_header(path, shorter_side=shorter_side).size if known is None else known[::-1]
     except UsageError:
         raise
     except Exception as error:  # read_image says what is wrong
@@ -122,23 +154,33 @@ class Header(NamedTuple):
     turned: bool
 
 
-def read_header(image: ImageFile) -> Header:
-    """Read the header of an image, of a record's JPEG from its first 64 KiB; damaged ones raise any exception."""
+def read_header(image: ImageFile, *, shorter_side: int | None = None) -> Header:
+    """Read the header of an image, of a record's JPEG from its first 64 KiB; damaged ones raise any exception.
+
+    ``shorter_side`` is that of ``read_image``, on which it depends how large an image may be.
+    """
     if isinstance(image, Image.Image):
         return _header(image)
     if isinstance(image, Record):
         start = io.BytesIO(image.read_start(_HEADER))
-        with contextlib.suppress(Exception), _open(start) as opened:  # a longer header: read the whole image
+        with (
+            contextlib.suppress(Exception),
+            _open(start, shorter_side) as opened,
+        ):  # a longer header: read the whole image
             if opened.format == "JPEG":  # other formats may have more metadata at their end
                 return _header(opened)
-    with _open(_content(image)) as opened:
+    with _open(_content(image), shorter_side) as opened:
         return _header(opened)
 
 
-def _open(content: str | os.PathLike[str] | io.BytesIO) -> Image.Image:
+def _open(content: str | os.PathLike[str] | io.BytesIO, shorter_side: int | None) -> Image.Image:
     """Read a header."""
     try:
         return Image.open(content, formats=decoded())
+    except Image.DecompressionBombError:
+        if shorter_side is None:
+            raise
+        return _open_large(content, shorter_side)
     except UnidentifiedImageError as error:
         start = content.getvalue() if isinstance(content, io.BytesIO) else foreign.read_start(os.fspath(content))
         if starts_as_image(start):
@@ -146,6 +188,31 @@ def _open(content: str | os.PathLike[str] | io.BytesIO) -> Image.Image:
         kind = foreign.kind_of(start)
         told = f"not an image that is read: {kind}" if kind else "not an image, or of a kind that Pillow does not know"
         raise ImageError(told) from error
+
+
+def _open_large(content: str | os.PathLike[str] | io.BytesIO, shorter_side: int) -> Image.Image:
+    """Read the header of a JPEG of more pixels than Pillow opens, if it is decoded at a fraction of its size.
+
+    A progressive JPEG needs memory for all of its pixels whatever the fraction.
+    """
+    try:
+        image = JpegImageFile(content)
+    except SyntaxError as error:
+        raise ImageError(_TOO_LARGE) from error
+    fraction = max(
+        1, min(side // wanted for side, wanted in zip(image.size, _draft_size(image, shorter_side), strict=True))
+    )
+    fraction = next(known for known in (8, 4, 2, 1) if fraction >= known)
+    if "progressive" in image.info or math.prod(image.size) > _MOST * fraction**2:
+        image.close()
+        raise ImageError(_TOO_LARGE)
+    return image
+
+
+def _draft_size(image: Image.Image, shorter_side: int) -> tuple[int, int]:
+    """Columns and rows below which a JPEG is not decoded."""
+    columns, rows = _limited(image.size, shorter_side)
+    return _REDUCING_GAP * columns, _REDUCING_GAP * rows
 
 
 def _check_sides(image: Image.Image) -> None:
@@ -226,15 +293,14 @@ def _is_turned_at_its_end(file: IO[bytes]) -> bool:
     return False
 
 
-def _to_image(image: Image.Image, shorter_side: int | None) -> DecodedImage:
+def _to_image(image: Image.Image, shorter_side: int | None, alpha: Alpha) -> DecodedImage:
     _check_sides(image)
     turn = _turn(image, _orientation(image))
     columns, rows = image.size[::-1] if turn in _ON_ITS_SIDE else image.size
     if shorter_side:
-        wanted = [_REDUCING_GAP * side for side in _limited(image.size, shorter_side)]
-        image.draft(None, (wanted[0], wanted[1]))
+        image.draft(None, _draft_size(image, shorter_side))
     image.load()
-    upright = _to_rgb(image if turn is None else image.transpose(turn))
+    upright = _to_rgb(image if turn is None else image.transpose(turn), alpha)
     size = _limited((columns, rows), shorter_side)
     if size != upright.size:
         upright = upright.resize(size, Image.Resampling.BILINEAR)
@@ -246,28 +312,20 @@ def _limited(size: tuple[int, int], shorter_side: int | None) -> tuple[int, int]
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
-    if image.mode == "P" and "transparency" in image.info:
+def _to_rgb(image: Image.Image, alpha: Alpha) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return Image.fromarray(to_bytes(np.asarray(image), missing=_missing(image))).convert("RGB")
+    if image.has_transparency_data:
         image = image.convert("RGBA")
+        if alpha != "drop":
+            below = Image.new("RGBA", image.size, (*(_BELOW[alpha],) * 3, 255))
+            image = Image.alpha_composite(below, image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """32-bit grey values to uint8, scaled by the smallest of 1, 255 and 65535 that bounds them, else by their range."""
-    values = values.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ImageError("holds values that are not numbers")
-    low, high = values.min(), values.max()
-    if low >= 0 and high <= 1:
-        scaled = values * 255
-    elif low >= 0 and high <= 255:
-        scaled = values
-    elif low >= 0 and high <= 65535:
-        scaled = values / 257
-    else:
-        scaled = (values - low) * (255 / (high - low) if high > low else 0)
-    return np.rint(scaled).astype(np.uint8)
+def _missing(image: Image.Image) -> float | None:
+    """The value of missing pixels that GDAL notes in a TIFF."""
+    try:
+        return float(image.tag_v2[_GDAL_NODATA])  # type: ignore[attr-defined]
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None

@@ -9,7 +9,7 @@ from jaxloc.options.evaluate import EvaluateOptions, ReproduceOptions
 from jaxloc.options.export import ExportOptions
 from jaxloc.options.learn import ClassifyOptions, FinetuneOptions
 from jaxloc.options.localize import LocalizeOptions, SetOptions, VideoOptions
-from jaxloc.options.network import NetworkOptions, ProcessOptions, network_options, workers_of
+from jaxloc.options.network import NetworkOptions, ProcessOptions, network_options, reading, workers_of
 from jaxloc.options.option import Options, fitted_only
 from jaxloc.options.retrieval import DescribeOptions, IndexOptions, SearchOptions
 
@@ -31,5 +31,6 @@ __all__ = [
     "VideoOptions",
     "fitted_only",
     "network_options",
+    "reading",
     "workers_of",
 ]

@@ -40,6 +40,19 @@ class NetworkOptions(Options):
         setting="shorter side at most",
         text=lambda side: f"{side} pixels" if side else "unlimited",
     )
+    truncated: Literal["skip", "keep"] = option(
+        "skip",
+        "JPEGs that lack their last bytes: skip them, or keep what is there, with the rest in grey and a note in the "
+        "results.",
+        setting="JPEGs cut short",
+        text=lambda kept: "" if kept == "skip" else "kept",
+    )
+    alpha: Literal["drop", "white", "grey"] = option(
+        "drop",
+        "Transparency of images: drop it, so that the colours below show, or put the image on white or grey.",
+        setting="transparency",
+        text=lambda below: "" if below == "drop" else f"on {below}",
+    )
     batch: int | None = option(
         None,
         "Maximum number of images in a batch of a device. [default: by the device's memory]",
@@ -111,6 +124,11 @@ def network_options(options: Options) -> dict[str, Any]:
     """The options of ``NetworkOptions`` that ``options`` have as well, by name."""
     names = (field.name for field in dataclasses.fields(NetworkOptions))
     return {name: getattr(options, name) for name in names if hasattr(options, name)}
+
+
+def reading(options: NetworkOptions) -> dict[str, Any]:
+    """The options of ``jaxloc.data.read_image`` beside the limit to the side, by name."""
+    return {"alpha": options.alpha, "truncated": options.truncated}
 
 
 def workers_of(options: NetworkOptions) -> int:

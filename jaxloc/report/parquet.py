@@ -33,8 +33,8 @@ SCHEMA = pa.schema(
     metadata={"format": "jaxloc-findings-2"},
 )
 """The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null if missing, ``local``
-says whether ``path`` is a file's, ``reason`` is null unless the image was skipped. A file's metadata also has
-``images``, the number of rows before those of skipped images."""
+says whether ``path`` is a file's, ``reason`` is why an image was skipped, or another image's ``note``. A file's
+metadata also has ``images``, the number of rows before those of skipped images."""
 
 _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
@@ -70,7 +70,7 @@ def write(path: str | os.PathLike[str], findings: Sequence[Finding], skipped: Se
 
 def _image_row(finding: Finding) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(finding, name) for name in _SAME}
-    row |= {"path": str(finding.path), "local": isinstance(finding.path, Path)}
+    row |= {"reason": finding.note, "path": str(finding.path), "local": isinstance(finding.path, Path)}
     if finding.box is not None:
         row |= zip(_CORNERS, finding.box, strict=True)
     if finding.heat is not None:
@@ -84,6 +84,7 @@ def _finding(row: dict[str, Any]) -> Finding:
     values: dict[str, Any] = {name: row.get(name) for name in _SAME}
     values |= {
         "path": Path(row["path"]) if row["local"] else row["path"],
+        "note": row["reason"],
         "box": None if corners[0] is None else corners,
         "heat": None if heat is None else np.frombuffer(heat, np.int8).reshape(row["heat_rows"], row["heat_columns"]),
         "parts": tuple(part and tuple(part) for part in row["parts"]),

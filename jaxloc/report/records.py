@@ -37,6 +37,7 @@ class Finding:
             requested or nothing was found.
         parts: boxes of the object's parts, in the order of the set's part detectors; ``None`` for a missing part.
             Empty if not requested.
+        note: what else is to be said of the image, such as that its file lacks its last bytes.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Finding:
     thumbnail: bytes | None = None
     mask: bytes | None = None
     parts: tuple[tuple[float, float, float, float] | None, ...] = ()
+    note: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

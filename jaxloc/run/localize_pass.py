@@ -18,7 +18,7 @@ from jaxloc.data.annotations import Rle
 from jaxloc.data.annotations.records import Box
 from jaxloc.errors import ImageError
 from jaxloc.localization import Localization
-from jaxloc.options import workers_of
+from jaxloc.options import reading, workers_of
 from jaxloc.parts import Parts
 from jaxloc.report import parquet
 from jaxloc.report.overlays import encode_heat
@@ -145,6 +145,7 @@ class LocalizePass:
             thumbnail=stream.thumbnails.get(number),
             mask=None if mask is None else Rle.of(mask.mask).counts,
             parts=parts,
+            note=stream.notes.get(number),
         )
         try:
             self._draw(finding, pixels)
@@ -156,7 +157,7 @@ class LocalizePass:
 
     def _read(self, number: int) -> np.ndarray | None:
         with contextlib.suppress(ImageError):  # it was read a moment ago
-            return read_image(self.context.images[number].path).pixels
+            return read_image(self.context.images[number].path, **reading(self.options)).pixels
         return None
 
     def _draw(self, finding: Finding, pixels: np.ndarray | None) -> None:

@@ -14,6 +14,7 @@ from jaxloc.data import ImageSet
 from jaxloc.errors import UsageError
 from jaxloc.report import parquet
 from jaxloc.report.records import Findings
+from jaxloc.report.text import counted, some_of
 from jaxloc.run import checkpoint, distributed, model_file, outputs
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.checkpoint import Checkpoint
@@ -224,7 +225,8 @@ class Run:
             raise self._nothing(f"no readable image among {number} ({reasons}{' …' if number > 3 else ''})")
         if distributed.is_first():
             names = [images.name for images in self._images.sets if images.name in fitted]
-            found = dataclasses.replace(found, warnings=[*self._notes, *_doubts(found, names, fitted)])
+            cut = _cut_short(found) if self._options.truncated == "keep" else []
+            found = dataclasses.replace(found, warnings=[*self._notes, *cut, *_doubts(found, names, fitted)])
             fits = self._context.steps.model_file(fitted) if model else None
             outputs.write(self._folder, found, model=fits, limit=self._options.report_limit)
             self._checkpoint.finish(found.warnings)
@@ -256,6 +258,15 @@ def identity(steps: Steps, number: int) -> dict[str, str]:
         "shard_size": steps.options.shard_size or default_shard_size(number),
     }
     return settings(steps) | {"jaxloc": __version__} | steps.options.identity(**chosen)
+
+
+def _cut_short(findings: Findings) -> list[str]:
+    """Which images lack their last bytes."""
+    names = [finding.name for finding in findings.light() if finding.note]
+    lack = "lacks its" if len(names) == 1 else "lack their"
+    return (
+        [f"{counted(len(names), 'image')} {lack} last bytes, kept as far as they go: {some_of(names)}"] if names else []
+    )
 
 
 def _doubts(findings: Findings, names: Sequence[str], fitted: Fits) -> list[str]:

@@ -9,7 +9,7 @@ from jaxloc.data import Batch, Buckets, Item, Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.errors import ImageError
 from jaxloc.inference import Extractor
-from jaxloc.options import NetworkOptions, workers_of
+from jaxloc.options import NetworkOptions, reading, workers_of
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.run import progress
 from jaxloc.run.engine import compile_buckets
@@ -30,6 +30,7 @@ class Stream:
         skipped: why images were skipped, by number.
         sizes: original rows and columns of the images read, by number.
         thumbnails: small JPEGs, by number.
+        notes: what is to be said of images that were read, by number.
     """
 
     sources: Sequence[Source]
@@ -42,6 +43,7 @@ class Stream:
     skipped: dict[int, str] = dataclasses.field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     thumbnails: dict[int, bytes] = dataclasses.field(default_factory=dict)
+    notes: dict[int, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = np.zeros((len(self.sources), 2), np.int32)  # unwritten pages take no memory
@@ -69,7 +71,7 @@ class Stream:
     def forget(self, numbers: Iterable[int]) -> None:
         """Drop the sizes, thumbnails and reasons of images that are done."""
         for number in numbers:
-            for known in (self.skipped, self.sizes, self.thumbnails):
+            for known in (self.skipped, self.sizes, self.thumbnails, self.notes):
                 known.pop(number, None)
 
     def _look(self, numbers: list[int]) -> np.ndarray:
@@ -100,9 +102,13 @@ class Stream:
     def _read(self, number: int) -> tuple[Item, bytes | None] | str:
         """An image and its thumbnail, or why it is skipped."""
         try:
-            image = read_image(self.sources[number].path, shorter_side=self.options.max_side or None)
+            image = read_image(
+                self.sources[number].path, shorter_side=self.options.max_side or None, **reading(self.options)
+            )
         except ImageError as error:
             return str(error)
+        if image.truncated:
+            self.notes[number] = "lacks its last bytes"
         rows, columns = image.pixels.shape[:2]
         if min(rows, columns) < self.engine.minimum_side:
             return (

@@ -1,6 +1,7 @@
 """Thumbnails for pages."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from jaxloc.data import read_image
 from jaxloc.data.ahead import read_ahead
@@ -12,18 +13,21 @@ from jaxloc.run.progress import bar
 _SIDE = 256
 
 
-def read_thumbnails(images: Mapping[int, ImageFile], *, workers: int, shorter_side: int = _SIDE) -> dict[int, bytes]:
+def read_thumbnails(
+    images: Mapping[int, ImageFile], *, workers: int, shorter_side: int = _SIDE, **how: Any
+) -> dict[int, bytes]:
     """Small JPEGs by number; unreadable images are left out.
 
     Args:
         images: by number.
         workers: number of decoding threads.
         shorter_side: pixels that images are decoded at.
+        **how: as for ``read_image``.
     """
 
     def read(image: ImageFile) -> bytes | None:
         try:
-            return make_thumbnail(read_image(image, shorter_side=shorter_side).pixels, _SIDE)
+            return make_thumbnail(read_image(image, shorter_side=shorter_side, **how).pixels, _SIDE)
         except (ImageError, UsageError):
             return None
 

@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 from PIL import Image, ImageOps
 
-from jaxloc.data import read_image, read_size
+from jaxloc.data import images, read_image, read_size
 from jaxloc.errors import ImageError
 from tests.data.encoded import attribute, save
 
@@ -65,54 +65,6 @@ def test_cmyk_jpeg_becomes_rgb(tmp_path, upright):
     assert np.abs(read_image(path).pixels.astype(int) - upright).mean() < 4
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.tif"])
-def test_16_bits_of_grey_are_scaled_to_8(tmp_path, name):
-    values = np.linspace(0, 65535, 24 * 30).round().astype(np.uint16).reshape(24, 30)
-    Image.fromarray(values).save(tmp_path / name)
-    assert attribute(tmp_path / name, "mode").startswith("I;16")
-    expected = np.rint(values / 257).astype(np.uint8)
-    assert expected.min() == 0
-    assert expected.max() == 255
-    np.testing.assert_array_equal(read_image(tmp_path / name).pixels, np.repeat(expected[..., None], 3, 2))
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "to_bytes"),
-    [
-        (0, 1, lambda x: x * 255),
-        (0, 200, lambda x: x),
-        (0, 60000, lambda x: x / 257),
-        (-1000, 3000, lambda x: (x + 1000) * 255 / 4000),
-        (0, 1 << 20, lambda x: x * 255 / (1 << 20)),
-    ],
-)
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_32_bits_of_grey_are_scaled_by_the_smallest_usual_range_that_holds_them(tmp_path, dtype, low, high, to_bytes):
-    values = np.linspace(low, high, 20 * 30).reshape(20, 30).astype(dtype)
-    Image.fromarray(values).save(tmp_path / "a.tif")
-    assert attribute(tmp_path / "a.tif", "mode") == ("F" if dtype == np.float32 else "I")
-    pixels = read_image(tmp_path / "a.tif").pixels
-    assert pixels.shape == (20, 30, 3)
-    np.testing.assert_allclose(pixels[..., 1], to_bytes(values.astype(float)), atol=0.51)
-
-
-@pytest.mark.parametrize("value", [-5, 0, 0.5, 300, 1e6])
-def test_32_bits_of_one_constant_grey_are_a_constant_image(tmp_path, value):
-    Image.fromarray(np.full((20, 30), value, np.float32)).save(tmp_path / "a.tif")
-    pixels = read_image(tmp_path / "a.tif").pixels
-    assert pixels.shape == (20, 30, 3)
-    assert np.ptp(pixels) == 0
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_numbers_are_refused(tmp_path, value):
-    values = np.zeros((20, 30), np.float32)
-    values[3, 4] = value
-    Image.fromarray(values).save(tmp_path / "a.tif")
-    with pytest.raises(ImageError, match="holds values that are not numbers"):
-        read_image(tmp_path / "a.tif")
-
-
 @pytest.mark.parametrize("transparency", [None, 7, bytes(range(256))])
 def test_a_palette_becomes_its_colours(tmp_path, upright, transparency):
     palette = Image.fromarray(upright).quantize(256)
@@ -130,6 +82,19 @@ def test_alpha_is_dropped_and_the_colours_below_it_stay(tmp_path, upright, mode)
     assert attribute(tmp_path / "a.png", "mode") == mode
     expected = luma(upright) if mode == "LA" else upright
     np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, expected)
+
+
+@pytest.mark.parametrize(("alpha", "below"), [("white", 255), ("grey", 128)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_images_are_put_on_a_colour_if_asked_for(tmp_path, upright, mode, alpha, below):
+    share = np.tile(np.linspace(0, 1, 72).round(), (48, 1)) if mode == "P" else np.tile(np.linspace(0, 1, 72), (48, 1))
+    image = Image.fromarray(upright).convert("LA" if mode == "LA" else "RGBA")
+    image.putalpha(Image.fromarray(np.rint(255 * share).astype(np.uint8)))
+    image = image.quantize(255) if mode == "P" else image
+    image.save(tmp_path / "a.png")
+    colours = np.asarray(image.convert("RGBA"))[..., :3]
+    expected = colours * share[..., None] + below * (1 - share[..., None])
+    np.testing.assert_allclose(read_image(tmp_path / "a.png", alpha=alpha).pixels, expected, atol=2.5)
 
 
 @pytest.mark.parametrize("mode", ["YCbCr", "LAB"])
@@ -267,6 +232,45 @@ def test_a_truncated_image_is_refused(tmp_path, upright, name, limit):
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(ImageError):
         read_image(tmp_path / name, shorter_side=limit)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("limit", [None, 100])
+def test_a_jpeg_without_its_last_bytes_is_kept_if_asked_for_and_says_so(tmp_path, progressive, limit):
+    whole = Image.fromarray(skimage.data.chelsea())
+    whole.save(tmp_path / "a.jpg", quality=90, progressive=progressive)
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[: len(data) * 3 // 4])
+    with pytest.raises(ImageError, match="truncated"):
+        read_image(tmp_path / "a.jpg", shorter_side=limit)
+    found = read_image(tmp_path / "a.jpg", shorter_side=limit, truncated="keep")
+    assert (found.truncated, found.original_size) == (True, (300, 451))
+    half = found.pixels.shape[0] // 2
+    size = found.pixels.shape[1::-1]
+    expected = np.asarray(whole.resize(size, Image.Resampling.BILINEAR))
+    assert np.abs(found.pixels[:half].astype(int) - expected[:half]).mean() < 6
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert not read_image(tmp_path / "a.jpg", truncated="keep").truncated
+    (tmp_path / "a.jpg").write_bytes(data[:100])
+    with pytest.raises(ImageError):
+        read_image(tmp_path / "a.jpg", truncated="keep")
+
+
+def test_a_jpeg_of_more_pixels_than_are_decoded_is_read_where_it_is_shrunk(tmp_path, monkeypatch):
+    large = Image.fromarray(skimage.data.astronaut())
+    for name in ("a.jpg", "a.png", "progressive.jpg"):
+        large.save(tmp_path / name, **{"progressive": True} if name.startswith("p") else {})
+    whole = read_image(tmp_path / "a.jpg", shorter_side=50)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 512 * 511 // 2)
+    monkeypatch.setattr(images, "_MOST", 512 * 511)
+    found = read_image(tmp_path / "a.jpg", shorter_side=50)
+    assert found.original_size == (512, 512)
+    np.testing.assert_array_equal(found.pixels, whole.pixels)
+    assert read_size(tmp_path / "a.jpg", shorter_side=50) == (50, 50)
+    for name, limit in (("a.jpg", None), ("a.jpg", 300), ("a.png", 50), ("progressive.jpg", 50)):
+        with pytest.raises(ImageError, match=r"too many pixels.*save it smaller"):
+            read_image(tmp_path / name, shorter_side=limit)
+        assert read_size(tmp_path / name, shorter_side=limit) is None
 
 
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):

@@ -25,6 +25,7 @@ IMAGES = [
     image("", category="", path="memory://bucket//a.jpg"),
     image("in an archive", path="photos.tar#dogs//a.jpg"),
     image("a file", path=Path("photos#1.jpg")),
+    image("cut.jpg", note="lacks its last bytes"),
 ]
 SKIPPED = [Skipped("cat/9.jpg", "cat", "not an image"), *(Skipped(name, name, name) for name in HOSTILE)]
 

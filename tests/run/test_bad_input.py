@@ -94,6 +94,20 @@ def test_results_written_into_the_folder_of_images_itself_are_not_taken_for_imag
         assert [item.name for item in findings.images] == [path.name for path in paths[:2]]
 
 
+def test_jpegs_without_their_last_bytes_are_kept_and_marked_if_asked_for(paths, tmp_path):
+    folder = helpers.plant(tmp_path / "motorcycle", paths[:1])
+    whole = Image.open(paths[1])
+    whole.convert("RGB").save(folder / "z.jpg")
+    (folder / "z.jpg").write_bytes((folder / "z.jpg").read_bytes()[:-400])
+    found = localize([folder], tmp_path / "out", Options(truncated="keep"))
+    assert not found.skipped
+    assert [item.note for item in found.images] == [None, "lacks its last bytes"]
+    assert found.warnings == ["1 image lacks its last bytes, kept as far as they go: z.jpg"]
+    coco = helpers.annotations(tmp_path / "out")
+    assert [entry.get("note") for entry in coco["images"]] == [None, "lacks its last bytes"]
+    assert coco["info"]["settings"]["JPEGs cut short"] == "kept"
+
+
 def test_files_that_are_not_read_are_among_the_warnings(paths, tmp_path):
     folder = helpers.plant(tmp_path / "motorcycle", paths[:1])
     (folder / "a.CR2").write_bytes(b"raw")
