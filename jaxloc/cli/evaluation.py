@@ -57,8 +57,8 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             "--queries",
-            help="Images, folders, or another gallery to search it with; repeatable. [default: each of its images "
-            "against the rest]",
+            help="Images, folders, another gallery, or a landmark data set with queries of its own, such as "
+            "roxford5k:FOLDER, to search it with; repeatable. [default: each of its images against the rest]",
             rich_help_panel=_GALLERY,
         ),
     ] = None,
@@ -79,6 +79,8 @@ def evaluate(
     - `jaxloc evaluate result cub200:CUB_200_2011 --any-class --parts --format latex` for a paper's table
 
     - `jaxloc evaluate --retrieval gallery --queries test-photos` measures a search
+
+    - `jaxloc evaluate --retrieval gallery --queries roxford5k:FOLDER` takes a benchmark's own queries
     """
     form = printed_form(form, as_json)
     if retrieval is None:
@@ -98,6 +100,19 @@ def evaluate(
         raise UsageError("--retrieval measures a gallery: leave the files of boxes out, name queries with --queries")
     if form == "latex":
         raise UsageError("a gallery's figures are printed as a table or JSON: leave --format latex out")
+    from jaxloc.data.datasets import is_spec, open_dataset
+
+    asked = [str(query) for query in queries or ()]
+    dataset = open_dataset(asked[0]) if len(asked) == 1 and is_spec(asked[0]) else None
+    if dataset is not None and dataset.queries:
+        from jaxloc.run.retrieval import protocols
+        from jaxloc.run.retrieval.summary import protocol_table
+
+        if labels or rules.splits:
+            raise UsageError(f"{asked[0]}: its queries are judged: leave --labels and --split out")
+        judged = protocols.evaluate_protocol(retrieval, dataset, options)
+        tell(form == "json", lambda: protocols.to_plain(judged), lambda: protocol_table(judged))
+        return
     from jaxloc.run.retrieval.evaluation import evaluate_retrieval
     from jaxloc.run.retrieval.evaluation import to_plain as retrieval_to_plain
     from jaxloc.run.retrieval.summary import retrieval_table

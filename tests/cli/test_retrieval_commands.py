@@ -8,6 +8,7 @@ import pytest
 
 from jaxloc.run.retrieval.gallery import Gallery
 from tests.cli import cli
+from tests.data.datasets import trees
 from tests.run import helpers
 from tests.run.retrieval import small
 
@@ -179,6 +180,19 @@ def test_evaluate_of_a_kind_that_is_not_there_is_json_too(made, weights, images,
     status, out, _ = cli.invoke("evaluate", "--retrieval", folder, "--queries", images, "-w", weights, "--json")
     assert status == 0
     assert json.loads(out, parse_constant=pytest.fail)["classes"]["face"]["recalls"] == [None] * 4
+
+
+def test_a_landmark_set_is_searched_with_its_own_queries(weights, tmp_path):
+    root = trees.revisited(tmp_path / "set", size=(96, 128))
+    options = "-w", weights, "--workers", 1
+    cli.invoke("index", f"roxford5k:{root}", "--out", tmp_path / "g", *options)
+    command = "evaluate", "--retrieval", tmp_path / "g", "--queries", f"roxford5k:{root}", *options
+    status, out, _ = cli.invoke(*command)
+    assert status == 0
+    assert [line.split()[:2] for line in out.splitlines()[2:5]] == [["easy", "2"], ["medium", "2"], ["hard", "2"]]
+    assert out.splitlines()[0].split() == ["setup", "queries", "mAP", "mP@1", "mP@5", "mP@10"]
+    assert list(json.loads(cli.invoke(*command, "--json")[1])["setups"]) == ["easy", "medium", "hard"]
+    assert "its queries are judged: leave" in cli.invoke(*command, "--split", "query")[2]
 
 
 def test_compare_prints_the_papers_table_and_json(weights, images):

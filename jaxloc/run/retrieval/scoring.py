@@ -1,6 +1,7 @@
 """Retrieval measures of queries against a labelled gallery."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -59,9 +60,7 @@ def score(
     *,
     same: np.ndarray | None = None,
 ) -> Scored:
-    """Rank the whole gallery by cosine for each query, and measure.
-
-    Zero vectors rank last; equal scores keep the order of the gallery.
+    """Rank the whole gallery for each query, as ``rankings`` does, and measure.
 
     Args:
         queries: float32 ``[q, d]``.
@@ -74,14 +73,8 @@ def score(
     query_labels, gallery_labels = np.asarray(query_labels).astype(str), np.asarray(gallery_labels).astype(str)
     labels, numbers = np.unique(np.concatenate([query_labels, gallery_labels]), return_inverse=True)
     wanted, offered = numbers[: len(query_labels)], numbers[len(query_labels) :]
-    gallery, empty = unit(gallery), ~gallery.any(1)
     values = [np.zeros((0, 4 + len(RECALLS)))]
-    block = max(1, _BLOCK // max(1, len(gallery)))
-    for first in range(0, len(queries), block):
-        here = slice(first, first + block)
-        cosine = unit(queries[here]) @ gallery.T
-        cosine[:, empty] = -2
-        ranking = np.argsort(-cosine, axis=1, kind="stable")
+    for here, cosine, ranking in rankings(queries, gallery):
         keep = None if same is None else ranking != same[here, None]
         relevant = offered[ranking] == wanted[here, None]
         measures = [
@@ -92,6 +85,23 @@ def score(
         ]
         values.append(np.stack(measures, axis=1))
     return _summarise(np.concatenate(values), labels[wanted])
+
+
+def rankings(queries: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """The whole gallery ranked by cosine, a block of queries at a time.
+
+    Zero vectors rank last; equal scores keep the order of the gallery.
+
+    Yields:
+        which queries, the cosines ``[q, n]`` in the gallery's order, -2 of zero vectors, and rows, best first.
+    """
+    gallery, empty = unit(gallery), ~gallery.any(1)
+    block = max(1, _BLOCK // max(1, len(gallery)))
+    for first in range(0, len(queries), block):
+        here = slice(first, first + block)
+        cosine = unit(queries[here]) @ gallery.T
+        cosine[:, empty] = -2
+        yield here, cosine, np.argsort(-cosine, axis=1, kind="stable")
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from jaxloc.report.text import counted, reasons
 from jaxloc.run.retrieval.compare import Comparison, Line
 from jaxloc.run.retrieval.evaluation import RetrievalEvaluation
 from jaxloc.run.retrieval.index import Indexed
+from jaxloc.run.retrieval.protocols import FIRST, ProtocolEvaluation
 from jaxloc.run.retrieval.scoring import RECALLS, Scores
 from jaxloc.whitenings import WhitenSpec
 
@@ -71,6 +72,21 @@ def retrieval_table(result: RetrievalEvaluation) -> str:
         lines.append(f"{scored.mean.without:,} queries have no image of their kind in the gallery and do not count.")
     if result.skipped:
         lines.append(f"Skipped: {', '.join(f'{name} ({why})' for name, why in list(result.skipped.items())[:_SHOWN])}.")
+    return "\n".join([*lines, *(f"Warning: {warning}" for warning in result.warnings)])
+
+
+def protocol_table(result: ProtocolEvaluation) -> str:
+    """Measures of each setup of a landmark benchmark."""
+    rows = []
+    for setup, scores in result.setups.items():
+        values = (scores.mean_average_precision, *scores.precisions)
+        rows.append([setup, scores.queries, *("–" if math.isnan(value) else f"{value:.2f}" for value in values)])
+    lines = [
+        text_table(["setup", "queries", "mAP", *(f"mP@{k}" for k in FIRST)], rows),
+        f"Against {result.gallery:,} images, {result.dimension:,} dimensions. In per cent. mAP by trapezoids; mP@k:",
+        "mean precision of the first k results; both as the benchmarks' own programs compute them.",
+    ]
+    lines += reasons("Skipped", result.skipped.items(), len(result.skipped))
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in result.warnings)])
 
 
