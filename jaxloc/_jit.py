@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -16,6 +16,13 @@ T = TypeVar("T")
 _config: Any = jax.config  # its attributes are made at run time
 _home_of_x64: Any = jax if hasattr(jax, "enable_x64") else jax.experimental  # the latter in older releases
 _HALVES = {"float64": jnp.float32, "int64": jnp.int32, "uint64": jnp.uint32}
+
+
+@contextlib.contextmanager
+def standard_promotion() -> Iterator[None]:
+    """JAX's standard promotion of types and ranks, for functions that are not ``jitted``; also a decorator."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
 
 
 def jitted(*static: str, nan: bool = False) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -43,10 +50,7 @@ def jitted(*static: str, nan: bool = False) -> Callable[[Callable[P, T]], Callab
                 if _config.jax_enable_x64:
                     args, options = jax.tree.map(_halved, (args, options))
                     modes.enter_context(_home_of_x64.enable_x64(False))
-                if _config.jax_numpy_dtype_promotion != "standard":
-                    modes.enter_context(jax.numpy_dtype_promotion("standard"))
-                if _config.jax_numpy_rank_promotion != "allow":
-                    modes.enter_context(jax.numpy_rank_promotion("allow"))
+                modes.enter_context(standard_promotion())
                 if nan and _config.jax_debug_nans:
                     modes.enter_context(jax.debug_nans(False))
                 return compiled(*args, **options)

@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import components
 from jaxloc._checks import as_array, as_flags
-from jaxloc._jit import jitted
+from jaxloc._jit import jitted, standard_promotion
 from jaxloc._sharding import compiler_chooses, varying_as
 from jaxloc.crops import crop_resize
 from jaxloc.grids import map_size
@@ -74,6 +74,7 @@ def _child_boxes(box: jax.Array, length: int) -> jax.Array:
     return box + change * jnp.stack([column, row, column, row])
 
 
+@standard_promotion()
 @compiler_chooses()
 def search(
     features_fn: Callable[[jax.Array], jax.Array],

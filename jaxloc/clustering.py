@@ -78,6 +78,7 @@ def merge(a: Sums, b: Sums) -> Sums:
     return jax.tree.map(jnp.add, a, b)
 
 
+@jitted("axis_name")
 def psum(sums: Sums, axis_name: str | tuple[str, ...]) -> Sums:
     """Add the sums that the devices along a mesh axis hold, inside ``shard_map`` or ``pmap``.
 

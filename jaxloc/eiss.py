@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
-from jaxloc._jit import jitted
+from jaxloc._jit import jitted, standard_promotion
 from jaxloc._sharding import compiler_chooses, varying_as
 from jaxloc.crops import crop_resize
 from jaxloc.grids import map_size
@@ -81,6 +81,7 @@ def erase(image: ArrayLike, box: ArrayLike, *, fill: float = 0.0) -> jax.Array:
     return jnp.where(inside[..., None], jnp.asarray(fill, image.dtype), image)
 
 
+@standard_promotion()
 @compiler_chooses()
 def search(
     score_fn: Callable[[jax.Array], jax.Array],

@@ -79,7 +79,7 @@ def mutual_neighbors(
 def degrees(graph: Graph) -> jax.Array:
     """The sum of each vertex's edge weights, float32 ``[n]``."""
     check_rank("weights", graph.weights, "[n, k]")
-    return graph.weights.sum(-1)
+    return jnp.asarray(graph.weights, jnp.float32).sum(-1)
 
 
 @jitted()
@@ -109,7 +109,8 @@ def subgraph(graph: Graph, members: ArrayLike, *, valid: ArrayLike | None = None
     places = jnp.full(count, -1, jnp.int32).at[jnp.where(keep, members, count)].set(own, mode="drop")
     found = places[graph.indices[members]]
     inside = (found >= 0) & keep[:, None]
-    return Graph(jnp.where(inside, found, own[:, None]), jnp.where(inside, graph.weights[members], 0))
+    weights = jnp.asarray(graph.weights, jnp.float32)[members]
+    return Graph(jnp.where(inside, found, own[:, None]), jnp.where(inside, weights, 0))
 
 
 @jitted()

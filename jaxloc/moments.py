@@ -123,6 +123,7 @@ def merge(a: Moments, b: Moments) -> Moments:
     )
 
 
+@jitted("axis_name")
 def psum(moments: Moments, axis_name: str | tuple[str, ...]) -> Moments:
     """Merge the moments that the devices along a mesh axis hold, inside ``shard_map`` or ``pmap``; one all-reduce.
 
