@@ -22,6 +22,7 @@ WRONG_SIZE = "image of another size"
 DAMAGED = "damaged entry"
 DAMAGED_DETAIL = "damaged key points or parts"
 DAMAGED_FILE = "damaged file"
+MISSING_SPLIT = "missing split"
 
 UNUSABLE = (NO_AREA, OUTSIDE, NO_IMAGE, UNKNOWN_CLASS, DAMAGED)
 """Kinds of annotations that do not locate an object."""

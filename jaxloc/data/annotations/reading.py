@@ -12,7 +12,8 @@ from jaxloc.data.annotations.coco import read_coco_file, read_coco_folder
 from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.annotations.voc import read_voc
-from jaxloc.data.annotations.yolo import is_yolo, read_yolo
+from jaxloc.data.annotations.yolo import read_yolo
+from jaxloc.data.annotations.yolo_layout import is_flat_yolo, is_yolo
 from jaxloc.data.archives import is_tfds, open_archive, open_tfds
 from jaxloc.data.images import read_size
 from jaxloc.data.kinds import archive_kind
@@ -20,8 +21,8 @@ from jaxloc.data.sources import Part, Record
 from jaxloc.errors import UsageError
 
 _KNOWN = (
-    "a COCO file (.json), a folder of VOC's XML files, a YOLO data set (data.yaml, or images and labels), a folder "
-    "that a job wrote, or a data set as NAME:ROOT"
+    "a COCO file (.json), a folder of VOC's XML files, a YOLO data set (data.yaml, obj.data, or images and "
+    "labels), a folder that a job wrote, or a data set as NAME:ROOT"
 )
 _EXPORT = "export.json"
 """File that ``jaxloc.run.export`` writes beside an export."""
@@ -113,6 +114,8 @@ def _read_files(place: Path, truth: str | os.PathLike[str] | None) -> Annotation
             return _find_images(read_coco_folder(place), place)
         if (place / "Annotations").is_dir() or any(place.glob("*.xml")):
             return _with_paths(read_voc(place), [place / "JPEGImages", place])
+        if is_flat_yolo(place):
+            return read_yolo(place)
     raise UsageError(f"{place}: no annotations there that can be read: pass {_KNOWN}")
 
 

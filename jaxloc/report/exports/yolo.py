@@ -3,8 +3,8 @@
 A line is the class's number (from 0) and the box's centre, width and height as shares of the image's sides, with all
 digits. For segmentation it is the outline of the object's mask: polygons are kept, other masks are traced. An object
 without a mask gets the outline of its box, which is reported; if no object has a mask the export is refused. A line
-holds one outline, so the largest piece of an object is kept and holes are lost. Lines are sorted by falling score.
-Scores, flags and the image's own class are not written; crowds are left out.
+holds one outline: the pieces of an object are joined by lines without width, as Ultralytics does, and holes are lost.
+Lines are sorted by falling score. Scores, flags and the image's own class are not written; crowds are left out.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ import numpy as np
 import yaml
 
 from jaxloc.data.annotations import Annotated, Annotation, Polygons, Problem
-from jaxloc.data.annotations.problems import WRONG_MASK
 from jaxloc.data.annotations.records import outlines
 from jaxloc.errors import UsageError
 from jaxloc.report.exports.job import Job, by_split
@@ -72,12 +71,14 @@ def _outline(one: Annotation, image: Annotated, found: list[Problem]) -> tuple[f
     else:
         pixels = read_mask(one.mask, image, found)
         pieces = () if pixels is None else outlines(pixels.inside)
-    if len(pieces) > 1:
-        what = f"the mask of an object ({one.category}) is in {len(pieces)} pieces; the largest is kept"
-        found.append(Problem(WRONG_MASK, image.name, what))
-    return max(pieces, key=_area, default=None)
+    return _joined(pieces) if pieces else None
 
 
-def _area(outline: Sequence[float]) -> float:
-    x, y = np.array(outline).reshape(-1, 2).T
-    return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
+def _joined(pieces: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """One outline of all pieces, which goes to and fro between the nearest points of two."""
+    whole, *others = (np.reshape(piece, (-1, 2)) for piece in pieces)
+    for piece in others:
+        distances = np.square(whole[:, None] - piece).sum(-1)
+        here, there = np.unravel_index(distances.argmin(), distances.shape)
+        whole = np.concatenate([whole[: here + 1], piece[there:], piece[: there + 1], whole[here:]])
+    return tuple(whole.ravel().tolist())

@@ -338,7 +338,7 @@ def test_yolo_as_roboflow_writes_it_is_read(tmp_path):
         ("train: images", "not a YOLO data set: it has no names of classes"),
         ("names: dog\ntrain: images", "names is neither a list"),
         ("names: [dog]", "names no folder of images"),
-        ("names: [dog]\ntrain: gone", "train: no folder gone"),
+        ("names: [dog]\ntrain: gone", "train: no folder or list gone"),
     ],
 )
 def test_a_yaml_that_is_no_data_set_is_refused(tmp_path, about, message):

@@ -80,13 +80,14 @@ def test_outlines_are_refused_where_no_object_has_a_mask(images, tmp_path):
     assert export(tmp_path / "empty", images[2:], segments=True) == []
 
 
-def test_of_several_pieces_the_largest_is_kept_and_told(images, tmp_path):
+def test_pieces_of_a_mask_are_joined(images, tmp_path):
     mask = examples.square_mask(64, 48, 2, 2, 3) | examples.square_mask(64, 48, 20, 20, 9)
-    one = Annotation("dog", (2, 2, 29, 29), mask=Rle.of(mask))
-    (problem,) = export(tmp_path / "out", [dataclasses.replace(images[0], annotations=(one,))], segments=True)
-    assert str(problem) == "dogs_a.jpg: the mask of an object (dog) is in 2 pieces; the largest is kept"
+    mask |= examples.square_mask(64, 48, 50, 5, 4)
+    one = Annotation("dog", (2, 2, 54, 29), mask=Rle.of(mask))
+    assert export(tmp_path / "out", [dataclasses.replace(images[0], annotations=(one,))], segments=True) == []
     (again,) = read(tmp_path / "out").images["dogs_a.jpg"].annotations
-    np.testing.assert_array_equal(again.mask.read().inside, examples.square_mask(64, 48, 20, 20, 9))
+    np.testing.assert_array_equal(again.mask.read().inside, mask)
+    np.testing.assert_allclose(again.box, one.box, atol=0.5)
 
 
 def test_yaml_names_folders_and_classes_whatever_they_are_called(images, tmp_path):
