@@ -1,9 +1,11 @@
-"""Near-duplicates among many images: perceptual hashes, and the pairs that differ in few bits.
+"""Near-duplicates among many images: those whose perceptual hashes differ in few bits, and whose colours are alike.
 
 The hash is "pHash" (C. Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010): the grey
 image is shrunk to 32 × 32, and each of its 64 lowest cosine coefficients gives a bit, set above their median. The bits
 are those of the ``imagehash`` package, which would add PyWavelets for these four lines. Shrinking, compressing and
-small changes of colour turn few bits; cropping and mirroring turn many.
+small changes of colour turn few bits; cropping and mirroring turn many. The hash does not tell colours apart, so the
+mean luma and chroma of 4 × 4 fields are compared as well: no field may differ by more than 32 in luma or 16 in chroma,
+of 256. An image whose grey hardly varies has no shape to compare and is no duplicate.
 
 Pairs are found by the pigeonhole principle (G. Manku et al., "Detecting near-duplicates for web crawling", WWW 2007):
 of two hashes that differ in at most ``bits`` bits, cut into ``bits + 2`` bands, at least two bands are equal, so only
@@ -12,6 +14,7 @@ hashes that share two bands are compared.
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -22,9 +25,32 @@ BITS = 64
 MOST_BITS = 10
 """Maximum distance of a pair; most pairs of unlike images are not much further apart."""
 
+_FIELDS = 4
+COLOURS = 3 * _FIELDS**2
+"""Number of bytes that tell the colours of an image."""
+_TOLERANCE = np.array([32, 16, 16])
+"""Largest difference of the means of a field in Y, Cb and Cr."""
+_FLAT = 2.0
+"""Standard deviation of grey, of 256 levels, below which an image has no shape."""
 _SIDE = 32
 _LOW = 8
 _ONES = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
+
+
+class Look(NamedTuple):
+    """What two images are compared by: 64-bit hash, and the bytes of mean Y, Cb and Cr of 4 × 4 fields."""
+
+    hash: int
+    colours: bytes
+
+
+def look_at(pixels: np.ndarray) -> Look | None:
+    """What an image, uint8 RGB ``[h, w, 3]``, is compared by; ``None`` if its grey hardly varies."""
+    grey = _grey(pixels)
+    if grey.std() < _FLAT:
+        return None
+    fields = Image.fromarray(pixels).convert("YCbCr").resize((_FIELDS, _FIELDS), Image.Resampling.BOX)
+    return Look(_hash(grey), np.asarray(fields).tobytes())
 
 
 def perceptual_hash(pixels: np.ndarray) -> int:
@@ -36,11 +62,19 @@ def perceptual_hash(pixels: np.ndarray) -> int:
     Raises:
         ValueError: ``pixels`` is not one RGB image of bytes.
     """
+    return _hash(_grey(pixels))
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise ValueError(f"pixels must be uint8 [h, w, 3], got {pixels.dtype} of shape {pixels.shape}")
     grey = Image.fromarray(pixels).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(grey, np.float64)
+
+
+def _hash(grey: np.ndarray) -> int:
     # Rounded: the bits of an image of one colour must not depend on the last digit.
-    low = scipy.fft.dctn(np.asarray(grey, np.float64), type=2)[:_LOW, :_LOW].round(6)
+    low = scipy.fft.dctn(grey, type=2)[:_LOW, :_LOW].round(6)
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
 
 
@@ -90,37 +124,47 @@ def _pairs_that_share(hashes: np.ndarray, mask: int, bits: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def group_duplicates(hashes: Sequence[int | None], *, bits: int) -> list[tuple[int, int]]:
+def group_duplicates(looks: Sequence[Look | None], *, bits: int) -> list[tuple[int, int]]:
     """For each image the index of the image it duplicates, and their distance in bits.
 
-    In order, each image becomes a duplicate of the nearest earlier image within ``bits`` bits that is not itself a
-    duplicate (the first of equally near ones). So there are no chains.
+    In order, each image becomes a duplicate of the nearest earlier image within ``bits`` bits and of like colours that
+    is not itself a duplicate (the first of equally near ones). So there are no chains.
 
     Args:
-        hashes: of the images, the best first; ``None`` for an image that is left out.
+        looks: of the images, the best first; ``None`` for an image that is left out.
         bits: maximum distance, from 0 to ``MOST_BITS``.
 
     Returns:
         index of the other image and the distance; its own index and 0 for an image that is no duplicate.
     """
-    places = [place for place, one in enumerate(hashes) if one is not None]
-    values = np.array([hashes[place] for place in places], np.uint64)
-    different, owners = np.unique(values, return_inverse=True)
-    # Where each different hash appears first: its later images share the result of that one.
-    first = np.full(len(different), len(hashes), np.int64)
-    np.minimum.at(first, owners.reshape(-1), np.array(places, np.int64))
-    neighbours: dict[int, list[tuple[int, int]]] = {}
-    for one, other, distance in zip(*near_pairs(different, bits=bits), strict=True):
-        before, after = sorted((int(first[one]), int(first[other])))
-        neighbours.setdefault(after, []).append((int(distance), before))
-    result = [(place, 0) for place in range(len(hashes))]
-    for place, owner in zip(places, owners.reshape(-1).tolist(), strict=True):
-        start = int(first[owner])
-        if place != start:
-            result[place] = result[start] if result[start][0] != start else (start, 0)
-            continue
-        leaders = [(distance, other) for distance, other in neighbours.get(place, ()) if result[other][0] == other]
-        if leaders:
-            distance, other = min(leaders)
-            result[place] = (other, distance)
+    there = [(place, look) for place, look in enumerate(looks) if look is not None]
+    different, owners = np.unique(np.array([look.hash for _, look in there], np.uint64), return_inverse=True)
+    near: dict[int, list[tuple[int, int]]] = {}
+    for one, other, distance in np.stack(near_pairs(different, bits=bits), axis=1).tolist():
+        near.setdefault(one, []).append((distance, other))
+        near.setdefault(other, []).append((distance, one))
+    result = [(place, 0) for place in range(len(looks))]
+    leaders: dict[int, list[int]] = {}  # of each hash, the images that are no duplicates
+    colours: dict[int, list[bytes]] = {}
+    for (place, look), owner in zip(there, owners.reshape(-1).tolist(), strict=True):
+        found = [
+            (distance, leaders[one][first])
+            for distance, one in [(0, owner), *near.get(owner, ())]
+            if one in leaders and (first := _first_alike(look.colours, colours[one])) is not None
+        ]
+        if found:
+            distance, leader = min(found)
+            result[place] = (leader, distance)
+        else:
+            leaders.setdefault(owner, []).append(place)
+            colours.setdefault(owner, []).append(look.colours)
     return result
+
+
+def _first_alike(colours: bytes, others: Sequence[bytes]) -> int | None:
+    """Index of the first of the ``others`` whose colours are alike."""
+    own, each = (
+        np.frombuffer(some, np.uint8).reshape(-1, _FIELDS**2, 3).astype(int) for some in (colours, b"".join(others))
+    )
+    alike = (np.abs(each - own) <= _TOLERANCE).all((1, 2))
+    return int(alike.argmax()) if alike.any() else None

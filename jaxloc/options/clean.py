@@ -78,8 +78,8 @@ class CleanOptions(Options):
     )
     duplicates: int | None = option(
         4,
-        "Images whose 64-bit hashes differ in at most this number of bits are duplicates; none does not look for "
-        "duplicates.",
+        "Images of like colours whose 64-bit hashes differ in at most this number of bits are duplicates; none does "
+        "not look for duplicates.",
         typed=Typed(str, "4", _bits),
         panel=_KEEPING,
         first=True,

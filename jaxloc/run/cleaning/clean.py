@@ -8,9 +8,10 @@ from pathlib import Path
 from jaxloc._files import write_text
 from jaxloc.data import ImageSet, find_sets
 from jaxloc.data.annotations import Annotated, Annotation, Annotations
+from jaxloc.data.duplicates import Look
 from jaxloc.data.remote import is_remote
 from jaxloc.errors import UsageError
-from jaxloc.options import CleanOptions, ExportOptions, workers_of
+from jaxloc.options import CleanOptions, ExportOptions, reading, workers_of
 from jaxloc.report import decisions, review_page
 from jaxloc.report.decisions import Decisions
 from jaxloc.report.records import Findings
@@ -73,33 +74,31 @@ def clean(
     identity = describe_images(images)
     decided = {} if by_hand is None else read_decisions(by_hand, identity)
     with locked(folder), disk_errors(folder):
-        hashes: list[int | None] = []
+        looks: list[Look | None] = []
+        workers, how = workers_of(options.job), reading(options.job)
         job = dataclasses.replace(options.job, noise_threshold=0.0, report_limit=0, overlays=False)
         found = colocalize([source], work, job, per_folder=not per_label, per_label=per_label, overwrite=overwrite)
         if options.duplicates is not None:
-            hashes = hash_images(images, work, digest=identity["digest"], workers=workers_of(options.job))
-        result = _decide(found, sets, hashes, options)
+            looks = hash_images(images, work, digest=identity["digest"], workers=workers, how=how)
+        result = _decide(found, sets, looks, options)
         for _ in range(1, options.rounds):
             found = rounds.further(found, result.items, sets, work, job, overwrite=overwrite)
-            result = _decide(found, sets, hashes, options)
+            result = _decide(found, sets, looks, options)
         items = apply_decisions(result.items, decided, str(by_hand))
         forgotten = set_aside(folder, decided, asked=by_hand is not None, images=identity)
         warnings = [*forgotten, *result.warnings]
         result = dataclasses.replace(result, images=identity, items=items, warnings=warnings)
         shown = review_page.choose_shown(result.items, options.review_limit)
         chosen = {number: images[number].path for number in shown}
-        thumbnails = read_thumbnails(chosen, workers=workers_of(options.job))
+        thumbnails = read_thumbnails(chosen, workers=workers, **how)
         decisions.write(folder / "decisions.json", result)
         write_text(folder / "review.html", review_page.render_review(result, shown, thumbnails))
         if not any(item.keep for item in result.items):
-            raise UsageError(
-                f"{source}: no image is kept: look at {folder / 'review.html'}, and choose a lower --noise or decide "
-                "by hand"
-            )
-        how = ExportOptions(
+            raise UsageError(f"{source}: {rules.nothing_kept(result.items)}; look at {folder / 'review.html'}")
+        as_asked = ExportOptions(
             placement=options.placement, found_only=options.found_only, origin=os.fspath(source), overwrite=True
         )
-        exported = export(_kept(result, images), folder / "dataset", options.format, how)
+        exported = export(_kept(result, images), folder / "dataset", options.format, as_asked)
     return Cleaned(result, exported, folder)
 
 
@@ -111,7 +110,7 @@ def _check_apart(source: str | os.PathLike[str], out: str | os.PathLike[str]) ->
 
 
 def _decide(
-    found: Findings, sets: Sequence[ImageSet], hashes: Sequence[int | None], options: CleanOptions
+    found: Findings, sets: Sequence[ImageSet], looks: Sequence[Look | None], options: CleanOptions
 ) -> Decisions:
     """The rules' decision about every image, in the order of the collection."""
     thresholds = rules.choose_thresholds(found.light(), [images.name for images in sets], options.noise)
@@ -121,7 +120,7 @@ def _decide(
     by_image |= {(item.category, item.name): rules.judge_skipped(item) for item in found.skipped}
     items = [by_image[images.name, source.name] for images in sets for source in images.sources]
     if options.duplicates is not None:
-        items = rules.judge_duplicates(items, hashes, options.duplicates)
+        items = rules.judge_duplicates(items, looks, options.duplicates)
     settings = dict(found.settings)
     del settings["noise threshold"]
     settings |= {

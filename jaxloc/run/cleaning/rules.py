@@ -4,10 +4,10 @@
    0.1 (X.-S. Wei et al., "Unsupervised object discovery and co-localization by deep descriptor transforming", Pattern
    Recognition 2019, section 4.6.1), or where the knee of the class's scores lies. A class without a knee falls back
    to 0.
-2. Of the images that are left, those that nearly repeat each other form a group around the largest of them (of
-   equally large ones the first by name). All in one class: that one is kept, the others are duplicates. In several
-   classes: at least one label is wrong and nothing here tells which, so all of the group are dropped as contradictions
-   until a person decides. An image that is noise in one class and not in another contradicts nothing; it
+2. Of the images that are left, those that nearly repeat each other in shape and colour form a group around the largest
+   of them (of equally large ones the first by name). All in one class: that one is kept, the others are duplicates. In
+   several classes: at least one label is wrong and nothing here tells which, so all of the group are dropped as
+   contradictions until a person decides. An image that is noise in one class and not in another contradicts nothing; it
    names the other.
 
 The knee of a class's sorted scores is where they stop to rise steeply, as noise passes into images with the object
@@ -23,15 +23,28 @@ the bits to the limit as a share of all; 0 for a contradiction.
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from jaxloc.data.duplicates import BITS, group_duplicates
+from jaxloc.data.duplicates import BITS, Look, group_duplicates
 from jaxloc.options.clean import KNEE
 from jaxloc.report.decisions import BROKEN, CONTRADICTION, DUPLICATE, KEPT, NOISE, TOO_FEW, Decision, Threshold
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import localize_pass
+
+_WHY = {
+    NOISE: ("noise", "choose a lower --noise"),
+    CONTRADICTION: (
+        "nearly the same in several classes",
+        "leave such images out, keep those with the right label by --decisions, or look for none (--duplicates none)",
+    ),
+    BROKEN: ("broken", "fetch them again"),
+    TOO_FEW: ("in classes with too few images", "add images to these classes"),
+    "": ("dropped by hand", "keep some of them in --decisions"),
+}
+"""Why images are dropped even if none is kept, in words, and the cure; the empty name is a person's decision."""
 
 
 def choose_thresholds(findings: Iterable[Finding], classes: Iterable[str], noise: float | str) -> dict[str, Threshold]:
@@ -98,17 +111,17 @@ def judge_skipped(skipped: Skipped) -> Decision:
     return Decision(name=skipped.name, category=skipped.category, keep=False, why=why, reason=skipped.reason)
 
 
-def judge_duplicates(items: Sequence[Decision], hashes: Sequence[int | None], bits: int) -> list[Decision]:
+def judge_duplicates(items: Sequence[Decision], looks: Sequence[Look | None], bits: int) -> list[Decision]:
     """The decisions by noise once images that repeat or contradict kept ones are dropped.
 
-    The hashes of such images differ in at most ``bits`` bits.
+    The hashes of such images differ in at most ``bits`` bits, and their colours are alike.
     """
     decided = list(items)
     best = sorted(
         (place for place, item in enumerate(items) if item.why in (KEPT, NOISE)),
         key=lambda place: (not items[place].keep, -items[place].width * items[place].height, items[place].name),
     )  # noise comes last, so that it changes no group of the others
-    grouped = group_duplicates([hashes[place] for place in best], bits=bits)
+    grouped = group_duplicates([looks[place] for place in best], bits=bits)
     members: dict[int, list[tuple[int, int]]] = {}
     for place, (leader, distance) in zip(best, grouped, strict=True):
         if items[place].keep:
@@ -163,3 +176,10 @@ def _contradiction(
         bits=distance,
         doubt=0.0,
     )
+
+
+def nothing_kept(items: Sequence[Decision]) -> str:
+    """Why no image is kept, by reason, with the cure of the most frequent one."""
+    counts = Counter("" if item.by_hand else item.why for item in items).most_common()
+    told = ", ".join(f"{number:,} {_WHY[why][0]}" for why, number in counts)
+    return f"no image is kept: {told}: {_WHY[counts[0][0]][1]}"

@@ -223,7 +223,9 @@ def test_a_further_round_is_fitted_on_what_is_kept_and_classes_too_small_stay(we
 def test_results_inside_the_collection_and_a_collection_of_noise_are_refused(web, again):
     with pytest.raises(UsageError, match=r"lies inside .*web, where it would become a class: choose another --out"):
         clean(web, web / "out")
-    with pytest.raises(UsageError, match=r"no image is kept: look at .*review.html"):
+    with pytest.raises(
+        UsageError, match=r"no image is kept: 11 noise, 1 broken: choose a lower --noise; look at .*review.html"
+    ):
         clean(web, again, CleanOptions(noise=0.99))
     assert json.loads((again / "decisions.json").read_text())["classes"][0]["kept"] == 0
 

@@ -23,8 +23,8 @@ def images(tmp_path, monkeypatch):
 
 def counted(monkeypatch) -> list[str]:
     read = []
-    whole = hashing._hash
-    monkeypatch.setattr(hashing, "_hash", lambda source: read.append(source.name) or whole(source))
+    whole = hashing._look
+    monkeypatch.setattr(hashing, "_look", lambda source, how: read.append(source.name) or whole(source, how))
     return read
 
 
@@ -46,3 +46,5 @@ def test_only_what_is_missing_damaged_or_of_other_images_is_done_again(images, t
     read.clear()
     hashing.hash_images(images, tmp_path, digest="b", workers=1)
     assert len(read) == 5
+    hashing.hash_images(images, tmp_path, digest="b", workers=1, how={"alpha": "white"})
+    assert len(read) == 10

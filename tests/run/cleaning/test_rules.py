@@ -2,10 +2,11 @@
 
 import pytest
 
+from jaxloc.data.duplicates import COLOURS, Look
 from jaxloc.report.decisions import Decision, Threshold
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import localize_pass
-from jaxloc.run.cleaning.rules import choose_thresholds, judge_duplicates, judge_noise, judge_skipped
+from jaxloc.run.cleaning.rules import choose_thresholds, judge_duplicates, judge_noise, judge_skipped, nothing_kept
 
 
 def finding(name: str, noise_score: float, category: str = "cat") -> Finding:
@@ -18,7 +19,7 @@ def kept(name: str, width: int = 100, category: str = "cat", **changes) -> Decis
 
 
 def judged(items, hashes, bits=4):
-    return judge_duplicates(items, hashes, bits)
+    return judge_duplicates(items, [None if one is None else Look(one, bytes(COLOURS)) for one in hashes], bits)
 
 
 def test_noise_is_what_lies_at_or_below_the_threshold():
@@ -83,3 +84,18 @@ def test_noise_in_one_class_contradicts_nothing():
 def test_noise_that_repeats_noise_names_the_first_of_them():
     items = [kept(name, keep=False, why="noise") for name in ("b", "a")]
     assert [item.other for item in judged(items, [3, 3])] == ["a", None]
+
+
+def test_if_nothing_is_kept_the_reason_and_its_cure_are_the_true_ones():
+    dropped = [
+        kept(str(number), keep=False, why=why) for number, why in enumerate(["noise"] * 2 + ["contradiction"] * 3)
+    ]
+    assert nothing_kept(dropped).startswith(
+        "no image is kept: 3 nearly the same in several classes, 2 noise: leave such images out, keep those with"
+    )
+    assert nothing_kept(dropped[:3]) == (
+        "no image is kept: 2 noise, 1 nearly the same in several classes: choose a lower --noise"
+    )
+    assert nothing_kept([kept("a", keep=False, by_hand=True)]) == (
+        "no image is kept: 1 dropped by hand: keep some of them in --decisions"
+    )
