@@ -11,7 +11,7 @@ from jaxloc.models import weights_file
 from jaxloc.models.preprocessing import FAMILIES
 from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Weights
-from weights_convert import caffe_file, keras_file, lpips_file, matconvnet_file, state_dict, torch_file
+from weights_convert import caffe_file, keras_file, lpips_file, matconvnet_file, npz_file, state_dict, torch_file
 from weights_convert.mapping import Found
 
 _READERS: dict[str, Callable[[Path], Found]] = {
@@ -21,6 +21,7 @@ _READERS: dict[str, Callable[[Path], Found]] = {
     "matconvnet": matconvnet_file.read,
     "caffe": caffe_file.read,
     "lpips": lpips_file.read,
+    "npz": npz_file.read,
 }
 """A reader raises ``WeightsError`` for a file of no known backbone, and anything for a damaged one."""
 
@@ -58,7 +59,9 @@ def read(
         if value != "auto" and value not in known:
             raise UsageError(f"unknown {what} {value!r}; known: auto, {', '.join(known)}")
     found = _find(path, format)
-    backbone = found.backbone if architecture == "auto" else BACKBONES[architecture]
+    backbone = found.backbone
+    if architecture != "auto":
+        backbone = BACKBONES[architecture].varied(dict(found.backbone.variant))
     family = found.preprocessing if preprocessing == "auto" else FAMILIES[preprocessing]
     backbone = dataclasses.replace(backbone, preprocessing=family)
     return weights_file.make_weights(found.arrays, backbone, found.source, str(path))
@@ -82,7 +85,10 @@ def recognise(path: Path) -> str:
         head = file.read(512)
     if head.startswith(b"PK"):
         with zipfile.ZipFile(path) as archive:
-            return "keras" if keras_file.ARCHIVED in archive.namelist() else "torch"
+            members = archive.namelist()
+        if all(name.endswith(".npy") for name in members):
+            return "npz"
+        return "keras" if keras_file.ARCHIVED in members else "torch"
     if head.startswith(b"\x80"):
         return "torch" if torch_file.PLAIN_MAGIC in head[:64] else "lpips"
     if head.startswith(b"\x89HDF\r\n\x1a\n"):

@@ -13,6 +13,7 @@ from jaxloc.models.preprocessing import Preprocessing
 from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Flat
 from jaxloc.report.text import counted
+from weights_convert import vit_arrays
 from weights_convert.mapping import Found, out_first, unnamed
 
 _CAFFE_ROUNDED = Preprocessing(255.0, (123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
@@ -35,7 +36,11 @@ def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) 
     Caffe's. Unknown names are kept for the check that follows.
     """
     plain = {".".join(part for part in name.split(".") if part != "module"): name for name in tensors}
-    match = _match({ours: tensors[name] for ours, name in plain.items()})
+    tensors = {ours: tensors[name] for ours, name in plain.items()}
+    transformer = vit_arrays.from_state_dict(tensors, source, where)
+    if transformer is not None:
+        return transformer
+    match = _match(tensors)
     if match is None:
         raise unnamed(tensors, where)
     backbone, names, tensors = match

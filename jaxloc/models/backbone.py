@@ -7,7 +7,7 @@ that makes its ``Backbone``, and list that in ``jaxloc.models.registry``.
 import dataclasses
 import functools
 import importlib.resources
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -40,6 +40,7 @@ class Layer(NamedTuple):
         minimum_side: smallest image side in pixels at which it has a cell.
         below: the layer of as many cells below it, which DDT+ adds; empty if there is none.
         signed: whether activations may be negative. SCDA's aggregation and DDT's sign rules presume that none is.
+        attention: the layer of the class token's attention to the same cells; empty if there is none.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Layer(NamedTuple):
     minimum_side: int
     below: str = ""
     signed: bool = False
+    attention: str = ""
 
 
 class Defaults(NamedTuple):
@@ -57,11 +59,13 @@ class Defaults(NamedTuple):
         localization: for DDT and SCDA; DDT+ adds the layer below it.
         retrieval: for descriptors and fine-tuning.
         retrieval_lower: the second layer of SCDA+.
+        sign: rule that fixes the sign of DDT's components.
     """
 
     localization: str
     retrieval: str
     retrieval_lower: str
+    sign: str = "aggregation"
 
 
 class Head(NamedTuple):
@@ -138,6 +142,9 @@ class Backbone:
         licence: of the known weights.
         padding_exact: whether features inside the valid corner do not depend on padding.
         cpu_fusion: whether XLA's fusion of whole networks on the CPU makes it faster, not slower.
+        variant: attributes in which this network differs from the registered one of its name, such as
+            ``(("classes", 10),)``; weights files keep them.
+        vary: makes the network with such attributes, by keyword; ``None`` if it has none.
     """
 
     name: str
@@ -157,6 +164,8 @@ class Backbone:
     licence: str = ""
     padding_exact: bool = True
     cpu_fusion: bool = False
+    variant: tuple[tuple[str, Any], ...] = ()
+    vary: "Callable[..., Backbone] | None" = dataclasses.field(default=None, compare=False)
 
     @property
     def convolutions(self) -> tuple[str, ...]:
@@ -224,6 +233,14 @@ class Backbone:
         if self.hub:
             ways.append("allow the download with --download or JAXLOC_ALLOW_DOWNLOAD=1")
         return ", or ".join(ways)
+
+    def varied(self, variant: Mapping[str, Any]) -> "Backbone":
+        """The network with other attributes of its module, such as ``{"classes": 10}``; none leave it as it is."""
+        if not variant:
+            return self
+        if self.vary is None:
+            raise UsageError(f"{self.name} has no {', '.join(variant)} to choose")
+        return dataclasses.replace(self.vary(**variant), preprocessing=self.preprocessing)
 
     def shapes(self, layer: str) -> Mapping[str, tuple[int, ...]]:
         """Shape of each array that a layer depends on, such as ``{"conv1_1/kernel": (3, 3, 3, 64), …}``."""

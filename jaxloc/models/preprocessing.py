@@ -66,4 +66,13 @@ CAFFE_RGB = Preprocessing(255.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
 HALF = Preprocessing(1.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """RGB from -1 to 1: Google's networks, in timm and transformers too."""
 
-FAMILIES = {"torchvision": TORCHVISION, "caffe-bgr": CAFFE_BGR, "caffe-rgb": CAFFE_RGB, "half": HALF}
+CLIP = Preprocessing(1.0, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+"""RGB in [0, 1], mean and standard deviation of CLIP's own images."""
+
+FAMILIES = {
+    "torchvision": TORCHVISION,
+    "caffe-bgr": CAFFE_BGR,
+    "caffe-rgb": CAFFE_RGB,
+    "half": HALF,
+    "clip": CLIP,
+}

@@ -1,7 +1,7 @@
 """Every network by name."""
 
 from jaxloc.errors import UsageError
-from jaxloc.models import alexnet, efficientnet, vgg
+from jaxloc.models import alexnet, efficientnet, vgg, vit
 from jaxloc.models.backbone import Backbone
 
 BACKBONES = {
@@ -10,6 +10,7 @@ BACKBONES = {
         *map(vgg.backbone, vgg.BLOCKS),
         alexnet.backbone(),
         *map(efficientnet.backbone, efficientnet.VARIANTS),
+        *vit.published(),
     )
 }
 """Every network by name; add your own to use its weights files."""

@@ -2,11 +2,13 @@
 
 Arrays are named as in the parameter tree (``conv1_1/kernel``, ``conv1_1/bias``, … ``fc8/bias``), kernels are
 ``[height, width, in, out]`` float32. Metadata: ``format``, ``architecture`` (the backbone's name), ``preprocessing``
-(JSON), ``source`` (origin of the numbers) and ``checksum`` (SHA-256 over names, shapes and bytes).
+(JSON), ``source`` (origin of the numbers) and ``checksum`` (SHA-256 over names, shapes and bytes);
+``variant`` (JSON) if the network differs from the registered one.
 """
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,6 +102,8 @@ def save(path: str | os.PathLike[str], weights: Weights) -> None:
         "source": weights.source,
         "checksum": weights.checksum,
     }
+    if weights.backbone.variant:
+        metadata["variant"] = json.dumps(dict(weights.backbone.variant), sort_keys=True)
     write_safetensors(path, flat, metadata)
 
 
@@ -134,7 +138,9 @@ def read(path: str | os.PathLike[str]) -> Weights:
         raise WeightsError(f"{path}: damaged ({error}): convert or copy it again") from error
     preprocessing = Preprocessing.from_json(metadata.get("preprocessing", ""))
     try:
-        backbone = dataclasses.replace(registry.find(metadata.get("architecture", "")), preprocessing=preprocessing)
+        registered = registry.find(metadata.get("architecture", ""))
+        backbone = registered.varied(json.loads(metadata.get("variant", "{}")))
+        backbone = dataclasses.replace(backbone, preprocessing=preprocessing)
     except UsageError as error:
         raise WeightsError(f"{path}: {error}") from error
     weights = make_weights(flat, backbone, metadata.get("source", "unknown"), str(path))
