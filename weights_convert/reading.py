@@ -83,6 +83,8 @@ def recognise(path: Path) -> str:
     """The format of a file, by its content."""
     with path.open("rb") as file:
         head = file.read(512)
+    if head[3:10] == b'\0\0\0\0\0{"':
+        return "safetensors"  # first, since the length of its header may look like another format
     if head.startswith(b"PK"):
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
@@ -95,8 +97,6 @@ def recognise(path: Path) -> str:
         return "keras"
     if head.startswith((matconvnet_file.VERSION_5, matconvnet_file.VERSION_73)):
         return "matconvnet"
-    if head[8:9] == b"{":
-        return "safetensors"
     if caffe_file.starts(head):
         return "caffe"
     raise WeightsError(

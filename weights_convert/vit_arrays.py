@@ -22,7 +22,7 @@ from jaxloc.report.text import counted, some_of
 from weights_convert.mapping import Found
 
 _PATCHES = r"(.*?)(embeddings\.)?(?:patch_embed\.proj|patch_embeddings\.projection|patch_embeddings?|conv1)\.weight"
-_BLOCK = r"(?:\w+\.)*?(?:blocks|layers?|resblocks)\.(?:\d+\.)??(\d+)\.(.+)\.(\w+)"
+_BLOCK = r"(?:\w+\.)*?(?:blocks|layers?|resblocks)\.(?:\d+\.)?(\d+)\.(.+)\.(\w+)"
 _STEM = {
     "patches": r"(?:embeddings\.)?(?:patch_embed\.proj|patch_embeddings\.projection|patch_embeddings?|conv1)\.(\w+)",
     "class": r"(?:embeddings\.)?(?:cls_token|class_embedding)",

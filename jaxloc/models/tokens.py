@@ -73,7 +73,7 @@ def _weights(cells: int, interpolation: Interpolation, length: jax.Array, most: 
     weights = jnp.where(distance <= 1, near, jnp.where(distance < 2, far, 0))
     if antialias:
         weights = weights[:, 2:-2]
-        return weights / weights.sum(1, keepdims=True)
+        return weights / jnp.maximum(weights.sum(1, keepdims=True), 1e-6)  # places beyond ``length`` may see none
     return weights @ jax.nn.one_hot(jnp.clip(places, 0, cells - 1), cells)
 
 

@@ -69,7 +69,7 @@ FAMILIES = {
         "DINOv2 ViT with registers", "Darcet et al.", interpolation="antialias", registers=4, side=518, layer_scale=True
     ),
     "dinov3": Family("DINOv3 ViT", "Siméoni et al.", epsilon=1e-5, registers=4, layer_scale=True, rotary=True),
-    "clip": Family("CLIP ViT", "Radford et al.", CLIP, epsilon=1e-5, clip=True),
+    "clip": Family("CLIP ViT", "Radford et al.", CLIP, interpolation="antialias", epsilon=1e-5, clip=True),
 }
 
 NETWORKS = {

@@ -156,6 +156,11 @@ def describe(weights: Weights) -> dict[str, Any]:
     return {
         "architecture": backbone.name,
         "layers": ", ".join(name for name in backbone.layer_names if top or not backbone.needs_head([name])),
+        **(
+            {"variant": ", ".join(f"{key} {value}" for key, value in sorted(backbone.variant))}
+            if backbone.variant
+            else {}
+        ),
         "classifier": "yes" if top else "no (convolutions only)",
         "parameters": f"{sum(array.size for array in jax.tree.leaves(weights.params)):,}",
         "preprocessing": backbone.preprocessing.to_json(),

@@ -15,8 +15,8 @@ def test_defaults_are_the_papers_layers():
     vgg16, vgg19 = models.find("vgg16"), models.find("vgg19")
     assert vgg16.with_below(vgg16.defaults.localization) == ("relu5_3", "relu5_2")
     assert vgg19.with_below(vgg19.defaults.localization) == ("relu5_4", "relu5_3")
-    assert vgg16.defaults[1:] == ("pool5", "relu5_2")
-    assert vgg19.defaults[1:] == ("pool5", "relu5_3")
+    assert vgg16.defaults[1:] == ("pool5", "relu5_2", "aggregation")
+    assert vgg19.defaults[1:] == ("pool5", "relu5_3", "aggregation")
 
 
 def test_layers_say_their_stride_channels_and_smallest_side():
