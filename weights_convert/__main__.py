@@ -13,7 +13,7 @@ from jaxloc.models.weights import cache_folder
 from jaxloc.models.weights_file import describe
 from weights_convert.reading import FORMATS, read, write
 
-HELP = """Convert published VGG-16 or VGG-19 weights into the one file jaxloc reads.
+HELP = """Convert published weights into the one file jaxloc reads.
 
 The format is recognised by content. Every array is checked, and nothing in the file is executed. Read are:
 
@@ -22,7 +22,8 @@ The format is recognised by content. Every array is checked, and nothing in the 
                with torch.save, on its own or inside a checkpoint, whatever
                prefix its names have; batch normalisation is folded in
                  vgg16-397923af.pth
-  safetensors  timm's on the Hugging Face hub, or a state_dict saved this way
+  safetensors  timm's or transformers' on the Hugging Face hub, or a state_dict
+               saved this way
                  model.safetensors
   keras        keras.applications' download (with or without its top), a whole
                model's .h5 or .keras, save_weights' .weights.h5

@@ -2,7 +2,7 @@
 
 Dosovitskiy et al., "An image is worth 16×16 words", ICLR 2021; DeiT (Touvron et al. 2021), DINO (Caron et al. 2021),
 CLIP (Radford et al. 2021), DINOv2 (Oquab et al. 2023; registers: Darcet et al. 2023) and DINOv3 (Siméoni et al. 2025)
-are the same network but for ``FAMILIES``.
+are the same network but for what ``vit_families`` says.
 
 A map has a cell for each whole patch; rows and columns of pixels beyond the last whole patch are cropped. Cells outside
 an image's valid corner are masked in every attention, and positions are computed for each image's own grid, so features
@@ -13,7 +13,6 @@ normalised, and ``cls``, the class token normalised, as one cell.
 """
 
 import functools
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -22,70 +21,10 @@ from jax.typing import DTypeLike
 
 from jaxloc.grids import valid_cells
 from jaxloc.models.backbone import Backbone, Defaults, FeatureMap, Head, Layer
-from jaxloc.models.preprocessing import CLIP, HALF, TORCHVISION, Preprocessing
 from jaxloc.models.tokens import Interpolation, Positions, Scale, Tokens, attend, class_attention, rotate, rotation
+from jaxloc.models.vit_families import FAMILIES, NETWORKS, WIDTHS
 
-WIDTHS = {"tiny": 192, "small": 384, "base": 768, "large": 1024}
 LOGITS = "logits"
-
-
-class Family(NamedTuple):
-    """How a family's networks differ from others.
-
-    Attributes:
-        title: for people.
-        authors: of the paper.
-        preprocessing: what its weights expect of images.
-        side: image side in pixels of its grid of positions.
-        interpolation: of positions, in the family's own code.
-        layer: name of the default layer for localisation; ``{}`` is the last block.
-        epsilon: of its normalisations.
-        classes: of its classifier; 0 for none.
-        registers: number of tokens beside the class token.
-        layer_scale: each block scales what it adds.
-        rotary: positions rotate queries and keys; otherwise they are added to the tokens.
-        clip: tokens are normalised before the first block too, and the activation is ``x σ(1.702 x)``.
-    """
-
-    title: str
-    authors: str
-    preprocessing: Preprocessing = TORCHVISION
-    side: int = 224
-    interpolation: Interpolation = "plain"
-    layer: str = "norm"
-    epsilon: float = 1e-6
-    classes: int = 0
-    registers: int = 0
-    layer_scale: bool = False
-    rotary: bool = False
-    clip: bool = False
-
-
-FAMILIES = {
-    "vit": Family("ViT", "Dosovitskiy et al.", HALF, interpolation="antialias", layer="block{}/key", classes=1000),
-    "dino": Family("DINO ViT", "Caron et al.", interpolation="offset", layer="block{}/key"),
-    "dinov2": Family("DINOv2 ViT", "Oquab et al.", interpolation="offset", side=518, layer_scale=True),
-    "dinov2_reg": Family(
-        "DINOv2 ViT with registers", "Darcet et al.", interpolation="antialias", registers=4, side=518, layer_scale=True
-    ),
-    "dinov3": Family("DINOv3 ViT", "Siméoni et al.", epsilon=1e-5, registers=4, layer_scale=True, rotary=True),
-    "clip": Family("CLIP ViT", "Radford et al.", CLIP, interpolation="antialias", epsilon=1e-5, clip=True),
-}
-
-NETWORKS = {
-    **{f"vit_{size}_patch16": ("vit", size, 16) for size in WIDTHS},
-    "vit_base_patch8": ("vit", "base", 8),
-    **{f"dino_vit{size[0]}{patch}": ("dino", size, patch) for size in ("small", "base") for patch in (16, 8)},
-    **{
-        f"dinov2_vit{size[0]}14{reg}": (f"dinov2{reg}", size, 14)
-        for reg in ("", "_reg")
-        for size in ("small", "base", "large")
-    },
-    **{f"dinov3_vit{size[0]}16": ("dinov3", size, 16) for size in ("small", "base", "large")},
-    "clip_vitb16": ("clip", "base", 16),
-    "clip_vitl14": ("clip", "large", 14),
-}
-"""Family, size and side of a patch in pixels, of the networks that have been published."""
 
 
 class ViT(nn.Module):
@@ -217,8 +156,8 @@ def backbone(
     layers = [layer for block in range(depth) for layer in _block_layers(block, width, patch, heads)]
     below = f"block{max(depth - 2, 0)}"
     layers += [Layer("norm", patch, width, patch, below, signed=True, attention=f"block{depth - 1}/attention")]
-    layers += [Layer("cls", patch, width, patch, signed=True)]
-    layers += [Layer(LOGITS, patch, classes, patch, signed=True)] if classes else []
+    layers += [Layer("cls", grid * patch, width, patch, signed=True)]
+    layers += [Layer(LOGITS, grid * patch, classes, patch, signed=True)] if classes else []
     parts = ["norm1", "qkv", "proj", "norm2", "fc1", "fc2"] + ["scale1", "scale2"] * kind.layer_scale
     stem = ["patches", "tokens"] + ["positions"] * (not kind.rotary) + ["pre_norm"] * kind.clip
     blocks = [[f"block{block}_{part}" for part in parts] for block in range(depth)]
@@ -231,7 +170,9 @@ def backbone(
         module=module,
         blocks=(tuple(stem), *map(tuple, blocks[:-1]), (*blocks[-1], "norm")),
         preprocessing=kind.preprocessing,
-        head=Head((LOGITS,), grid * patch) if classes else None,
+        head=Head((LOGITS,), grid * patch, grid * patch * 8 // 7) if classes else None,
+        publisher=kind.publisher,
+        licence=kind.licence,
         variant=tuple((key, value) for key, value in given.items() if value is not None),
         vary=again,
     )
