@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from jaxloc.data import remote
@@ -131,19 +131,28 @@ def look(places: Iterable[str]) -> dict[str, Kind | None]:
 
     Text, annotations and the like are left out.
     """
-    wanted = [place for place in places if suffix(place) not in _TEXT]
+    wanted = [place for place in places if not is_text(place)]
     return dict(zip(wanted, read_ahead(_look, wanted, workers=_THREADS, ahead=8 * _THREADS), strict=True))
 
 
 def _look(place: str) -> Kind | None:
-    ending = suffix(place)
-    known = _KINDS.get(ending)
-    if known in _NOT_OPENED:
-        return known
     try:
-        start = read_start(place)
+        return look_at(place, lambda: read_start(place))
     except OSError as error:
         return Kind(f"not readable ({error.strerror or error})")
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is that of text, annotations or a side file."""
+    return suffix(name) in _TEXT
+
+
+def look_at(name: str, read: Callable[[], bytes]) -> Kind | None:
+    """What one file is, as ``look`` tells; ``read`` returns its first bytes, and is not always called."""
+    known = _KINDS.get(suffix(name))
+    if known in _NOT_OPENED:
+        return known
+    start = read()
     if starts_as_image(start):
         return None
     return known if known is not None and known is not _DATA else kind_of(start) or known or _UNKNOWN

@@ -82,6 +82,7 @@ def find_sets(
     parts = [*_files(given), *_archives(given, every)]
     known = {place for some in given for place in (*some.files, *some.archives)}
     ignored = {place: kind for some in given for place, kind in some.ignored.items() if place not in known}
+    ignored |= {f"{part.place}#{name}": kind for part in parts for name, kind in part.ignored.items()}
     if not parts:
         where = ", ".join(map(str, paths))
         raise UsageError(f"no image found in {where}{foreign.but(ignored)}: pass a folder that holds photographs")

@@ -6,8 +6,9 @@ import dataclasses
 import operator
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -137,10 +138,12 @@ class Part(abc.ABC):
     Attributes:
         place: the folder or archive.
         labels: of each image, if the index holds them; see ``find_labels``.
+        ignored: what other files there are (a ``jaxloc.data.foreign.Kind``), by name.
     """
 
     place: str
     labels: Labels | None = None
+    ignored: Mapping[str, Any] = MappingProxyType({})
 
     @abc.abstractmethod
     def __len__(self) -> int: ...

@@ -5,7 +5,7 @@ import pytest
 from jaxloc.data import find_sets, formats
 from jaxloc.data.foreign import kind_of
 from jaxloc.errors import UsageError
-from tests.data.encoded import image, names_of, plant, write_tar
+from tests.data.encoded import image, names_of, plant, shades_of, write_tar
 
 
 @pytest.fixture
@@ -81,6 +81,15 @@ def test_archives_and_videos_beside_images_are_named_unless_they_are_given_thems
         "1 .zip file not read: packed archives; unpack them",
     ]
     assert not any(".tar" in line for line in find_sets([tmp_path / "trip", tmp_path / "trip/d.tar"]).ignored)
+
+
+def test_members_of_a_tar_file_are_told_by_their_first_bytes_as_well(tmp_path):
+    members = {"a.png": image(1), "b.jpg!d": image(2), "c": image(3), "LICENSE": b"text", "a.cls": b"0", "d.dng": b"x"}
+    sets = find_sets([write_tar(tmp_path / "s.tar", members)])
+    assert [shades_of(images) for images in sets] == [[1, 2, 3]]
+    assert sets.ignored == ["1 .dng file not read: RAW photographs; develop them to JPEG or TIFF"]
+    with pytest.raises(UsageError, match=r"holds no image \(1 \.dng file not read: RAW photographs"):
+        find_sets([write_tar(tmp_path / "t.tar", {"d.dng": b"x"})])
 
 
 def test_images_without_an_ending_beside_archives_are_named(tmp_path):

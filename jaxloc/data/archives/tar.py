@@ -4,6 +4,7 @@ A link is read as the file that it names.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import posixpath
@@ -13,8 +14,8 @@ from typing import IO
 
 import numpy as np
 
-from jaxloc.data import remote
-from jaxloc.data.kinds import is_image, is_left_out, suffix
+from jaxloc.data import foreign, remote
+from jaxloc.data.kinds import archive_kind, is_image, is_left_out, suffix
 from jaxloc.data.sources import Labels, Part, Record, compact
 from jaxloc.errors import ImageError, UsageError
 
@@ -70,6 +71,7 @@ class Tar(Part):
         places: dict[str, _Place] = {}
         links: dict[str, str] = {}
         told: dict[tuple[str, str], str | UsageError | None] = {}
+        looked: dict[str, foreign.Kind | None] = {}
         with remote.reaching(place), remote.open_file(place) as file:
             for member in _members(place, file):
                 name = _as_relative(member.name)
@@ -80,13 +82,17 @@ class Tar(Part):
                     links[name] = target
                 elif _is_label(name):
                     told[_split(name)] = _read_label(file, name, places[name])
+                elif _is_foreign(name):
+                    looked[name] = foreign.look_at(name, functools.partial(_read_start, file, places[name]))
             for name, target in links.items():
                 places[name] = places.get(target, _LOST)
                 if _is_label(name):
                     told[_split(name)] = _read_label(file, name, places[name])
-        images = [name for name in places if suffix(name) and is_image(name) and not is_left_out(name)]
+        images = [name for name in places if (looked[name] is None if name in looked else _is_image(name))]
+        self.ignored = {name: kind for name, kind in looked.items() if kind is not None and suffix(name)}
         if not images:
-            raise UsageError(f"{place}: holds no image: a tar shard holds members such as dogs/a.jpg")
+            told_of = foreign.but(self.ignored)
+            raise UsageError(f"{place}: holds no image{told_of}: a tar shard holds members such as dogs/a.jpg")
         self._names = compact(images)
         self._places = np.array([places[name] for name in images], np.int64)
         beside = [_beside(name, told) for name in images] if told else []
@@ -149,6 +155,20 @@ def _split(name: str) -> tuple[str, str]:
     folder, slash, last = name.rpartition("/")
     stem, _, extension = last.partition(".")
     return folder + slash + stem, extension.lower()
+
+
+def _is_image(name: str) -> bool:
+    return bool(suffix(name)) and is_image(name) and not is_left_out(name)
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether the first bytes tell what a member is."""
+    return not (_is_image(name) or is_left_out(name) or foreign.is_text(name) or archive_kind(name))
+
+
+def _read_start(file: IO[bytes], place: _Place) -> bytes:
+    file.seek(place[0])
+    return file.read(min(place[1], foreign.START))
 
 
 def _is_label(name: str) -> bool:
