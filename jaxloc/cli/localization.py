@@ -1,6 +1,5 @@
 """The commands that localise, and the demo."""
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ import typer
 from jaxloc.cli.arguments import Out, Paths, Strict
 from jaxloc.cli.command import Fields, command
 from jaxloc.cli.messages import say
-from jaxloc.options import LocalizeOptions, ProcessOptions, SetOptions, VideoOptions, fitted_only
+from jaxloc.options import LocalizeEachOptions, LocalizeOptions, ProcessOptions, SetOptions, VideoOptions, fitted_only
 
 _OF_THE_MODEL = {"method", "layer", "sign", "max_side", "feature_cache", "moments_memory"}
 
@@ -50,13 +49,13 @@ def colocalize(
 def localize(
     paths: Paths,
     out: Out,
-    options: Annotated[LocalizeOptions, Fields(leave_out={"method", *fitted_only(LocalizeOptions)})],
+    options: Annotated[LocalizeEachOptions, Fields(leave_out=fitted_only(LocalizeOptions))],
     sets: SetOptions,
     video: VideoOptions,
     process: ProcessOptions,
     strict: Strict = False,
 ) -> None:
-    """Find the main object of each image on its own, with SCDA.
+    """Find the main object of each image on its own.
 
     Writes annotations.json (COCO) and report.html to the output folder.
 
@@ -67,7 +66,7 @@ def localize(
 
     start = time.perf_counter()
     with set_up(**vars(process)):
-        findings = run.localize(paths, out, dataclasses.replace(options, method="scda"), video=video, **vars(sets))
+        findings = run.localize(paths, out, options, video=video, **vars(sets))
     _finish(findings, out, start, strict)
 
 

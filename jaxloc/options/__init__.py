@@ -8,7 +8,7 @@ from jaxloc.options.clean import CleanOptions
 from jaxloc.options.evaluate import EvaluateOptions, ReproduceOptions
 from jaxloc.options.export import ExportOptions
 from jaxloc.options.learn import ClassifyOptions, FinetuneOptions
-from jaxloc.options.localize import LocalizeOptions, SetOptions, VideoOptions
+from jaxloc.options.localize import LocalizeEachOptions, LocalizeOptions, SetOptions, VideoOptions
 from jaxloc.options.network import NetworkOptions, ProcessOptions, network_options, reading, workers_of
 from jaxloc.options.option import Options, fitted_only
 from jaxloc.options.retrieval import DescribeOptions, IndexOptions, SearchOptions
@@ -21,6 +21,7 @@ __all__ = [
     "ExportOptions",
     "FinetuneOptions",
     "IndexOptions",
+    "LocalizeEachOptions",
     "LocalizeOptions",
     "NetworkOptions",
     "Options",

@@ -123,6 +123,20 @@ class LocalizeOptions(NetworkOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class LocalizeEachOptions(LocalizeOptions):
+    """What a job that looks at each image alone can be told."""
+
+    method: str = option(
+        "scda",
+        "scda selects the descriptors that fire.",
+        "--method",
+        "-m",
+        choices=[name for name, method in METHODS.items() if method.fit is None],
+        first=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SetOptions(Options):
     """How images become image sets, and what happens to results that exist."""
 

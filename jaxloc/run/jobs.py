@@ -10,7 +10,7 @@ from typing import Any
 from jaxloc.data.paths import ImageSets, find_sets
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
-from jaxloc.options import LocalizeOptions, VideoOptions
+from jaxloc.options import LocalizeEachOptions, LocalizeOptions, VideoOptions
 from jaxloc.report.records import Findings
 from jaxloc.report.text import some_of
 from jaxloc.run import distributed, model_file, outputs
@@ -89,9 +89,9 @@ def localize(
     """Find the object of each image on its own, in one pass, and write boxes and report.
 
     Arguments and errors are those of ``colocalize``; ``name``, sub-folders and labels only name the categories. The
-    method is SCDA unless the options name another that fits nothing.
+    method is SCDA unless ``LocalizeEachOptions`` name another.
     """
-    options = options or LocalizeOptions()
+    options = options or LocalizeEachOptions()
     if METHODS[options.method].fit is not None:
         options = dataclasses.replace(options, method="scda")
     sets = _find(paths, out, [], per_folder=per_folder, per_label=per_label, name=name, every=every)

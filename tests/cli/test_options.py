@@ -9,7 +9,7 @@ import pytest
 from jaxloc import __version__, run
 from jaxloc._interrupts import Stopped
 from jaxloc.errors import UsageError
-from jaxloc.options import VideoOptions
+from jaxloc.options import LocalizeEachOptions, VideoOptions
 from jaxloc.report.records import Finding, Findings, Skipped
 from jaxloc.run import Options
 from tests.cli import cli
@@ -21,7 +21,7 @@ COMMON += " --compile-cache --profile"
 OPTIONS = {
     "colocalize": f"{COMMON} --method --layer --noise-threshold --sign --max-side --feature-cache --update"
     " --moments-memory",
-    "localize": f"{COMMON} --layer --max-side",
+    "localize": f"{COMMON} --method --layer --max-side",
     "apply": f"{COMMON} --noise-threshold",
     "evaluate": "--iou --at-least --voc-inclusive --include-difficult --include-truncated --any-class --split --pcp"
     " --top-1 --maps --masks --parts --bootstrap --seed --confidence --format --json --roc",
@@ -92,7 +92,7 @@ def test_without_options_a_job_gets_the_defaults(calls):
             (["a", "b"], Path("o"), Options(feature_cache=cache, moments_memory=memory)),
             defaults | {"update": None},
         ),
-        ("localize", (["a"], Path("o"), Options(method="scda")), defaults),
+        ("localize", (["a"], Path("o"), LocalizeEachOptions()), defaults),
         (
             "apply",
             (Path("m"), ["a"], Path("o"), Options()),
