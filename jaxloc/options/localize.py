@@ -58,6 +58,15 @@ class LocalizeOptions(NetworkOptions):
         text=lambda number: str(number or ""),
         fitted=True,
     )
+    parts_within: bool = option(
+        False,
+        "Divide by components of the object's own cells, fitted in one more pass, instead of all cells as in the "
+        "paper; needs --parts.",
+        panel=OUTPUT,
+        setting="parts within",
+        text=lambda within: "the object" if within else "",
+        fitted=True,
+    )
     masks: bool = option(False, "Also write the object's pixels, as COCO run lengths.", panel=OUTPUT, identity="masks")
     refine: str = option(
         "none",
@@ -106,6 +115,9 @@ class LocalizeOptions(NetworkOptions):
         if self.parts and (self.parts < 2 or METHODS[self.method].parts is None):
             able = " or ".join(name for name, method in METHODS.items() if method.parts is not None)
             raise UsageError(f"parts must be at least 2, and of {able}; got {self.parts} of {self.method}")
+
+        if self.parts_within and not self.parts:
+            raise UsageError("parts within the object need a number of parts: give --parts as well")
 
     def settings(self, *, fitted: bool = True) -> dict[str, str]:
         """As for all options; the refinement's text also tells where the box comes from."""

@@ -18,10 +18,10 @@ from jaxloc.run.outputs import PARTS
 from jaxloc.run.plan import Images, Window, buckets_from_json, buckets_to_json
 
 _FORMAT = "jaxloc-run-1"
-Kind = Literal["moments", "counts", "found", "fitted", "unsigned"]
-OF_SHARDS: tuple[Kind, ...] = ("moments", "counts", "found")
+Kind = Literal["moments", "counts", "inside", "found", "fitted", "unsigned"]
+OF_SHARDS: tuple[Kind, ...] = ("moments", "counts", "inside", "found")
 OF_WINDOWS: tuple[Kind, ...] = ("fitted", "unsigned")
-"""Kinds of files; ``unsigned`` are fits before a further pass decides the signs."""
+"""Kinds of files; ``inside`` are moments of the objects' cells, ``unsigned`` fits before a pass that decides signs."""
 _COUNTED = 100_000
 """Number of images up to which a run notices that an image's size in bytes has changed."""
 

@@ -60,6 +60,8 @@ def colocalize(
     options = options or LocalizeOptions()
     if update is not None and METHODS[options.method].fit is None:
         raise UsageError(f"{options.method} fits nothing, so there is no model to update")
+    if update is not None and options.parts_within:
+        raise UsageError("parts within the object take all images of the set: fit anew, without the earlier model")
     earlier = None if update is None else model_file.load(update)
     if earlier is not None and name is None and not (per_folder or per_label) and len(earlier.sets) == 1:
         name = next(iter(earlier.sets))
@@ -120,6 +122,8 @@ def apply(
     ``per_folder`` and ``per_label`` look in each sub-folder, or in the images of each label, for the set of its name.
     Other arguments and errors are those of ``colocalize``.
     """
+    if options is not None and options.parts_within:
+        raise UsageError("parts within the object are fitted with the set: colocalize these images")
     fitted = model_file.load(model)
     options = dataclasses.replace(
         options or LocalizeOptions(),

@@ -21,6 +21,7 @@ from jaxloc.run.checkpoint import Checkpoint
 from jaxloc.run.engine import compile_buckets, memory_errors
 from jaxloc.run.feature_cache import FeatureCache
 from jaxloc.run.fit_pass import MINIMUM_SET, Fits, fit_window, load_fits
+from jaxloc.run.inside_pass import fit_inside
 from jaxloc.run.localize_pass import TOO_FEW, LocalizePass
 from jaxloc.run.passes import Context, mine, over_shards
 from jaxloc.run.plan import (
@@ -148,6 +149,8 @@ class Run:
                         continue
                     fitting.resume()
                     models = fit_window(self._context, window, before, fitting)
+                    if self._options.parts_within:
+                        models = fit_inside(self._context, window, models)
                     locating.resume()
                     self._localize(window, models, locating)
                     self._context.cache.clear()

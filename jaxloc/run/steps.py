@@ -29,6 +29,8 @@ from jaxloc.run.model_file import FittedSet, ModelFile
 
 Models = Mapping[str, Model]
 """A fitted model of each layer."""
+INSIDE = "inside"
+"""Name, beside those of layers, of a model whose further components are of the object's cells."""
 Found = tuple[Localization, Parts | None]
 """An object, and its parts if asked for."""
 
@@ -58,17 +60,40 @@ class Steps(Extractor):
             moments by layer with a leading axis, on the devices; and ``(row, set, images)`` for each row of that axis
             that holds any: the set's number, and its number of images.
         """
-        parts = owners.reshape(self.devices, -1)
-        known = [np.unique(part[part >= 0]) for part in parts]
+        local, count, rows = self._segments(owners)
+        step = _compiled_moments(count, self.mesh)
+        return step(maps, local), rows
+
+    def inside_moments(
+        self, models: Sequence[Models | None], maps: Maps, owners: np.ndarray
+    ) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
+        """``moments`` of the deepest layer's cells inside each object, under ``INSIDE``."""
+        local, count, rows = self._segments(owners)
+        options = self.options
+        step = _compiled_inside(self.method, self.layers, options.connectivity, self.backend, count, self.mesh)
+        return step(self._stack(models), maps, local), rows
+
+    def fit_inside(self, models: Models, inside: Moments) -> Model:
+        """A model whose ``P²``, ``P³``, … are the first, second, … component of the cells inside the objects."""
+        first, fit = models[self.layers[0]], _compiled_fit(self.method.fit)
+        with one_blas_thread():
+            further = fit(inside, components=self.options.components - 1, sign=self.options.sign)
+        further = jax.device_get(further)
+        joined = jax.tree.map(lambda one, other: np.concatenate([one[:1], other]), first, further)
+        return joined._replace(mean=further.mean)
+
+    def _segments(self, owners: np.ndarray) -> tuple[jax.Array, int, list[tuple[int, int, int]]]:
+        """Of each entry its set's number among those of its device, their largest number, and what rows hold."""
+        divided_owners = owners.reshape(self.devices, -1)
+        known = [np.unique(part[part >= 0]) for part in divided_owners]
         count = 1 << (max(1, *(len(sets) for sets in known)) - 1).bit_length()
-        local = np.full_like(parts, -1)
+        local = np.full_like(divided_owners, -1)
         rows = []
-        for device, (part, sets) in enumerate(zip(parts, known, strict=True)):
+        for device, (part, sets) in enumerate(zip(divided_owners, known, strict=True)):
             for segment, which in enumerate(sets.tolist()):
                 local[device, part == which] = segment
                 rows.append((device * count + segment, which, int((part == which).sum())))
-        step = _compiled_moments(count, self.mesh)
-        return step(maps, self.put(local.ravel().astype(np.int32))), rows
+        return self.put(local.ravel().astype(np.int32)), count, rows
 
     def fit(self, moments: Mapping[str, Moments]) -> FittedSet:
         """Fit an image set from the moments of each layer."""
@@ -158,6 +183,22 @@ def _compiled_moments(count: int, mesh: Mesh) -> Callable[..., dict[str, Moments
     return jax.jit(divided(step, mesh))
 
 
+@functools.cache
+def _compiled_inside(
+    method: Method, layers: tuple[str, ...], connectivity: int, backend: Backend, count: int, mesh: Mesh
+) -> Callable[..., dict[str, Moments]]:
+    def mask_of(models: Models, maps: Maps) -> jax.Array:
+        inputs = Inputs(tuple(maps[layer] for layer in layers), jnp.ones(2, jnp.int32))
+        fitted = tuple(models[layer] for layer in layers)
+        return method.localize(fitted, inputs, connectivity=connectivity, backend=backend).mask
+
+    def step(models: Models, maps: Maps, owners: jax.Array) -> dict[str, Moments]:
+        features = maps[layers[0]].features
+        return {INSIDE: moments.of_segments(features, owners, count, jax.vmap(mask_of)(models, maps))}
+
+    return jax.jit(divided(step, mesh))
+
+
 def _valid(features: jax.Array, size: jax.Array) -> jax.Array:
     return valid_cells(size, (features.shape[-3], features.shape[-2]))
 
@@ -192,7 +233,7 @@ def _compiled_localize(
     layers: tuple[str, ...],
     connectivity: int,
     backend: Backend,
-    parts: int,
+    number: int,
     asked: tuple[Backbone, str] | None,
     mesh: Mesh,
 ) -> Callable[..., Found]:
@@ -205,9 +246,10 @@ def _compiled_localize(
         inputs = Inputs(tuple(maps[layer] for layer in layers), original_size, image, size, score_fn)
         fitted = tuple(models[layer] for layer in layers) if method.fit else ()
         found = method.localize(fitted, inputs, **labelling)
-        if not parts or method.parts is None:
+        if not number or method.parts is None:
             return found, None
-        return found, method.parts(fitted, inputs, found, number=parts, **labelling)
+        dividing = (models[INSIDE],) if INSIDE in models else fitted
+        return found, method.parts(dividing, inputs, found, number=number, **labelling)
 
     each = jax.vmap(one, in_axes=(0, 0, 0, 0, 0, None))
     return jax.jit(divided(each, mesh, whole=[5]))

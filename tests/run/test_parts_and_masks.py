@@ -114,6 +114,47 @@ def test_a_box_from_no_refined_mask_is_refused():
         Options(box_from_mask=True)
 
 
+def test_parts_within_are_divided_by_components_of_the_objects_cells(photos, parted, maps, sizes, tmp_path):
+    found = list(colocalize([photos], tmp_path / "out", Options(parts=3, parts_within=True)).images)
+    model = next(iter(model_file.load(tmp_path / "out" / "model.safetensors").sets.values())).models["relu5_3"]
+    masks = [ddt.object_mask(ddt.indicator_maps(model, features)[0]) for features in maps["relu5_3"]]
+    cells = np.concatenate(
+        [np.asarray(one, np.float64)[mask] for one, mask in zip(maps["relu5_3"], masks, strict=True)]
+    )
+    values, vectors = np.linalg.eigh(np.cov(cells.T))
+    directions, mean = vectors[:, ::-1][:, :2], cells.mean(0)
+    directions = directions * np.sign(directions.T @ np.cov(cells.T).sum(1))
+    some = 0
+    for finding, one, mask, size in zip(found, maps["relu5_3"], masks, sizes, strict=True):
+        if not finding.found:
+            assert finding.parts == ()
+            continue
+        response = (np.asarray(one) - mean) @ directions / np.sqrt(values[::-1][:2])
+        detectors = np.stack([response[..., 0], -response[..., 0], response[..., 1]])
+        labels = np.where(mask, 1 + detectors.argmax(0), 0)
+        for number, part in enumerate(finding.parts, 1):
+            inside = reference.largest(labels == number)
+            assert (part is None) == (not inside.any())
+            if part is not None:
+                assert part == tuple(reference.box(inside, size).tolist())
+                some += 1
+    assert some
+    assert helpers.boxes_of(tmp_path / "out") == helpers.boxes_of(parted[0])
+    assert [one.parts for one in found] != [one.parts for one in parted[1]]
+    left = {path.name.split("-")[0] for path in (tmp_path / "out" / "parts").iterdir()}
+    assert left == {"_run.json", "found"}
+
+
+def test_parts_within_take_a_fit_of_their_own(parted, photos, tmp_path):
+    within, model = Options(parts=2, parts_within=True), parted[0] / "model.safetensors"
+    with pytest.raises(UsageError, match="parts within the object need a number of parts: give --parts as well"):
+        Options(parts_within=True)
+    with pytest.raises(UsageError, match="parts within the object are fitted with the set"):
+        apply(model, [photos], tmp_path / "out", within)
+    with pytest.raises(UsageError, match="parts within the object take all images of the set"):
+        colocalize([photos], tmp_path / "out", within, update=model)
+
+
 @pytest.mark.parametrize("options", [{"parts": 1}, {"parts": -2}, {"parts": 2, "method": "scda"}])
 def test_parts_that_cannot_be_are_refused(options):
     with pytest.raises(UsageError, match="parts must be at least 2, and of ddt"):
