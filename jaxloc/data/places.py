@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxloc.data.kinds import is_image, suffix
+
 _DRIVE = re.compile("[A-Za-z]:/")
 
 
@@ -29,6 +31,7 @@ class Places:
 
     def __init__(self) -> None:
         self._listed: dict[Path, tuple[set[str], dict[str, str | None]]] = {}
+        self._stems: dict[Path, dict[str, str | None]] = {}
 
     def find(self, folders: Sequence[Path], name: str, *, endings: bool = False) -> Path | None:
         """The file or folder of a name in the first of these folders that has it.
@@ -44,6 +47,26 @@ class Places:
         starts = len(parts) if endings or os.path.isabs(name) or _DRIVE.match(name) else 1
         within = (self._within(folder, parts[start:]) for start in range(starts) for folder in folders)
         return next((place for place in within if place), None)
+
+    def find_image(self, folders: Sequence[Path], name: str) -> Path | None:
+        """The only image of a name without extension in the first of these folders that has one."""
+        inside, _, stem = name.rpartition("/")
+        for folder in folders:
+            here = self._within(folder, inside.split("/")) if inside else folder
+            if here is not None and (found := self._images(here).get(normal_form(stem))):
+                return here / found
+        return None
+
+    def _images(self, folder: Path) -> dict[str, str | None]:
+        """Names of images by their stems; ``None`` where several have one."""
+        if folder not in self._stems:
+            stems: dict[str, str | None] = {}
+            for name in self._list(folder)[0]:
+                if suffix(name) and is_image(name):
+                    key = normal_form(name[: -len(suffix(name))])
+                    stems[key] = None if key in stems else name
+            self._stems[folder] = stems
+        return self._stems[folder]
 
     def _within(self, folder: Path, parts: Sequence[str]) -> Path | None:
         here = folder

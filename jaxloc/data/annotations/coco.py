@@ -5,25 +5,30 @@ Besides COCO's own fields these are read: of an image ``split``, ``category_id``
 ``truncated`` and ``parts`` (``name`` and ``bbox`` of each).
 """
 
-import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pycocotools import mask as coco_masks
 
 from jaxloc.data import remote
 from jaxloc.data.annotations import problems
+from jaxloc.data.annotations.coco_results import enumerated, explained, lacking
+from jaxloc.data.annotations.merging import once_more
 from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
-from jaxloc.data.annotations.records import Annotated, Annotation, Box, Keypoint, Mask, Polygons, Rle
+from jaxloc.data.annotations.records import Annotated, Annotation, Box, Keypoint, Polygons, Rle
 from jaxloc.data.sources import escaped
 from jaxloc.errors import UsageError
 
 _SECTIONS = {"images": ("id", "file_name"), "annotations": (), "categories": ("id", "name")}
 """Sections of a file, and the fields each entry must have; incomplete annotations are left out."""
+
+_BACKSLASH = re.compile(r"\\(?!x[89a-f][0-9a-f])")
+"""One of Windows, not that of an escaped byte."""
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
@@ -55,7 +60,7 @@ def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str
     coco = _load(path)
     try:
         if isinstance(coco, list):
-            coco = _explained(coco, str(path), truth)
+            coco = explained(coco, str(path), _known(str(path), truth))
         return _File(_checked(coco, str(path)), str(path)).read()
     except UsageError:
         raise
@@ -67,21 +72,12 @@ def _checked(coco: Any, path: str) -> dict[str, Any]:
     """Check that the sections exist and their entries have the fields they need."""
     found = coco if isinstance(coco, dict) else {}
     if missing := [name for name in _SECTIONS if not isinstance(found.get(name), list)]:
-        raise UsageError(f"{path}: not a COCO annotation file: it has no list of {_enumerated(missing)}")
+        raise UsageError(f"{path}: not a COCO annotation file: it has no list of {enumerated(missing)}")
     for section, fields in _SECTIONS.items():
         for number, entry in enumerate(found[section] if fields else (), 1):
-            if lacking := _lacking(entry, fields):
-                raise UsageError(f"{path}: not a COCO annotation file: entry {number} of {section} has no {lacking}")
+            if absent := lacking(entry, fields):
+                raise UsageError(f"{path}: not a COCO annotation file: entry {number} of {section} has no {absent}")
     return found
-
-
-def _lacking(entry: Any, fields: tuple[str, ...]) -> str:
-    return _enumerated([field for field in fields if not isinstance(entry, dict) or field not in entry])
-
-
-def _enumerated(words: list[str]) -> str:
-    *some, last = words or [""]
-    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _load(path: str | os.PathLike[str]) -> Any:
@@ -93,27 +89,15 @@ def _load(path: str | os.PathLike[str]) -> Any:
         raise UsageError(f"{path}: not readable as JSON ({error})") from error
 
 
-def _explained(results: list[Any], path: str, truth: str | os.PathLike[str] | None) -> dict[str, Any]:
-    """A list of results as an annotation file, with images and categories of its truth."""
-    for number, entry in enumerate(results, 1):
-        if lacking := _lacking(entry, ("image_id", "category_id", "bbox")):
-            raise UsageError(
-                f"{path}: not a COCO annotation file, nor a list of COCO results: entry {number} has no {lacking}"
-            )
+def _known(path: str, truth: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """The COCO file that a list of results was made for."""
     known = _load(truth) if truth is not None and os.fspath(truth).lower().endswith(".json") else None
     if not isinstance(known, dict) or not {"images", "categories"} <= known.keys():
         raise UsageError(
             f"{path}: not a COCO annotation file but a plain list of results, whose ids of images and categories only "
             "its truth explains: evaluate it against the COCO file (.json) that it was made for"
         )
-    for number, entry in enumerate(results, 1):
-        entry.setdefault("id", number)
-        if entry.get("score") is None:
-            raise UsageError(f"{path}: result {number} has no score")
-    _checked(known | {"annotations": []}, os.fspath(truth or ""))
-    # Other fields of the truth's images are no predictions.
-    images = [{name: one.get(name) for name in ("id", "file_name", "width", "height")} for one in known["images"]]
-    return {"images": images, "categories": known["categories"], "annotations": results}
+    return _checked(known | {"annotations": []}, os.fspath(truth or ""))
 
 
 class _File:
@@ -161,7 +145,7 @@ class _File:
         for number, entry in entries.items():
             listed = self._image(entry, tuple(found.get(number, ())))
             before = images.get(listed.name)
-            images[listed.name] = _once_more(before, listed, self._path) if before else listed
+            images[listed.name] = once_more(before, listed, self._path) if before else listed
         numbers: dict[str, int] = {}
         for number, name in self._categories.items():
             if isinstance(number, int):
@@ -174,7 +158,7 @@ class _File:
     def _image(self, entry: dict[str, Any], annotations: tuple[Annotation, ...]) -> Annotated:
         own = entry.get("category_id")
         size = _size(entry)
-        name = escaped(str(entry["file_name"]))
+        name = _BACKSLASH.sub("/", escaped(str(entry["file_name"])))
         if size is None:
             self._report(problems.NO_SIZE, f"{name} has no width and height")
         if own is not None and own not in self._categories:
@@ -196,13 +180,14 @@ class _File:
         if entry.get("category_id") not in self._categories:
             self._report(problems.UNKNOWN_CLASS, f"{name} has no known category ({entry.get('category_id')})")
             return None
+        size = _size(image)
+        mask = self._mask(entry.get("segmentation"), size, name)
         try:
-            corners = _corners(entry["bbox"])
+            corners = _around(mask) if mask is not None and not entry.get("bbox") else _corners(entry["bbox"])
         except _UNREADABLE:
             self._report(problems.DAMAGED, f"{name} has a box that is not four numbers: {entry.get('bbox')}; left out")
             return None
-        size = _size(image)
-        box = fit_box(corners, size, name, self._path, self._problems, shown=entry["bbox"])
+        box = fit_box(corners, size, name, self._path, self._problems, shown=entry.get("bbox") or list(corners))
         if box is None:
             return None
         score = 1.0 if entry.get("score") is None else _number(entry["score"])
@@ -216,12 +201,12 @@ class _File:
             difficult=bool(entry.get("difficult")),
             truncated=bool(entry.get("truncated")),
             crowd=bool(entry.get("iscrowd")),
-            mask=self._mask(entry.get("segmentation"), size, name),
+            mask=mask,
             keypoints=self._keypoints(entry, name),
             parts=self._parts(entry, name),
         )
 
-    def _mask(self, value: Any, size: tuple[int, int] | None, name: str) -> Mask | None:
+    def _mask(self, value: Any, size: tuple[int, int] | None, name: str) -> Rle | Polygons | None:
         if not value:
             return None
         try:
@@ -269,6 +254,14 @@ def _corners(box: list[float]) -> Box:
     return x, y, x + width, y + height
 
 
+def _around(mask: Rle | Polygons) -> Box:
+    """The box around a mask whose annotation has none."""
+    if isinstance(mask, Rle):
+        return _corners(coco_masks.toBbox({"size": [mask.rows, mask.columns], "counts": mask.counts}))
+    xs, ys = (np.concatenate([points[start::2] for points in mask.points]) for start in (0, 1))
+    return float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max())
+
+
 def _taken(entries: list[Any]) -> Iterator[Any]:
     """Pop the entries from the front, so that those already read free their memory."""
     entries.reverse()
@@ -276,7 +269,7 @@ def _taken(entries: list[Any]) -> Iterator[Any]:
         yield entries.pop()
 
 
-def _to_mask(value: Any, size: tuple[int, int] | None) -> Mask:
+def _to_mask(value: Any, size: tuple[int, int] | None) -> Rle | Polygons:
     if isinstance(value, dict):
         high, wide = map(int, value["size"])
         if size is not None and (wide, high) != size:
@@ -299,42 +292,6 @@ def _to_mask(value: Any, size: tuple[int, int] | None) -> Mask:
     return Polygons(size[1], size[0], tuple(outlines))
 
 
-def _once_more(listed: Annotated, again: Annotated, path: str) -> Annotated:
-    """Merge a second listing of an image: for another class that it was searched for, or another split."""
-    before = listed.listed if listed.category is None else ((listed.category, listed.noise_score),)
-    known = {category for category, _ in before}
-    if again.splits or listed.splits or again.category is None or again.category in known or not known:
-        return _in_another_split(listed, again, path)
-    return dataclasses.replace(
-        listed,
-        category=None,
-        noise_score=None,
-        annotations=listed.annotations + again.annotations,
-        damaged=_together(listed.damaged, again.damaged),
-        listed=(*before, (again.category, again.noise_score)),
-    )
-
-
-def _in_another_split(listed: Annotated, again: Annotated, path: str) -> Annotated:
-    """Merge a listing in another split, of the same category; only one of the two may have boxes."""
-    if not again.splits or again.splits[0] in listed.splits or not listed.splits:
-        raise UsageError(f"{path}: lists {again.name} twice")
-    if again.category != listed.category or (
-        listed.annotations and again.annotations and listed.annotations != again.annotations
-    ):
-        raise UsageError(f"{path}: lists {again.name} twice, with different contents")
-    return dataclasses.replace(
-        listed,
-        annotations=listed.annotations or again.annotations,
-        splits=listed.splits + again.splits,
-        damaged=_together(listed.damaged, again.damaged),
-    )
-
-
-def _together(some: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(some + more))
-
-
 def _noise_score(entry: dict[str, Any], path: str) -> float | None:
     score = entry.get("noise_score", entry.get("positive_share"))
     if score is None:
@@ -342,23 +299,3 @@ def _noise_score(entry: dict[str, Any], path: str) -> float | None:
     if not isinstance(score, int | float) or not math.isfinite(score):
         raise UsageError(f"{path}: {entry['file_name']} has a noise score that is not a number: {score!r}")
     return float(score)
-
-
-def read_coco_folder(folder: Path) -> Annotations:
-    """Read ``annotations.json`` of a folder, or one ``annotations_SPLIT.json`` for each split."""
-    whole = folder / "annotations.json"
-    files = [whole] if whole.is_file() else sorted(folder.glob("annotations_*.json"))
-    images: dict[str, Annotated] = {}
-    found: list[Problem] = []
-    categories: tuple[str, ...] = ()
-    numbers: dict[str, int] = {}
-    for file in files:
-        split = file.stem.removeprefix("annotations").removeprefix("_")
-        read = read_coco_file(file)
-        found += read.problems
-        categories = _together(categories, read.categories)
-        numbers = read.numbers | numbers
-        for name, image in read.images.items():
-            image = dataclasses.replace(image, splits=image.splits or ((split,) if split else ()))
-            images[name] = _in_another_split(images[name], image, str(file)) if name in images else image
-    return Annotations(images, found, categories, numbers)

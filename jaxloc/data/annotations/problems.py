@@ -23,6 +23,7 @@ DAMAGED = "damaged entry"
 DAMAGED_DETAIL = "damaged key points or parts"
 DAMAGED_FILE = "damaged file"
 MISSING_SPLIT = "missing split"
+OTHER_NAME = "image of another name"
 
 UNUSABLE = (NO_AREA, OUTSIDE, NO_IMAGE, UNKNOWN_CLASS, DAMAGED)
 """Kinds of annotations that do not locate an object."""

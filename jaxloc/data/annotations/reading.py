@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxloc.data import remote
 from jaxloc.data.annotations import problems
-from jaxloc.data.annotations.coco import read_coco_file, read_coco_folder
+from jaxloc.data.annotations.coco import read_coco_file
+from jaxloc.data.annotations.merging import merge_splits
 from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated
 from jaxloc.data.annotations.voc import read_voc
@@ -17,6 +19,7 @@ from jaxloc.data.annotations.yolo_layout import is_flat_yolo, is_yolo
 from jaxloc.data.archives import is_tfds, open_archive, open_tfds
 from jaxloc.data.images import read_size
 from jaxloc.data.kinds import archive_kind
+from jaxloc.data.places import Places
 from jaxloc.data.sources import Part, Record
 from jaxloc.errors import UsageError
 
@@ -51,7 +54,7 @@ def read(
         UsageError: nothing is there, the format is unknown, or the file is inconsistent, naming the entry.
     """
     place = Path(path)
-    found = _read_files(place, truth) if place.exists() else _read_named(os.fspath(path))
+    found = _read_files(place, truth, images) if place.exists() else _read_named(os.fspath(path))
     names = _source_names(place)
     if images is None:
         return _renamed(found, names, place)
@@ -59,10 +62,10 @@ def read(
     if not folder.is_dir():
         raise UsageError(f"{images}: no such folder of images")
     nowhere = {name: dataclasses.replace(image, path=None) for name, image in found.images.items()}
-    placed = _with_paths(Annotations(nowhere), [folder])
+    placed = with_paths(Annotations(nowhere), [folder])
     found = _renamed(found, names, place)
     told: list[Problem] = []
-    checked = _with_paths(_renamed(placed, names, place), [folder]).images
+    checked = with_paths(_renamed(placed, names, place), [folder]).images
     kept = {name: right for name, image in checked.items() if (right := check_image(image, told)) is not None}
     filled = any(found.images[name].width is None for name in kept)
     left = [problem for problem in found.problems if not (filled and problem.kind == problems.NO_SIZE)]
@@ -104,37 +107,71 @@ def _read_named(text: str) -> Annotations:
     raise UsageError(f"{text}: no such file or folder: pass {_KNOWN}")
 
 
-def _read_files(place: Path, truth: str | os.PathLike[str] | None) -> Annotations:
+def _read_files(
+    place: Path, truth: str | os.PathLike[str] | None, images: str | os.PathLike[str] | None
+) -> Annotations:
     if place.suffix.lower() == ".json":
-        return _find_images(read_coco_file(place, truth=truth), place.parent, place)
+        found = read_coco_file(place, truth=truth)
+        parts = place.parent / "parts"
+        return _with_job_paths(found, parts) if parts.is_dir() else with_paths(found, image_folders(place))
     if is_yolo(place):
         return read_yolo(place)
     if place.is_dir():
-        if (place / "annotations.json").is_file() or any(place.glob("annotations_*.json")):
-            return _find_images(read_coco_folder(place), place)
-        if (place / "Annotations").is_dir() or any(place.glob("*.xml")):
-            return _with_paths(read_voc(place), [place / "JPEGImages", place])
+        if files := _coco_files(place):
+            return _read_coco_files(files, place / "parts")
+        if (place / "Annotations").is_dir() or any(place.glob("*.xml")) or any(place.glob("*/*.xml")):
+            return read_voc(place, [] if images is None else [Path(images)])
         if is_flat_yolo(place):
             return read_yolo(place)
     raise UsageError(f"{place}: no annotations there that can be read: pass {_KNOWN}")
 
 
-def _find_images(found: Annotations, folder: Path, file: Path | None = None) -> Annotations:
-    parts = folder / "parts"
+def _read_coco_files(files: Sequence[tuple[str, Path]], parts: Path) -> Annotations:
+    """Several files, one for each split; images of one name in several splits are one if they are one file."""
     if parts.is_dir():
-        return _with_job_paths(found, parts)
-    beside = [folder / "images", folder]
-    if file is not None:  # annotations/instances_train2017.json and train2017, as COCO itself is laid out
-        beside += [folder.parent / file.stem.rpartition("_")[2], folder.parent / "images"]
-    return _with_paths(found, beside)
+        return _with_job_paths(merge_splits([(split, str(file), read_coco_file(file)) for split, file in files]), parts)
+    placed = [(split, str(file), with_paths(read_coco_file(file), image_folders(file))) for split, file in files]
+    return merge_splits(placed)
 
 
-def _with_paths(found: Annotations, folders: Iterable[Path]) -> Annotations:
+_COCO = (
+    "annotations.json",
+    "annotations_*.json",
+    "_annotations.coco.json",
+    "annotations/instances_*.json",
+    "annotations/person_keypoints_*.json",
+    "*/_annotations.coco.json",
+)
+"""Files of a data set's folder, as jaxloc, Roboflow, COCO itself and CVAT write them."""
+_NO_SPLIT = ("", "annotations", "annotations.coco", "instances", "person", "keypoints")
+
+
+def _coco_files(folder: Path) -> list[tuple[str, Path]]:
+    """Splits and files of a data set's folder; the split of its only file may be empty."""
+    files: list[Path] = next(filter(None, (sorted(folder.glob(pattern)) for pattern in _COCO)), [])
+    names = [file.stem if file.parent in (folder, folder / "annotations") else file.parent.name for file in files]
+    splits = ("_".join(word for word in name.split("_") if word not in _NO_SPLIT) for name in names)
+    return list(zip(splits, files, strict=True))
+
+
+def image_folders(file: Path) -> list[Path]:
+    """Where the images of a COCO file may lie: beside it, or as COCO, CVAT and others lay them out.
+
+    Of ``annotations/instances_train2017.json`` these are also ``train2017``, ``images/train2017`` and so on.
+    """
+    folder, above = file.parent, file.parent.parent
+    splits = [word for word in reversed(re.split("[_.]", file.stem)) if word]
+    near = [folder / "images", folder, *(folder / "images" / split for split in splits)]
+    near += [place / split for split in splits for place in (folder, above, above / "images")]
+    return [*near, above / "images", above, folder / "data", above / "data"]
+
+
+def with_paths(found: Annotations, folders: Sequence[Path]) -> Annotations:
     """Set the path of each image found in one of these folders, searched in order."""
-    places = list(folders)
+    places = Places()
     images = {}
     for name, image in found.images.items():
-        there = next((place / name for place in places if (place / name).is_file()), None)
+        there = places.find(folders, name)
         images[name] = image if there is None else dataclasses.replace(image, path=there)
     return dataclasses.replace(found, images=images)
 
@@ -187,6 +224,8 @@ def check_image(image: Annotated, found: list[Problem]) -> Annotated | None:
         return _sized(image, columns, rows, where, found)
     if (columns, rows) != (image.width, image.height):
         what = f"is shown as {columns} × {rows} pixels, its annotations say {image.width} × {image.height}"
+        if (rows, columns) == (image.width, image.height):
+            what += ": it is stored rotated (EXIF), and was annotated as if it were not"
         found.append(Problem(problems.WRONG_SIZE, where, f"{what}; left out"))
         return None
     return image

@@ -4,53 +4,99 @@ VOC's corners count pixels from 1 and include both ends. Boxes here are half-ope
 from ``xmin`` and ``ymin``.
 """
 
+import collections
 import dataclasses
 import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxloc.data.annotations import problems
 from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated, Annotation, Box
+from jaxloc.data.kinds import suffix
+from jaxloc.data.places import Places, decode
 from jaxloc.errors import UsageError
 
 _CORNERS = ("bndbox/xmin", "bndbox/ymin", "bndbox/xmax", "bndbox/ymax")
 
 
-def read_voc(folder: Path) -> Annotations:
-    """Read ``Annotations/*.xml`` of a VOC folder, or the XML files of any folder.
+def read_voc(folder: Path, images: Sequence[Path] = ()) -> Annotations:
+    """Read ``Annotations/**/*.xml`` of a VOC folder, or the XML files of any folder or of its subfolders.
 
     Boxes are clipped to their image; boxes without area and damaged files are left out. Splits are the lists of plain
-    names in ``ImageSets/Main``.
+    names in ``ImageSets/Main``. Where the image that a file names is not there, or several files name
+    it, the one with the stem of the file is meant, and said.
+
+    Args:
+        folder: of the files.
+        images: folders where images are looked for first; then in ``JPEGImages``, beside the files, and in ``images``.
     """
     inside = folder / "Annotations"
-    files = sorted((inside if inside.is_dir() else folder).glob("*.xml"))
+    start = inside if inside.is_dir() else folder
+    files = sorted(inside.rglob("*.xml") if inside.is_dir() else (*folder.glob("*.xml"), *folder.glob("*/*.xml")))
     if not files:
         raise UsageError(f"{folder}: no XML file there")
     splits = _splits(folder / "ImageSets" / "Main")
-    images: dict[str, Annotated] = {}
     found: list[Problem] = []
     damaged: list[UsageError] = []
+    read: dict[Path, Annotated] = {}
     for file in files:
         try:
-            image, some = read_voc_file(file)
+            read[file], some = read_voc_file(file)
         except UsageError as error:
             damaged.append(error)
             what = str(error).removeprefix(f"{file}: ")
             found.append(Problem(problems.DAMAGED_FILE, str(file), f"{what}; its image is left out"))
             continue
         found += some
-        if image.name in images:
-            raise UsageError(f"{file}: names the image {image.name}, as another file does")
-        images[image.name] = dataclasses.replace(image, splits=splits.get(file.stem, ()))
-    if len(damaged) == len(files):
+    if not read:
         raise damaged[0]
+    named = collections.Counter(image.name for image in read.values())
+    places = Places()
+    annotated: dict[str, Annotated] = {}
+    for file, image in read.items():
+        stem = file.relative_to(start).with_suffix("").as_posix()
+        folders = [*images, folder / "JPEGImages", folder, folder / "images"]
+        if file.parent != start:  # of a class or split
+            near = places.find([file.parent], image.name)
+            image = image if near is None else dataclasses.replace(image, name=near.relative_to(start).as_posix())
+        image = _placed(image, stem, folders, places, str(file), found, alone=named[image.name] <= 1)
+        if image.name in annotated:
+            raise UsageError(f"{file}: names the image {image.name}, as another file does")
+        own = splits.get(stem, splits.get(file.stem, ()))
+        annotated[image.name] = dataclasses.replace(image, splits=own)
     if missing := sorted(splits.keys() - {file.stem for file in files}):
         found += [
             Problem(problems.NO_IMAGE, str(folder / "ImageSets"), f"lists {name}, which has no XML file")
             for name in missing
         ]
-    return Annotations(images, found)
+    return Annotations(annotated, found)
+
+
+def _placed(
+    image: Annotated,
+    stem: str,
+    folders: Sequence[Path],
+    places: Places,
+    where: str,
+    found: list[Problem],
+    *,
+    alone: bool,
+) -> Annotated:
+    """The image with its path, if it is found, and its right name."""
+    path = places.find(folders, image.name) if alone else None
+    if path is not None:
+        return dataclasses.replace(image, path=path)
+    name = image.name
+    if path := places.find_image(folders, stem):
+        name = next(path.relative_to(folder).as_posix() for folder in folders if path.is_relative_to(folder))
+    elif not alone:
+        name = stem + suffix(name)
+    if name != image.name:
+        why = "which is not there" if alone else "as other files do"
+        found.append(Problem(problems.OTHER_NAME, where, f"names the image {image.name}, {why}; {name} is meant"))
+    return dataclasses.replace(image, name=name, path=path)
 
 
 def read_voc_file(file: Path, *, first_pixel: int = 1) -> tuple[Annotated, list[Problem]]:
@@ -115,7 +161,7 @@ def _splits(folder: Path) -> dict[str, tuple[str, ...]]:
     """Splits of each image, by the stem of its file."""
     splits: dict[str, tuple[str, ...]] = {}
     for file in sorted(folder.glob("*.txt")):
-        lines = [line.split() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+        lines = [line.split() for line in decode(file.read_bytes(), "replace").splitlines()]
         if all(len(words) <= 1 for words in lines):  # those of single classes have a flag beside each name
             for words in filter(None, lines):
                 splits[words[0]] = (*splits.get(words[0], ()), file.stem)

@@ -14,7 +14,7 @@ from jaxloc.run.evaluation.columns import sum_up
 from jaxloc.run.evaluation.maps import measure_maps, read_maps
 from jaxloc.run.evaluation.masks import measure_masks
 from jaxloc.run.evaluation.matching import Case, match
-from jaxloc.run.evaluation.names import pair_endings, paired_note
+from jaxloc.run.evaluation.names import pair_alike, pair_endings, paired_note
 from jaxloc.run.evaluation.parts import measure_parts
 from jaxloc.run.evaluation.results import ClassScore, Evaluation, Note
 
@@ -47,10 +47,11 @@ def evaluate(
             or of the classes.
     """
     options = options or EvaluateOptions()
-    paired = {} if predictions.keys() & truth.keys() else pair_endings(predictions, truth)
-    if paired:
-        predictions = {paired.get(name, name): image for name, image in predictions.items()}
-        maps = maps and {paired.get(name, name): heat for name, heat in maps.items()}
+    alike = pair_alike(predictions, truth)
+    paired = {} if alike or predictions.keys() & truth.keys() else pair_endings(predictions, truth)
+    if other := alike | paired:
+        predictions = {other.get(name, name): image for name, image in predictions.items()}
+        maps = maps and {other.get(name, name): heat for name, heat in maps.items()}
     cases, notes = match(predictions, truth, options)
     notes += [paired_note(paired)] if paired else []
     columns = boxes.corloc(cases, options)

@@ -12,6 +12,7 @@ from jaxloc.run.evaluation.results import Note
 
 _OBJECT = "object"
 _DAMAGED = "Images all of whose true boxes are damaged, left out"
+_TURNED = ": stored rotated by EXIF, and annotated as if it were not; annotate it as it is shown"
 _SLACK = 0.05
 """Pixels by which a box may leave its image without being named: files round their numbers."""
 
@@ -82,7 +83,7 @@ def match(
         sizes = [(one.width, one.height) for one in (prediction, image) if one is not None]
         if len(set(sizes)) > 1 and not any(None in size for size in sizes):
             predicted, true = (f"{width} × {height}" for width, height in sizes)
-            what = f"{name} ({predicted} predicted, {true} in the ground truth)"
+            what = f"{name} ({predicted} predicted, {true} in the ground truth{_TURNED * (sizes[0] == sizes[1][::-1])})"
             notes.add("different sizes", "Images whose size is another in the ground truth, left out", what)
         else:
             kept[name] = (image, prediction)

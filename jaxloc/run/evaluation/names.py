@@ -2,7 +2,26 @@
 
 from collections.abc import Iterable
 
+from jaxloc.data.places import normal_form
 from jaxloc.run.evaluation.results import Note
+
+
+def pair_alike(predicted: Iterable[str], truth: Iterable[str]) -> dict[str, str]:
+    """Pair names that differ in Unicode normalisation or letter case only; names that have their like are left out.
+
+    Returns:
+        the true name by the predicted one.
+    """
+    known, own = set(truth), set(predicted)
+    ours, theirs = (_by_form(names) for names in (own - known, known - own))
+    return {ours[form]: theirs[form] for form in ours.keys() & theirs.keys()}
+
+
+def _by_form(names: Iterable[str]) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(normal_form(name), []).append(name)
+    return {form: some[0] for form, some in found.items() if len(some) == 1}
 
 
 def pair_endings(predicted: Iterable[str], truth: Iterable[str]) -> dict[str, str]:
