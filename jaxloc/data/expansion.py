@@ -13,6 +13,7 @@ from pathlib import Path
 from jaxloc.data import foreign, remote
 from jaxloc.data.annotations import Annotated, Problem, problems
 from jaxloc.data.annotations.coco import read_coco_file
+from jaxloc.data.annotations.reading import image_folders, with_paths
 from jaxloc.data.archives import is_tfds, open_tfds
 from jaxloc.data.datasets import is_spec, open_dataset
 from jaxloc.data.kinds import (
@@ -25,6 +26,8 @@ from jaxloc.data.kinds import (
     missing_shards,
     suffix,
 )
+from jaxloc.data.lists import read_list
+from jaxloc.data.places import Places, normal_form
 from jaxloc.data.remote import Entry
 from jaxloc.data.sources import Part, escaped
 from jaxloc.errors import UsageError
@@ -145,13 +148,15 @@ def _expand_folder(root: str, files: dict[str, int | None]) -> Given:
     """Its images; its archives if no file has an image's extension or first bytes."""
     images = {place: size for place, size in files.items() if is_image(place)}
     archives = [place for place in files if archive_kind(place)]
+    tables = [place for place in archives if archive_kind(place) == "parquet" and f"{place[:-8]}.tar" in files]
     looked = foreign.look(place for place in files if not (is_image(place) or archive_kind(place)))
     images |= {place: files[place] for place, kind in looked.items() if kind is None}
     ignored = {place: kind for place, kind in looked.items() if kind is not None}
     if archives and not any(suffix(place) for place in images):
         _refuse_missing(missing_shards(archives))
         ignored |= {place: foreign.UNMARKED for place, kind in foreign.look(images).items() if kind is None}
-        return Given(root, archives=sorted(archives), ignored=ignored)
+        ignored |= dict.fromkeys(tables, foreign.TABLE)
+        return Given(root, archives=sorted(set(archives).difference(tables)), ignored=ignored)
     return Given(root, images, ignored=ignored | {place: foreign.beside(place) for place in archives})
 
 
@@ -162,16 +167,48 @@ def _expand_file(place: str, size: int | None) -> Given:
     if suffix(place) == ".json":
         return _expand_coco(folder, place)
     if suffix(place) in LISTS:
-        return _listed(folder, (_join(folder, entry) for entry in _read_list(place)))
+        return _expand_list(folder, place)
     return Given(folder, {place: size})
 
 
 def _expand_coco(folder: str, place: str) -> Given:
     read = read_coco_file(place)
-    classes = {_join(folder, name): _classes(image) for name, image in read.images.items()}
-    given = _listed(folder, classes)
+    if not remote.is_remote(place):
+        read = with_paths(read, image_folders(Path(place)))
+    root = _root(read.images.values()) or folder
+    paths = {name: image.path for name, image in read.images.items()}
+    classes = {_join(root, str(paths[name] or name)): _classes(image) for name, image in read.images.items()}
+    given = _listed(root, classes)
     given.labels = {place: some[0] for place, some in classes.items() if len(some) == 1}
     given.problems = [problem for problem in read.problems if problem.kind in problems.UNUSABLE]
+    return given
+
+
+def _root(images: Iterable[Annotated]) -> str | None:
+    """The folder that the names of all images that are there start from, if it is one."""
+    roots: set[str] = set()
+    for image in images:
+        if isinstance(image.path, Path):
+            folders = Path(image.name).parts
+            root = Path(*image.path.parts[: -len(folders)])
+            alike = normal_form(root.joinpath(*folders).as_posix()) == normal_form(image.path.as_posix())
+            roots.add(root.as_posix() if alike and not Path(image.name).is_absolute() else "")
+    return roots.pop() if len(roots) == 1 else None
+
+
+def _expand_list(folder: str, place: str) -> Given:
+    places = Places()
+    found: dict[str, str | None] = {}
+    for line, path, label in read_list(place):
+        if remote.is_remote(folder) or remote.is_remote(path):
+            found[_join(folder, path)] = label
+        elif path != line and os.path.exists(os.path.join(folder, line)):
+            found[_join(folder, line)] = None
+        else:
+            there = places.find([Path(folder)], path)
+            found[_join(folder, path if there is None else os.fspath(there))] = label
+    given = _listed(folder, found)
+    given.labels = {place: label for place, label in found.items() if label is not None}
     return given
 
 
@@ -219,14 +256,3 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
             folders[:] = [name for name, path in inner.items() if not os.path.islink(path)]
             waiting += [path for path in inner.values() if os.path.islink(path)]
             yield from (Path(here, name).as_posix() for name in sorted(files) if not is_left_out(name))
-
-
-def _read_list(place: str) -> Iterable[str]:
-    try:
-        lines = remote.read(place).decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{place}: not a readable list of paths, one a line ({error})") from error
-    for line in lines:
-        entry = line.strip()
-        if entry and not entry.startswith("#"):
-            yield entry

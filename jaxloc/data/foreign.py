@@ -45,6 +45,8 @@ _WEB_PAGES = Kind("web pages", "fetch the images again")
 _POINTERS = Kind("pointers of Git LFS in place of files", "run git lfs pull")
 _UNKNOWN = Kind("of no known kind")
 _EMPTY = Kind("empty")
+TABLE = Kind("tables about archives of their name")
+MASK = Kind("images that belong to another of their sample, such as masks", "unpack the archive to read them")
 UNMARKED = Kind("images without an ending beside archives", _ALONE)
 _BESIDE = {
     "video": Kind("videos beside images", f"{_ALONE} to take their frames"),

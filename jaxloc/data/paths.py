@@ -9,6 +9,7 @@ import numpy as np
 from jaxloc.data import foreign
 from jaxloc.data.annotations.problems import summarize
 from jaxloc.data.archives import open_archives
+from jaxloc.data.archives.parquet import Columns
 from jaxloc.data.datasets import DatasetPart
 from jaxloc.data.expansion import Given, expand
 from jaxloc.data.kinds import common_folder, title
@@ -37,6 +38,8 @@ def find_sets(
     name: str | None = None,
     exclude: Sequence[str | os.PathLike[str]] = (),
     every: int = 1,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> ImageSets:
     r"""List images, opening only files with extensions that are not known.
 
@@ -68,6 +71,8 @@ def find_sets(
         name: category of a single set; by default the folder's or archive's name.
         exclude: folders of results, whose job outputs are left out.
         every: of videos, take every N-th frame only.
+        image_column: of Parquet files, the column of encoded images; found by its name or content by default.
+        label_column: likewise of labels.
 
     Raises:
         UsageError: a path does not exist, cannot be read, needs a package, or has a name that is not UTF-8; an archive
@@ -79,7 +84,7 @@ def find_sets(
         raise UsageError("sets are made either per folder or per label: choose one of them")
     given = [found for path in paths for found in expand(os.fspath(path), exclude)]
     base = common_folder([found.root for found in given])
-    parts = [*_files(given), *_archives(given, every)]
+    parts = [*_files(given), *_archives(given, every, Columns(image_column, label_column))]
     known = {place for some in given for place in (*some.files, *some.archives)}
     ignored = {place: kind for some in given for place, kind in some.ignored.items() if place not in known}
     ignored |= {f"{part.place}#{name}": kind for part in parts for name, kind in part.ignored.items()}
@@ -121,7 +126,7 @@ def _files(given: Iterable[Given]) -> list[Part]:
     return parts
 
 
-def _archives(given: Iterable[Given], every: int) -> list[Part]:
+def _archives(given: Iterable[Given], every: int, columns: Columns) -> list[Part]:
     places = sorted({place for some in given for place in some.archives})
     opened: dict[str, Part] = {}
     specs: dict[str, str | None] = {}
@@ -133,7 +138,7 @@ def _archives(given: Iterable[Given], every: int) -> list[Part]:
                     "NAME/train+test:ROOT"
                 )
             opened[part.place], specs[part.place] = part, some.spec
-    return [*open_archives(places, every=every), *(opened[place] for place in sorted(opened))]
+    return [*open_archives(places, every=every, columns=columns), *(opened[place] for place in sorted(opened))]
 
 
 def _protocol(place: str) -> str:

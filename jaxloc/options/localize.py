@@ -155,6 +155,12 @@ class SetOptions(Options):
     per_folder: bool = option(False, "Each sub-folder is an image set of its own.", first=True)
     per_label: bool = option(False, "The images of each label are an image set.")
     name: str | None = option(None, "Name of the set. [default: the folder's name]", "--category")
+    image_column: str | None = option(
+        None, "Of Parquet files, the column of images. [default: found by its name or content]", metavar="COLUMN"
+    )
+    label_column: str | None = option(
+        None, "Of Parquet files, the column of labels. [default: found by its name or type]", metavar="COLUMN"
+    )
     every: int = option(1, "Of videos, take every N-th frame.", least=1, panel=VIDEOS)
     overwrite: bool = option(False, "Start over if --out holds another run, or a finished one.", panel=RUN, first=True)
 

@@ -33,6 +33,8 @@ def colocalize(
     update: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     every: int = 1,
+    image_column: str | None = None,
+    label_column: str | None = None,
     video: VideoOptions | None = None,
 ) -> Findings:
     """Find the object that each image set shares, and write boxes, model and report.
@@ -52,6 +54,8 @@ def colocalize(
         update: a model file; sets of the same names are fitted on its images and the new ones.
         overwrite: start over if ``out`` holds another run.
         every: of videos, take every n-th frame.
+        image_column: of Parquet files, the column of images; found by its name or content by default.
+        label_column: likewise of labels.
         video: options of videos; ``VideoOptions()`` by default.
 
     Raises:
@@ -66,7 +70,17 @@ def colocalize(
     if earlier is not None and name is None and not (per_folder or per_label) and len(earlier.sets) == 1:
         name = next(iter(earlier.sets))
     also = [] if update is None else [update]
-    sets = _find(paths, out, also, per_folder=per_folder, per_label=per_label, name=name, every=every)
+    sets = _find(
+        paths,
+        out,
+        also,
+        per_folder=per_folder,
+        per_label=per_label,
+        name=name,
+        every=every,
+        image_column=image_column,
+        label_column=label_column,
+    )
     folder = outputs.prepare(out)
     steps = Steps(options)
     _check_components(steps)
@@ -86,6 +100,8 @@ def localize(
     name: str | None = None,
     overwrite: bool = False,
     every: int = 1,
+    image_column: str | None = None,
+    label_column: str | None = None,
     video: VideoOptions | None = None,
 ) -> Findings:
     """Find the object of each image on its own, in one pass, and write boxes and report.
@@ -96,7 +112,17 @@ def localize(
     options = options or LocalizeEachOptions()
     if METHODS[options.method].fit is not None:
         options = dataclasses.replace(options, method="scda")
-    sets = _find(paths, out, [], per_folder=per_folder, per_label=per_label, name=name, every=every)
+    sets = _find(
+        paths,
+        out,
+        [],
+        per_folder=per_folder,
+        per_label=per_label,
+        name=name,
+        every=every,
+        image_column=image_column,
+        label_column=label_column,
+    )
     folder = outputs.prepare(out)
     with Run(sets, folder, Steps(options), notes=sets.ignored, overwrite=overwrite) as run:
         return _with_videos(run.localize(), folder, video)
@@ -113,6 +139,8 @@ def apply(
     per_label: bool = False,
     overwrite: bool = False,
     every: int = 1,
+    image_column: str | None = None,
+    label_column: str | None = None,
     video: VideoOptions | None = None,
 ) -> Findings:
     """Find the object of a fitted model in other images, in one pass, and write boxes and report.
@@ -137,7 +165,17 @@ def apply(
         if len(fitted.sets) > 1:
             raise UsageError(f"{model} knows several sets ({known}): choose one with --category, or use --per-folder")
         category = next(iter(fitted.sets))
-    sets = _find(paths, out, [model], per_folder=per_folder, per_label=per_label, name=category, every=every)
+    sets = _find(
+        paths,
+        out,
+        [model],
+        per_folder=per_folder,
+        per_label=per_label,
+        name=category,
+        every=every,
+        image_column=image_column,
+        label_column=label_column,
+    )
     unknown = [images.name for images in sets if images.name not in fitted.sets]
     if unknown:
         raise UsageError(f"{model} was not fitted on {some_of(unknown)}; it knows {known}")

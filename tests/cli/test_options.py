@@ -82,7 +82,7 @@ def test_without_options_a_job_gets_the_defaults(calls):
     assert cli.invoke("colocalize", "a", "b", "--out", "o")[0] == 0
     assert cli.invoke("localize", "a", "-o", "o")[0] == 0
     assert cli.invoke("apply", "m", "a", "-o", "o")[0] == 0
-    videos = {"every": 1, "video": VideoOptions()}
+    videos = {"every": 1, "image_column": None, "label_column": None, "video": VideoOptions()}
     defaults = {"per_folder": False, "per_label": False, "name": None, "overwrite": False} | videos
     options = [arguments[-1] for _, arguments, _ in calls]
     cache, memory = options[0].feature_cache, options[0].moments_memory
@@ -151,6 +151,7 @@ def test_sets_and_models_reach_the_job(calls):
     cli.invoke("localize", "a", "-o", "o", "--per-label", "--overwrite")
     cli.invoke("apply", "m", "a", "-o", "o", "--per-label", "--overwrite")
     defaults = {"per_folder": False, "per_label": False, "overwrite": False, "every": 1, "video": VideoOptions()}
+    defaults |= {"image_column": None, "label_column": None}
     again = {"per_label": True, "overwrite": True}
     assert [options for _, _, options in calls] == [
         defaults | {"per_folder": True, "name": None, "update": Path("m")},

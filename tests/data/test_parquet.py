@@ -12,7 +12,7 @@ from jaxloc.data import find_sets, read_image
 from jaxloc.data.archives import parquet
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import ImageError, UsageError
-from tests.data.encoded import image, names_of, shades_of
+from tests.data.encoded import image, names_of, shades_of, write_tar
 
 
 def write(path, columns, *, group=3, metadata=None):
@@ -149,8 +149,8 @@ def test_an_empty_row_is_an_image_error_and_the_others_are_read(tmp_path):
 def test_a_file_without_a_column_of_images_names_its_columns(tmp_path):
     path = write(tmp_path / "a.parquet", {"x": [1], "image": ["photo.jpg"], "vector": [b"abc"]})
     message = (
-        r"a\.parquet: no column of encoded images: name it image, bytes or image\.bytes, with values of type binary; "
-        r"its columns: x \(int64\), image \(string\), vector \(binary\)$"
+        r"a\.parquet: no column of encoded images, with values of type binary or a struct with a field bytes: "
+        r"name another \(--image-column\); its columns: x \(int64\), image \(string\), vector \(binary\)$"
     )
     with pytest.raises(UsageError, match=message):
         find_sets([path])
@@ -183,3 +183,41 @@ def test_a_file_that_is_written_again_is_not_read_from_memory(tmp_path):
     assert shades_of(find_sets([path])[0]) == [1]
     write(path, {"image": [image(2), image(3)]})
     assert shades_of(find_sets([path])[0]) == [2, 3]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("label", ["label", "labels", "kind"])
+def test_columns_of_any_name_are_found_by_their_content_and_metadata(tmp_path, nested, label):
+    column = pa.array([{"bytes": image(i), "path": f"p{i}.png"} for i in range(3)]) if nested else photos(3)
+    said = {"kind": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    about = {"huggingface": json.dumps({"info": {"features": said}})}
+    path = write(tmp_path / "a.parquet", {"hash": [b"x"] * 3, "jpg": column, label: [0, 1, 0]}, metadata=about)
+    (found,) = find_sets([path])
+    assert shades_of(found) == [0, 1, 2]
+    assert [source.name for source in found.sources][:1] == (["p0.png"] if nested else ["00000000"])
+    assert [source.label for source in found.sources] == (["cat", "dog", "cat"] if label == "kind" else ["0", "1", "0"])
+
+
+def test_columns_can_be_named(tmp_path):
+    columns = {
+        "image": photos(3),
+        "depth": pa.array([image(i + 7) for i in range(3)]),
+        "label": [1, 2, 3],
+        "day": [4, 5, 6],
+    }
+    path = write(tmp_path / "a.parquet", columns)
+    (found,) = find_sets([path], image_column="depth", label_column="day")
+    assert shades_of(found) == [7, 8, 9]
+    assert [source.label for source in found.sources] == ["4", "5", "6"]
+    with pytest.raises(UsageError, match=r"no column night of encoded images, .* depth \(binary\), label \(int64\)"):
+        find_sets([path], image_column="night")
+    with pytest.raises(UsageError, match=r"no column night of labels; its columns: image \(binary\), depth"):
+        find_sets([path], label_column="night")
+
+
+def test_a_table_about_an_archive_is_passed_over_and_told(tmp_path):
+    write_tar(tmp_path / "00000.tar", {"0.jpg": image(5)})
+    write(tmp_path / "00000.parquet", {"url": ["https://x.invalid"]})
+    sets = find_sets([tmp_path])
+    assert shades_of(sets[0]) == [5]
+    assert sets.ignored == ["1 .parquet file not read: tables about archives of their name"]

@@ -326,3 +326,27 @@ def test_many_threads_read_at_once(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         shades = list(pool.map(lambda source: read_image(source.path).pixels[0, 0, 0], images.sources))
     assert shades == list(range(200))
+
+
+@pytest.mark.parametrize(
+    ("members", "kept"),
+    [
+        (["a.jpg", "a.mask.png", "b.jpg", "b.seg.png"], ["a.jpg", "b.jpg"]),
+        (["a.png", "a.jpg", "b.png", "b.jpg"], ["a.jpg", "b.jpg"]),
+        (["a.cls", "a.image.jpg", "a.target.jpg"], ["a.image.jpg"]),
+        (["a.json", "a.left.jpg", "a.right.jpg"], ["a.left.jpg"]),
+        (["a.mask.png", "b.jpg"], ["a.mask.png", "b.jpg"]),
+        (["a.jpg", "a.png", "b.jpg"], ["a.jpg", "a.png", "b.jpg"]),
+        (["1.01.jpg", "1.02.jpg", "2.01.jpg", "2.02.jpg"], ["1.01.jpg", "1.02.jpg", "2.01.jpg", "2.02.jpg"]),
+    ],
+)
+def test_a_sample_of_webdataset_is_one_image_and_what_else_it_holds_is_told(tmp_path, members, kept):
+    content = {".cls": b"0", ".json": b"{}"}
+    path = write_tar(
+        tmp_path / "x.tar", {name: content.get(name[-4:], content.get(name[-5:], image(9))) for name in members}
+    )
+    sets = find_sets([path])
+    assert names_of(sets) == {"x": kept}
+    lost = sum(name.endswith(("jpg", "png")) for name in members) - len(kept)
+    assert sum(int(line.split()[0]) for line in sets.ignored) == lost
+    assert all("images that belong to another of their sample, such as masks" in line for line in sets.ignored)

@@ -17,7 +17,7 @@ from pycocotools import mask as coco_masks
 
 from jaxloc.data import remote
 from jaxloc.data.annotations import problems
-from jaxloc.data.annotations.coco_results import enumerated, explained, lacking
+from jaxloc.data.annotations.coco_results import check_results, enumerated, explained, lacking
 from jaxloc.data.annotations.merging import once_more
 from jaxloc.data.annotations.problems import Annotations, Problem, fit_box
 from jaxloc.data.annotations.records import Annotated, Annotation, Box, Keypoint, Polygons, Rle
@@ -60,6 +60,7 @@ def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str
     coco = _load(path)
     try:
         if isinstance(coco, list):
+            check_results(coco, str(path))
             coco = explained(coco, str(path), _known(str(path), truth))
         return _File(_checked(coco, str(path)), str(path)).read()
     except UsageError:

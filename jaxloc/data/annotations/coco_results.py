@@ -18,6 +18,16 @@ def enumerated(words: list[str]) -> str:
     return f"{', '.join(some)} and {last}" if some else last
 
 
+def check_results(results: list[Any], path: str) -> None:
+    """Raise ``UsageError`` if an entry is no result: it lacks an id, or both box and mask."""
+    for number, entry in enumerate(results, 1):
+        masked = isinstance(entry, dict) and entry.get("segmentation")
+        if missing := lacking(entry, ("image_id", "category_id", *([] if masked else ["bbox"]))):
+            raise UsageError(
+                f"{path}: not a COCO annotation file, nor a list of COCO results: entry {number} has no {missing}"
+            )
+
+
 def explained(results: list[Any], path: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """A list of results as an annotation file, with the images and categories of its truth.
 
@@ -25,15 +35,9 @@ def explained(results: list[Any], path: str, known: Mapping[str, Any]) -> dict[s
     folders and extension (as a number if it is one, as Ultralytics writes it), and a category's its name.
 
     Raises:
-        UsageError: a result lacks a field, or no result is of an image, or of a category, of the truth.
+        UsageError: a result has no score, or no result is of an image, or of a category, of the truth.
     """
     for number, entry in enumerate(results, 1):
-        if missing := lacking(entry, ("image_id", "category_id")):
-            raise UsageError(
-                f"{path}: not a COCO annotation file, nor a list of COCO results: entry {number} has no {missing}"
-            )
-        if not (entry.get("bbox") or entry.get("segmentation")):
-            raise UsageError(f"{path}: result {number} has neither bbox nor segmentation")
         entry.setdefault("id", number)
         if entry.get("score") is None:
             raise UsageError(f"{path}: result {number} has no score")

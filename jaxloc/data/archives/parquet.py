@@ -8,18 +8,30 @@ import dataclasses
 import json
 import os
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxloc.data import remote
+from jaxloc.data.formats import starts_as_image
 from jaxloc.data.sources import Labels, Part, Record, compact
 from jaxloc.errors import ImageError, UsageError
 
 _IMAGES = ("image.bytes", "image", "bytes", "img.bytes", "img")
 _NAMES = ("name", "path", "file_name", "image.path", "img.path")
-_LABEL = "label"
+_LABELS = ("label", "labels", "class", "category", "target", "cls")
+
+
+class Columns(NamedTuple):
+    """Columns of images and of labels that were asked for."""
+
+    image: str | None = None
+    label: str | None = None
+
+
+FOUND = Columns()
+"""Those that are found by name, metadata or content."""
 
 _BYTES = ("binary", "large_binary", "binary_view")
 _TEXT = ("string", "large_string", "string_view")
@@ -63,11 +75,17 @@ class ParquetRow(Record):
 class Parquet(Part):
     """The rows of one file. Indexing reads names and labels only.
 
-    Names come from a column ``name``, ``path``, ``file_name`` or ``image.path`` if its values are distinct, else from
-    row numbers. Labels come from a column ``label``.
+    Images come from a column ``image``, ``bytes`` or ``img``, else from the first that Hugging Face's metadata calls
+    images, else from the first whose values start as images do. Names come from a column ``name``, ``path``,
+    ``file_name`` or ``path`` of the images if its values are distinct, else from row numbers. Labels come from a column
+    ``label``, else from the first that the metadata calls classes, else from ``labels``, ``class`` and the like.
+
+    Args:
+        place: the file.
+        columns: of images and of labels, to take others.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, columns: Columns = FOUND) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -79,21 +97,26 @@ class Parquet(Part):
             try:
                 with pq.ParquetFile(handle) as file:
                     leaves = _leaves(file.schema_arrow)
-                    self._column = _find(leaves, _IMAGES, _BYTES)
+                    about = _about(file)
+                    self._column = _image_column(file, leaves, about, columns.image)
                     counts = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-                    self._names = _read_names(file, _find(leaves, _NAMES, _TEXT))
-                    self.labels = _read_labels(file)
+                    inside = (self._column or "").removesuffix(".bytes")
+                    self._names = _read_names(file, _find(leaves, (*_NAMES, f"{inside}.path"), _TEXT))
+                    label = _label_column(leaves, about, columns.label)
+                    self.labels = None if label is None else _read_labels(file, label, about)
             except (pa.ArrowException, OSError) as error:
                 reason = " ".join(str(error).split())
                 raise UsageError(
                     f"{place}: truncated, or no Parquet file ({reason}): copy or write it again"
                 ) from error
         if self._column is None:
-            columns = ", ".join(f"{name} ({kind})" for name, kind in leaves.items() if "." not in name) or "none"
+            wanted = f"no column {columns.image}" if columns.image else "no column"
             raise UsageError(
-                f"{place}: no column of encoded images: name it image, bytes or image.bytes, with values of type "
-                f"binary; its columns: {columns}"
+                f"{place}: {wanted} of encoded images, with values of type binary or a struct with a field bytes: name "
+                f"another (--image-column); its columns: {_listed(leaves)}"
             )
+        if columns.label is not None and self.labels is None:
+            raise UsageError(f"{place}: no column {columns.label} of labels; its columns: {_listed(leaves)}")
         self._starts = np.cumsum([0, *counts])
         if not len(self):
             raise UsageError(f"{place}: holds no image: it has no rows")
@@ -142,18 +165,52 @@ def _read_names(file: Any, column: str | None) -> Any:
     return compact(names) if names else None
 
 
-def _read_labels(file: Any) -> Labels | None:
-    if _LABEL not in file.schema_arrow.names:
-        return None
+def _listed(leaves: dict[str, Any]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in leaves.items() if "." not in name) or "none"
+
+
+def _about(file: Any) -> dict[str, dict[str, Any]]:
+    """What Hugging Face's metadata says of the columns."""
     about = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-    classes = about.get("info", {}).get("features", {}).get(_LABEL, {}).get("names")
+    features = about.get("info", {}).get("features", {})
+    return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+
+
+def _image_column(file: Any, leaves: dict[str, Any], about: dict[str, dict[str, Any]], asked: str | None) -> str | None:
+    def both(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(place for name in names for place in (f"{name}.bytes", name))
+
+    if asked is not None:
+        return _find(leaves, both([asked]), _BYTES)
+    said = both(name for name, feature in about.items() if feature.get("_type") == "Image")
+    known = _find(leaves, _IMAGES, _BYTES) or _find(leaves, said, _BYTES)
+    others = (name for name in leaves if _find(leaves, (name,), _BYTES))
+    return known or next((name for name in others if _starts_as_image(file, name)), None)
+
+
+def _starts_as_image(file: Any, column: str) -> bool:
+    batches = file.iter_batches(batch_size=1, columns=[column])
+    table = next(batches, None)
+    value = None if table is None or not table.num_rows else _flat(table, column)[0].as_py()
+    return isinstance(value, bytes) and starts_as_image(value[:512])
+
+
+def _label_column(leaves: dict[str, Any], about: dict[str, dict[str, Any]], asked: str | None) -> str | None:
+    said = [name for name, feature in about.items() if feature.get("_type") == "ClassLabel"]
+    wanted = [asked] if asked is not None else [_LABELS[0], *said, *_LABELS[1:]]
+    plain = (*_TEXT, "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+    return _find(leaves, tuple(wanted), plain)
+
+
+def _read_labels(file: Any, column: str, about: dict[str, dict[str, Any]]) -> Labels:
+    classes = about.get(column, {}).get("names")
 
     def text(value: Any) -> str | None:
         if value is None or (classes and value < 0):
             return None
         return classes[value] if classes else str(value)
 
-    return Labels(text(value) for value in _values(file, _LABEL))
+    return Labels(text(value) for value in _values(file, column))
 
 
 def _values(file: Any, column: str) -> Iterator[Any]:

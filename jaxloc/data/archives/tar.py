@@ -3,6 +3,7 @@
 A link is read as the file that it names.
 """
 
+import collections
 import dataclasses
 import functools
 import json
@@ -20,6 +21,14 @@ from jaxloc.data.sources import Labels, Part, Record, compact
 from jaxloc.errors import ImageError, UsageError
 
 _LABELS = ("cls", "txt", "json")
+_SIDE = frozenset(
+    (
+        *("alpha", "annotation", "depth", "disparity", "edge", "edges", "flow", "gt", "instance", "instances", "label"),
+        *("labels", "mask", "masks", "matte", "normal", "normals", "panoptic", "saliency", "seg", "segm"),
+        *("segmentation", "semantic", "target", "trimap"),
+    )
+)
+"""Words between a sample's name and the extension of an image that belongs to its photograph."""
 _FIELDS = ("label", "cls", "class")
 _BLOCK = tarfile.BLOCKSIZE
 
@@ -93,11 +102,32 @@ class Tar(Part):
         if not images:
             told_of = foreign.but(self.ignored)
             raise UsageError(f"{place}: holds no image{told_of}: a tar shard holds members such as dogs/a.jpg")
+        images = self._one_of_each(images, {key for key, _ in told})
         self._names = compact(images)
         self._places = np.array([places[name] for name in images], np.int64)
         beside = [_beside(name, told) for name in images] if told else []
         self.labels = Labels(None if isinstance(one, UsageError) else one for one in beside) if told else None
         self._unreadable = next((one for one in beside if isinstance(one, UsageError)), None)
+
+    def _one_of_each(self, images: list[str], labelled: set[str]) -> list[str]:
+        """One image of each WebDataset sample; the others, such as masks, are put into ``ignored``.
+
+        The files of a sample have one name up to its first dot. It is one if a label is beside it, if another image is
+        called a mask or the like, or if the same extensions come together again and again (``a.jpg`` and ``a.png``).
+        """
+        samples: dict[str, list[str]] = {}
+        for name in images:
+            samples.setdefault(_split(name)[0], []).append(name)
+        together = collections.Counter(tuple(sorted(_split(name)[1] for name in some)) for some in samples.values())
+        side: dict[str, foreign.Kind] = {}
+        for key, some in samples.items():
+            kinds = tuple(sorted(_split(name)[1] for name in some))
+            pairs = together[kinds] > 1 and len(set(kinds)) > 1 and not any("." in kind for kind in kinds)
+            best = min(some, key=_rank)
+            others = (one for one in some if one != best and (key in labelled or pairs or _rank(one)[0]))
+            side |= dict.fromkeys(others, foreign.MASK)
+        self.ignored = {**self.ignored, **side}
+        return [name for name in images if name not in side]
 
     def __len__(self) -> int:
         return len(self._names)
@@ -169,6 +199,12 @@ def _is_foreign(name: str) -> bool:
 def _read_start(file: IO[bytes], place: _Place) -> bytes:
     file.seek(place[0])
     return file.read(min(place[1], foreign.START))
+
+
+def _rank(name: str) -> tuple[bool, int, bool]:
+    """Smaller for the image of a sample than for what belongs to it."""
+    *words, kind = _split(name)[1].split(".")
+    return bool(_SIDE.intersection(words)), len(words), kind not in ("jpg", "jpeg", "webp")
 
 
 def _is_label(name: str) -> bool:

@@ -162,7 +162,8 @@ def test_given_a_folder_every_image_has_to_be_there_and_agree(tmp_path):
         "image of another size",
         "box that reaches out of the image",
     ]
-    assert "is shown as 10 × 20 pixels, its annotations say 20 × 10; left out" in told(found)[3][1]
+    what = "is shown as 10 × 20 pixels, its annotations say 20 × 10: it is stored rotated (EXIF), and was annotated"
+    assert told(found)[3][1].startswith(what)
     assert summarize(found.problems)[2].startswith("2 × image of another size, such as ")
     with pytest.raises(UsageError, match="gone: no such folder of images"):
         read(file, images=tmp_path / "gone")
@@ -259,11 +260,40 @@ def test_files_that_are_not_voc_are_refused(tmp_path, text, message):
         read(tmp_path)
 
 
-def test_two_voc_files_of_one_image_are_refused(tmp_path):
+@pytest.mark.parametrize("photos", ["", "JPEGImages/", "elsewhere/"])
+@pytest.mark.parametrize("filename", ["DSC_1.png", "b"])
+def test_an_image_that_voc_misnames_has_the_stem_of_its_file(tmp_path, photos, filename):
+    folder = tmp_path / "Annotations" if photos == "JPEGImages/" else tmp_path
+    for name, said in (("a", "a.png"), ("b", filename), ("c", "e.png"), ("d", "e.png")):
+        voc(folder, name, objects=thing(), filename=said)
+        photo(tmp_path / photos / f"{name}.png")
+    found = read(tmp_path, images=tmp_path / photos if photos == "elsewhere/" else None)
+    assert {name: image.path.stem for name, image in found.images.items()} == {f"{name}.png": name for name in "abcd"}
+    assert told(found) == [
+        ("image of another name", f"names the image {filename}, which is not there; b.png is meant"),
+        ("image of another name", "names the image e.png, as other files do; c.png is meant"),
+        ("image of another name", "names the image e.png, as other files do; d.png is meant"),
+    ]
+
+
+def test_two_voc_files_of_one_image_that_is_nowhere_are_two_images(tmp_path):
     voc(tmp_path, "a")
     voc(tmp_path, "b")
-    with pytest.raises(UsageError, match=r"b\.xml: names the image a\.png, as another file does"):
-        read(tmp_path)
+    found = read(tmp_path)
+    assert list(found.images) == ["a.png", "b.png"]
+    assert told(found) == [("image of another name", "names the image a.png, as other files do; b.png is meant")]
+
+
+def test_voc_files_in_folders_of_classes_or_splits_are_read(tmp_path):
+    for folder in ("cats", "dogs"):
+        voc(tmp_path / folder, "1", objects=thing(folder), filename="1.png")
+        photo(tmp_path / folder / "1.png")
+    found = read(tmp_path)
+    assert {name: image.categories for name, image in found.images.items()} == {
+        "cats/1.png": ["cats"],
+        "dogs/1.png": ["dogs"],
+    }
+    assert found.problems == []
 
 
 def yolo(folder, *lines, about=None, split="train"):

@@ -1,5 +1,6 @@
 """CorLoc and the noise score's ROC against a plain count, and what two files may have in common or not."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -216,6 +217,21 @@ def test_names_without_a_common_folder_are_matched_by_their_longest_common_endin
     assert result.mean["MaxBoxAcc"].images == 2  # with a map, and without prediction
     assert "a/1.jpg with images/a/1.jpg" in names(result, "matched names")
     assert "longest common ending" in evaluation_table(result)
+
+
+def test_names_that_differ_in_normalisation_or_letter_case_are_matched():
+    truth = images(*(image(name, RIGHT) for name in ("b\u00fcs/1.jpg", "A.JPG", "c.jpg")))
+    predicted = images(*(image(name, RIGHT) for name in ("bu\u0308s/1.jpg", "a.jpg", "c.jpg")))
+    result = evaluate(predicted, truth)
+    assert (result.classes[0].images, result.classes[0].correct, result.unknown) == (3, 3, [])
+    twice = evaluate(images(image("a.jpg", RIGHT), image("a.JPG", RIGHT), image("c.jpg", RIGHT)), truth)
+    assert twice.classes[0].correct == 1
+
+
+def test_sides_that_are_exchanged_name_exif():
+    shown, stored = (dataclasses.replace(image("a.jpg", RIGHT), width=w, height=h) for w, h in ((40, 30), (30, 40)))
+    with pytest.raises(UsageError, match=r"\(40 × 30 predicted, 30 × 40 in the ground truth: stored rotated by EXIF"):
+        evaluate(images(shown), images(stored))
 
 
 def test_no_category_in_common_shows_both_and_the_cure(coco):
