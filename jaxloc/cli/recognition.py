@@ -42,7 +42,7 @@ def classify(
     """
     from jaxloc.run.recognition import recognition_text, recognize, to_plain
 
-    shared = {name: getattr(training, name) for name in ("dtype", "workers", "allow_download")}
+    shared = {name: getattr(training, name) for name in ("layer", "dtype", "workers", "allow_download")}
     options = dataclasses.replace(
         options,
         training=dataclasses.replace(training, seed=options.seed),

@@ -14,12 +14,16 @@ app = typer.Typer(no_args_is_help=True, help="List, show and convert network wei
 @app.command("list")
 @one_line_errors
 def weights_list() -> None:
-    """List the available weights and their places."""
-    from jaxloc.models import weights
+    """List the networks, and where their weights are or how to get them."""
+    from jaxloc.models import find, weights
     from jaxloc.report.tables import text_table
 
-    say(text_table(["name", "kind", "where"], weights.candidates()))
-    say(f"\nThe cache folder is {weights.cache_folder()}; the hub is only asked with --download.")
+    rows = []
+    for name, place in weights.places().items():
+        layer = (backbone := find(name)).layer(backbone.defaults.localization)
+        rows.append([name, layer.name, layer.stride, layer.channels, backbone.licence, place])
+    say(text_table(["network", "default layer", "stride", "channels", "licence of weights", "weights"], rows))
+    say(f"\nThe cache folder is {weights.cache_folder()}. `jaxloc weights show NETWORK` tells more.")
 
 
 @app.command("show")
@@ -28,11 +32,23 @@ def weights_show(
     options: Annotated[NetworkOptions, Fields(only={"allow_download"})],
     name: Annotated[str, typer.Argument(help="A name or a weights file.")] = "vgg16",
 ) -> None:
-    """What a set of weights is: architecture, layers, preprocessing, source, checksum."""
+    """What a network and its weights are: layers, parameters, GFLOP, licence; preprocessing, source, checksum."""
     from jaxloc import models
+    from jaxloc.errors import WeightsError
+    from jaxloc.models.summary import LAYER_COLUMNS, layer_rows, summarize
+    from jaxloc.report.tables import text_table
 
-    for key, value in models.describe(models.load(name, allow_download=options.allow_download)).items():
+    try:
+        weights = models.load(name, allow_download=options.allow_download)
+        backbone, about = weights.backbone, models.describe(weights)
+        del about["layers"]  # a table follows
+    except WeightsError:
+        if name not in models.BACKBONES:
+            raise
+        backbone, about = models.find(name), {"weights": "none here"}
+    for key, value in (summarize(backbone) | about).items():
         say(f"{key:14} {value}")
+    say(f"\n{text_table(LAYER_COLUMNS, layer_rows(backbone))}")
 
 
 @app.command(

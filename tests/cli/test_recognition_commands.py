@@ -57,8 +57,9 @@ def test_every_option_of_classify_reaches_the_job(calls):
     given = "--test t --test u --test-share 0.5 --tune last --epochs 3 --batch 7 --optimizer adamw --learning-rate 0.01"
     given += " --training-side 96 --svm-c 2 --labels l.json --max-side 300 --seed 5 --weights w --dtype bfloat16"
     given += " --workers 2 --download"
+    given += " --layer pool4"
     cli.invoke("classify", "a", "-o", "o", *given.split())
-    shared = {"dtype": "bfloat16", "workers": 2, "allow_download": True}
+    shared = {"layer": "pool4", "dtype": "bfloat16", "workers": 2, "allow_download": True}
     training = FinetuneOptions(
         weights="w", epochs=3, batch=7, optimizer="adamw", learning_rate=0.01, max_side=96, seed=5, **shared
     )
@@ -73,9 +74,11 @@ def test_every_option_of_classify_reaches_the_job(calls):
 def test_every_option_of_finetune_reaches_the_job(calls):
     given = "--frozen-blocks 4 --epochs 3 --batch 7 --optimizer adamw --learning-rate 0.01 --validation-share 0.2"
     given += " --training-side 96 --checkpoint-steps 9 --seed 5 --weights w --dtype bfloat16 --workers 2 --download"
+    given += " --layer pool4"
     cli.invoke("finetune", "a", "-o", "o", *given.split())
     options = FinetuneOptions(
         weights="w",
+        layer="pool4",
         frozen_blocks=4,
         epochs=3,
         batch=7,
