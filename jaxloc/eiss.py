@@ -113,7 +113,8 @@ def search(
         image: ``[h, w, 3]`` in [0, 1].
         size: int ``[2]``, valid rows and columns of ``image``; ``None`` means all.
         side: of the canvas in pixels (static).
-        classes: int ``[k]``, classes to search for; ``None`` means the most probable ones.
+        classes: int ``[k]``, classes to search for, -1 standing for the most probable one of its place; ``None`` means
+            the most probable ones.
         k: number of most probable classes where ``classes`` is ``None`` (static).
         alpha: side of a window as a share of the region's.
         eta: stopping rule, in percent of the score of the whole image.
@@ -129,7 +130,7 @@ def search(
         ValueError: ``image`` is not one RGB image, ``grid`` and ``samples`` together, or ``samples`` without ``key``.
     """
     image = as_array("image", image, "[h, w, 3]", jnp.float32)
-    wanted = None if classes is None else as_array("classes", classes, "[k]", jnp.int32)
+    wanted = jnp.full(k, -1, jnp.int32) if classes is None else as_array("classes", classes, "[k]", jnp.int32)
     if samples is not None and (grid is not None or key is None):
         raise ValueError("samples draws random windows: it needs key, and stands instead of grid")
     most = samples or (grid or side) ** 2
@@ -164,8 +165,8 @@ def search(
     def scored(found: Search, region: jax.Array, probabilities: jax.Array) -> Search:
         """The search with the probabilities of its region, cropped and erased ``[2, classes]``, entered."""
         beginning = found.iterations == 0
-        asked = jax.lax.top_k(probabilities[0], k)[1].astype(jnp.int32) if wanted is None else wanted
-        asked = jnp.where(beginning, asked, found.classes)
+        likely = jax.lax.top_k(probabilities[0], len(wanted))[1].astype(jnp.int32)
+        asked = jnp.where(beginning, jnp.where(wanted < 0, likely, wanted), found.classes)
         reference = jnp.where(beginning, probabilities[0, asked], found.probabilities)
         cropped, erased = (probabilities[:, asked] * reference).sum(1)
         later = jnp.arange(max_iterations + 1) >= found.iterations
@@ -213,7 +214,7 @@ def search(
         done = (more.first >= count) & ~more.stopped
         return jax.tree.map(lambda then, now: jnp.where(done, then, now), ended, more)
 
-    rows, labels = max_iterations + 1, (k,) if wanted is None else wanted.shape
+    rows = max_iterations + 1
     none = jnp.zeros(rows, jnp.float32)
     start = _State(
         found=Search(
@@ -223,8 +224,8 @@ def search(
             erased=none,
             iterations=jnp.int32(0),
             converged=jnp.bool_(False),
-            classes=jnp.zeros(labels, jnp.int32),
-            probabilities=jnp.zeros(labels, jnp.float32),
+            classes=jnp.zeros_like(wanted),
+            probabilities=jnp.zeros(wanted.shape, jnp.float32),
             passes=jnp.int32(2),
         ),
         region=whole,

@@ -11,6 +11,8 @@ from jaxloc._checks import as_array
 from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 
+_STEPS = 32  # of the threshold, which then stands to float32's precision on nearly every map
+
 
 class Localization(NamedTuple):
     """One image's object.
@@ -23,6 +25,8 @@ class Localization(NamedTuple):
         score: float32 ``[]`` in [0, 1), how far the object stands out; 0 where nothing was found.
         positive_share: float32 ``[]``, share of valid cells above the method's threshold, before any component
             step: DDT's noise score, small where the common object is absent.
+        label: int32 ``[]``, class that a classifier was asked for; ``None`` for methods that ask none.
+        probability: float32 ``[]``, of that class in the whole image; ``None`` likewise.
     """
 
     response: jax.Array
@@ -31,6 +35,8 @@ class Localization(NamedTuple):
     found: jax.Array
     score: jax.Array
     positive_share: jax.Array
+    label: jax.Array | None = None
+    probability: jax.Array | None = None
 
 
 @jitted("connectivity", "backend", nan=True)
@@ -38,19 +44,21 @@ def of_peak(
     response: ArrayLike,
     image_size: ArrayLike,
     *,
-    threshold: ArrayLike = 0.4,
+    threshold: ArrayLike | None = None,
     size: ArrayLike | None = None,
     connectivity: int = 8,
     backend: components.Backend = "auto",
 ) -> Localization:
     """The object of a map with a peak: the largest component of the cells above a share of the maximum.
 
-    The score is ``1 − ā / ã``, with the mean ``ā`` of the map's positive part and ``ã`` inside the object.
+    The response is the map's positive part less the threshold. The score is ``1 − ā / ã``, with the mean ``ā`` of that
+    part, and ``ã`` inside the object.
 
     Args:
         response: ``[h, w]``; only values above 0 count.
         image_size: int ``[2]``, rows and columns of the original image, in whose pixels the box is.
-        threshold: share of the maximum that a cell must exceed.
+        threshold: share of the maximum that a cell must exceed; ``None`` chooses it for each map, see
+            ``least_cross_entropy``.
         size: int ``[2]``, valid rows and columns of ``response``; ``None`` means all.
         connectivity: 8 or 4 (static).
         backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
@@ -59,15 +67,41 @@ def of_peak(
     valid = valid_cells(size, response.shape)
     cells = jnp.maximum(valid.sum(), 1)
     heat = jnp.where(valid, jnp.maximum(response, 0), 0)
-    above = heat > threshold * heat.max()
+    least = least_cross_entropy(heat, size=size) if threshold is None else threshold * heat.max()
+    above = heat > least
     mask = components.largest_component(above, connectivity=connectivity, backend=backend)
     found = mask.any()
     inside = jnp.where(mask, heat, 0).sum() / jnp.maximum(mask.sum(), 1)
     return Localization(
-        response=response,
+        response=heat - least,
         mask=mask,
         box=boxes.mask_to_box(mask, image_size, size=size),
         found=found,
         score=jnp.where(found, 1 - heat.sum() / cells / jnp.where(found, inside, 1), 0),
         positive_share=above.sum() / cells,
     )
+
+
+@jitted()
+def least_cross_entropy(values: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
+    """Threshold that parts a map into background and object with the least cross entropy, float32 ``[]``.
+
+    Li & Tam, "An iterative algorithm for minimum cross entropy thresholding", 1998, from the mean.
+
+    Args:
+        values: ``[h, w]``, non-negative.
+        size: int ``[2]``, valid rows and columns of ``values``; ``None`` means all.
+    """
+    values = as_array("values", values, "[h, w]", jnp.float32)
+    valid = valid_cells(size, values.shape)
+
+    def mean(cells: jax.Array) -> jax.Array:
+        return jnp.where(cells, values, 0).sum() / jnp.maximum(cells.sum(), 1)
+
+    def step(_: int, threshold: jax.Array) -> jax.Array:
+        high, low = mean(valid & (values > threshold)), mean(valid & (values <= threshold))
+        parted = (high > low) & (low > 0)
+        ratio = jnp.where(parted, high, 2) / jnp.where(parted, low, 1)
+        return jnp.where(parted, (high - low) / jnp.log(ratio), high / 2)
+
+    return jax.lax.fori_loop(0, _STEPS, step, mean(valid))

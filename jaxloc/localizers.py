@@ -6,7 +6,7 @@ does not import JAX, so that commands can list names and titles: ``jaxloc`` impo
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jaxloc
 
@@ -26,15 +26,16 @@ class Inputs(NamedTuple):
         image_size: int32 ``[2]``, rows and columns of the original image, in whose pixels boxes are.
         image: uint8 ``[rows, columns, 3]``, zero-padded, as the network saw it; only for methods that ask a network.
         size: int32 ``[2]``, valid rows and columns of ``image``; with it.
-        score_fn: from images ``[n, rows, columns, 3]``, uint8 or float in [0, 1] and of any size, to class scores
-            ``float32 [n, classes]``; only for methods that ask a network.
+        classifier: the network's, see ``jaxloc.models.asking``; only for methods that ask a network.
+        label: int32 ``[]``, class to find, or -1 for the most probable one; with it.
     """
 
     maps: "tuple[tuple[Array, Array], ...]"
     image_size: "Array"
-    image: "Array | None" = None
-    size: "Array | None" = None
-    score_fn: "Callable[[Array], Array] | None" = None
+    image: Any = None
+    size: Any = None
+    classifier: Any = None
+    label: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Method:
         parts: ``parts(models, inputs, found, *, number, connectivity, backend) -> Parts`` of one image's object;
             ``None`` for methods that find no parts.
         threshold: the value that a cell's response must exceed to be object, from the response of one image.
-        asks_network: whether ``localize`` takes ``inputs.image`` and ``inputs.score_fn``.
+        asks: ``"head"`` if ``localize`` takes ``inputs.classifier`` and ``inputs.label``, ``"images"`` if it takes
+            ``inputs.image`` as well, so that it is computed for one image after another.
+        class_map: whether its layer is the one that the classifier averages.
+        options: fields of the job's options that ``localize`` takes as well.
     """
 
     name: str
@@ -66,7 +70,9 @@ class Method:
     fit: "Callable[..., Any] | None" = None
     parts: "Callable[..., Parts] | None" = None
     threshold: Callable[[Any], float] = lambda response: 0.0
-    asks_network: bool = False
+    asks: Literal["", "head", "images"] = ""
+    class_map: bool = False
+    options: tuple[str, ...] = ()
 
 
 def _ddt(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
@@ -92,8 +98,29 @@ def _scda(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localizatio
     return jaxloc.scda.localize(features, inputs.image_size, size=size, **options)
 
 
+def _cam(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+    from jaxloc import asking
+
+    return asking.class_map(inputs, **options)
+
+
+def _eiss(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+    from jaxloc import asking
+
+    return asking.eiss_search(inputs, **options)
+
+
+def _beam(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+    from jaxloc import asking
+
+    return asking.beam_search(inputs, **options)
+
+
 _DDT_SCORE = "at 0.5, the object's mean response is one standard deviation of its whole set"
 _SCDA_SCORE = "at 0.5, the object's mean activation is twice that of the whole image"
+
+_CELLS_SCORE = "at 0.5, the object's cells speak for the class twice as much as the whole image's"
+_EISS_SCORE = "at 0.5, cropping the object gains as much over erasing it as the whole image scores"
 
 METHODS = {
     method.name: method
@@ -101,6 +128,33 @@ METHODS = {
         Method("ddt", "DDT co-localisation", _DDT_SCORE, _ddt, fit=_fit_ddt, parts=_ddt_parts),
         Method("ddt+", "DDT+ co-localisation", _DDT_SCORE, _ddt, layers_below=1, fit=_fit_ddt, parts=_ddt_parts),
         Method("scda", "SCDA localisation", _SCDA_SCORE, _scda, threshold=lambda response: float(response.mean())),
+        Method(
+            "cam",
+            "CAM",
+            _CELLS_SCORE,
+            _cam,
+            asks="head",
+            class_map=True,
+            options=("heat_threshold",),
+        ),
+        Method(
+            "eiss",
+            "EISS",
+            _EISS_SCORE,
+            _eiss,
+            threshold=lambda response: 1 - 1e-6,
+            asks="images",
+            options=("windows", "window_side", "eta", "best", "classes_kept", "erase", "max_iterations", "seed"),
+        ),
+        Method(
+            "beam",
+            "Beam search",
+            _CELLS_SCORE,
+            _beam,
+            asks="images",
+            class_map=True,
+            options=("width", "depth", "heat_threshold"),
+        ),
     )
 }
 """Every method by name."""

@@ -33,6 +33,8 @@ class FoundObject:
         positive_share: share of cells above the threshold, small where the shared object is absent; ``None`` for
             methods that look at each image alone.
         noisy: whether that share is at most the noise threshold, so that nothing was found.
+        category: class that a classifier chose; empty for other methods, and for a class that was given.
+        probability: of the class in the image; ``None`` for methods that ask no classifier.
     """
 
     name: str
@@ -45,6 +47,8 @@ class FoundObject:
     threshold: float = dataclasses.field(repr=False)
     positive_share: float | None
     noisy: bool
+    category: str = ""
+    probability: float | None = None
 
     @property
     def pixels(self) -> np.ndarray:
@@ -55,7 +59,8 @@ class FoundObject:
         """The record that overlays and exports are made of."""
         outcome = self.box, self.score, self.found, self.positive_share, self.noisy
         heat = encode_heat(self.response, self.threshold)
-        return Finding(self.name, self.name, category, self.size[1], self.size[0], *outcome, heat=heat)
+        named, (rows, columns) = self.category or category, self.size
+        return Finding(self.name, self.name, named, columns, rows, *outcome, heat=heat, probability=self.probability)
 
 
 class Found(Sequence[FoundObject]):

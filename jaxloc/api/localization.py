@@ -13,7 +13,8 @@ from jaxloc.api.network import Network
 from jaxloc.data.in_memory import Images
 from jaxloc.errors import UsageError
 from jaxloc.localization import Localization
-from jaxloc.options import LocalizeOptions
+from jaxloc.localizers import METHODS
+from jaxloc.options import LocalizeEachOptions, LocalizeOptions
 from jaxloc.run import model_file
 from jaxloc.run.fit_pass import MINIMUM_SET
 from jaxloc.run.model_file import ModelFile
@@ -87,15 +88,19 @@ def localize(
     connectivity: int = 8,
     name: str = "object",
     progress: bool | None = None,
+    **options: Any,
 ) -> Found:
     """Find the object of each image alone, by a method that fits nothing; other arguments are those of ``colocalize``.
+
+    ``options`` are the method's own, such as ``label`` of ``"cam"``: fields of ``LocalizeEachOptions``.
 
     Raises:
         UsageError: as for ``colocalize``, or a method that needs an image set.
     """
-    steps = Steps(LocalizeOptions(method=method, layer=layer, max_side=max_side, connectivity=connectivity), net.loaded)
-    if steps.method.fit is not None:
+    if method in METHODS and METHODS[method].fit is not None:
         raise UsageError(f"{method} looks at an image set: use jaxloc.colocalize")
+    chosen = LocalizeEachOptions(method=method, layer=layer, max_side=max_side, connectivity=connectivity, **options)
+    steps = Steps(chosen, net.loaded)
     return _localize(ImageBatches(images, steps, max_side=max_side), steps, None, name, progress)
 
 
@@ -171,23 +176,24 @@ def _localize(batches: ImageBatches, steps: Steps, model: ModelFile | None, name
             if number >= 0:
                 one = jax.tree.map(lambda values, place=place: values[place], result)
                 image, size = batches.images.names[number], batch.original_sizes[place]
-                found[number] = _object(steps, image, size, one, sizes[place])
+                found[number] = _object(steps, image, size, steps.valid(one, sizes[place]))
     return Found(found, name=name, method=steps.method.name, model=model)
 
 
-def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localization, size: np.ndarray) -> FoundObject:
+def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localization) -> FoundObject:
     found, noisy, share = steps.decide(one)
-    rows, columns = size
-    response = np.asarray(one.response)[:rows, :columns]
+    response = np.asarray(one.response)
     return FoundObject(
         name=image,
         size=(int(original_size[0]), int(original_size[1])),
         found=found,
         box=tuple(map(float, one.box)) if found else None,  # type: ignore[arg-type]
         score=float(one.score) if found else 0.0,
-        mask=np.asarray(one.mask)[:rows, :columns],
+        mask=np.asarray(one.mask),
         response=response,
         threshold=steps.method.threshold(response),
         positive_share=share,
         noisy=noisy,
+        category=steps.category(one, ""),
+        probability=None if one.probability is None else float(one.probability),
     )

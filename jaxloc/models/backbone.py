@@ -5,6 +5,7 @@ that makes its ``Backbone``, and list that in ``jaxloc.models.registry``.
 """
 
 import dataclasses
+import difflib
 import functools
 import importlib.resources
 from collections.abc import Callable, Iterable, Mapping
@@ -76,11 +77,16 @@ class Head(NamedTuple):
             are logits.
         side: image side in pixels that it was trained on.
         resized: shorter side in pixels of the image of whose middle those are cropped.
+        averages: the layer that the last one reads: a class's score is the average of a linear function of its cells.
+            Empty if it is not.
+        rectified: whether negative values of that function count as 0.
     """
 
     layers: tuple[str, ...]
     side: int
     resized: int = 256
+    averages: str = ""
+    rectified: bool = False
 
     @property
     def layer(self) -> str:
@@ -214,14 +220,37 @@ class Backbone:
         return self.head is not None and self.head.layer in parameters
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes of its classifier's scores: WordNet's synsets, if they are ImageNet's thousand."""
+    def classes(self) -> int:
+        """Number of classes of its classifier."""
         if self.head is None:
             raise UsageError(f"{self.title} has no classifier")
-        if (number := self.layer(self.head.layer).channels) != 1000:
+        return self.layer(self.head.layer).channels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of its classifier's scores: WordNet's synsets, if they are ImageNet's thousand."""
+        if (number := self.classes) != 1000:
             raise UsageError(f"the names of the {number} classes of this {self.title} are not known")
         names = importlib.resources.files("jaxloc.models") / "imagenet_classes.txt"
         return tuple(names.read_text("utf-8").splitlines())
+
+    def class_name(self, number: int) -> str:
+        """Name of a class, or its number where names are not known."""
+        return self.class_names[number] if self.classes == 1000 else f"class {number}"
+
+    def class_number(self, label: str) -> int:
+        """Number of the class of a name, whole or between commas, or of a number; others raise ``UsageError``."""
+        if label.isdecimal() and int(label) < self.classes:
+            return int(label)
+        known: dict[str, int] = {}
+        for number, name in enumerate(self.class_names):
+            for part in (name, *name.split(",")):
+                known.setdefault(part.strip().casefold(), number)
+        if (wanted := label.strip().casefold()) in known:
+            return known[wanted]
+        near = [name for name in known if wanted in name.split()][:4] or difflib.get_close_matches(wanted, known, 4)
+        like = f"; names like it: {', '.join(near)}" if near else ""
+        raise UsageError(f"{self.title}'s classifier has no class {label!r}{like}")
 
     def cure(self) -> str:
         """How to get weights with everything that belongs to the network, in words."""

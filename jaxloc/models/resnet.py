@@ -109,7 +109,7 @@ def backbone(variant: str, *, name: str = "", width: int = 64, classes: int = 10
         module=ResNet(blocks=numbers, expansion=expansion, width=width, classes=classes),
         blocks=tuple(blocks),
         preprocessing=TORCHVISION,
-        head=Head(("fc",), 224),
+        head=Head(("fc",), 224, averages="layer4"),
         published=() if name else (names,),
         hub="" if name else f"timm/{variant}.tv_in1k",
         publisher=f"torchvision's {_FILES[variant]}",

@@ -6,11 +6,12 @@ from typing import Literal
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
 from jaxloc.options.network import OUTPUT, RUN, SPEED, NetworkOptions, gigabytes
-from jaxloc.options.option import Options, option
+from jaxloc.options.option import Options, option, options_of
 from jaxloc.refiners import REFINEMENTS
 from jaxloc.signs import SIGN_RULES
 
 VIDEOS = "Videos"
+CLASSIFIER = "Methods that ask a classifier"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,18 +135,92 @@ class LocalizeOptions(NetworkOptions):
         return components_needed(self.parts or 2)
 
 
+def _check_windows(text: str) -> None:
+    """Raise ``UsageError`` unless a text is ``all``, ``grid:N`` or ``random:M``."""
+    how, _, number = text.partition(":")
+    if text != "all" and not (how in ("grid", "random") and number.isdecimal() and int(number)):
+        raise UsageError(f"windows must be all, grid:N or random:M, such as grid:5, not {text!r}")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocalizeEachOptions(LocalizeOptions):
     """What a job that looks at each image alone can be told."""
 
     method: str = option(
         "scda",
-        "scda selects the descriptors that fire.",
+        "scda selects the descriptors that fire. cam, eiss and beam ask a classifier (such as --weights "
+        "efficientnet-lite0) for the most probable class of each image: cam by its class map in one pass, eiss by "
+        "cropping and erasing windows, beam by dropping rows and columns of its map.",
         "--method",
         "-m",
         choices=[name for name, method in METHODS.items() if method.fit is None],
         first=True,
     )
+    label: str | None = option(
+        None,
+        "Find this class, a name or a number of the classifier's, instead of the most probable one.",
+        panel=CLASSIFIER,
+        setting="label",
+        text=lambda label: label or "",
+    )
+    heat_threshold: float | None = option(
+        None,
+        "Share of the greatest value of the map that a cell of the object exceeds. [default: 0.4 of beam; cam chooses "
+        "it for each image by the least cross entropy]",
+        least=0,
+        below=1,
+        panel=CLASSIFIER,
+        setting="heat threshold",
+    )
+    windows: str = option(
+        "grid:5",
+        "Windows that eiss tries in each iteration: grid:N along each side, random:M, or all (as in the paper; slow).",
+        panel=CLASSIFIER,
+        setting="windows",
+    )
+    window_side: float = option(
+        0.8,
+        "Side of eiss's windows, as a share of the region's.",
+        above=0,
+        below=1,
+        panel=CLASSIFIER,
+        setting="window side",
+    )
+    eta: float = option(
+        10.0,
+        "eiss stops where the region gains less than this percentage of the image's own score.",
+        least=0,
+        panel=CLASSIFIER,
+        setting="eta",
+    )
+    best: int = option(
+        5, "Crops and erasures that bound eiss's next region, of each.", least=1, panel=CLASSIFIER, setting="best"
+    )
+    classes_kept: int = option(
+        1, "Most probable classes that eiss searches for together.", least=1, panel=CLASSIFIER, setting="classes kept"
+    )
+    erase: Literal["black", "grey"] = option("black", "What eiss erases with.", panel=CLASSIFIER, setting="erase")
+    max_iterations: int = option(6, "Most iterations of eiss.", least=1, panel=CLASSIFIER, setting="iterations")
+    seed: int = option(0, "Decides eiss's random windows.", panel=CLASSIFIER, setting="seed")
+    width: int = option(
+        8, "Candidates that beam keeps at each level.", "--beam", least=1, panel=CLASSIFIER, setting="beam"
+    )
+    depth: int = option(10, "Levels of beam.", least=1, panel=CLASSIFIER, setting="depth")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_windows(self.windows)
+
+    def settings(self, *, fitted: bool = True) -> dict[str, str]:
+        """As for all options; those of other methods are left out."""
+        method = METHODS[self.method]
+        own = {*method.options, *(("label",) if method.asks else ())}
+        others = {
+            one.setting
+            for name, one in options_of(LocalizeEachOptions).items()
+            if one.panel == CLASSIFIER and name not in own
+        }
+        return {name: text for name, text in super().settings(fitted=fitted).items() if name not in others}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,7 @@ def _annotations(findings: Findings, numbers: Mapping[str, int], details: Detail
                 "area": width * height,
                 "iscrowd": 0,
                 "score": finding.score,
+                **({} if finding.probability is None else {"probability": finding.probability}),
                 **_details(finding),
                 **details(finding),
             }

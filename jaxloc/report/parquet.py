@@ -28,9 +28,9 @@ SCHEMA = pa.schema(
         *((corner, _NUMBER) for corner in _CORNERS),
         *(("score", _NUMBER), ("found", _FLAG), ("noise_score", _NUMBER), ("noisy", _FLAG), ("reason", _TEXT)),
         *(("heat", _BYTES), ("heat_rows", _INT), ("heat_columns", _INT), ("thumbnail", _BYTES), ("mask", _BYTES)),
-        ("parts", pa.list_(pa.list_(_NUMBER))),
+        *(("parts", pa.list_(pa.list_(_NUMBER))), ("probability", _NUMBER)),
     ],
-    metadata={"format": "jaxloc-findings-2"},
+    metadata={"format": "jaxloc-findings-3"},
 )
 """The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null if missing, ``local``
 says whether ``path`` is a file's, ``reason`` is why an image was skipped, or another image's ``note``. A file's
@@ -39,7 +39,8 @@ metadata also has ``images``, the number of rows before those of skipped images.
 _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
 _SAME = (
-    "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts"
+    "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts",
+    "probability",
 )  # fmt: skip
 """Columns that hold an attribute of ``Finding`` as it is."""
 _ROWS = 1024

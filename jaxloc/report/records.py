@@ -38,6 +38,7 @@ class Finding:
         parts: boxes of the object's parts, in the order of the set's part detectors; ``None`` for a missing part.
             Empty if not requested.
         note: what else is to be said of the image, such as that its file lacks its last bytes.
+        probability: of the class ``category`` in the image, for methods that ask a classifier; else ``None``.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Finding:
     mask: bytes | None = None
     parts: tuple[tuple[float, float, float, float] | None, ...] = ()
     note: str | None = None
+    probability: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -103,10 +103,10 @@ class LocalizePass:
                 if found is None or (self.method.fit and each[position] is None):
                     yield _Located(number)
                     continue
-                rows, columns = sizes[position]
                 one, divided = jax.tree.map(lambda values, place=position: values[place], (found, parts))
-                valid = {"response": one.response[:rows, :columns], "mask": one.mask[:rows, :columns]}
-                yield _Located(number, one._replace(**valid), divided, features.original(position))
+                yield _Located(
+                    number, self.context.steps.valid(one, sizes[position]), divided, features.original(position)
+                )
 
     def _finish(self, located: _Located) -> tuple[int, Finding | None, bool]:
         """Refine, describe and draw one image; returns its number, what was found, and whether it is drawn."""
@@ -130,10 +130,11 @@ class LocalizePass:
         images, stream = self.context.images, self.context.stream
         drawn = number in stream.thumbnails or self.options.overlays
         source, (rows, columns) = images[number], stream.sizes[number]
+        own = images.sets[images.set_of(number)].name
         finding = Finding(
             name=source.name,
             path=source.path if isinstance(source.path, Path) else str(source.path),
-            category=images.sets[images.set_of(number)].name,
+            category=self.context.steps.category(one, own),
             width=columns,
             height=rows,
             box=box,
@@ -146,6 +147,7 @@ class LocalizePass:
             mask=None if mask is None else Rle.of(mask.mask).counts,
             parts=parts,
             note=stream.notes.get(number),
+            probability=None if one.probability is None else float(one.probability),
         )
         try:
             self._draw(finding, pixels)
@@ -162,7 +164,7 @@ class LocalizePass:
 
     def _draw(self, finding: Finding, pixels: np.ndarray | None) -> None:
         if self.options.overlays and pixels is not None:
-            below = self.overlay_folders[finding.category]
+            below = self.overlay_folders.get(finding.category, "")
             outputs.write_overlay(self.context.folder, finding, pixels, below=below)
 
     def _mask(self, number: int, one: Localization, threshold: float, pixels: np.ndarray | None) -> RefinedMask | None:

@@ -18,10 +18,11 @@ from jaxloc.grids import valid_cells
 from jaxloc.inference import DeviceWeights, Extractor, Maps, component_backend, divided
 from jaxloc.localization import Localization
 from jaxloc.localizers import METHODS, Inputs, Method
-from jaxloc.models import extract_features
+from jaxloc.models import BACKBONES, compiler_options
+from jaxloc.models.asking import classifier
 from jaxloc.models.backbone import Backbone
 from jaxloc.moments import Moments
-from jaxloc.options import LocalizeOptions
+from jaxloc.options import LocalizeEachOptions, LocalizeOptions
 from jaxloc.parts import Parts
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.engine import load_weights, on_devices
@@ -44,12 +45,23 @@ class Steps(Extractor):
     """
 
     def __init__(self, options: LocalizeOptions, loaded: DeviceWeights | None = None) -> None:
-        self.method, self.options = METHODS[options.method], options
+        self.method = METHODS[options.method]
+        if self.method.asks and not isinstance(options, LocalizeEachOptions):  # the method's own ones at their defaults
+            options = LocalizeEachOptions(**vars(options))
+        self.options = options
+        named = BACKBONES.get(str(options.weights))
+        if self.method.class_map and named is not None:
+            _averaged(named, self.method)  # before the cure of weights that lack their classifier misleads
         if loaded is None:
-            weights = load_weights(options, [options.layer], top=self.method.asks_network)
+            weights = load_weights(options, [options.layer], top=bool(self.method.asks))
             loaded = on_devices(weights, options)
         backbone = loaded.weights.backbone
-        layers = backbone.with_below(options.layer or backbone.defaults.localization, self.method.layers_below)
+        if self.method.class_map:
+            layers: tuple[str, ...] = (_averaged(backbone, self.method),)
+        else:
+            layers = backbone.with_below(options.layer or backbone.defaults.localization, self.method.layers_below)
+        label = options.label if isinstance(options, LocalizeEachOptions) else None
+        self.label = -1 if label is None else backbone.class_number(label)
         super().__init__(loaded, layers)
         self.backend = component_backend(options.backend, self.mesh)
 
@@ -141,13 +153,28 @@ class Steps(Extractor):
             pixels: uint8 ``[n, rows, columns, 3]``, zero-padded; read by methods that ask the network.
             sizes: int32 ``[n, 2]``, valid rows and columns of ``pixels``.
         """
-        options = self.options
-        asked = (self.weights.backbone, options.dtype) if self.method.asks_network else None
+        options, asks = self.options, self.method.asks
+        asked = (self.weights.backbone, options.dtype) if asks else None
+        own = tuple((name, getattr(options, name)) for name in self.method.options)
         step = _compiled_localize(
-            self.method, self.layers, options.connectivity, self.backend, options.parts, asked, self.mesh
+            self.method, self.layers, options.connectivity, self.backend, options.parts, own, asked, self.mesh
         )
-        asking = (None, None, None) if asked is None else (*self.put((pixels, sizes)), self.params)
-        return step(self._stack(models), maps, self.put(original_sizes), *asking)
+        seen = self.put((pixels, sizes)) if asks == "images" else (None, None)
+        asking = (self.params, np.int32(self.label)) if asks else (None, None)
+        return step(self._stack(models), maps, self.put(original_sizes), *seen, *asking)
+
+    def category(self, one: Localization, own: str) -> str:
+        """What an object is called: its set's name, or the class that the classifier chose."""
+        if one.label is None or self.label >= 0:
+            return own
+        return self.weights.backbone.class_name(int(one.label))
+
+    def valid(self, one: Localization, size: np.ndarray) -> Localization:
+        """An image's object without padding, given the valid rows and columns of the features ``int32 [2]``."""
+        if self.method.asks == "images":  # whose maps are their own
+            return one
+        rows, columns = size
+        return one._replace(response=one.response[:rows, :columns], mask=one.mask[:rows, :columns])
 
     def decide(self, one: Localization) -> tuple[bool, bool, float | None]:
         """Whether an image shows an object, whether it is noisy, and its share of positive cells if the method fits."""
@@ -216,15 +243,12 @@ def _compiled_counts(mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
     return jax.jit(divided(jax.vmap(one), mesh))
 
 
-def _class_scores(params: Any, images: jax.Array, *, backbone: Backbone, dtype: str) -> jax.Array:
-    """Class scores of images of any size, ``float32 [n, classes]``."""
-    head = backbone.head
-    if head is None:
-        raise UsageError(f"{backbone.title} has no classifier to ask")
-    pixels = images / 255 if images.dtype == jnp.uint8 else images
-    resized = jax.image.resize(pixels.astype(jnp.float32), (len(images), head.side, head.side, 3), "bilinear")
-    maps = extract_features(params, resized, backbone=backbone, layers=(head.layer,), dtype=dtype)
-    return maps[head.layer].features[:, 0, 0].astype(jnp.float32)
+def _averaged(backbone: Backbone, method: Method) -> str:
+    """The layer whose cells the classifier averages."""
+    if backbone.head is None or not backbone.head.averages:
+        able = ", ".join(one.name for one in BACKBONES.values() if one.head is not None and one.head.averages)
+        raise UsageError(f"{method.name} needs a classifier that averages a map, as those of --weights {able}")
+    return backbone.head.averages
 
 
 @functools.cache
@@ -234,25 +258,31 @@ def _compiled_localize(
     connectivity: int,
     backend: Backend,
     number: int,
+    own: tuple[tuple[str, Any], ...],
     asked: tuple[Backbone, str] | None,
     mesh: Mesh,
 ) -> Callable[..., Found]:
     labelling: dict[str, Any] = {"connectivity": connectivity, "backend": backend}
 
-    def one(models: Models, maps: Maps, original_size: jax.Array, image: Any, size: Any, params: Any) -> Found:
-        score_fn = None
-        if asked is not None:
-            score_fn = functools.partial(_class_scores, params, backbone=asked[0], dtype=asked[1])
-        inputs = Inputs(tuple(maps[layer] for layer in layers), original_size, image, size, score_fn)
+    def one(
+        models: Models, maps: Maps, original_size: jax.Array, image: Any, size: Any, params: Any, label: Any
+    ) -> Found:
+        asking = None if asked is None else classifier(params, backbone=asked[0], dtype=asked[1])
+        inputs = Inputs(tuple(maps[layer] for layer in layers), original_size, image, size, asking, label)
         fitted = tuple(models[layer] for layer in layers) if method.fit else ()
-        found = method.localize(fitted, inputs, **labelling)
+        found = method.localize(fitted, inputs, **dict(own), **labelling)
         if not number or method.parts is None:
             return found, None
         dividing = (models[INSIDE],) if INSIDE in models else fitted
         return found, method.parts(dividing, inputs, found, number=number, **labelling)
 
-    each = jax.vmap(one, in_axes=(0, 0, 0, 0, 0, None))
-    return jax.jit(divided(each, mesh, whole=[5]))
+    def in_turn(*arguments: Any) -> Found:
+        *batch, params, label = arguments
+        return jax.lax.map(lambda image: one(*image, params, label), tuple(batch))  # type: ignore[call-arg]
+
+    each = in_turn if method.asks == "images" else jax.vmap(one, in_axes=(0, 0, 0, 0, 0, None, None))
+    options = compiler_options(asked[0]) if asked else None
+    return jax.jit(divided(each, mesh, whole=[5, 6]), compiler_options=options)
 
 
 @functools.cache
