@@ -20,7 +20,7 @@ def test_names_are_listed_without_jax():
 
 
 def test_names():
-    assert list(METHODS) == ["ddt", "ddt+", "scda"]
+    assert list(METHODS) == ["ddt", "ddt+", "scda", "cam", "eiss", "beam"]
     assert list(SIGN_RULES) == ["aggregation", "loading", "minority", "none"]
     assert list(REFINEMENTS) == ["crf", "guided", "grabcut"]
     assert list(WHITENINGS) == ["pca", "svd", "supervised"]

@@ -248,8 +248,9 @@ class Backbone:
                 known.setdefault(part.strip().casefold(), number)
         if (wanted := label.strip().casefold()) in known:
             return known[wanted]
-        near = [name for name in known if wanted in name.split()][:4] or difflib.get_close_matches(wanted, known, 4)
-        like = f"; names like it: {', '.join(near)}" if near else ""
+        near = [name for name in self.class_names if wanted in name.casefold().replace(",", "").split()][:4]
+        near = near or difflib.get_close_matches(wanted, known, 4)
+        like = f"; names like it: {'; '.join(near)}" if near else ""
         raise UsageError(f"{self.title}'s classifier has no class {label!r}{like}")
 
     def cure(self) -> str:

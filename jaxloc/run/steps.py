@@ -49,10 +49,10 @@ class Steps(Extractor):
         if self.method.asks and not isinstance(options, LocalizeEachOptions):  # the method's own ones at their defaults
             options = LocalizeEachOptions(**vars(options))
         self.options = options
-        named = BACKBONES.get(str(options.weights))
-        if self.method.class_map and named is not None:
-            _averaged(named, self.method)  # before the cure of weights that lack their classifier misleads
         if loaded is None:
+            named = BACKBONES.get(str(options.weights))
+            if self.method.class_map and named is not None:
+                _averaged(named, self.method)  # before the cure of weights that lack their classifier misleads
             weights = load_weights(options, [options.layer], top=bool(self.method.asks))
             loaded = on_devices(weights, options)
         backbone = loaded.weights.backbone
