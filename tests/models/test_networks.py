@@ -1,6 +1,8 @@
 """Every network: padded against alone, and the sizes, channels and signs that its layers are said to have."""
 
+import dataclasses
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +10,11 @@ import numpy as np
 import pytest
 
 from jaxloc import models
-from jaxloc.models import alexnet, efficientnet, resnet, squeezenet
+from jaxloc.models import alexnet, efficientnet, resnet, squeezenet, weights_file
 from tests.compiled import jitted
+from tests.golden import make_networks
 from tests.models import narrow
+from weights_convert import state_dict
 
 NARROW = {
     backbone.name: backbone
@@ -94,3 +98,22 @@ def test_the_smallest_side_of_a_layer_gives_it_a_cell(name):
         image = jax.ShapeDtypeStruct((1, layer.minimum_side, layer.minimum_side, 3), jnp.float32)
         maps, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
         assert min(maps[layer.name].features.shape[1:3]) >= 1
+
+
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "resnet18", "resnet50", "efficientnet-lite0"])
+def test_published_names_give_the_activations_of_torchvision_and_timm(name):
+    golden = np.load(make_networks.PATH)
+    found = state_dict.from_state_dict(make_networks.parameters(json.loads(str(golden[f"{name} names"]))), "", "")
+    assert found.backbone.name == name
+    backbone = dataclasses.replace(found.backbone, preprocessing=found.preprocessing)
+    params = weights_file.make_weights(found.arrays, backbone, "", "").params
+    layers = tuple(key.removeprefix(f"{name} ") for key in golden if key.startswith(name) and key.count(" ") == 1)
+    layers = tuple(layer for layer in layers if layer in backbone.layer_names)
+    maps = extract(params, make_networks.IMAGE, backbone=backbone, layers=layers)
+    assert len(layers) == len(backbone.layers) - len(backbone.head.layers) * (name == "alexnet")
+    for layer in layers:
+        *shape, largest = golden[f"{name} {layer} shape"]
+        features = maps[layer].features
+        assert features.shape == tuple(shape), layer
+        expected = golden[f"{name} {layer}"]
+        np.testing.assert_allclose(make_networks.sample(features), expected, atol=1e-5 * largest, err_msg=layer)
