@@ -25,6 +25,8 @@ from jaxloc.moments import Moments, covariance
 from jaxloc.signs import SIGN_RULES
 
 _HIGHEST = jax.lax.Precision.HIGHEST
+_ROUNDING = 16 * 2.0**-23
+"""A standard deviation below this share of the mean's length is rounding in float32."""
 
 
 class Model(NamedTuple):
@@ -32,7 +34,8 @@ class Model(NamedTuple):
 
     Attributes:
         mean: float32 ``[d]``, ``x̄``.
-        components: float32 ``[k, d]``, unit eigenvectors ``ξ₁ … ξ_k`` by falling eigenvalue, signs fixed.
+        components: float32 ``[k, d]``, unit eigenvectors ``ξ₁ … ξ_k`` by falling eigenvalue, signs fixed; zeros where
+            the descriptors do not vary but for rounding, so that nothing is positive and nothing found.
         eigenvalues: float32 ``[k]``, variance along each.
         explained: float32 ``[k]``, share of the total variance.
         correlation: float32 ``[k]``, correlation of each indicator with the aggregation map over the whole set;
@@ -70,6 +73,8 @@ def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation") -> 
         raise ValueError(f"components must be between 1 and the dimension {dimension}, got {components}")
     with jax.default_matmul_precision("highest"):
         matrix = covariance(moments)
+        unit = _power_of_two(jnp.trace(matrix))
+        matrix = matrix / unit  # so that its square neither overflows nor vanishes
         values, vectors = jnp.linalg.eigh(matrix)
         values = jnp.maximum(values[::-1][:components], 0)
         directions = vectors[:, ::-1][:, :components].T
@@ -78,13 +83,19 @@ def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation") -> 
         spread = jnp.sqrt(values * jnp.maximum(matrix.sum(), 0))
         correlation = jnp.where(spread > 0, directions @ matrix.sum(1) / jnp.where(spread > 0, spread, 1), 0)
     variance = jnp.trace(matrix)
+    varies = variance > jnp.square(_ROUNDING * jnp.linalg.norm(moments.mean)) / unit
     return Model(
         mean=moments.mean,
-        components=directions,
-        eigenvalues=values,
-        explained=jnp.where(variance > 0, values / jnp.where(variance > 0, variance, 1), 0),
-        correlation=jnp.clip(correlation, -1, 1),
+        components=jnp.where(varies, directions, 0),
+        eigenvalues=jnp.where(varies, values * unit, 0),
+        explained=jnp.where(varies, values / jnp.where(variance > 0, variance, 1), 0),
+        correlation=jnp.where(varies, jnp.clip(correlation, -1, 1), 0),
     )
+
+
+def _power_of_two(x: jax.Array) -> jax.Array:
+    """One near ``x``: dividing by it rounds nothing."""
+    return jax.lax.stop_gradient(jnp.ldexp(jnp.ones_like(x), jnp.frexp(x)[1]))
 
 
 def _plus_or_minus(x: jax.Array) -> jax.Array:
@@ -107,6 +118,29 @@ def orient(model: Model, positive_share: ArrayLike, *, sign: str = "minority") -
     check_choice("sign", sign, tuple(by_share))
     flip = _plus_or_minus(by_share[sign](share))
     return model._replace(components=model.components * flip[:, None], correlation=model.correlation * flip)
+
+
+@jitted()
+def agree(below: Model, model: Model, across: Moments) -> Model:
+    """Turn the first component of the layer below, if it must be, so that both layers' indicators agree (DDT+).
+
+    The sign is that of ``ξ₁ᵀ Cov(x, x') ξ₁'``. On its own the layer below may correlate with its aggregation map hardly
+    at all, and the intersection of both masks is then background.
+
+    Args:
+        below: fitted on the layer below.
+        model: fitted on the upper layer.
+        across: of the descriptors of both, from ``moments.of(upper, below=lower)``.
+    """
+    shape = model.mean.shape[0], below.mean.shape[0]
+    if across.scatter.shape != shape or across.mean.shape != (sum(shape),):
+        raise ValueError(
+            f"across must be the moments of both layers, a scatter of {shape}, got {across.scatter.shape}: "
+            "take moments.of(upper, below=lower)"
+        )
+    agreement = jnp.einsum("i,ij,j", model.components[0], across.scatter, below.components[0], precision=_HIGHEST)
+    flip = jnp.where(jnp.arange(len(below.components)) == 0, _plus_or_minus(agreement), 1)
+    return below._replace(components=below.components * flip[:, None], correlation=below.correlation * flip)
 
 
 @jitted()

@@ -162,10 +162,11 @@ def localize(
 ) -> Localization:
     """Aggregation map, object mask and box of one image.
 
-    The score is ``1 − ā / Ã``, with ``Ã`` the mean aggregation inside the mask.
+    The score is ``1 − ā / Ã``, with ``Ã`` the mean aggregation inside the mask. Where the aggregation map is negative
+    somewhere, as features without a ReLU make it, both are measured from its smallest value.
 
     Args:
-        features: ``[h, w, d]``, non-negative (after a ReLU).
+        features: ``[h, w, d]``.
         image_size: int ``[2]``, rows and columns of the original image, in whose pixels the box is.
         size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
         connectivity: 8 or 4 (static).
@@ -176,14 +177,15 @@ def localize(
     mask = components.largest_component(selected, connectivity=connectivity, backend=backend)
     valid = valid_cells(size, mask.shape[:2])
     cells = jnp.maximum(valid.sum(), 1)
-    mean = jnp.where(valid, aggregation, 0).sum() / cells
-    inside = jnp.where(mask, aggregation, 0).sum() / jnp.maximum(mask.sum(), 1)
+    response = aggregation - jnp.where(valid, aggregation, 0).min(initial=0)
+    mean = jnp.where(valid, response, 0).sum() / cells
+    inside = jnp.where(mask, response, 0).sum() / jnp.maximum(mask.sum(), 1)
     found = mask.any()
     return Localization(
         response=aggregation,
         mask=mask,
         box=boxes.mask_to_box(mask, image_size, size=size),
         found=found,
-        score=jnp.where(found, 1 - mean / jnp.where(inside > 0, inside, 1), 0),
+        score=jnp.where(found, jnp.maximum(1 - mean / jnp.where(inside > 0, inside, 1), 0), 0),
         positive_share=selected.sum() / cells,
     )

@@ -175,6 +175,49 @@ def test_a_set_without_variance_has_finite_numbers_and_finds_nothing(number, val
     assert found.score == 0
 
 
+@pytest.mark.parametrize("number", [2, 5])
+def test_a_set_of_equal_images_without_variance_finds_nothing(number):
+    features = np.broadcast_to(np.random.default_rng(0).random(DIMENSION, np.float32) * 3, (9, 12, DIMENSION))
+    model = fit([features] * number)
+    assert not any(part.any() for part in (model.components, model.eigenvalues, model.explained, model.correlation))
+    found = ddt.localize(model, features, np.array([144, 192]), backend="device")
+    assert (found.found, found.score, found.positive_share) == (False, 0, 0)
+
+
+def test_rounding_is_no_variance():
+    rng = np.random.default_rng(0)
+    some = moments.of(1 + rng.random((108, DIMENSION)).astype(np.float32))
+    for noise, varies in ((1e-7, False), (1e-4, True)):
+        model = ddt.fit(some._replace(scatter=some.scatter * np.float32(noise) ** 2))
+        assert model.components.any() == varies
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e10])
+def test_the_scale_of_the_features_changes_no_correlation(scale):
+    maps = image_set()
+    model, scaled = fit(maps), fit([features * np.float32(scale) for features in maps])
+    np.testing.assert_allclose(scaled.correlation, model.correlation, rtol=1e-3)
+    np.testing.assert_allclose(scaled.components, model.components, atol=1e-4)
+    np.testing.assert_allclose(scaled.explained, model.explained, rtol=1e-4)
+    np.testing.assert_allclose(scaled.eigenvalues / scale**2, model.eigenvalues, rtol=1e-4)
+
+
+def test_the_layer_below_takes_the_sign_that_agrees_with_the_layer_above():
+    maps, lower = image_set(0), [3 - np.roll(features, 1, axis=1)[..., :20] for features in image_set(0)]
+    top, alone = fit(maps), fit(lower)
+    both = [moments.of(*pair[:1], below=pair[1]) for pair in zip(maps, lower, strict=True)]
+    below = ddt.agree(alone, top, functools.reduce(moments.merge, both))
+    np.testing.assert_array_equal(below.components, alone.components * np.array([[-1], [1]]))
+    np.testing.assert_array_equal(below.correlation, alone.correlation * np.array([-1, 1]))
+    indicators = [
+        np.concatenate([ddt.indicator_maps(model, features)[0].ravel() for features in some])
+        for model, some in ((top, maps), (below, lower))
+    ]
+    assert np.corrcoef(*indicators)[0, 1] > 0
+    with pytest.raises(ValueError, match=r"a scatter of \(24, 20\), got \(24, 24\): take moments\.of\(upper, below"):
+        ddt.agree(alone, top, moments.of(maps[0]))
+
+
 def test_fit_vmaps_over_sets():
     sets = [image_set(seed) for seed in range(3)]
     stacked = [functools.reduce(moments.merge, map(moments.of, maps)) for maps in sets]

@@ -70,6 +70,58 @@ def test_any_split_merges_to_the_whole(sizes, seed):
     assert_moments_of(tree[0], x)
 
 
+def across(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = (part.reshape(-1, part.shape[-1]).astype(np.float64) for part in (x, y))
+    return (x - x.mean(0)).T @ (y - y.mean(0))
+
+
+def test_moments_across_two_layers_merge_to_the_whole():
+    x, y = descriptors(120).reshape(4, 30, 12), descriptors(120, 5, seed=1).reshape(4, 30, 5)
+    valid = np.random.default_rng(0).random((4, 30)) < 0.7
+    parts = [moments.of(*part[:2], below=part[2]) for part in zip(x, valid, y, strict=True)]
+    accumulator = moments.Accumulator(12, below=5)
+    for part in parts:
+        accumulator.add(part)
+    accumulator.merge(moments.Accumulator.from_state(moments.Accumulator(12, below=5).state()))
+    segments = of_set(moments.of_segments(x, np.zeros(4, int), 1, valid, below=y), 0)
+    expected = across(x[valid], y[valid])
+    for found in (functools.reduce(moments.merge, parts), accumulator.moments(), segments):
+        assert moments.count(found) == valid.sum()
+        np.testing.assert_allclose(found.mean, np.concatenate([x[valid].mean(0), y[valid].mean(0)]), rtol=1e-5)
+        np.testing.assert_allclose(found.scatter, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_descriptors_that_are_not_finite_are_left_out_and_counted():
+    x, y = descriptors(60).reshape(6, 10, 12), descriptors(60, 5, seed=1).reshape(6, 10, 5)
+    finite = np.ones((6, 10), bool)
+    finite[0, :3] = finite[4, 2] = False
+    x[0, :3, 7], x[4, 2] = np.nan, np.inf
+    valid = np.arange(10) > 0
+    kept, out = finite & valid, np.broadcast_to(valid, (6, 10)) & ~finite
+    whole = moments.of(x, kept | out)
+    halves = moments.of_segments(x, np.array([0, 0, 1, 1, 1, 1]), 2, kept | out)
+    accumulator = moments.Accumulator(12)
+    for part in (0, 1):
+        accumulator.add(of_set(halves, part))
+    again = moments.Accumulator.from_state(accumulator.state()).moments()
+    for found in (whole, moments.merge(of_set(halves, 0), of_set(halves, 1)), again):
+        assert_moments_of(found, x[kept])
+        assert found.left_out == out.sum() == 3
+    y[5, 5] = np.nan
+    both = moments.of(x, kept | out, below=y)
+    assert (moments.count(both), both.left_out) == (kept.sum() - 1, 4)
+
+
+@pytest.mark.parametrize("dimension", [3, 256])
+def test_equal_descriptors_have_no_scatter_however_they_are_split(dimension):
+    x = np.broadcast_to(np.random.default_rng(0).random(dimension, np.float32), (5, 111, dimension))
+    segments = moments.of_segments(x, np.array([0, 1, 1, 1, 0]), 2)
+    parts = [moments.of(x), of_set(segments, 0), of_set(segments, 1)]
+    for found in [*parts, functools.reduce(moments.merge, parts)]:
+        assert not found.scatter.any()
+        np.testing.assert_array_equal(found.mean, x[0, 0])
+
+
 def test_empty_is_the_identity():
     some = moments.of(descriptors(9))
     for merged in (moments.merge(some, moments.empty(12)), moments.merge(moments.empty(12), some)):
@@ -81,14 +133,18 @@ def test_empty_is_the_identity():
 def test_psum_over_two_devices_equals_one():
     if jax.device_count() < 2:
         pytest.skip("one device only: XLA_FLAGS was set before the tests")
-    x = descriptors(80)
+    x = descriptors(81)
+    x[40] = np.nan
     mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
 
     def fit(part):
         return moments.psum(moments.of(part), "data")
 
     sharded = jax.jit(jax.shard_map(fit, mesh=mesh, in_specs=PartitionSpec("data"), out_specs=PartitionSpec()))
-    assert_moments_of(sharded(x), x)
+    x = x[[*range(81), 40]]
+    found = sharded(x)
+    assert_moments_of(found, x[np.isfinite(x).all(1)])
+    assert found.left_out == 2
 
 
 def test_vmap_gives_one_set_for_each_leading_index():
@@ -245,5 +301,7 @@ def test_wrong_arguments_are_refused():
         accumulator.merge(moments.Accumulator(12))
     with pytest.raises(ValueError, match=r"\[d\] and \[d, d\], got \(3,\) and \(2, 2\)"):
         moments.Accumulator.from_state({"count": 1, "mean": np.zeros(3), "scatter": np.zeros((2, 2))})
+    with pytest.raises(ValueError, match=r"below must be \(8, 'd'\), one descriptor per cell, got \(7, 2\)"):
+        moments.of(x, below=np.zeros((7, 2)))
     with pytest.raises(ValueError, match=r"jax\.vmap"):
         moments.Accumulator(12).add(batch)

@@ -49,6 +49,17 @@ def test_mask_box_and_descriptor_equal_numpy(backend):
         )
 
 
+@pytest.mark.parametrize("shift", [0.5, 1, 5])
+def test_scores_of_negative_features_stay_in_range(shift):
+    features = feature_maps(1)[0] - np.float32(shift)
+    found = scda.localize(features, np.array([160, 160]), backend="device")
+    aggregation = features.astype(np.float64).sum(-1)
+    aggregation -= min(aggregation.min(), 0)
+    assert found.found
+    assert 0 < found.score < 1
+    assert found.score == pytest.approx(1 - aggregation.mean() / aggregation[found.mask].mean(), rel=1e-4)
+
+
 def test_four_connectivity_is_honoured():
     aggregation = np.zeros((4, 4), np.float32)
     aggregation[0, 0] = aggregation[1, 1] = aggregation[3, 2] = aggregation[3, 3] = 1

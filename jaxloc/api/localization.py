@@ -17,6 +17,7 @@ from jaxloc.localizers import METHODS
 from jaxloc.options import LocalizeEachOptions, LocalizeOptions
 from jaxloc.run import model_file
 from jaxloc.run.fit_pass import MINIMUM_SET
+from jaxloc.run.localize_pass import not_finite
 from jaxloc.run.model_file import ModelFile
 from jaxloc.run.moment_store import MomentStore
 from jaxloc.run.steps import Models, Steps
@@ -143,10 +144,10 @@ def apply(
 
 
 def _fit(batches: ImageBatches, steps: Steps, name: str, progress: bool | None) -> ModelFile:
-    """Sum the moments of each shard, merge them in order, and fit each layer."""
-    total = MomentStore(steps.layers)
+    """Sum the moments of each shard, merge them in order, and fit."""
+    total = MomentStore(steps.sums)
     for _, shard in itertools.groupby(batches.features("fitting", progress=progress), lambda one: one.shard):
-        sums = MomentStore(steps.layers)
+        sums = MomentStore(steps.sums)
         for _, batch, maps in shard:
             sums.add_rows(*steps.moments(maps, np.where(batch.indices < 0, -1, 0)))
         total.merge(0, sums.images[0], sums.of_set(0))
@@ -175,6 +176,9 @@ def _localize(batches: ImageBatches, steps: Steps, model: ModelFile | None, name
         for place, number in enumerate(batch.indices.tolist()):
             if number >= 0:
                 one = jax.tree.map(lambda values, place=place: values[place], result)
+                reason = not_finite(one.response[: sizes[place][0], : sizes[place][1]])
+                if reason:
+                    raise UsageError(f"{batches.images.where(number)}: {reason}")
                 image, size = batches.images.names[number], batch.original_sizes[place]
                 found[number] = _object(steps, image, size, steps.valid(one, sizes[place]))
     return Found(found, name=name, method=steps.method.name, model=model)

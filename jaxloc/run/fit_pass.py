@@ -72,7 +72,7 @@ def _save(context: Context, path: Path, fits: Fits) -> None:
 
 def _sum_moments(context: Context, shard: Shard, path: Path, *, shown: Progress) -> None:
     steps, cache = context.steps, context.cache
-    store = MomentStore(steps.layers)
+    store = MomentStore(steps.sums)
     cached = True
 
     def launch(batch: Batch) -> tuple[Any, ...]:
@@ -93,7 +93,7 @@ def _sum_moments(context: Context, shard: Shard, path: Path, *, shown: Progress)
 
 def _fit_sets(context: Context, window: Window, start: Fits) -> Iterator[tuple[str, FittedSet]]:
     """Each set's fit, from the moments of all hosts in the order of the shards."""
-    together = MomentStore(context.steps.layers)
+    together = MomentStore(context.steps.sums)
 
     def complete(before: int) -> Iterator[tuple[str, FittedSet]]:
         """The sets that no later shard adds to."""
@@ -117,7 +117,7 @@ def _fit(context: Context, together: MomentStore, which: int, start: FittedSet |
         return None
     moments = together.moments(which)
     if start is not None:
-        both = MomentStore(context.steps.layers)
+        both = MomentStore(context.steps.sums)
         both.add(which, 0, start.moments)
         both.add(which, 0, moments)
         moments = both.moments(which)

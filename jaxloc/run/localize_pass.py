@@ -69,14 +69,14 @@ class LocalizePass:
         cache, workers = self.context.cache, workers_of(self.options)
         batches = shard_features(self.context, shard, "locating", self.shown)
         results = self._each(in_flight(batches, self._launch))
-        finished: Iterator[tuple[int, Finding | None, bool]] = map(self._finish, results)
+        finished: Iterator[tuple[int, Finding | str, bool]] = map(self._finish, results)
         if self.refiner is not None or self.options.overlays:  # which takes longer than to start a thread
             finished = read_ahead(self._finish, results, workers=workers, ahead=2 * workers)
-        found: dict[int, Finding | None] = {}
+        found: dict[int, Finding | str] = {}
         undrawn: dict[int, Finding] = {}
         for number, finding, is_drawn in finished:
             found[number] = finding
-            if finding is not None and not is_drawn:
+            if isinstance(finding, Finding) and not is_drawn:
                 undrawn[number] = finding
         for number, finding in undrawn.items():  # the disk was full, and the cache was being read
             cache.make_room(functools.partial(self._draw, finding, self._read(number)))
@@ -108,11 +108,18 @@ class LocalizePass:
                     number, self.context.steps.valid(one, sizes[position]), divided, features.original(position)
                 )
 
-    def _finish(self, located: _Located) -> tuple[int, Finding | None, bool]:
-        """Refine, describe and draw one image; returns its number, what was found, and whether it is drawn."""
+    def _finish(self, located: _Located) -> tuple[int, Finding | str, bool]:
+        """Refine, describe and draw one image.
+
+        Returns:
+            its number, what was found or why it is skipped, and whether it is drawn.
+        """
         number, one, pixels = located.number, located.found, located.pixels
         if one is None:
-            return number, None, True
+            return number, TOO_FEW, True
+        reason = not_finite(one.response)
+        if reason:
+            return number, reason, True
         found, noisy, share = self.context.steps.decide(one)
         if pixels is None and (self.options.overlays or (found and self.refiner is not None)):
             pixels = self._read(number)
@@ -175,15 +182,24 @@ class LocalizePass:
         wanted = self.options.masks or self.refiner is not None
         return whole_cells(cells, self.context.stream.sizes[number]) if wanted else None
 
-    def _write(self, path: Path, shard: Shard, found: Mapping[int, Finding | None]) -> None:
+    def _write(self, path: Path, shard: Shard, found: Mapping[int, Finding | str]) -> None:
         images = self.context.images
-        reasons = self.context.stream.skipped | {number: TOO_FEW for number, one in found.items() if one is None}
+        reasons = self.context.stream.skipped | {number: one for number, one in found.items() if isinstance(one, str)}
         skipped = [
             Skipped(images[number].name, images.sets[images.set_of(number)].name, reasons[number])
             for number in shard.images
             if number in reasons
         ]
-        parquet.write(path, [one for number in shard.images if (one := found.get(number)) is not None], skipped)
+        findings = [one for number in shard.images if isinstance(one := found.get(number), Finding)]
+        parquet.write(path, findings, skipped)
+
+
+def not_finite(response: ArrayLike) -> str:
+    """Why an image is skipped whose response has cells that are not finite; empty if all are."""
+    finite = np.isfinite(response)
+    if finite.all():
+        return ""
+    return f"the features of {(~finite).sum()} of its {finite.size} cells are not finite (NaN or infinity)"
 
 
 def _inside(part: Box, whole: Box) -> Box | None:

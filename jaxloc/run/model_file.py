@@ -5,23 +5,31 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 from jaxloc import __version__
 from jaxloc._files import Spec, StoredArrays, readable, write_safetensors_in_parts
 from jaxloc.ddt import Model
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
-from jaxloc.moments import Moments, empty
+from jaxloc.moments import Moments
 
 FORMAT = "jaxloc-ddt-1"
+_SUMS = ("total", "mean", "scatter")
+"""The fields of moments that are kept."""
 _TEXTS = ("method", "sign", "architecture", "weights_checksum")
 Part = TypeVar("Part", Model, Moments)
 T = TypeVar("T")
+
+
+def pairs(layers: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Each layer and the next below it, by the name of the moments across them."""
+    return {"+".join(pair): pair for pair in itertools.pairwise(layers)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +38,8 @@ class FittedSet:
 
     Attributes:
         models: by layer, deepest first.
-        moments: by layer, so that more images can be added; read from the file on access.
+        moments: by layer, and across each pair of ``pairs``, so that more images can be added; read from the file on
+            access. Files of earlier versions have none across layers.
     """
 
     models: dict[str, Model]
@@ -81,7 +90,12 @@ def save(path: str | os.PathLike[str], model: ModelFile) -> None:
     def specs() -> Iterator[dict[str, Spec]]:
         """Those of a set's moments follow from its models without reading them."""
         for number, one in enumerate(model.sets.values()):
-            empties = {layer: _empty(len(part.mean)) for layer, part in one.models.items()}
+            channels = {layer: len(part.mean) for layer, part in one.models.items()}
+            empties = {layer: _empty(count, count, count) for layer, count in channels.items()}
+            for pair, (upper, lower) in pairs(model.layers).items():
+                if pair in one.moments:
+                    rows, columns = channels[upper], channels[lower]
+                    empties[pair] = _empty(rows + columns, rows, columns)
             yield {name: Spec.of(value) for name, value in _named(number, one.models, empties).items()}
 
     arrays = (_named(number, one.models, one.moments) for number, one in enumerate(model.sets.values()))
@@ -90,17 +104,18 @@ def save(path: str | os.PathLike[str], model: ModelFile) -> None:
 
 def _named(number: int, models: Mapping[str, Model], moments: Mapping[str, Moments]) -> dict[str, Any]:
     """The arrays of a set by their names in the file."""
-    return {
-        f"{number}/{layer}/{field}": value
-        for layer, model in models.items()
-        for part in (model, moments[layer])
-        for field, value in part._asdict().items()
-    }
+    named: dict[str, Any] = {}
+    for name in (*models, *(name for name in moments if name not in models)):
+        part = models[name]._asdict() if name in models else {}
+        sums = moments[name]
+        part |= {field: getattr(sums, field) for field in _SUMS}
+        named |= {f"{number}/{name}/{field}": value for field, value in part.items()}
+    return named
 
 
 @functools.cache
-def _empty(dimension: int) -> Moments:
-    return jax.eval_shape(lambda: empty(dimension))
+def _empty(dimension: int, rows: int, columns: int) -> Moments:
+    return jax.eval_shape(lambda: Moments(jnp.zeros(2, jnp.int32), jnp.zeros(dimension), jnp.zeros((rows, columns))))
 
 
 class _Lazy(Mapping[str, T]):
@@ -137,11 +152,14 @@ def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFi
 
     def read(kind: type[Part], name: str, layer: str) -> Part:
         with readable(path, "damaged model file", cure):
-            return kind._make(arrays[f"{numbers[name]}/{layer}/{field}"] for field in kind._fields)
+            fields = _SUMS if kind is Moments else kind._fields
+            values: list[Any] = [arrays[f"{numbers[name]}/{layer}/{field}"] for field in fields]
+            return kind(*values)
 
     def read_set(name: str) -> FittedSet:
         models = {layer: read(Model, name, layer) for layer in layers}
-        return FittedSet(models, _Lazy(layers, functools.partial(read, Moments, name)))
+        across = [pair for pair in pairs(layers) if f"{numbers[name]}/{pair}/scatter" in arrays]
+        return FittedSet(models, _Lazy([*layers, *across], functools.partial(read, Moments, name)))
 
     metadata = arrays.metadata
     if metadata.get("format") != FORMAT:
@@ -149,7 +167,7 @@ def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFi
     with readable(path, "damaged model file", cure):
         layers, names = tuple(json.loads(metadata["layers"])), json.loads(metadata["sets"])
         numbers = {name: number for number, name in enumerate(names)}
-        fields = (*Model._fields, *Moments._fields)
+        fields = (*Model._fields, *_SUMS)
         for wanted in itertools.product(map(str, range(len(names))), layers, fields):
             if "/".join(wanted) not in arrays:
                 raise KeyError("/".join(wanted))

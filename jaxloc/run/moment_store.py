@@ -18,14 +18,14 @@ _DAMAGED = ("missing or damaged", "delete it and run the same command again")
 
 
 class MomentStore:
-    """The moments of each layer's descriptors, set by set, in float64.
+    """The moments that a method needs, by name (a layer's, or those across two), set by set, in float64.
 
     Attributes:
         images: number of summed images of each set, by the set's number.
     """
 
-    def __init__(self, layers: Sequence[str]) -> None:
-        self._layers = tuple(layers)
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
         self.images: dict[int, int] = {}
         self._sums: dict[int, dict[str, Accumulator]] = {}
 
@@ -39,27 +39,30 @@ class MomentStore:
         """Merge the moments of ``images`` images of a set."""
         self.images[which] = self.images.get(which, 0) + images
         sums = self._sums.setdefault(which, {})
-        for layer, values in moments.items():
-            if layer not in sums:
-                sums[layer] = Accumulator(len(values.mean))
-            sums[layer].add(values)
+        for name, values in moments.items():
+            if name not in sums:
+                rows = len(values.scatter)
+                sums[name] = Accumulator(rows, below=len(values.mean) - rows)
+            sums[name].add(values)
 
     def merge(self, which: int, images: int, others: Mapping[str, Accumulator]) -> None:
         """Merge the accumulators of ``images`` further images of a set; the store takes them over."""
-        if which not in self._sums:
-            self._sums[which] = dict(others)
-        else:
-            for layer, other in others.items():
-                self._sums[which][layer].merge(other)
+        sums = self._sums.setdefault(which, {})
+        for name, other in others.items():
+            if name in sums:
+                sums[name].merge(other)
+            else:
+                sums[name] = other
         self.images[which] = self.images.get(which, 0) + images
 
     def of_set(self, which: int) -> Mapping[str, Accumulator]:
-        """Accumulators of a set, by layer."""
+        """Accumulators of a set, by name."""
         return self._sums[which]
 
     def moments(self, which: int) -> dict[str, Moments]:
-        """Moments of a set, by layer."""
-        return {layer: self._sums[which][layer].moments() for layer in self._layers}
+        """Moments of a set, by name; files of earlier versions have none across layers."""
+        sums = self._sums[which]
+        return {name: sums[name].moments() for name in self._names if name in sums}
 
     def drop(self, which: int) -> None:
         """Forget a set."""
@@ -70,7 +73,7 @@ class MomentStore:
         specs = ({name: Spec.of(values) for name, values in state.items()} for state in self._states())
         metadata = {
             "format": _FORMAT,
-            "layers": json.dumps(self._layers),
+            "layers": json.dumps(self._names),
             IMAGES: json.dumps(sorted(self.images.items())),
         }
         write_safetensors_in_parts(path, specs, self._states(), metadata)
@@ -98,16 +101,17 @@ class StoredMoments:
             metadata = self._arrays.metadata
             if metadata.get("format") != _FORMAT:
                 raise KeyError("format")
-            self._layers: tuple[str, ...] = tuple(json.loads(metadata["layers"]))
+            self._names: tuple[str, ...] = tuple(json.loads(metadata["layers"]))
             self.images = {int(which): int(number) for which, number in json.loads(metadata[IMAGES])}
 
     def of_set(self, which: int) -> dict[str, Accumulator]:
-        """Accumulators of a set, by layer."""
+        """Accumulators of a set, by name."""
         with readable(self._path, *_DAMAGED):
-            return {
-                layer: Accumulator.from_state({name: self._arrays[f"{which}/{layer}/{name}"] for name in _STATE})
-                for layer in self._layers
-            }
+            return {name: Accumulator.from_state(self._state(f"{which}/{name}")) for name in self._names}
+
+    def _state(self, prefix: str) -> dict[str, np.ndarray]:
+        optional = ["left_out"] if f"{prefix}/left_out" in self._arrays else []
+        return {field: self._arrays[f"{prefix}/{field}"] for field in (*_STATE, *optional)}
 
 
 def save_counts(path: Path, counts: Mapping[tuple[int, str], np.ndarray]) -> None:

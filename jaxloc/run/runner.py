@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import tempfile
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
@@ -126,7 +127,8 @@ class Run:
         if self._method.fit is None:
             return max(1, len(self._images.sets))
         dimensions = self._steps.dimensions
-        return max(1, self._options.moments_memory // sum(8 * (d * d + d) for d in dimensions))
+        across = sum(d * below + d + below for d, below in itertools.pairwise(dimensions))
+        return max(1, self._options.moments_memory // (8 * (across + sum(d * d + d for d in dimensions))))
 
     def _is_found(self, window: Window | None = None) -> bool:
         windows = self._windows if window is None else [window]
@@ -231,7 +233,9 @@ class Run:
         if distributed.is_first():
             names = [images.name for images in self._images.sets if images.name in fitted]
             cut = _cut_short(found) if self._options.truncated == "keep" else []
-            found = dataclasses.replace(found, warnings=[*self._notes, *cut, *_doubts(found, names, fitted)])
+            found = dataclasses.replace(
+                found, warnings=[*self._notes, *cut, *_doubts(found, names, fitted, self._steps.layers)]
+            )
             fits = self._context.steps.model_file(fitted) if model else None
             outputs.write(self._folder, found, model=fits, limit=self._options.report_limit)
             self._checkpoint.finish(found.warnings)
@@ -274,8 +278,8 @@ def _cut_short(findings: Findings) -> list[str]:
     )
 
 
-def _doubts(findings: Findings, names: Sequence[str], fitted: Fits) -> list[str]:
-    """Reasons to doubt which side of a set's first component is object."""
+def _doubts(findings: Findings, names: Sequence[str], fitted: Fits, layers: Sequence[str]) -> list[str]:
+    """Reasons to doubt which side of a set's first component is object; ``layers`` are the method's, deepest first."""
     cure = "look at the report, and compare with another --sign"
     shares: dict[str, tuple[float, int]] = {}
     for finding in findings.light() if names else ():
@@ -283,10 +287,14 @@ def _doubts(findings: Findings, names: Sequence[str], fitted: Fits) -> list[str]
         shares[finding.category] = total + (finding.noise_score or 0), number + 1
     doubts = []
     for name in names:
-        values = {layer: float(model.correlation[0]) for layer, model in fitted[name].models.items()}
+        agreed = all(pair in fitted[name].moments for pair in model_file.pairs(layers))
+        alone = layers[:1] if agreed else layers
+        values = {layer: float(fitted[name].models[layer].correlation[0]) for layer in alone}
         weak = [f"{value:.2f} at {layer}" for layer, value in values.items() if abs(value) < DOUBTFUL_CORRELATION]
         total, number = shares.get(name, (0.0, 1))
-        if weak:
+        if not fitted[name].models[layers[0]].eigenvalues[0] > 0:
+            doubts.append(f"{name}: its features do not vary, so no object stands out")
+        elif weak:
             doubts.append(
                 f"{name}: which side of the first component is object is in doubt, it hardly correlates with the "
                 f"aggregation map ({', '.join(weak)}); {cure}"

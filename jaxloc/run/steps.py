@@ -26,7 +26,7 @@ from jaxloc.options import LocalizeEachOptions, LocalizeOptions
 from jaxloc.parts import Parts
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.engine import load_weights, on_devices
-from jaxloc.run.model_file import FittedSet, ModelFile
+from jaxloc.run.model_file import FittedSet, ModelFile, pairs
 
 Models = Mapping[str, Model]
 """A fitted model of each layer."""
@@ -38,6 +38,9 @@ Found = tuple[Localization, Parts | None]
 
 class Steps(Extractor):
     """The network and the steps from its features to moments, fits and objects, each compiled once for each bucket.
+
+    Attributes:
+        sums: names of the moments that the method fits: those of each layer, and across each pair of them.
 
     Args:
         options: of the job; they name the ``method``.
@@ -64,16 +67,17 @@ class Steps(Extractor):
         self.label = -1 if label is None else backbone.class_number(label)
         super().__init__(loaded, layers)
         self.backend = component_backend(options.backend, self.mesh)
+        self.sums = (*self.layers, *pairs(self.layers))
 
     def moments(self, maps: Maps, owners: np.ndarray) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
         """Moments of each set in each device's part of a batch, given the set of each image ``[n]`` (-1: no image).
 
         Returns:
-            moments by layer with a leading axis, on the devices; and ``(row, set, images)`` for each row of that axis
+            moments by name with a leading axis, on the devices; and ``(row, set, images)`` for each row of that axis
             that holds any: the set's number, and its number of images.
         """
         local, count, rows = self._segments(owners)
-        step = _compiled_moments(count, self.mesh)
+        step = _compiled_moments(self.layers, count, self.mesh)
         return step(maps, local), rows
 
     def inside_moments(
@@ -108,13 +112,13 @@ class Steps(Extractor):
         return self.put(local.ravel().astype(np.int32)), count, rows
 
     def fit(self, moments: Mapping[str, Moments]) -> FittedSet:
-        """Fit an image set from the moments of each layer."""
+        """Fit an image set from its moments."""
         fit, options = _compiled_fit(self.method.fit), self.options
         with one_blas_thread():  # the eigenvectors' last bits depend on the number of threads
             models = {
-                layer: fit(one, components=options.components, sign=options.sign) for layer, one in moments.items()
+                layer: fit(moments[layer], components=options.components, sign=options.sign) for layer in self.layers
             }
-            return FittedSet(*jax.device_get((models, moments)))
+            return FittedSet(*jax.device_get((self._agreeing(models, moments), moments)))
 
     def orient(self, fitted: FittedSet, counts: Mapping[str, np.ndarray]) -> FittedSet:
         """Fix the signs of a fit, given the sum of ``positive_counts`` over the set's images."""
@@ -122,7 +126,15 @@ class Steps(Extractor):
             layer: ddt.orient(model, counts[layer][:-1] / max(int(counts[layer][-1]), 1), sign=self.options.sign)
             for layer, model in fitted.models.items()
         }
-        return dataclasses.replace(fitted, models=jax.device_get(turned))
+        return dataclasses.replace(fitted, models=jax.device_get(self._agreeing(turned, fitted.moments)))
+
+    def _agreeing(self, models: Models, sums: Mapping[str, Moments]) -> Models:
+        """Models whose first components have the sign of the deepest layer's, where there are moments across them."""
+        models = dict(models)
+        for pair, (upper, lower) in pairs(self.layers).items():
+            if pair in sums:
+                models[lower] = ddt.agree(models[lower], models[upper], sums[pair])
+        return models
 
     def model_file(self, fits: Mapping[str, FittedSet]) -> ModelFile:
         """A model file of fits by the name of their set."""
@@ -200,12 +212,16 @@ class Steps(Extractor):
 
 
 @functools.cache
-def _compiled_moments(count: int, mesh: Mesh) -> Callable[..., dict[str, Moments]]:
+def _compiled_moments(layers: tuple[str, ...], count: int, mesh: Mesh) -> Callable[..., dict[str, Moments]]:
     def step(maps: Maps, owners: jax.Array) -> dict[str, Moments]:
-        return {
+        sums = {
             layer: moments.of_segments(features, owners, count, _valid(features, size))
             for layer, (features, size) in maps.items()
         }
+        for pair, (upper, lower) in pairs(layers).items():
+            (features, size), (below, _) = maps[upper], maps[lower]
+            sums[pair] = moments.of_segments(features, owners, count, _valid(features, size), below=below)
+        return sums
 
     return jax.jit(divided(step, mesh))
 

@@ -110,6 +110,8 @@ def expect_ddt(
     for layer in layers:
         mean, components, values = reference.ddt_fit(maps[layer])
         indicators.append([reference.ddt_indicator(one, mean, components[0]) for one in maps[layer]])
+        if sum((top * below).sum() for top, below in zip(indicators[0], indicators[-1], strict=True)) < 0:
+            indicators[-1] = [-one for one in indicators[-1]]  # its sign is that of the layer above
         if layer == layers[0]:
             deviation = np.sqrt(values[0])
     expected = []

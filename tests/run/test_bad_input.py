@@ -4,13 +4,19 @@ import os
 import shutil
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
 
+import jaxloc
+from jaxloc import moments
 from jaxloc.data.annotations import read_coco
 from jaxloc.errors import ImageError, UsageError, WeightsError
-from jaxloc.run import Options, colocalize, localize, stream
+from jaxloc.inference import Extractor
+from jaxloc.models import FeatureMap
+from jaxloc.run import Options, colocalize, localize, model_file, stream
 from jaxloc.run.steps import Steps
 from tests.run import helpers
 
@@ -39,6 +45,49 @@ def test_unreadable_images_are_skipped_with_their_reasons_and_change_nothing(job
     assert [(item["file_name"], item["reason"]) for item in coco["skipped"]] == [
         (item.name, item.reason) for item in findings.skipped
     ]
+
+
+def change_features(monkeypatch, change):
+    """Each image's features ``[h, w, d]`` of each layer become ``change(number, features)``."""
+    extract = Extractor.features
+
+    def changed(engine, batch):
+        maps = jax.device_get(extract(engine, batch))
+        for layer, (features, size) in maps.items():
+            each = [change(*pair) for pair in zip(batch.indices.tolist(), features, strict=True)]
+            maps[layer] = FeatureMap(np.stack(each), size)
+        return engine.put(maps)
+
+    monkeypatch.setattr(Extractor, "features", changed)
+
+
+def test_an_image_whose_features_are_not_finite_is_named_and_spoils_no_other(job, photos, paths, tmp_path, monkeypatch):
+    expected, names = helpers.noise_scores(job("ddt").folder), [path.name for path in paths]
+    total = moments.count(the_moments(job("ddt").folder))
+    broken = np.zeros((8, 8, 1), np.float32)
+    broken[0, :2, 0] = np.nan, np.inf
+    change_features(monkeypatch, lambda number, features: features + broken if number == 2 else features)
+    findings = colocalize([photos], tmp_path)
+    reason = "the features of 2 of its 64 cells are not finite (NaN or infinity)"
+    assert [(item.name, item.reason) for item in findings.skipped] == [(names[2], reason)]
+    del expected[names[2]]
+    found = helpers.noise_scores(tmp_path)
+    assert found == pytest.approx(expected, abs=0.05)
+    assert moments.count(the_moments(tmp_path)) == total - 2
+    with pytest.raises(UsageError, match=r"images\[2\] \(.*\): the features of 2 of its 64 cells are not finite"):
+        jaxloc.colocalize(paths, jaxloc.load("vgg16"))
+
+
+def the_moments(folder):
+    (fitted,) = model_file.load(folder / "model.safetensors").sets.values()
+    return fitted.moments["relu5_3"]
+
+
+def test_features_that_do_not_vary_show_no_object(photos, tmp_path, monkeypatch):
+    change_features(monkeypatch, lambda _, features: np.full_like(features, 0.1))
+    findings = colocalize([photos], tmp_path)
+    assert findings.warnings == ["motorcycle: its features do not vary, so no object stands out"]
+    assert set(helpers.boxes_of(tmp_path).values()) == {None}
 
 
 def test_an_image_that_vanishes_between_the_passes_is_skipped(job, photos, paths, tmp_path, monkeypatch):

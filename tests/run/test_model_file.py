@@ -19,14 +19,21 @@ LAYERS = ("relu5_3", "relu5_2")
 
 def fit(seed: int) -> FittedSet:
     rng = np.random.default_rng(seed)
-    sums = {layer: moments.of(rng.random((50, 6), np.float32)) for layer in LAYERS}
-    return FittedSet({layer: ddt.fit(one) for layer, one in sums.items()}, sums)
+    upper, lower = rng.random((2, 50, 6), np.float32)
+    sums = {layer: moments.of(some) for layer, some in zip(LAYERS, (upper, lower), strict=True)}
+    models = {layer: ddt.fit(one) for layer, one in sums.items()}
+    return FittedSet(models, sums | {"relu5_3+relu5_2": moments.of(upper, below=lower)})
+
+
+def earlier(fitted: FittedSet) -> FittedSet:
+    """The same without moments across layers, which earlier versions did not keep."""
+    return FittedSet(fitted.models, {layer: fitted.moments[layer] for layer in LAYERS})
 
 
 @pytest.fixture(scope="module")
 def model() -> ModelFile:
     return ModelFile(
-        {"dogs/große": fit(0), "": fit(1), "cats": fit(2)}, "ddt+", LAYERS, "minority", 640, "vgg16", "ab" * 32
+        {"dogs/große": fit(0), "": fit(1), "cats": earlier(fit(2))}, "ddt+", LAYERS, "minority", 640, "vgg16", "ab" * 32
     )
 
 
@@ -52,9 +59,10 @@ def test_a_model_comes_back_bit_for_bit(model, path):
             assert getattr(loaded, field.name) == getattr(model, field.name)
     assert list(loaded.sets) == list(model.sets)
     for name, fitted in model.sets.items():
+        assert set(loaded.sets[name].moments) == set(fitted.moments)
         for kind in ("models", "moments"):
-            for layer in LAYERS:
-                one, other = getattr(fitted, kind)[layer], getattr(loaded.sets[name], kind)[layer]
+            for layer, one in getattr(fitted, kind).items():
+                other = getattr(loaded.sets[name], kind)[layer]
                 assert type(one) is type(other)
                 for expected, found in zip(one, other, strict=True):
                     assert np.asarray(found).dtype == np.asarray(expected).dtype
@@ -80,7 +88,7 @@ def test_moments_are_read_when_they_are_asked_for(path, monkeypatch):
     assert set(read) == {f"2/{layer}/{field}" for layer in LAYERS for field in ddt.Model._fields}
     read.clear()
     fitted.moments["relu5_2"]
-    assert read == [f"2/relu5_2/{field}" for field in moments.Moments._fields]
+    assert read == [f"2/relu5_2/{field}" for field in ("total", "mean", "scatter")]
     with pytest.raises(KeyError):
         fitted.moments["relu1_1"]
 

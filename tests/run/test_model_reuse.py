@@ -10,6 +10,7 @@ from jaxloc import moments
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
 from jaxloc.run import Options, apply, colocalize, localize, model_file
+from jaxloc.run.model_file import FittedSet
 from tests.run import helpers
 
 
@@ -26,6 +27,22 @@ def test_a_fit_updated_with_more_images_equals_the_fit_on_all(job, paths, tmp_pa
     ]
     assert totals[0] == totals[1]
     assert [item.box for item in findings.images] == [item.box for item in job("ddt").findings.images[3:]]
+
+
+def test_a_model_without_moments_across_layers_is_applied_and_updated(job, paths, tmp_path):
+    whole = model_file.load(job("ddt+").folder / "model.safetensors")
+    fitted = whole.sets["motorcycle"]
+    assert set(fitted.moments) == {"relu5_3", "relu5_2", "relu5_3+relu5_2"}
+    below = fitted.models["relu5_2"]
+    wrong = fitted.models | {"relu5_2": below._replace(components=-below.components)}
+    alone = FittedSet(wrong, {layer: fitted.moments[layer] for layer in whole.layers})
+    model_file.save(tmp_path / "old.safetensors", dataclasses.replace(whole, sets={"motorcycle": alone}))
+    applied = apply(tmp_path / "old.safetensors", paths[:2], tmp_path / "applied")
+    assert len(applied.images) == 2
+    colocalize(paths, tmp_path / "out", Options(method="ddt+"), update=tmp_path / "old.safetensors")
+    again = model_file.load(tmp_path / "out" / "model.safetensors").sets["motorcycle"]
+    np.testing.assert_allclose(again.models["relu5_2"].components, below.components, atol=1e-4)
+    assert set(again.moments) == set(fitted.moments)
 
 
 def test_an_update_takes_one_image_and_keeps_the_sets_it_does_not_touch(job, paths, tmp_path):

@@ -222,6 +222,10 @@ CASES = {
     "crow.descriptor": Case(lambda x, size: crow.descriptor(x, size=size), _sized),
     "crow.sparsity_weights": Case(lambda x, size: crow.sparsity_weights(x, size=size), _sized),
     "crow.spatial_weights": Case(lambda x, size: crow.spatial_weights(x, size=size), _sized_map),
+    "ddt.agree": Case(
+        lambda below, model, x, x_below: ddt.agree(below, model, moments.of(x, below=x_below)),
+        lambda e: (e.model(), e.model(), e.features(), e.features()),
+    ),
     "ddt.fit": Case(ddt.fit, lambda e: (e.some_moments(),)),
     "ddt.indicator_maps": Case(ddt.indicator_maps, lambda e: (e.model(), e.features())),
     "ddt.localize": Case(
