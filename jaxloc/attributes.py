@@ -36,6 +36,7 @@ class Extremes(NamedTuple):
     valid: jax.Array
 
 
+@jitted("dimension", "count")
 def empty(dimension: int, count: int) -> Extremes:
     """Extremes of no images with vectors of ``dimension`` numbers: the identity of ``merge``."""
     none, zeros = jnp.full((dimension, count), -1, jnp.int32), jnp.zeros((dimension, count))

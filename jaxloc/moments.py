@@ -51,6 +51,7 @@ class Moments(NamedTuple):
     left_out: jax.Array | np.int32 = np.int32(0)
 
 
+@jitted("dimension")
 def empty(dimension: int) -> Moments:
     """Moments of no descriptors of ``dimension`` numbers each: the identity of ``merge``."""
     scatter = jnp.zeros((dimension, dimension))

@@ -56,15 +56,12 @@ def test_options_are_keyword_only_and_arrays_come_first(name):
 
 
 NOT_PROGRAMS = {
-    "attributes.empty": "takes no arrays",
     "beam.search": "takes functions of the caller's",
     "components.label_stack": "NumPy on the host",
     "components.largest_stack": "NumPy on the host",
     "eiss.search": "takes functions of the caller's",
     "moments.count": "gives a Python integer",
-    "moments.empty": "takes no arrays",
     "parts.components_needed": "gives a Python integer",
-    "ranking.empty": "takes no arrays",
     "refinement.check_opencv": "takes no arrays",
     "refinement.grabcut": "OpenCV on the host",
     "rmac.descriptor": "its whitening may be a function",

@@ -88,6 +88,7 @@ def top_k(
     return _result(keys.reshape(-1, k)[:count], indices.reshape(-1, k)[:count], offset)
 
 
+@jitted("queries", "k")
 def empty(queries: int, k: int) -> TopK:
     """The lists of an empty gallery: the identity of ``merge``."""
     shape = (queries, k)
