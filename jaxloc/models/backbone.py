@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxloc._jit import standard_promotion
 from jaxloc.errors import UsageError
 from jaxloc.models.preprocessing import Preprocessing
 
@@ -284,6 +285,7 @@ class Backbone:
 
 
 @functools.cache
+@standard_promotion()
 def _shapes(module: nn.Module, side: int) -> Mapping[str, tuple[int, ...]]:
     def initialize(image: jax.Array) -> Any:
         return module.init(jax.random.key(0), image)["params"]

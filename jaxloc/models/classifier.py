@@ -15,6 +15,7 @@ import optax
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxloc import pooling
+from jaxloc._jit import standard_promotion
 from jaxloc.errors import UsageError
 from jaxloc.grids import valid_cells
 from jaxloc.models.backbone import Backbone
@@ -66,7 +67,9 @@ def split_params(
     blocks = len(backbone.blocks)
     if not 0 <= frozen_blocks <= blocks:
         raise UsageError(f"the frozen blocks are from 0 (none) to {blocks} (all), not {frozen_blocks}")
-    learnt: Params = {HEAD: {"kernel": jnp.zeros((channels, classes)), "bias": jnp.zeros(classes)}}
+    learnt: Params = {
+        HEAD: {"kernel": jnp.zeros((channels, classes), jnp.float32), "bias": jnp.zeros(classes, jnp.float32)}
+    }
     fixed: Params = {}
     used = {name.split("/")[0] for name in backbone.shapes(layer)}
     for number, block in enumerate(backbone.blocks):
@@ -75,6 +78,7 @@ def split_params(
     return learnt, fixed
 
 
+@standard_promotion()
 def logits(
     params: Params,
     images: ArrayLike,
@@ -95,6 +99,7 @@ def logits(
     return pooled @ params[HEAD]["kernel"] + params[HEAD]["bias"]
 
 
+@standard_promotion()
 def tally(scores: ArrayLike, targets: ArrayLike, counted: ArrayLike, *, label_smoothing: float = 0.0) -> Tally:
     """Cross entropy and hits of a batch of scores.
 
@@ -157,6 +162,7 @@ def start(learnt: Params, optimizer: optax.GradientTransformation) -> TrainState
     return TrainState(jnp.int32(0), learnt, optimizer.init(learnt))
 
 
+@standard_promotion()
 def train_step(
     state: TrainState,
     fixed: Params,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
+from jaxloc._jit import standard_promotion
 from jaxloc.errors import UsageError
 from jaxloc.models.backbone import Backbone, FeatureMap
 from jaxloc.models.preparing import Method, prepare
@@ -14,6 +15,7 @@ from jaxloc.models.preparing import Method, prepare
 Params = dict[str, dict[str, jax.Array]]
 
 
+@standard_promotion()
 def extract_features(
     params: Any,
     images: ArrayLike,
