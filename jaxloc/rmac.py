@@ -15,7 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
-from jaxloc._jit import jitted
+from jaxloc._jit import jitted, standard_promotion
 from jaxloc.grids import map_size
 from jaxloc.pooling import l2_normalize, max_pool
 
@@ -118,6 +118,7 @@ def region_vectors(
     return RegionVectors(l2_normalize(jax.lax.map(pool, boxes)), valid)
 
 
+@standard_promotion()
 def descriptor(
     features: ArrayLike,
     *,

@@ -1,8 +1,8 @@
 """Set before jax starts: virtual devices, quick compilation, threads for host callbacks, a folder of compiled programs.
 
 Workers, subprocesses and later runs share that folder: ``JAX_COMPILATION_CACHE_DIR`` names another one, and
-``JAX_ENABLE_COMPILATION_CACHE=false`` does without. Linear algebra has one thread: on busy cores OpenBLAS's threads
-wait for one another.
+``JAX_ENABLE_COMPILATION_CACHE=false`` does without. JAX is in its strict modes of promotion. Linear algebra has one
+thread: on busy cores OpenBLAS's threads wait for one another.
 """
 
 import os
@@ -14,6 +14,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "programs"))
+os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 FLAGS = {
     "xla_force_host_platform_device_count": "8",

@@ -67,9 +67,8 @@ def split_params(
     blocks = len(backbone.blocks)
     if not 0 <= frozen_blocks <= blocks:
         raise UsageError(f"the frozen blocks are from 0 (none) to {blocks} (all), not {frozen_blocks}")
-    learnt: Params = {
-        HEAD: {"kernel": jnp.zeros((channels, classes), jnp.float32), "bias": jnp.zeros(classes, jnp.float32)}
-    }
+    kernel, bias = jnp.zeros((channels, classes), jnp.float32), jnp.zeros(classes, jnp.float32)
+    learnt: Params = {HEAD: {"kernel": kernel, "bias": bias}}
     fixed: Params = {}
     used = {name.split("/")[0] for name in backbone.shapes(layer)}
     for number, block in enumerate(backbone.blocks):

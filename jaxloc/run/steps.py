@@ -251,9 +251,9 @@ def _compiled_counts(mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
     def one(models: Models, maps: Maps) -> dict[str, jax.Array]:
         counts = {}
         for layer, (features, size) in maps.items():
-            valid = _valid(features, size)
-            positive = ((ddt.indicator_maps(models[layer], features) > 0) & valid).sum((1, 2))
-            counts[layer] = jnp.append(positive, valid.sum())
+            indicators = ddt.indicator_maps(models[layer], features)
+            positive = jax.vmap(functools.partial(ddt.positive_cells, size=size))(indicators).sum((1, 2))
+            counts[layer] = jnp.append(positive, _valid(features, size).sum())
         return counts
 
     return jax.jit(divided(jax.vmap(one), mesh))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxloc import refinement
+from jaxloc._jit import standard_promotion
 from jaxloc.refinement import bilateral_grid
 from tests.compiled import compiled, jitted
 from tests.reference import refinement as reference
@@ -27,6 +28,7 @@ SIZES = np.array([[24, 32], [1, 1], [11, 20]])
 
 
 @jitted
+@standard_promotion()
 def on_grid(image, votes, *, deviation, colours):
     """The kernel's sums, and its normalised messages."""
     grid = bilateral_grid.make_grid(image, None, deviation=deviation, colour_deviation=colours)
