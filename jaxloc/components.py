@@ -6,13 +6,15 @@ packed eight cells to a byte, because large callback arguments can deadlock the 
 feature-map size, never images. A program with a callback cannot be exported nor kept in the persistent
 compile cache; the device backend (neighbour minima and pointer jumping) has neither limit and gives the same result.
 
-The default, ``"auto"``, labels masks of one CPU device on the host, and others on their devices.
+The default, ``"auto"``, labels masks of one CPU device on the host, and others on their devices. It decides when the
+program is lowered, so that a CPU's process can export for GPU and TPU. To export for the CPU, choose ``"device"``.
 
 A batch divided among devices is best labelled inside ``jax.shard_map``, with either backend: each device then labels
 its own masks. Elsewhere the loop of the device backend asks all devices at every turn whether it is done, and the host
 backend, which is for the masks of one device, refuses.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -25,6 +27,7 @@ from jaxloc._checks import as_array, check_choice
 from jaxloc._jit import jitted
 
 Backend = Literal["auto", "host", "device"]
+_Labelling = Callable[[jax.Array], jax.Array]
 
 
 @jitted("connectivity", "backend")
@@ -43,12 +46,14 @@ def label(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") 
     Raises:
         ValueError: ``mask`` is not one map, an unknown option, or ``"host"`` for masks divided among devices.
     """
-    mask = _check(mask, connectivity, backend)
-    if _is_for_host(mask, backend):
-        return _call_host(label_stack, mask, jnp.int32, connectivity)
-    roots = _roots(mask, connectivity)
-    is_root = roots.ravel() == jnp.arange(mask.size)
-    return jnp.where(mask, jnp.pad(jnp.cumsum(is_root), (0, 1))[roots], 0).astype(jnp.int32)
+    mask, on_host = _check(mask, connectivity, backend), _on_host(label_stack, jnp.int32, connectivity)
+
+    def on_device(mask: jax.Array) -> jax.Array:
+        roots = _roots(mask, connectivity)
+        is_root = roots.ravel() == jnp.arange(mask.size)
+        return jnp.where(mask, jnp.pad(jnp.cumsum(is_root), (0, 1))[roots], 0).astype(jnp.int32)
+
+    return _where(backend, mask, on_host, on_device)
 
 
 @jitted("connectivity", "backend")
@@ -67,12 +72,14 @@ def largest_component(mask: ArrayLike, *, connectivity: int = 8, backend: Backen
     Raises:
         ValueError: ``mask`` is not one map, an unknown option, or ``"host"`` for masks divided among devices.
     """
-    mask = _check(mask, connectivity, backend)
-    if _is_for_host(mask, backend):
-        return _call_host(largest_stack, mask, jnp.bool_, connectivity)
-    roots = _roots(mask, connectivity)
-    cells = jnp.zeros(mask.size + 1, jnp.int32).at[roots.ravel()].add(1)
-    return mask & (roots == jnp.argmax(cells[:-1]))
+    mask, on_host = _check(mask, connectivity, backend), _on_host(largest_stack, jnp.bool_, connectivity)
+
+    def on_device(mask: jax.Array) -> jax.Array:
+        roots = _roots(mask, connectivity)
+        cells = jnp.zeros(mask.size + 1, jnp.int32).at[roots.ravel()].add(1)
+        return mask & (roots == jnp.argmax(cells[:-1]))
+
+    return _where(backend, mask, on_host, on_device)
 
 
 def _check(mask: ArrayLike, connectivity: int, backend: Backend) -> jax.Array:
@@ -84,17 +91,20 @@ def _check(mask: ArrayLike, connectivity: int, backend: Backend) -> jax.Array:
     return mask
 
 
-def _is_for_host(mask: jax.Array, backend: Backend) -> bool:
-    """Whether the host labels: a callback serves masks of one device, which they all are inside ``shard_map``."""
+def _where(backend: Backend, mask: jax.Array, on_host: _Labelling, on_device: _Labelling) -> jax.Array:
+    """The mask labelled on the host or the device; ``"auto"`` decides when the program is lowered for a platform.
+
+    A callback serves masks of one device, which they all are inside ``shard_map``.
+    """
     mesh = jax.typeof(mask).sharding.mesh
-    if backend == "auto":
-        return jax.default_backend() == "cpu" and mesh.size <= 1 and not mesh.explicit_axes
+    if backend == "auto" and mesh.size <= 1 and not mesh.explicit_axes:
+        return jax.lax.platform_dependent(mask, cpu=on_host, default=on_device)
     if backend == "host" and (mesh.explicit_axes or (mesh.size > 1 and mesh.auto_axes)):
         raise ValueError(
             "backend='host' labels the masks of one device, and these lie on a mesh; "
             "call it inside jax.shard_map, or leave it to backend='auto'"
         )
-    return backend == "host"
+    return on_host(mask) if backend == "host" else on_device(mask)
 
 
 # On the host: plain NumPy on stacks of masks.
@@ -122,16 +132,18 @@ def largest_stack(masks: np.ndarray, connectivity: int = 8) -> np.ndarray:
     return (labels == cells.argmax(1)[:, None, None]) & (labels > 0)
 
 
-def _call_host(function, mask: jax.Array, dtype: type, connectivity: int) -> jax.Array:  # type: ignore[no-untyped-def]
+def _on_host(function: Callable[[np.ndarray, int], np.ndarray], dtype: type, connectivity: int) -> _Labelling:
     """One callback for however many masks vmap has stacked up; leading axes are flattened to one."""
-    width = mask.shape[1]
 
-    def on_host(packed: np.ndarray) -> np.ndarray:
-        masks = np.unpackbits(np.asarray(packed), axis=-1, count=width).astype(bool)
-        return function(masks.reshape(-1, *masks.shape[-2:]), connectivity).reshape(masks.shape)
+    def call(mask: jax.Array) -> jax.Array:
+        def on_host(packed: np.ndarray) -> np.ndarray:
+            masks = np.unpackbits(np.asarray(packed), axis=-1, count=mask.shape[1]).astype(bool)
+            return function(masks.reshape(-1, *masks.shape[-2:]), connectivity).reshape(masks.shape)
 
-    result = jax.ShapeDtypeStruct(mask.shape, dtype)
-    return jax.pure_callback(on_host, result, jnp.packbits(mask, axis=-1), vmap_method="expand_dims")
+        result = jax.ShapeDtypeStruct(mask.shape, dtype)
+        return jax.pure_callback(on_host, result, jnp.packbits(mask, axis=-1), vmap_method="expand_dims")
+
+    return call
 
 
 # On the device.

@@ -3,10 +3,12 @@
 import functools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import pytest
 
 from jaxloc.graphs import Graph
+from jaxloc.localizers import METHODS, Inputs
 from tests.sharding.cases import CASES, Element
 
 DOUBLE = {"float32": "float64", "int32": "int64"}
@@ -45,3 +47,31 @@ def test_nothing_is_promoted_in_the_strict_modes(name, x64):
     expected = documented(name)
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), enable_x64(x64):
         assert result(name) == expected
+
+
+METHODS_AND_DESCRIPTORS = {"beam", "cam", "components", "crow", "ddt", "eiss", "encoding", "localization", "parts"}
+METHODS_AND_DESCRIPTORS |= {"pooling", "rmac", "scda", "spoc"}
+LABEL_COMPONENTS = ("components.", "beam.point", ".localize", ".object_mask", ".of_peak")
+
+
+def exported(function, arguments, platforms):
+    """Of any number of images; nothing is compiled."""
+    (batch,) = jax.export.symbolic_shape("batch")
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((batch, *x.shape), x.dtype), arguments)
+    return jax.export.export(jax.jit(jax.vmap(function)), platforms=platforms)(*shapes)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.split(".")[0] in METHODS_AND_DESCRIPTORS])
+def test_methods_and_descriptors_are_exported_for_accelerators_by_a_process_on_a_cpu(name):
+    case = CASES[name]
+    platforms = ("cuda", "tpu") if any(part in name for part in LABEL_COMPONENTS) else ("cpu", "cuda", "tpu")
+    assert exported(case.function, case.arguments(Element(0)), platforms).platforms == platforms
+
+
+@pytest.mark.parametrize("name", ["ddt", "ddt+", "scda"])
+def test_with_components_labelled_on_the_device_methods_are_exported_for_every_platform(name):
+    e = Element(0)
+    layers = 1 + METHODS[name].layers_below
+    inputs = Inputs(((e.features(), e.size()),) * layers, e.image_size())
+    localize = functools.partial(METHODS[name].localize, connectivity=8, backend="device")
+    exported(localize, ((e.model(),) * layers, inputs), ("cpu", "cuda", "tpu"))
