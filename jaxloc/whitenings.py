@@ -45,19 +45,17 @@ class Kind:
 
 def _fit_linear(chunks: Chunks, labels: Any, dimension: int, power: float, *, centred: bool) -> "Whitening":
     """Fewer vectors than dimensions are decomposed as they are; more are summed, so that memory does not grow."""
-    import jax
-
     number, width = 0, 0
     for chunk in chunks():
         number, width = number + int(chunk.any(1).sum()), chunk.shape[1]
     if number < width:
         samples = np.concatenate([chunk[chunk.any(1)] for chunk in chunks()])
-        spectrum = jax.jit(jaxloc.whitening.spectrum_of_samples, static_argnames="centred")(samples, centred=centred)
+        spectrum = jaxloc.whitening.spectrum_of_samples(samples, centred=centred)
     else:
         total = jaxloc.moments.empty(width)
         for chunk in chunks():
             total = _compiled_add()(total, chunk, chunk.any(1))
-        spectrum = jax.jit(jaxloc.whitening.spectrum, static_argnames="centred")(total, centred=centred)
+        spectrum = jaxloc.whitening.spectrum(total, centred=centred)
     return jaxloc.whitening.fit(spectrum, dimension=dimension, power=power)
 
 

@@ -12,7 +12,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -26,9 +25,6 @@ CANDIDATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Values of C that are tried."""
 FOLDS = 3
 """Parts of the training vectors, each held out once to choose C."""
-
-_fit = jax.jit(svm.fit, static_argnames="classes")
-_predict = jax.jit(svm.predict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +142,7 @@ def classify(
     if regularization is None:
         regularization = max(accuracies, key=lambda value: (accuracies[value], -value))
     everyone = np.ones(len(targets), bool)  # given, so that the program that chose C is used again
-    machine = _fit(vectors, targets, classes=len(classes), regularization=regularization, valid=everyone)
+    machine = svm.fit(vectors, targets, classes=len(classes), regularization=regularization, valid=everyone)
     classifier = LinearClassifier(
         classes, np.asarray(machine.weights), np.asarray(machine.bias), dict(settings or {}) | {"kind": "linear SVM"}
     )
@@ -162,8 +158,8 @@ def held_out_accuracies(vectors: np.ndarray, targets: np.ndarray, classes: int, 
     correct = dict.fromkeys(CANDIDATES, 0)
     for regularization in correct:
         for test in held_out:
-            machine = _fit(on_device, targets, classes=classes, regularization=regularization, valid=~test)
-            predicted = np.asarray(_predict(machine, on_device))
+            machine = svm.fit(on_device, targets, classes=classes, regularization=regularization, valid=~test)
+            predicted = np.asarray(svm.predict(machine, on_device))
             correct[regularization] += int((predicted == targets)[test].sum())
     return {regularization: hits / len(targets) for regularization, hits in correct.items()}
 

@@ -173,7 +173,8 @@ class Steps(Extractor):
         )
         seen = self.put((pixels, sizes)) if asks == "images" else (None, None)
         asking = (self.params, np.int32(self.label)) if asks else (None, None)
-        return step(self._stack(models), maps, self.put(original_sizes), *seen, *asking)
+        with jax.debug_nans(False):  # the box of an image without an object is NaN
+            return step(self._stack(models), maps, self.put(original_sizes), *seen, *asking)
 
     def category(self, one: Localization, own: str) -> str:
         """What an object is called: its set's name, or the class that the classifier chose."""

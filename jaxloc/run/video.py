@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image
 
@@ -27,7 +26,6 @@ from jaxloc.report.video import Clip, place_of
 from jaxloc.run.outputs import VIDEO_ANNOTATIONS, VIDEOS
 from jaxloc.run.writing import disk_errors
 
-_smooth = jax.jit(tracks.smooth, static_argnames=("gap", "sigma"))
 _SHORTEST = 64
 
 
@@ -132,7 +130,7 @@ def _smoothed(
     shape = max(_SHORTEST, 1 << (length - 1).bit_length())  # a program for each power of two, not for each video
     every, found = np.zeros((shape, 4), np.float32), np.zeros(shape, bool)
     every[places], found[places] = np.nan_to_num(boxes), ~np.isnan(boxes[:, 0])
-    track = _smooth(every, found, length=length, gap=options.gap, sigma=options.sigma)
+    track = tracks.smooth(every, found, length=length, gap=options.gap, sigma=options.sigma)
     inside = np.clip(np.asarray(track.boxes, np.float64)[places], 0, np.array([*size, *size]))
     return inside, np.asarray(track.outliers)[places]
 

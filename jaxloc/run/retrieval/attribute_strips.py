@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
 from jaxloc import attributes
@@ -12,8 +11,6 @@ from jaxloc.report.search_records import Example, Searched, Strip
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.search import rows_of, thumbnails_of
 from jaxloc.run.retrieval.vectors import SearchedVectors
-
-_extremes = jax.jit(attributes.extremes, static_argnames=("count", "dimensions"))
 
 
 def strips(gallery: str | os.PathLike[str], dimensions: Sequence[int], *, count: int = 6) -> list[Strip]:
@@ -37,7 +34,7 @@ def strips(gallery: str | os.PathLike[str], dimensions: Sequence[int], *, count:
         if wrong:
             raise UsageError(f"there is no dimension {wrong[0]}: the vectors have {part.shape[1]}, counted from 0")
         there = part.any(1)
-        ends = _extremes(part, valid=there, offset=start, count=count, dimensions=tuple(dimensions))
+        ends = attributes.extremes(part, valid=there, offset=start, count=count, dimensions=tuple(dimensions))
         found = ends if found is None else attributes.merge(found, ends)
         values = part[there].astype(np.float64)
         sums = np.add(sums, [values.sum(0), np.square(values).sum(0)])

@@ -79,7 +79,7 @@ class CodebookFitter:
         options = self._options
         if "regions" in self._needs:
             vectors, valid = _region_vectors(feature_map, levels=options.levels, include_global=options.region_global)
-            found = _moments(vectors, valid & (indices >= 0)[:, None])
+            found = moments.of(vectors, valid & (indices >= 0)[:, None])
             self._regions = found if self._regions is None else moments.merge(self._regions, found)
         if self._needs <= {"regions"}:
             return
@@ -115,10 +115,9 @@ class CodebookFitter:
                     "give more images, or fewer --clusters"
                 )
             if "kmeans" in self._needs:
-                kmeans = jax.jit(fit_kmeans, static_argnames="clusters")(key, sample, clusters=clusters).model
+                kmeans = fit_kmeans(key, sample, clusters=clusters).model
             if "mixture" in self._needs:
-                fit = jax.jit(fit_gaussian_mixture, static_argnames="components")
-                mixture = fit(key, sample, components=clusters).mixture
+                mixture = fit_gaussian_mixture(key, sample, components=clusters).mixture
         return Codebooks(kmeans, mixture, self._fit_regions() if "regions" in self._needs else None)
 
     def _fit_regions(self) -> tuple[jax.Array, jax.Array]:
@@ -131,9 +130,6 @@ class CodebookFitter:
         except ValueError as error:
             raise UsageError(f"whitening of R-MAC's regions: {error}") from error
         return found.mean, found.projection.T
-
-
-_moments = jax.jit(moments.of)
 
 
 @functools.partial(jax.jit, static_argnames=("levels", "include_global"))

@@ -121,7 +121,8 @@ class Describer(Extractor):
         options = tuple(parameters.items()), self.options.connectivity, self.backend
         step = _compiled_describe(self.layer, lower, tuple(names), *options, self.mesh)
         mirrored = mirrored if any(one.mirrored for one in descriptors) else None
-        return Described(*step(maps, mirrored, self.put(original_sizes), codebooks))
+        with jax.debug_nans(False):  # the box of an image without an object is NaN
+            return Described(*step(maps, mirrored, self.put(original_sizes), codebooks))
 
     def class_scores(self, batch: Batch, boxes: np.ndarray) -> np.ndarray:
         """Class scores of one box of each image, float32 ``[n, classes]``; NaN is the whole image."""

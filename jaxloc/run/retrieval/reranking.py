@@ -73,15 +73,11 @@ def _distances(query: jax.Array, candidates: jax.Array, valid: jax.Array) -> jax
 
 def _diffuse(queries: np.ndarray, vectors: SearchedVectors, top: int, how: SearchOptions) -> Ranked:
     """Diffusion on the graph of the whole gallery, whose vectors are loaded into memory."""
-    graph = _graph(vectors.all(), k=min(_NEIGHBORS, max(len(vectors) - 1, 1)))
+    graph = ranking.neighbor_graph(vectors.all(), k=min(_NEIGHBORS, max(len(vectors) - 1, 1)))
     length = min(max(top, _ENTRIES), len(vectors))
     first = _first(queries, vectors, length, how)
     found = ranking.TopK(*map(jnp.asarray, (first.scores, first.rows.astype(np.int32), first.rows >= 0)))
-    result, converged = jax.device_get(_diffuse_all(found, graph, neighbors=min(_ENTRIES, length)))
+    result, converged = jax.device_get(ranking.diffuse(found, graph, neighbors=min(_ENTRIES, length)))
     if not converged.all():
         raise UsageError(f"diffusion did not converge for {int((~converged).sum())} queries: use another --rerank")
     return Ranked(result.indices[:, :top].astype(np.int64), result.scores[:, :top])
-
-
-_graph = jax.jit(ranking.neighbor_graph, static_argnames="k")
-_diffuse_all = jax.jit(ranking.diffuse, static_argnames="neighbors")

@@ -101,7 +101,7 @@ class SearchedVectors:
             missing = -len(part) % mesh.size
             padded = np.pad(part, ((0, missing), (0, 0))) if missing else part
             divided = jax.device_put((padded, np.arange(len(padded)) < len(part)), rows)
-            best = _merge(best, _search(queries, *divided, start, k=k, mesh=mesh))
+            best = ranking.merge(best, _search(queries, *divided, start, k=k, mesh=mesh))
         return Ranked(np.asarray(best.indices, np.int64), np.asarray(best.scores))
 
     def gather(self, rows: np.ndarray) -> np.ndarray:
@@ -120,9 +120,6 @@ class SearchedVectors:
     def _shard(self, number: int) -> np.ndarray:
         whitened = None if self._whitening is None else self.gallery.whitened(number, self._checksum)
         return self.prepare(self.gallery.vectors(number)) if whitened is None else whitened
-
-
-_merge = jax.jit(ranking.merge)
 
 
 @functools.partial(jax.jit, static_argnames=("k", "mesh"))

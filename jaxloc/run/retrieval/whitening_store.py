@@ -37,12 +37,9 @@ def fit(spec: WhitenSpec, chunks: Chunks, labels: np.ndarray | None = None) -> W
         raise UsageError(f"{spec}: {error}") from error
 
 
-_apply = jax.jit(whitening.apply)
-
-
 def apply(fitted: Whitening, vectors: np.ndarray) -> np.ndarray:
     """Whitened vectors of unit length, float32 ``[n, k]``; zero vectors stay zero."""
-    return np.asarray(_apply(fitted, vectors))
+    return np.asarray(whitening.apply(fitted, vectors))
 
 
 def save(path: Path, fitted: Whitening, spec: str) -> None:
