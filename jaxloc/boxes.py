@@ -1,6 +1,8 @@
 """Boxes: ``[x0, y0, x1, y1]`` in pixels of the original image, half-open.
 
-A box of an empty mask is four NaNs, so that nothing fails inside jit; ``found`` flags say so to people.
+A box of an empty mask is four NaNs, so that nothing fails inside jit; ``found`` flags say so to people. Outside jit the
+functions that return boxes let that pass under ``jax_debug_nans``. A program of your own that returns such a box puts a
+number there, ``jnp.where(found, box, 0)``.
 """
 
 import jax
