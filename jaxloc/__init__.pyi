@@ -1,4 +1,5 @@
 from . import (
+    asking,
     attributes,
     beam,
     boxes,
@@ -59,6 +60,7 @@ __all__ = [
     "Network",
     "__version__",
     "apply",
+    "asking",
     "attributes",
     "beam",
     "boxes",

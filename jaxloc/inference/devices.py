@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxloc._jit import standard_promotion
 from jaxloc.components import Backend
 from jaxloc.errors import UsageError
 
@@ -35,7 +36,7 @@ def component_backend(backend: Backend, mesh: Mesh) -> Backend:
 
 
 def divided(function: Callable[..., Any], mesh: Mesh, whole: Sequence[int] = ()) -> Callable[..., Any]:
-    """A function of batches of which each device computes its own part.
+    """A function of batches of which each device computes its own part, with JAX's standard promotion.
 
     Args:
         function: its arguments and results are trees of arrays whose leading axis is the batch.
@@ -43,6 +44,7 @@ def divided(function: Callable[..., Any], mesh: Mesh, whole: Sequence[int] = ())
         whole: positions of the arguments that every device receives whole.
     """
 
+    @standard_promotion()
     def call(*arguments: Any) -> Any:
         specs = tuple(WHOLE if number in whole else DIVIDED for number in range(len(arguments)))
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=DIVIDED, check_vma=False)(*arguments)

@@ -9,6 +9,7 @@ from PIL import Image
 
 import jaxloc
 from jaxloc import beam, eiss, localization, models
+from jaxloc._jit import standard_promotion
 from jaxloc.errors import UsageError
 from jaxloc.models import BACKBONES, squeezenet
 from jaxloc.models.asking import classifier
@@ -50,6 +51,7 @@ def alone(weights, photos):
     loaded = models.load(weights, top=True)
 
     @jax.jit
+    @standard_promotion()
     def search(params, image):
         asked = classifier(params, backbone=BACKBONE)
         pixels, size = image / np.float32(255), np.array(image.shape[:2], np.int32)
