@@ -51,6 +51,20 @@ def test_examples_give_their_image_and_label(tmp_path, feature):
     assert sets[1].sources[0].label == "1"
 
 
+def test_a_damaged_first_record_is_skipped_like_any_other(tmp_path):
+    path = write(tmp_path / "a.array_record", [example(image=image(n), label=n) for n in range(3)])
+    data = bytearray(path.read_bytes())
+    place = data.index(b"PNG")
+    data[place + 20] ^= 1
+    path.write_bytes(data)
+    [images] = find_sets([path])
+    with pytest.raises(ImageError, match="cannot be read: Corrupted"):
+        read_image(images.sources[0].path)
+    assert [read_image(images.sources[n].path).pixels[0, 0, 0] for n in (1, 2)] == [1, 2]
+    with pytest.raises(UsageError, match="1 of 3 images have no label"):
+        find_sets([path], per_label=True)
+
+
 def test_the_name_of_a_class_counts_more_than_its_number(tmp_path):
     record = example(image=image(1), label=3, image__class__text="käfer".encode())
     assert [found.name for found in find_sets([write(tmp_path / "a.array_record", [record])], per_label=True)] == [

@@ -12,28 +12,29 @@ from jaxloc.models import find, vgg
 Flat = dict[str, np.ndarray]
 
 
+def narrow_arrays(architecture: str = "vgg16", *, top: bool = True) -> Flat:
+    """A VGG of a few channels, under jaxloc's names."""
+    rng = np.random.default_rng(0)
+    flat: Flat = {}
+    channels = 3
+    for block, (width, convolutions) in enumerate(zip((2, 3, 4, 5, 6), vgg.BLOCKS[architecture], strict=True), 1):
+        for i in range(1, convolutions + 1):
+            flat[f"conv{block}_{i}/kernel"] = rng.standard_normal((3, 3, channels, width), np.float32)
+            channels = width
+    if top:
+        for name, shape in {"fc6": (7, 7, 6, 10), "fc7": (1, 1, 10, 11), "fc8": (1, 1, 11, 8)}.items():
+            flat[f"{name}/kernel"] = rng.standard_normal(shape, np.float32)
+    biases = {
+        name.replace("kernel", "bias"): rng.standard_normal(kernel.shape[-1], np.float32)
+        for name, kernel in flat.items()
+    }
+    return flat | biases
+
+
 @pytest.fixture
 def narrow() -> Callable[..., Flat]:
     """Make a VGG of a few channels, under jaxloc's names: ``narrow("vgg16", top=True)``."""
-
-    def make(architecture: str = "vgg16", *, top: bool = True) -> Flat:
-        rng = np.random.default_rng(0)
-        flat: Flat = {}
-        channels = 3
-        for block, (width, convolutions) in enumerate(zip((2, 3, 4, 5, 6), vgg.BLOCKS[architecture], strict=True), 1):
-            for i in range(1, convolutions + 1):
-                flat[f"conv{block}_{i}/kernel"] = rng.standard_normal((3, 3, channels, width), np.float32)
-                channels = width
-        if top:
-            for name, shape in {"fc6": (7, 7, 6, 10), "fc7": (1, 1, 10, 11), "fc8": (1, 1, 11, 8)}.items():
-                flat[f"{name}/kernel"] = rng.standard_normal(shape, np.float32)
-        biases = {
-            name.replace("kernel", "bias"): rng.standard_normal(kernel.shape[-1], np.float32)
-            for name, kernel in flat.items()
-        }
-        return flat | biases
-
-    return make
+    return narrow_arrays
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +63,7 @@ DENSE = {
 }
 
 
-def _as_pytorch(
+def as_pytorch(
     flat: Mapping[str, np.ndarray],
     architecture: str = "vgg16",
     style: str = "torchvision",
@@ -86,12 +87,12 @@ def _as_pytorch(
 @pytest.fixture(scope="session")
 def pytorch() -> Callable[..., Flat]:
     """Our arrays as PyTorch's: outputs first, dense layers flat (timm's first two are convolutions)."""
-    return _as_pytorch
+    return as_pytorch
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory, wide: Mapping[str, np.ndarray]) -> Path:
     """A safetensors file of VGG-16's convolutions under torchvision's names."""
     path = tmp_path_factory.mktemp("published") / "model.safetensors"
-    safetensors.numpy.save_file(_as_pytorch(wide), path)
+    safetensors.numpy.save_file(as_pytorch(wide), path)
     return path

@@ -40,8 +40,7 @@ CAFFE = {
 }
 
 
-@pytest.fixture(scope="module")
-def messages():
+def message_classes():
     """Classes of Caffe's messages."""
     file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package="caffe")
     kinds = descriptor_pb2.FieldDescriptorProto
@@ -58,6 +57,11 @@ def messages():
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"caffe.{name}")) for name in CAFFE}
+
+
+@pytest.fixture(scope="module")
+def messages():
+    return message_classes()
 
 
 def write(path, flat, messages, generation):

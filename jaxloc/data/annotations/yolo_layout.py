@@ -147,7 +147,7 @@ def _names(about: Mapping[str, Any], file: Path) -> dict[int, str]:
             return {number: f"class_{number}" for number in range(min(int(about["nc"]), _MOST_CLASSES))}
         pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else None
         return {int(number): str(name).strip() for number, name in pairs}  # type: ignore[union-attr]
-    except (TypeError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{file}: names is neither a list of classes nor a mapping from their numbers") from error
 
 

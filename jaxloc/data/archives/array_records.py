@@ -44,17 +44,14 @@ class ArrayRecordEntry(Record):
         reader = _reader(self.file)
         if not reader.ok():
             raise remote.lost(self.file, "has become shorter since it was listed", "copy or write it again")
-        try:
-            [data] = reader.read([self.number])
-        except RuntimeError as error:
-            if str(error).startswith(_DAMAGED):
-                raise ImageError(f"cannot be read: {error}") from error
-            raise
+        data = _record(reader, self.number)
+        if isinstance(data, RuntimeError):
+            raise ImageError(f"cannot be read: {data}") from data
         return data
 
 
 class ArrayRecords(Part):
-    """The records of one local file, named by their numbers. The first record decides what they are."""
+    """The records of one local file, named by their numbers. The first whole record decides what they are."""
 
     def __init__(self, place: str) -> None:
         self.place = place
@@ -66,7 +63,10 @@ class ArrayRecords(Part):
         self._bytes = os.stat(place).st_size
         if not self._count:
             raise UsageError(f"{place}: holds no image: it has no records")
-        [first] = _reader(place).read([0])
+        records = (_record(_reader(place), number) for number in range(self._count))
+        first = next((data for data in records if isinstance(data, bytes)), None)
+        if first is None:
+            raise UsageError(f"{place}: holds no image: none of its records is whole: copy or write it again")
         self._is_example = read_size(first) is None
         if self._is_example:
             _check_example(place, first)
@@ -82,7 +82,8 @@ class ArrayRecords(Part):
         """The labels inside the examples; reads all records."""
         if self._is_example and self.labels is None:
             reader = _reader(self.place)
-            self.labels = Labels(_label(reader.read([number])[0]) for number in range(self._count))
+            records = (_record(reader, number) for number in range(self._count))
+            self.labels = Labels(_label(data) if isinstance(data, bytes) else None for data in records)
         return self.labels
 
 
@@ -94,6 +95,17 @@ def count_records(place: str) -> int:
     if not reader.ok():
         raise UsageError(f"{place}: truncated, or no ArrayRecord file: copy or write it again")
     return reader.num_records()
+
+
+def _record(reader: Any, number: int) -> bytes | RuntimeError:
+    """One record, or what is wrong with it."""
+    try:
+        [data] = reader.read([number])
+    except RuntimeError as error:
+        if str(error).startswith(_DAMAGED):
+            return error
+        raise
+    return data
 
 
 def _reader(place: str) -> Any:

@@ -367,6 +367,7 @@ def test_yolo_as_roboflow_writes_it_is_read(tmp_path):
         ("names: [", "not readable as YAML"),
         ("train: images", "not a YOLO data set: it has no names of classes"),
         ("names: dog\ntrain: images", "names is neither a list"),
+        ("names:\ntrain: images", "names is neither a list"),
         ("names: [dog]", "names no folder of images"),
         ("names: [dog]\ntrain: gone", "train: no folder or list gone"),
     ],
