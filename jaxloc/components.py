@@ -82,6 +82,27 @@ def largest_component(mask: ArrayLike, *, connectivity: int = 8, backend: Backen
     return _where(backend, mask, on_host, on_device)
 
 
+@jitted("connectivity", "backend")
+def component_with(mask: ArrayLike, cell: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") -> jax.Array:
+    """The component that holds a cell.
+
+    Args:
+        mask: bool ``[h, w]``.
+        cell: int ``[]``, the cell's number in raster order.
+        connectivity: 8 or 4 neighbours (static).
+        backend: ``"host"`` (scikit-image in a callback), ``"device"``, or ``"auto"``: the host for masks of one
+            CPU device (static).
+
+    Returns:
+        bool ``[h, w]``; empty where the cell is not in ``mask``.
+
+    Raises:
+        ValueError: ``mask`` is not one map, an unknown option, or ``"host"`` for masks divided among devices.
+    """
+    labels = label(mask, connectivity=connectivity, backend=backend)
+    return (labels > 0) & (labels == labels.ravel()[cell])
+
+
 def _check(mask: ArrayLike, connectivity: int, backend: Backend) -> jax.Array:
     mask = as_array("mask", mask, "[h, w]")
     if mask.dtype != jnp.bool_:

@@ -38,8 +38,9 @@ class Model(NamedTuple):
             the descriptors do not vary but for rounding, so that nothing is positive and nothing found.
         eigenvalues: float32 ``[k]``, variance along each.
         explained: float32 ``[k]``, share of the total variance.
-        correlation: float32 ``[k]``, correlation of each indicator with the aggregation map over the whole set;
-            a small magnitude (below 0.3, say) at the first means that the sign is in doubt.
+        correlation: float32 ``[k]``, correlation of each indicator with the aggregation map over the whole set, or
+            the evidence that ``orient`` went by; a small magnitude (below 0.3, say) at the first means that the sign
+            is in doubt.
     """
 
     mean: jax.Array
@@ -59,8 +60,8 @@ def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation") -> 
         sign: how each component's arbitrary sign is fixed (static), one of ``signs.SIGN_RULES``. ``"aggregation"``: its
             indicator correlates positively with the sum over channels, ``sign(ξᵀ Cov 1) = +``; ``"loading"``: its
             coordinate of largest magnitude is positive (the released code); ``"none"``: as the eigensolver left it.
-            ``"minority"``, fewer cells are positive than not, starts as ``"aggregation"``: count the cells and call
-            ``orient``.
+            ``"aggregation"`` presumes activations that are never negative. ``"minority"``, ``"border"`` and
+            ``"attention"`` need a second pass: sum ``sign_evidence`` and call ``orient``.
 
     Raises:
         ValueError: more components than dimensions, an unknown rule, or moments of several sets at once.
@@ -103,21 +104,51 @@ def _plus_or_minus(x: jax.Array) -> jax.Array:
 
 
 @jitted("sign")
-def orient(model: Model, positive_share: ArrayLike, *, sign: str = "minority") -> Model:
-    """Flip components by a rule that looks at the set's positive cells.
+def sign_evidence(
+    model: Model,
+    features: ArrayLike,
+    attention: ArrayLike | None = None,
+    *,
+    sign: str,
+    size: ArrayLike | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """What a rule sees in one image: float32 numbers ``[k]`` and their weight ``[]``; add both up over the set.
+
+    Args:
+        model: fitted by this rule.
+        features: ``[h, w, d]`` of the model's layer.
+        attention: ``[h, w, heads]``, the class token's attention to the same cells; for ``"attention"`` only.
+        sign: ``"minority"``, ``"border"`` or ``"attention"`` (static), see ``signs.SIGN_RULES``.
+        size: int ``[2]``, valid rows and columns; ``None`` means all.
+    """
+    rules = {name: rule for name, rule in SIGN_RULES.items() if rule.evidence is not None}
+    check_choice("sign", sign, tuple(rules))
+    if rules[sign].needs_attention and attention is None:
+        raise ValueError(f"sign={sign!r} needs attention, [h, w, heads]")
+    indicators = indicator_maps(model, features)
+    deviations = jnp.sqrt(model.eigenvalues)[:, None, None]
+    indicators = jnp.where(deviations > 0, indicators / jnp.where(deviations > 0, deviations, 1), 0)
+    looked_at = None
+    if attention is not None:
+        looked_at = as_array("attention", attention, "[h, w, heads]").astype(jnp.float32).mean(-1)
+    evidence = rules[sign].evidence
+    numbers, weight = evidence(indicators, valid_cells(size, indicators.shape[1:]), looked_at)  # type: ignore[misc]
+    return numbers.astype(jnp.float32), weight.astype(jnp.float32)
+
+
+@jitted()
+def orient(model: Model, evidence: ArrayLike) -> Model:
+    """Flip the components whose evidence is negative; its magnitudes take the place of ``correlation``.
 
     Args:
         model: a fitted model.
-        positive_share: ``[k]``, share of all cells of the set where each indicator is positive.
-        sign: the rule (static); ``"minority"`` flips components that are positive on more than half of the cells.
+        evidence: ``[k]``, from -1 to 1: the sums of ``sign_evidence`` over the set divided by the sum of its weights.
     """
-    share = jnp.asarray(positive_share)
-    if share.shape != model.eigenvalues.shape:
-        raise ValueError(f"positive_share must be {model.eigenvalues.shape}, got {share.shape}")
-    by_share = {name: rule.direction_by_share for name, rule in SIGN_RULES.items() if rule.direction_by_share}
-    check_choice("sign", sign, tuple(by_share))
-    flip = _plus_or_minus(by_share[sign](share))
-    return model._replace(components=model.components * flip[:, None], correlation=model.correlation * flip)
+    evidence = jnp.asarray(evidence, jnp.float32)
+    if evidence.shape != model.eigenvalues.shape:
+        raise ValueError(f"evidence must be {model.eigenvalues.shape}, got {evidence.shape}")
+    components = model.components * _plus_or_minus(evidence)[:, None]
+    return model._replace(components=components, correlation=jnp.clip(jnp.abs(evidence), 0, 1))
 
 
 @jitted()

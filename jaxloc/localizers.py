@@ -56,6 +56,8 @@ class Method:
         parts: ``parts(models, inputs, found, *, number, connectivity, backend) -> Parts`` of one image's object;
             ``None`` for methods that find no parts.
         threshold: the value that a cell's response must exceed to be object, from the response of one image.
+        connectivity: neighbours that connect the cells of a component, where none is asked for: 8 or 4.
+        non_negative: whether it presumes activations that are never negative.
         asks: ``"head"`` if ``localize`` takes ``inputs.classifier`` and ``inputs.label``, ``"images"`` if it takes
             ``inputs.image`` as well, so that it is computed for one image after another.
         class_map: whether its layer is the one that the classifier averages.
@@ -70,6 +72,8 @@ class Method:
     fit: "Callable[..., Any] | None" = None
     parts: "Callable[..., Parts] | None" = None
     threshold: Callable[[Any], float] = lambda response: 0.0
+    connectivity: int = 8
+    non_negative: bool = False
     asks: Literal["", "head", "images"] = ""
     class_map: bool = False
     options: tuple[str, ...] = ()
@@ -116,8 +120,20 @@ def _beam(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localizatio
     return asking.beam_search(inputs, **options)
 
 
+def _lost(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+    features, size = inputs.maps[0]
+    return jaxloc.lost.localize(features, inputs.image_size, size=size, **options)
+
+
+def _tokencut(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+    features, size = inputs.maps[0]
+    return jaxloc.tokencut.localize(features, inputs.image_size, size=size, **options)
+
+
 _DDT_SCORE = "at 0.5, the object's mean response is one standard deviation of its whole set"
 _SCDA_SCORE = "at 0.5, the object's mean activation is twice that of the whole image"
+_LOST_SCORE = "at 0.5, the seed is like half of the other patches"
+_TOKENCUT_SCORE = "at 1, nothing that is alike is cut apart"
 
 _CELLS_SCORE = "at 0.5, the object's cells speak for the class twice as much as the whole image's"
 _EISS_SCORE = "at 0.5, cropping the object gains as much over erasing it as the whole image scores"
@@ -127,7 +143,13 @@ METHODS = {
     for method in (
         Method("ddt", "DDT co-localisation", _DDT_SCORE, _ddt, fit=_fit_ddt, parts=_ddt_parts),
         Method("ddt+", "DDT+ co-localisation", _DDT_SCORE, _ddt, layers_below=1, fit=_fit_ddt, parts=_ddt_parts),
-        Method("scda", "SCDA localisation", _SCDA_SCORE, _scda, threshold=lambda response: float(response.mean())),
+        Method(
+            *("scda", "SCDA localisation", _SCDA_SCORE, _scda),
+            threshold=lambda response: float(response.mean()),
+            non_negative=True,
+        ),
+        Method("lost", "LOST localisation", _LOST_SCORE, _lost, connectivity=4),
+        Method("tokencut", "TokenCut localisation", _TOKENCUT_SCORE, _tokencut, connectivity=4),
         Method(
             "cam",
             "CAM",

@@ -13,7 +13,7 @@ import weights_convert
 
 ONE_IMAGE = ("boxes", "components", "crops", "grids", "localization", "moments", "pooling", "tracks", "whitening")
 ONE_IMAGE += ("clustering", "encoding", "graphs", "mixture")
-ONE_IMAGE += ("attributes", "beam", "cam", "crow", "ddt", "eiss", "parts", "rmac", "scda", "spoc")
+ONE_IMAGE += ("attributes", "beam", "cam", "crow", "ddt", "eiss", "lost", "parts", "rmac", "scda", "spoc", "tokencut")
 
 
 def public(module) -> dict[str, object]:

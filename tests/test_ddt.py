@@ -136,15 +136,51 @@ def test_sign_rules():
     np.testing.assert_allclose(np.abs(none), np.abs(loading), atol=1e-6)
 
 
-def test_minority_rule_flips_what_is_positive_on_most_cells():
+@pytest.mark.parametrize("sign", ["minority", "border", "attention"])
+def test_rules_of_a_second_pass_follow_what_they_look_at(sign):
+    maps = image_set()
+    attention = [features[..., :2] ** 2 for features in maps]
+    model = fit(maps, sign=sign)
+    sums, weights = 0.0, 0.0
+    for features, looked_at in zip(maps, attention, strict=True):
+        numbers, weight = ddt.sign_evidence(model, features, looked_at, sign=sign)
+        sums, weights = sums + numbers, weights + weight
+    evidence = sums / weights
+    indicators = [np.asarray(ddt.indicator_maps(model, features)) for features in maps]
+    if sign == "attention":
+        standard = np.concatenate([((one - one.mean()) / one.std()).ravel() for one in (a.mean(-1) for a in attention)])
+        every = np.concatenate([one.reshape(2, -1) for one in indicators], 1)
+        np.testing.assert_allclose(evidence, [np.corrcoef(one, standard)[0, 1] for one in every], rtol=3e-3)
+    else:
+        looked = [np.ones(features.shape[:2], bool) for features in maps]
+        for one in looked if sign == "border" else ():
+            one[1:-1, 1:-1] = False
+        every = np.concatenate([one[:, where] for one, where in zip(indicators, looked, strict=True)], 1)
+        np.testing.assert_allclose(evidence, 1 - 2 * (every > 0).mean(1), atol=1e-6)
+    oriented = ddt.orient(model, evidence)
+    flips = np.where(evidence < 0, -1, 1)[:, None]
+    np.testing.assert_array_equal(oriented.components, model.components * flips)
+    np.testing.assert_allclose(oriented.correlation, np.abs(evidence))
+
+
+def test_evidence_of_padded_images_is_that_of_the_images_alone():
+    features = image_set()[0]
     model = fit(image_set())
-    same = ddt.orient(model, np.array([0.2, 0.5]))
-    jax.tree.map(np.testing.assert_array_equal, same, model)
-    flipped = ddt.orient(model, np.array([0.2, 0.7]))
-    np.testing.assert_array_equal(flipped.components, model.components * np.array([[1], [-1]]))
-    np.testing.assert_array_equal(flipped.correlation, model.correlation * np.array([1, -1]))
-    with pytest.raises(ValueError, match=r"positive_share must be \(2,\)"):
+    size = np.array([5, 4])
+    for sign in ("minority", "border", "attention"):
+        alone = ddt.sign_evidence(model, features[:5, :4], features[:5, :4], sign=sign)
+        padded = ddt.sign_evidence(model, features, features, sign=sign, size=size)
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), padded, alone)
+
+
+def test_wrong_evidence_is_refused():
+    model = fit(image_set())
+    with pytest.raises(ValueError, match=r"evidence must be \(2,\)"):
         ddt.orient(model, np.array([0.1]))
+    with pytest.raises(ValueError, match="sign='attention' needs attention"):
+        ddt.sign_evidence(model, image_set()[0], sign="attention")
+    with pytest.raises(ValueError, match="sign must be one of 'minority', 'border', 'attention'"):
+        ddt.sign_evidence(model, image_set()[0], sign="loading")
 
 
 def test_image_without_a_positive_value_is_noisy():

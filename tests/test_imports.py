@@ -27,7 +27,8 @@ SHARED |= {
     "tracks",
     "whitening",
 }
-METHODS = {"attributes", "beam", "cam", "crow", "ddt", "eiss", "parts", "rmac", "scda", "spoc", "svm"}
+METHODS = {"attributes", "beam", "cam", "crow", "ddt", "eiss", "lost", "parts", "rmac", "scda", "spoc", "svm"}
+METHODS |= {"tokencut"}
 ROOMS = ("data", "models", "run", "report")
 
 

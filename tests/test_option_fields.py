@@ -60,7 +60,7 @@ def test_settings_identity_and_fingerprint_hold_the_fields_that_say_so():
 
 
 def test_what_a_run_depends_on():
-    found = LocalizeOptions(parts=2, refine="crf", box_from_mask=True)
+    found = LocalizeOptions(parts=2, refine="crf", box_from_mask=True, sign="aggregation", connectivity=8)
     assert found.settings() == {
         "shorter side at most": "800 pixels",
         "connectivity": "8",
@@ -72,7 +72,6 @@ def test_what_a_run_depends_on():
     }
     assert list(LocalizeOptions(max_side=0).settings(fitted=False).items()) == [
         ("shorter side at most", "unlimited"),
-        ("connectivity", "8"),
         ("computed in", "float32"),
     ]
     assert found.identity(batch="at most 8", shard_size=64) == {

@@ -20,8 +20,8 @@ def test_names_are_listed_without_jax():
 
 
 def test_names():
-    assert list(METHODS) == ["ddt", "ddt+", "scda", "cam", "eiss", "beam"]
-    assert list(SIGN_RULES) == ["aggregation", "loading", "minority", "none"]
+    assert list(METHODS) == ["ddt", "ddt+", "scda", "lost", "tokencut", "cam", "eiss", "beam"]
+    assert list(SIGN_RULES) == ["aggregation", "loading", "minority", "border", "attention", "none"]
     assert list(REFINEMENTS) == ["crf", "guided", "grabcut"]
     assert list(WHITENINGS) == ["pca", "svd", "supervised"]
     assert DESCRIPTORS.keys() - INDEXED.keys() == {"fc8_truth"}

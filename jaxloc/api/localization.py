@@ -21,7 +21,6 @@ from jaxloc.run.localize_pass import not_finite
 from jaxloc.run.model_file import ModelFile
 from jaxloc.run.moment_store import MomentStore
 from jaxloc.run.steps import Models, Steps
-from jaxloc.signs import SIGN_RULES
 
 
 def colocalize(
@@ -30,10 +29,10 @@ def colocalize(
     *,
     method: str = "ddt",
     layer: str | None = None,
-    sign: str = "aggregation",
+    sign: str | None = None,
     noise_threshold: float = 0.0,
     max_side: int = 800,
-    connectivity: int = 8,
+    connectivity: int | None = None,
     name: str = "object",
     progress: bool | None = None,
 ) -> Found:
@@ -48,10 +47,11 @@ def colocalize(
         net: from ``jaxloc.load``.
         method: a name in ``jaxloc.localizers.METHODS``. Methods that fit nothing look at each image alone.
         layer: whose features are used; ``None`` means the method's default.
-        sign: the rule that fixes which side of DDT's first component is object, a name in ``jaxloc.signs.SIGN_RULES``.
+        sign: the rule that fixes which side of DDT's first component is object, a name in ``jaxloc.signs.SIGN_RULES``;
+            ``None`` means the network's own.
         noise_threshold: an image lacks the object if at most this share of its cells is positive.
         max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
-        connectivity: 8, or 4 without diagonals.
+        connectivity: 8, or 4 without diagonals; ``None`` means the method's own.
         name: what the object is called, as the category of exports and the name of the set in the model.
         progress: show a progress bar; ``None`` shows one in a terminal or notebook when the work takes long.
 
@@ -86,7 +86,7 @@ def localize(
     method: str = "scda",
     layer: str | None = None,
     max_side: int = 800,
-    connectivity: int = 8,
+    connectivity: int | None = None,
     name: str = "object",
     progress: bool | None = None,
     **options: Any,
@@ -112,7 +112,7 @@ def apply(
     *,
     name: str | None = None,
     noise_threshold: float = 0.0,
-    connectivity: int = 8,
+    connectivity: int | None = None,
     progress: bool | None = None,
 ) -> Found:
     """Find the object that a model was fitted on, in other images.
@@ -152,18 +152,22 @@ def _fit(batches: ImageBatches, steps: Steps, name: str, progress: bool | None) 
             sums.add_rows(*steps.moments(maps, np.where(batch.indices < 0, -1, 0)))
         total.merge(0, sums.images[0], sums.of_set(0))
     fitted = steps.fit(total.moments(0))
-    if SIGN_RULES[steps.options.sign].direction_by_share is not None:
-        fitted = steps.orient(fitted, _count_positive(batches, steps, fitted.models, progress))
+    if steps.needs_evidence:
+        fitted = steps.orient(fitted, _sum_evidence(batches, steps, fitted.models, progress))
     return steps.model_file({name: fitted})
 
 
-def _count_positive(batches: ImageBatches, steps: Steps, models: Models, progress: bool | None) -> dict[str, Any]:
-    """Positive cells of each component, and valid cells last, in the whole set: ``[k + 1]`` by layer."""
-    counts: dict[str, Any] = dict.fromkeys(models, 0)
-    for _, batch, maps in batches.features("choosing the sign", progress=progress):
-        for layer, rows in steps.positive_counts([models] * len(batch.indices), maps).items():
-            counts[layer] = counts[layer] + rows[batch.indices >= 0].astype(np.int64).sum(0)
-    return counts
+def _sum_evidence(batches: ImageBatches, steps: Steps, models: Models, progress: bool | None) -> dict[str, Any]:
+    """What the sign rule sees in the whole set, shard by shard: ``[k + 1]`` by layer, the weight last."""
+    total: dict[str, Any] = dict.fromkeys(models, 0)
+    for _, shard in itertools.groupby(batches.features("choosing the sign", progress=progress), lambda one: one.shard):
+        sums: dict[str, Any] = dict.fromkeys(models, 0)
+        for _, batch, maps in shard:
+            for layer, rows in steps.sign_evidence([models] * len(batch.indices), maps).items():
+                for row in rows[batch.indices >= 0].astype(np.float64):
+                    sums[layer] = sums[layer] + row
+        total = {layer: total[layer] + values for layer, values in sums.items()}
+    return total
 
 
 def _localize(batches: ImageBatches, steps: Steps, model: ModelFile | None, name: str, progress: bool | None) -> Found:

@@ -21,6 +21,8 @@ from jaxloc.inference.programs import Maps
 class Extractor:
     """A network, whose weights are on the devices, at the layers whose features are wanted, deepest first.
 
+    ``beside`` are further layers that ``features`` computes.
+
     Attributes:
         weights: the network's, without the arrays.
         dimensions: channels of each layer.
@@ -29,9 +31,10 @@ class Extractor:
         batching: how images are grouped into batches.
     """
 
-    def __init__(self, loaded: DeviceWeights, layers: Sequence[str]) -> None:
+    def __init__(self, loaded: DeviceWeights, layers: Sequence[str], beside: Sequence[str] = ()) -> None:
         self.loaded, self.weights = loaded, loaded.weights
         self.layers = self.weights.backbone.check_layers(layers)
+        self._computed = (*self.layers, *beside)
         self.dimensions = tuple(self.weights.backbone.layer(layer).channels for layer in self.layers)
         self.minimum_side = self.weights.backbone.minimum_side(self.layers)
         self.mesh, self.batching = loaded.mesh, loaded.batching
@@ -51,7 +54,7 @@ class Extractor:
     @functools.cached_property
     def _programs(self) -> programs.Programs:
         form = tuple((leaf.shape, leaf.sharding.spec) for leaf in jax.tree.leaves(self.params))
-        return programs.programs_of(self.weights.backbone, self.layers, self.loaded.dtype, self.mesh, form)
+        return programs.programs_of(self.weights.backbone, self._computed, self.loaded.dtype, self.mesh, form)
 
     def put(self, values: Any) -> Any:
         """Arrays on the devices, divided along their first axis."""

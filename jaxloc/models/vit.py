@@ -166,7 +166,7 @@ def backbone(
         title=title or name,
         authors=kind.authors,
         layers=tuple(layers),
-        defaults=Defaults(kind.layer.format(depth - 1), "norm", below, "attention"),
+        defaults=Defaults(kind.layer.format(depth - 1), "norm", below, "border"),
         module=module,
         blocks=(tuple(stem), *map(tuple, blocks[:-1]), (*blocks[-1], "norm")),
         preprocessing=kind.preprocessing,

@@ -14,6 +14,10 @@ VIDEOS = "Videos"
 CLASSIFIER = "Methods that ask a classifier"
 
 
+def _chosen(value: object) -> str:
+    return "" if value is None else str(value)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocalizeOptions(NetworkOptions):
     """What a localisation job can be told."""
@@ -31,12 +35,21 @@ class LocalizeOptions(NetworkOptions):
         "Layer whose features are used, such as relu5_3 or pool5; ddt+ adds the convolution below it. "
         "[default: the network's own, relu5_3 of VGG-16]",
     )
-    sign: str = option(
-        "aggregation",
+    connectivity: int | None = option(  # type: ignore[assignment]
+        None,
+        "Neighbours that connect the cells of a component: 8, or 4 without diagonals. [default: the method's own, 4 of "
+        "lost and tokencut, else 8]",
+        choices=(8, 4),
+        setting="connectivity",
+        text=_chosen,
+    )
+    sign: str | None = option(
+        None,
         "How DDT decides which side of its first component is object. Try another rule if the boxes hold the "
-        "background.",
+        "background. [default: the network's own, aggregation, or border of vision transformers]",
         choices=SIGN_RULES,
         setting="sign rule",
+        text=_chosen,
         fitted=True,
     )
     noise_threshold: float = option(
@@ -148,9 +161,10 @@ class LocalizeEachOptions(LocalizeOptions):
 
     method: str = option(
         "scda",
-        "scda selects the descriptors that fire. cam, eiss and beam ask a classifier (such as --weights "
-        "efficientnet-lite0) for the most probable class of each image: cam by its class map in one pass, eiss by "
-        "cropping and erasing windows, beam by dropping rows and columns of its map.",
+        "scda selects the descriptors that fire, and presumes that none is negative. lost and tokencut compare patches "
+        "by a vision transformer's keys. cam, eiss and beam ask a classifier (such as --weights efficientnet-lite0) for "
+        "the most probable class of each image: cam by its class map in one pass, eiss by cropping and erasing windows, "
+        "beam by dropping rows and columns of its map.",
         "--method",
         "-m",
         choices=[name for name, method in METHODS.items() if method.fit is None],

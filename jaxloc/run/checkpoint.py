@@ -18,8 +18,8 @@ from jaxloc.run.outputs import PARTS
 from jaxloc.run.plan import Images, Window, buckets_from_json, buckets_to_json
 
 _FORMAT = "jaxloc-run-1"
-Kind = Literal["moments", "counts", "inside", "found", "fitted", "unsigned"]
-OF_SHARDS: tuple[Kind, ...] = ("moments", "counts", "inside", "found")
+Kind = Literal["moments", "evidence", "inside", "found", "fitted", "unsigned"]
+OF_SHARDS: tuple[Kind, ...] = ("moments", "evidence", "inside", "found")
 OF_WINDOWS: tuple[Kind, ...] = ("fitted", "unsigned")
 """Kinds of files; ``inside`` are moments of the objects' cells, ``unsigned`` fits before a pass that decides signs."""
 _COUNTED = 100_000
@@ -34,7 +34,7 @@ class Checkpoint:
         self._manifest_path = self.folder / "_run.json"
 
     def file(self, kind: Kind, number: int) -> Path:
-        """A file of a shard (moments, counts of positive cells, findings) or of a window (fits)."""
+        """A file of a shard (moments, what the sign rule saw, findings) or of a window (fits)."""
         suffix = "parquet" if kind == "found" else "safetensors"
         return self.folder / f"{kind}-{number:05d}.{suffix}"
 

@@ -16,7 +16,6 @@ from jaxloc.run.passes import Context, in_flight, mine, over_shards, shard_featu
 from jaxloc.run.plan import Shard, Window
 from jaxloc.run.progress import Progress, progress
 from jaxloc.run.steps import Models
-from jaxloc.signs import SIGN_RULES
 
 MINIMUM_SET = 2
 """Images that a set must have for anything to be shared."""
@@ -47,7 +46,7 @@ def load_fits(path: Path) -> Fits:
 def _accumulate_and_fit(context: Context, window: Window, path: Path, start: Fits, shown: Progress) -> Fits | None:
     """Write the fits; returns them on the host that has them in memory."""
     file, number = context.checkpoint.file, window.number
-    second_pass = SIGN_RULES[context.steps.options.sign].direction_by_share is not None
+    second_pass = context.steps.needs_evidence
     first = file("unsigned", number) if second_pass else path
     fits: Fits | None = None
     over_shards(context, window, "moments", functools.partial(_sum_moments, context, shown=shown), shown)
@@ -62,7 +61,7 @@ def _accumulate_and_fit(context: Context, window: Window, path: Path, start: Fit
         file("unsigned", number).unlink(missing_ok=True)
         for shard in window.shards:
             file("moments", shard.number).unlink(missing_ok=True)
-            file("counts", shard.number).unlink(missing_ok=True)
+            file("evidence", shard.number).unlink(missing_ok=True)
     return fits
 
 
@@ -125,38 +124,36 @@ def _fit(context: Context, together: MomentStore, which: int, start: FittedSet |
 
 
 def _fix_signs(context: Context, window: Window, path: Path, fits: Fits) -> Fits | None:
-    """Fix the signs by each component's share of positive cells, and write the fits."""
+    """Fix the signs by what the rule sees in the images, and write the fits."""
     names = {which: context.images.sets[which].name for which in window.sets}
     models = {which: fits[name].models for which, name in names.items() if name in fits}
     with progress("choosing the sign", sum(len(shard.images) for shard in mine(window))) as shown:
-        count = functools.partial(_count_positive, context, models=models, shown=shown)
-        over_shards(context, window, "counts", count, shown)
+        add = functools.partial(_sum_evidence, context, models=models, shown=shown)
+        over_shards(context, window, "evidence", add, shown)
     distributed.wait(f"signs of window {window.number}")
     if not distributed.is_first():
         return None
     totals: dict[int, dict[str, Any]] = {which: dict.fromkeys(context.steps.layers, 0) for which in models}
     for shard in window.shards:
-        path_of_counts = context.checkpoint.file("counts", shard.number)
-        for (which, layer), some in moment_store.load_counts(distributed.see(path_of_counts)).items():
+        stored = context.checkpoint.file("evidence", shard.number)
+        for (which, layer), some in moment_store.load_evidence(distributed.see(stored)).items():
             totals[which][layer] = totals[which][layer] + some
     oriented = {names[which]: context.steps.orient(fits[names[which]], totals[which]) for which in models}
     _save(context, path, oriented)
     return oriented
 
 
-def _count_positive(
-    context: Context, shard: Shard, path: Path, *, models: Mapping[int, Models], shown: Progress
-) -> None:
-    counts: dict[tuple[int, str], np.ndarray] = {}
+def _sum_evidence(context: Context, shard: Shard, path: Path, *, models: Mapping[int, Models], shown: Progress) -> None:
+    sums: dict[tuple[int, str], np.ndarray] = {}
     for batch in shard_features(context, shard, "choosing the sign", shown):
         each = context.owners(batch.indices).tolist()
         some = [models.get(which) for which in each]
         if not any(some):
             continue
-        for layer, rows in context.steps.positive_counts(some, batch.maps).items():
+        for layer, rows in context.steps.sign_evidence(some, batch.maps).items():
             for which, row in zip(each, rows, strict=True):
                 if which in models:
-                    counts[which, layer] = counts.get((which, layer), 0) + row.astype(np.int64)
+                    sums[which, layer] = sums.get((which, layer), 0) + row.astype(np.float64)
     if shard.number not in context.cache:
         context.stream.forget(shard.images)
-    context.cache.make_room(lambda: moment_store.save_counts(path, counts))
+    context.cache.make_room(lambda: moment_store.save_evidence(path, sums))

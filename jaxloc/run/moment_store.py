@@ -114,13 +114,13 @@ class StoredMoments:
         return {field: self._arrays[f"{prefix}/{field}"] for field in (*_STATE, *optional)}
 
 
-def save_counts(path: Path, counts: Mapping[tuple[int, str], np.ndarray]) -> None:
-    """Write numbers of cells by set and layer atomically."""
-    write_safetensors(path, {f"{which}/{layer}": values for (which, layer), values in counts.items()}, {})
+def save_evidence(path: Path, evidence: Mapping[tuple[int, str], np.ndarray]) -> None:
+    """Write what a sign rule saw, by set and layer, atomically."""
+    write_safetensors(path, {f"{which}/{layer}": values for (which, layer), values in evidence.items()}, {})
 
 
-def load_counts(path: str | os.PathLike[str]) -> dict[tuple[int, str], np.ndarray]:
-    """Read what ``save_counts`` wrote; ``UsageError`` if the file is missing or damaged."""
+def load_evidence(path: str | os.PathLike[str]) -> dict[tuple[int, str], np.ndarray]:
+    """Read what ``save_evidence`` wrote; ``UsageError`` if the file is missing or damaged."""
     with readable(path, *_DAMAGED):
         arrays = safetensors.numpy.load_file(path)
     return {(int(name.split("/")[0]), name.split("/", 1)[1]): values for name, values in arrays.items()}

@@ -39,9 +39,10 @@ from jaxloc.run.refining import Refiner
 from jaxloc.run.steps import Models, Steps
 from jaxloc.run.stream import Stream
 from jaxloc.run.writing import disk_errors, locked
+from jaxloc.signs import SIGN_RULES
 
 DOUBTFUL_CORRELATION = 0.3
-"""Below this correlation with the aggregation map, which side of DDT's first component is object is in doubt."""
+"""Below this ``Model.correlation``, which side of DDT's first component is object is in doubt."""
 
 
 class Run:
@@ -68,7 +69,7 @@ class Run:
         self._depends = identity(steps, len(self._images)) | dict(depends or {})
         self._overwrite, self._notes = overwrite, notes
         refine = self._options.refine != "none"
-        self._refiner = Refiner(self._options.refine, connectivity=self._options.connectivity) if refine else None
+        self._refiner = Refiner(self._options.refine, connectivity=steps.connectivity) if refine else None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -233,9 +234,8 @@ class Run:
         if distributed.is_first():
             names = [images.name for images in self._images.sets if images.name in fitted]
             cut = _cut_short(found) if self._options.truncated == "keep" else []
-            found = dataclasses.replace(
-                found, warnings=[*self._notes, *cut, *_doubts(found, names, fitted, self._steps.layers)]
-            )
+            doubts = _doubts(found, names, fitted, self._steps)
+            found = dataclasses.replace(found, warnings=[*self._notes, *cut, *doubts])
             fits = self._context.steps.model_file(fitted) if model else None
             outputs.write(self._folder, found, model=fits, limit=self._options.report_limit)
             self._checkpoint.finish(found.warnings)
@@ -278,8 +278,11 @@ def _cut_short(findings: Findings) -> list[str]:
     )
 
 
-def _doubts(findings: Findings, names: Sequence[str], fitted: Fits, layers: Sequence[str]) -> list[str]:
-    """Reasons to doubt which side of a set's first component is object; ``layers`` are the method's, deepest first."""
+def _doubts(findings: Findings, names: Sequence[str], fitted: Fits, steps: Steps) -> list[str]:
+    """Reasons to doubt which side of a set's first component is object."""
+    rule = SIGN_RULES[steps.sign]
+    looked = rule.evidence is not None or not any(steps.weights.backbone.layer(one).signed for one in steps.layers)
+    layers = steps.layers
     cure = "look at the report, and compare with another --sign"
     shares: dict[str, tuple[float, int]] = {}
     for finding in findings.light() if names else ():
@@ -294,10 +297,10 @@ def _doubts(findings: Findings, names: Sequence[str], fitted: Fits, layers: Sequ
         total, number = shares.get(name, (0.0, 1))
         if not fitted[name].models[layers[0]].eigenvalues[0] > 0:
             doubts.append(f"{name}: its features do not vary, so no object stands out")
-        elif weak:
+        elif weak and looked:
             doubts.append(
-                f"{name}: which side of the first component is object is in doubt, it hardly correlates with the "
-                f"aggregation map ({', '.join(weak)}); {cure}"
+                f"{name}: which side of the first component is object is in doubt, {rule.doubt} ({', '.join(weak)}); "
+                f"{cure}"
             )
         elif total / number > 0.5:
             doubts.append(

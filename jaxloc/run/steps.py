@@ -27,6 +27,7 @@ from jaxloc.parts import Parts
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.model_file import FittedSet, ModelFile, pairs
+from jaxloc.signs import SIGN_RULES
 
 Models = Mapping[str, Model]
 """A fitted model of each layer."""
@@ -51,7 +52,6 @@ class Steps(Extractor):
         self.method = METHODS[options.method]
         if self.method.asks and not isinstance(options, LocalizeEachOptions):  # the method's own ones at their defaults
             options = LocalizeEachOptions(**vars(options))
-        self.options = options
         if loaded is None:
             named = BACKBONES.get(str(options.weights))
             if self.method.class_map and named is not None:
@@ -59,13 +59,17 @@ class Steps(Extractor):
             weights = load_weights(options, [options.layer], top=bool(self.method.asks))
             loaded = on_devices(weights, options)
         backbone = loaded.weights.backbone
+        self.sign = options.sign or backbone.defaults.sign
+        self.connectivity = options.connectivity or self.method.connectivity
+        self.options = dataclasses.replace(options, sign=self.sign, connectivity=self.connectivity)
         if self.method.class_map:
             layers: tuple[str, ...] = (_averaged(backbone, self.method),)
         else:
             layers = backbone.with_below(options.layer or backbone.defaults.localization, self.method.layers_below)
         label = options.label if isinstance(options, LocalizeEachOptions) else None
         self.label = -1 if label is None else backbone.class_number(label)
-        super().__init__(loaded, layers)
+        self._attention = _attention_layers(self.method, self.sign, backbone, layers)
+        super().__init__(loaded, layers, list(self._attention.values()))
         self.backend = component_backend(options.backend, self.mesh)
         self.sums = (*self.layers, *pairs(self.layers))
 
@@ -85,15 +89,14 @@ class Steps(Extractor):
     ) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
         """``moments`` of the deepest layer's cells inside each object, under ``INSIDE``."""
         local, count, rows = self._segments(owners)
-        options = self.options
-        step = _compiled_inside(self.method, self.layers, options.connectivity, self.backend, count, self.mesh)
+        step = _compiled_inside(self.method, self.layers, self.connectivity, self.backend, count, self.mesh)
         return step(self._stack(models), maps, local), rows
 
     def fit_inside(self, models: Models, inside: Moments) -> Model:
         """A model whose ``P²``, ``P³``, … are the first, second, … component of the cells inside the objects."""
         first, fit = models[self.layers[0]], _compiled_fit(self.method.fit)
         with one_blas_thread():
-            further = fit(inside, components=self.options.components - 1, sign=self.options.sign)
+            further = fit(inside, components=self.options.components - 1, sign=self.sign)
         further = jax.device_get(further)
         joined = jax.tree.map(lambda one, other: np.concatenate([one[:1], other]), first, further)
         return joined._replace(mean=further.mean)
@@ -116,14 +119,19 @@ class Steps(Extractor):
         fit, options = _compiled_fit(self.method.fit), self.options
         with one_blas_thread():  # the eigenvectors' last bits depend on the number of threads
             models = {
-                layer: fit(moments[layer], components=options.components, sign=options.sign) for layer in self.layers
+                layer: fit(moments[layer], components=options.components, sign=self.sign) for layer in self.layers
             }
             return FittedSet(*jax.device_get((self._agreeing(models, moments), moments)))
 
-    def orient(self, fitted: FittedSet, counts: Mapping[str, np.ndarray]) -> FittedSet:
-        """Fix the signs of a fit, given the sum of ``positive_counts`` over the set's images."""
+    @property
+    def needs_evidence(self) -> bool:
+        """Whether the sign rule looks at the images once more when the set is fitted."""
+        return SIGN_RULES[self.sign].evidence is not None
+
+    def orient(self, fitted: FittedSet, sums: Mapping[str, np.ndarray]) -> FittedSet:
+        """Fix the signs of a fit, given the sum of ``sign_evidence`` over the set's images."""
         turned = {
-            layer: ddt.orient(model, counts[layer][:-1] / max(int(counts[layer][-1]), 1), sign=self.options.sign)
+            layer: ddt.orient(model, sums[layer][:-1] / max(float(sums[layer][-1]), 1))
             for layer, model in fitted.models.items()
         }
         return dataclasses.replace(fitted, models=jax.device_get(self._agreeing(turned, fitted.moments)))
@@ -142,7 +150,7 @@ class Steps(Extractor):
             sets=fits,
             method=self.method.name,
             layers=self.layers,
-            sign=self.options.sign,
+            sign=self.sign,
             max_side=self.options.max_side,
             architecture=self.weights.backbone.name,
             weights_checksum=self.weights.checksum,
@@ -169,7 +177,7 @@ class Steps(Extractor):
         asked = (self.weights.backbone, options.dtype) if asks else None
         own = tuple((name, getattr(options, name)) for name in self.method.options)
         step = _compiled_localize(
-            self.method, self.layers, options.connectivity, self.backend, options.parts, own, asked, self.mesh
+            self.method, self.layers, self.connectivity, self.backend, options.parts, own, asked, self.mesh
         )
         seen = self.put((pixels, sizes)) if asks == "images" else (None, None)
         asking = (self.params, np.int32(self.label)) if asks else (None, None)
@@ -195,9 +203,10 @@ class Steps(Extractor):
         noisy = share is not None and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
         return bool(one.found) and not noisy, noisy, share
 
-    def positive_counts(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
-        """Positive cells of each component in each image, and its valid cells last: int32 ``[n, k + 1]`` by layer."""
-        return jax.device_get(_compiled_counts(self.mesh)(self._stack(models), maps))
+    def sign_evidence(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
+        """What the sign rule sees in each image, and its weight last: float32 ``[n, k + 1]`` by layer."""
+        step = _compiled_evidence(self.sign, tuple(self._attention.items()), self.layers, self.mesh)
+        return jax.device_get(step(self._stack(models), maps))
 
     def _stack(self, models: Sequence[Models | None]) -> Models:
         """Models along a leading axis; entries without one repeat another's."""
@@ -217,7 +226,7 @@ def _compiled_moments(layers: tuple[str, ...], count: int, mesh: Mesh) -> Callab
     def step(maps: Maps, owners: jax.Array) -> dict[str, Moments]:
         sums = {
             layer: moments.of_segments(features, owners, count, _valid(features, size))
-            for layer, (features, size) in maps.items()
+            for layer, (features, size) in ((one, maps[one]) for one in layers)
         }
         for pair, (upper, lower) in pairs(layers).items():
             (features, size), (below, _) = maps[upper], maps[lower]
@@ -247,15 +256,44 @@ def _valid(features: jax.Array, size: jax.Array) -> jax.Array:
     return valid_cells(size, (features.shape[-3], features.shape[-2]))
 
 
+def _attention_layers(method: Method, sign: str, backbone: Backbone, layers: Sequence[str]) -> dict[str, str]:
+    """The layer of class attention of each layer, if the sign rule looks at it; raises for layers that do not fit."""
+    signed = [layer for layer in layers if backbone.layer(layer).signed]
+    if method.non_negative and signed:
+        able = " or ".join(name for name, one in METHODS.items() if not (one.fit or one.non_negative or one.asks))
+        raise UsageError(
+            f"{method.name} adds up activations, which must not be negative, and {signed[0]} of {backbone.name} has "
+            f"both signs: use --method {able}"
+        )
+    if method.fit is None:
+        return {}
+    rule = SIGN_RULES[sign]
+    if rule.non_negative and signed:
+        able = ", ".join(name for name, one in SIGN_RULES.items() if not one.non_negative)
+        raise UsageError(
+            f"--sign {sign} adds up activations, which must not be negative, and {signed[0]} of {backbone.name} has "
+            f"both signs: use one of {able}"
+        )
+    attention = {layer: backbone.layer(layer).attention for layer in layers} if rule.needs_attention else {}
+    if not all(attention.values()):
+        raise UsageError(f"--sign {sign} looks at a class token's attention, which {backbone.name} lacks: use another")
+    return attention
+
+
 @functools.cache
-def _compiled_counts(mesh: Mesh) -> Callable[..., dict[str, jax.Array]]:
+def _compiled_evidence(
+    sign: str, attention: tuple[tuple[str, str], ...], layers: tuple[str, ...], mesh: Mesh
+) -> Callable[..., dict[str, jax.Array]]:
+    where = dict(attention)
+
     def one(models: Models, maps: Maps) -> dict[str, jax.Array]:
-        counts = {}
-        for layer, (features, size) in maps.items():
-            indicators = ddt.indicator_maps(models[layer], features)
-            positive = jax.vmap(functools.partial(ddt.positive_cells, size=size))(indicators).sum((1, 2))
-            counts[layer] = jnp.append(positive, _valid(features, size).sum())
-        return counts
+        found = {}
+        for layer in layers:
+            features, size = maps[layer]
+            looked_at = maps[where[layer]].features if where else None
+            numbers, weight = ddt.sign_evidence(models[layer], features, looked_at, sign=sign, size=size)
+            found[layer] = jnp.append(numbers, weight)
+        return found
 
     return jax.jit(divided(jax.vmap(one), mesh))
 

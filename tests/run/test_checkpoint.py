@@ -54,7 +54,7 @@ def test_the_setting_that_differs_is_named(begun, tmp_path, settings, message):
 
 def test_finishing_drops_the_parts_that_nobody_needs(begun):
     kept = [begun.file("found", 0), begun.file("found", 1)]
-    dropped = [begun.file("moments", 0), begun.file("fitted", 0), begun.file("counts", 0)]
+    dropped = [begun.file("moments", 0), begun.file("fitted", 0), begun.file("evidence", 0)]
     for path in kept + dropped:
         path.touch()
     begun.finish(["doubtful"])

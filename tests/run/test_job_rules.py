@@ -32,7 +32,7 @@ def test_the_minority_rule_makes_fewer_cells_positive_than_not(small_vgg16, tmp_
         cup.crop((place, place, place + 360, place + 360)).resize((128, 128)).save(folder / f"{number}.png")
     maps = helpers.features(small_vgg16, sorted(folder.iterdir()), ["relu5_3"])["relu5_3"]
     shares = []
-    for sign in ("aggregation", "minority"):
+    for sign in ("aggregation", "minority", "border"):
         colocalize([folder], tmp_path / sign, Options(sign=sign, feature_cache=size))
         model = helpers.the_model(tmp_path / sign)
         indicators = [

@@ -104,7 +104,7 @@ def test_a_damaged_file_is_named_with_the_cure(some, tmp_path, damage):
     if damage == "missing":
         path.unlink()
     elif damage == "another file":
-        moment_store.save_counts(path, {(0, "relu5_3"): np.arange(3)})
+        moment_store.save_evidence(path, {(0, "relu5_3"): np.arange(3)})
     else:
         path.write_bytes({"empty": b"", "cut": path.read_bytes()[:-8], "no safetensors": b"no" * 90}[damage])
     cure = rf"^{re.escape(str(path))}: missing or damaged \(.*\): delete it and run the same command again$"
@@ -112,13 +112,13 @@ def test_a_damaged_file_is_named_with_the_cure(some, tmp_path, damage):
         read(path)
     if damage != "another file":
         with pytest.raises(UsageError, match=cure):
-            moment_store.load_counts(path)
+            moment_store.load_evidence(path)
 
 
-def test_counts_come_back_from_their_file(tmp_path):
+def test_evidence_comes_back_from_their_file(tmp_path):
     counts = {(3, "relu5_3"): np.array([1, 2, 2**40]), (0, "relu5_2"): np.array([5, 6, 7])}
-    moment_store.save_counts(tmp_path / "a", counts)
-    again = moment_store.load_counts(tmp_path / "a")
+    moment_store.save_evidence(tmp_path / "a", counts)
+    again = moment_store.load_evidence(tmp_path / "a")
     assert again.keys() == counts.keys()
     for key, values in counts.items():
         np.testing.assert_array_equal(again[key], values)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxloc import (
@@ -21,6 +20,7 @@ from jaxloc import (
     graphs,
     grids,
     localization,
+    lost,
     mixture,
     moments,
     parts,
@@ -31,114 +31,12 @@ from jaxloc import (
     scda,
     spoc,
     svm,
+    tokencut,
     tracks,
     whitening,
 )
 from tests import colours
-
-ROWS, COLUMNS, CHANNELS = 6, 7, 5
-NUMBER, CLUSTERS, LONGEST = 12, 3, 4
-
-
-class Element:
-    """Random arguments of one element; every batch is made of different ones."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-
-    def normal(self, *shape: int) -> np.ndarray:
-        return self.rng.normal(size=shape).astype(np.float32)
-
-    def features(self) -> np.ndarray:
-        return np.maximum(self.normal(ROWS, COLUMNS, CHANNELS) + 0.3, 0)
-
-    def map(self) -> np.ndarray:
-        return self.normal(ROWS, COLUMNS)
-
-    def mask(self) -> np.ndarray:
-        return self.rng.random((ROWS, COLUMNS)) < 0.4
-
-    def size(self) -> np.ndarray:
-        return np.array([self.rng.integers(4, ROWS + 1), self.rng.integers(4, COLUMNS + 1)], np.int32)
-
-    def image_size(self) -> np.ndarray:
-        return self.rng.integers(60, 90, 2).astype(np.int32)
-
-    def box(self) -> np.ndarray:
-        low = self.rng.random(2) * 2
-        return np.concatenate([low, low + 1 + self.rng.random(2) * 2]).astype(np.float32)
-
-    def image(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        values = self.rng.random((ROWS, COLUMNS, 4)).astype(np.float32)
-        return values[..., :3], values[..., 3], self.size()
-
-    def key(self) -> jax.Array:
-        return jax.random.PRNGKey(int(self.rng.integers(1000)))
-
-    def samples(self) -> np.ndarray:
-        return self.normal(NUMBER, CHANNELS)
-
-    def labels(self) -> np.ndarray:
-        return self.rng.permutation(np.arange(NUMBER) % CLUSTERS).astype(np.int32)
-
-    def unit(self, *shape: int) -> np.ndarray:
-        vectors = self.normal(*shape)
-        return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-    def some_moments(self) -> moments.Moments:
-        samples = self.samples()
-        centred = samples - samples.mean(0)
-        return moments.Moments(np.array([0, NUMBER], np.int32), samples.mean(0), centred.T @ centred)
-
-    def model(self) -> ddt.Model:
-        directions = np.linalg.qr(self.normal(CHANNELS, CHANNELS))[0][:2].astype(np.float32)
-        return ddt.Model(self.normal(CHANNELS) / 10, directions, *np.abs(self.normal(3, 2)))
-
-    def kmeans(self) -> clustering.KMeans:
-        return clustering.KMeans(self.normal(CLUSTERS, CHANNELS))
-
-    def kmeans_sums(self) -> clustering.KMeansSums:
-        counts = self.rng.integers(1, 9, CLUSTERS).astype(np.int32)
-        return clustering.KMeansSums(counts, self.normal(CLUSTERS, CHANNELS), np.float32(self.rng.random()))
-
-    def gaussians(self) -> mixture.GaussianMixture:
-        weights = self.rng.random(CLUSTERS).astype(np.float32) + 1
-        spread = np.abs(self.normal(CLUSTERS, CHANNELS)) + 0.5
-        return mixture.GaussianMixture(weights / weights.sum(), self.normal(CLUSTERS, CHANNELS), spread)
-
-    def gaussian_sums(self) -> mixture.GaussianMixtureSums:
-        counts = self.rng.random(CLUSTERS).astype(np.float32) + 1
-        shape = CLUSTERS, CHANNELS
-        squares = np.abs(self.normal(*shape)) + 3
-        return mixture.GaussianMixtureSums(counts, self.normal(*shape), squares, np.float32(self.rng.random()))
-
-    def graph(self) -> graphs.Graph:
-        places = self.rng.permutation(NUMBER)
-        indices = np.empty((NUMBER, 2), np.int32)
-        indices[places] = np.stack([np.roll(places, 1), np.roll(places, -1)], 1)
-        return graphs.Graph(indices, np.full((NUMBER, 2), 0.5, np.float32))
-
-    def lists(self) -> ranking.TopK:
-        indices = np.stack([self.rng.permutation(NUMBER)[:LONGEST] for _ in range(3)]).astype(np.int32)
-        scores = -np.sort(-self.rng.random((3, LONGEST)).astype(np.float32))
-        return ranking.TopK(scores, indices, np.ones((3, LONGEST), bool))
-
-    def extremes(self, first: int) -> attributes.Extremes:
-        indices = first + np.stack([self.rng.permutation(9)[:LONGEST] for _ in range(CHANNELS)]).astype(np.int32)
-        values = np.sort(self.normal(CHANNELS, LONGEST))
-        return attributes.Extremes(indices, indices, values[:, ::-1].copy(), values, np.ones(LONGEST, bool))
-
-    def spectrum(self) -> whitening.Spectrum:
-        directions = np.linalg.qr(self.normal(CHANNELS, CHANNELS))[0].astype(np.float32)
-        values = -np.sort(-self.rng.random(CHANNELS).astype(np.float32)) + 0.1
-        return whitening.Spectrum(self.normal(CHANNELS), directions, values, np.float32(40))
-
-    def pairs(self) -> whitening.Pairs:
-        return whitening.Pairs(self.some_moments(), self.some_moments().scatter, self.some_moments().scatter)
-
-    def hyperplanes(self) -> svm.LinearSVM:
-        numbers = np.ones(CLUSTERS, np.int32)
-        return svm.LinearSVM(self.normal(CLUSTERS, CHANNELS), self.normal(CLUSTERS), numbers > 0, numbers > 0, numbers)
+from tests.sharding.elements import CHANNELS, CLUSTERS, COLUMNS, LONGEST, NUMBER, ROWS, Element
 
 
 class Case(NamedTuple):
@@ -162,6 +60,10 @@ def _parts(e: Element) -> tuple[Any, ...]:
 
 def _sized(e: Element) -> tuple[Any, ...]:
     return e.features(), e.size()
+
+
+def _sized_image(e: Element) -> tuple[Any, ...]:
+    return e.features(), e.size(), e.image_size()
 
 
 def _valid_samples(e: Element) -> tuple[Any, ...]:
@@ -213,6 +115,7 @@ CASES = {
         lambda model, x: clustering.lloyd(model, x, iterations=5), lambda e: (e.kmeans(), e.features())
     ),
     "clustering.merge": Case(clustering.merge, lambda e: (e.kmeans_sums(), e.kmeans_sums())),
+    "components.component_with": Case(components.component_with, lambda e: (e.mask(), np.int32(e.rng.integers(ROWS)))),
     "components.label": Case(components.label, lambda e: (e.mask(),)),
     "components.largest_component": Case(components.largest_component, lambda e: (e.mask(),)),
     "crops.crop_resize": Case(
@@ -239,7 +142,10 @@ CASES = {
         lambda x, below, size: ddt.object_mask(x, below, size=size),
         lambda e: (e.map(), e.map(), e.size()),
     ),
-    "ddt.orient": Case(ddt.orient, lambda e: (e.model(), e.rng.random(2).astype(np.float32))),
+    "ddt.orient": Case(ddt.orient, lambda e: (e.model(), e.normal(2))),
+    "ddt.sign_evidence": Case(
+        lambda m, x: ddt.sign_evidence(m, x, x, sign="attention"), lambda e: (e.model(), e.features())
+    ),
     "ddt.positive_cells": Case(lambda x, size: ddt.positive_cells(x, size=size), _sized_map),
     "eiss.erase": Case(eiss.erase, lambda e: (e.features(), e.rng.integers(0, 5, 4).astype(np.int32))),
     "eiss.search": Case(
@@ -361,10 +267,12 @@ CASES = {
         scda.descriptor_flip_plus, lambda e: (e.normal(4 * CHANNELS), e.normal(4 * CHANNELS))
     ),
     "scda.descriptor_plus": Case(scda.descriptor_plus, lambda e: (*_masked(e), *_masked(e))),
-    "scda.localize": Case(
-        lambda x, image, size: scda.localize(x, image, size=size),
-        lambda e: (e.features(), e.image_size(), e.size()),
-    ),
+    "lost.likes": Case(lambda x, size: lost.likes(x - 0.5, size=size), _sized),
+    "lost.similarity": Case(lambda x, size: lost.similarity(x - 0.5, k=9, size=size), _sized),
+    "lost.localize": Case(lambda x, size, image: lost.localize(x - 0.5, image, k=9, size=size), _sized_image),
+    "tokencut.cut": Case(lambda x, size: tokencut.cut(x - 0.5, size=size), _sized),
+    "tokencut.localize": Case(lambda x, size, image: tokencut.localize(x - 0.5, image, size=size), _sized_image),
+    "scda.localize": Case(lambda x, size, image: scda.localize(x, image, size=size), _sized_image),
     "scda.lower_mask": Case(
         lambda mask, lower, size: scda.lower_mask(mask, lower, size=size), lambda e: (e.mask(), e.map(), e.size())
     ),

@@ -114,7 +114,7 @@ def test_the_parts_of_a_window_go_when_it_is_fitted(sets, weights, tmp_path):
     assert runs.stopped(24, sets, tmp_path / "out", weights, **settings)
     names = {path.name for path in (tmp_path / "out" / "parts").iterdir()}
     assert "fitted-00000.safetensors" in names
-    assert not names & {f"{kind}-00000.safetensors" for kind in ("moments", "unsigned", "counts")}
+    assert not names & {f"{kind}-00000.safetensors" for kind in ("moments", "unsigned", "evidence")}
 
 
 @pytest.mark.parametrize("together", [1, 3])
