@@ -119,7 +119,7 @@ def sign_evidence(
         features: ``[h, w, d]`` of the model's layer.
         attention: ``[h, w, heads]``, the class token's attention to the same cells; for ``"attention"`` only.
         sign: ``"minority"``, ``"border"`` or ``"attention"`` (static), see ``signs.SIGN_RULES``.
-        size: int ``[2]``, valid rows and columns; ``None`` means all.
+        size: int ``[2]``, valid rows and columns; ``None`` means all. Descriptors that are not finite are left out.
     """
     rules = {name: rule for name, rule in SIGN_RULES.items() if rule.evidence is not None}
     check_choice("sign", sign, tuple(rules))
@@ -132,7 +132,8 @@ def sign_evidence(
     if attention is not None:
         looked_at = as_array("attention", attention, "[h, w, heads]").astype(jnp.float32).mean(-1)
     evidence = rules[sign].evidence
-    numbers, weight = evidence(indicators, valid_cells(size, indicators.shape[1:]), looked_at)  # type: ignore[misc]
+    valid = valid_cells(size, indicators.shape[1:]) & jnp.isfinite(indicators).all(0)
+    numbers, weight = evidence(jnp.where(valid, indicators, 0), valid, looked_at)  # type: ignore[misc]
     return numbers.astype(jnp.float32), weight.astype(jnp.float32)
 
 

@@ -162,9 +162,9 @@ class LocalizeEachOptions(LocalizeOptions):
     method: str = option(
         "scda",
         "scda selects the descriptors that fire, and presumes that none is negative. lost and tokencut compare patches "
-        "by a vision transformer's keys. cam, eiss and beam ask a classifier (such as --weights efficientnet-lite0) for "
-        "the most probable class of each image: cam by its class map in one pass, eiss by cropping and erasing windows, "
-        "beam by dropping rows and columns of its map.",
+        "by a vision transformer's keys. cam, eiss and beam ask a classifier (such as --weights efficientnet-lite0) "
+        "for the most probable class of each image: cam by its class map in one pass, eiss by cropping and erasing "
+        "windows, beam by dropping rows and columns of its map.",
         "--method",
         "-m",
         choices=[name for name, method in METHODS.items() if method.fit is None],
