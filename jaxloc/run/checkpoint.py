@@ -65,7 +65,7 @@ class Checkpoint:
             return kept
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
             raise UsageError(
                 f"{self._manifest_path}: not a run's manifest ({error}): start over with --overwrite"
             ) from error

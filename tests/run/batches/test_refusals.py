@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import shutil
 
 import pyarrow as pa
@@ -158,7 +159,7 @@ def test_a_manifest_with_parts_missing_or_of_another_kind_is_named_with_the_cure
     whole = json.loads(path.read_text())
     missing = [{name: value for name, value in whole.items() if name != key} for key in whole]
     other = [whole | {key: None} for key in ("settings", "pictures", "shapes", "step", "padding")]
-    for damaged in (*missing, *other, whole | {"pictures": {}}, whole | {"shapes": [[1]]}):
+    for damaged in (*missing, *other, whole | {"pictures": {}}, whole | {"shapes": [[1]]}, whole | {"step": math.inf}):
         path.write_text(json.dumps(damaged))
         message = runs.complaint(*broken)
         assert message.startswith(f"{path}: not a run's manifest (")
