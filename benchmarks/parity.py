@@ -63,7 +63,7 @@ def resnet(name: str) -> tuple[nn.Module, dict[str, nn.Module]]:
 
 def efficientnet(name: str) -> tuple[nn.Module, dict[str, nn.Module]]:
     net = timm.create_model(f"tf_{name.replace('-', '_')}")
-    found = {"stem": net.bn1, "head": net.bn2, "classifier": net.classifier}
+    found = {"stem": net.bn1, "conv_head": net.bn2, "classifier": net.classifier}
     for number, block in enumerate(one for stage in net.blocks for one in stage):
         found[f"block{number}"] = block
         if hasattr(block, "conv_pwl"):

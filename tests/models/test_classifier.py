@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxloc import models
 from jaxloc._jit import standard_promotion
 from jaxloc.errors import UsageError
 from jaxloc.models import classifier, extract_features
@@ -116,6 +117,11 @@ def test_steps_of_the_head_are_those_of_softmax_regression(params):
     np.testing.assert_allclose(state.trained["head"]["kernel"], kernel, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(state.trained["head"]["bias"], bias, rtol=1e-3, atol=1e-6)
     assert int(state.step) == 4
+
+
+def test_no_network_has_parameters_of_the_heads_name():
+    for backbone in models.BACKBONES.values():
+        assert classifier.HEAD not in backbone.convolutions, backbone.name
 
 
 def test_blocks_are_frozen_from_below_and_what_the_head_does_not_read_stays():
