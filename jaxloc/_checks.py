@@ -8,9 +8,15 @@ from jax.typing import ArrayLike
 
 
 def check_rank(name: str, array: Any, layout: str) -> None:
-    """Raise ``ValueError`` with the cure unless ``array`` has the axes of ``layout``, such as ``"[h, w, d]"``."""
-    shape, rank = tuple(array.shape), layout.rpartition(" or ")[2].count(",") + 1
+    """Raise ``ValueError`` with the cure unless ``array`` has the axes of ``layout``, such as ``"[h, w, d]"``.
+
+    Axes ``h`` and ``w``, the rows and columns of a map or an image, have a length of at least 1.
+    """
+    shape, axes = tuple(array.shape), layout.rpartition(" or ")[2].strip("[]").split(", ")
+    rank = len(axes)
     if len(shape) == rank:
+        if 0 in [length for axis, length in zip(axes, shape, strict=True) if axis in ("h", "w")]:
+            raise ValueError(f"{name} must be {layout} with at least one row and one column, got shape {shape}")
         return
     cure = " for a batch wrap the function in jax.vmap" if len(shape) > rank else " a leading axis may have been lost"
     raise ValueError(f"{name} must be {layout} ({rank} axes), got shape {shape};{cure}")
@@ -21,6 +27,14 @@ def as_array(name: str, value: ArrayLike, layout: str, dtype: Any = None) -> jax
     array = jnp.asarray(value, dtype)
     check_rank(name, array, layout)
     return array
+
+
+def as_size(name: str, value: ArrayLike | tuple[int, ...], dtype: Any = jnp.int32) -> jax.Array:
+    """Rows and columns as an array ``[2]``."""
+    size = as_array(name, jnp.asarray(value, dtype), "[2]")
+    if size.shape != (2,):
+        raise ValueError(f"{name} must be [2] (rows, columns), got shape {size.shape}")
+    return size
 
 
 def as_masked(features: ArrayLike, mask: ArrayLike) -> tuple[jax.Array, jax.Array]:

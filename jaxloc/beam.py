@@ -20,7 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxloc import components
-from jaxloc._checks import as_array, as_flags
+from jaxloc._checks import as_array, as_flags, as_size
 from jaxloc._jit import jitted, standard_promotion
 from jaxloc._sharding import compiler_chooses, varying_as
 from jaxloc.crops import crop_resize
@@ -152,7 +152,7 @@ def heat_map(
     scores = jnp.asarray(scores, jnp.float32)
     scores = jnp.where(as_flags(valid, scores.shape, "box"), scores, 0).ravel()
     x0, y0, x1, y1 = jnp.asarray(places, jnp.float32).reshape(-1, 4).T[:, :, None]
-    rows, columns = jnp.asarray(image_size, jnp.float32)
+    rows, columns = as_size("image_size", image_size, jnp.float32)
     y = (jnp.arange(shape[0], dtype=jnp.float32) + 0.5) / shape[0] * rows
     x = (jnp.arange(shape[1], dtype=jnp.float32) + 0.5) / shape[1] * columns
     down = ((y >= y0) & (y < y1)).astype(jnp.float32)
@@ -178,4 +178,4 @@ def point(heat: ArrayLike, image_size: ArrayLike, *, backend: components.Backend
     row = (top.sum(1) * (jnp.arange(heat.shape[0]) + 0.5)).sum() / cells
     column = (top.sum(0) * (jnp.arange(heat.shape[1]) + 0.5)).sum() / cells
     share = jnp.stack([column / heat.shape[1], row / heat.shape[0]]).astype(jnp.float32)
-    return jnp.where(top.any(), share * jnp.asarray(image_size, jnp.float32)[::-1], jnp.nan)
+    return jnp.where(top.any(), share * as_size("image_size", image_size, jnp.float32)[::-1], jnp.nan)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import as_array
+from jaxloc._checks import as_array, as_size
 from jaxloc._jit import jitted
 from jaxloc.grids import map_size
 
@@ -42,7 +42,7 @@ def mask_to_box(mask: ArrayLike, image_size: ArrayLike | None = None, *, size: A
     if image_size is not None:
         # The first pixel whose centre lies at or past cell edge c of n cells over N pixels: ceil(c N / n - 1/2).
         cells = jnp.tile(map_size(size, (h, w))[::-1], 2)
-        pixels = jnp.tile(jnp.asarray(image_size, jnp.int32)[::-1], 2)
+        pixels = jnp.tile(as_size("image_size", image_size)[::-1], 2)
         box = -((cells - 2 * box * pixels) // jnp.maximum(2 * cells, 1))
     return jnp.where(mask.any(), box.astype(jnp.float32), jnp.nan)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxloc._checks import as_array, check_rank
+from jaxloc._checks import as_array, as_size, check_rank
 from jaxloc._jit import jitted
 
 
@@ -24,7 +24,7 @@ def valid_cells(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     if size is None:
         return jnp.ones(shape, bool)
     size = jnp.asarray(size)
-    if size.shape[-1] != 2:
+    if size.ndim == 0 or size.shape[-1] != 2:
         raise ValueError(f"size must be [..., 2] (rows, columns), got shape {size.shape}")
     rows = jnp.arange(shape[0]) < size[..., 0, None]
     columns = jnp.arange(shape[1]) < size[..., 1, None]
@@ -34,7 +34,7 @@ def valid_cells(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
 @jitted("shape")
 def map_size(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     """The valid size as an int32 ``[2]`` array, whether ``size`` was given or the map is whole."""
-    return jnp.asarray(shape if size is None else size, jnp.int32)
+    return as_size("size", shape if size is None else size)
 
 
 @jitted("shape")

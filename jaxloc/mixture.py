@@ -80,7 +80,7 @@ def responsibilities(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Ar
         descriptors: ``[..., d]``.
     """
     x, _ = flatten(descriptors, None, mixture.means)
-    return jax.nn.softmax(_log_joint(mixture, x)).reshape(*jnp.shape(descriptors)[:-1], -1)
+    return jax.nn.softmax(_log_joint(mixture, x)).reshape(*jnp.shape(descriptors)[:-1], mixture.means.shape[0])
 
 
 @jitted()

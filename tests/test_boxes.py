@@ -107,3 +107,9 @@ def test_wrong_shapes_are_refused():
         grids.upsample_nearest(np.zeros((2, 3, 4)), (8, 8))
     with pytest.raises(ValueError, match="rows, columns"):
         grids.valid_cells(np.zeros(3), (4, 4))
+
+
+@pytest.mark.parametrize("wrong", [(60, 70, 3), [[60, 70]], 60])
+def test_a_size_of_an_image_is_rows_and_columns(wrong):
+    with pytest.raises(ValueError, match=r"image_size must be \[2\]"):
+        boxes.mask_to_box(np.ones((2, 3), bool), wrong)

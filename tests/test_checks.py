@@ -27,6 +27,23 @@ def test_arrays_are_converted_before_they_are_checked():
         _checks.as_array("x", [1, 2], "[h, w]")
 
 
+@pytest.mark.parametrize("layout", ["[h, w]", "[h, w, d]", "[c, h, w]"])
+def test_a_map_has_cells(layout):
+    for axis in "hw":
+        shape = [0 if name == axis else 3 for name in layout.strip("[]").split(", ")]
+        with pytest.raises(ValueError, match=r"x must be .* with at least one row and one column, got shape \("):
+            _checks.check_rank("x", np.zeros(shape), layout)
+    _checks.check_rank("x", np.zeros((0, 3)), "[n, d]")
+
+
+def test_a_size_is_two_numbers():
+    np.testing.assert_array_equal(_checks.as_size("size", (3, 4)), [3, 4])
+    with pytest.raises(ValueError, match=r"size must be \[2\] \(rows, columns\), got shape \(3,\)"):
+        _checks.as_size("size", (3, 4, 3))
+    with pytest.raises(ValueError, match=r"size must be \[2\] \(1 axes\), got shape \(1, 2\);.*jax\.vmap"):
+        _checks.as_size("size", [(3, 4)])
+
+
 def test_a_mask_is_of_the_cells_of_its_features():
     features, mask = _checks.as_masked(np.ones((2, 3, 4)), np.ones((2, 3), bool))
     assert (features.shape, mask.shape) == ((2, 3, 4), (2, 3))
