@@ -165,7 +165,9 @@ def _look(job: Job, kind: Format) -> dict[str, tuple[Annotated, str]]:
             own.append(Problem(problems.NO_SIZE, image.name, f"{kind.name} needs the image's size; left out"))
             return None
         try:
-            return None if known is None else (known, with_right_suffix(known) if placed else known.name)
+            return (
+                None if known is None else (known, with_right_suffix(known, jpeg=kind.jpeg) if placed else known.name)
+            )
         except ImageError as error:
             own.append(unreadable(image, error))
             return None

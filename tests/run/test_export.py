@@ -194,7 +194,7 @@ def test_odd_names_become_files_and_are_told(tmp_path):
     about = json.loads((tmp_path / "out" / "export.json").read_text())
     assert set(about["renamed_files"]) == {"../up.png", "a/b.png", "a_b.png", "no suffix"}
     assert len(list((tmp_path / "out/JPEGImages").iterdir())) == 4
-    assert about["renamed_files"]["no suffix"] == "no_suffix.png"
+    assert about["renamed_files"]["no suffix"] == "no_suffix.jpg"
 
 
 @pytest.mark.parametrize(

@@ -262,11 +262,8 @@ def _name(image: Path, root: Path) -> str:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(
-        place
-        for place in folder.rglob("*")
-        if place.suffix and is_image(place.name) and place.is_file() and not place.name.startswith(".")
-    )
+    named = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
+    return sorted(place for place in named if place.suffix and is_image(place.name) and place.name[0] != ".")
 
 
 def _text_of(image: Path) -> Path:

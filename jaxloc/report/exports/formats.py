@@ -28,6 +28,7 @@ class Format:
         needs_masks: whether it is made of masks, from the values of ``options``.
         holds_boxes: boxes can be read back from it.
         first_number: number of its first class; ``None`` if classes have no numbers.
+        jpeg: its images are JPEGs called ``.jpg``.
         keeps_gaps: numbers need not follow one another.
     """
 
@@ -41,6 +42,7 @@ class Format:
     holds_boxes: bool = True
     first_number: int | None = None
     keeps_gaps: bool = False
+    jpeg: bool = False
 
     def write(self, job: "Job", **options: Any) -> "list[Annotated]":
         """Fill the job's folder and return the images written."""
@@ -58,7 +60,7 @@ FORMATS = {
             first_number=1,
             keeps_gaps=True,
         ),
-        Format("voc", "PASCAL VOC's XML files and split lists", flat=True),
+        Format("voc", "PASCAL VOC's XML files and split lists", flat=True, jpeg=True),
         Format(
             "yolo",
             "data.yaml, images and labels: Ultralytics",

@@ -66,9 +66,9 @@ class Job:
         """Call ``write_one`` for each image and return those for which it is true."""
         return [image for image, done in self.each(purpose, write_one) if done]
 
-    def place(self, image: Annotated, folder: str, problems: list[Problem]) -> bool:
-        """Put an image into a folder below the job's; false if it cannot be read."""
-        return place(image, self.folder / folder / image.name, self.placement, problems)
+    def place(self, image: Annotated, folder: str, problems: list[Problem], *, jpeg: bool = False) -> bool:
+        """Put an image into a folder below the job's, if asked as a JPEG; false if it cannot be read."""
+        return place(image, self.folder / folder / image.name, self.placement, problems, jpeg=jpeg)
 
     def write(self, name: str, content: bytes | str) -> None:
         """Write a file below the job's folder."""

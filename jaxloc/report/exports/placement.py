@@ -25,42 +25,52 @@ Placement = Literal["link", "copy", "none"]
 """``link``: hard links, or copies where the file system has none; ``copy``: copies; ``none``: no images."""
 
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",), "TIFF": (".tif", ".tiff")}
+_JPEGS = ("JPEG", "MPO")
 
 
-def with_right_suffix(image: Annotated) -> str:
-    """The image's name with the extension of the file that ``place`` writes; a correct extension is kept."""
+def with_right_suffix(image: Annotated, *, jpeg: bool = False) -> str:
+    """The image's name with the extension of the file that ``place`` writes; a correct extension is kept.
+
+    ``jpeg`` is as for ``place``; the extension is then ``.jpg``.
+    """
     stored = read_stored(_path(image))
+    if jpeg:
+        return image.name if image.name.endswith(".jpg") else with_suffix(image.name, ".jpg")
     kind = "PNG" if stored.turned and stored.kind != "JPEG" else stored.kind
     usual = _SUFFIXES.get(kind, (f".{kind.lower()}",))
     return image.name if image.name.lower().endswith(usual) else with_suffix(image.name, usual[0])
 
 
-def place(image: Annotated, target: Path, how: Placement, found: list[Problem]) -> bool:
-    """Link or copy an image into an export; false if it cannot be read, which ``found`` then says."""
+def place(image: Annotated, target: Path, how: Placement, found: list[Problem], *, jpeg: bool = False) -> bool:
+    """Link or copy an image into an export; false if it cannot be read, which ``found`` then says.
+
+    With ``jpeg`` an image of another kind is written as a JPEG.
+    """
     if how == "none":
         return True
     target.parent.mkdir(parents=True, exist_ok=True)
-    if how == "link" and isinstance(image.path, Path) and _link(image.path, target):
+    if how == "link" and isinstance(image.path, Path) and _link(image.path, target, jpeg=jpeg):
         return True
-    data = encode(image, found)
+    data = encode(image, found, jpeg=jpeg)
     if data is not None:
         target.write_bytes(data)
     return data is not None
 
 
-def _link(path: Path, target: Path) -> bool:
-    """Whether an image could be linked: not if it is stored rotated, unreadable, or links are not supported."""
+def _link(path: Path, target: Path, *, jpeg: bool) -> bool:
+    """Whether an image could be linked: not if it is to be rewritten, unreadable, or links are not supported."""
     with contextlib.suppress(ImageError, OSError):
-        if not read_stored(path).turned:
+        stored = read_stored(path)
+        if not stored.turned and (not jpeg or stored.kind in _JPEGS):
             os.link(path.resolve(), target)
             return True
     return False
 
 
-def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> bytes | None:
+def encode(image: Annotated, found: list[Problem], *, plain: bool = False, jpeg: bool = False) -> bytes | None:
     """An image's encoded bytes, upright; ``None`` if it cannot be read, which ``found`` then says.
 
-    ``plain`` makes it a JPEG or PNG in colour, as the readers of some tables ask for.
+    ``plain`` makes it a JPEG or PNG in colour, as the readers of some tables ask for, ``jpeg`` a JPEG.
     """
     try:
         path = _path(image)
@@ -69,9 +79,12 @@ def encode(image: Annotated, found: list[Problem], *, plain: bool = False) -> by
         else:
             data = _read(path)
             stored = read_stored(data)
-            if not stored.turned and (not plain or (stored.kind in ("JPEG", "PNG") and stored.mode == "RGB")):
+            fits = stored.kind in _JPEGS or not jpeg
+            if plain:
+                fits = stored.kind in ("JPEG", "PNG") and stored.mode == "RGB"
+            if fits and not stored.turned:
                 return data
-        return to_bytes(Image.fromarray(read_image(path).pixels), stored.kind)
+        return to_bytes(Image.fromarray(read_image(path).pixels), "JPEG" if jpeg else stored.kind)
     except ImageError as error:
         found.append(unreadable(image, error))
         return None

@@ -1,5 +1,8 @@
 """PASCAL VOC: ``Annotations/NAME.xml``, ``JPEGImages`` and ``ImageSets/Main/SPLIT.txt``.
 
+VOC's tools ask for images ``NAME.jpg`` and lists of their names: images of other kinds are written as JPEGs, and images
+of no split are training images.
+
 Corners are whole pixels that count from 1 and belong to the box, so each side of a box moves to the nearest border
 between two pixels: by half a pixel at most, and not at all for boxes of whole pixels. A box thinner than that keeps
 one pixel. Masks, key points and the image's own class have no place; crowds are marked as difficult; a score that is
@@ -19,7 +22,7 @@ def write(job: Job) -> list[Annotated]:
     """Write the files and the images."""
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
-        if not job.place(image, "JPEGImages", own):
+        if not job.place(image, "JPEGImages", own, jpeg=True):
             return False
         root = _to_xml(image)
         ElementTree.indent(root)
@@ -27,10 +30,9 @@ def write(job: Job) -> list[Annotated]:
         return True
 
     written = job.written("writing", write_one)
-    for split, images in by_split(written).items():
-        if split:
-            names = "".join(f"{with_suffix(image.name, '')}\n" for image in images)
-            job.write(f"ImageSets/Main/{split}.txt", names)
+    for split, images in by_split(written, "train").items():
+        names = "".join(f"{with_suffix(image.name, '')}\n" for image in images)
+        job.write(f"ImageSets/Main/{split}.txt", names)
     return written
 
 

@@ -1,12 +1,14 @@
 """VOC: whole pixels that count from 1, and what that costs."""
 
 import dataclasses
+import os
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from jaxloc.data.annotations import read
 from jaxloc.report.exports import voc
@@ -97,3 +99,12 @@ def test_supervision_opens_it(images, tmp_path):
     by_name = {path.rpartition("/")[2]: detections for path, _, detections in opened}
     np.testing.assert_allclose(by_name["dogs_a.jpg"].xyxy, [(8, 7, 30, 41), (40, 5, 60, 25)], atol=1)
     assert len(by_name["c.jpg"]) == 0
+
+
+def test_images_are_jpegs_and_listed_as_the_tools_of_voc_ask(images, tmp_path):
+    export(tmp_path / "out", images)
+    for image in images:
+        with Image.open(tmp_path / "out/JPEGImages" / image.name) as opened:
+            assert (opened.format, opened.size) == ("JPEG", (image.width, image.height))
+        assert os.path.samefile(tmp_path / "out/JPEGImages" / image.name, image.path) == (image.path.suffix == ".jpg")
+    assert (tmp_path / "out/ImageSets/Main/train.txt").read_text().split() == ["dogs_a", "cats_b", "c"]
