@@ -66,7 +66,8 @@ def finetune(
         paths: folders with one sub-folder for each class, or with ``labels`` any folders, images, or lists.
         out: folder for ``tuned.safetensors``, ``classifier.safetensors``, ``training.json`` and ``checkpoints/``.
         options: of the training; ``FinetuneOptions()`` by default.
-        labels: class by the image's name relative to the folder given; ``None`` takes the sub-folder's name.
+        labels: class by the image's name relative to the folder given; ``None`` takes the label that a data set or
+            archive gives the image, or the sub-folder's name.
 
     Raises:
         UsageError: nothing could be learnt, the loss is not finite, or ``out`` holds a training with other settings.

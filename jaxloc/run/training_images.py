@@ -38,7 +38,7 @@ class LabelledBatch(NamedTuple):
 
 
 class LabelledImages:
-    """Images with one class each, by their names or by their sub-folders; see ``finetune``.
+    """Images with one class each: by their names, or the labels of a data set or archive, or their sub-folders.
 
     Images with a side shorter than ``minimum_side`` are skipped; those whose shorter side exceeds ``max_side`` pixels
     are shrunk to it, with 0 never.
@@ -164,4 +164,4 @@ def _with_labels(
         raise UsageError(f"no label for {first}: add it, or leave the image out")
     for images in sets:
         for source in images.sources:
-            yield source, images.name if labels is None else labels[source.name]
+            yield source, (source.label or images.name) if labels is None else labels[source.name]

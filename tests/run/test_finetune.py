@@ -23,6 +23,7 @@ from jaxloc.run import classify
 from jaxloc.run.finetune import finetune
 from jaxloc.run.training import Score, Training
 from jaxloc.run.training_images import LabelledImages
+from tests.data.datasets import trees
 from tests.models import narrow
 from tests.run import helpers
 
@@ -44,6 +45,13 @@ def write_images(folder: Path, count: int = 6) -> Path:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     return write_images(tmp_path_factory.mktemp("pictures") / "in")
+
+
+def test_the_classes_of_a_data_set_are_its_labels_and_not_its_folders(tmp_path):
+    root = trees.cub(tmp_path)
+    found = LabelledImages([f"cub200/train:{root}"], minimum_side=1, max_side=64, workers=1)
+    assert len(found.classes) == 2
+    assert all(source.label == found.classes[n] for source, n in zip(found.sources, found.targets, strict=True))
 
 
 @pytest.fixture(scope="module")
