@@ -8,6 +8,7 @@ from pathlib import Path
 from jaxloc._files import write_text
 from jaxloc.data import ImageSet, find_sets
 from jaxloc.data.annotations import Annotated, Annotation, Annotations
+from jaxloc.data.datasets import is_spec
 from jaxloc.data.duplicates import Look
 from jaxloc.data.remote import is_remote
 from jaxloc.errors import UsageError
@@ -57,14 +58,14 @@ def clean(
             replaced, unless something in it was added or changed. Decisions by hand of an earlier run that are not
             given again are kept in ``decisions-before.json``.
         options: ``CleanOptions()`` by default.
-        per_label: classes are the labels, not the sub-folders.
+        per_label: classes are the labels, not the sub-folders; those of a data set always are.
         by_hand: a file of decisions that take precedence over the rules.
         overwrite: start over if ``out`` holds another run.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    options = options or CleanOptions()
+    options, per_label = options or CleanOptions(), per_label or is_spec(os.fspath(source))
     _check_apart(source, out)
     folder = outputs.prepare(out)
     check_replaceable(folder / "dataset", overwrite=True)

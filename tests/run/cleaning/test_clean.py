@@ -13,6 +13,8 @@ from jaxloc.options import CleanOptions
 from jaxloc.run import Options, jobs
 from jaxloc.run.cleaning import clean, rounds, rules
 from jaxloc.run.cleaning.summary import cleaning_text
+from tests.data.datasets import trees
+from tests.models import narrow
 from tests.report import chromium
 from tests.run import helpers
 from tests.run.cleaning.examples import write_collection
@@ -39,6 +41,12 @@ def again(done, tmp_path):
     """A copy of that, to go on from."""
     shutil.copytree(done.folder, tmp_path / "out")
     return tmp_path / "out"
+
+
+def test_the_classes_of_a_data_set_are_its_labels(tmp_path):
+    root = trees.cub(tmp_path, size=(96, 128))
+    found = clean(f"cub200:{root}", tmp_path / "out", CleanOptions(job=Options(weights=narrow.write(tmp_path / "w"))))
+    assert {item.category for item in found.decisions.items} == {"001.Bird_1", "002.Bird_2"}
 
 
 def by_name(cleaned):
