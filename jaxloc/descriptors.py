@@ -70,6 +70,8 @@ class Descriptor:
             descriptors that are the class scores of the network's head.
         parameters: names of the options that ``compute`` takes (static).
         selects: whether it is made of the object's cells only, and zero if there are none.
+        non_negative: whether it weighs by sums or powers of activations, which must not be negative; so does what
+            selects cells, see ``presumes_signs``.
         lower: whether it needs the lower layer.
         mirrored: whether it needs the mirrored image.
         codebook: the codebook it needs.
@@ -82,11 +84,17 @@ class Descriptor:
     compute: "Callable[..., Array] | None" = None
     parameters: tuple[str, ...] = ()
     selects: bool = False
+    non_negative: bool = False
     lower: bool = False
     mirrored: bool = False
     codebook: Codebook | None = None
     codebook_option: str = ""
     crop: Literal["image", "object", "truth"] | None = None
+
+    @property
+    def presumes_signs(self) -> bool:
+        """Whether it presumes activations that are never negative."""
+        return self.selects or self.non_negative or self.crop == "object"
 
     def needed_codebook(self, options: Any) -> Codebook | None:
         """The codebook that it needs with these options."""
@@ -162,6 +170,7 @@ DESCRIPTORS = {
         "CroW",
         "sum of all cells, weighted by cell and channel",
         lambda inputs: jaxloc.crow.descriptor(inputs.features, size=inputs.size),
+        non_negative=True,
     ),
     "mac": Descriptor("MAC", "maximum of all cells", lambda inputs: _max(inputs._replace(mask=inputs.valid))),
     "rmac": Descriptor(
@@ -172,7 +181,7 @@ DESCRIPTORS = {
         codebook="regions",
         codebook_option="region_whiten",
     ),
-    "gem": Descriptor("GeM", "generalized mean of all cells", _gem, parameters=("power",)),
+    "gem": Descriptor("GeM", "generalized mean of all cells", _gem, parameters=("power",), non_negative=True),
     "avg": Descriptor("avgPool", "average of the object's cells", _average, selects=True),
     "max": Descriptor("maxPool", "maximum of the object's cells", _max, selects=True),
     "scda": Descriptor(

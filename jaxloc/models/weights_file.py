@@ -161,7 +161,7 @@ def describe(weights: Weights) -> dict[str, Any]:
             if backbone.variant
             else {}
         ),
-        "classifier": "yes" if top else "no (convolutions only)",
+        "classifier": "yes" if top else "none" if backbone.head is None else "no (convolutions only)",
         "parameters": f"{sum(array.size for array in jax.tree.leaves(weights.params)):,}",
         "preprocessing": backbone.preprocessing.to_json(),
         "source": weights.source,

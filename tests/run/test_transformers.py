@@ -97,3 +97,12 @@ def test_what_presumes_that_nothing_is_negative_is_refused(weights, photos, tmp_
 def test_a_network_without_a_class_token_has_no_attention_to_look_at(photos, tmp_path, small_vgg16):
     with pytest.raises(UsageError, match=r"--sign attention looks at a class token's attention, which vgg16.* lacks"):
         colocalize([photos], tmp_path, LocalizeOptions(sign="attention"))
+
+
+def test_descriptors_that_select_by_the_sum_of_activations_are_refused(weights, photos):
+    net = jaxloc.load(weights, devices=1)
+    with pytest.raises(UsageError, match="scda cannot be made: .* norm of tiny-dinov2 has both signs"):
+        jaxloc.describe(photos, net)
+    vectors = jaxloc.describe(photos, net, descriptor="spoc", layer="cls")
+    tokens = np.stack([features[0, 0] for features in net.features(photos, "cls")])
+    np.testing.assert_allclose(vectors, tokens / np.linalg.norm(tokens, axis=1, keepdims=True), atol=1e-6)

@@ -17,7 +17,7 @@ from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.feature_cache import FeatureCache, feature_batches
 from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.codebooks import CodebookFitter, needed_codebooks
-from jaxloc.run.retrieval.describing import Described, Describer
+from jaxloc.run.retrieval.describing import Described, Describer, unfit_for
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images, largest_box
 from jaxloc.run.retrieval.scoring import Scored, score
 from jaxloc.run.stream import open_stream
@@ -91,7 +91,7 @@ def compare(
     check_labels([image.label for image in images], "images")
     top = any(DESCRIPTORS[name].crop is not None for name in descriptors)
     weights = load_weights(options, [options.layer], top=top)
-    reasons = _impossible(weights, images)
+    reasons = _impossible(weights, images, options)
     for name in descriptors:
         if name in reasons:
             raise UsageError(f"{name} cannot be made: {reasons[name]}")
@@ -148,13 +148,14 @@ def _choose(
     return images, [image.key in asked for image in images]
 
 
-def _impossible(weights: Weights, images: Sequence[Labelled]) -> dict[str, str]:
+def _impossible(weights: Weights, images: Sequence[Labelled], options: DescribeOptions) -> dict[str, str]:
     """Descriptors that cannot be made here, and why."""
+    unfit = unfit_for(weights.backbone, options.resolved(weights.backbone).layer or "", DESCRIPTORS)
     if not weights.backbone.has_head(weights.params):
         reason = "the weights hold convolutions only: convert a full network with `jaxloc weights convert`"
-        return {name: reason for name, kind in DESCRIPTORS.items() if kind.crop}
+        return unfit | {name: reason for name, kind in DESCRIPTORS.items() if kind.crop}
     without = sum(not image.boxes for image in images)
-    return {"fc8_truth": f"{without} images have no true box"} if without else {}
+    return unfit | ({"fc8_truth": f"{without} images have no true box"} if without else {})
 
 
 def _describe(

@@ -1,7 +1,7 @@
 """The compiled steps from images to vectors: the network, the object's cells, the descriptors."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ from jaxloc import scda
 from jaxloc.components import Backend
 from jaxloc.crops import crop_resize
 from jaxloc.data import Batch
-from jaxloc.descriptors import DESCRIPTORS, Codebooks, Inputs
+from jaxloc.descriptors import DESCRIPTORS, INDEXED, Codebooks, Inputs
 from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights, Extractor, Maps, component_backend, divided
 from jaxloc.models import Backbone, FeatureMap, compiler_options, extract_features
@@ -42,6 +42,14 @@ class Described(NamedTuple):
     sizes: Any
 
 
+def unfit_for(backbone: Backbone, layer: str, names: Iterable[str]) -> dict[str, str]:
+    """Descriptors that presume activations that are never negative, if those of the layer are, and the reason."""
+    if not backbone.layer(layer).signed:
+        return {}
+    reason = f"it presumes activations that are not negative, and {layer} of {backbone.name} has both signs"
+    return {name: reason for name in names if DESCRIPTORS[name].presumes_signs}
+
+
 class Describer(Extractor):
     """The network, and the step from its features to vectors.
 
@@ -65,6 +73,10 @@ class Describer(Extractor):
         self.options = options.resolved(backbone)
         self.layer = self.options.layer or ""
         self._lower = self.options.lower_layer if any(descriptor.lower for descriptor in descriptors) else None
+        if unfit := unfit_for(backbone, self.layer, names):
+            name, reason = next(iter(unfit.items()))
+            fit = [name for name, one in INDEXED.items() if not (one.presumes_signs or one.crop)]
+            raise UsageError(f"{name} cannot be made: {reason}; use one of {', '.join(fit)}, or another --layer")
         layers = {self.layer, self._lower or self.layer}
         super().__init__(loaded, sorted(layers, key=lambda layer: -backbone.layer(layer).stride))
         self.backend = component_backend(options.backend, self.mesh)
