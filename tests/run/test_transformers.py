@@ -101,7 +101,7 @@ def test_a_network_without_a_class_token_has_no_attention_to_look_at(photos, tmp
 
 def test_descriptors_that_select_by_the_sum_of_activations_are_refused(weights, photos):
     net = jaxloc.load(weights, devices=1)
-    with pytest.raises(UsageError, match="scda cannot be made: .* norm of tiny-dinov2 has both signs"):
+    with pytest.raises(UsageError, match=r"scda cannot be made: .* norm of tiny-dinov2 has both signs"):
         jaxloc.describe(photos, net)
     vectors = jaxloc.describe(photos, net, descriptor="spoc", layer="cls")
     tokens = np.stack([features[0, 0] for features in net.features(photos, "cls")])
