@@ -110,7 +110,7 @@ def test_auto_axes_give_what_each_device_finds_alone(name, auto_mesh):
     "name", [pytest.param(name, marks=pytest.mark.soak if name in SLOW_OUTSIDE_JIT else ()) for name in CASES]
 )
 def test_eager_equals_jit(name, auto_mesh):
-    """Outside jit, where each operation is a program of its own; other tests compile their calls (`tests.compiled`)."""
+    """Outside jit, where each function compiles itself."""
     found = CASES[name].function(*CASES[name].arguments(Element(0)))
     expected = first_of(each_device_alone(name, auto_mesh))
     assert_equal(without_steps(found), without_steps(expected), rtol=1e-3 if name == "svm.fit" else 1e-4)
