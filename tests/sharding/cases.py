@@ -62,6 +62,14 @@ def _sized(e: Element) -> tuple[Any, ...]:
     return e.features(), e.size()
 
 
+def _signed(e: Element) -> tuple[Any, ...]:
+    return e.normal(ROWS, COLUMNS, CHANNELS), e.size()
+
+
+def _signed_image(e: Element) -> tuple[Any, ...]:
+    return *_signed(e), e.image_size()
+
+
 def _sized_image(e: Element) -> tuple[Any, ...]:
     return e.features(), e.size(), e.image_size()
 
@@ -267,11 +275,11 @@ CASES = {
         scda.descriptor_flip_plus, lambda e: (e.normal(4 * CHANNELS), e.normal(4 * CHANNELS))
     ),
     "scda.descriptor_plus": Case(scda.descriptor_plus, lambda e: (*_masked(e), *_masked(e))),
-    "lost.likes": Case(lambda x, size: lost.likes(x - 0.5, size=size), _sized),
-    "lost.similarity": Case(lambda x, size: lost.similarity(x - 0.5, k=9, size=size), _sized),
-    "lost.localize": Case(lambda x, size, image: lost.localize(x - 0.5, image, k=9, size=size), _sized_image),
-    "tokencut.cut": Case(lambda x, size: tokencut.cut(x - 0.5, size=size), _sized),
-    "tokencut.localize": Case(lambda x, size, image: tokencut.localize(x - 0.5, image, size=size), _sized_image),
+    "lost.likes": Case(lambda x, size: lost.likes(x, size=size), _signed),
+    "lost.similarity": Case(lambda x, size: lost.similarity(x, k=9, size=size), _signed),
+    "lost.localize": Case(lambda x, size, image: lost.localize(x, image, k=9, size=size), _signed_image),
+    "tokencut.cut": Case(lambda x, size: tokencut.cut(x, size=size), _signed),
+    "tokencut.localize": Case(lambda x, size, image: tokencut.localize(x, image, size=size), _signed_image),
     "scda.localize": Case(lambda x, size, image: scda.localize(x, image, size=size), _sized_image),
     "scda.lower_mask": Case(
         lambda mask, lower, size: scda.lower_mask(mask, lower, size=size), lambda e: (e.mask(), e.map(), e.size())
