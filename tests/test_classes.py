@@ -15,7 +15,7 @@ from tests.compiled import jitted
 from tests.models import narrow
 from tests.run import helpers
 
-BACKBONE = alexnet.backbone(name="alexnet-classes", widths=(6, 5, 7, 6, 8), dense=(9, 8, 1000))
+BACKBONE = alexnet.backbone(name="alexnet-classes", widths=(6, 5, 7, 6, 8), dense=(9, 8))
 
 
 @pytest.fixture(scope="module", autouse=True)

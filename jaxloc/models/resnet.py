@@ -4,6 +4,7 @@ He et al., "Deep residual learning for image recognition", CVPR 2016. A bottlene
 its 3×3 convolution (version 1.5). Batch normalisation is folded into the convolutions.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import flax.linen as nn
@@ -114,6 +115,8 @@ def backbone(variant: str, *, name: str = "", width: int = 64, classes: int = 10
         hub="" if name else f"timm/{variant}.tv_in1k",
         publisher=f"torchvision's {_FILES[variant]}",
         licence="BSD-3-Clause",
+        variant=(("classes", classes),) if classes != 1000 else (),
+        vary=functools.partial(backbone, variant, name=name, width=width),
     )
 
 

@@ -4,6 +4,7 @@ Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters an
 of the authors' repository. The first convolution has no padding, and pools count a last incomplete window.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -91,4 +92,6 @@ def backbone(*, name: str = "", stem: int = 64, squeezed: tuple[int, ...] = SQUE
         embedded=None if name else Embedded("ndf", "ndf/example_models/weights/squeezenet_weights.pkl", "squeezenet"),
         publisher="torchvision's squeezenet1_1-b8a52dc0.pth, or the authors' squeezenet_v1.1.caffemodel",
         licence="BSD-2-Clause",
+        variant=(("classes", classes),) if classes != 1000 else (),
+        vary=functools.partial(backbone, name=name, stem=stem, squeezed=squeezed),
     )

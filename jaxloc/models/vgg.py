@@ -11,6 +11,8 @@ the zero padding that the image alone would have had. Pooling drops an odd last 
 successors do.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -146,6 +148,8 @@ def backbone(
         hub="" if name else _HUB[architecture],
         publisher=_PUBLISHER[architecture],
         licence="CC BY 4.0",
+        variant=(("classes", classes),) if classes != 1000 else (),
+        vary=functools.partial(backbone, architecture, name=name, widths=widths, dense=dense),
     )
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from jaxloc import models
 from jaxloc.models import alexnet, efficientnet, resnet, squeezenet, weights_file
@@ -19,7 +20,7 @@ from weights_convert import state_dict
 NARROW = {
     backbone.name: backbone
     for backbone in (
-        alexnet.backbone(name="alexnet-narrow", widths=(6, 5, 7, 6, 8), dense=(9, 8, 7)),
+        alexnet.backbone(name="alexnet-narrow", widths=(6, 5, 7, 6, 8), dense=(9, 8), classes=7),
         resnet.backbone("resnet18", name="resnet18-narrow", width=3, classes=7),
         resnet.backbone("resnet50", name="resnet50-narrow", width=2, classes=7),
         squeezenet.backbone(name="squeezenet-narrow", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2), classes=7),
@@ -117,3 +118,15 @@ def test_published_names_give_the_activations_of_torchvision_and_timm(name):
         assert features.shape == tuple(shape), layer
         expected = golden[f"{name} {layer}"]
         np.testing.assert_allclose(make_networks.sample(features), expected, atol=1e-5 * largest, err_msg=layer)
+
+
+def test_a_head_of_other_classes_is_recognised_and_kept(tmp_path):
+    shapes = json.loads(str(np.load(make_networks.PATH)["squeezenet1_1 names"]))
+    shapes |= {"classifier.1.weight": [37, 512, 1, 1], "classifier.1.bias": [37]}
+    safetensors.numpy.save_file(make_networks.parameters(shapes), tmp_path / "model.safetensors")
+    models.save(tmp_path / "ours.safetensors", models.load(tmp_path / "model.safetensors"))
+    found = models.load(tmp_path / "ours.safetensors")
+    assert found.backbone.name == "squeezenet1_1"
+    assert found.backbone.classes == 37
+    assert found.params["conv10"]["kernel"].shape == (1, 1, 512, 37)
+    assert models.find("squeezenet1_1").classes == 1000
