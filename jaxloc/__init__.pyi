@@ -1,5 +1,4 @@
 from . import (
-    asking,
     attributes,
     beam,
     boxes,
@@ -62,7 +61,6 @@ __all__ = [
     "Network",
     "__version__",
     "apply",
-    "asking",
     "attributes",
     "beam",
     "boxes",

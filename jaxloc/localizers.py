@@ -103,21 +103,21 @@ def _scda(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localizatio
 
 
 def _cam(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
-    from jaxloc import asking
+    from jaxloc import _asking
 
-    return asking.class_map(inputs, **options)
+    return _asking.class_map(inputs, **options)
 
 
 def _eiss(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
-    from jaxloc import asking
+    from jaxloc import _asking
 
-    return asking.eiss_search(inputs, **options)
+    return _asking.eiss_search(inputs, **options)
 
 
 def _beam(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
-    from jaxloc import asking
+    from jaxloc import _asking
 
-    return asking.beam_search(inputs, **options)
+    return _asking.beam_search(inputs, **options)
 
 
 def _lost(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
