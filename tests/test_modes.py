@@ -7,6 +7,7 @@ import jax.export
 import jax.numpy as jnp
 import pytest
 
+from jaxloc._jit import standard_promotion
 from jaxloc.graphs import Graph
 from jaxloc.localizers import METHODS, Inputs
 from tests.sharding.cases import CASES, Element
@@ -37,7 +38,7 @@ documented = functools.cache(result)
 def test_results_are_of_the_documented_types_in_64_bits(name):
     for dtypes in ({}, DOUBLE, WHOLE) if name not in KEEP_THE_TYPE else ({},):
         expected = documented(name)
-        with enable_x64(True):
+        with enable_x64(True), standard_promotion():
             assert result(name, dtypes) == expected, dtypes
 
 
