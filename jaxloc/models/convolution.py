@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from jaxloc._jit import standard_promotion
 from jaxloc.models import winograd
 
 _BAND_BYTES = 8 << 20
@@ -72,6 +73,7 @@ def chained(layer: Convolution, following: Convolution) -> bool:
     return following.kernel.ndim == 3 and max(layer.kernel.nbytes, following.kernel.nbytes) <= _SMALL_KERNEL_BYTES
 
 
+@standard_promotion()
 def convolve(x: jax.Array, layers: Sequence[Convolution], sizes: jax.Array | None, *, pooled: bool) -> jax.Array:
     """Apply 3×3 convolutions with bias, ReLU and zero padding to the same size, and pooling if it follows.
 

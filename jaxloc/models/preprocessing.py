@@ -6,6 +6,7 @@ import json
 import jax
 import jax.numpy as jnp
 
+from jaxloc._jit import standard_promotion
 from jaxloc.errors import WeightsError
 
 
@@ -31,6 +32,7 @@ class Preprocessing:
         if len(self.mean) != 3 or len(self.std) != 3 or 0 in self.std:
             raise WeightsError(f"mean and std need three numbers, std none of them zero: {self.mean}, {self.std}")
 
+    @standard_promotion()
     def __call__(self, images: jax.Array) -> jax.Array:
         """Apply to images ``[..., 3]``, RGB, float32 in [0, 1]."""
         if self.channel_order == "bgr":

@@ -137,6 +137,8 @@ class ReproduceOptions(Options):
             raise UsageError(f"--limit must leave at least 2 images of a class, not {self.limit}")
         if self.samples < 0 or self.seed < 0:
             raise UsageError(_DRAWS)
-        known = tuple(METHODS)
+        known = [
+            name for name, method in METHODS.items() if method.fit is not None or name == "scda"
+        ]  # of DDT's tables
         if not self.methods or not set(self.methods) <= set(known) or len(set(self.methods)) < len(self.methods):
             raise UsageError(f"methods must be one or more of {', '.join(known)}, not {', '.join(self.methods)}")
