@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import functools
 import importlib.resources
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -269,8 +270,9 @@ class Backbone:
         """The network with other attributes of its module, such as ``{"classes": 10}``; none leave it as it is."""
         if not variant:
             return self
-        if self.vary is None:
-            raise UsageError(f"{self.name} has no {', '.join(variant)} to choose")
+        choices = {} if self.vary is None else inspect.signature(self.vary).parameters
+        if self.vary is None or not variant.keys() <= choices.keys():
+            raise UsageError(f"{self.name} has no {', '.join(variant.keys() - choices.keys())} to choose")
         return dataclasses.replace(self.vary(**variant), preprocessing=self.preprocessing)
 
     def shapes(self, layer: str) -> Mapping[str, tuple[int, ...]]:

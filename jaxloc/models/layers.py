@@ -154,8 +154,6 @@ def depthwise(
         )
         return cells.masked(activation(x + layer.bias), size)
     x = jnp.pad(x, ((0, 0), *sides, (0, 0)))
-    if not cells.padded:
-        x = lax.optimization_barrier(x)  # or XLA's simplifier exchanges pads and slices until it gives up, and warns
     rows, columns = (number_of_cells(side, kernel, stride, 0) for side in x.shape[1:3])
     total = layer.bias.astype(jnp.float32)
     for i in range(kernel):

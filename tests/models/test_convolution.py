@@ -15,7 +15,7 @@ from jaxloc.models.convolution import Convolution
 from tests.compiled import jitted
 
 LAYERS = ("relu1_2", "relu2_1", "pool2", "relu3_3", "relu5_3")
-ERROR = {"winograd": 5e-6, "winograd2x2": 1e-6}
+ERROR = {"winograd": 5e-6, "winograd2x2": 2e-6}
 TILINGS = {"winograd": winograd.TILES_OF_4, "winograd2x2": winograd.TILES_OF_2}
 
 

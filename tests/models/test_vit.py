@@ -121,8 +121,8 @@ def test_a_variant_is_kept_in_the_weights_file(tmp_path):
     assert again.backbone.layer("logits").channels == 7
     assert again.backbone.module.grid == 3
     assert hash(again.backbone) == hash(weights.backbone)
-    with pytest.raises(UsageError, match="vgg16 has no classes to choose"):
-        models.find("vgg16").varied({"classes": 7})
+    with pytest.raises(UsageError, match="vgg16 has no grid to choose"):
+        models.find("vgg16").varied({"grid": 3})
 
 
 def test_bfloat16_is_near():

@@ -181,6 +181,9 @@ CASES = {
         lambda e: (e.map(), e.size(), e.size()),
     ),
     "grids.valid_cells": Case(lambda size: grids.valid_cells(size, (ROWS, COLUMNS)), lambda e: (e.size(),)),
+    "localization.least_cross_entropy": Case(
+        lambda x, size: localization.least_cross_entropy(abs(x), size=size), _sized_map
+    ),
     "localization.of_peak": Case(
         lambda x, image, size: localization.of_peak(x, image, size=size),
         lambda e: (e.map(), e.image_size(), e.size()),

@@ -143,8 +143,8 @@ def test_no_step_of_a_run_needs_a_collective(weights):
     owners = made.put(np.zeros(8, np.int32))
     localize = steps._compiled_localize(made.method, made.layers, 8, made.backend, 0, (), None, made.mesh)
     programs = [
-        (steps._compiled_moments(1, made.mesh), (maps, owners)),
-        (steps._compiled_counts(made.mesh), (models, maps)),
+        (steps._compiled_moments(made.layers, 1, made.mesh), (maps, owners)),
+        (steps._compiled_evidence("minority", (), made.layers, made.mesh), (models, maps)),
         (localize, (models, maps, made.put(sizes), None, None, None, None)),
     ]
     for step, arguments in programs:
