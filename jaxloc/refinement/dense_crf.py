@@ -90,7 +90,7 @@ def crf(
     def share(kernel_sums: jax.Array) -> jax.Array:
         return jnp.where(valid, jax.lax.rsqrt(jnp.where(valid, kernel_sums, 1)), 0)
 
-    ones = valid.astype(jnp.float32)
+    ones = jax.lax.optimization_barrier(valid.astype(jnp.float32))  # or XLA sums up a whole image's while compiling
     by_appearance, by_place = share(bilateral_grid.filter_on(grid, ones)), share(smooth(ones))
     clipped = jnp.clip(values, _LEAST, 1 - _LEAST)
     unary = jnp.log(clipped) - jnp.log1p(-clipped)
