@@ -1,6 +1,6 @@
 """Many image sets in one run of ``jaxloc colocalize --per-folder``: time, peak memory, and the boxes of separate runs.
 
-    python benchmarks/many_sets.py PHOTOS [--sets 500] [--pictures 40] [--side 64] [--separate 500]
+    python benchmarks/many_sets.py PHOTOS [--sets 500] [--images 40] [--side 64] [--separate 500]
 
 Each set is a folder of small images cut out of the photographs at random places. Separate runs are jobs of one set
 each, in one process, so that they compile nothing again; a box counts as the same if all four edges are.
@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--sets", type=int, default=500)
-    parser.add_argument("--pictures", type=int, default=40, help="in each set")
+    parser.add_argument("--images", type=int, default=40, help="in each set")
     parser.add_argument("--side", type=int, default=64, help="pixels a side of each image")
     parser.add_argument("--separate", type=int, help="number of sets that are also run alone [default: all]")
     parser.add_argument("--moments-memory", type=float, default=1.0, help="GB, as of the command")
