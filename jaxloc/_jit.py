@@ -53,11 +53,22 @@ def jitted(*static: str, nan: bool = False) -> Callable[[Callable[P, T]], Callab
                 modes.enter_context(standard_promotion())
                 if nan and _config.jax_debug_nans:
                     modes.enter_context(jax.debug_nans(False))
-                return compiled(*args, **options)
+                try:
+                    return compiled(*args, **options)
+                except TypeError:
+                    if not any(map(_is_foreign, jax.tree.leaves((args, options)))):
+                        raise
+            args, options = jax.tree.map(lambda leaf: np.asarray(leaf) if _is_foreign(leaf) else leaf, (args, options))
+            return call(*args, **options)
 
         return call
 
     return decorate
+
+
+def _is_foreign(leaf: Any) -> bool:
+    """Whether this is an array of another library, such as PyTorch's tensor, which ``jax.jit`` does not take."""
+    return hasattr(leaf, "__array__") and not isinstance(leaf, jax.Array | np.ndarray | np.generic)
 
 
 def _halved(leaf: Any) -> Any:

@@ -5,8 +5,10 @@ import functools
 import jax
 import jax.export
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from jaxloc import encoding
 from jaxloc._jit import standard_promotion
 from jaxloc.graphs import Graph
 from jaxloc.localizers import METHODS, Inputs
@@ -76,3 +78,11 @@ def test_with_components_labelled_on_the_device_methods_are_exported_for_every_p
     inputs = Inputs(((e.features(), e.size()),) * layers, e.image_size())
     localize = functools.partial(METHODS[name].localize, connectivity=8, backend="device")
     exported(localize, ((e.model(),) * layers, inputs), ("cpu", "cuda", "tpu"))
+
+
+def test_arrays_of_other_libraries_are_taken():
+    class Tensor:
+        def __array__(self, dtype=None, copy=None):
+            return np.eye(3, dtype=np.float32)
+
+    np.testing.assert_array_equal(encoding.signed_sqrt(Tensor()), np.eye(3))
