@@ -206,6 +206,8 @@ def lloyd(
 ) -> KMeansFit:
     """Repeat pass and update from given centres until they settle.
 
+    To automatic differentiation the centres are constants.
+
     Args:
         model: where to start.
         descriptors: ``[..., d]``; all axes but the last are one set.
@@ -214,10 +216,11 @@ def lloyd(
         tolerance: see ``kmeans_converged``.
     """
     x, keep = flatten(descriptors, valid, model.centers)
+    model, settled = jax.lax.stop_gradient((model, x))
 
     def step(state: tuple[KMeans, jax.Array, jax.Array]) -> tuple[KMeans, jax.Array, jax.Array]:
         before, done, _ = state
-        sums = kmeans_sums(before, x, keep)
+        sums = kmeans_sums(before, settled, keep)
         after = kmeans_update(before, sums)
         return after, done + 1, kmeans_converged(before, after, sums, tolerance=tolerance)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._derivatives import power
 from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 from jaxloc.pooling import l2_normalize
@@ -36,8 +37,8 @@ def spatial_weights(
     activity = jnp.where(valid, jnp.maximum(aggregation.astype(jnp.float32), 0), 0)
     largest = activity.max(initial=0)
     activity = activity / jnp.where(largest > 0, largest, 1)
-    norm = (activity**order).sum() ** (1 / order)
-    return (activity / jnp.where(norm > 0, norm, 1)) ** (1 / root)
+    norm = power(power(activity, order).sum(), 1 / order)
+    return power(activity / jnp.where(norm > 0, norm, 1), 1 / root)
 
 
 @jitted("epsilon")

@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import boxes, components
 from jaxloc._checks import as_array, check_choice, check_rank
+from jaxloc._derivatives import eigh, sqrt
 from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 from jaxloc.localization import Localization
@@ -50,8 +51,8 @@ class Model(NamedTuple):
     correlation: jax.Array
 
 
-@jitted("components", "sign")
-def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation") -> Model:
+@jitted("components", "sign", "differentiate")
+def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation", differentiate: bool = False) -> Model:
     """Principal components of an image set's descriptors (equations 1 and 2).
 
     Args:
@@ -62,6 +63,8 @@ def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation") -> 
             coordinate of largest magnitude is positive (the released code); ``"none"``: as the eigensolver left it.
             ``"aggregation"`` presumes activations that are never negative. ``"minority"``, ``"border"`` and
             ``"attention"`` need a second pass: sum ``sign_evidence`` and call ``orient``.
+        differentiate: whether derivatives pass through the components (static). They are not finite where eigenvalues
+            coincide, so the components are constants otherwise; those of the mean and the eigenvalues always pass.
 
     Raises:
         ValueError: more components than dimensions, an unknown rule, or moments of several sets at once.
@@ -76,12 +79,12 @@ def fit(moments: Moments, *, components: int = 2, sign: str = "aggregation") -> 
         matrix = covariance(moments)
         unit = _power_of_two(jnp.trace(matrix))
         matrix = matrix / unit  # so that its square neither overflows nor vanishes
-        values, vectors = jnp.linalg.eigh(matrix)
+        values, vectors = eigh(matrix, differentiate=differentiate)
         values = jnp.maximum(values[::-1][:components], 0)
         directions = vectors[:, ::-1][:, :components].T
         if rule.direction is not None:
             directions *= _plus_or_minus(rule.direction(directions, matrix))[:, None]
-        spread = jnp.sqrt(values * jnp.maximum(matrix.sum(), 0))
+        spread = sqrt(values * jnp.maximum(matrix.sum(), 0))
         correlation = jnp.where(spread > 0, directions @ matrix.sum(1) / jnp.where(spread > 0, spread, 1), 0)
     variance = jnp.trace(matrix)
     varies = variance > jnp.square(_ROUNDING * jnp.linalg.norm(moments.mean)) / unit
@@ -126,7 +129,7 @@ def sign_evidence(
     if rules[sign].needs_attention and attention is None:
         raise ValueError(f"sign={sign!r} needs attention, [h, w, heads]")
     indicators = indicator_maps(model, features)
-    deviations = jnp.sqrt(model.eigenvalues)[:, None, None]
+    deviations = sqrt(model.eigenvalues)[:, None, None]
     indicators = jnp.where(deviations > 0, indicators / jnp.where(deviations > 0, deviations, 1), 0)
     looked_at = None
     if attention is not None:
@@ -286,7 +289,7 @@ def localize(
         raise ValueError("DDT+ needs both below (a model) and features_below (a map), DDT neither")
     indicator_below = None if below is None or features_below is None else indicator_maps(below, features_below)[0]
     mask = object_mask(indicator, indicator_below, size=size, connectivity=connectivity, backend=backend)
-    deviation = jnp.sqrt(model.eigenvalues[0])
+    deviation = sqrt(model.eigenvalues[0])
     mean = jnp.where(mask, indicator, 0).sum() / jnp.maximum(mask.sum(), 1)
     strength = jnp.where(deviation > 0, mean / jnp.where(deviation > 0, deviation, 1), 0)
     found = mask.any()

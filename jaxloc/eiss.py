@@ -105,7 +105,8 @@ def search(
     The score of an image is ``s(x) = ⟨p(x), r⟩`` over the classes, with ``r`` their probabilities for the whole image.
     The next region bounds the ``best`` windows whose crops score highest and the ``best`` whose erasures score lowest;
     ties go to the first in raster order. The search stops where the cropped region scores less than ``eta`` percent of
-    ``⟨r, r⟩`` above the erased one. ``score_fn`` is traced once; batches by ``jax.vmap``.
+    ``⟨r, r⟩`` above the erased one. ``score_fn`` is traced once; batches by ``jax.vmap``. To automatic differentiation
+    all that is found is constant.
 
     Args:
         score_fn: from images ``[n, side, side, 3]`` in [0, 1] to probabilities ``[n, classes]``; preprocessing belongs
@@ -129,7 +130,7 @@ def search(
     Raises:
         ValueError: ``image`` is not one RGB image, ``grid`` and ``samples`` together, or ``samples`` without ``key``.
     """
-    image = as_array("image", image, "[h, w, 3]", jnp.float32)
+    image = jax.lax.stop_gradient(as_array("image", image, "[h, w, 3]", jnp.float32))
     wanted = jnp.full(k, -1, jnp.int32) if classes is None else as_array("classes", classes, "[k]", jnp.int32)
     if samples is not None and (grid is not None or key is None):
         raise ValueError("samples draws random windows: it needs key, and stands instead of grid")

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_masked
+from jaxloc._derivatives import sqrt
 from jaxloc._jit import jitted
 from jaxloc.clustering import KMeans, kmeans_sums
 from jaxloc.mixture import GaussianMixture, mixture_sums
@@ -22,7 +23,7 @@ from jaxloc.pooling import l2_normalize
 def signed_sqrt(vector: ArrayLike) -> jax.Array:
     """``sign(x) √|x|`` of every number, which keeps a few large ones from outweighing the rest."""
     vector = jnp.asarray(vector, jnp.float32)
-    return jnp.sign(vector) * jnp.sqrt(jnp.abs(vector))
+    return jnp.sign(vector) * sqrt(jnp.abs(vector))
 
 
 @jitted("normalize")

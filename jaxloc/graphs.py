@@ -5,6 +5,7 @@ Iscen, Tolias, Avrithis & Chum, "Unsupervised deep object discovery for instance
 3.7. A graph of n vertices with at most k edges each holds ``2 n k`` numbers; nothing of size n² is made.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, as_flags, check_rank
+from jaxloc._derivatives import power
 from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 
@@ -72,7 +74,7 @@ def mutual_neighbors(
         return ((indices[listed] == vertex) & present[listed]).any(-1)
 
     mutual = jax.lax.map(is_mutual, (vertices, indices), batch_size=_ROWS)
-    return Graph(indices, jnp.where(present & mutual, jnp.maximum(similarities, 0) ** exponent, 0))
+    return Graph(indices, jnp.where(present & mutual, power(jnp.maximum(similarities, 0), exponent), 0))
 
 
 @jitted()
@@ -146,26 +148,36 @@ def solve(
     target = _columns("right_hand_side", graph, right_hand_side)
     if isinstance(alpha, float | int) and not 0 <= alpha < 1:
         raise ValueError(f"alpha must lie in [0, 1), got {alpha}")
-    enough = tolerance**2 * _dot(target, target)
 
-    def unfinished(state: _State) -> jax.Array:
-        step, _, _, _, square = state
-        return (step < iterations) & (square > enough).any()
+    def multiply(x: jax.Array) -> jax.Array:
+        return x - alpha * matvec(graph, x)
 
-    def advance(state: _State) -> _State:
-        step, values, residual, direction, square = state
-        product = direction - alpha * matvec(graph, direction)
-        curvature = _dot(direction, product)
-        active = (square > enough) & (curvature > 0)
-        length = jnp.where(active, square / jnp.where(active, curvature, 1), 0)
-        values, residual = values + length * direction, residual - length * product
-        after = _dot(residual, residual)
-        turn = jnp.where(active, after / jnp.where(active, square, 1), 0)
-        return step + 1, values, residual, residual + turn * direction, after
+    def find(multiply: Callable[[jax.Array], jax.Array], y: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        enough = tolerance**2 * _dot(y, y)
 
-    start = (jnp.zeros((), jnp.int32), jnp.zeros_like(target), target, target, _dot(target, target))
-    step, values, _, _, square = jax.lax.while_loop(unfinished, advance, start)
-    return Solution(values, square <= enough, step)
+        def unfinished(state: _State) -> jax.Array:
+            step, _, _, _, square = state
+            return (step < iterations) & (square > enough).any()
+
+        def advance(state: _State) -> _State:
+            step, values, residual, direction, square = state
+            product = multiply(direction)
+            curvature = _dot(direction, product)
+            active = (square > enough) & (curvature > 0)
+            length = jnp.where(active, square / jnp.where(active, curvature, 1), 0)
+            values, residual = values + length * direction, residual - length * product
+            after = _dot(residual, residual)
+            turn = jnp.where(active, after / jnp.where(active, square, 1), 0)
+            return step + 1, values, residual, residual + turn * direction, after
+
+        # The counter is like the rest, not a constant: inside shard_map all that is solved asks for one type.
+        start = (jnp.zeros_like(y, shape=(), dtype=jnp.int32), jnp.zeros_like(y), y, y, _dot(y, y))
+        step, values, _, _, square = jax.lax.while_loop(unfinished, advance, start)
+        return values, (square <= enough, step)
+
+    # The derivative of a solution is itself a solution, so JAX does not look into the loop.
+    values, (converged, step) = jax.lax.custom_linear_solve(multiply, target, find, symmetric=True, has_aux=True)
+    return Solution(values, converged, step)
 
 
 def _columns(name: str, graph: Graph, values: ArrayLike) -> jax.Array:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import check_rank
+from jaxloc._derivatives import log
 from jaxloc._descriptors import flatten, sum_over_blocks
 from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
@@ -203,6 +204,8 @@ def expectation_maximization(
 ) -> GaussianMixtureFit:
     """Repeat pass and update from a given mixture until the mean log-likelihood settles.
 
+    To automatic differentiation the mixture is a constant.
+
     Args:
         mixture: where to start.
         descriptors: ``[..., d]``; all axes but the last are one set.
@@ -213,12 +216,13 @@ def expectation_maximization(
         variance_floor: see ``mixture_update`` (static).
     """
     x, keep = flatten(descriptors, valid, mixture.means)
+    mixture, settled = jax.lax.stop_gradient((mixture, x))
 
     def step(
         state: tuple[GaussianMixture, jax.Array, jax.Array, jax.Array],
     ) -> tuple[GaussianMixture, jax.Array, jax.Array, jax.Array]:
         before, done, previous, _ = state
-        sums = mixture_sums(before, x, keep)
+        sums = mixture_sums(before, settled, keep)
         likelihood = mean_log_likelihood(before, sums)
         after = mixture_update(before, sums, variance_floor=variance_floor)
         return after, done + 1, likelihood, jnp.abs(likelihood - previous) < tolerance
@@ -273,7 +277,7 @@ def _log_joint(mixture: GaussianMixture, x: jax.Array) -> jax.Array:
     distances = jax.lax.map(
         lambda part: (jnp.square(x - part[0]) / part[1]).sum(-1), (mixture.means, mixture.variances)
     )
-    return jnp.log(mixture.weights) - (distances.T - x.shape[-1] + each - mean) / 2
+    return log(mixture.weights) - (distances.T - x.shape[-1] + each - mean) / 2
 
 
 def _weighted_sums(means: jax.Array, x: jax.Array, share: jax.Array, excess: jax.Array) -> GaussianMixtureSums:

@@ -19,8 +19,9 @@ def l2_normalize(vector: ArrayLike) -> jax.Array:
     vector = jnp.asarray(vector, jnp.float32)
     largest = jnp.abs(vector).max(-1, keepdims=True)
     scaled = vector / jnp.where(largest > 0, largest, 1)
-    length = jnp.sqrt(jnp.square(scaled).sum(-1, keepdims=True))
-    return scaled / jnp.where(length > 0, length, 1)
+    square = jnp.square(scaled).sum(-1, keepdims=True)
+    length = jnp.sqrt(jnp.where(square > 0, square, 1))
+    return scaled / jnp.where(square > 0, length, 1)
 
 
 @jitted()
@@ -76,7 +77,7 @@ def generalized_mean_pool(
     largest = features.max((0, 1), initial=epsilon)
     power = jnp.asarray(power, jnp.float32)
     powered = jnp.where(mask, (features / largest) ** power, 0).sum((0, 1))
-    mean = powered / jnp.maximum(mask.sum(), 1)
+    mean = jnp.where(mask.any(), powered / jnp.maximum(mask.sum(), 1), 1)
     return jnp.where(mask.any(), largest * mean ** (1 / power), 0)
 
 

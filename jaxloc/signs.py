@@ -63,9 +63,11 @@ def _attention(indicators: Any, valid: Any, attention: Any) -> tuple[Any, Any]:
     """Product with the attention, centred and divided by its deviation in each image."""
     import jax.numpy as jnp
 
+    from jaxloc._derivatives import sqrt
+
     cells = valid.sum()
     centred = jnp.where(valid, attention - jnp.where(valid, attention, 0).sum() / jnp.maximum(cells, 1), 0)
-    deviation = jnp.sqrt((centred**2).sum() / jnp.maximum(cells, 1))
+    deviation = sqrt((centred**2).sum() / jnp.maximum(cells, 1))
     return (indicators * centred).sum((1, 2)) / jnp.where(deviation > 0, deviation, 1), cells
 
 

@@ -56,6 +56,8 @@ def fit(
 ) -> LinearSVM:
     """Fit one hyperplane for each class against all others; a class without vectors is not ``present``.
 
+    To automatic differentiation the hyperplanes are constants.
+
     Args:
         vectors: ``[n, d]``, used as they are.
         targets: int ``[n]``, each vector's class; one outside ``0 … classes − 1`` is an example against every class.
@@ -73,7 +75,7 @@ def fit(
     if classes < 1:
         raise ValueError(f"classes must be at least 1, got {classes}")
     own = targets == jnp.arange(classes)[:, None]
-    regularization = jnp.asarray(regularization, jnp.float32)
+    x, regularization = jax.lax.stop_gradient((x, jnp.asarray(regularization, jnp.float32)))
     with_one = jnp.where(keep[:, None], jnp.pad(x, ((0, 0), (0, 1)), constant_values=1), 0)
     axes, projected = _principal_axes(with_one)
     scale = 1 / jnp.sqrt(1 + 2 * regularization * jnp.square(projected).sum(0))

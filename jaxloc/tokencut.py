@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import boxes, components, pooling
 from jaxloc._checks import as_array
+from jaxloc._derivatives import eigh
 from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 from jaxloc.localization import Localization
@@ -58,7 +59,7 @@ def cut(
         scale = 1 / jnp.sqrt(degrees)
         # The Laplacian's eigenvalues are at most 2: those of patches outside the image come after all others.
         laplacian = jnp.diag(jnp.where(valid, 1.0, 3.0)) - weights * scale[:, None] * scale
-        eigenvalues, vectors = jnp.linalg.eigh(laplacian)
+        eigenvalues, vectors = eigh(laplacian)
     second = vectors[:, min(1, len(vectors) - 1)] * scale * valid
     centred = jnp.where(valid, second - second.sum() / jnp.maximum(valid.sum(), 1), 0)
     seed = jnp.argmax(jnp.where(valid, jnp.abs(second), -1))

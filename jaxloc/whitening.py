@@ -21,6 +21,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import moments as running
 from jaxloc._checks import as_array, as_flags, check_rank
+from jaxloc._derivatives import eigh
 from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 from jaxloc.moments import Moments
@@ -89,7 +90,7 @@ def spectrum(moments: Moments, *, centred: bool) -> Spectrum:
     if not centred:
         matrix = matrix + jnp.outer(moments.mean, moments.mean)
     with jax.default_matmul_precision("highest"):
-        values, vectors = jnp.linalg.eigh(matrix)
+        values, vectors = eigh(matrix)
     mean = moments.mean if centred else jnp.zeros_like(moments.mean)
     return _spectrum(mean, vectors[:, ::-1], values[::-1], _number(moments), centred)
 
@@ -112,7 +113,7 @@ def spectrum_of_samples(samples: ArrayLike, valid: ArrayLike | None = None, *, c
     mean = x.sum(0) / jnp.maximum(total, 1) if centred else jnp.zeros(x.shape[1])
     with jax.default_matmul_precision("highest"):
         _, singular, rows = jnp.linalg.svd(jnp.where(keep[:, None], x - mean, 0), full_matrices=False)
-    return _spectrum(mean, rows.T, jnp.square(singular) / jnp.maximum(total, 1), total, centred)
+    return _spectrum(mean, jax.lax.stop_gradient(rows).T, jnp.square(singular) / jnp.maximum(total, 1), total, centred)
 
 
 @jitted("floor")
@@ -265,9 +266,9 @@ def fit_supervised(pairs: Pairs, *, dimension: int, floor: float = _RANK_FLOOR) 
 def _supervised(pairs: Pairs, basis: Spectrum, dimension: int, floor: float) -> Whitening:
     spanned = basis.components * (jnp.arange(basis.eigenvalues.size) < rank(basis))
     with jax.default_matmul_precision("highest"):
-        values, vectors = jnp.linalg.eigh(spanned.T @ _unit_trace(pairs.matching) @ spanned)
+        values, vectors = eigh(spanned.T @ _unit_trace(pairs.matching) @ spanned)
         whiten = spanned @ (vectors * _inverse_power(values, 0.5, floor))
-        _, rotation = jnp.linalg.eigh(whiten.T @ _unit_trace(pairs.non_matching) @ whiten)
+        _, rotation = eigh(whiten.T @ _unit_trace(pairs.non_matching) @ whiten)
         projection = whiten @ rotation[:, ::-1][:, :dimension]
     return Whitening(pairs.moments.mean, _fix_signs(projection))
 

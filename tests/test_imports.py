@@ -14,6 +14,7 @@ import jaxloc
 ROOT = Path(jaxloc.__file__).parent
 SHARED = {"_checks", "_descriptors", "_sharding", "boxes", "clustering", "components", "encoding", "errors", "grids"}
 SHARED |= {
+    "_derivatives",
     "_jit",
     "crops",
     "localization",

@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxloc import graphs
 from jaxloc._checks import check_rank
+from jaxloc._derivatives import power
 from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 from jaxloc.ranking.top_k import TopK, nearest_others
@@ -89,7 +90,7 @@ def diffuse(
     solve = functools.partial(graphs.solve, alpha=alpha, tolerance=tolerance, iterations=iterations)
 
     def one(own: TopK) -> tuple[TopK, jax.Array]:
-        weights = jnp.where(own.valid, jnp.maximum(own.scores, 0) ** exponent, 0)
+        weights = jnp.where(own.valid, power(jnp.maximum(own.scores, 0), exponent), 0)
         weights = jnp.where(jnp.arange(length) < neighbors, weights, 0)
         if truncate:
             solution = solve(graphs.subgraph(graph, own.indices, valid=own.valid), weights)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array, as_flags
+from jaxloc._derivatives import power
 from jaxloc._jit import jitted
 from jaxloc._sharding import compiler_chooses
 from jaxloc.pooling import l2_normalize
@@ -36,7 +37,7 @@ def expand(
     keep = as_flags(valid, neighbors.shape[:1], "neighbour")
     neighbors = jnp.where(keep[:, None], neighbors, 0)
     cosines = jnp.matmul(neighbors, query, precision=jax.lax.Precision.HIGHEST)
-    weights = jnp.maximum(cosines, 0) ** exponent
+    weights = power(jnp.maximum(cosines, 0), exponent)
     return l2_normalize(query + jnp.matmul(weights, neighbors, precision=jax.lax.Precision.HIGHEST))
 
 

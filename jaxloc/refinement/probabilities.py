@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
+from jaxloc._derivatives import sqrt
 from jaxloc._jit import jitted
 from jaxloc.grids import map_size, valid_cells
 
@@ -52,7 +53,7 @@ def object_probabilities(
         cells = jnp.where(mask, cells, jnp.minimum(cells, 0))
     largest = jnp.abs(cells).max()
     cells = cells / jnp.where(largest > 0, largest, 1)  # squares then neither overflow nor vanish
-    spread = jnp.sqrt((cells**2).sum() / jnp.maximum(valid.sum(), 1))
+    spread = sqrt((cells**2).sum() / jnp.maximum(valid.sum(), 1))
     log_odds = sharpness * cells / jnp.where(spread > 0, spread, 1)
     enlarged = upsample_bilinear(log_odds, shape, size=size, target_size=target_size)
     return jnp.where(valid_cells(target_size, shape), jax.nn.sigmoid(enlarged), 0)

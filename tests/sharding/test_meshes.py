@@ -3,6 +3,7 @@
 import functools
 import inspect
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,9 +62,7 @@ def each(functions):
 
 
 def assert_equal(found, expected, name="", rtol=1e-4):
-    assert jax.tree.structure(found) == jax.tree.structure(expected), name
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-5, err_msg=name)
+    chex.assert_trees_all_close(found, expected, rtol=rtol, atol=1e-5, custom_message=name)
 
 
 def without_steps(result):
