@@ -10,7 +10,8 @@ ICCV 2007, as Radenović, Tolias & Chum, "Fine-tuning CNN image retrieval with n
 eigenvector's arbitrary sign makes its coordinate of largest magnitude positive, eigenvalues are floored relative to
 the largest, and a zero vector (an image with an empty mask) stays zero, although a centred projection would move it.
 Statistics are float32: from moments an eigenvalue is exact to about 1e-7 of the largest, so one near the default floor
-of 1e-6 is 10 % off; from samples, through their singular values, it is exact to 1e-5 of itself.
+of 1e-6 is 10 % off; from samples, through their singular values, it is exact to 1e-5 of itself. To automatic
+differentiation the directions are constants, the eigenvalues are not.
 """
 
 from typing import NamedTuple
