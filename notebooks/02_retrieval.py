@@ -187,7 +187,7 @@ else:
 kinds = find_sets([images], per_folder=True)
 sources = [source for kind in kinds for source in kind.sources]
 labels = np.array([kind.name for kind in kinds for _ in kind.sources])
-items = [Item(number, *read_image(source.path, shorter_side=SIDE)) for number, source in enumerate(sources)]
+items = [Item(number, *read_image(source.path, shorter_side=SIDE)[:2]) for number, source in enumerate(sources)]
 
 place = np.concatenate([np.arange(len(kind.sources)) for kind in kinds])
 queries, gallery = np.flatnonzero(place < ASKED), np.flatnonzero(place >= ASKED)

@@ -164,7 +164,7 @@ rounds = zip(*(one.sources[:EACH] for one in sets), strict=False)  # one image o
 chosen = [(which, source) for together in rounds for which, source in enumerate(together)]
 owners = [which for which, _ in chosen]  # the set of each image
 names = [source.name for _, source in chosen]
-items = [Item(n, *read_image(source.path, shorter_side=224)) for n, (_, source) in enumerate(chosen)]
+items = [Item(n, *read_image(source.path, shorter_side=224)[:2]) for n, (_, source) in enumerate(chosen)]
 f"{len(sets)} sets, {len(items)} images"
 
 # %% [markdown]
