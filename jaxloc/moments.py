@@ -77,7 +77,8 @@ def of(descriptors: ArrayLike, valid: ArrayLike | None = None, *, below: ArrayLi
     means, centred = [], []
     for x in layers:
         x = x.reshape(-1, x.shape[-1])
-        means.append(_mean(jnp.where(keep, x, 0).sum(0), number, *_range(x, keep, 0)))
+        mean = jnp.where(keep, x, 0).sum(0) / jnp.maximum(number, 1)
+        means.append(_mean(mean, number, *_bounds(x, keep, 0)))
         centred.append(jnp.where(keep, x - means[-1], 0))
     scatter = _scatter(centred[0]) if below is None else _across(*centred)
     return Moments(jnp.stack(_words(number)), jnp.concatenate(means), scatter, broken.sum(dtype=jnp.int32))
@@ -122,9 +123,10 @@ def of_segments(
     means, centred = [], []
     for x in layers:
         x = x.reshape(images, -1, x.shape[-1])
-        low, high = _range(x, keep, 1)
+        low, high = _bounds(x, keep, 1)
         bounds = per_set(low, jax.ops.segment_min), per_set(high, jax.ops.segment_max)
-        means.append(_mean(per_set(jnp.where(keep, x, 0).sum(1)), number[:, None], *bounds))
+        mean = per_set(jnp.where(keep, x, 0).sum(1)) / jnp.maximum(number, 1)[:, None]
+        means.append(_mean(mean, number[:, None], *bounds))
         centred.append(jnp.where(keep, x - means[-1][jnp.where(known, segments, 0), None], 0))
     scatter = jnp.einsum("npi,npj->nij", centred[0], centred[-1], precision=jax.lax.Precision.HIGHEST)
     left_out = per_set(broken.reshape(images, -1).sum(1, dtype=jnp.int32))
@@ -175,9 +177,8 @@ def psum(moments: Moments, axis_name: str | tuple[str, ...]) -> Moments:
     total = _normalise(totals.sum(1))
     share = _as_float(totals) / jnp.maximum(_as_float(total), 1)
     means = rows[:, len(row) - len(moments.mean) :]
-    low, high = _range(means, (share > 0)[:, None], 0)
     mean = jnp.matmul(share, means, precision=jax.lax.Precision.HIGHEST)
-    mean = jnp.where(_as_float(total) > 0, jnp.clip(mean, low, high), 0)
+    mean = _mean(mean, _as_float(total), *_bounds(means, (share > 0)[:, None], 0))
     shifts = jnp.sqrt(_as_float(totals))[:, None] * (means - mean)
     upper, lower = shifts[:, : len(scatter)], shifts[:, -scatter.shape[1] :]
     return Moments(total, mean, scatter + jnp.matmul(upper.T, lower, precision=jax.lax.Precision.HIGHEST), left_out)
@@ -277,16 +278,21 @@ def _of_layers(
     return layers, valid & finite, valid & ~finite
 
 
-def _range(x: jax.Array, keep: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-    """The smallest and largest of the numbers to keep, along an axis; infinities where there are none."""
-    infinity = jnp.inf
-    low, high = jnp.where(keep, x, infinity), jnp.where(keep, x, -infinity)
-    return low.min(axis, initial=infinity), high.max(axis, initial=-infinity)
+def _bounds(x: jax.Array, keep: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """The smallest and largest of the numbers to keep, along an axis, if all are equal; the infinite ones otherwise."""
+    count = x.shape[axis]
+    places = jnp.arange(count).reshape(-1, *[1] * (x.ndim - 1 - axis))
+    first = jnp.where(keep, places, count).min(axis, initial=count, keepdims=True)
+    value = jnp.where(places == first, x, 0).sum(axis, keepdims=True)
+    equal = ((x == value) | ~keep).all(axis)
+    some, value = (first < count).all(axis), value.squeeze(axis)
+    low, high = jnp.where(equal, value, -jnp.inf), jnp.where(equal, value, jnp.inf)
+    return jnp.where(some, low, jnp.inf), jnp.where(some, high, -jnp.inf)
 
 
-def _mean(total: jax.Array, number: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """The mean of numbers between ``low`` and ``high``, which rounding cannot leave: that of equal numbers is exact."""
-    return jnp.where(number > 0, jnp.clip(total / jnp.maximum(number, 1), low, high), 0)
+def _mean(mean: jax.Array, number: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    """A mean of numbers within bounds, which rounding may have left: that of equal numbers is exact."""
+    return jnp.where(number > 0, mean + jax.lax.stop_gradient(jnp.clip(mean, low, high) - mean), 0)
 
 
 def _across(upper: jax.Array, lower: jax.Array) -> jax.Array:
