@@ -79,7 +79,7 @@ class LocalizePass:
             if isinstance(finding, Finding) and not is_drawn:
                 undrawn[number] = finding
         for number, finding in undrawn.items():  # the disk was full, and the cache was being read
-            cache.make_room(functools.partial(self._draw, finding, self._read(number)))
+            cache.make_room(functools.partial(self._draw, number, finding, self._read(number)))
         cache.make_room(lambda: self._write(path, shard, found))
         self.context.stream.forget(shard.images)
 
@@ -137,11 +137,10 @@ class LocalizePass:
         images, stream = self.context.images, self.context.stream
         drawn = number in stream.thumbnails or self.options.overlays
         source, (rows, columns) = images[number], stream.sizes[number]
-        own = images.sets[images.set_of(number)].name
         finding = Finding(
             name=source.name,
             path=source.path if isinstance(source.path, Path) else str(source.path),
-            category=self.context.steps.category(one, own),
+            category=self.context.steps.category(one, self._set_name(number)),
             width=columns,
             height=rows,
             box=box,
@@ -157,21 +156,25 @@ class LocalizePass:
             probability=None if one.probability is None else float(one.probability),
         )
         try:
-            self._draw(finding, pixels)
+            self._draw(number, finding, pixels)
         except OSError as error:
             if error.errno not in FULL:
                 raise
             return number, finding, False
         return number, finding, True
 
+    def _set_name(self, number: int) -> str:
+        images = self.context.images
+        return images.sets[images.set_of(number)].name
+
     def _read(self, number: int) -> np.ndarray | None:
         with contextlib.suppress(ImageError):  # it was read a moment ago
             return read_image(self.context.images[number].path, **reading(self.options)).pixels
         return None
 
-    def _draw(self, finding: Finding, pixels: np.ndarray | None) -> None:
+    def _draw(self, number: int, finding: Finding, pixels: np.ndarray | None) -> None:
         if self.options.overlays and pixels is not None:
-            below = self.overlay_folders.get(finding.category, "")
+            below = self.overlay_folders[self._set_name(number)]
             outputs.write_overlay(self.context.folder, finding, pixels, below=below)
 
     def _mask(self, number: int, one: Localization, threshold: float, pixels: np.ndarray | None) -> RefinedMask | None:
@@ -186,7 +189,7 @@ class LocalizePass:
         images = self.context.images
         reasons = self.context.stream.skipped | {number: one for number, one in found.items() if isinstance(one, str)}
         skipped = [
-            Skipped(images[number].name, images.sets[images.set_of(number)].name, reasons[number])
+            Skipped(images[number].name, self._set_name(number), reasons[number])
             for number in shard.images
             if number in reasons
         ]

@@ -15,6 +15,7 @@ from jaxloc.models import BACKBONES, squeezenet
 from jaxloc.models.asking import classifier
 from jaxloc.options import LocalizeEachOptions
 from jaxloc.run import localize
+from tests.data.datasets import trees
 from tests.models import narrow
 
 BACKBONE = squeezenet.backbone(name="squeezenet-asked", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2), classes=7)
@@ -94,6 +95,16 @@ def test_a_job_finds_what_the_functions_find(method, weights, photos, alone, tmp
     written = json.loads((tmp_path / "annotations.json").read_text())
     assert [one["probability"] for one in written["annotations"]] == [one.probability for one in found.images]
     assert set(OWN[method]) <= {name.replace(" ", "_") for name in found.settings} | {"max_iterations", "width"}
+
+
+def test_an_image_of_two_sets_has_an_overlay_in_the_folder_of_each(weights, tmp_path):
+    root = trees.voc(tmp_path / "voc", year=2007, size=(96, 80), masks=False)
+    options = LocalizeEachOptions(method="cam", weights=weights, workers=1, devices=1, overlays=True, **OWN["cam"])
+    found = localize([f"voc07:{root}"], tmp_path / "out", options, per_label=True)
+    assert {one.category for one in found.images} <= {f"class {number}" for number in range(7)}
+    drawn = [path.relative_to(tmp_path / "out" / "overlays") for path in (tmp_path / "out").rglob("*.png")]
+    assert sorted(path.parts[0] for path in drawn if path.name.startswith("000000")) == ["aeroplane", "bicycle"]
+    assert len(drawn) == len(found.images)
 
 
 def test_in_memory_it_is_the_same(weights, photos, alone):
