@@ -12,7 +12,6 @@ from PIL import Image
 from jaxloc.api.batches import ImageBatches
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.in_memory import Images, InMemoryImages
-from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights, Extractor
 from jaxloc.models import Head, Method, Weights
 from jaxloc.models import load as load_weights
@@ -89,9 +88,7 @@ class Network:
             UsageError: the network or its weights have no classifier (the message names the cure), or an image cannot
                 be used.
         """
-        head = self.weights.backbone.head
-        if head is None:
-            raise UsageError(f"{self.weights.backbone.title} has no classifier")
+        head = self.weights.backbone.classifier
         images, workers = InMemoryImages(images), workers_of(NetworkOptions())
         crops = list(
             read_ahead(functools.partial(_middle, images, head), range(len(images)), workers=workers, ahead=64)

@@ -1,6 +1,5 @@
 """A network's own classifier as functions of images and of maps, for methods that ask it."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxloc.errors import UsageError
 from jaxloc.grids import valid_cells
 from jaxloc.models.backbone import Backbone
 from jaxloc.models.extract import extract_features
@@ -35,6 +33,13 @@ class Classifier(NamedTuple):
     bias: jax.Array
 
 
+def class_scores(params: Any, images: jax.Array, *, backbone: Backbone, dtype: DTypeLike = jnp.float32) -> jax.Array:
+    """Logits of images ``[n, side, side, 3]``, float32 ``[n, classes]``; arguments and errors are ``classifier``'s."""
+    layer = backbone.classifier.layer
+    found = extract_features(params, images, backbone=backbone, layers=(layer,), dtype=dtype)
+    return found[layer].features[:, 0, 0].astype(jnp.float32)
+
+
 def classifier(params: Any, *, backbone: Backbone, dtype: DTypeLike = jnp.float32) -> Classifier:
     """The classifier of a network; pure, so it may be made inside ``jax.jit``, of parameters that are arguments.
 
@@ -46,25 +51,28 @@ def classifier(params: Any, *, backbone: Backbone, dtype: DTypeLike = jnp.float3
     Raises:
         UsageError: the network has no classifier.
     """
-    head = backbone.head
-    if head is None:
-        raise UsageError(f"{backbone.title} has no classifier")
+    head = backbone.classifier
     last = params[head.layer]
     kernel = last["kernel"].reshape(-1, last["kernel"].shape[-1]).astype(jnp.float32)
     bias = last["bias"].astype(jnp.float32)
-    extract = functools.partial(extract_features, params, backbone=backbone, dtype=dtype)
 
     def of_images(images: jax.Array) -> jax.Array:
-        logits = extract(images, layers=(head.layer,))[head.layer].features[:, 0, 0]
-        return jax.nn.softmax(logits.astype(jnp.float32))
+        return jax.nn.softmax(class_scores(params, images, backbone=backbone, dtype=dtype))
 
     def map_of(images: jax.Array) -> jax.Array:
-        return extract(images, layers=(head.averages,))[head.averages].features.astype(jnp.float32)
+        maps = extract_features(params, images, backbone=backbone, layers=(head.averages,), dtype=dtype)
+        return maps[head.averages].features.astype(jnp.float32)
 
     def of_map(features: jax.Array, size: ArrayLike | None = None) -> jax.Array:
-        scores = jnp.matmul(features, kernel, precision=jax.lax.Precision.HIGHEST) + bias
-        scores = jnp.maximum(scores, 0) if head.rectified else scores
         valid = valid_cells(size, features.shape[:2])
-        return jax.nn.softmax(jnp.where(valid[..., None], scores, 0).sum((0, 1)) / jnp.maximum(valid.sum(), 1))
+
+        def scores(cells: jax.Array) -> jax.Array:
+            return jnp.matmul(cells, kernel, precision=jax.lax.Precision.HIGHEST) + bias
+
+        def mean(cells: jax.Array) -> jax.Array:
+            return jnp.where(valid[..., None], cells, 0).sum((0, 1)) / jnp.maximum(valid.sum(), 1)
+
+        # What is linear may be averaged first, which takes a product for one cell instead of one for each.
+        return jax.nn.softmax(mean(jax.nn.relu(scores(features))) if head.rectified else scores(mean(features)))
 
     return Classifier(head.side, of_images, map_of, of_map, kernel, bias)

@@ -222,19 +222,23 @@ class Backbone:
         return self.head is not None and self.head.layer in parameters
 
     @property
-    def classes(self) -> int:
-        """Number of classes of its classifier."""
+    def classifier(self) -> Head:
+        """The head; raises ``UsageError`` if there is none."""
         if self.head is None:
             raise UsageError(f"{self.title} has no classifier")
-        return self.layer(self.head.layer).channels
+        return self.head
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of its classifier."""
+        return self.layer(self.classifier.layer).channels
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes of its classifier's scores: WordNet's synsets, if they are ImageNet's thousand."""
         if (number := self.classes) != 1000:
             raise UsageError(f"the names of the {number} classes of this {self.title} are not known")
-        names = importlib.resources.files("jaxloc.models") / "imagenet_classes.txt"
-        return tuple(names.read_text("utf-8").splitlines())
+        return _imagenet_classes()
 
     def class_name(self, number: int) -> str:
         """Name of a class, or its number where names are not known."""
@@ -284,6 +288,12 @@ class Backbone:
         if head and self.head is not None:
             return self.shapes(self.head.layer)
         return self.shapes([name for name in self.layer_names if not self.needs_head([name])][-1])
+
+
+@functools.cache
+def _imagenet_classes() -> tuple[str, ...]:
+    names = importlib.resources.files("jaxloc.models") / "imagenet_classes.txt"
+    return tuple(names.read_text("utf-8").splitlines())
 
 
 @functools.cache

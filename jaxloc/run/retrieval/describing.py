@@ -16,7 +16,8 @@ from jaxloc.data import Batch
 from jaxloc.descriptors import DESCRIPTORS, INDEXED, Codebooks, Inputs
 from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights, Extractor, Maps, component_backend, divided
-from jaxloc.models import Backbone, FeatureMap, compiler_options, extract_features
+from jaxloc.models import Backbone, FeatureMap, compiler_options
+from jaxloc.models.asking import class_scores
 from jaxloc.options import DescribeOptions
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.retrieval.listing import Box
@@ -192,16 +193,13 @@ def _compiled_describe(
 
 @functools.cache
 def _compiled_scores(backbone: Backbone, dtype: str, mesh: Mesh) -> Callable[..., jax.Array]:
-    if backbone.head is None:
-        raise UsageError(f"{backbone.title} has no classifier")
-    side, layer = backbone.head.side, backbone.head.layer
+    side = backbone.classifier.side
 
     def step(params: Any, images: jax.Array, sizes: jax.Array, boxes: jax.Array) -> jax.Array:
         pixels = images.astype(jnp.float32) / 255
         crop = functools.partial(crop_resize, shape=(side, side))
         crops = jax.vmap(lambda image, size, box: crop(image, box, size=size))(pixels, sizes, boxes)
-        found = extract_features(params, crops, backbone=backbone, layers=(layer,), dtype=jnp.dtype(dtype))
-        return found[layer].features[:, 0, 0].astype(jnp.float32)
+        return class_scores(params, crops, backbone=backbone, dtype=jnp.dtype(dtype))
 
     return jax.jit(divided(step, mesh, whole=[0]), compiler_options=compiler_options(backbone))
 
