@@ -5,6 +5,7 @@ does not import JAX, so that commands can list names and titles: ``jaxloc`` impo
 """
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -102,22 +103,13 @@ def _scda(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localizatio
     return jaxloc.scda.localize(features, inputs.image_size, size=size, **options)
 
 
-def _cam(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
-    from jaxloc import _asking
+def _asking(name: str) -> "Callable[..., Localization]":
+    """A function of ``jaxloc._asking``, which is imported at its first call."""
 
-    return _asking.class_map(inputs, **options)
+    def localize(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+        return getattr(importlib.import_module("jaxloc._asking"), name)(inputs, **options)
 
-
-def _eiss(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
-    from jaxloc import _asking
-
-    return _asking.eiss_search(inputs, **options)
-
-
-def _beam(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
-    from jaxloc import _asking
-
-    return _asking.beam_search(inputs, **options)
+    return localize
 
 
 def _lost(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
@@ -151,28 +143,19 @@ METHODS = {
         Method("lost", "LOST localisation", _LOST_SCORE, _lost, connectivity=4),
         Method("tokencut", "TokenCut localisation", _TOKENCUT_SCORE, _tokencut, connectivity=4),
         Method(
-            "cam",
-            "CAM",
-            _CELLS_SCORE,
-            _cam,
+            *("cam", "CAM", _CELLS_SCORE, _asking("class_map")),
             asks="head",
             class_map=True,
             options=("heat_threshold",),
         ),
         Method(
-            "eiss",
-            "EISS",
-            _EISS_SCORE,
-            _eiss,
+            *("eiss", "EISS", _EISS_SCORE, _asking("eiss_search")),
             threshold=lambda response: 1 - 1e-6,
             asks="images",
             options=("windows", "window_side", "eta", "best", "classes_kept", "erase", "max_iterations", "seed"),
         ),
         Method(
-            "beam",
-            "Beam search",
-            _CELLS_SCORE,
-            _beam,
+            *("beam", "Beam search", _CELLS_SCORE, _asking("beam_search")),
             asks="images",
             class_map=True,
             options=("width", "depth", "heat_threshold"),

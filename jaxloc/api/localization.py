@@ -179,12 +179,11 @@ def _localize(batches: ImageBatches, steps: Steps, model: ModelFile | None, name
         result, sizes = jax.device_get((result, maps[steps.layers[0]].size))
         for place, number in enumerate(batch.indices.tolist()):
             if number >= 0:
-                one = jax.tree.map(lambda values, place=place: values[place], result)
-                reason = not_finite(one.response[: sizes[place][0], : sizes[place][1]])
-                if reason:
+                one = steps.valid(jax.tree.map(lambda values, place=place: values[place], result), sizes[place])
+                if reason := not_finite(one.response):
                     raise UsageError(f"{batches.images.where(number)}: {reason}")
                 image, size = batches.images.names[number], batch.original_sizes[place]
-                found[number] = _object(steps, image, size, steps.valid(one, sizes[place]))
+                found[number] = _object(steps, image, size, one)
     return Found(found, name=name, method=steps.method.name, model=model)
 
 

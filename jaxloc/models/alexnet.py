@@ -30,7 +30,7 @@ _WINDOWS = {
 """Kernel, stride and padding."""
 
 DENSE = {"fc6": 6, "fc7": 1, "fc8": 1}
-"""The fully connected layers, as convolutions with kernels of so many cells."""
+"""The fully connected layers, as convolutions: the side of each kernel in cells."""
 
 
 class AlexNet(Network):

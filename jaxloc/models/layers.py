@@ -118,7 +118,7 @@ def number_of_cells(cells: Any, kernel: int, stride: int, padding: Padding, *, c
 
 
 def smallest_side(cells: int, windows: list[tuple[int, int, int]]) -> int:
-    """Cells of a side that give so many of them after windows ``(kernel, stride, padding)``, the first one first."""
+    """Smallest side that has this number of cells after windows ``(kernel, stride, padding)``, in their order."""
     for kernel, stride, padding in reversed(windows):
         cells = max(1, (cells - 1) * stride + kernel - 2 * padding)
     return cells

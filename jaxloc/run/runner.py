@@ -80,9 +80,8 @@ class Run:
             stack.enter_context(one_blas_thread())
             stream = self._open()
             place = self._folder if distributed.count() == 1 else tempfile.gettempdir()  # that of several is remote
-            limit = (
-                0 if self._method.asks == "images" else self._options.feature_cache
-            )  # the network is asked of pixels
+            asks_of_pixels = self._method.asks == "images"  # which the cache does not keep
+            limit = 0 if asks_of_pixels else self._options.feature_cache
             cache = stack.enter_context(FeatureCache(place, limit))
             self._context = Context(self._images, stream, self._steps, self._checkpoint, cache, self._folder)
             self._held = stack.pop_all()
