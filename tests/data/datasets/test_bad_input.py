@@ -179,11 +179,15 @@ LAYOUTS: dict[str, tuple[Callable, str]] = {
     "cars196": (trees.cars, "devkit/cars_meta.mat"),
     "voc07": (trees.voc, "ImageSets/Main"),
     "object-discovery": (trees.object_discovery, "Airplane100"),
+    "ecssd": (trees.ecssd, "ground_truth_mask"),
     "imagenet-subsets": (trees.imagenet_subsets, "Annotation"),
     "imagenet": (trees.imagenet, "train"),
     "coco": (trees.coco, "annotations"),
     "instre": (trees.instre, "INSTRE-S1"),
 }
+
+
+NO_SPLITS = ("object-discovery", "ecssd", "imagenet-subsets")
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -204,7 +208,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path, name):
         open_dataset(f"{name}:{tmp_path}/gone")
 
 
-@pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in ("object-discovery", "imagenet-subsets")])
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in NO_SPLITS])
 def test_a_split_that_is_not_there_is_refused(tmp_path, name):
     root = LAYOUTS[name][0](tmp_path)
     with pytest.raises(UsageError, match=rf"^{name}/dev:.*: no such split; there are \w"):
@@ -301,6 +305,19 @@ def test_a_damaged_mask_does_not_make_an_image_noisy(tmp_path):
     assert "Car100/0001.jpg" not in dataset.images
     assert told(dataset)[0].startswith(f"mask that does not fit: {mask}: not readable as a mask (")
     assert told(dataset)[1].endswith("GroundTruth: 0001.jpg has a mask that cannot be read; left out")
+
+
+def test_a_salient_object_without_its_mask_is_told(tmp_path):
+    root = trees.ecssd(tmp_path)
+    masks = root / "ground_truth_mask"
+    (masks / "0000.png").unlink()
+    trees.write_mask(masks / "0001.png", 1, trees.SIZE, inside=0)
+    dataset = open_dataset(f"ecssd:{root}")
+    assert list(dataset.images) == ["images/0002.jpg"]
+    assert told(dataset) == [
+        f"image without its annotation: {masks}: 0000.jpg has no mask; left out",
+        f"image without its annotation: {masks}: 0001.jpg has a mask that is empty or cannot be read; left out",
+    ]
 
 
 def test_a_pet_whose_trimap_is_damaged_keeps_no_box(tmp_path):

@@ -187,6 +187,18 @@ def test_object_discovery_without_a_mask_file_is_noisy_and_told(tmp_path):
     assert str(problem).endswith("GroundTruth: 0003.jpg has none; taken as noisy, without the object")
 
 
+@pytest.mark.parametrize("masks", ["ground_truth_mask", "masks"])
+def test_ecssd(tmp_path, masks):
+    root = trees.ecssd(tmp_path / "ECSSD")
+    (root / "ground_truth_mask").rename(root / masks)
+    dataset = open_dataset(f"ecssd:{tmp_path}")
+    image = dataset.images["images/0001.jpg"]
+    assert (image.categories, box(image)) == (["object"], trees.box_of(1))
+    assert in_box(image.annotations[0].mask.read().inside, 1)
+    assert {name: len(names) for name, names in dataset.sets().items()} == {"object": 3}
+    assert dataset.problems == []
+
+
 @pytest.mark.parametrize("by_name", [False, True])
 def test_imagenet_subsets(tmp_path, by_name):
     dataset = open_dataset(f"imagenet-subsets:{trees.imagenet_subsets(tmp_path, by_name=by_name)}")

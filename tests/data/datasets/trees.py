@@ -275,6 +275,14 @@ def object_discovery(folder: Path, *, images: int = 4, noisy: int = 1, size: Siz
     return folder
 
 
+def ecssd(folder: Path, *, images: int = 3, size: Size = SIZE) -> Path:
+    """ECSSD: images without classes, and masks."""
+    for number in range(images):
+        write_image(folder / "images" / f"{number:04}.jpg", number, size)
+        write_mask(folder / "ground_truth_mask" / f"{number:04}.png", number, size, inside=255)
+    return folder
+
+
 def imagenet_subsets(folder: Path, *, images: int = 2, size: Size = SIZE, by_name: bool = False) -> Path:
     """The six classes outside ILSVRC, and one image of each without boxes, which does not count."""
     from jaxloc.data.datasets.imagenet_subsets import SYNSETS
