@@ -1,9 +1,10 @@
-"""Measures of localisation and retrieval, on the host in float64: they are reported to people, not differentiated.
+"""Measures of localisation, retrieval and grouping, on the host in float64: for people, not to be differentiated.
 
 Boxes are ``x0, y0, x1, y1``; shares are in [0, 1]. What cannot be measured is NaN, never 0 or 1.
 """
 
 from jaxloc.metrics.bootstrap import Interval, bootstrap_interval, interval_of, resamples
+from jaxloc.metrics.clusters import BCubed, bcubed, normalized_mutual_information, purity
 from jaxloc.metrics.localization import correct_boxes, correct_localization, top_one_localization
 from jaxloc.metrics.masks import jaccard, pixel_precision
 from jaxloc.metrics.overlap import box_iou
@@ -33,12 +34,14 @@ __all__ = [
     "CUB_PARTS",
     "MAP_SIDE",
     "MAP_THRESHOLDS",
+    "BCubed",
     "Interval",
     "Judged",
     "Overlaps",
     "Roc",
     "assign_parts",
     "average_precision",
+    "bcubed",
     "bootstrap_interval",
     "box_iou",
     "box_overlaps",
@@ -49,10 +52,12 @@ __all__ = [
     "jaccard",
     "judge",
     "max_box_accuracy",
+    "normalized_mutual_information",
     "part_boxes",
     "pixel_average_precision",
     "pixel_counts",
     "pixel_precision",
+    "purity",
     "recall_at",
     "resamples",
     "roc_auc",

@@ -60,6 +60,12 @@ class EvaluateOptions(Options):
     parts: bool = option(
         False, "PCP of parts; parts without names are matched to the true ones once for each image set.", panel=_MORE
     )
+    groups: bool = option(
+        False,
+        "The sets are groups that `jaxloc discover` found: purity, NMI and BCubed beside the true classes, and boxes "
+        "counted for the class of their image.",
+        panel=_MORE,
+    )
     samples: int = option(
         0,
         "Number of bootstrap draws for confidence intervals, such as 1000; 0 computes none.",

@@ -2,6 +2,7 @@
 
 from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation.evaluate import evaluate, evaluate_files
+from jaxloc.run.evaluation.groups import GroupScores
 from jaxloc.run.evaluation.results import ClassScore, Evaluation, Figure, Note
 from jaxloc.run.evaluation.tables import evaluation_latex, evaluation_table, to_plain
 
@@ -10,6 +11,7 @@ __all__ = [
     "EvaluateOptions",
     "Evaluation",
     "Figure",
+    "GroupScores",
     "Note",
     "evaluate",
     "evaluate_files",

@@ -11,6 +11,7 @@ from jaxloc.data.annotations import Annotated, Annotations
 from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation import boxes
 from jaxloc.run.evaluation.columns import sum_up
+from jaxloc.run.evaluation.groups import measure_groups, with_true_classes
 from jaxloc.run.evaluation.maps import measure_maps, read_maps
 from jaxloc.run.evaluation.masks import measure_masks
 from jaxloc.run.evaluation.matching import Case, match
@@ -52,8 +53,14 @@ def evaluate(
     if other := alike | paired:
         predictions = {other.get(name, name): image for name, image in predictions.items()}
         maps = maps and {other.get(name, name): heat for name, heat in maps.items()}
+    groups = measure_groups(predictions, truth) if options.groups else None
+    if groups is not None:
+        predictions = with_true_classes(predictions, truth)
     cases, notes = match(predictions, truth, options)
     notes += [paired_note(paired)] if paired else []
+    if groups is not None and groups.left_out:
+        text = "Images that are not of one true class, left out of the figures of groups"
+        notes.append(Note("groups of several classes", text, groups.left_out))
     columns = boxes.corloc(cases, options)
     if options.pcp:
         columns += boxes.found_boxes(cases, options)
@@ -92,7 +99,7 @@ def evaluate(
         scores.append(score)
     mean = {name: figure for name, (_, figure, _) in sums.items()}
     overall = {name: figure for name, (_, _, figure) in sums.items()}
-    return Evaluation(scores, mean, overall, options, notes, curves, assigned, maps is not None)
+    return Evaluation(scores, mean, overall, options, notes, curves, assigned, maps is not None, groups)
 
 
 def _without_classifier(cases: Mapping[str, Sequence[Case]]) -> list[Note]:

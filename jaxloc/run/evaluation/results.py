@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from jaxloc.metrics import Interval, Roc
 from jaxloc.options import EvaluateOptions
+from jaxloc.run.evaluation.groups import GroupScores
 
 
 class Note(NamedTuple):
@@ -86,6 +87,7 @@ class Evaluation:
         noise: by class, the ROC curve of the noise score, where there are both kinds of image.
         assigned: by image set, by the name of a predicted part, the true part it was taken for.
         maps: whether heat maps were measured as well.
+        groups: how well the groups of a pile agree with the classes, if asked.
     """
 
     classes: Sequence[ClassScore]
@@ -96,6 +98,7 @@ class Evaluation:
     noise: Mapping[str, Roc] = dataclasses.field(default_factory=dict)
     assigned: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     maps: bool = False
+    groups: GroupScores | None = None
 
     @property
     def mean_corloc(self) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxloc.report.tables import latex_table, text_table
+from jaxloc.run.evaluation.groups import groups_text
 from jaxloc.run.evaluation.results import Evaluation, Figure
 
 _NOISE = "noise AUC"
@@ -16,6 +17,8 @@ def evaluation_table(result: Evaluation) -> str:
     """Figures of each class and over all, with what could not be counted or measured named below."""
     head, rows = _cells(result)
     lines = [text_table(head, rows), _rule(result)]
+    if result.groups is not None:
+        lines.append(groups_text(result.groups))
     if result.assigned:
         lines.append(_parts(result.assigned))
     missing = {score.category: score.missing for score in result.classes if score.missing}
@@ -31,7 +34,8 @@ def evaluation_latex(result: Evaluation) -> str:
     """The table as LaTeX (package booktabs), with its rules and problems as comments."""
     head, rows = _cells(result)
     classes = len(result.classes)
-    comments = [_rule(result), *map(str, result.notes), *_reasons(result)]
+    groups = [] if result.groups is None else [groups_text(result.groups)]
+    comments = [_rule(result), *groups, *map(str, result.notes), *_reasons(result)]
     return latex_table(head, rows[:classes], rows[classes:], comments=comments)
 
 
@@ -55,6 +59,9 @@ def to_plain(result: Evaluation, *, roc: bool = False) -> dict[str, Any]:
             for note in result.notes
         ],
     }
+    if result.groups is not None:
+        figures = result.groups._asdict() | {"bcubed": result.groups.bcubed._asdict()}
+        values["groups"] = figures | {"left_out": list(result.groups.left_out)}
     if roc:
         values["noise_roc"] = {
             category: {name: points.tolist() for name, points in curve._asdict().items()}
