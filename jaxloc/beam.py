@@ -8,7 +8,7 @@ and searched in turn.
 
 Settled where the paper is silent: maps are stretched bilinearly at half-pixel centres, edges clamped; a child whose
 corners agree with those of a better one is dropped; the heat map leaves the whole image out.
-``localization.of_peak`` makes an object of a heat map.
+``localization.of_peak`` makes an object of a heat map, and tells where it is greatest.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxloc import components
 from jaxloc._checks import as_array, as_flags, as_size
 from jaxloc._jit import jitted, standard_promotion
 from jaxloc._sharding import compiler_chooses, varying_as
@@ -158,24 +157,3 @@ def heat_map(
     down = ((y >= y0) & (y < y1)).astype(jnp.float32)
     across = ((x >= x0) & (x < x1)).astype(jnp.float32)
     return jnp.einsum("ny,nx->yx", down * scores[:, None], across, precision=jax.lax.Precision.HIGHEST)
-
-
-@jitted("backend", nan=True)
-def point(heat: ArrayLike, image_size: ArrayLike, *, backend: components.Backend = "auto") -> jax.Array:
-    """Where the heat is greatest: the centre of the largest 8-connected component at the maximum.
-
-    Args:
-        heat: ``[h, w]``, from ``heat_map``.
-        image_size: int ``[2]``, rows and columns of the image.
-        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
-
-    Returns:
-        float32 ``[2]``: ``x, y`` in pixels of the image; NaN for a map without heat.
-    """
-    heat = as_array("heat", heat, "[h, w]", jnp.float32)
-    top = components.largest_component((heat > 0) & (heat >= heat.max() * (1 - 1e-6)), backend=backend)
-    cells = jnp.maximum(top.sum(), 1)
-    row = (top.sum(1) * (jnp.arange(heat.shape[0]) + 0.5)).sum() / cells
-    column = (top.sum(0) * (jnp.arange(heat.shape[1]) + 0.5)).sum() / cells
-    share = jnp.stack([column / heat.shape[1], row / heat.shape[0]]).astype(jnp.float32)
-    return jnp.where(top.any(), share * as_size("image_size", image_size, jnp.float32)[::-1], jnp.nan)

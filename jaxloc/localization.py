@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc import boxes, components
-from jaxloc._checks import as_array
+from jaxloc._checks import as_array, as_size
 from jaxloc._jit import jitted
-from jaxloc.grids import valid_cells
+from jaxloc.grids import map_size, valid_cells
 
 _STEPS = 32  # of the threshold, which then stands to float32's precision on nearly every map
 
@@ -27,6 +27,8 @@ class Localization(NamedTuple):
             step: DDT's noise score, small where the common object is absent.
         label: int32 ``[]``, class that a classifier was asked for; ``None`` for methods that ask none.
         probability: float32 ``[]``, of that class in the whole image; ``None`` likewise.
+        point: float32 ``[2]``, ``x, y`` in pixels of the original image, where the class is seen most; NaN where
+            nothing was found, and ``None`` for methods that look for no peak.
     """
 
     response: jax.Array
@@ -37,6 +39,7 @@ class Localization(NamedTuple):
     positive_share: jax.Array
     label: jax.Array | None = None
     probability: jax.Array | None = None
+    point: jax.Array | None = None
 
 
 @jitted("connectivity", "backend", nan=True)
@@ -79,7 +82,32 @@ def of_peak(
         found=found,
         score=jnp.where(found, 1 - heat.sum() / cells / jnp.where(found, inside, 1), 0),
         positive_share=above.sum() / cells,
+        point=peak(heat, image_size, size=size, backend=backend),
     )
+
+
+@jitted("backend", nan=True)
+def peak(
+    response: ArrayLike, image_size: ArrayLike, *, size: ArrayLike | None = None, backend: components.Backend = "auto"
+) -> jax.Array:
+    """Where a map is greatest: the centre of the largest 8-connected component at the maximum.
+
+    Args:
+        response: ``[h, w]``; only values above 0 count.
+        image_size: int ``[2]``, rows and columns of the original image.
+        size: int ``[2]``, valid rows and columns of ``response``; ``None`` means all.
+        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
+
+    Returns:
+        float32 ``[2]``: ``x, y`` in pixels of the original image; NaN for a map without a value above 0.
+    """
+    response = as_array("response", response, "[h, w]", jnp.float32)
+    heat = jnp.where(valid_cells(size, response.shape), response, 0)
+    top = components.largest_component((heat > 0) & (heat >= heat.max() * (1 - 1e-6)), backend=backend)
+    y, x = (jnp.arange(cells, dtype=jnp.float32) + 0.5 for cells in top.shape)
+    place = jnp.stack([(top * x).sum(), (top * y[:, None]).sum()]) / jnp.maximum(top.sum(), 1)
+    pixels = as_size("image_size", image_size, jnp.float32)[::-1] / map_size(size, response.shape)[::-1]
+    return jnp.where(top.any(), place * pixels, jnp.nan)
 
 
 @jitted()

@@ -44,9 +44,8 @@ def test_heat_points_at_the_object(found, levels):
     np.testing.assert_allclose(heat, reference.heat(levels, *SIZE, 28), atol=1e-3)
     assert heat.max() == pytest.approx(66.219030, abs=1e-4)
     assert heat.sum() == pytest.approx(22288.144053, rel=1e-6)
-    x, y = compiled(beam).point(heat, SIZE)
+    x, y = compiled(localization).peak(heat, SIZE)
     assert ((x - 40) / 12) ** 2 + ((y - 26) / 9) ** 2 < 0.1
-    assert np.isnan(compiled(beam).point(np.zeros_like(heat), SIZE)).all()
 
 
 def test_each_function_of_the_network_is_traced_once_and_padding_and_batches_change_nothing(found):
@@ -91,10 +90,12 @@ def test_the_object_of_a_peak_is_its_largest_component_above_a_share_of_the_maxi
     assert found.found
     inside = response[found.mask].mean()
     assert found.score == pytest.approx(1 - 32 / 25 / inside)
+    np.testing.assert_allclose(found.point, (25, 15))
 
 
 def test_a_map_without_a_positive_value_shows_no_object():
     found = compiled(localization).of_peak(-np.ones((3, 3), np.float32), np.array([9, 9], np.int32))
     assert not found.found
     assert np.isnan(found.box).all()
+    assert np.isnan(found.point).all()
     assert found.score == 0

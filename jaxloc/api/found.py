@@ -35,6 +35,7 @@ class FoundObject:
         noisy: whether that share is at most the noise threshold, so that nothing was found.
         category: class that a classifier chose; empty for other methods, and for a class that was given.
         probability: of the class in the image; ``None`` for methods that ask no classifier.
+        point: ``x, y`` in pixels of the image, where the class is seen most; ``None`` for methods without a peak.
     """
 
     name: str
@@ -49,6 +50,7 @@ class FoundObject:
     noisy: bool
     category: str = ""
     probability: float | None = None
+    point: tuple[float, float] | None = None
 
     @property
     def pixels(self) -> np.ndarray:
@@ -60,7 +62,8 @@ class FoundObject:
         outcome = self.box, self.score, self.found, self.positive_share, self.noisy
         heat = encode_heat(self.response, self.threshold)
         named, (rows, columns) = self.category or category, self.size
-        return Finding(self.name, self.name, named, columns, rows, *outcome, heat=heat, probability=self.probability)
+        asked = {"probability": self.probability, "point": self.point}
+        return Finding(self.name, self.name, named, columns, rows, *outcome, heat=heat, **asked)
 
 
 class Found(Sequence[FoundObject]):

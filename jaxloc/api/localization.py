@@ -203,4 +203,5 @@ def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localizati
         noisy=noisy,
         category=steps.category(one, ""),
         probability=None if one.probability is None else float(one.probability),
+        point=None if one.point is None or not found else (float(one.point[0]), float(one.point[1])),
     )

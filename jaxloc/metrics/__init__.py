@@ -5,6 +5,7 @@ Boxes are ``x0, y0, x1, y1``; shares are in [0, 1]. What cannot be measured is N
 
 from jaxloc.metrics.bootstrap import Interval, bootstrap_interval, interval_of, resamples
 from jaxloc.metrics.clusters import BCubed, bcubed, normalized_mutual_information, purity
+from jaxloc.metrics.detections import Matched, match_boxes, match_points
 from jaxloc.metrics.localization import correct_boxes, correct_localization, top_one_localization
 from jaxloc.metrics.masks import jaccard, pixel_precision
 from jaxloc.metrics.overlap import box_iou
@@ -12,6 +13,7 @@ from jaxloc.metrics.parts import CUB_PARTS, assign_parts, correct_parts, part_bo
 from jaxloc.metrics.rankings import (
     Judged,
     average_precision,
+    interpolated_average_precision,
     judge,
     recall_at,
     top_k_average_precision,
@@ -37,6 +39,7 @@ __all__ = [
     "BCubed",
     "Interval",
     "Judged",
+    "Matched",
     "Overlaps",
     "Roc",
     "assign_parts",
@@ -48,9 +51,12 @@ __all__ = [
     "correct_boxes",
     "correct_localization",
     "correct_parts",
+    "interpolated_average_precision",
     "interval_of",
     "jaccard",
     "judge",
+    "match_boxes",
+    "match_points",
     "max_box_accuracy",
     "normalized_mutual_information",
     "part_boxes",

@@ -174,6 +174,55 @@ def trapezoid_average_precision(
     return _each_ranking(measure, flags, kept, _check_positives(positives, flags, kept))
 
 
+def interpolated_average_precision(
+    relevant: ArrayLike,
+    scores: ArrayLike | None = None,
+    *,
+    points: int | None = None,
+    keep: ArrayLike | None = None,
+    positives: ArrayLike | None = None,
+) -> np.ndarray | np.float64:
+    """Average precision of detections: each precision is the best one at its recall or any higher.
+
+    Args:
+        relevant: bool ``[..., n]`` in rank order.
+        scores: ``[..., n]``, falling; entries of equal score are one step, so their order does not matter. ``None``
+            means that no two are equal.
+        points: equally spaced recalls at which the precision is averaged: VOC 2007's 11, or COCO's 101. ``None`` is the
+            area under the curve, as in VOC from 2010.
+        keep: bool ``[..., n]``, False for junk; ``None`` means that all count.
+        positives: int ``[...]``, objects to be found; ``None`` means that the ranking holds them all.
+
+    Returns:
+        float64 ``[...]`` in [0, 1], one number per ranking; NaN where there is no positive.
+
+    Raises:
+        ValueError: as for ``average_precision``; or fewer than two points.
+    """
+    if points is not None and points < 2:
+        raise ValueError(f"precision is averaged at two points or more, not {points}")
+
+    def measure(relevant: np.ndarray, rank: np.ndarray, total: np.ndarray, *scores: np.ndarray) -> np.ndarray:
+        precision = _precision(relevant, rank)
+        recall = np.cumsum(relevant, -1, dtype=np.int32) / np.maximum(total, 1)
+        for block in scores:
+            last = _last_of_ties(block)
+            precision, recall = (np.take_along_axis(values, last, -1) for values in (precision, recall))
+        best = np.maximum.accumulate(precision[:, ::-1], -1)[:, ::-1]
+        if points is None:
+            return _share(best * relevant, total)
+        best = np.pad(best, ((0, 0), (0, 1)))  # a recall that is never reached has precision 0
+        reached = [(recall < one).sum(-1, keepdims=True) for one in np.arange(points) / (points - 1)]
+        at_points = np.take_along_axis(best, np.concatenate(reached, -1), -1)
+        return np.where(total[:, 0] > 0, at_points.mean(-1), np.nan)
+
+    flags, kept = _check_flags(relevant, keep)
+    more = [_check_positives(positives, flags, kept)]
+    if scores is not None:
+        more.append(_check_scores(scores, flags.shape))
+    return _each_ranking(measure, flags, kept, *more)
+
+
 def _each_ranking(
     measure: Callable[..., np.ndarray], relevant: np.ndarray, keep: np.ndarray | None, *more: np.ndarray
 ) -> np.ndarray | np.float64:

@@ -22,7 +22,7 @@ def write(path: str | os.PathLike[str], findings: Findings, **further: Any) -> N
     its own. Boxes are ``x, y, width, height`` in pixels of the original image. An image also has ``category_id``
     (its set), ``found``, ``noisy``, ``positive_share`` (also as ``noise_score``, its former name) and, if there is
     one, a ``note``; an annotation
-    also has ``score`` and, if kept, ``segmentation`` (compressed run lengths; ``area`` is then the mask's) and
+    also has ``score``, of a classifier's class ``probability`` and ``point`` and, if kept, ``segmentation`` (compressed run lengths; ``area`` is then the mask's) and
     ``parts`` (each with ``name`` and ``bbox``).
     ``further`` is as of ``encode``.
     """
@@ -93,6 +93,7 @@ def _annotations(findings: Findings, numbers: Mapping[str, int], details: Detail
                 "iscrowd": 0,
                 "score": finding.score,
                 **({} if finding.probability is None else {"probability": finding.probability}),
+                **({} if finding.point is None else {"point": list(finding.point)}),
                 **_details(finding),
                 **details(finding),
             }

@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
         *((corner, _NUMBER) for corner in _CORNERS),
         *(("score", _NUMBER), ("found", _FLAG), ("noise_score", _NUMBER), ("noisy", _FLAG), ("reason", _TEXT)),
         *(("heat", _BYTES), ("heat_rows", _INT), ("heat_columns", _INT), ("thumbnail", _BYTES), ("mask", _BYTES)),
-        *(("parts", pa.list_(pa.list_(_NUMBER))), ("probability", _NUMBER)),
+        *(("parts", pa.list_(pa.list_(_NUMBER))), ("probability", _NUMBER), ("point", pa.list_(_NUMBER))),
     ],
     metadata={"format": "jaxloc-findings-3"},
 )
@@ -40,7 +40,7 @@ _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
 _SAME = (
     "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts",
-    "probability",
+    "probability", "point",
 )  # fmt: skip
 """Columns that hold an attribute of ``Finding`` as it is."""
 _ROWS = 1024
@@ -89,6 +89,7 @@ def _finding(row: dict[str, Any]) -> Finding:
         "box": None if corners[0] is None else corners,
         "heat": None if heat is None else np.frombuffer(heat, np.int8).reshape(row["heat_rows"], row["heat_columns"]),
         "parts": tuple(part and tuple(part) for part in row["parts"]),
+        "point": row["point"] and tuple(row["point"]),
     }
     return Finding(**values)
 

@@ -39,6 +39,7 @@ class Finding:
             Empty if not requested.
         note: what else is to be said of the image, such as that its file lacks its last bytes.
         probability: of the class ``category`` in the image, for methods that ask a classifier; else ``None``.
+        point: ``x, y`` in pixels of the original, where the class is seen most; ``None`` for methods without a peak.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Finding:
     parts: tuple[tuple[float, float, float, float] | None, ...] = ()
     note: str | None = None
     probability: float | None = None
+    point: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -154,6 +154,7 @@ class LocalizePass:
             parts=parts,
             note=stream.notes.get(number),
             probability=None if one.probability is None else float(one.probability),
+            point=None if one.point is None or not found else (float(one.point[0]), float(one.point[1])),
         )
         try:
             self._draw(number, finding, pixels)

@@ -92,7 +92,6 @@ CASES = {
         lambda places, scores, image: beam.heat_map(places, scores, image, shape=(5, 4)),
         lambda e: (np.stack([e.box(), e.box()]), e.normal(2), e.image_size()),
     ),
-    "beam.point": Case(beam.point, lambda e: (e.map(), e.image_size())),
     "beam.search": Case(
         lambda image, size: beam.search(
             colours.features, colours.head, image, np.eye(3, dtype=np.float32)[0], size=size, side=28, beam=2, depth=2
@@ -187,6 +186,9 @@ CASES = {
     "localization.of_peak": Case(
         lambda x, image, size: localization.of_peak(x, image, size=size),
         lambda e: (e.map(), e.image_size(), e.size()),
+    ),
+    "localization.peak": Case(
+        lambda x, image, size: localization.peak(x, image, size=size), lambda e: (e.map(), e.image_size(), e.size())
     ),
     "mixture.expectation_maximization": Case(
         lambda start, x: mixture.expectation_maximization(start, x, iterations=5),

@@ -2,7 +2,7 @@
 
 Besides COCO's own fields these are read: of an image ``split``, ``category_id`` (its own class), ``positive_share`` or
 ``noise_score``, its former name, and ``segmentation`` (of all objects); of an annotation ``score``, ``difficult``,
-``truncated`` and ``parts`` (``name`` and ``bbox`` of each).
+``truncated``, ``parts`` (``name`` and ``bbox`` of each), ``probability`` and ``point``.
 """
 
 import json
@@ -205,6 +205,7 @@ class _File:
             mask=mask,
             keypoints=self._keypoints(entry, name),
             parts=self._parts(entry, name),
+            **self._asked(entry, name),
         )
 
     def _mask(self, value: Any, size: tuple[int, int] | None, name: str) -> Rle | Polygons | None:
@@ -227,6 +228,21 @@ class _File:
         names = names + [str(number) for number in range(len(names), len(values) // 3)]
         triples = zip(names, values[0::3], values[1::3], values[2::3], strict=False)
         return tuple(Keypoint(name, x, y, visible > 0) for name, x, y, visible in triples)
+
+    def _asked(self, entry: dict[str, Any], name: str) -> dict[str, Any]:
+        """The probability of the class and the point, as far as they are there."""
+        found: dict[str, Any] = {}
+        probability, point = entry.get("probability"), entry.get("point")
+        if probability is not None:
+            found["probability"] = _number(probability)
+        if point is not None:
+            found["point"] = tuple(map(_number, point)) if isinstance(point, list) else ()
+        values = (found.get("probability", 0.0), *found.get("point", (0.0, 0.0)))
+        if len(values) == 3 and all(map(math.isfinite, values)):
+            return found
+        what = f"{name} has a probability or a point that is no number or two; its box is kept"
+        self._report(problems.DAMAGED_DETAIL, what)
+        return {}
 
     def _parts(self, entry: dict[str, Any], name: str) -> tuple[tuple[str, Box], ...]:
         try:

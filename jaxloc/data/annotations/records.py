@@ -129,6 +129,8 @@ class Annotation:
         mask: its pixels, if known.
         keypoints: its named points.
         parts: names and boxes of its parts.
+        probability: of a prediction's class in the image, where a classifier was asked.
+        point: ``x, y`` in pixels, where a prediction points; ``None`` means the middle of the box.
     """
 
     category: str
@@ -140,6 +142,8 @@ class Annotation:
     mask: Mask | None = None
     keypoints: tuple[Keypoint, ...] = ()
     parts: tuple[tuple[str, Box], ...] = ()
+    probability: float | None = None
+    point: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
