@@ -62,7 +62,7 @@ class FoundObject:
         outcome = self.box, self.score, self.found, self.positive_share, self.noisy
         heat = encode_heat(self.response, self.threshold)
         named, (rows, columns) = self.category or category, self.size
-        asked = {"probability": self.probability, "point": self.point}
+        asked: dict[str, Any] = {"probability": self.probability, "point": self.point}
         return Finding(self.name, self.name, named, columns, rows, *outcome, heat=heat, **asked)
 
 

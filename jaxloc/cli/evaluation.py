@@ -78,6 +78,8 @@ def evaluate(
 
     - `jaxloc evaluate result cub200:CUB_200_2011 --any-class --parts --format latex` for a paper's table
 
+    - `jaxloc evaluate result voc07/test:VOCdevkit --point --detection --recalls 11` for average precision as in VOC
+
     - `jaxloc evaluate --retrieval gallery --queries test-photos` measures a search
 
     - `jaxloc evaluate --retrieval gallery --queries roxford5k:FOLDER` takes a benchmark's own queries

@@ -73,8 +73,8 @@ def match_points(points: ArrayLike, truth: ArrayLike, *, difficult: ArrayLike | 
     points = np.asarray(points, np.float64).reshape(-1, 1, 2)
     truth = np.asarray(truth, np.float64).reshape(-1, 4)
     hard = _flags(difficult, len(truth))
-    inside = ((points >= truth[:, :2]) & (points <= truth[:, 2:])).all(-1)
-    correct = inside[:, ~hard].any(1)
+    inside = np.all((points >= truth[:, :2]) & (points <= truth[:, 2:]), axis=-1)
+    correct = np.asarray(inside[:, ~hard].any(1))
     return Matched(correct, correct | ~inside.any(1))
 
 

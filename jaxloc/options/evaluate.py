@@ -1,6 +1,7 @@
 """Options of ``evaluate`` and ``reproduce``."""
 
 import dataclasses
+from typing import Literal
 
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
@@ -54,6 +55,24 @@ class EvaluateOptions(Options):
         False,
         "A classifier predicted the classes: GT-known localisation, and top-1, where the class must be right too.",
         "--top-1",
+        panel=_MORE,
+    )
+    point: bool = option(
+        False,
+        "Average precision of points: the best finding of a class in an image is right if it points inside an object.",
+        panel=_MORE,
+    )
+    detection: bool = option(False, "Average precision of boxes, at each --iou.", panel=_MORE)
+    recalls: Literal["area", "11", "101"] = option(
+        "area",
+        "How --point and --detection average precision: the area under the curve (VOC since 2010), at 11 recalls (VOC "
+        "2007) or at 101 (COCO).",
+        panel=_MORE,
+    )
+    rank_by: Literal["probability", "score"] = option(
+        "probability",
+        "What --point and --detection rank findings by: the probability of their class, where a classifier gave one, "
+        "or their score.",
         panel=_MORE,
     )
     masks: bool = option(False, "Jaccard similarity and precision of pixel masks.", panel=_MORE)

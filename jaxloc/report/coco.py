@@ -21,9 +21,9 @@ def write(path: str | os.PathLike[str], findings: Findings, **further: Any) -> N
     It has ``images``, ``annotations``, ``categories``, and ``skipped`` images with their reasons, each on a line of
     its own. Boxes are ``x, y, width, height`` in pixels of the original image. An image also has ``category_id``
     (its set), ``found``, ``noisy``, ``positive_share`` (also as ``noise_score``, its former name) and, if there is
-    one, a ``note``; an annotation
-    also has ``score``, of a classifier's class ``probability`` and ``point`` and, if kept, ``segmentation`` (compressed run lengths; ``area`` is then the mask's) and
-    ``parts`` (each with ``name`` and ``bbox``).
+    one, a ``note``; an annotation also has ``score``, if a classifier was asked ``probability`` and ``point``, and if
+    kept ``segmentation`` (compressed run lengths; ``area`` is then the mask's) and ``parts`` (each with ``name`` and
+    ``bbox``).
     ``further`` is as of ``encode``.
     """
     write_parts(path, encode(findings, **further))

@@ -51,6 +51,7 @@ def test_the_folder_that_a_job_wrote_may_be_given_with_its_heat_maps(fitted, tru
 def test_every_rule_and_measure_is_passed_on(fitted, truth):
     given = "--iou 0.3 --iou 0.5 --at-least --voc-inclusive --include-difficult --include-truncated --any-class --pcp"
     given += " --class motorcycle --top-1 --masks --parts --bootstrap 5 --seed 3 --confidence 0.9 --format json --roc"
+    given += " --point --detection --recalls 11 --rank-by score"
     status, text, err = cli.invoke("evaluate", fitted, truth, *given.split())
     assert (status, err) == (0, "")
     result = json.loads(text)
@@ -65,6 +66,10 @@ def test_every_rule_and_measure_is_passed_on(fitted, truth):
         "any_class": True,
         "pcp": True,
         "top_one": True,
+        "point": True,
+        "detection": True,
+        "recalls": "11",
+        "rank_by": "score",
         "masks": True,
         "parts": True,
         "samples": 5,

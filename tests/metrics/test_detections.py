@@ -76,8 +76,8 @@ def made(seed: int) -> tuple[dict, list]:
         corners = rng.integers(0, 60, (rng.integers(0, 4), 2))
         objects[image] = [((x, y, x + 40.0, y + 40.0), bool(rng.random() < 0.25)) for x, y in corners.tolist()]
         for box, _ in objects[image]:
-            for shift in rng.normal(0, 8, (2, 2)):
-                detections.append((rng.random(), image, tuple(np.add(box, np.tile(shift, 2)).tolist())))
+            near = [tuple(np.add(box, np.tile(shift, 2)).tolist()) for shift in rng.normal(0, 8, (2, 2))]
+            detections += [(rng.random(), image, one) for one in near]
         detections.append((rng.random(), image, (0.0, 0.0, *rng.uniform(5, 100, 2).tolist())))
     return objects, detections
 

@@ -13,7 +13,7 @@ def overlap(a: Box, b: Box, *, inclusive: bool = False) -> float:
 
 
 def curve(detections: list, objects: dict, kind: str, *, inclusive: bool = False) -> tuple[list[float], list[float]]:
-    """Recall and precision after each detection, from ``(score, image, box or point)`` and ``{image: [(box, hard)]}``."""
+    """Recall and precision after each ``(score, image, box or point)``, with objects ``{image: [(box, hard)]}``."""
     found: dict[str, list[bool]] = {image: [False] * len(some) for image, some in objects.items()}
     if kind == "box":
         positives = sum(not hard for some in objects.values() for _, hard in some)

@@ -9,12 +9,12 @@ import numpy as np
 from jaxloc.data import annotations
 from jaxloc.data.annotations import Annotated, Annotations
 from jaxloc.options import EvaluateOptions
-from jaxloc.run.evaluation import boxes
+from jaxloc.run.evaluation import boxes, detections
 from jaxloc.run.evaluation.columns import sum_up
 from jaxloc.run.evaluation.groups import measure_groups, with_true_classes
 from jaxloc.run.evaluation.maps import measure_maps, read_maps
 from jaxloc.run.evaluation.masks import measure_masks
-from jaxloc.run.evaluation.matching import Case, match
+from jaxloc.run.evaluation.matching import Case, in_other_images, match
 from jaxloc.run.evaluation.names import pair_alike, pair_endings, paired_note
 from jaxloc.run.evaluation.parts import measure_parts
 from jaxloc.run.evaluation.results import ClassScore, Evaluation, Note
@@ -67,6 +67,10 @@ def evaluate(
     if options.top_one:
         columns += boxes.with_classes(cases, options)
         notes += _without_classifier(cases)
+    if options.point or options.detection:
+        others = in_other_images(predictions, truth, options)
+        columns += [detections.points(cases, others, options)] if options.point else []
+        columns += detections.boxes(cases, others, options) if options.detection else []
     if maps is not None:
         of_maps, more = measure_maps(cases, maps)
         columns, notes = columns + of_maps, notes + more

@@ -70,9 +70,10 @@ def match(
         predictions, chosen, wanted, known = _one_class(predictions), _one_class(chosen), set(), {_OBJECT}
     _check_common(predictions, chosen)
     notes = _Notes()
+    apart = "wrong in AP and left out of the rest" if options.point or options.detection else "left out"
     for name in sorted(predictions.keys() - chosen.keys()):
         if name in of_splits:
-            notes.add("images of other classes", "Predictions for images of other classes, left out", name)
+            notes.add("images of other classes", f"Predictions for images of other classes, {apart}", name)
         elif name in truth:
             notes.add("images of other splits", "Predictions for images of other splits, left out", name)
         else:
@@ -80,8 +81,8 @@ def match(
     kept = {}
     for name, image in chosen.items():
         prediction = predictions.get(name)
-        sizes = [(one.width, one.height) for one in (prediction, image) if one is not None]
-        if len(set(sizes)) > 1 and not any(None in size for size in sizes):
+        if prediction is not None and _sizes_differ(prediction, image):
+            sizes = [(one.width, one.height) for one in (prediction, image)]
             predicted, true = (f"{width} × {height}" for width, height in sizes)
             what = f"{name} ({predicted} predicted, {true} in the ground truth{_TURNED * (sizes[0] == sizes[1][::-1])})"
             notes.add("different sizes", "Images whose size is another in the ground truth, left out", what)
@@ -104,7 +105,7 @@ def match(
                 text = "Predicted classes that the ground truth does not have, left out"
                 notes.add("unknown classes", text, category)
             elif category not in categories and category in found and (not wanted or category in wanted):
-                notes.add("other classes", "Images with predictions of a class that they are not of, left out", name)
+                notes.add("other classes", f"Images with predictions of a class that they are not of, {apart}", name)
         for category in categories:
             case = _case(category, image, prediction, objects[name], found, options)
             if options.any_class:
@@ -115,6 +116,31 @@ def match(
         if not all(map(math.isfinite, noise)):
             notes.add("no noise score", "Images whose noise score is no number, left out of the noise AUC", name)
     return dict(sorted(cases.items())), notes.all()
+
+
+def in_other_images(
+    predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], options: EvaluateOptions
+) -> dict[str, list[Case | None]]:
+    """By class, all images of the truth that ``match`` has no case of, in its order; ``None`` where nothing is of it.
+
+    Images of another size in the truth are left out.
+    """
+    images = _of_splits(truth, options.splits)
+    if options.any_class:
+        predictions, images = _one_class(predictions), _one_class(images)
+    classes = {category for image in images.values() for category in _categories(image)}
+    cases: dict[str, list[Case | None]] = {category: [] for category in classes}
+    unnamed = _Notes()  # match names the same problems
+    for name, image in images.items():
+        prediction = predictions.get(name)
+        if prediction is not None and _sizes_differ(prediction, image):
+            continue
+        objects = _by_class(image, "the ground truth", unnamed)
+        found = {} if prediction is None else _by_class(prediction, "the predictions", unnamed)
+        for category in classes.difference(_categories(image)):
+            there = category in objects or category in found
+            cases[category].append(_case(category, image, prediction, objects, found, options) if there else None)
+    return cases
 
 
 class _Notes:
@@ -232,6 +258,11 @@ def _by_class(image: Annotated, side: str, notes: _Notes) -> dict[str, list[Anno
                 notes.add(f"outside in {side}", text, image.name)
         objects.setdefault(one.category, []).append(one)
     return objects
+
+
+def _sizes_differ(image: Annotated, other: Annotated) -> bool:
+    sizes = {(one.width, one.height) for one in (image, other)}
+    return len(sizes) > 1 and not any(None in size for size in sizes)
 
 
 def _has_area(one: Annotation) -> bool:

@@ -16,7 +16,7 @@ _NOISE = "noise AUC"
 def evaluation_table(result: Evaluation) -> str:
     """Figures of each class and over all, with what could not be counted or measured named below."""
     head, rows = _cells(result)
-    lines = [text_table(head, rows), _rule(result)]
+    lines = [text_table(head, rows), _rule(result), *_ranking(result)]
     if result.groups is not None:
         lines.append(groups_text(result.groups))
     if result.assigned:
@@ -35,7 +35,7 @@ def evaluation_latex(result: Evaluation) -> str:
     head, rows = _cells(result)
     classes = len(result.classes)
     groups = [] if result.groups is None else [groups_text(result.groups)]
-    comments = [_rule(result), *groups, *map(str, result.notes), *_reasons(result)]
+    comments = [_rule(result), *_ranking(result), *groups, *map(str, result.notes), *_reasons(result)]
     return latex_table(head, rows[:classes], rows[classes:], comments=comments)
 
 
@@ -89,6 +89,17 @@ def _rule(result: Evaluation) -> str:
     if options.samples:
         text += f". In brackets, {100 * options.confidence:g} % of {options.samples:,} bootstrap draws"
     return text + "."
+
+
+def _ranking(result: Evaluation) -> list[str]:
+    """How average precision was taken, if it was."""
+    options = result.options
+    if not options.point and not options.detection:
+        return []
+    how = "area under the curve" if options.recalls == "area" else f"mean over {options.recalls} recalls"
+    ranked = "probability, else score" if options.rank_by == "probability" else "score"
+    count = "all objects" if options.include_difficult else "difficult objects count neither way, truncated ones"
+    return [f"AP in per cent: {how}, ranked by {ranked}, over images with and without the class; {count} count."]
 
 
 def _parts(assigned: Mapping[str, Mapping[str, str]]) -> str:

@@ -352,3 +352,19 @@ def test_damaged_results_are_named(coco, write, results):
     found = read(results([RESULTS[0] | {"bbox": [1, None, 3, 4]}, RESULTS[0]]), truth=write(coco))
     assert [problem.kind for problem in found.problems] == ["damaged entry"]
     assert len(found.images["dogs/b.jpg"].annotations) == 1
+
+
+def test_probability_and_point_are_read_and_damaged_ones_are_told(tmp_path):
+    asked = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5], "probability": 0.25}
+    coco = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 10, "height": 10}],
+        "categories": [{"id": 1, "name": "bus"}],
+        "annotations": [asked | {"id": 1, "point": [2, 3.5]}, asked | {"id": 2, "point": [2, "x"]}],
+    }
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(coco))
+    found = read(path)
+    whole, damaged = found.images["a.jpg"].annotations
+    assert (whole.probability, whole.point) == (0.25, (2.0, 3.5))
+    assert (damaged.probability, damaged.point) == (None, None)
+    assert str(found.problems[0]).endswith("has a probability or a point that is no number or two; its box is kept")
