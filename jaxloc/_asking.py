@@ -8,20 +8,43 @@ from jaxloc.components import Backend
 from jaxloc.localization import Localization
 from jaxloc.localizers import Inputs
 
-_BEAM_THRESHOLD = 0.4
+_THRESHOLD = {"cam": 0.5, "beam": 0.4}
+"""Share of the greatest value of a map that a cell of the object exceeds."""
+_SIZES = (1, 2)
+"""Sides of the images whose class maps are averaged, in those that the classifier was trained on."""
 _GRID = (56, 56)  # that EISS's regions are shown on
 
 
-def class_map(inputs: Inputs, *, heat_threshold: float | None, connectivity: int, backend: Backend) -> Localization:
-    """The object by the class map of ``cam``."""
-    (features, size), asked = inputs.maps[0], inputs.classifier
-    probabilities = asked.of_map(features, size)
+def class_map(
+    inputs: Inputs, *, heat_threshold: float | None, top_k: int, connectivity: int, backend: Backend
+) -> Localization:
+    """The object by the class map of ``cam``.
+
+    If the class is the classifier's choice, the maps of all classes are summed, weighted by their probability: the
+    object counts, whichever of several kinds of dog it is.
+    """
+    asked, image, whole = inputs.classifier, _pixels(inputs), jnp.full(4, jnp.nan)
+    sides = [asked.side * size for size in _SIZES]
+    maps = [asked.map_of(crops.crop_resize(image, whole, (side, side), size=inputs.size)[None])[0] for side in sides]
+    probabilities = jnp.stack([asked.of_map(one, None) for one in maps]).mean(0)
     label = _label(inputs, probabilities)
-    cells = cam.activation_map(features, asked.kernel[:, label]) + asked.bias[label]
-    found = localization.of_peak(
-        cells, inputs.image_size, threshold=heat_threshold, size=size, connectivity=connectivity, backend=backend
+    alone = jax.nn.one_hot(label, len(probabilities))
+    weights = jnp.where((inputs.label == -1) & (top_k == 1), probabilities, alone)
+    kernel, bias = (
+        jnp.matmul(part, weights, precision=jax.lax.Precision.HIGHEST) for part in (asked.kernel, asked.bias)
     )
-    return found._replace(label=label, probability=probabilities[label])
+    seen = cam.fuse([cam.activation_map(one, kernel) + bias for one in maps])
+    cells = cam.spread(seen, maps[-1])
+    found = localization.of_peak(
+        cells - cells.min(),
+        inputs.image_size,
+        threshold=_THRESHOLD["cam"] if heat_threshold is None else heat_threshold,
+        connectivity=connectivity,
+        backend=backend,
+    )
+    point = localization.peak(seen, inputs.image_size, backend=backend)
+    passes = jnp.int32(sum(size**2 for size in _SIZES))
+    return found._replace(label=label, probability=probabilities[label], point=point, passes=passes)
 
 
 def eiss_search(
@@ -46,7 +69,8 @@ def eiss_search(
         _pixels(inputs),
         size=inputs.size,
         side=asked.side,
-        classes=jnp.broadcast_to(inputs.label, (classes_kept,)),  # a class again and again changes no comparison
+        # A given class again and again changes no comparison.
+        classes=jnp.where(inputs.label == -1, -1 - jnp.arange(classes_kept), inputs.label),
         alpha=window_side,
         eta=eta,
         best=best,
@@ -60,6 +84,8 @@ def eiss_search(
     y, x = ((jnp.arange(cells) + 0.5) / cells for cells in _GRID)
     inside = ((y >= y0) & (y < y1))[:, :, None] & ((x >= x0) & (x < x1))[:, None]
     taken = jnp.arange(len(inside)) <= found.iterations
+    places = found.regions * jnp.tile(inputs.image_size[::-1], 2) / asked.side
+    regions = jnp.concatenate([places, jnp.stack([found.cropped, found.erased], 1)], 1)
     response = (inside & taken[:, None, None]).sum(0) / taken.sum()
     gain = jnp.maximum(found.cropped - found.erased, 0)[-1]
     return Localization(
@@ -71,6 +97,8 @@ def eiss_search(
         positive_share=inside[-1].mean(dtype=jnp.float32),
         label=found.classes[0],
         probability=found.probabilities[0],
+        passes=found.passes,
+        regions=jnp.where(taken[:, None], regions, jnp.nan),
     )
 
 
@@ -78,15 +106,12 @@ def beam_search(
     inputs: Inputs, *, width: int, depth: int, heat_threshold: float | None, connectivity: int, backend: Backend
 ) -> Localization:
     """The object by the heat map of ``beam``."""
-    asked, image = inputs.classifier, _pixels(inputs)
-    whole = crops.crop_resize(image, jnp.full(4, jnp.nan), (asked.side, asked.side), size=inputs.size)
-    probabilities = asked.of_images(whole[None])[0]
-    label = _label(inputs, probabilities)
+    asked = inputs.classifier
     candidates = beam.search(
         asked.map_of,
         jax.vmap(lambda maps: asked.of_map(maps, None)),
-        image,
-        jnp.arange(len(probabilities)) == label,
+        _pixels(inputs),
+        lambda probabilities: jnp.arange(len(probabilities)) == _label(inputs, probabilities),
         size=inputs.size,
         side=asked.side,
         beam=width,
@@ -96,11 +121,12 @@ def beam_search(
     found = localization.of_peak(
         heat,
         inputs.image_size,
-        threshold=_BEAM_THRESHOLD if heat_threshold is None else heat_threshold,
+        threshold=_THRESHOLD["beam"] if heat_threshold is None else heat_threshold,
         connectivity=connectivity,
         backend=backend,
     )
-    return found._replace(label=label, probability=probabilities[label])
+    label = _label(inputs, candidates.probabilities)
+    return found._replace(label=label, probability=candidates.probabilities[label], passes=candidates.passes)
 
 
 def _pixels(inputs: Inputs) -> jax.Array:
@@ -108,8 +134,9 @@ def _pixels(inputs: Inputs) -> jax.Array:
 
 
 def _label(inputs: Inputs, probabilities: jax.Array) -> jax.Array:
-    """The class to find: the given one, or the most probable."""
-    return jnp.where(inputs.label < 0, probabilities.argmax().astype(jnp.int32), inputs.label)
+    """The class to find: the given one, or the most probable, the next and so on."""
+    likely = jnp.argsort(-probabilities, stable=True).astype(jnp.int32)
+    return jnp.where(inputs.label < 0, likely[-1 - inputs.label], inputs.label)
 
 
 def _to_original(inputs: Inputs) -> jax.Array:

@@ -35,7 +35,19 @@ class Search(NamedTuple):
         boxes: float32 ``[H, M, 4]``, ``x0, y0, x1, y1`` in pixels of the image; the image itself where not valid.
         scores: float32 ``[H, M]``, 0 where not valid.
         valid: bool ``[H, M]``.
+        probabilities: float32 ``[classes]``, of the whole image.
+        passes: int32 ``[]``, images that the search needed maps of.
     """
+
+    boxes: jax.Array
+    scores: jax.Array
+    valid: jax.Array
+    probabilities: jax.Array
+    passes: jax.Array
+
+
+class _Level(NamedTuple):
+    """Candidates of one level, as in ``Search``."""
 
     boxes: jax.Array
     scores: jax.Array
@@ -79,21 +91,24 @@ def search(
     features_fn: Callable[[jax.Array], jax.Array],
     head_fn: Callable[[jax.Array], jax.Array],
     image: ArrayLike,
-    weights: ArrayLike,
+    weights: ArrayLike | Callable[[jax.Array], jax.Array],
     *,
     size: ArrayLike | None = None,
     side: int = 224,
     beam: int = 8,
     depth: int = 10,
 ) -> Search:
-    """Search one image. Each function of the network is traced once; batches by ``jax.vmap``.
+    """Search one image; batches by ``jax.vmap``.
+
+    Each function of the network is traced for the whole image and for the candidates of a level.
 
     Args:
         features_fn: from images ``[n, side, side, 3]`` to maps ``[n, L, L, channels]``; preprocessing belongs to it
             (static).
         head_fn: from maps to probabilities ``[n, classes]`` (static).
         image: ``[h, w, 3]`` in [0, 1].
-        weights: ``[classes]``; the score is ``p · weights``: one class, or several weighted.
+        weights: ``[classes]``; the score is ``p · weights``: one class, or several weighted. Or the function that gives
+            them for the probabilities of the whole image.
         size: int ``[2]``, valid rows and columns of ``image``; ``None`` means all.
         side: of the crops in pixels (static).
         beam: ``M``, candidates kept at each level (static).
@@ -103,30 +118,41 @@ def search(
         ValueError: ``image`` is not one RGB image, or ``weights`` not one vector.
     """
     image = as_array("image", image, "[h, w, 3]", jnp.float32)
-    weights = as_array("weights", weights, "[classes]", jnp.float32)
     extent = jnp.tile(map_size(size, image.shape[:2])[::-1].astype(jnp.float32), 2)
     whole = extent * jnp.array([0, 0, 1, 1], jnp.float32)
 
-    def level(parents: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], Search]:
-        places, valid = parents
-        crops = jax.vmap(lambda box: crop_resize(image, box, (side, side), size=size))(places)
-        maps = jax.vmap(children)(features_fn(crops))
-        length = maps.shape[2]
-        probabilities = head_fn(maps.reshape(-1, *maps.shape[2:]))
-        scores = (probabilities.astype(jnp.float32) * weights).sum(1)
-        offered = jnp.repeat(valid, 4)
+    def maps_of(places: jax.Array) -> jax.Array:
+        return features_fn(jax.vmap(lambda box: crop_resize(image, box, (side, side), size=size))(places))
+
+    root = maps_of(whole[None])
+    known = head_fn(root)[0].astype(jnp.float32)
+    weights = as_array("weights", weights(known) if callable(weights) else weights, "[classes]", jnp.float32)
+
+    def best_children(places: jax.Array, maps: jax.Array, valid: jax.Array) -> _Level:
+        offspring = jax.vmap(children)(maps)
+        probabilities = head_fn(offspring.reshape(-1, *offspring.shape[2:]))
+        missing = max(0, beam - len(probabilities))
+        scores = jnp.pad((probabilities.astype(jnp.float32) * weights).sum(1), (0, missing))
+        offered = jnp.pad(jnp.repeat(valid, 4), (0, missing))
         order = jnp.argsort(jnp.where(offered, -scores, jnp.inf), stable=True)
-        places = jax.vmap(lambda box: _child_boxes(box, length))(places).reshape(-1, 4)[order]
+        boxes = jax.vmap(lambda box: _child_boxes(box, maps.shape[1]))(places).reshape(-1, 4)
+        boxes = jnp.pad(boxes, ((0, missing), (0, 0)))[order]
         scores, offered = scores[order], offered[order]
-        same = (jnp.abs(places[:, None] - places) < _SAME * extent.max()).all(-1)
+        same = (jnp.abs(boxes[:, None] - boxes) < _SAME * extent.max()).all(-1)
         fresh = offered & ~(jnp.tril(same, -1) & offered).any(1)
         kept = jnp.argsort(~fresh, stable=True)[:beam]
         valid = fresh[kept]
-        places = jnp.where(valid[:, None], places[kept], whole)
-        return (places, valid), Search(places, jnp.where(valid, scores[kept], 0), valid)
+        return _Level(jnp.where(valid[:, None], boxes[kept], whole), jnp.where(valid, scores[kept], 0), valid)
 
-    parents = jnp.tile(whole, (beam, 1)), jnp.arange(beam) == 0
-    return jax.lax.scan(level, varying_as(image, parents), None, length=depth)[1]
+    def next_level(parents: _Level, _: None) -> tuple[_Level, _Level]:
+        found = best_children(parents.boxes, maps_of(parents.boxes), parents.valid)
+        return found, found
+
+    first = best_children(whole[None], root, jnp.ones(1, bool))
+    _, later = jax.lax.scan(next_level, varying_as(image, first), None, length=depth - 1)
+    levels = jax.tree.map(lambda one, others: jnp.concatenate([one[None], others]), first, later)
+    passes = 1 + levels.valid[:-1].sum(dtype=jnp.int32)
+    return Search(levels.boxes, levels.scores, levels.valid, known, passes)
 
 
 @jitted("shape")

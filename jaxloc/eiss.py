@@ -114,8 +114,8 @@ def search(
         image: ``[h, w, 3]`` in [0, 1].
         size: int ``[2]``, valid rows and columns of ``image``; ``None`` means all.
         side: of the canvas in pixels (static).
-        classes: int ``[k]``, classes to search for, -1 standing for the most probable one of its place; ``None`` means
-            the most probable ones.
+        classes: int ``[k]``, classes to search for, of which -1 stands for the most probable one, -2 for the next and
+            so on; ``None`` means the most probable ones.
         k: number of most probable classes where ``classes`` is ``None`` (static).
         alpha: side of a window as a share of the region's.
         eta: stopping rule, in percent of the score of the whole image.
@@ -131,7 +131,7 @@ def search(
         ValueError: ``image`` is not one RGB image, ``grid`` and ``samples`` together, or ``samples`` without ``key``.
     """
     image = jax.lax.stop_gradient(as_array("image", image, "[h, w, 3]", jnp.float32))
-    wanted = jnp.full(k, -1, jnp.int32) if classes is None else as_array("classes", classes, "[k]", jnp.int32)
+    wanted = -1 - jnp.arange(k, dtype=jnp.int32) if classes is None else as_array("classes", classes, "[k]", jnp.int32)
     if samples is not None and (grid is not None or key is None):
         raise ValueError("samples draws random windows: it needs key, and stands instead of grid")
     most = samples or (grid or side) ** 2
@@ -166,7 +166,7 @@ def search(
     def scored(found: Search, region: jax.Array, probabilities: jax.Array) -> Search:
         """The search with the probabilities of its region, cropped and erased ``[2, classes]``, entered."""
         beginning = found.iterations == 0
-        likely = jax.lax.top_k(probabilities[0], len(wanted))[1].astype(jnp.int32)
+        likely = jnp.argsort(-probabilities[0], stable=True).astype(jnp.int32)[-1 - wanted]
         asked = jnp.where(beginning, jnp.where(wanted < 0, likely, wanted), found.classes)
         reference = jnp.where(beginning, probabilities[0, asked], found.probabilities)
         cropped, erased = (probabilities[:, asked] * reference).sum(1)

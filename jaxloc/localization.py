@@ -11,8 +11,6 @@ from jaxloc._checks import as_array, as_size
 from jaxloc._jit import jitted
 from jaxloc.grids import map_size, valid_cells
 
-_STEPS = 32  # of the threshold, which then stands to float32's precision on nearly every map
-
 
 class Localization(NamedTuple):
     """One image's object.
@@ -29,6 +27,10 @@ class Localization(NamedTuple):
         probability: float32 ``[]``, of that class in the whole image; ``None`` likewise.
         point: float32 ``[2]``, ``x, y`` in pixels of the original image, where the class is seen most; NaN where
             nothing was found, and ``None`` for methods that look for no peak.
+        passes: int32 ``[]``, images that the network was asked about; ``None`` likewise.
+        regions: float32 ``[T + 1, 6]``, of methods that go from region to region: ``x0, y0, x1, y1`` of each in pixels
+            of the original image, and the scores of the region cropped and of the image with it erased; NaN after the
+            last. ``None`` for others.
     """
 
     response: jax.Array
@@ -40,6 +42,8 @@ class Localization(NamedTuple):
     label: jax.Array | None = None
     probability: jax.Array | None = None
     point: jax.Array | None = None
+    passes: jax.Array | None = None
+    regions: jax.Array | None = None
 
 
 @jitted("connectivity", "backend", nan=True)
@@ -47,7 +51,7 @@ def of_peak(
     response: ArrayLike,
     image_size: ArrayLike,
     *,
-    threshold: ArrayLike | None = None,
+    threshold: ArrayLike,
     size: ArrayLike | None = None,
     connectivity: int = 8,
     backend: components.Backend = "auto",
@@ -60,8 +64,7 @@ def of_peak(
     Args:
         response: ``[h, w]``; only values above 0 count.
         image_size: int ``[2]``, rows and columns of the original image, in whose pixels the box is.
-        threshold: share of the maximum that a cell must exceed; ``None`` chooses it for each map, see
-            ``least_cross_entropy``.
+        threshold: share of the maximum that a cell must exceed.
         size: int ``[2]``, valid rows and columns of ``response``; ``None`` means all.
         connectivity: 8 or 4 (static).
         backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
@@ -70,7 +73,7 @@ def of_peak(
     valid = valid_cells(size, response.shape)
     cells = jnp.maximum(valid.sum(), 1)
     heat = jnp.where(valid, jnp.maximum(response, 0), 0)
-    least = least_cross_entropy(heat, size=size) if threshold is None else threshold * heat.max()
+    least = threshold * heat.max()
     above = heat > least
     mask = components.largest_component(above, connectivity=connectivity, backend=backend)
     found = mask.any()
@@ -108,28 +111,3 @@ def peak(
     place = jnp.stack([(top * x).sum(), (top * y[:, None]).sum()]) / jnp.maximum(top.sum(), 1)
     pixels = as_size("image_size", image_size, jnp.float32)[::-1] / map_size(size, response.shape)[::-1]
     return jnp.where(top.any(), place * pixels, jnp.nan)
-
-
-@jitted()
-def least_cross_entropy(values: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
-    """Threshold that parts a map into background and object with the least cross entropy, float32 ``[]``.
-
-    Li & Tam, "An iterative algorithm for minimum cross entropy thresholding", 1998, from the mean.
-
-    Args:
-        values: ``[h, w]``, non-negative.
-        size: int ``[2]``, valid rows and columns of ``values``; ``None`` means all.
-    """
-    values = as_array("values", values, "[h, w]", jnp.float32)
-    valid = valid_cells(size, values.shape)
-
-    def mean(cells: jax.Array) -> jax.Array:
-        return jnp.where(cells, values, 0).sum() / jnp.maximum(cells.sum(), 1)
-
-    def step(_: int, threshold: jax.Array) -> jax.Array:
-        high, low = mean(valid & (values > threshold)), mean(valid & (values <= threshold))
-        parted = (high > low) & (low > 0)
-        ratio = jnp.where(parted, high, 2) / jnp.where(parted, low, 1)
-        return jnp.where(parted, (high - low) / jnp.log(ratio), high / 2)
-
-    return jax.lax.fori_loop(0, _STEPS, step, mean(valid))

@@ -7,7 +7,7 @@ does not import JAX, so that commands can list names and titles: ``jaxloc`` impo
 import dataclasses
 import importlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jaxloc
 
@@ -23,12 +23,13 @@ class Inputs(NamedTuple):
     """One image as a method sees it; ``jax.vmap`` over the arrays makes it a batch.
 
     Attributes:
-        maps: features ``[h, w, d]`` and their valid size ``int32 [2]`` (rows, columns) of each layer, deepest first.
+        maps: features ``[h, w, d]`` and their valid size ``int32 [2]`` (rows, columns) of each layer, deepest first;
+            empty for methods that ask a classifier.
         image_size: int32 ``[2]``, rows and columns of the original image, in whose pixels boxes are.
-        image: uint8 ``[rows, columns, 3]``, zero-padded, as the network saw it; only for methods that ask a network.
+        image: uint8 ``[rows, columns, 3]``, zero-padded; only for methods that ask a classifier.
         size: int32 ``[2]``, valid rows and columns of ``image``; with it.
-        classifier: the network's, see ``jaxloc.models.asking``; only for methods that ask a network.
-        label: int32 ``[]``, class to find, or -1 for the most probable one; with it.
+        classifier: the network's, see ``jaxloc.models.asking``; with it.
+        label: int32 ``[]``, class to find; -1 stands for the most probable one, -2 for the next and so on; with it.
     """
 
     maps: "tuple[tuple[Array, Array], ...]"
@@ -59,10 +60,11 @@ class Method:
         threshold: the value that a cell's response must exceed to be object, from the response of one image.
         connectivity: neighbours that connect the cells of a component, where none is asked for: 8 or 4.
         non_negative: whether it presumes activations that are never negative.
-        asks: ``"head"`` if ``localize`` takes ``inputs.classifier`` and ``inputs.label``, ``"images"`` if it takes
-            ``inputs.image`` as well, so that it is computed for one image after another.
+        asks: whether ``localize`` asks the network's classifier about ``inputs.image``, instead of taking features.
+        together: number of images of a device that a method that asks is computed for at once.
         class_map: whether its layer is the one that the classifier averages.
         options: fields of the job's options that ``localize`` takes as well.
+        passes: images that it asks the network about for one image, roughly, from the job's options.
     """
 
     name: str
@@ -75,9 +77,24 @@ class Method:
     threshold: Callable[[Any], float] = lambda response: 0.0
     connectivity: int = 8
     non_negative: bool = False
-    asks: Literal["", "head", "images"] = ""
+    asks: bool = False
+    together: int = 1
     class_map: bool = False
     options: tuple[str, ...] = ()
+    passes: Callable[[Any], int] = lambda options: 1
+
+
+def _eiss_passes(options: Any) -> int:
+    """As if each iteration had the windows of the first, on a canvas of 224 pixels."""
+    how, _, number = options.windows.partition(":")
+    slack = 224 - int(224 * options.window_side + 1e-3)
+    along = slack + 1 if how == "all" else min(int(number), slack + 1)
+    return 2 + options.max_iterations * (2 * (int(number) if how == "random" else along**2) + 2)
+
+
+def _beam_passes(options: Any) -> int:
+    """One, then four, then as many as are kept, at each level."""
+    return 1 + sum(min(options.width, 4**level) for level in range(1, options.depth))
 
 
 def _ddt(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
@@ -144,21 +161,25 @@ METHODS = {
         Method("tokencut", "TokenCut localisation", _TOKENCUT_SCORE, _tokencut, connectivity=4),
         Method(
             *("cam", "CAM", _CELLS_SCORE, _asking("class_map")),
-            asks="head",
+            asks=True,
+            together=8,
             class_map=True,
-            options=("heat_threshold",),
+            options=("heat_threshold", "top_k"),
+            passes=lambda options: 5,
         ),
         Method(
             *("eiss", "EISS", _EISS_SCORE, _asking("eiss_search")),
             threshold=lambda response: 1 - 1e-6,
-            asks="images",
+            asks=True,
             options=("windows", "window_side", "eta", "best", "classes_kept", "erase", "max_iterations", "seed"),
+            passes=_eiss_passes,
         ),
         Method(
             *("beam", "Beam search", _CELLS_SCORE, _asking("beam_search")),
-            asks="images",
+            asks=True,
             class_map=True,
             options=("width", "depth", "heat_threshold"),
+            passes=_beam_passes,
         ),
     )
 }

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -48,7 +49,7 @@ def test_heat_points_at_the_object(found, levels):
     assert ((x - 40) / 12) ** 2 + ((y - 26) / 9) ** 2 < 0.1
 
 
-def test_each_function_of_the_network_is_traced_once_and_padding_and_batches_change_nothing(found):
+def test_the_root_is_asked_about_once_and_padding_and_batches_change_nothing(found):
     traces = []
 
     def counted(images):
@@ -58,9 +59,23 @@ def test_each_function_of_the_network_is_traced_once_and_padding_and_batches_cha
     padded = np.pad(np.stack([IMAGE, np.flip(IMAGE, 1)]), ((0, 0), (0, 3), (0, 7), (0, 0)), constant_values=0.5)
     one = functools.partial(beam.search, counted, colours.head, weights=RED, size=SIZE, side=reference.SIDE)
     both = jax.device_get(jax.jit(jax.vmap(one))(padded))
-    assert traces == [(8, 28, 28, 3)]
+    assert traces == [(1, 28, 28, 3), (8, 28, 28, 3)]
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), both.scores[0], found.scores)
     assert np.abs(both.boxes[1] - found.boxes).max() > 1
+
+
+def test_weights_may_depend_on_the_probabilities_of_the_whole_image(found, levels):
+    likeliest = functools.partial(
+        beam.search,
+        colours.features,
+        colours.head,
+        weights=lambda probabilities: jnp.arange(3) == probabilities.argmax(),
+        side=reference.SIDE,
+    )
+    chosen = jax.device_get(jax.jit(likeliest)(IMAGE))
+    jax.tree.map(np.testing.assert_array_equal, chosen, found)
+    np.testing.assert_allclose(found.probabilities, (0.460309, 0.212861, 0.326831), atol=1e-6)
+    assert found.passes == 1 + sum(map(len, levels[:-1]))
 
 
 def test_wrong_arguments_name_the_cure():
@@ -75,6 +90,31 @@ def test_the_cells_of_an_activation_map_add_up_to_the_score():
     features, weights = rng.normal(size=(4, 5, 6)).astype(np.float32), rng.normal(size=6).astype(np.float32)
     cells = compiled(cam).activation_map(features, weights)
     assert cells.mean() == pytest.approx(features.mean((0, 1)) @ weights, abs=1e-5)
+
+
+def test_maps_of_two_sizes_count_alike_and_the_small_one_is_enlarged():
+    rng = np.random.default_rng(1)
+    small, large = (rng.normal(size=shape).astype(np.float32) for shape in ((3, 4), (6, 8)))
+    enlarged = reference.enlarge(np.maximum(small, 0) / small.max(), 6, 8)
+    expected = (enlarged + np.maximum(large, 0) / large.max()) / 2
+    np.testing.assert_allclose(compiled(cam).fuse([100 * small, large]), expected, atol=1e-6)
+    assert not compiled(cam).fuse([-abs(small), -abs(large)]).any()
+
+
+def test_a_class_map_spreads_to_cells_that_look_alike():
+    rng = np.random.default_rng(2)
+    cells, features = abs(rng.normal(size=(4, 5))), abs(rng.normal(size=(4, 5, 6)))
+    features[2, 3] = 0
+    spread = compiled(cam).spread(cells.astype(np.float32), features.astype(np.float32))
+    np.testing.assert_allclose(spread, reference.spread(cells, features), rtol=1e-5)
+    assert spread[2, 3] == 0
+    body = np.zeros((4, 5, 2), np.float32)
+    body[..., 0], body[1:3, :, 0], body[1:3, :, 1] = 1, 0, 1
+    head = np.zeros((4, 5), np.float32)
+    head[1, 2] = 1
+    np.testing.assert_allclose(compiled(cam).spread(head, body), body[..., 1] / 10, atol=1e-7)
+    with pytest.raises(ValueError, match=r"features must be of the \(4, 5\) cells of the map, got shape \(5, 4, 2\)"):
+        cam.spread(head, body.transpose(1, 0, 2))
 
 
 @pytest.mark.parametrize(("threshold", "box"), [(0.4, (10, 10, 40, 20)), (0.6, (10, 10, 30, 20))])
@@ -94,7 +134,7 @@ def test_the_object_of_a_peak_is_its_largest_component_above_a_share_of_the_maxi
 
 
 def test_a_map_without_a_positive_value_shows_no_object():
-    found = compiled(localization).of_peak(-np.ones((3, 3), np.float32), np.array([9, 9], np.int32))
+    found = compiled(localization).of_peak(-np.ones((3, 3), np.float32), np.array([9, 9], np.int32), threshold=0.4)
     assert not found.found
     assert np.isnan(found.box).all()
     assert np.isnan(found.point).all()

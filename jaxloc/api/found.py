@@ -34,8 +34,12 @@ class FoundObject:
             methods that look at each image alone.
         noisy: whether that share is at most the noise threshold, so that nothing was found.
         category: class that a classifier chose; empty for other methods, and for a class that was given.
-        probability: of the class in the image; ``None`` for methods that ask no classifier.
+        rank: 0 for the first object of its image, 1 for that of the next class with ``top_k``, and so on.
+        class_name: what the classifier calls the class that it was asked for; ``None`` for methods that ask none.
+        probability: of that class in the image; ``None`` likewise.
         point: ``x, y`` in pixels of the image, where the class is seen most; ``None`` for methods without a peak.
+        passes: images that the network was asked about; ``None`` likewise.
+        regions: those that ``"eiss"`` went through, as in ``jaxloc.report.records.Finding``.
     """
 
     name: str
@@ -49,8 +53,12 @@ class FoundObject:
     positive_share: float | None
     noisy: bool
     category: str = ""
+    rank: int = 0
+    class_name: str | None = None
     probability: float | None = None
     point: tuple[float, float] | None = None
+    passes: int | None = None
+    regions: tuple[tuple[float, ...], ...] = ()
 
     @property
     def pixels(self) -> np.ndarray:
@@ -62,12 +70,13 @@ class FoundObject:
         outcome = self.box, self.score, self.found, self.positive_share, self.noisy
         heat = encode_heat(self.response, self.threshold)
         named, (rows, columns) = self.category or category, self.size
-        asked: dict[str, Any] = {"probability": self.probability, "point": self.point}
+        own = ("rank", "class_name", "probability", "point", "passes", "regions")
+        asked = {name: getattr(self, name) for name in own}
         return Finding(self.name, self.name, named, columns, rows, *outcome, heat=heat, **asked)
 
 
 class Found(Sequence[FoundObject]):
-    """What was found in each image, in the order of the images.
+    """What was found in each image, in the order of the images; of ``top_k`` classes one after another.
 
     Attributes:
         name: what the object is called, as the category of exports.
@@ -90,12 +99,13 @@ class Found(Sequence[FoundObject]):
         return len(self._objects)
 
     def __repr__(self) -> str:
-        number = sum(one.found for one in self)
-        return f"Found({self.method}: an object in {number} of {len(self)} images)"
+        number, images = sum(one.found and not one.rank for one in self), sum(not one.rank for one in self)
+        return f"Found({self.method}: an object in {number} of {images} images)"
 
     def findings(self) -> Findings:
         """The records that exports are made of."""
-        return Findings(self.name, self.method, {}, [one.finding(self.name) for one in self], [])
+        objects = max((one.rank for one in self), default=0) + 1
+        return Findings(self.name, self.method, {}, [one.finding(self.name) for one in self], [], objects=objects)
 
     def to_coco(self) -> dict[str, Any]:
         """The objects as COCO annotations, as ``annotations.json`` holds them."""

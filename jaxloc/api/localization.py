@@ -17,7 +17,7 @@ from jaxloc.localizers import METHODS
 from jaxloc.options import LocalizeEachOptions, LocalizeOptions
 from jaxloc.run import model_file
 from jaxloc.run.fit_pass import MINIMUM_SET
-from jaxloc.run.localize_pass import not_finite
+from jaxloc.run.localize_pass import not_finite, region_rows
 from jaxloc.run.model_file import ModelFile
 from jaxloc.run.moment_store import MomentStore
 from jaxloc.run.steps import Models, Steps
@@ -172,23 +172,25 @@ def _sum_evidence(batches: ImageBatches, steps: Steps, models: Models, progress:
 
 def _localize(batches: ImageBatches, steps: Steps, model: ModelFile | None, name: str, progress: bool | None) -> Found:
     models = None if model is None else model.sets[name].models
-    found: list[Any] = [None] * len(batches.images)
+    found: list[list[FoundObject]] = [[] for _ in range(len(batches.images))]
     for _, batch, maps in batches.features("localizing", progress=progress):
         each = [models] * len(batch.indices)
         result, _ = steps.localize(each, maps, batch.original_sizes, batch.images, batch.sizes)
-        result, sizes = jax.device_get((result, maps[steps.layers[0]].size))
+        result, sizes = jax.device_get((result, maps[steps.layers[0]].size if maps else batch.sizes))
         for place, number in enumerate(batch.indices.tolist()):
             if number >= 0:
-                one = steps.valid(jax.tree.map(lambda values, place=place: values[place], result), sizes[place])
-                if reason := not_finite(one.response):
-                    raise UsageError(f"{batches.images.where(number)}: {reason}")
                 image, size = batches.images.names[number], batch.original_sizes[place]
-                found[number] = _object(steps, image, size, one)
-    return Found(found, name=name, method=steps.method.name, model=model)
+                for rank, one in enumerate(steps.of_image(result, place, sizes[place])):
+                    if reason := not_finite(one.response):
+                        raise UsageError(f"{batches.images.where(number)}: {reason}")
+                    found[number].append(_object(steps, image, size, one, rank))
+    objects = list(itertools.chain.from_iterable(found))
+    return Found(objects, name=name, method=steps.method.name, model=model)
 
 
-def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localization) -> FoundObject:
+def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localization, rank: int) -> FoundObject:
     found, noisy, share = steps.decide(one)
+    class_name = steps.class_of(one)
     response = np.asarray(one.response)
     return FoundObject(
         name=image,
@@ -201,7 +203,11 @@ def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localizati
         threshold=steps.method.threshold(response),
         positive_share=share,
         noisy=noisy,
-        category=steps.category(one, ""),
+        category="" if class_name is None or steps.label >= 0 else class_name,
+        rank=rank,
+        class_name=class_name,
         probability=None if one.probability is None else float(one.probability),
         point=None if one.point is None or not found else (float(one.point[0]), float(one.point[1])),
+        passes=None if one.passes is None else int(one.passes),
+        regions=region_rows(one),
     )

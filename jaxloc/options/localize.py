@@ -163,8 +163,8 @@ class LocalizeEachOptions(LocalizeOptions):
         "scda",
         "scda selects the descriptors that fire, and presumes that none is negative. lost and tokencut compare patches "
         "by a vision transformer's keys. cam, eiss and beam ask a classifier (such as --weights efficientnet-lite0) "
-        "for the most probable class of each image: cam by its class map in one pass, eiss by cropping and erasing "
-        "windows, beam by dropping rows and columns of its map.",
+        "for the most probable class of each image, or with --per-folder or --per-label for that of the set's name: "
+        "cam by its class map, eiss by cropping and erasing windows, beam by dropping rows and columns of its map.",
         "--method",
         "-m",
         choices=[name for name, method in METHODS.items() if method.fit is None],
@@ -177,10 +177,17 @@ class LocalizeEachOptions(LocalizeOptions):
         setting="label",
         text=lambda label: label or "",
     )
+    top_k: int = option(
+        1,
+        "Find the objects of this many classes, the most probable ones of each image.",
+        least=1,
+        panel=CLASSIFIER,
+        setting="classes of an image",
+    )
     heat_threshold: float | None = option(
         None,
-        "Share of the greatest value of the map that a cell of the object exceeds. [default: 0.4 of beam; cam chooses "
-        "it for each image by the least cross entropy]",
+        "Share of the greatest value of the map, of cam from the smallest upwards, that a cell of the object exceeds. "
+        "[default: 0.5 of cam, 0.4 of beam]",
         least=0,
         below=1,
         panel=CLASSIFIER,
@@ -224,11 +231,15 @@ class LocalizeEachOptions(LocalizeOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_windows(self.windows)
+        if self.top_k > 1 and self.label is not None:
+            raise UsageError("top-k finds the most probable classes, and label names one: leave one of them out")
+        if self.top_k > 1 and self.classes_kept > 1:
+            raise UsageError("classes-kept searches for classes together, and top-k for each alone: choose one of them")
 
     def settings(self, *, fitted: bool = True) -> dict[str, str]:
         """As for all options; those of other methods are left out."""
         method = METHODS[self.method]
-        own = {*method.options, *(("label",) if method.asks else ())}
+        own = {*method.options, *(("label", "top_k") if method.asks else ())}
         others = {
             one.setting
             for name, one in options_of(LocalizeEachOptions).items()

@@ -21,9 +21,10 @@ def write(path: str | os.PathLike[str], findings: Findings, **further: Any) -> N
     It has ``images``, ``annotations``, ``categories``, and ``skipped`` images with their reasons, each on a line of
     its own. Boxes are ``x, y, width, height`` in pixels of the original image. An image also has ``category_id``
     (its set), ``found``, ``noisy``, ``positive_share`` (also as ``noise_score``, its former name) and, if there is
-    one, a ``note``; an annotation also has ``score``, if a classifier was asked ``probability`` and ``point``, and if
-    kept ``segmentation`` (compressed run lengths; ``area`` is then the mask's) and ``parts`` (each with ``name`` and
-    ``bbox``).
+    one, a ``note``; an annotation also has ``score`` and, if kept, ``segmentation`` (compressed run lengths; ``area``
+    is then the mask's) and ``parts`` (each with ``name`` and ``bbox``). If a classifier was asked, it also has the
+    ``class`` with the ``probability`` of it, the ``passes`` of the network, the ``point`` where the class is seen most
+    and, of a search, ``iterations`` and ``regions`` (each with ``bbox`` and the scores ``cropped`` and ``erased``).
     ``further`` is as of ``encode``.
     """
     write_parts(path, encode(findings, **further))
@@ -62,7 +63,8 @@ def encode(
 
 
 def _images(findings: Findings, numbers: Mapping[str, int], details: Details) -> Iterator[dict[str, Any]]:
-    for number, finding in enumerate(findings.light(), 1):
+    first = (finding for finding in findings.light() if not finding.rank)
+    for number, finding in enumerate(first, 1):
         yield {
             "id": number,
             "file_name": finding.name,
@@ -79,8 +81,9 @@ def _images(findings: Findings, numbers: Mapping[str, int], details: Details) ->
 
 
 def _annotations(findings: Findings, numbers: Mapping[str, int], details: Details) -> Iterator[dict[str, Any]]:
-    annotation = 0
-    for image, finding in enumerate(findings.light(), 1):
+    annotation = image = 0
+    for finding in findings.light():
+        image += not finding.rank
         if finding.box is not None:
             annotation += 1
             _, _, width, height = box = _xywh(finding.box)
@@ -92,11 +95,22 @@ def _annotations(findings: Findings, numbers: Mapping[str, int], details: Detail
                 "area": width * height,
                 "iscrowd": 0,
                 "score": finding.score,
-                **({} if finding.probability is None else {"probability": finding.probability}),
-                **({} if finding.point is None else {"point": list(finding.point)}),
+                **_asked(finding),
                 **_details(finding),
                 **details(finding),
             }
+
+
+def _asked(finding: Finding) -> dict[str, Any]:
+    """What a classifier said, if it was asked."""
+    point = finding.point and list(finding.point)
+    told = {"class": finding.class_name, "probability": finding.probability, "point": point, "passes": finding.passes}
+    asked: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    if finding.regions:
+        scored = ("cropped", "erased")
+        regions = [{"bbox": _xywh(row[:4])} | dict(zip(scored, row[4:], strict=True)) for row in finding.regions]
+        asked |= {"iterations": len(regions) - 1, "regions": regions}
+    return asked
 
 
 def _details(finding: Finding) -> dict[str, Any]:
@@ -112,6 +126,6 @@ def _details(finding: Finding) -> dict[str, Any]:
     return details
 
 
-def _xywh(box: tuple[float, float, float, float]) -> list[float]:
+def _xywh(box: tuple[float, ...]) -> list[float]:
     x0, y0, x1, y1 = box
     return [x0, y0, x1 - x0, y1 - y0]

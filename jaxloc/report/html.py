@@ -32,7 +32,7 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
     return elements.page(
         "page",
         title=findings.title,
-        lead=f"{findings.method} of {counted(len(findings.images), 'image')} in {counted(len(sets), 'set')}.",
+        lead=f"{findings.method} of {counted(findings.number, 'image')} in {counted(len(sets), 'set')}.",
         warnings=findings.warnings,
         tiles=_counts(statuses, counts, len(findings.skipped)),
         tables=_set_table(sets, statuses, with_shares) + "\n" + elements.settings(findings.settings),

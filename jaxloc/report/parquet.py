@@ -28,9 +28,10 @@ SCHEMA = pa.schema(
         *((corner, _NUMBER) for corner in _CORNERS),
         *(("score", _NUMBER), ("found", _FLAG), ("noise_score", _NUMBER), ("noisy", _FLAG), ("reason", _TEXT)),
         *(("heat", _BYTES), ("heat_rows", _INT), ("heat_columns", _INT), ("thumbnail", _BYTES), ("mask", _BYTES)),
-        *(("parts", pa.list_(pa.list_(_NUMBER))), ("probability", _NUMBER), ("point", pa.list_(_NUMBER))),
+        *(("parts", pa.list_(pa.list_(_NUMBER))), ("rank", _INT), ("class_name", _TEXT), ("probability", _NUMBER)),
+        *(("point", pa.list_(_NUMBER)), ("passes", _INT), ("regions", pa.list_(pa.list_(_NUMBER)))),
     ],
-    metadata={"format": "jaxloc-findings-3"},
+    metadata={"format": "jaxloc-findings-4"},
 )
 """The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null if missing, ``local``
 says whether ``path`` is a file's, ``reason`` is why an image was skipped, or another image's ``note``. A file's
@@ -40,7 +41,7 @@ _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
 _SAME = (
     "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts",
-    "probability", "point",
+    "rank", "class_name", "probability", "point", "passes", "regions",
 )  # fmt: skip
 """Columns that hold an attribute of ``Finding`` as it is."""
 _ROWS = 1024
@@ -90,6 +91,7 @@ def _finding(row: dict[str, Any]) -> Finding:
         "heat": None if heat is None else np.frombuffer(heat, np.int8).reshape(row["heat_rows"], row["heat_columns"]),
         "parts": tuple(part and tuple(part) for part in row["parts"]),
         "point": row["point"] and tuple(row["point"]),
+        "regions": tuple(map(tuple, row["regions"])),
     }
     return Finding(**values)
 

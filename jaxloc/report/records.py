@@ -38,8 +38,13 @@ class Finding:
         parts: boxes of the object's parts, in the order of the set's part detectors; ``None`` for a missing part.
             Empty if not requested.
         note: what else is to be said of the image, such as that its file lacks its last bytes.
-        probability: of the class ``category`` in the image, for methods that ask a classifier; else ``None``.
+        rank: 0 for the first object of its image, 1 for that of the next class, if several were asked for.
+        class_name: what the classifier calls the class that it was asked for; ``None`` for methods that ask none.
+        probability: of that class in the image; ``None`` likewise.
         point: ``x, y`` in pixels of the original, where the class is seen most; ``None`` for methods without a peak.
+        passes: images that the network was asked about; ``None`` likewise.
+        regions: those that a search went through, each ``x0, y0, x1, y1`` in pixels of the original and the scores of
+            the region cropped and of the image with it erased; empty for methods without.
     """
 
     name: str
@@ -57,8 +62,12 @@ class Finding:
     mask: bytes | None = None
     parts: tuple[tuple[float, float, float, float] | None, ...] = ()
     note: str | None = None
+    rank: int = 0
+    class_name: str | None = None
     probability: float | None = None
     point: tuple[float, float] | None = None
+    passes: int | None = None
+    regions: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,6 +114,7 @@ class Findings:
         score_meaning: meaning of the method's score, such as "at 0.5, …".
         finished_before: whether an earlier call had finished the run.
         begun_before: number of images that earlier calls had processed in part or whole.
+        objects: number of objects of each image; ``images`` holds one after another.
     """
 
     title: str
@@ -116,6 +126,12 @@ class Findings:
     score_meaning: str = ""
     finished_before: bool = False
     begun_before: int = 0
+    objects: int = 1
+
+    @property
+    def number(self) -> int:
+        """Number of images with findings."""
+        return len(self.images) // self.objects
 
     @property
     def categories(self) -> list[str]:

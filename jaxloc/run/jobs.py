@@ -14,6 +14,7 @@ from jaxloc.options import LocalizeEachOptions, LocalizeOptions, VideoOptions
 from jaxloc.report.records import Findings
 from jaxloc.report.text import some_of
 from jaxloc.run import distributed, model_file, outputs
+from jaxloc.run.asking import classes_of_sets
 from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.runner import Run
 from jaxloc.run.steps import Steps
@@ -107,7 +108,9 @@ def localize(
     """Find the object of each image on its own, in one pass, and write boxes and report.
 
     Arguments and errors are those of ``colocalize``; ``name``, sub-folders and labels only name the categories. The
-    method is SCDA unless ``LocalizeEachOptions`` name another.
+    method is SCDA unless ``LocalizeEachOptions`` name another. Methods that ask a classifier ask it for the class of
+    each sub-folder's or label's name; where the classifier lacks it, a warning says so, and the most probable class of
+    each image is found.
     """
     options = options or LocalizeEachOptions()
     if METHODS[options.method].fit is not None:
@@ -124,7 +127,21 @@ def localize(
         label_column=label_column,
     )
     folder = outputs.prepare(out)
-    with Run(sets, folder, Steps(options), notes=sets.ignored, overwrite=overwrite) as run:
+    steps = Steps(options)
+    named = bool(steps.method.asks) and (per_folder or per_label) and steps.label < 0
+    if named and steps.objects > 1:
+        raise UsageError(
+            "--top-k finds the most probable classes, and --per-folder or --per-label the class of each set's name: "
+            "leave one of them out"
+        )
+    labels, unknown = None, list[str]()
+    if named:
+        labels, unknown = classes_of_sets([images.name for images in sets], steps.weights.backbone)
+    elif steps.label >= 0 and name is None and not (per_folder or per_label):
+        sets[0] = sets[0]._replace(name=steps.weights.backbone.class_name(steps.label))
+    depends = {"class to find": "the name of each set"} if named else {}
+    notes = [*sets.ignored, *unknown]
+    with Run(sets, folder, steps, depends=depends, notes=notes, overwrite=overwrite, labels=labels) as run:
         return _with_videos(run.localize(), folder, video)
 
 

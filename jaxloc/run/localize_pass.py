@@ -36,10 +36,18 @@ TOO_FEW = f"its set has fewer than {MINIMUM_SET} readable images, and DDT needs 
 """Why the images of a small set are skipped."""
 
 
+_Place = tuple[int, int]
+"""The number of an image, and the rank of an object in it."""
+
+
 class _Located(NamedTuple):
-    """One image's result on the host, without padding, and its pixels if they were read and not shrunk."""
+    """One image's object on the host, without padding, and its pixels if they were read and not shrunk.
+
+    ``rank`` numbers the objects of an image, of which methods that ask a classifier may find several.
+    """
 
     number: int
+    rank: int = 0
     found: Localization | None = None
     parts: Parts | None = None
     pixels: np.ndarray | None = None
@@ -53,6 +61,7 @@ class LocalizePass:
         models: of each set that has any, by its number; empty for methods that fit nothing.
         overlay_folders: see ``outputs.overlay_folders``.
         refiner: makes masks of pixels; ``None`` keeps whole cells.
+        labels: of each set, by its number, the class to find, -1 for the most probable one; for methods that ask.
     """
 
     context: Context
@@ -60,6 +69,7 @@ class LocalizePass:
     overlay_folders: Mapping[str, str]
     refiner: Refiner | None
     shown: Progress
+    labels: np.ndarray
 
     def __post_init__(self) -> None:
         self.method, self.options = self.context.steps.method, self.context.steps.options
@@ -69,29 +79,30 @@ class LocalizePass:
         cache, workers = self.context.cache, workers_of(self.options)
         batches = shard_features(self.context, shard, "locating", self.shown)
         results = self._each(in_flight(batches, self._launch))
-        finished: Iterator[tuple[int, Finding | str, bool]] = map(self._finish, results)
+        finished: Iterator[tuple[_Place, Finding | str, bool]] = map(self._finish, results)
         if self.refiner is not None or self.options.overlays:  # which takes longer than to start a thread
             finished = read_ahead(self._finish, results, workers=workers, ahead=2 * workers)
-        found: dict[int, Finding | str] = {}
-        undrawn: dict[int, Finding] = {}
-        for number, finding, is_drawn in finished:
-            found[number] = finding
+        found: dict[_Place, Finding | str] = {}
+        undrawn: dict[_Place, Finding] = {}
+        for place, finding, is_drawn in finished:
+            found[place] = finding
             if isinstance(finding, Finding) and not is_drawn:
-                undrawn[number] = finding
-        for number, finding in undrawn.items():  # the disk was full, and the cache was being read
+                undrawn[place] = finding
+        for (number, _), finding in undrawn.items():  # the disk was full, and the cache was being read
             cache.make_room(functools.partial(self._draw, number, finding, self._read(number)))
         cache.make_room(lambda: self._write(path, shard, found))
         self.context.stream.forget(shard.images)
 
     def _launch(self, features: Features) -> tuple[Features, list[Models | None], Any]:
-        owners = self.context.owners(features.indices).tolist()
-        each = [self.models.get(which) for which in owners]
+        owners = self.context.owners(features.indices)
+        each = [self.models.get(which) for which in owners.tolist()]
         steps = self.context.steps
         if self.method.fit and not any(each):
             return features._replace(maps={}), each, None
-        result = steps.localize(each, features.maps, features.original_sizes, features.pixels, features.sizes)
+        seen = features.maps, features.original_sizes, features.pixels, features.sizes
+        result = steps.localize(each, *seen, self.labels[owners])
         self.shown.busy.sent(result)
-        size = features.maps[steps.layers[0]].size
+        size = features.maps[steps.layers[0]].size if features.maps else features.sizes
         return features._replace(maps={}), each, (result, size)
 
     def _each(self, batches: Iterator[tuple[Features, list[Models | None], Any]]) -> Iterator[_Located]:
@@ -103,23 +114,26 @@ class LocalizePass:
                 if found is None or (self.method.fit and each[position] is None):
                     yield _Located(number)
                     continue
-                one, divided = jax.tree.map(lambda values, place=position: values[place], (found, parts))
-                yield _Located(
-                    number, self.context.steps.valid(one, sizes[position]), divided, features.original(position)
-                )
+                divided = jax.tree.map(lambda values, place=position: values[place], parts)
+                objects = self.context.steps.of_image(found, position, sizes[position])
+                for rank, one in enumerate(objects):
+                    if one.passes is not None:
+                        self.shown.count_passes(int(one.passes))
+                    yield _Located(number, rank, one, divided, features.original(position))
 
-    def _finish(self, located: _Located) -> tuple[int, Finding | str, bool]:
-        """Refine, describe and draw one image.
+    def _finish(self, located: _Located) -> tuple[_Place, Finding | str, bool]:
+        """Refine, describe and draw one object.
 
         Returns:
-            its number, what was found or why it is skipped, and whether it is drawn.
+            its place, what was found or why the image is skipped, and whether it is drawn.
         """
         number, one, pixels = located.number, located.found, located.pixels
+        place = number, located.rank
         if one is None:
-            return number, TOO_FEW, True
+            return place, TOO_FEW, True
         reason = not_finite(one.response)
         if reason:
-            return number, reason, True
+            return place, reason, True
         found, noisy, share = self.context.steps.decide(one)
         if pixels is None and (self.options.overlays or (found and self.refiner is not None)):
             pixels = self._read(number)
@@ -137,10 +151,11 @@ class LocalizePass:
         images, stream = self.context.images, self.context.stream
         drawn = number in stream.thumbnails or self.options.overlays
         source, (rows, columns) = images[number], stream.sizes[number]
+        class_name = self.context.steps.class_of(one)
         finding = Finding(
             name=source.name,
             path=source.path if isinstance(source.path, Path) else str(source.path),
-            category=self.context.steps.category(one, self._set_name(number)),
+            category=self._set_name(number) if class_name is None or self._given(number) else class_name,
             width=columns,
             height=rows,
             box=box,
@@ -153,16 +168,24 @@ class LocalizePass:
             mask=None if mask is None else Rle.of(mask.mask).counts,
             parts=parts,
             note=stream.notes.get(number),
+            rank=located.rank,
+            class_name=class_name,
             probability=None if one.probability is None else float(one.probability),
             point=None if one.point is None or not found else (float(one.point[0]), float(one.point[1])),
+            passes=None if one.passes is None else int(one.passes),
+            regions=region_rows(one),
         )
         try:
             self._draw(number, finding, pixels)
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            return number, finding, False
-        return number, finding, True
+            return place, finding, False
+        return place, finding, True
+
+    def _given(self, number: int) -> bool:
+        """Whether the class to find was given, instead of being the classifier's choice."""
+        return bool(self.labels[self.context.images.set_of(number)] >= 0)
 
     def _set_name(self, number: int) -> str:
         images = self.context.images
@@ -175,7 +198,8 @@ class LocalizePass:
 
     def _draw(self, number: int, finding: Finding, pixels: np.ndarray | None) -> None:
         if self.options.overlays and pixels is not None:
-            below = self.overlay_folders[self._set_name(number)]
+            further = f"top-{finding.rank + 1}" if finding.rank else ""  # each object has an overlay of its own
+            below = "/".join(filter(None, (self.overlay_folders[self._set_name(number)], further)))
             outputs.write_overlay(self.context.folder, finding, pixels, below=below)
 
     def _mask(self, number: int, one: Localization, threshold: float, pixels: np.ndarray | None) -> RefinedMask | None:
@@ -186,16 +210,25 @@ class LocalizePass:
         wanted = self.options.masks or self.refiner is not None
         return whole_cells(cells, self.context.stream.sizes[number]) if wanted else None
 
-    def _write(self, path: Path, shard: Shard, found: Mapping[int, Finding | str]) -> None:
+    def _write(self, path: Path, shard: Shard, found: Mapping[_Place, Finding | str]) -> None:
         images = self.context.images
-        reasons = self.context.stream.skipped | {number: one for number, one in found.items() if isinstance(one, str)}
+        refused = {number: one for (number, _), one in found.items() if isinstance(one, str)}
+        reasons = self.context.stream.skipped | refused
         skipped = [
             Skipped(images[number].name, self._set_name(number), reasons[number])
             for number in shard.images
             if number in reasons
         ]
-        findings = [one for number in shard.images if isinstance(one := found.get(number), Finding)]
+        findings = [one for _, one in sorted(found.items()) if isinstance(one, Finding)]
         parquet.write(path, findings, skipped)
+
+
+def region_rows(one: Localization) -> tuple[tuple[float, ...], ...]:
+    """The regions that a search went through, as in ``Finding``."""
+    if one.regions is None:
+        return ()
+    rows = np.asarray(one.regions)
+    return tuple(map(tuple, rows[np.isfinite(rows).all(1)].tolist()))
 
 
 def not_finite(response: ArrayLike) -> str:

@@ -46,6 +46,7 @@ class Progress:
 
     def __init__(self, purpose: str, total: int, busy: "Busy | None" = None) -> None:
         self._bar = bar(purpose=purpose, total=total, unit="image")
+        self._passes = 0
         self.busy = busy or Busy()
 
     def resume(self) -> None:
@@ -54,9 +55,15 @@ class Progress:
 
     def update(self, images: int = 1) -> None:
         """Count images that are done."""
-        if self.busy.any:
-            self._bar.set_postfix_str(f"device idle {100 * self.busy.idle_share:.0f} %", refresh=False)
+        passes = [f"{self._passes:,} passes"] if self._passes else []
+        idle = [f"device idle {100 * self.busy.idle_share:.0f} %"] if self.busy.any else []
+        if passes or idle:
+            self._bar.set_postfix_str(", ".join(passes + idle), refresh=False)
         self._bar.update(images)
+
+    def count_passes(self, passes: int) -> None:
+        """Count passes of the network that methods have made beside those of their features."""
+        self._passes += passes
 
     def skip(self, images: int) -> None:
         """Count images finished by an earlier call; they do not enter the rate."""

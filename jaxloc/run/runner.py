@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from jaxloc import __version__
 from jaxloc.data import ImageSet
 from jaxloc.errors import UsageError
@@ -17,6 +19,7 @@ from jaxloc.report import parquet
 from jaxloc.report.records import Findings
 from jaxloc.report.text import counted, some_of
 from jaxloc.run import checkpoint, distributed, model_file, outputs
+from jaxloc.run.asking import announce
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.checkpoint import Checkpoint
 from jaxloc.run.engine import compile_buckets, memory_errors
@@ -49,7 +52,8 @@ class Run:
     """A run over image sets; entered, it locks its folder against other writers.
 
     ``depends`` says by name what else the results depend on; ``notes`` are warnings to begin with.
-    ``overwrite`` starts over if the folder holds another run, or a finished one.
+    ``overwrite`` starts over if the folder holds another run, or a finished one. ``labels`` are the classes to find in
+    each set, int32 ``[sets]``, for methods that ask a classifier; ``None`` means that of the options for all.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Run:
         depends: Mapping[str, str] | None = None,
         notes: Sequence[str] = (),
         overwrite: bool = False,
+        labels: np.ndarray | None = None,
     ) -> None:
         self._images = Images(sets)
         self._steps, self._options, self._method = steps, steps.options, steps.method
@@ -68,6 +73,7 @@ class Run:
         self._checkpoint = Checkpoint(folder)
         self._depends = identity(steps, len(self._images)) | dict(depends or {})
         self._overwrite, self._notes = overwrite, notes
+        self._labels = np.full(len(sets), steps.label, np.int32) if labels is None else labels
         refine = self._options.refine != "none"
         self._refiner = Refiner(self._options.refine, connectivity=steps.connectivity) if refine else None
 
@@ -80,8 +86,7 @@ class Run:
             stack.enter_context(one_blas_thread())
             stream = self._open()
             place = self._folder if distributed.count() == 1 else tempfile.gettempdir()  # that of several is remote
-            asks_of_pixels = self._method.asks == "images"  # which the cache does not keep
-            limit = 0 if asks_of_pixels else self._options.feature_cache
+            limit = 0 if self._method.asks else self._options.feature_cache  # there are no features to keep
             cache = stack.enter_context(FeatureCache(place, limit))
             self._context = Context(self._images, stream, self._steps, self._checkpoint, cache, self._folder)
             self._held = stack.pop_all()
@@ -179,6 +184,8 @@ class Run:
         models = {n: fitted[some.name].models for n, some in enumerate(self._images.sets) if some.name in fitted}
         if self._finished():
             return dataclasses.replace(self._findings(), finished_before=True)
+        if self._method.asks and distributed.is_first():
+            announce(self._steps, len(self._images))
         with self._progress("locating") as shown:
             for window in self._windows:
                 self._localize(window, models, shown)
@@ -186,7 +193,7 @@ class Run:
         return self._finish(fitted)
 
     def _localize(self, window: Window, models: Mapping[int, Models], shown: Progress) -> None:
-        localizing = LocalizePass(self._context, models, self._overlay_folders, self._refiner, shown)
+        localizing = LocalizePass(self._context, models, self._overlay_folders, self._refiner, shown, self._labels)
         over_shards(self._context, window, "found", localizing.localize_shard, shown)
 
     @functools.cached_property
@@ -221,6 +228,7 @@ class Run:
             images=parquet.Images(files),
             skipped=parquet.SkippedImages(files),
             warnings=list((kept.manifest() or {}).get("warnings", [])),
+            objects=self._steps.objects,
         )
 
     def _finish(self, fitted: Fits, *, model: bool = False) -> Findings:

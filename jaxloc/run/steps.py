@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from jaxloc import ddt, moments
 from jaxloc.components import Backend
+from jaxloc.data import Batch, Buckets
 from jaxloc.ddt import Model
 from jaxloc.errors import UsageError
 from jaxloc.grids import valid_cells
@@ -42,6 +43,8 @@ class Steps(Extractor):
 
     Attributes:
         sums: names of the moments that the method fits: those of each layer, and across each pair of them.
+        label: number of the class to find in every image, -1 for the most probable one.
+        objects: number of objects of each image, of the most probable classes.
 
     Args:
         options: of the job; they name the ``method``.
@@ -66,12 +69,22 @@ class Steps(Extractor):
             layers: tuple[str, ...] = (_averaged(backbone, self.method),)
         else:
             layers = backbone.with_below(options.layer or backbone.defaults.localization, self.method.layers_below)
-        label = options.label if isinstance(options, LocalizeEachOptions) else None
-        self.label = -1 if label is None else backbone.class_number(label)
+        self.label, self.objects = -1, 1
+        if isinstance(options, LocalizeEachOptions) and self.method.asks:
+            self.label = -1 if options.label is None else backbone.class_number(options.label)
+            self.objects = options.top_k
         self._attention = _attention_layers(self.method, self.sign, backbone, layers)
         super().__init__(loaded, layers, list(self._attention.values()))
         self.backend = component_backend(options.backend, self.mesh)
         self.sums = (*self.layers, *pairs(self.layers))
+
+    def pending(self, buckets: Buckets) -> list[tuple[int, ...]]:
+        """As of ``Extractor``; methods that ask a classifier take no features."""
+        return [] if self.method.asks else super().pending(buckets)
+
+    def features(self, batch: Batch) -> Maps:
+        """As of ``Extractor``; empty for methods that ask a classifier."""
+        return {} if self.method.asks else super().features(batch)
 
     def moments(self, maps: Maps, owners: np.ndarray) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
         """Moments of each set in each device's part of a batch, given the set of each image ``[n]`` (-1: no image).
@@ -163,39 +176,46 @@ class Steps(Extractor):
         original_sizes: np.ndarray,
         pixels: np.ndarray | None = None,
         sizes: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
     ) -> Found:
-        """Each image's object, and its parts if requested.
+        """Each image's object, and its parts if requested. Of methods that ask, the second axis counts its objects.
 
         Args:
             models: of each entry's set; ``None`` for entries that only fill the batch, and for methods without a fit.
-            maps: features of the batch.
+            maps: features of the batch; empty for methods that ask.
             original_sizes: int32 ``[n, 2]``.
-            pixels: uint8 ``[n, rows, columns, 3]``, zero-padded; read by methods that ask the network.
+            pixels: uint8 ``[n, rows, columns, 3]``, zero-padded; read by methods that ask.
             sizes: int32 ``[n, 2]``, valid rows and columns of ``pixels``.
+            labels: int32 ``[n]``, class to find in each image, -1 for the most probable one; ``None`` means ``label``.
         """
         options, asks = self.options, self.method.asks
         asked = (self.weights.backbone, options.dtype) if asks else None
         own = tuple((name, getattr(options, name)) for name in self.method.options)
+        number = self.objects if asks else options.parts
         step = _compiled_localize(
-            self.method, self.layers, self.connectivity, self.backend, options.parts, own, asked, self.mesh
+            self.method, self.layers, self.connectivity, self.backend, number, own, asked, self.mesh
         )
-        seen = self.put((pixels, sizes)) if asks == "images" else (None, None)
-        asking = (self.params, np.int32(self.label)) if asks else (None, None)
+        asking: tuple[Any, ...] = (None, None, None, None)
+        if asks:
+            labels = np.full(len(original_sizes), self.label, np.int32) if labels is None else labels
+            asking = (*self.put((pixels, sizes, labels)), self.params)
         with jax.debug_nans(False):  # the box of an image without an object is NaN
-            return step(self._stack(models), maps, self.put(original_sizes), *seen, *asking)
+            return step(self._stack(models), maps, self.put(original_sizes), *asking)
 
-    def category(self, one: Localization, own: str) -> str:
-        """What an object is called: its set's name, or the class that the classifier chose."""
-        if one.label is None or self.label >= 0:
-            return own
-        return self.weights.backbone.class_name(int(one.label))
+    def class_of(self, one: Localization) -> str | None:
+        """Name of the class that a classifier was asked for; ``None`` for methods that ask none."""
+        return None if one.label is None else self.weights.backbone.class_name(int(one.label))
 
-    def valid(self, one: Localization, size: np.ndarray) -> Localization:
-        """An image's object without padding, given the valid rows and columns of the features ``int32 [2]``."""
-        if self.method.asks == "images":  # whose maps are their own
-            return one
-        rows, columns = size
-        return one._replace(response=one.response[:rows, :columns], mask=one.mask[:rows, :columns])
+    def of_image(self, found: Localization, position: int, size: np.ndarray) -> list[Localization]:
+        """The objects of one image of a batch that is on the host, without padding.
+
+        ``size`` is that of the features, int32 ``[2]``, valid rows and columns.
+        """
+        one = jax.tree.map(lambda values: values[position], found)
+        if not self.method.asks:  # the maps of others have no padding
+            rows, columns = size
+            return [one._replace(response=one.response[:rows, :columns], mask=one.mask[:rows, :columns])]
+        return [jax.tree.map(lambda values, rank=rank: values[rank], one) for rank in range(self.objects)]
 
     def decide(self, one: Localization) -> tuple[bool, bool, float | None]:
         """Whether an image shows an object, whether it is noisy, and its share of positive cells if the method fits."""
@@ -320,24 +340,33 @@ def _compiled_localize(
     labelling: dict[str, Any] = {"connectivity": connectivity, "backend": backend}
 
     def one(
-        models: Models, maps: Maps, original_size: jax.Array, image: Any, size: Any, params: Any, label: Any
+        models: Models, maps: Maps, original_size: jax.Array, image: Any, size: Any, label: Any, params: Any
     ) -> Found:
         asking = None if asked is None else classifier(params, backbone=asked[0], dtype=asked[1])
-        inputs = Inputs(tuple(maps[layer] for layer in layers), original_size, image, size, asking, label)
+        seen = () if method.asks else tuple(maps[layer] for layer in layers)
+        inputs = Inputs(seen, original_size, image, size, asking, label)
         fitted = tuple(models[layer] for layer in layers) if method.fit else ()
-        found = method.localize(fitted, inputs, **dict(own), **labelling)
+
+        def localized(inputs: Inputs) -> Localization:
+            return method.localize(fitted, inputs, **dict(own), **labelling)
+
+        if asked is not None:
+            labels = label - jnp.arange(number, dtype=jnp.int32)
+            return jax.vmap(lambda label: localized(inputs._replace(label=label)))(labels), None
+        found = localized(inputs)
         if not number or method.parts is None:
             return found, None
         dividing = (models[INSIDE],) if INSIDE in models else fitted
         return found, method.parts(dividing, inputs, found, number=number, **labelling)
 
     def in_turn(*arguments: Any) -> Found:
-        *batch, params, label = arguments
-        return jax.lax.map(lambda image: one(*image, params, label), tuple(batch))  # type: ignore[call-arg]
+        *batch, params = arguments
+        some = tuple(batch)
+        return jax.lax.map(lambda image: one(*image, params), some, batch_size=method.together)  # type: ignore[call-arg]
 
-    each = in_turn if method.asks == "images" else jax.vmap(one, in_axes=(0, 0, 0, 0, 0, None, None))
+    each = in_turn if method.asks else jax.vmap(one, in_axes=(0, 0, 0, 0, 0, 0, None))
     options = compiler_options(asked[0]) if asked else None
-    return jax.jit(divided(each, mesh, whole=[5, 6]), compiler_options=options)
+    return jax.jit(divided(each, mesh, whole=[6]), compiler_options=options)
 
 
 @functools.cache

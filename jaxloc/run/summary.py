@@ -33,7 +33,7 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
     parts += text.reasons("Skipped", skipped, len(findings.skipped), _FILE)
     videos = f" and {Path(out) / VIDEOS}" if Path(out, VIDEOS).is_dir() else ""
     parts.append(
-        f"{text.counted(len(findings.images), 'image')} in {seconds:.1f} s ({_speed(findings, seconds)}). "
+        f"{text.counted(findings.number, 'image')} in {seconds:.1f} s ({_speed(findings, seconds)}). "
         f"Look at {Path(out) / 'report.html'}{videos}"
     )
     return "\n\n".join(parts)
@@ -43,7 +43,7 @@ def _speed(findings: Findings, seconds: float) -> str:
     """The rate of this call alone, if it did any work, and the padding."""
     if findings.finished_before:
         return "this run was finished before; nothing was computed again"
-    number, skipped, before = len(findings.images), len(findings.skipped), findings.begun_before
+    number, skipped, before = findings.number, len(findings.skipped), findings.begun_before
     if not before:
         speed = _rate(number, seconds)
     elif before >= number + skipped:

@@ -145,3 +145,22 @@ def heat(levels: list[list[tuple[float, tuple]]], rows: int, columns: int, cells
     for score, (x0, y0, x1, y1) in (one for level in levels for one in level):
         total += score * ((y >= y0) & (y < y1))[:, None] * ((x >= x0) & (x < x1))
     return total
+
+
+def enlarge(cells: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """A map resized bilinearly."""
+    down, across = (
+        bilinear(0, cells.shape[0], cells.shape[0], rows),
+        bilinear(0, cells.shape[1], cells.shape[1], columns),
+    )
+    return down @ cells @ across.T
+
+
+def spread(cells: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Mean of the map over all cells, weighted by the cosine of their descriptors with each one's."""
+    descriptors = features.reshape(-1, features.shape[-1])
+    lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
+    unit = descriptors / np.where(lengths > 0, lengths, 1)
+    cosines = unit @ unit.T
+    total = cosines.sum(1)
+    return (cosines @ cells.ravel() / np.where(total > 0, total, 1)).reshape(cells.shape)

@@ -105,6 +105,8 @@ CASES = {
         lambda e: (e.mask(), e.image_size(), e.size()),
     ),
     "cam.activation_map": Case(cam.activation_map, lambda e: (e.features(), e.normal(CHANNELS))),
+    "cam.fuse": Case(lambda small, large: cam.fuse([small, large]), lambda e: (e.normal(3, 4), e.map())),
+    "cam.spread": Case(cam.spread, lambda e: (abs(e.map()), abs(e.features()))),
     "clustering.assign": Case(clustering.assign, lambda e: (e.kmeans(), e.features())),
     "clustering.fit_kmeans": Case(
         lambda key, x, keep: clustering.fit_kmeans(key, x, keep, clusters=CLUSTERS, iterations=5),
@@ -180,11 +182,8 @@ CASES = {
         lambda e: (e.map(), e.size(), e.size()),
     ),
     "grids.valid_cells": Case(lambda size: grids.valid_cells(size, (ROWS, COLUMNS)), lambda e: (e.size(),)),
-    "localization.least_cross_entropy": Case(
-        lambda x, size: localization.least_cross_entropy(abs(x), size=size), _sized_map
-    ),
     "localization.of_peak": Case(
-        lambda x, image, size: localization.of_peak(x, image, size=size),
+        lambda x, image, size: localization.of_peak(x, image, threshold=0.4, size=size),
         lambda e: (e.map(), e.image_size(), e.size()),
     ),
     "localization.peak": Case(

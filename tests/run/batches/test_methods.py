@@ -1,6 +1,8 @@
 """Methods that ask a classifier, as jobs run them: what they find is what their pure functions find."""
 
+import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -8,19 +10,21 @@ import pytest
 from PIL import Image
 
 import jaxloc
-from jaxloc import beam, eiss, localization, models
+from jaxloc import beam, cam, eiss, localization, models
 from jaxloc._jit import standard_promotion
 from jaxloc.errors import UsageError
+from jaxloc.localizers import METHODS
 from jaxloc.models import BACKBONES, squeezenet
 from jaxloc.models.asking import classifier
 from jaxloc.options import LocalizeEachOptions
-from jaxloc.run import localize
+from jaxloc.run import asking, localize
+from jaxloc.run.asking import classes_of_sets
 from tests.data.datasets import trees
 from tests.models import narrow
 
-BACKBONE = squeezenet.backbone(name="squeezenet-asked", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2), classes=7)
+BACKBONE = squeezenet.backbone(name="squeezenet-asked", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2))
 OWN = {
-    "cam": {"heat_threshold": 0.5},
+    "cam": {"heat_threshold": 0.6},
     "eiss": {"windows": "grid:2", "best": 1, "max_iterations": 1},
     "beam": {"width": 2, "depth": 2},
 }
@@ -57,29 +61,30 @@ def alone(weights, photos):
         asked = classifier(params, backbone=BACKBONE)
         pixels, size = image / np.float32(255), np.array(image.shape[:2], np.int32)
         regions = eiss.search(asked.of_images, pixels, grid=2, best=1, max_iterations=1)
-        target = np.eye(7, dtype=np.float32)[3]
+        target = np.eye(1000, dtype=np.float32)[3]
         kept = beam.search(
             asked.map_of, jax.vmap(lambda maps: asked.of_map(maps, None)), pixels, target, beam=2, depth=2
         )
         heat = beam.heat_map(kept.boxes, kept.scores, size, valid=kept.valid)
-        maps = models.extract_features(params, image, backbone=BACKBONE, layers=("fire9", "conv10"))
-        scores = maps["conv10"].features[0, 0]
-        cells = maps["fire9"].features @ asked.kernel[:, scores.argmax()] + asked.bias[scores.argmax()]
+        maps = [asked.map_of(_square(pixels, side))[0] for side in (224, 448)]
+        likely = sum(asked.of_map(one) for one in maps) / 2
+        fused = cam.fuse([one @ (asked.kernel @ likely) + asked.bias @ likely for one in maps])
+        cells = cam.spread(fused, maps[-1])
         return {
             "eiss": (regions.box, regions.classes[0], regions.probabilities[0]),
             "beam": (localization.of_peak(heat, size, threshold=0.4).box, 3, asked.of_images(_square(pixels))[0, 3]),
             "cam": (
-                localization.of_peak(cells, size, threshold=0.5).box,
-                scores.argmax(),
-                jax.nn.softmax(scores).max(),
+                localization.of_peak(cells - cells.min(), size, threshold=0.6).box,
+                likely.argmax(),
+                likely.max(),
             ),
         }
 
     return [jax.device_get(search(loaded.params, np.asarray(Image.open(path)))) for path in sorted(photos.iterdir())]
 
 
-def _square(pixels):
-    return jaxloc.crops.crop_resize(pixels, np.full(4, np.nan, np.float32), (224, 224))[None]
+def _square(pixels, side=224):
+    return jaxloc.crops.crop_resize(pixels, np.full(4, np.nan, np.float32), (side, side))[None]
 
 
 @pytest.mark.parametrize("method", OWN)
@@ -90,10 +95,17 @@ def test_a_job_finds_what_the_functions_find(method, weights, photos, alone, tmp
     for one, expected in zip(found.images, alone, strict=True):
         box, chosen, probability = expected[method]
         np.testing.assert_allclose(one.box, box, atol=1e-3)
-        assert one.category == ("photos" if label else f"class {chosen}")
+        assert one.category == one.class_name == BACKBONE.class_name(chosen)
         assert one.probability == pytest.approx(probability, abs=1e-5)
     written = json.loads((tmp_path / "annotations.json").read_text())
-    assert [one["probability"] for one in written["annotations"]] == [one.probability for one in found.images]
+    for entry, one in zip(written["annotations"], found.images, strict=True):
+        assert (entry["class"], entry["probability"]) == (one.class_name, one.probability)
+        assert entry["passes"] == one.passes == {"cam": 5, "eiss": 12, "beam": 3}[method]
+        assert [region["cropped"] for region in entry.get("regions", ())] == [row[4] for row in one.regions]
+    if method == "eiss":
+        assert one.regions[0][:4] == pytest.approx((0, 0, one.width, one.height))
+        assert one.regions[-1][:4] == pytest.approx(one.box, abs=1e-3)
+        assert entry["iterations"] == 1
     assert set(OWN[method]) <= {name.replace(" ", "_") for name in found.settings} | {"max_iterations", "width"}
 
 
@@ -101,18 +113,69 @@ def test_an_image_of_two_sets_has_an_overlay_in_the_folder_of_each(weights, tmp_
     root = trees.voc(tmp_path / "voc", year=2007, size=(96, 80), masks=False)
     options = LocalizeEachOptions(method="cam", weights=weights, workers=1, devices=1, overlays=True, **OWN["cam"])
     found = localize([f"voc07:{root}"], tmp_path / "out", options, per_label=True)
-    assert {one.category for one in found.images} <= {f"class {number}" for number in range(7)}
+    assert {one.category for one in found.images} <= set(BACKBONE.class_names)
+    assert [line.partition(",")[0] for line in found.warnings] == [
+        f"{name}: the most probable class of each image was found" for name in ("aeroplane", "bicycle", "horse")
+    ]
     drawn = [path.relative_to(tmp_path / "out" / "overlays") for path in (tmp_path / "out").rglob("*.png")]
     assert sorted(path.parts[0] for path in drawn if path.name.startswith("000000")) == ["aeroplane", "bicycle"]
     assert len(drawn) == len(found.images)
 
 
+def test_each_of_the_most_probable_classes_has_an_object(weights, photos, tmp_path):
+    options = LocalizeEachOptions(method="cam", weights=weights, workers=1, devices=1, top_k=2, overlays=True)
+    found = localize([photos], tmp_path, options)
+    assert [(one.name, one.rank) for one in found.images] == [(f"{n}.png", rank) for n in (0, 1) for rank in (0, 1)]
+    assert found.images[0].probability > found.images[1].probability
+    assert found.images[0].category != found.images[1].category
+    written = json.loads((tmp_path / "annotations.json").read_text())
+    assert [image["file_name"] for image in written["images"]] == ["0.png", "1.png"]
+    assert [entry["image_id"] for entry in written["annotations"]] == [1, 1, 2, 2]
+    drawn = sorted(path.relative_to(tmp_path / "overlays").as_posix() for path in tmp_path.rglob("*.png"))
+    assert drawn == ["0.png.png", "1.png.png", "top-2/0.png.png", "top-2/1.png.png"]
+    net = jaxloc.load(weights, top=True)
+    objects = jaxloc.localize([*sorted(photos.iterdir())], net, method="cam", top_k=2)
+    assert [one.category for one in objects] == [one.category for one in found.images]
+    assert repr(objects) == "Found(cam: an object in 2 of 2 images)"
+    assert len(objects.to_coco()["images"]) == 2
+
+
+def test_the_name_of_a_folder_is_the_class_to_find(weights, photos, tmp_path):
+    for name in ("Tabby", "person"):
+        shutil.copytree(photos, tmp_path / "classes" / name)
+    options = LocalizeEachOptions(method="cam", weights=weights, workers=1, devices=1)
+    found = localize([tmp_path / "classes"], tmp_path / "out", options, per_folder=True)
+    known, unknown = found.images[:2], found.images[2:]
+    assert [(one.category, one.class_name) for one in known] == [("Tabby", "tabby, tabby cat")] * 2
+    assert all(one.category == one.class_name for one in unknown)
+    (warning,) = found.warnings
+    assert warning.startswith("person: the most probable class of each image was found, for ")
+    assert "no class 'person'" in warning
+    with pytest.raises(UsageError, match="--top-k finds the most probable classes, and --per-folder or --per-label"):
+        localize([photos], tmp_path / "two", dataclasses.replace(options, top_k=2), per_folder=True)
+
+
+def test_a_number_is_no_name_and_a_class_between_commas_is():
+    found, lines = classes_of_sets(["12", "airliner", "half track", "person"], BACKBONES["efficientnet-lite0"])
+    assert found.tolist() == [-1, 404, 586, -1]
+    assert [line.partition(":")[0] for line in lines] == ["12", "person"]
+
+
+def test_a_long_search_is_announced(weights, photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(asking, "_MANY", 20)
+    options = LocalizeEachOptions(method="eiss", weights=weights, workers=1, devices=1, **OWN["eiss"])
+    localize([photos], tmp_path, options)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "asks the network" in line]
+    assert line.startswith("eiss asks the network about 12 times for an image: 24 passes of 2 images, about 0.0 hours")
+    assert METHODS["eiss"].passes(LocalizeEachOptions(method="eiss", windows="all", max_iterations=1)) == 4236
+
+
 def test_in_memory_it_is_the_same(weights, photos, alone):
     net = jaxloc.load(weights, top=True)
-    found = jaxloc.localize([*sorted(photos.iterdir())], net, method="cam", heat_threshold=0.5)
+    found = jaxloc.localize([*sorted(photos.iterdir())], net, method="cam", heat_threshold=0.6)
     for one, expected in zip(found, alone, strict=True):
         np.testing.assert_allclose(one.box, expected["cam"][0], atol=1e-3)
-        assert one.category == f"class {expected['cam'][1]}"
+        assert one.category == BACKBONE.class_name(expected["cam"][1])
 
 
 def test_what_cannot_be_asked_is_told(weights, photos, tmp_path):
@@ -120,6 +183,8 @@ def test_what_cannot_be_asked_is_told(weights, photos, tmp_path):
         localize([photos], tmp_path, LocalizeEachOptions(method="cam", weights="vgg16"))
     with pytest.raises(UsageError, match="windows must be all, grid:N or random:M"):
         LocalizeEachOptions(method="eiss", windows="grid")
+    with pytest.raises(UsageError, match="top-k finds the most probable classes, and label names one"):
+        LocalizeEachOptions(method="cam", label="tabby", top_k=2)
     lite = BACKBONES["efficientnet-lite0"]
     assert lite.class_number("Tabby") == lite.class_number("281") == 281
     assert lite.class_name(281) == "tabby, tabby cat"

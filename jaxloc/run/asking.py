@@ -1,0 +1,62 @@
+"""Jobs whose method asks a classifier: the class to find in each image set, and what a long search will take."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from jaxloc.errors import UsageError
+from jaxloc.models.asking import classifier
+from jaxloc.models.backbone import Backbone
+from jaxloc.report.text import counted
+from jaxloc.run.steps import Steps
+
+_MANY = 100_000
+"""Passes of a job that are announced before it begins."""
+_BATCH = 32
+
+
+def classes_of_sets(names: Sequence[str], backbone: Backbone) -> tuple[np.ndarray, list[str]]:
+    """The class of each set's name.
+
+    Returns:
+        numbers int32 ``[sets]``, -1 where the classifier lacks the class; and a line about each such set.
+    """
+    found, lines = np.full(len(names), -1, np.int32), []
+    for number, name in enumerate(names):
+        try:
+            if name.isdecimal():  # which class_number takes for the number of a class
+                raise UsageError("a number is not the name of a class")
+            found[number] = backbone.class_number(name)
+        except UsageError as error:
+            lines.append(f"{name}: the most probable class of each image was found, for {error}")
+    return found, lines
+
+
+def announce(steps: Steps, images: int) -> None:
+    """Say how many passes a long search will make, and how long they take on this machine."""
+    each = steps.method.passes(steps.options) * steps.objects
+    if images * each < _MANY:
+        return
+    rate = _passes_a_second(steps)
+    hours = images * each / rate / 3600
+    tqdm.write(
+        f"{steps.method.name} asks the network about {each:,} times for an image: {images * each:,} passes of "
+        f"{counted(images, 'image')}, about {hours:,.1f} hours at {rate:,.0f} passes a second.",
+        file=sys.stderr,
+    )
+
+
+def _passes_a_second(steps: Steps) -> float:
+    """How many images the network classifies in a second, on all devices together."""
+    backbone, dtype = steps.weights.backbone, steps.options.dtype
+    ask = jax.jit(lambda params, images: classifier(params, backbone=backbone, dtype=dtype).of_images(images))
+    images = np.zeros((_BATCH, backbone.classifier.side, backbone.classifier.side, 3), np.float32)
+    for _ in range(2):  # the first call compiles
+        began = time.perf_counter()
+        jax.block_until_ready(ask(steps.params, images))
+        seconds = time.perf_counter() - began
+    return _BATCH * steps.devices / seconds
