@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxloc import clustering, components, mixture, moments, ranking, refinement
 from tests.sharding.cases import CASES, CHANNELS, ELSEWHERE, NUMBER, Element
 from tests.sharding.conftest import DEVICES
-from tests.test_conventions import ONE_IMAGE, public
+from tests.test_conventions import NOT_PROGRAMS, ONE_IMAGE, public
 
 BATCH = PartitionSpec("data")
 QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}
@@ -25,11 +25,6 @@ MODULES = sorted({name.split(".")[0] for name in CASES})
 
 ALONE = ("boxes.mask_to_box", "crow.descriptor", "ddt.localize", "graphs.solve", "moments.of", "scda.localize")
 AUTO = (*ALONE, "clustering.lloyd", "components.label", "encoding.vlad", "ranking.top_k")
-SLOW_OUTSIDE_JIT = {
-    *("clustering.fit_kmeans", "crops.crop_resize", "encoding.fisher_vector", "mixture.fit_gaussian_mixture"),
-    *("ranking.database_augmentation", "ranking.diffuse", "ranking.reciprocal_distances", "refinement.crf"),
-    *("refinement.guided", "rmac.descriptor", "svm.fit", "tracks.smooth", "whitening.fit_supervised"),
-}
 NOT_JITTED = [
     *("components.label", "moments.of", "ranking.top_k"),
     *(pytest.param(name, marks=pytest.mark.soak) for name in ("clustering.lloyd", "ddt.localize", "ranking.diffuse")),
@@ -106,10 +101,10 @@ def test_auto_axes_give_what_each_device_finds_alone(name, auto_mesh):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.soak if name in SLOW_OUTSIDE_JIT else ()) for name in CASES]
+    "name", [pytest.param(name, marks=() if name in NOT_PROGRAMS else pytest.mark.soak) for name in CASES]
 )
 def test_eager_equals_jit(name, auto_mesh):
-    """Outside jit, where each function compiles itself."""
+    """Outside jit, where nearly all functions compile themselves (``test_conventions``): one program twice."""
     found = CASES[name].function(*CASES[name].arguments(Element(0)))
     expected = first_of(each_device_alone(name, auto_mesh))
     assert_equal(without_steps(found), without_steps(expected), rtol=1e-3 if name == "svm.fit" else 1e-4)
@@ -170,7 +165,9 @@ def of_one_set(name):
     return arguments, is_list
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize(
+    "module", [pytest.param(name, marks=pytest.mark.soak if name == "svm" else ()) for name in MODULES]
+)
 def test_one_set_on_explicit_axes_gives_the_same_however_it_is_divided(module, auto_mesh):
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:4])
     functions, divided = {}, {}
