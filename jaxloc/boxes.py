@@ -48,6 +48,19 @@ def mask_to_box(mask: ArrayLike, image_size: ArrayLike | None = None, *, size: A
 
 
 @jitted()
+def cells_to_pixels(box: ArrayLike, image_size: ArrayLike, size: ArrayLike) -> jax.Array:
+    """Boxes of one map in pixels of its image, unrounded.
+
+    Args:
+        box: ``[..., 4]``, ``x0, y0, x1, y1`` in cells.
+        image_size: int ``[2]``, the image's rows and columns.
+        size: int ``[2]``, the map's.
+    """
+    pixels, cells = as_size("image_size", image_size), as_size("size", size)
+    return _check_boxes(box) * jnp.tile(pixels[::-1] / jnp.maximum(cells[::-1], 1), 2)
+
+
+@jitted()
 def area(box: ArrayLike) -> jax.Array:
     """Area in square pixels of boxes ``[..., 4]``; zero for NaN or inverted boxes."""
     box = _check_boxes(box)

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from jax import Array
 
     from jaxloc.clustering import KMeans
+    from jaxloc.discovery import ObjectModel, WeightedVectors
     from jaxloc.mixture import GaussianMixture
 
-Codebook = Literal["kmeans", "mixture", "regions"]
+Codebook = Literal["kmeans", "mixture", "regions", "objects"]
 
 
 class Codebooks(NamedTuple):
@@ -27,11 +28,13 @@ class Codebooks(NamedTuple):
         kmeans: centres of VLAD.
         mixture: Gaussians of the Fisher vector.
         regions: whitening of R-MAC's regions, ``(mean [d], projection [k, d])``.
+        objects: regions of the set that object saliency looks for.
     """
 
     kmeans: "KMeans | None" = None
     mixture: "GaussianMixture | None" = None
     regions: "tuple[Array, Array] | None" = None
+    objects: "ObjectModel | None" = None
 
 
 class Inputs(NamedTuple):
@@ -67,8 +70,10 @@ class Descriptor:
         title: as the SCDA paper's table 3 calls it.
         explanation: one line for help and tables.
         compute: ``compute(inputs, **parameters) -> float32 [d]``, pure: it may be jitted and vmapped. ``None`` for
-            descriptors that are the class scores of the network's head.
-        parameters: names of the options that ``compute`` takes (static).
+            descriptors that are the class scores of the network's head, and for those of ``regions``.
+        regions: likewise ``regions(inputs, **parameters) -> WeightedVectors``, whose sum is the vector; a gallery
+            keeps them.
+        parameters: names of the options that ``compute`` or ``regions`` takes (static).
         selects: whether it is made of the object's cells only, and zero if there are none.
         non_negative: whether it weighs by sums or powers of activations, which must not be negative; so does what
             selects cells, see ``presumes_signs``.
@@ -76,12 +81,14 @@ class Descriptor:
         mirrored: whether it needs the mirrored image.
         codebook: the codebook it needs.
         codebook_option: the option that must not be 0 for the codebook to be needed; empty if it always is.
+        fine: whether it is made of the layer for localisation, where none is named.
         crop: what the head sees: the whole image, the box of the object found, or the true box.
     """
 
     title: str
     explanation: str
     compute: "Callable[..., Array] | None" = None
+    regions: "Callable[..., WeightedVectors] | None" = None
     parameters: tuple[str, ...] = ()
     selects: bool = False
     non_negative: bool = False
@@ -89,6 +96,7 @@ class Descriptor:
     mirrored: bool = False
     codebook: Codebook | None = None
     codebook_option: str = ""
+    fine: bool = False
     crop: Literal["image", "object", "truth"] | None = None
 
     @property
@@ -151,6 +159,24 @@ def _fisher(inputs: Inputs) -> "Array":
     return jaxloc.encoding.fisher_vector(inputs.codebooks.mixture, inputs.features, inputs.mask)
 
 
+def _salient(inputs: Inputs, *, region_weights: str) -> "WeightedVectors":
+    discovery, size = jaxloc.discovery, inputs.size
+    saliency = discovery.feature_saliency(inputs.features, size=size)
+    found = discovery.find_regions(saliency, size=size, setting=discovery.SETTINGS["features, paper"])
+    return discovery.image_regions(inputs.features, found, size=size, weigh=region_weights)
+
+
+def _objects(inputs: Inputs, *, region_weights: str, patch: int, inner: bool) -> "WeightedVectors":
+    discovery, size = jaxloc.discovery, inputs.size
+    if inputs.codebooks.objects is None:
+        raise ValueError("object saliency needs the regions of a set")
+    saliency = discovery.feature_saliency(inputs.features, size=size)
+    saliency = discovery.object_saliency(inputs.codebooks.objects, inputs.features, saliency, size=size, side=patch)
+    found = discovery.find_regions(saliency, size=size, setting=discovery.SETTINGS["objects, paper"])
+    chosen = discovery.inner_regions(found) if inner else found
+    return discovery.image_regions(inputs.features, chosen, size=size, weigh=region_weights)
+
+
 DESCRIPTORS = {
     "fc8": Descriptor("fc8_im", "class scores of the whole image", crop="image"),
     "fc8_box": Descriptor("fc8_predBBox", "class scores of the box that SCDA finds", crop="object"),
@@ -180,6 +206,32 @@ DESCRIPTORS = {
         parameters=("levels", "region_global"),
         codebook="regions",
         codebook_option="region_whiten",
+    ),
+    "fs-egm": Descriptor(
+        "FS.EGM",
+        "sum of the maxima of salient regions",
+        regions=_salient,
+        parameters=("region_weights",),
+        non_negative=True,
+        fine=True,
+    ),
+    "os-egm": Descriptor(
+        "OS.EGM",
+        "sum of the maxima of regions that are salient in the image and frequent in the set",
+        regions=functools.partial(_objects, inner=False),
+        parameters=("region_weights", "patch"),
+        non_negative=True,
+        codebook="objects",
+        fine=True,
+    ),
+    "os-egm-delta": Descriptor(
+        "OS.EGM-Δ",
+        "OS.EGM with squares of two scales inside each region",
+        regions=functools.partial(_objects, inner=True),
+        parameters=("region_weights", "patch"),
+        non_negative=True,
+        codebook="objects",
+        fine=True,
     ),
     "gem": Descriptor("GeM", "generalized mean of all cells", _gem, parameters=("power",), non_negative=True),
     "avg": Descriptor("avgPool", "average of the object's cells", _average, selects=True),

@@ -180,6 +180,24 @@ def solve(
     return Solution(values, converged, step)
 
 
+@jitted("alpha", "tolerance", "iterations")
+def katz(graph: Graph, *, alpha: float = 0.99, tolerance: float = 1e-6, iterations: int = 200) -> Solution:
+    """Katz centrality of each vertex, ``(1 − α) (I − αW)⁻¹ 1`` (Siméoni et al., section 3.7).
+
+    Args:
+        graph: normalised (``normalize``), of n vertices.
+        alpha: in [0, 1); 0.99 in the paper.
+        tolerance: as in ``solve``.
+        iterations: maximum number of steps.
+
+    Returns:
+        ``Solution`` with values ``[n]``: about 1 where edges are many, ``1 − α`` of a vertex without edges.
+    """
+    everywhere = jnp.ones_like(degrees(graph))
+    found = solve(graph, everywhere, alpha=alpha, tolerance=tolerance, iterations=iterations)
+    return found._replace(values=(1 - alpha) * found.values)
+
+
 def _columns(name: str, graph: Graph, values: ArrayLike) -> jax.Array:
     """A vector or a matrix of columns with a row for each vertex."""
     check_rank("weights", graph.weights, "[n, k]")

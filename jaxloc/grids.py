@@ -32,6 +32,19 @@ def valid_cells(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
 
 
 @jitted("shape")
+def box_cells(box: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
+    """Mask of the cells inside a box, bool ``[rows, columns]``.
+
+    Args:
+        box: ``[4]``, ``x0, y0, x1, y1`` in whole cells, half-open.
+        shape: the map's padded rows and columns (static).
+    """
+    x0, y0, x1, y1 = as_array("box", box, "[4]")
+    y, x = jnp.arange(shape[0]), jnp.arange(shape[1])
+    return ((y >= y0) & (y < y1))[:, None] & ((x >= x0) & (x < x1))
+
+
+@jitted("shape")
 def map_size(size: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     """The valid size as an int32 ``[2]`` array, whether ``size`` was given or the map is whole."""
     return as_size("size", shape if size is None else size)

@@ -12,6 +12,18 @@ from jaxloc._jit import jitted
 from jaxloc.grids import map_size, valid_cells
 
 
+class Objects(NamedTuple):
+    """Every region of an image that a method takes for an object, the first the one that it chooses.
+
+    Attributes:
+        box: float32 ``[r, 4]``, ``x0, y0, x1, y1`` in pixels of the original image; NaN in unused slots.
+        weight: float32 ``[r]``, share of the image's saliency; 0 in unused slots.
+    """
+
+    box: jax.Array
+    weight: jax.Array
+
+
 class Localization(NamedTuple):
     """One image's object.
 
@@ -31,6 +43,7 @@ class Localization(NamedTuple):
         regions: float32 ``[T + 1, 6]``, of methods that go from region to region: ``x0, y0, x1, y1`` of each in pixels
             of the original image, and the scores of the region cropped and of the image with it erased; NaN after the
             last. ``None`` for others.
+        objects: all of them, for methods that may find several; ``None`` for others.
     """
 
     response: jax.Array
@@ -44,6 +57,7 @@ class Localization(NamedTuple):
     point: jax.Array | None = None
     passes: jax.Array | None = None
     regions: jax.Array | None = None
+    objects: Objects | None = None
 
 
 @jitted("connectivity", "backend", nan=True)

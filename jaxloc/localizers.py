@@ -65,6 +65,7 @@ class Method:
         class_map: whether its layer is the one that the classifier averages.
         options: fields of the job's options that ``localize`` takes as well.
         passes: images that it asks the network about for one image, roughly, from the job's options.
+        several: whether an image may have several regions, ``Localization.objects``.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Method:
     class_map: bool = False
     options: tuple[str, ...] = ()
     passes: Callable[[Any], int] = lambda options: 1
+    several: bool = False
 
 
 def _eiss_passes(options: Any) -> int:
@@ -120,6 +122,12 @@ def _scda(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localizatio
     return jaxloc.scda.localize(features, inputs.image_size, size=size, **options)
 
 
+def _fs_egm(models: Sequence[Any], inputs: Inputs, *, egm: str, connectivity: int, backend: str) -> "Localization":
+    features, size = inputs.maps[0]
+    setting = jaxloc.discovery.SETTINGS["features, paper" if egm == "paper" else "features"]
+    return jaxloc.discovery.localize(features, inputs.image_size, size=size, setting=setting)
+
+
 def _asking(name: str) -> "Callable[..., Localization]":
     """A function of ``jaxloc._asking``, which is imported at its first call."""
 
@@ -141,6 +149,7 @@ def _tokencut(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localiz
 
 _DDT_SCORE = "at 0.5, the object's mean response is one standard deviation of its whole set"
 _SCDA_SCORE = "at 0.5, the object's mean activation is twice that of the whole image"
+_REGION_SCORE = "at 0.5, the heaviest region's mean saliency is twice that of the whole image"
 _LOST_SCORE = "at 0.5, the seed is like half of the other patches"
 _TOKENCUT_SCORE = "at 1, nothing that is alike is cut apart"
 
@@ -156,6 +165,12 @@ METHODS = {
             *("scda", "SCDA localisation", _SCDA_SCORE, _scda),
             threshold=lambda response: float(response.mean()),
             non_negative=True,
+        ),
+        Method(
+            *("fs-egm", "Salient regions", _REGION_SCORE, _fs_egm),
+            non_negative=True,
+            options=("egm",),
+            several=True,
         ),
         Method("lost", "LOST localisation", _LOST_SCORE, _lost, connectivity=4),
         Method("tokencut", "TokenCut localisation", _TOKENCUT_SCORE, _tokencut, connectivity=4),

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxloc._checks import as_array
 from jaxloc._jit import jitted, standard_promotion
-from jaxloc.grids import map_size
+from jaxloc.grids import box_cells, map_size
 from jaxloc.pooling import l2_normalize, max_pool
 
 Whitening = Callable[[jax.Array], jax.Array] | tuple[ArrayLike, ArrayLike]
@@ -111,9 +111,7 @@ def region_vectors(
         valid = jnp.concatenate([(extent > 0).all()[None], valid])
 
     def pool(box: jax.Array) -> jax.Array:
-        x, y = jnp.arange(width), jnp.arange(height)
-        inside = ((y >= box[1]) & (y < box[3]))[:, None] & ((x >= box[0]) & (x < box[2]))[None, :]
-        return max_pool(features, inside)
+        return max_pool(features, box_cells(box, (height, width)))
 
     return RegionVectors(l2_normalize(jax.lax.map(pool, boxes)), valid)
 

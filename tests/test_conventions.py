@@ -59,6 +59,7 @@ NOT_PROGRAMS = {
     "beam.search": "takes functions of the caller's",
     "components.label_stack": "NumPy on the host",
     "components.largest_stack": "NumPy on the host",
+    "discovery.fit_objects": "looks at values, outside jit",
     "eiss.search": "takes functions of the caller's",
     "moments.count": "gives a Python integer",
     "parts.components_needed": "gives a Python integer",
@@ -70,7 +71,7 @@ NOT_PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("name", [*ONE_IMAGE, "ranking", "refinement", "svm"])
+@pytest.mark.parametrize("name", [*ONE_IMAGE, "discovery", "ranking", "refinement", "svm"])
 def test_public_functions_are_programs_and_do_not_assert(name):
     module = importlib.import_module(f"jaxloc.{name}")
     for symbol in getattr(module, "__all__", public(module)):
@@ -85,6 +86,7 @@ def test_results_are_pytrees():
         attributes,
         clustering,
         ddt,
+        discovery,
         graphs,
         localization,
         mixture,
@@ -101,6 +103,10 @@ def test_results_are_pytrees():
     kinds += (mixture.GaussianMixture, mixture.GaussianMixtureSums, mixture.GaussianMixtureFit)
     kinds += (
         attributes.Extremes,
+        discovery.InnerRegions,
+        discovery.ObjectModel,
+        discovery.Regions,
+        discovery.WeightedVectors,
         whitening.Spectrum,
         whitening.Whitening,
         graphs.Graph,
@@ -114,6 +120,7 @@ def test_results_are_pytrees():
         assert isinstance(jax.jit(lambda x: x)(example), kind)
 
 
-@pytest.mark.parametrize("name", ["attributes", "crow", "ddt", "parts", "rmac", "scda", "spoc"])
+@pytest.mark.parametrize("name", ["attributes", "crow", "ddt", "discovery", "parts", "rmac", "scda", "spoc"])
 def test_methods_cite_their_paper(name):
-    assert any(year in importlib.import_module(f"jaxloc.{name}").__doc__ for year in ("2015", "2016", "2017", "2019"))
+    documentation = importlib.import_module(f"jaxloc.{name}").__doc__
+    assert any(str(year) in documentation for year in range(2015, 2020))

@@ -68,6 +68,11 @@ def test_folders_of_functions_know_only_themselves_and_shared_operations():
             assert rooms(imported(path)) <= SHARED | {folder}, path
 
 
+def test_object_discovery_is_built_on_descriptors_and_the_ranking_s_graph():
+    for path in modules("discovery"):
+        assert rooms(imported(path)) <= SHARED | {"discovery", "crow", "ranking", "rmac"}, path
+
+
 def test_nothing_walks_back():
     may = {
         "data": {"data"} | SHARED | {"_files", "_interrupts", "_unpickle"},

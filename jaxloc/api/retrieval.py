@@ -13,7 +13,7 @@ from jaxloc.api.network import Network
 from jaxloc.data.in_memory import Images
 from jaxloc.descriptors import INDEXED
 from jaxloc.errors import UsageError
-from jaxloc.options import DescribeOptions
+from jaxloc.options import IndexOptions
 from jaxloc.ranking import TopK
 from jaxloc.run.retrieval.describing import Describer
 
@@ -60,7 +60,7 @@ def describe(
         )
     if layer is not None:
         parameters["layer"] = layer
-    options = DescribeOptions(max_side=max_side, connectivity=connectivity, **parameters)
+    options = IndexOptions(descriptor=descriptor, max_side=max_side, connectivity=connectivity, **parameters)
     describer = Describer(options, [descriptor], net.loaded)
     batches = ImageBatches(images, describer, max_side=max_side)
     found: list[Any] = [None] * len(batches.images)

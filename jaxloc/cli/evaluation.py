@@ -39,7 +39,7 @@ def evaluate(
         bool,
         typer.Option(
             "--maps",
-            help="MaxBoxAcc, PxAP and saliency precision of the heat maps in the folder PREDICTIONS.",
+            help="MaxBoxAcc, PxAP, saliency precision and AUC of the heat maps in the folder PREDICTIONS.",
             rich_help_panel="More measures",
             hidden=True,
         ),

@@ -20,7 +20,7 @@ from jaxloc.metrics.rankings import (
     trapezoid_average_precision,
 )
 from jaxloc.metrics.roc import Roc, roc_auc, roc_curve
-from jaxloc.metrics.saliency import saliency_precision
+from jaxloc.metrics.saliency import saliency_auc, saliency_precision
 from jaxloc.metrics.score_maps import (
     MAP_SIDE,
     MAP_THRESHOLDS,
@@ -68,6 +68,7 @@ __all__ = [
     "resamples",
     "roc_auc",
     "roc_curve",
+    "saliency_auc",
     "saliency_precision",
     "score_map_boxes",
     "top_k_average_precision",

@@ -50,7 +50,11 @@ class EvaluateOptions(Options):
         panel=_RULES,
         first=True,
     )
-    pcp: bool = option(False, "Share of all true boxes that are found.", panel=_MORE)
+    pcp: bool = option(
+        False,
+        "Share of all true boxes that are found, and the mean overlap of each with the nearest predicted one.",
+        panel=_MORE,
+    )
     top_one: bool = option(
         False,
         "A classifier predicted the classes: GT-known localisation, and top-1, where the class must be right too.",

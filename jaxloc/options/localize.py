@@ -12,6 +12,7 @@ from jaxloc.signs import SIGN_RULES
 
 VIDEOS = "Videos"
 CLASSIFIER = "Methods that ask a classifier"
+REGIONS = "Salient regions"
 
 
 def _chosen(value: object) -> str:
@@ -161,7 +162,8 @@ class LocalizeEachOptions(LocalizeOptions):
 
     method: str = option(
         "scda",
-        "scda selects the descriptors that fire, and presumes that none is negative. lost and tokencut compare patches "
+        "scda selects the descriptors that fire, and presumes that none is negative, as does fs-egm, which finds the "
+        "salient regions, however many (--regions). lost and tokencut compare patches "
         "by a vision transformer's keys. cam, eiss and beam ask a classifier (such as --weights efficientnet-lite0) "
         "for the most probable class of each image, or with --per-folder or --per-label for that of the set's name: "
         "cam by its class map, eiss by cropping and erasing windows, beam by dropping rows and columns of its map.",
@@ -169,6 +171,20 @@ class LocalizeEachOptions(LocalizeOptions):
         "-m",
         choices=[name for name, method in METHODS.items() if method.fit is None],
         first=True,
+    )
+    regions: bool = option(
+        False,
+        "Write a box for every region that fs-egm finds, instead of the heaviest alone.",
+        panel=REGIONS,
+        setting="regions",
+        text=lambda regions: "all" if regions else "the heaviest",
+    )
+    egm: Literal["boxes", "paper"] = option(
+        "boxes",
+        "How fs-egm turns saliency into regions: boxes fit objects, paper takes the paper's settings, which are meant "
+        "for vectors and give tighter regions.",
+        panel=REGIONS,
+        setting="regions fit",
     )
     label: str | None = option(
         None,
@@ -230,6 +246,9 @@ class LocalizeEachOptions(LocalizeOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.regions and not METHODS[self.method].several:
+            able = " or ".join(name for name, method in METHODS.items() if method.several)
+            raise UsageError(f"{self.method} finds one object in each image: for several regions use --method {able}")
         _check_windows(self.windows)
         if self.top_k > 1 and self.label is not None:
             raise UsageError("top-k finds the most probable classes, and label names one: leave one of them out")
@@ -239,11 +258,12 @@ class LocalizeEachOptions(LocalizeOptions):
     def settings(self, *, fitted: bool = True) -> dict[str, str]:
         """As for all options; those of other methods are left out."""
         method = METHODS[self.method]
-        own = {*method.options, *(("label", "top_k") if method.asks else ())}
+        several = ("regions",) if method.several else ()
+        own = {*method.options, *(("label", "top_k") if method.asks else ()), *several}
         others = {
             one.setting
             for name, one in options_of(LocalizeEachOptions).items()
-            if one.panel == CLASSIFIER and name not in own
+            if one.panel in (CLASSIFIER, REGIONS) and name not in own
         }
         return {name: text for name, text in super().settings(fitted=fitted).items() if name not in others}
 

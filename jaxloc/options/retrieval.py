@@ -1,9 +1,10 @@
 """Options of the jobs that describe images, index and search them."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from jaxloc.descriptors import INDEXED
+from jaxloc.descriptors import DESCRIPTORS, INDEXED
+from jaxloc.errors import UsageError
 from jaxloc.options.network import RUN, NetworkOptions
 from jaxloc.options.option import Options, option
 
@@ -68,12 +69,32 @@ class DescribeOptions(NetworkOptions):
         panel=DESCRIPTION,
         setting="region whitening",
     )
+    region_weights: Literal["weight", "equal"] = option(
+        "weight",
+        "What the vectors of fs-egm's and os-egm's regions are multiplied by in their sum: the region's share of the "
+        "saliency, or 1 as in the paper.",
+        panel=DESCRIPTION,
+        setting="region weights",
+    )
+    patch: int | None = option(
+        None,
+        "Side in cells of the patches that os-egm compares with the set's regions, an odd number. [default: 5, or 3 of "
+        "layers with a stride above 16, such as pool5]",
+        least=1,
+        panel=DESCRIPTION,
+        setting="patch",
+    )
     clusters: int = option(
         2, "K of VLAD and Fisher vectors; 2 is the paper's.", least=1, panel=DESCRIPTION, setting="clusters"
     )
     seed: int = option(
         0, "Seed of the codebook of VLAD and Fisher vectors.", least=0, panel=DESCRIPTION, setting="seed"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patch is not None and self.patch % 2 == 0:
+            raise UsageError(f"the patch has a middle cell, so its side is odd, not {self.patch}")
 
     def resolved(self, backbone: "Backbone") -> Self:
         """The options with the backbone's layers in place of ``None``.
@@ -82,9 +103,10 @@ class DescribeOptions(NetworkOptions):
             UsageError: the backbone has no such layer.
         """
         layer = self.layer or backbone.defaults.retrieval
+        patch = self.patch or (3 if backbone.layer(layer).stride > 16 else 5)
         lower = self.lower_layer or backbone.defaults.retrieval_lower
         backbone.check_layers([layer, lower])
-        return dataclasses.replace(self, layer=layer, lower_layer=lower)
+        return dataclasses.replace(self, layer=layer, lower_layer=lower, patch=patch)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,6 +137,12 @@ class IndexOptions(DescribeOptions):
         super().__post_init__()
         WhitenSpec.parse(self.whiten)
 
+    def resolved(self, backbone: "Backbone") -> Self:
+        """The options with the backbone's layers in place of ``None``, the finer one where the descriptor takes it."""
+        fine = self.layer is None and DESCRIPTORS[self.descriptor].fine
+        chosen = dataclasses.replace(self, layer=backbone.defaults.localization) if fine else self
+        return super(IndexOptions, chosen).resolved(backbone)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchOptions(Options):
@@ -135,10 +163,17 @@ class SearchOptions(Options):
     alpha: float = option(3.0, "Power of the cosine that weighs the results of --expand.", least=0)
     rerank: str = option(
         "none",
-        "Rank the first results again by k-reciprocal neighbours, or by diffusion on the gallery's graph, which is "
-        "made in memory.",
-        choices=("none", "reciprocal", "diffusion"),
+        "Rank again: reciprocal ranks the first results by k-reciprocal neighbours. diffusion ranks by diffusion on "
+        "the gallery's graph, which is made in memory; regions and regional-diffusion compare regions instead of "
+        "images, in galleries of fs-egm and os-egm.",
+        choices=("none", "reciprocal", "diffusion", "regions", "regional-diffusion"),
         first=True,
+    )
+    neighbors: int | None = option(
+        None,
+        "Neighbours of each vector in diffusion's graph. [default: a quarter of the other images of a kind, at most "
+        "50; where labels are unknown, a quarter of the square root of the number of images]",
+        least=1,
     )
     candidates: int = option(100, "Number of first results that --rerank reciprocal ranks again.", least=1)
     approximate: bool = option(False, "Use the index that `jaxloc approximate` built.", first=True)

@@ -11,6 +11,7 @@ from jaxloc._files import write_parts
 from jaxloc.report.records import Finding, Findings
 from jaxloc.report.text import json_lists
 
+Box = tuple[float, float, float, float]
 Details = Callable[[Finding], Mapping[str, Any]]
 """Further fields of an image."""
 
@@ -25,6 +26,7 @@ def write(path: str | os.PathLike[str], findings: Findings, **further: Any) -> N
     is then the mask's) and ``parts`` (each with ``name`` and ``bbox``). If a classifier was asked, it also has the
     ``class`` with the ``probability`` of it, the ``passes`` of the network, the ``point`` where the class is seen most
     and, of a search, ``iterations`` and ``regions`` (each with ``bbox`` and the scores ``cropped`` and ``erased``).
+    Further objects of an image are annotations of their own; each then has its ``weight``.
     ``further`` is as of ``encode``.
     """
     write_parts(path, encode(findings, **further))
@@ -84,21 +86,29 @@ def _annotations(findings: Findings, numbers: Mapping[str, int], details: Detail
     annotation = image = 0
     for finding in findings.light():
         image += not finding.rank
-        if finding.box is not None:
+        for box, own in _boxes(finding, details):
             annotation += 1
-            _, _, width, height = box = _xywh(finding.box)
+            _, _, width, height = bbox = _xywh(box)
             yield {
                 "id": annotation,
                 "image_id": image,
                 "category_id": numbers[finding.category],
-                "bbox": box,
+                "bbox": bbox,
                 "area": width * height,
                 "iscrowd": 0,
-                "score": finding.score,
-                **_asked(finding),
-                **_details(finding),
-                **details(finding),
+                **own,
             }
+
+
+def _boxes(finding: Finding, details: Details) -> Iterator[tuple[Box, dict[str, Any]]]:
+    """Each box of an image, the object's first, and what else is said of it; a region's score falls with its weight."""
+    if finding.box is None:
+        return
+    heaviest = finding.objects[0][4] if finding.objects else 1.0
+    weight = {"weight": heaviest} if finding.objects else {}
+    yield finding.box, {"score": finding.score, **weight, **_asked(finding), **_details(finding), **details(finding)}
+    for x0, y0, x1, y1, lighter in finding.objects[1:]:
+        yield (x0, y0, x1, y1), {"score": finding.score * lighter / heaviest, "weight": lighter}
 
 
 def _asked(finding: Finding) -> dict[str, Any]:

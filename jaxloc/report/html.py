@@ -46,7 +46,11 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
         absent_note=elements.escape(_absent_note(counts)),
         skipped=elements.skipped(findings.skipped, categories, limit=limit, rest=_REST),
         reading=_reading(
-            findings.score_meaning, with_shares, with_heat, max((len(one.parts) for one in shown), default=0)
+            findings.score_meaning,
+            with_shares,
+            with_heat,
+            max((len(one.parts) for one in shown), default=0),
+            any(len(one.objects) > 1 for one in shown),
         ),
         data=elements.safe_json(sets=categories, images=(_image(finding, numbers) for finding in shown)),
     )
@@ -109,7 +113,7 @@ def _absent_note(counts: Mapping[str, int]) -> str:
     return " ".join(reasons)
 
 
-def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int) -> list[str]:
+def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int, regions: bool) -> list[str]:
     scale = f"; {elements.escape(score_meaning)}" if score_meaning else ""
     items = [f"<b>Score</b>, from 0 to 1: how far the object stands out{scale}."]
     if with_shares:
@@ -128,6 +132,8 @@ def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int)
             f'<b style="background:{colour};color:#101418">&nbsp;{n}&nbsp;</b>' for n, colour in enumerate(colours, 1)
         )
         items.append(f"<b>Parts</b>: {' '.join(names)}, the same part in every image of a set.")
+    if regions:
+        items.append('<b>Regions</b>: the heaviest in blue, lighter ones in <b style="color:#ffe14d">yellow</b>.')
     of_all = ", object shares of all" if with_shares else ""
     items.append(f"<b>Medians</b>: scores of the images where the object was found{of_all}.")
     return items
@@ -154,6 +160,8 @@ def _image(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
     }
     if any(finding.parts):
         shown["parts"] = [elements.edges(part) for part in finding.parts]
+    if finding.objects:
+        shown["objects"] = [elements.edges(region[:4]) for region in finding.objects[1:]]
     if finding.mask is not None and finding.thumbnail is not None:
         buffer = io.BytesIO()
         make_mask_image(finding.mask, finding.width, finding.height, _MASK_SIDE).save(buffer, "PNG")

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_masks
 from jaxloc.report.records import Finding
 
 _BOX = (0, 229, 255)
+_REGION = (255, 225, 77)
 PART_COLOURS = ("#ff4fd8", "#ffe14d", "#57f287", "#ff8a3d", "#b388ff", "#e8edf2")
 """Of a part's box, in the order of the parts, and again from the first; page.js has the same."""
 _MASK = (0, 229, 255, 110)
@@ -76,6 +77,8 @@ def draw_overlay(image: Image.Image, finding: Finding) -> Image.Image:
             if part is not None:
                 colour = ImageColor.getrgb(PART_COLOURS[number % len(PART_COLOURS)])
                 _draw_box(draw, result.size, np.array(part) * scale, colour)
+        for region in finding.objects[1:]:
+            _draw_box(draw, result.size, np.array(region[:4]) * scale, _REGION)
         corner = _draw_box(draw, result.size, np.array(finding.box) * scale)
     _draw_label(draw, result.size, corner, finding)
     return result

@@ -47,7 +47,13 @@
       placeBox(part, { box, width: image.width, height: image.height });
       return part;
     }));
-    placeBox(one(".box", frame), image);
+    one(".objects", frame).replaceChildren(...(image.objects ?? []).map((box) => {
+      const region = element("span", "", "box region");
+      region.hidden = true;
+      placeBox(region, { box, width: image.width, height: image.height });
+      return region;
+    }));
+    placeBox(one(":scope > .box", frame), image);
   }
 
   // --- Cards: made once; their images are decoded when they come near the window -------------------------------

@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         *(("heat", _BYTES), ("heat_rows", _INT), ("heat_columns", _INT), ("thumbnail", _BYTES), ("mask", _BYTES)),
         *(("parts", pa.list_(pa.list_(_NUMBER))), ("rank", _INT), ("class_name", _TEXT), ("probability", _NUMBER)),
         *(("point", pa.list_(_NUMBER)), ("passes", _INT), ("regions", pa.list_(pa.list_(_NUMBER)))),
+        ("objects", pa.list_(pa.list_(_NUMBER))),
     ],
     metadata={"format": "jaxloc-findings-4"},
 )
@@ -41,7 +42,7 @@ _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
 _SAME = (
     "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts",
-    "rank", "class_name", "probability", "point", "passes", "regions",
+    "rank", "class_name", "probability", "point", "passes", "regions", "objects",
 )  # fmt: skip
 """Columns that hold an attribute of ``Finding`` as it is."""
 _ROWS = 1024
@@ -92,6 +93,7 @@ def _finding(row: dict[str, Any]) -> Finding:
         "parts": tuple(part and tuple(part) for part in row["parts"]),
         "point": row["point"] and tuple(row["point"]),
         "regions": tuple(map(tuple, row["regions"])),
+        "objects": tuple(map(tuple, row["objects"])),
     }
     return Finding(**values)
 

@@ -53,7 +53,7 @@ class Steps(Extractor):
 
     def __init__(self, options: LocalizeOptions, loaded: DeviceWeights | None = None) -> None:
         self.method = METHODS[options.method]
-        if self.method.asks and not isinstance(options, LocalizeEachOptions):  # the method's own ones at their defaults
+        if self.method.options and not isinstance(options, LocalizeEachOptions):  # its own ones at their defaults
             options = LocalizeEachOptions(**vars(options))
         if loaded is None:
             named = BACKBONES.get(str(options.weights))

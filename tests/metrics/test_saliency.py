@@ -17,6 +17,14 @@ def test_no_saliency_is_no_number():
     assert np.isnan(metrics.saliency_precision(np.zeros((2, 2)), np.ones((2, 2))))
 
 
+def test_the_area_is_the_chance_that_the_object_is_more_salient():
+    saliency = np.array([[1.0, 2], [3, 3]])
+    inside = [[0, 0.6], [1, 0.4]]
+    assert metrics.saliency_auc(saliency, inside) == pytest.approx((1 + 0 + 1 + 0.5) / 4)
+    assert metrics.saliency_auc(saliency**3 - 9, inside) == metrics.saliency_auc(saliency, inside)
+    assert np.isnan(metrics.saliency_auc(saliency, np.ones((2, 2))))
+
+
 def test_wrong_maps_are_refused():
     with pytest.raises(ValueError, match="of one size"):
         metrics.saliency_precision(np.ones((2, 3)), np.ones((3, 2)))

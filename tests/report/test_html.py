@@ -199,6 +199,15 @@ def test_version_and_the_meaning_of_the_scores_are_told():
     assert "twice that of the whole image" in Page(render_page(scda())).text
 
 
+def test_lighter_regions_are_shown_with_the_box():
+    regions = ((64.0, 48.0, 320.0, 240.0, 0.9), (1.0, 2.0, 3.0, 4.0, 0.1))
+    page = Page(render_page(ddt(images=[image("cat/1.jpg", objects=regions), image("cat/2.jpg")])))
+    first, second = page.data["images"]
+    assert first["objects"] == [[1.0, 2.0, 3.0, 4.0]]
+    assert "objects" not in second
+    assert "lighter ones" in page.text
+
+
 def test_masks_and_parts_are_layers_of_their_own():
     mask = np.zeros((480, 640), bool)
     mask[100:300, 100:400] = True

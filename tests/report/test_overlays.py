@@ -219,3 +219,10 @@ def test_each_part_has_a_box_of_its_own_colour():
     first, third = drawn.getpixel((12, 91)), drawn.getpixel((162, 91))
     assert first == (0xFF, 0x4F, 0xD8)
     assert third == (0x57, 0xF2, 0x87)
+
+
+def test_lighter_regions_have_boxes_of_their_own_colour():
+    regions = ((100.0, 60.0, 120.0, 80.0, 0.9), (10.0, 90.0, 30.0, 110.0, 0.1))
+    drawn = draw_overlay(grey(), finding(box=regions[0][:4], objects=regions))
+    assert drawn.getpixel((12, 91)) == (255, 225, 77)
+    assert drawn.getpixel((102, 61)) == (0, 229, 255)

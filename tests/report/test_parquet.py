@@ -85,6 +85,13 @@ def test_any_text_and_number_is_read_back_to_the_bit(tmp_path, text, double, sin
     assert also_skipped == [skipped]
 
 
+def test_regions_are_read_back(tmp_path):
+    regions = ((1.0, 2.0, 3.0, 4.0, 0.75), (5.0, 6.0, 7.0, 8.0, 0.25))
+    parquet.write(tmp_path / "shard", [image("cat/1.jpg", objects=regions), image("cat/2.jpg")], [])
+    read, _ = read_whole(tmp_path / "shard")
+    assert [one.objects for one in read] == [regions, ()]
+
+
 def test_masks_and_parts_are_read_back(tmp_path):
     parts = ((1.5, 2.0, 3.0, 4.0), None)
     images = [image("cat/1.jpg", mask=b"\x00run lengths\xff", parts=parts), image("cat/2.jpg")]

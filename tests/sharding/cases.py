@@ -15,6 +15,7 @@ from jaxloc import (
     crops,
     crow,
     ddt,
+    discovery,
     eiss,
     encoding,
     graphs,
@@ -82,6 +83,10 @@ def _search(e: Element) -> tuple[Any, ...]:
     return e.unit(3, CHANNELS), e.unit(NUMBER, CHANNELS)
 
 
+def _regions(saliency: Any, size: Any, **options: Any) -> discovery.Regions:
+    return discovery.find_regions(saliency, size=size, setting=discovery.Setting(0.1, 1.0, 0.5), **options)
+
+
 CASES = {
     "attributes.extremes": Case(
         lambda x, keep: attributes.extremes(x, count=LONGEST, valid=keep, dimensions=(2, 0)), _valid_samples
@@ -99,6 +104,7 @@ CASES = {
         lambda e: e.image()[::2],
     ),
     "boxes.area": Case(boxes.area, lambda e: (e.box(),)),
+    "boxes.cells_to_pixels": Case(boxes.cells_to_pixels, lambda e: (e.box(), e.image_size(), e.size())),
     "boxes.iou": Case(boxes.iou, lambda e: (e.box(), e.box())),
     "boxes.mask_to_box": Case(
         lambda mask, image, size: boxes.mask_to_box(mask & grids.valid_cells(size, mask.shape), image, size=size),
@@ -156,6 +162,40 @@ CASES = {
         lambda m, x: ddt.sign_evidence(m, x, x, sign="attention"), lambda e: (e.model(), e.features())
     ),
     "ddt.positive_cells": Case(lambda x, size: ddt.positive_cells(x, size=size), _sized_map),
+    "discovery.centrality": Case(
+        lambda vectors: discovery.centrality(vectors, neighbors=3), lambda e: (e.unit(NUMBER, CHANNELS),)
+    ),
+    "discovery.contrast": Case(lambda x: discovery.contrast(abs(x), threshold=0.3, exponent=0.5), lambda e: (e.map(),)),
+    "discovery.descriptor": Case(
+        lambda vectors, weights: discovery.descriptor(discovery.WeightedVectors(vectors, weights)),
+        lambda e: (e.unit(NUMBER, CHANNELS), e.rng.random(NUMBER).astype(np.float32)),
+    ),
+    "discovery.feature_saliency": Case(lambda x, size: discovery.feature_saliency(x, size=size), _sized),
+    "discovery.find_regions": Case(lambda x, size: _regions(abs(x), size), _sized_map),
+    "discovery.image_regions": Case(
+        lambda x, size: discovery.image_regions(x, _regions(x[..., 0], size), size=size, weigh="equal"), _sized
+    ),
+    "discovery.inner_regions": Case(
+        lambda x, size: discovery.inner_regions(_regions(abs(x), size, slots=2)), _sized_map
+    ),
+    "discovery.localize": Case(lambda x, size, image: discovery.localize(x, image, size=size), _sized_image),
+    "discovery.localize_object": Case(
+        lambda model, x, size, image: discovery.localize_object(model, x, image, size=size, side=3),
+        lambda e: (e.objects(), *_sized_image(e)),
+    ),
+    "discovery.object_saliency": Case(
+        lambda model, x, saliency, size: discovery.object_saliency(model, x, abs(saliency), size=size, side=3),
+        lambda e: (e.objects(), e.features(), e.map(), e.size()),
+    ),
+    "discovery.patch_vectors": Case(
+        lambda model, x, size: discovery.patch_vectors(model, x, size=size, side=3), lambda e: (e.objects(), *_sized(e))
+    ),
+    "discovery.region_saliency": Case(
+        discovery.region_saliency, lambda e: (e.map(), np.array([[0, 0, 2, 3], [1, 1, 6, 6]], np.int32))
+    ),
+    "discovery.region_vectors": Case(
+        discovery.region_vectors, lambda e: (e.features(), np.array([[0, 0, 2, 3], [1, 1, 6, 6]], np.int32))
+    ),
     "eiss.erase": Case(eiss.erase, lambda e: (e.features(), e.rng.integers(0, 5, 4).astype(np.int32))),
     "eiss.search": Case(
         lambda image, size: eiss.search(colours.score, image, size=size, side=28, grid=2, best=1, max_iterations=2),
@@ -165,6 +205,7 @@ CASES = {
     "encoding.signed_sqrt": Case(encoding.signed_sqrt, lambda e: (e.normal(CHANNELS),)),
     "encoding.vlad": Case(encoding.vlad, lambda e: (e.kmeans(), *_masked(e))),
     "graphs.degrees": Case(graphs.degrees, lambda e: (e.graph(),)),
+    "graphs.katz": Case(lambda graph: graphs.katz(graph, alpha=0.5), lambda e: (e.graph(),)),
     "graphs.matvec": Case(graphs.matvec, lambda e: (e.graph(), e.normal(NUMBER))),
     "graphs.mutual_neighbors": Case(
         graphs.mutual_neighbors,
@@ -174,6 +215,9 @@ CASES = {
     "graphs.solve": Case(graphs.solve, lambda e: (e.graph(), e.normal(NUMBER))),
     "graphs.subgraph": Case(
         graphs.subgraph, lambda e: (e.graph(), e.rng.permutation(NUMBER)[:LONGEST].astype(np.int32))
+    ),
+    "grids.box_cells": Case(
+        lambda box: grids.box_cells(box, (ROWS, COLUMNS)), lambda e: (np.array([0, 1, 2, 4], np.int32),)
     ),
     "grids.flip_columns": Case(lambda x, size: grids.flip_columns(x, size=size), _sized_map),
     "grids.map_size": Case(lambda size: grids.map_size(size, (ROWS, COLUMNS)), lambda e: (e.size(),)),
@@ -327,6 +371,7 @@ ELSEWHERE = {
     "clustering.psum": "works across devices: see test_collectives",
     "components.label_stack": "NumPy on the host",
     "components.largest_stack": "NumPy on the host",
+    "discovery.fit_objects": "looks at values, on the host",
     "moments.count": "gives a Python integer, on the host",
     "moments.empty": "takes no arrays",
     "moments.psum": "works across devices: see test_collectives",

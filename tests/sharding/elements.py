@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jaxloc import attributes, clustering, ddt, graphs, mixture, moments, ranking, svm, whitening
+from jaxloc import attributes, clustering, ddt, discovery, graphs, mixture, moments, ranking, svm, whitening
 
 ROWS, COLUMNS, CHANNELS = 6, 7, 5
 NUMBER, CLUSTERS, LONGEST = 12, 3, 4
@@ -91,6 +91,10 @@ class Element:
         indices = np.stack([self.rng.permutation(NUMBER)[:LONGEST] for _ in range(3)]).astype(np.int32)
         scores = -np.sort(-self.rng.random((3, LONGEST)).astype(np.float32))
         return ranking.TopK(scores, indices, np.ones((3, LONGEST), bool))
+
+    def objects(self) -> discovery.ObjectModel:
+        whiten = whitening.Whitening(self.normal(CHANNELS) / 9, self.normal(CHANNELS, 3))
+        return discovery.ObjectModel(self.unit(NUMBER, 3), np.abs(self.normal(NUMBER)), whiten)
 
     def extremes(self, first: int) -> attributes.Extremes:
         indices = first + np.stack([self.rng.permutation(9)[:LONGEST] for _ in range(CHANNELS)]).astype(np.int32)

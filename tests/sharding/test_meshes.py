@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxloc import clustering, components, mixture, moments, ranking, refinement
+from jaxloc import clustering, components, discovery, mixture, moments, ranking, refinement
 from tests.sharding.cases import CASES, CHANNELS, ELSEWHERE, NUMBER, Element
 from tests.sharding.conftest import DEVICES
 from tests.test_conventions import NOT_PROGRAMS, ONE_IMAGE, public
@@ -68,7 +68,7 @@ def without_steps(result):
 def test_every_public_function_has_its_case():
     functions = [
         f"{folder}.{name}"
-        for folder, module in (("ranking", ranking), ("refinement", refinement))
+        for folder, module in (("discovery", discovery), ("ranking", ranking), ("refinement", refinement))
         for name in module.__all__
         if inspect.isfunction(getattr(module, name))
     ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxloc.data.annotations import Annotation
-from jaxloc.metrics import Roc, correct_boxes, correct_localization, roc_auc, roc_curve, top_one_localization
+from jaxloc.metrics import Roc, box_iou, correct_boxes, correct_localization, roc_auc, roc_curve, top_one_localization
 from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation.columns import Column, ratio
 from jaxloc.run.evaluation.matching import Case
@@ -28,7 +28,7 @@ def corloc(cases: Cases, options: EvaluateOptions) -> list[Column]:
 
 
 def found_boxes(cases: Cases, options: EvaluateOptions) -> list[Column]:
-    """PCP of whole objects: the share of true boxes that any predicted box of the class finds."""
+    """PCP of whole objects, the share of true boxes that any predicted box of the class finds; mean best overlap."""
 
     def count(threshold: float, case: Case) -> tuple[int, int]:
         truth, boxes = ([one.box for one in objects] for objects in (case.objects, case.found))
@@ -41,6 +41,14 @@ def found_boxes(cases: Cases, options: EvaluateOptions) -> list[Column]:
         counts = _each(cases, functools.partial(count, threshold), int)
         values = {category: some.reshape(-1, 2) for category, some in counts.items()}
         columns.append(Column(options.named("PCP", threshold), values, ratio, reason=_NOTHING))
+
+    def overlap(case: Case) -> tuple[float, int]:
+        truth, boxes = ([one.box for one in objects] for objects in (case.objects, case.found))
+        best = box_iou(truth, np.reshape(boxes, (-1, 4)), inclusive=options.voc_inclusive).max(1, initial=0)
+        return float(best.sum()), len(truth)
+
+    sums = {category: some.reshape(-1, 2) for category, some in _each(cases, overlap, float).items()}
+    columns.append(Column("best overlap", sums, ratio, reason=_NOTHING))
     return columns
 
 

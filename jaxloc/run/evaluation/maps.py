@@ -1,4 +1,4 @@
-"""Measures of score maps, which need no threshold: MaxBoxAcc, PxAP and saliency precision."""
+"""Measures of score maps, which need no threshold: MaxBoxAcc, PxAP, saliency precision and AUC."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ from jaxloc.metrics import (
     max_box_accuracy,
     pixel_average_precision,
     pixel_counts,
+    saliency_auc,
     saliency_precision,
 )
 from jaxloc.report import parquet
@@ -31,6 +32,7 @@ _NOTES = {
     "no map": "Images without a score map, left out of its measures",
     "no size": "Images whose size nobody says, left out of score maps' measures",
     "no saliency": "Images whose map has no saliency, left out of saliency precision",
+    "one kind": "Images whose cells are all object or none, left out of saliency AUC",
     "mask sizes": "Images whose true masks are damaged or of another size, measured by their boxes and left out of "
     "PxAP",
 }
@@ -55,15 +57,15 @@ def measure_maps(
     """Measure score maps against boxes, and against masks where the truth has them.
 
     Each map is stretched to the benchmark's size by bicubic interpolation and scaled to [0, 1] by its own extremes; a
-    constant one localises nothing. Saliency is the part of the unscaled map above 0. An image that the predictions lack
-    counts as not localised; a predicted image without a map is left out and named.
+    constant one localises nothing. Saliency is the part of the unscaled map above 0, and its AUC is of the whole map.
+    An image that the predictions lack counts as not localised; a predicted image without a map is left out and named.
     """
     names: dict[str, dict[str, None]] = {kind: {} for kind in _NOTES}
-    columns = ("MaxBoxAcc", "MaxBoxAccV2", "PxAP", "saliency precision")
+    columns = ("MaxBoxAcc", "MaxBoxAccV2", "PxAP", "saliency precision", "saliency AUC")
     values: dict[str, dict[str, list[Any]]] = {column: {category: [] for category in cases} for column in columns}
 
     def measure(category: str, case: Case) -> None:
-        first, second, pixels, inside = (values[column][category] for column in columns)
+        first, second, pixels, inside, areas = (values[column][category] for column in columns)
         name = case.truth.name
         if case.prediction is None:
             first.append(np.zeros(len(MAP_THRESHOLDS)))
@@ -84,11 +86,13 @@ def measure_maps(
         if mask is not None:
             known = None if mask.known is None else _nearest(mask.known)
             pixels.append(pixel_counts(score_map, _nearest(mask.inside), known=known))
-        precision = saliency_precision(np.clip(maps[name], 0, None), _cover(case, mask, maps[name].shape))
-        if np.isnan(precision):
-            names["no saliency"][name] = None
-        else:
-            inside.append(precision)
+        cover = _cover(case, mask, maps[name].shape)
+        precision, area = saliency_precision(np.clip(maps[name], 0, None), cover), saliency_auc(maps[name], cover)
+        for one, measured, kind in ((precision, inside, "no saliency"), (area, areas, "one kind")):
+            if np.isnan(one):
+                names[kind][name] = None
+            else:
+                measured.append(one)
 
     for category, some in cases.items():
         for case in some:
@@ -97,7 +101,9 @@ def measure_maps(
     reasons = dict.fromkeys(columns, "no image that counts has a score map")
     if not any(values["PxAP"].values()):
         reasons["PxAP"] = "the ground truth has no masks"
-    statistics: list[Callable[[np.ndarray], float]] = [max_box_accuracy, _second_version, _pixel_precision, share]
+    statistics: list[Callable[[np.ndarray], float]] = [
+        *(max_box_accuracy, _second_version, _pixel_precision, share, share)
+    ]
     measured = [
         Column(column, {category: np.array(some) for category, some in values[column].items()}, statistic, reason=why)
         for (column, why), statistic in zip(reasons.items(), statistics, strict=True)

@@ -1,4 +1,4 @@
-"""Codebooks of VLAD, Fisher vectors and whitened regions: fitted on a sample of descriptors, saved in a file."""
+"""Codebooks of VLAD, Fisher vectors, whitened regions and object saliency: fitted on some images, saved in a file."""
 
 import functools
 import hashlib
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloc import moments, rmac, whitening
+from jaxloc import discovery, moments, rmac, whitening
 from jaxloc.clustering import KMeans, fit_kmeans
 from jaxloc.data import Source
 from jaxloc.descriptors import DESCRIPTORS, Codebook, Codebooks
@@ -27,7 +27,12 @@ _IMAGES = 1000
 """Maximum number of images that codebooks are fitted on; two clusters do not need more."""
 _SAMPLE = 1 << 16
 _FORMAT = "jaxloc-codebooks-1"
-_FIELDS = {"kmeans": KMeans._fields, "mixture": GaussianMixture._fields, "regions": ("mean", "projection")}
+_FIELDS = {
+    "kmeans": KMeans._fields,
+    "mixture": GaussianMixture._fields,
+    "regions": ("mean", "projection"),
+    "objects": ("vectors", "values", "mean", "projection"),
+}
 
 
 def needed_codebooks(names: Iterable[str], options: DescribeOptions) -> dict[str, Codebook]:
@@ -73,6 +78,7 @@ class CodebookFitter:
         self._sources = sources
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._regions: moments.Moments | None = None
+        self._salient: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, indices: np.ndarray, feature_map: FeatureMap) -> None:
         """Add features of the pooled layer of a batch of images; ``indices`` are -1 for entries that only fill it."""
@@ -81,7 +87,9 @@ class CodebookFitter:
             vectors, valid = _region_vectors(feature_map, levels=options.levels, include_global=options.region_global)
             found = moments.of(vectors, valid & (indices >= 0)[:, None])
             self._regions = found if self._regions is None else moments.merge(self._regions, found)
-        if self._needs <= {"regions"}:
+        if "objects" in self._needs:
+            self._add_salient(indices, *jax.device_get(_salient_regions(feature_map)))
+        if self._needs <= {"regions", "objects"}:
             return
         masks = np.asarray(object_masks(feature_map, connectivity=options.connectivity, backend=self._backend))
         features = np.asarray(feature_map.features)
@@ -89,6 +97,12 @@ class CodebookFitter:
             if number >= 0:
                 generator = np.random.default_rng(list(_digest(options.seed, self._sources[number].name)))
                 self._keep(generator.random(int(mask.sum())), values[mask])
+
+    def _add_salient(self, indices: np.ndarray, vectors: np.ndarray, saliency: np.ndarray, valid: np.ndarray) -> None:
+        for place, number in enumerate(indices.tolist()):
+            if number >= 0:
+                there = valid[place]
+                self._salient[self._sources[number].name] = vectors[place][there], saliency[place][there]
 
     def _keep(self, numbers: np.ndarray, descriptors: np.ndarray) -> None:
         self._waiting.append((numbers, descriptors.astype(np.float32)))
@@ -118,7 +132,19 @@ class CodebookFitter:
                 kmeans = fit_kmeans(key, sample, clusters=clusters).model
             if "mixture" in self._needs:
                 mixture = fit_gaussian_mixture(key, sample, components=clusters).mixture
-        return Codebooks(kmeans, mixture, self._fit_regions() if "regions" in self._needs else None)
+        return Codebooks(
+            kmeans,
+            mixture,
+            self._fit_regions() if "regions" in self._needs else None,
+            self._fit_objects() if "objects" in self._needs else None,
+        )
+
+    def _fit_objects(self) -> discovery.ObjectModel:
+        found = [self._salient[name] for name in sorted(self._salient)]
+        if not sum(len(vectors) for vectors, _ in found):
+            raise UsageError("in no image is anything salient: object saliency has nothing to be fitted on")
+        with one_blas_thread():
+            return jax.block_until_ready(discovery.fit_objects(*map(np.concatenate, zip(*found, strict=True))))
 
     def _fit_regions(self) -> tuple[jax.Array, jax.Array]:
         if self._regions is None:
@@ -140,13 +166,26 @@ def _region_vectors(feature_map: FeatureMap, *, levels: int, include_global: boo
     return jax.vmap(one)(*feature_map)
 
 
+@jax.jit
+def _salient_regions(feature_map: FeatureMap) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Vectors, saliency and validity of the salient regions of each image."""
+
+    def one(features: jax.Array, size: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        saliency = discovery.feature_saliency(features, size=size)
+        found = discovery.find_regions(saliency, size=size, setting=discovery.SETTINGS["features, paper"])
+        vectors = discovery.region_vectors(features, found.cells, valid=found.valid)
+        return vectors, discovery.region_saliency(saliency, found.cells), found.valid
+
+    return jax.vmap(one)(*feature_map)
+
+
 def save(path: Path, codebooks: Codebooks) -> None:
     """Write codebooks in one step; the same codebooks give the same bytes."""
     arrays = {
         f"{kind}/{field}": np.asarray(value)
         for kind, codebook in codebooks._asdict().items()
         if codebook is not None
-        for field, value in zip(_FIELDS[kind], codebook, strict=True)
+        for field, value in zip(_FIELDS[kind], jax.tree.leaves(codebook), strict=False)  # a whitening may lack
     }
     arrays_file.write(path, _FORMAT, arrays)
 
@@ -158,9 +197,14 @@ def load(path: Path) -> Codebooks:
     def read(kind: str) -> list[jax.Array]:
         return [jnp.asarray(stored[f"{kind}/{field}"]) for field in _FIELDS[kind] if f"{kind}/{field}" in stored]
 
-    kmeans, mixture, regions = map(read, _FIELDS)
+    kmeans, mixture, regions, objects = map(read, _FIELDS)
     return Codebooks(
         KMeans(*kmeans) if kmeans else None,
         GaussianMixture(*mixture) if mixture else None,
         (regions[0], regions[1]) if regions else None,
+        _objects(*objects) if objects else None,
     )
+
+
+def _objects(vectors: jax.Array, values: jax.Array, *fitted: jax.Array) -> discovery.ObjectModel:
+    return discovery.ObjectModel(vectors, values, whitening.Whitening(fitted[0], fitted[1]) if fitted else None)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxloc import scda
+from jaxloc import discovery, scda
 from jaxloc.components import Backend
 from jaxloc.crops import crop_resize
 from jaxloc.data import Batch
@@ -34,6 +34,7 @@ class Described(NamedTuple):
         found: bool ``[n]``.
         masks: bool ``[n, h, w]``, padded.
         sizes: int32 ``[n, 2]``, valid rows and columns of the masks.
+        regions: ``WeightedVectors`` ``[n, r, d]`` by descriptor, of those whose vector is the sum of regions'.
     """
 
     vectors: dict[str, Any]
@@ -41,6 +42,7 @@ class Described(NamedTuple):
     found: Any
     masks: Any
     sizes: Any
+    regions: dict[str, Any]
 
 
 def unfit_for(backbone: Backbone, layer: str, names: Iterable[str]) -> dict[str, str]:
@@ -163,12 +165,12 @@ def _compiled_describe(
     backend: Backend,
     mesh: Mesh,
 ) -> Callable[..., tuple[Any, ...]]:
-    def compute(name: str, inputs: Inputs) -> jax.Array:
+    def compute(name: str, inputs: Inputs) -> Any:
         descriptor = DESCRIPTORS[name]
-        if descriptor.compute is None:
+        function = descriptor.compute or descriptor.regions
+        if function is None:
             raise ValueError(f"{name} is not computed from features")
-        own = {name: value for name, value in parameters if name in descriptor.parameters}
-        return descriptor.compute(inputs, **own)
+        return function(inputs, **{name: value for name, value in parameters if name in descriptor.parameters})
 
     def one(maps: Maps, mirrored: Maps | None, original_size: jax.Array, codebooks: Codebooks) -> tuple[Any, ...]:
         def inputs(maps: Maps, mask: jax.Array, mirrored: Inputs | None = None) -> Inputs:
@@ -185,7 +187,10 @@ def _compiled_describe(
         if mirrored is not None:
             other = inputs(mirrored, _object_mask(mirrored[layer], connectivity=connectivity, backend=backend))
         image = inputs(maps, found.mask, other)
-        return {name: compute(name, image) for name in names}, found.box, found.found, found.mask, size
+        made = {name: compute(name, image) for name in names}
+        regions = {name: some for name, some in made.items() if DESCRIPTORS[name].regions is not None}
+        vectors = made | {name: discovery.descriptor(some) for name, some in regions.items()}
+        return vectors, found.box, found.found, found.mask, size, regions
 
     each = jax.vmap(one, in_axes=(0, 0, 0, None))
     return jax.jit(divided(each, mesh, whole=[3]))

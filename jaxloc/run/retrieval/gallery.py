@@ -5,12 +5,13 @@
     gallery.json                  descriptor, options, weights: written first, and changed only by a new whitening
     codebooks.safetensors         for VLAD, Fisher vectors and whitened regions
     vectors/00000000.safetensors  float32 [n, d], one shard; its metadata names its table and both checksums
+    regions/00000000.safetensors  vectors of the images' regions, for descriptors that are sums of regions
     table/00000000-1f0c….parquet  the shard's rows, one for each image
     whitening.safetensors         fitted on the vectors
     whitened/00000000.safetensors the vectors after it
 
-A shard is finished once its vectors file exists: its table is written before it, each in one step, so a kill leaves
-only finished shards. The same images, options and weights give the same bytes.
+A shard is finished once its vectors file exists: its table and regions are written before it, each in one step, so a
+kill leaves only finished shards. The same images, options and weights give the same bytes.
 
 A row holds an image's ``path``, absolute or, if it lies in the gallery's own folder or the one around, relative to the
 gallery (``./``, ``../``), so that both can be moved together; its ``name`` relative to what the user pointed at, its
@@ -28,7 +29,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +100,22 @@ class Skip:
     reason: str
 
 
+class RegionVectors(NamedTuple):
+    """Vectors of the regions of some images, one image after another.
+
+    Attributes:
+        vectors: float32 ``[m, d]``, of unit length.
+        counts: int64 ``[n]``, number of regions of each image.
+    """
+
+    vectors: np.ndarray
+    counts: np.ndarray
+
+    def of(self, keep: np.ndarray) -> "RegionVectors":
+        """Those of some of the images, bool ``[n]``."""
+        return RegionVectors(self.vectors[np.repeat(keep, self.counts)], self.counts[keep])
+
+
 class Gallery:
     """An existing gallery: its folder, and the description of what it was made with."""
 
@@ -162,9 +179,23 @@ class Gallery:
     # Shards.
 
     def write_shard(
-        self, number: int, vectors: np.ndarray, rows: list[dict[str, Any]], skipped: Iterable[Skip]
+        self,
+        number: int,
+        vectors: np.ndarray,
+        rows: list[dict[str, Any]],
+        skipped: Iterable[Skip],
+        regions: RegionVectors | None = None,
     ) -> None:
-        """Write or replace a shard: its vectors, float32 ``[n, d]``, their rows, and the images without a vector."""
+        """Write or replace a shard: its vectors, float32 ``[n, d]``, their rows, and the images without a vector.
+
+        Without ``regions``, those that the shard has stay.
+        """
+        if regions is not None:
+            arrays: dict[str, np.ndarray] = {
+                "vectors": regions.vectors.astype(np.float32),
+                "counts": regions.counts.astype(np.int64),
+            }
+            arrays_file.write(self._regions_path(number), FORMAT, arrays)
         buffer = io.BytesIO()
         rows = [row | {"path": places.stored(row["path"], self.folder)} for row in rows]
         skipped = [dataclasses.replace(skip, path=places.stored(skip.path, self.folder)) for skip in skipped]
@@ -182,6 +213,13 @@ class Gallery:
     def vectors(self, number: int) -> np.ndarray:
         """A shard's vectors, float32 ``[n, d]``; raises ``UsageError`` if they are damaged."""
         return _read_vectors(self._vectors_path(number))
+
+    def regions(self, number: int) -> RegionVectors | None:
+        """A shard's regions, if the descriptor has some; raises ``UsageError`` if they are damaged."""
+        path = self._regions_path(number)
+        if not path.exists():
+            return None
+        return RegionVectors(**arrays_file.read(path, FORMAT, cure="index again into a new folder"))
 
     def chunks(self) -> Iterator[np.ndarray]:
         """The vectors of each shard that has some, in the order of the table."""
@@ -242,18 +280,19 @@ class Gallery:
                 continue
             removed += gone
             if keep.any() or kept_skips:
-                kept = list(itertools.compress(rows, keep))
-                self.write_shard(number, self.vectors(number)[keep], kept, kept_skips)
+                kept, regions = list(itertools.compress(rows, keep)), self.regions(number)
+                self.write_shard(number, self.vectors(number)[keep], kept, kept_skips, regions and regions.of(keep))
             else:
                 self._vectors_path(number).unlink()
         self.clean()
         return removed
 
     def clean(self) -> None:
-        """Remove the remains of a kill: half-written files, and tables and whitened vectors without a shard."""
+        """Remove the remains of a kill: half-written files, and files of shards without vectors."""
         known = {self._metadata(number)["table"] for number in self.shards}
         known |= {self._whitened_path(number).name for number in self.shards}
-        for path in [*self.folder.glob("table/*.parquet"), *self.folder.glob("whitened/*.safetensors")]:
+        beside = ("table/*.parquet", "whitened/*.safetensors", "regions/*.safetensors")
+        for path in itertools.chain.from_iterable(map(self.folder.glob, beside)):
             if path.name not in known:
                 path.unlink(missing_ok=True)
         for path in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:
@@ -297,6 +336,9 @@ class Gallery:
 
     def _vectors_path(self, number: int) -> Path:
         return self.folder / "vectors" / f"{number:08d}.safetensors"
+
+    def _regions_path(self, number: int) -> Path:
+        return self.folder / "regions" / f"{number:08d}.safetensors"
 
     def _whitened_path(self, number: int) -> Path:
         return self.folder / "whitened" / f"{number:08d}.safetensors"

@@ -18,11 +18,15 @@ from jaxloc.run.stream import open_stream
 
 
 class Asked(NamedTuple):
-    """A readable query: its path, its vector before any whitening, float32 ``[d]``, and its record without results."""
+    """A readable query: its path, its vector before any whitening, float32 ``[d]``, and its record without results.
+
+    ``regions`` are its regions' vectors, float32 ``[r, d]``, if the descriptor has some.
+    """
 
     key: str
     vector: np.ndarray
     query: Query
+    regions: np.ndarray | None = None
 
 
 def describe_queries(
@@ -75,7 +79,9 @@ def describe_queries(
                 results=[],
                 average_precision=None,
             )
-            asked[number] = Asked(images[number].key, described.vectors[name][place], query)
+            parts = described.regions.get(name)
+            regions = None if parts is None else parts.vectors[place][parts.weights[place] > 0]
+            asked[number] = Asked(images[number].key, described.vectors[name][place], query, regions)
     skipped = {sources[number].name: reason for number, reason in sorted(stream.skipped.items())}
     if not asked:
         raise UsageError("no query can be read: " + "; ".join(f"{query}: {why}" for query, why in skipped.items()))

@@ -1,6 +1,7 @@
 """Rank a gallery for each query: by exact cosine, then by expansion and re-ranking if requested."""
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +11,33 @@ from jaxloc import ranking
 from jaxloc.errors import UsageError
 from jaxloc.options import SearchOptions
 from jaxloc.run.retrieval.approximate import nearest_approximate
+from jaxloc.run.retrieval.regions import graph_neighbors, rank_by_regions
 from jaxloc.run.retrieval.vectors import Ranked, SearchedVectors
 
 _TOP, _BLOCK = 10, 256
-_NEIGHBORS, _ENTRIES = 50, 10
-"""Of each vector in the graph, and gallery vectors by which a query enters it: as in Iscen et al."""
+_ENTRIES = 10
+"""Gallery vectors by which a query enters the graph: as in Iscen et al."""
 
 
-def rank(queries: np.ndarray, vectors: SearchedVectors, how: SearchOptions) -> Ranked:
+def rank(
+    queries: np.ndarray,
+    vectors: SearchedVectors,
+    how: SearchOptions,
+    *,
+    regions: Sequence[np.ndarray | None] = (),
+) -> Ranked:
     """The first results of each query, float32 ``[q, d]`` as ``SearchedVectors.prepare`` gives them.
 
+    ``regions`` are the vectors of each query's regions before any whitening, ``[r, d]``.
+
     Raises:
-        UsageError: more results asked for than there are images.
+        UsageError: more results asked for than there are images, or regions of a gallery without them.
     """
     top = min(_TOP, len(vectors)) if how.top is None else how.top
     if top > len(vectors):
         raise UsageError(f"--top {top} is more than the gallery's {len(vectors)} images: ask for fewer")
+    if how.rerank in ("regions", "regional-diffusion"):
+        return rank_by_regions(regions, vectors, top, how)
     if how.expand:
         queries = _expand(queries, vectors, min(how.expand_with, len(vectors)), how)
     if how.rerank == "reciprocal":
@@ -73,11 +85,12 @@ def _distances(query: jax.Array, candidates: jax.Array, valid: jax.Array) -> jax
 
 def _diffuse(queries: np.ndarray, vectors: SearchedVectors, top: int, how: SearchOptions) -> Ranked:
     """Diffusion on the graph of the whole gallery, whose vectors are loaded into memory."""
-    graph = ranking.neighbor_graph(vectors.all(), k=min(_NEIGHBORS, max(len(vectors) - 1, 1)))
+    k, doubts = graph_neighbors(vectors, how)
+    graph = ranking.neighbor_graph(vectors.all(), k=k)
     length = min(max(top, _ENTRIES), len(vectors))
     first = _first(queries, vectors, length, how)
     found = ranking.TopK(*map(jnp.asarray, (first.scores, first.rows.astype(np.int32), first.rows >= 0)))
     result, converged = jax.device_get(ranking.diffuse(found, graph, neighbors=min(_ENTRIES, length)))
     if not converged.all():
         raise UsageError(f"diffusion did not converge for {int((~converged).sum())} queries: use another --rerank")
-    return Ranked(result.indices[:, :top].astype(np.int64), result.scores[:, :top])
+    return Ranked(result.indices[:, :top].astype(np.int64), result.scores[:, :top], doubts)

@@ -54,7 +54,8 @@ def search(
     vectors = SearchedVectors(opened)
     found = find_images(queries, labels=labels, splits=splits)
     described, skipped = describe_queries(opened, found, options, thumbnails=images)
-    ranked = rank(vectors.prepare(np.stack([asked.vector for asked in described])), vectors, ranking)
+    queried = vectors.prepare(np.stack([asked.vector for asked in described]))
+    ranked = rank(queried, vectors, ranking, regions=[asked.regions for asked in described])
     table = opened.whole_table()
     rows = rows_of(table, ranked.rows)
     thumbnails = thumbnails_of(rows) if images else {}
@@ -81,7 +82,10 @@ def search(
         queries=answered,
         skipped=[Skipped(name, "queries", reason) for name, reason in skipped.items()],
         strips=list(strips),
-        warnings=[*vectors.warnings, *doubts, *_doubts(described, table, opened.description.descriptor)],
+        warnings=[
+            *(*vectors.warnings, *ranked.warnings, *doubts),
+            *_doubts(described, table, opened.description.descriptor),
+        ],
         summary={f"mAP of the first {ranked.rows.shape[1]}": f"{np.mean(precisions):.2%}"} if precisions else {},
     )
 

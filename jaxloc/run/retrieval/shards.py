@@ -22,7 +22,7 @@ from jaxloc.run.passes import in_flight
 from jaxloc.run.plan import buckets_from_json, buckets_to_json, plan_buckets
 from jaxloc.run.progress import Progress, progress
 from jaxloc.run.retrieval.describing import Describer
-from jaxloc.run.retrieval.gallery import Gallery, Skip
+from jaxloc.run.retrieval.gallery import Gallery, RegionVectors, Skip
 from jaxloc.run.retrieval.listing import Labelled
 from jaxloc.run.stream import Stream
 
@@ -78,10 +78,12 @@ def write_shards(gallery: Gallery, describer: Describer, job: Job, codebooks: Co
             if shard in there:
                 shown.skip(len(chosen))
                 continue
-            vectors, rows = _describe(stream, describer, gallery.description.descriptor, job, codebooks, chosen, shown)
+            vectors, rows, regions = _describe(
+                stream, describer, gallery.description.descriptor, job, codebooks, chosen, shown
+            )
             unread = [(job.images[number], stream.skipped[number]) for number in chosen if number in stream.skipped]
             skipped = [Skip(image.key, image.source.name, bytes_of(image.source.path), why) for image, why in unread]
-            gallery.write_shard(shard, vectors, rows, skipped)
+            gallery.write_shard(shard, vectors, rows, skipped, regions)
             stream.forget(chosen)
 
 
@@ -93,24 +95,27 @@ def _describe(
     codebooks: Codebooks,
     chosen: range,
     shown: Progress,
-) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """The vectors and rows of the chosen images."""
+) -> tuple[np.ndarray, list[dict[str, Any]], RegionVectors | None]:
+    """The vectors, rows and regions of the chosen images."""
 
     def launch(batch: Batch) -> tuple[Any, ...]:
         described = describer.describe(batch, [name], codebooks)
-        result = described.vectors[name], described.found, described.boxes
+        result = described.vectors[name], described.found, described.boxes, described.regions.get(name)
         shown.busy.sent(result)
         return batch.indices, result
 
     described: dict[int, tuple[np.ndarray, bool, list[float]]] = {}
+    regions: dict[int, np.ndarray] = {}
     for indices, result in in_flight(stream.batches("indexing", only=chosen, bar=shown), launch):
-        vectors, flags, boxes = jax.device_get(result)
+        vectors, flags, boxes, some = jax.device_get(result)
         for place, number in enumerate(indices.tolist()):
             if number >= 0:
                 described[number] = vectors[place], bool(flags[place]), boxes[place].tolist()
+                if some is not None:
+                    regions[number] = some.vectors[place][some.weights[place] > 0]
     paths = [job.images[number].source.path for number in sorted(described)]
     made = read_ahead(checksum_of, paths, workers=workers_of(describer.options), ahead=64)
-    kept, rows = [], []
+    kept, rows, inside = [], [], []
     for number, sha256 in zip(sorted(described), made, strict=True):
         if sha256 is None:
             stream.skipped[number] = "it vanished while it was described"
@@ -118,6 +123,7 @@ def _describe(
         image, (vector, found, box) = job.images[number], described[number]
         height, width = stream.sizes[number]
         kept.append(vector)
+        inside += [regions[number]] if regions else []
         rows.append(
             {
                 "path": image.key,
@@ -131,7 +137,8 @@ def _describe(
                 "checksum": sha256,
             }
         )
-    return np.stack(kept) if kept else np.zeros((0, 0)), rows
+    parts = RegionVectors(np.concatenate(inside), np.array(list(map(len, inside)))) if inside else None
+    return np.stack(kept) if kept else np.zeros((0, 0)), rows, parts
 
 
 def checksum_of(path: Path | Record) -> str | None:

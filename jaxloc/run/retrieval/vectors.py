@@ -14,9 +14,10 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxloc import ranking
+from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.errors import UsageError
 from jaxloc.run.retrieval import whitening_store
-from jaxloc.run.retrieval.gallery import Gallery
+from jaxloc.run.retrieval.gallery import Gallery, RegionVectors
 from jaxloc.run.retrieval.scoring import unit
 from jaxloc.whitening import Whitening
 from jaxloc.whitenings import WhitenSpec
@@ -32,11 +33,12 @@ _AXIS = "gallery"
 class Ranked:
     """The first results of each query: rows of the gallery, int64 ``[q, top]``, best first, and their float32 scores.
 
-    A score is the cosine, or that of re-ranking; -inf for an image without an object.
+    A score is the cosine, or that of re-ranking; -inf for an image without an object. ``warnings`` doubt the ranking.
     """
 
     rows: np.ndarray
     scores: np.ndarray
+    warnings: tuple[str, ...] = ()
 
 
 class SearchedVectors:
@@ -91,6 +93,26 @@ class SearchedVectors:
     def all(self) -> np.ndarray:
         """Every vector, ``[n, d]``."""
         return np.concatenate([part for _, part in self.parts()])
+
+    def regions(self) -> RegionVectors:
+        """The vectors of every image's regions, as they are compared.
+
+        Raises:
+            UsageError: the gallery's descriptor has none.
+        """
+        found = [part for number in self._shards if (part := self.gallery.regions(number)) is not None]
+        if not found:
+            able = ", ".join(name for name, one in DESCRIPTORS.items() if one.regions is not None)
+            raise UsageError(
+                f"{self.gallery.folder}: made with {self.gallery.description.descriptor}, which has no regions; index "
+                f"into another gallery with --descriptor {able}"
+            )
+        vectors, counts = map(np.concatenate, zip(*found, strict=True))
+        return RegionVectors(self.prepare(vectors), counts)
+
+    def labels(self) -> list[str | None]:
+        """The label of each image, in the order of the vectors."""
+        return self.gallery.whole_table()["label"].to_pylist()
 
     def nearest(self, queries: np.ndarray, k: int) -> Ranked:
         """The k rows of largest cosine, exactly; each local device searches its own part of each block."""

@@ -32,6 +32,8 @@ def test_pcp_counts_true_boxes_and_corloc_images():
     predicted = images(image("a", RIGHT, WRONG), image("b", RIGHT))
     result = evaluate(predicted, truth, EvaluateOptions(pcp=True))
     assert (value(result, "CorLoc"), value(result, "PCP")) == (100, 75)
+    assert value(result, "best overlap") == 75
+    assert value(evaluate(predicted, predicted, EvaluateOptions(pcp=True)), "best overlap") == 100
 
 
 def test_classes_that_no_classifier_predicted_are_told():
@@ -204,6 +206,7 @@ def test_score_maps_are_measured_against_boxes_and_masks():
     )
     assert value(shifted, "saliency precision") == pytest.approx((50 + 0) / 2)
     assert value(shifted, "PxAP") < 70
+    assert value(result, "saliency AUC") > value(shifted, "saliency AUC") > 0
 
 
 def test_images_without_map_size_or_saliency_are_named():

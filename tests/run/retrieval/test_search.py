@@ -105,7 +105,7 @@ def test_expansion_and_reranking_are_those_of_the_library(made, asked, whiten):
     np.testing.assert_array_equal(got.rows, np.asarray(want.indices)[:, :6])
     np.testing.assert_allclose(got.scores, np.asarray(want.scores)[:, :6], atol=1e-5)
 
-    got = rank(queries, vectors, SearchOptions(top=6, rerank="diffusion"))
+    got = rank(queries, vectors, SearchOptions(top=6, rerank="diffusion", neighbors=15))
     graph = jax.jit(ranking.neighbor_graph, static_argnames="k")(gallery, k=15)
     want = jax.jit(ranking.diffuse)(top_k(queries, gallery, k=10), graph).found
     np.testing.assert_array_equal(got.rows, np.asarray(want.indices)[:, :6])

@@ -1,0 +1,179 @@
+"""Saliency and boxes of object discovery beside SCDA and DDT: cell AUC and CorLoc, in one table.
+
+TRUTH is what ``jaxloc evaluate`` takes: an annotations.json among folders of images, or a data set such as
+``cub200:FOLDER``. Each class is an image set. The AUC is that of an image's cells, positive where most of the cell is
+in a true box of the class; a box is right if its IoU with one exceeds 0.5. OS.EGM and DDT are fitted on the class.
+
+    python benchmarks/discovery.py voc07_left/annotations.json pets:pets_120 ecssd:ecssd_quarter cub200:cub_first10
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import jaxloc
+from jaxloc import ddt, discovery, metrics, moments, scda
+from jaxloc.data import annotations
+from jaxloc.data.in_memory import InMemoryImages
+from jaxloc.discovery import SETTINGS
+from jaxloc.localization import Localization
+
+BATCH, SIDE = 16, 8
+"""Images at a time, and cells that maps are padded to a multiple of."""
+ROWS = {
+    "SCDA": "SCDA",
+    "DDT": "DDT",
+    "FS": "FS.EGM, τ 0.5, ρ 1, σ 4",
+    "FS, paper": "FS.EGM, paper's settings",
+    "OS": "OS.EGM, τ 0.1, ρ 0.5, σ 4",
+    "OS, paper": "OS.EGM, paper's settings",
+}
+
+
+class Example(NamedTuple):
+    """One image of a class: its features, its size in pixels, and the true boxes of the class."""
+
+    features: np.ndarray
+    size: tuple[int, int]
+    boxes: np.ndarray
+
+
+class Padded(NamedTuple):
+    """A batch of features, their valid sizes, and the images' sizes."""
+
+    features: np.ndarray
+    sizes: np.ndarray
+    pixels: np.ndarray
+
+
+@jax.jit
+def salient(batch: Padded) -> tuple[Any, ...]:
+    """SCDA and feature saliency of each image, and vectors, saliency and validity of its regions for a set's model."""
+
+    def one(features: Any, size: Any, pixels: Any) -> tuple[Any, ...]:
+        saliency = discovery.feature_saliency(features, size=size)
+        regions = discovery.find_regions(saliency, size=size, setting=SETTINGS["features, paper"])
+        vectors = discovery.region_vectors(features, regions.cells, valid=regions.valid)
+        found = {
+            "SCDA": scda.localize(features, pixels, size=size),
+            "FS": discovery.localize(features, pixels, size=size),
+            "FS, paper": discovery.localize(features, pixels, size=size, setting=SETTINGS["features, paper"]),
+        }
+        return found, vectors, discovery.region_saliency(saliency, regions.cells), regions.valid
+
+    return jax.vmap(one)(*batch)
+
+
+@jax.jit
+def shared(model: ddt.Model, objects: discovery.ObjectModel, batch: Padded) -> dict[str, Localization]:
+    """What each image shares with its class."""
+
+    def one(features: Any, size: Any, pixels: Any) -> dict[str, Localization]:
+        return {
+            "DDT": ddt.localize(model, features, pixels, size=size),
+            "OS": discovery.localize_object(objects, features, pixels, size=size),
+            "OS, paper": discovery.localize_object(
+                objects, features, pixels, size=size, setting=SETTINGS["objects, paper"]
+            ),
+        }
+
+    return jax.vmap(one)(*batch)
+
+
+def batches(examples: Sequence[Example]) -> list[tuple[Padded, int]]:
+    """Padded batches, and the number of images in each."""
+    height, width = (-(-max(one.features.shape[axis] for one in examples) // SIDE) * SIDE for axis in (0, 1))
+    found = []
+    for start in range(0, len(examples), BATCH):
+        some = examples[start : start + BATCH]
+        features = np.zeros((BATCH, height, width, some[0].features.shape[2]), np.float32)
+        sizes, pixels = np.ones((BATCH, 2), np.int32), np.ones((BATCH, 2), np.int32)
+        for place, one in enumerate(some):
+            rows, columns, _ = one.features.shape
+            features[place, :rows, :columns] = one.features
+            sizes[place], pixels[place] = (rows, columns), one.size
+        found.append((Padded(features, sizes, pixels), len(some)))
+    return found
+
+
+def area(response: np.ndarray, example: Example) -> float:
+    """AUC of the response over the cells of one image."""
+    rows, columns, _ = example.features.shape
+    scale = np.tile(np.array([columns, rows]) / example.size[::-1], 2)
+    y, x = np.indices((rows, columns)) + 0.5
+    inside = np.zeros((rows, columns), bool)
+    for x0, y0, x1, y1 in example.boxes * scale:
+        inside |= (x > x0) & (x < x1) & (y > y0) & (y < y1)
+    return metrics.roc_auc(response[:rows, :columns].ravel(), inside.ravel())
+
+
+def measure(examples: Sequence[Example]) -> dict[str, np.ndarray]:
+    """By method, AUC and whether the box is right, ``[n, 2]``, of one class."""
+    found: dict[str, list[tuple[float, bool]]] = {name: [] for name in ROWS}
+    every = batches(examples)
+    vectors, saliency = [], []
+
+    def judge(results: dict[str, Localization], start: int, number: int) -> None:
+        for name, one in results.items():
+            for place, example in enumerate(examples[start : start + number]):
+                overlap = metrics.box_iou(one.box[place], example.boxes).max() if one.found[place] else 0
+                found[name].append((area(one.response[place], example), overlap > 0.5))
+
+    sums = None
+    for turn, (batch, number) in enumerate(every):
+        results, some, values, valid = jax.device_get(salient(batch))
+        judge(results, turn * BATCH, number)
+        vectors += list(some[:number][valid[:number]])
+        saliency += list(values[:number][valid[:number]])
+        cells = np.arange(batch.features.shape[1])[:, None] < batch.sizes[:, 0, None, None]
+        cells = cells & (np.arange(batch.features.shape[2]) < batch.sizes[:, 1, None, None])
+        more = moments.of(batch.features, cells & (np.arange(BATCH) < number)[:, None, None])
+        sums = more if sums is None else moments.merge(sums, more)
+    model = ddt.fit(sums)
+    objects = discovery.fit_objects(np.stack(vectors), np.stack(saliency))
+    for turn, (batch, number) in enumerate(every):
+        judge(jax.device_get(shared(model, objects, batch)), turn * BATCH, number)
+    return {name: np.array(values, float) for name, values in found.items()}
+
+
+def main() -> None:
+    """Print a table of all data sets, each figure the mean over its classes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("truth", nargs="+")
+    parser.add_argument("--network", default="vgg16", help="%(default)s")
+    parser.add_argument("--max-side", type=int, default=400, help="of images, shorter side (%(default)s)")
+    parser.add_argument("--every", type=int, default=1, help="take every N-th image of a class (%(default)s)")
+    given = parser.parse_args()
+    net = jaxloc.load(given.network)
+    columns = {}
+    for truth in given.truth:
+        classes: dict[str, list[tuple[Any, np.ndarray]]] = {}
+        for image in annotations.read(truth).images.values():
+            for category, boxes in image.boxes.items():
+                classes.setdefault(category, []).append((image.path, np.array([box[:4] for box in boxes])))
+        results = []
+        for members in classes.values():
+            some = members[:: given.every]
+            paths = [path for path, _ in some]
+            images = InMemoryImages(paths)
+            features = net.features(paths, max_side=given.max_side, progress=False)
+            examples = [
+                Example(one, images.read(number).original_size, boxes)
+                for number, (one, (_, boxes)) in enumerate(zip(features, some, strict=True))
+            ]
+            results.append(measure(examples))
+        number = sum(len(one["SCDA"]) for one in results)
+        columns[f"{truth.rpartition('/')[0].rpartition('/')[2] or truth} ({number})"] = {
+            name: np.mean([np.nanmean(one[name], 0) for one in results], 0) for name in ROWS
+        }
+    print("| cell AUC / CorLoc | " + " | ".join(columns) + " |\n|---" + "|---" * len(columns) + "|")
+    for name, title in ROWS.items():
+        figures = (column[name] for column in columns.values())
+        print(f"| {title} | " + " | ".join(f"{auc:.3f} / {100 * right:.1f}" for auc, right in figures) + " |")
+
+
+if __name__ == "__main__":
+    main()

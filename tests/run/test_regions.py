@@ -1,0 +1,56 @@
+"""Jobs that find the salient regions of each image, one or all."""
+
+import numpy as np
+import pytest
+
+import jaxloc.discovery
+from jaxloc.errors import UsageError
+from jaxloc.options import LocalizeEachOptions
+from jaxloc.run import localize
+from tests.compiled import compiled
+from tests.run import helpers
+
+discovery = compiled(jaxloc.discovery)
+
+
+@pytest.fixture(scope="module")
+def all_regions(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("regions")
+    return out, localize([photos], out, LocalizeEachOptions(method="fs-egm", regions=True))
+
+
+def test_regions_are_those_of_the_pure_functions(all_regions, maps, sizes):
+    _, found = all_regions
+    assert found.settings["regions"] == "all"
+    for finding, features, size in zip(found.images, maps["relu5_3"], sizes, strict=True):
+        expected = discovery.localize(features, np.array(size))
+        np.testing.assert_allclose(finding.box, expected.box, atol=0.5)
+        assert len(finding.objects) == (expected.objects.weight > 0).sum()
+        for (*box, weight), other, share in zip(finding.objects, *expected.objects, strict=False):
+            np.testing.assert_allclose(box, other, atol=0.5)
+            assert weight == pytest.approx(share, abs=1e-3)
+
+
+def test_each_region_is_an_annotation_and_the_heaviest_scores_most(all_regions):
+    out, found = all_regions
+    written = helpers.annotations(out)["annotations"]
+    for number, finding in enumerate(found.images, 1):
+        own = [one for one in written if one["image_id"] == number]
+        assert [one["weight"] for one in own] == [region[4] for region in finding.objects]
+        scores = [one["score"] for one in own]
+        assert scores[0] == finding.score
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_without_being_asked_only_the_heaviest_is_written(photos, maps, sizes, tmp_path):
+    found = localize([photos], tmp_path, LocalizeEachOptions(method="fs-egm", egm="paper"))
+    paper = jaxloc.discovery.SETTINGS["features, paper"]
+    expected = discovery.localize(maps["relu5_3"][0], np.array(sizes[0]), setting=paper)
+    np.testing.assert_allclose(found.images[0].box, expected.box, atol=0.5)
+    assert all(one.objects == () for one in found.images)
+    assert len(helpers.annotations(tmp_path)["annotations"]) == len(found.images)
+
+
+def test_methods_that_find_one_object_are_refused_several():
+    with pytest.raises(UsageError, match=r"scda finds one object in each image: for several .* fs-egm"):
+        LocalizeEachOptions(method="scda", regions=True)
