@@ -48,7 +48,7 @@ def mask_to_box(mask: ArrayLike, image_size: ArrayLike | None = None, *, size: A
 
 
 @jitted()
-def cells_to_pixels(box: ArrayLike, image_size: ArrayLike, size: ArrayLike) -> jax.Array:
+def cells_to_pixels(box: ArrayLike, image_size: ArrayLike, *, size: ArrayLike) -> jax.Array:
     """Boxes of one map in pixels of its image, unrounded.
 
     Args:

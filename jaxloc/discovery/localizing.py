@@ -61,7 +61,7 @@ def localize_object(
 
 def _of_map(saliency: jax.Array, image_size: ArrayLike, size: ArrayLike | None, setting: Setting) -> Localization:
     regions = find_regions(saliency, setting=setting, size=size)
-    box = boxes.cells_to_pixels(regions.edges, image_size, map_size(size, saliency.shape))
+    box = boxes.cells_to_pixels(regions.edges, image_size, size=map_size(size, saliency.shape))
     box, found = jnp.where(regions.valid[:, None], box, jnp.nan), regions.valid[0]
     valid = valid_cells(size, saliency.shape)
     largest = saliency.max()

@@ -104,7 +104,10 @@ CASES = {
         lambda e: e.image()[::2],
     ),
     "boxes.area": Case(boxes.area, lambda e: (e.box(),)),
-    "boxes.cells_to_pixels": Case(boxes.cells_to_pixels, lambda e: (e.box(), e.image_size(), e.size())),
+    "boxes.cells_to_pixels": Case(
+        lambda box, image, size: boxes.cells_to_pixels(box, image, size=size),
+        lambda e: (e.box(), e.image_size(), e.size()),
+    ),
     "boxes.iou": Case(boxes.iou, lambda e: (e.box(), e.box())),
     "boxes.mask_to_box": Case(
         lambda mask, image, size: boxes.mask_to_box(mask & grids.valid_cells(size, mask.shape), image, size=size),
