@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -94,7 +95,7 @@ class Network:
             read_ahead(functools.partial(_middle, images, head), range(len(images)), workers=workers, ahead=64)
         )
         scores = self.features(crops, head.layer, max_side=0, progress=progress)
-        return np.asarray(jax.nn.softmax(np.stack(scores)[:, 0, 0].astype(np.float32)))
+        return np.asarray(head.probabilities(jnp.stack(scores)[:, 0, 0].astype(np.float32)))
 
 
 def _middle(images: InMemoryImages, head: Head, number: int) -> np.ndarray:

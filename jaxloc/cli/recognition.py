@@ -12,7 +12,7 @@ from jaxloc.cli.command import Fields, command
 from jaxloc.cli.messages import say, tell
 from jaxloc.options import ClassifyOptions, DescribeOptions, FinetuneOptions
 
-_OF_CLASSIFY = {"frozen_blocks", "validation_share", "checkpoint_steps", "seed"}
+_OF_CLASSIFY = {"multi_label", "frozen_blocks", "validation_share", "checkpoint_steps", "seed"}
 
 
 @command
@@ -61,7 +61,13 @@ def finetune(paths: Paths, out: Out, options: FinetuneOptions, strict: Strict = 
 
     Writes tuned.safetensors, for --weights of any other command. Needs the extra: pip install 'jaxloc[train]'.
 
-    Example: `jaxloc finetune flowers --out tuning`, then `--weights tuning/tuned.safetensors` in any command
+    With --multi-label each image has the classes of its objects in an annotated set, and the network gets a classifier
+    of them, which `localize --method cam`, `eiss` and `beam` ask.
+
+    Examples:
+    - `jaxloc finetune flowers --out tuning`, then `--weights tuning/tuned.safetensors` in any command
+
+    - `jaxloc finetune voc07/trainval:VOCdevkit --multi-label --weights efficientnet-lite0 --out tuning`
     """
     from jaxloc.run.finetune import finetune, tuning_text
 

@@ -57,7 +57,7 @@ def classifier(params: Any, *, backbone: Backbone, dtype: DTypeLike = jnp.float3
     bias = last["bias"].astype(jnp.float32)
 
     def of_images(images: jax.Array) -> jax.Array:
-        return jax.nn.softmax(class_scores(params, images, backbone=backbone, dtype=dtype))
+        return head.probabilities(class_scores(params, images, backbone=backbone, dtype=dtype))
 
     def map_of(images: jax.Array) -> jax.Array:
         maps = extract_features(params, images, backbone=backbone, layers=(head.averages,), dtype=dtype)
@@ -73,6 +73,7 @@ def classifier(params: Any, *, backbone: Backbone, dtype: DTypeLike = jnp.float3
             return jnp.where(valid[..., None], cells, 0).sum((0, 1)) / jnp.maximum(valid.sum(), 1)
 
         # What is linear may be averaged first, which takes a product for one cell instead of one for each.
-        return jax.nn.softmax(mean(jax.nn.relu(scores(features))) if head.rectified else scores(mean(features)))
+        whole = mean(jax.nn.relu(scores(features))) if head.rectified else scores(mean(features))
+        return head.probabilities(whole)
 
     return Classifier(head.side, of_images, map_of, of_map, kernel, bias)

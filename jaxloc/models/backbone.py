@@ -82,6 +82,8 @@ class Head(NamedTuple):
         averages: the layer that the last one reads: a class's score is the average of a linear function of its cells.
             Empty if it is not.
         rectified: whether negative values of that function count as 0.
+        names: of the classes, if they are not ImageNet's.
+        independent: whether an image may be of several classes, so that each has a probability of its own.
     """
 
     layers: tuple[str, ...]
@@ -89,11 +91,17 @@ class Head(NamedTuple):
     resized: int = 256
     averages: str = ""
     rectified: bool = False
+    names: tuple[str, ...] = ()
+    independent: bool = False
 
     @property
     def layer(self) -> str:
         """The layer of class scores."""
         return self.layers[-1]
+
+    def probabilities(self, scores: jax.Array) -> jax.Array:
+        """Probabilities of scores ``[..., classes]``: they sum to 1 unless classes are independent."""
+        return jax.nn.sigmoid(scores) if self.independent else jax.nn.softmax(scores)
 
 
 class Names(NamedTuple):
@@ -236,13 +244,16 @@ class Backbone:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes of its classifier's scores: WordNet's synsets, if they are ImageNet's thousand."""
+        if self.classifier.names:
+            return self.classifier.names
         if (number := self.classes) != 1000:
             raise UsageError(f"the names of the {number} classes of this {self.title} are not known")
         return _imagenet_classes()
 
     def class_name(self, number: int) -> str:
         """Name of a class, or its number where names are not known."""
-        return self.class_names[number] if self.classes == 1000 else f"class {number}"
+        known = self.classes == 1000 or self.classifier.names
+        return self.class_names[number] if known else f"class {number}"
 
     def class_number(self, label: str) -> int:
         """Number of the class of a name, whole or between commas, or of a number; others raise ``UsageError``."""

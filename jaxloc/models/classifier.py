@@ -20,9 +20,7 @@ from jaxloc.errors import UsageError
 from jaxloc.grids import valid_cells
 from jaxloc.models.backbone import Backbone
 from jaxloc.models.extract import Params, extract_features
-
-HEAD = "head"
-"""The head's name among the parameters, beside ``conv1_1`` and the like."""
+from jaxloc.models.headed import HEAD
 
 Optimizer = Literal["sgd", "adamw"]
 
@@ -102,21 +100,31 @@ def logits(
 def tally(scores: ArrayLike, targets: ArrayLike, counted: ArrayLike, *, label_smoothing: float = 0.0) -> Tally:
     """Cross entropy and hits of a batch of scores.
 
+    Of images with several labels the cross entropies of the classes, each a sigmoid of its own, are summed (Bency et
+    al., "Weakly supervised localization using deep feature maps", ECCV 2016, equation 1, take softmax probabilities and
+    the mean); a hit is an image whose highest score is that of one of its labels.
+
     Args:
         scores: ``[n, classes]``, from ``logits``.
-        targets: int ``[n]``.
+        targets: int ``[n]``, or bool ``[n, classes]`` where an image may have several labels.
         counted: bool ``[n]``, False for entries that only fill the batch.
         label_smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
     """
     scores, targets, counted = jnp.asarray(scores, jnp.float32), jnp.asarray(targets), jnp.asarray(counted, bool)
-    if scores.ndim != 2 or targets.shape != scores.shape[:1] or counted.shape != scores.shape[:1]:
+    if scores.ndim != 2 or targets.shape not in (scores.shape[:1], scores.shape) or counted.shape != scores.shape[:1]:
         raise ValueError(
-            f"scores must be [n, classes], targets and counted [n], "
+            f"scores must be [n, classes], targets [n] or [n, classes], and counted [n], "
             f"got {scores.shape}, {targets.shape} and {counted.shape}"
         )
-    wanted = optax.smooth_labels(jax.nn.one_hot(targets, scores.shape[1]), label_smoothing)
-    loss = jnp.where(counted, optax.softmax_cross_entropy(scores, wanted), 0).sum()
-    correct = (counted & (scores.argmax(1) == targets)).sum(dtype=jnp.int32)
+    if targets.ndim == 2:
+        wanted = (1 - label_smoothing) * targets.astype(jnp.float32) + label_smoothing / 2
+        each = optax.sigmoid_binary_cross_entropy(scores, wanted).sum(1)
+        hit = jnp.take_along_axis(targets, scores.argmax(1)[:, None], 1)[:, 0] > 0
+    else:
+        wanted = optax.smooth_labels(jax.nn.one_hot(targets, scores.shape[1]), label_smoothing)
+        each, hit = optax.softmax_cross_entropy(scores, wanted), scores.argmax(1) == targets
+    loss = jnp.where(counted, each, 0).sum()
+    correct = (counted & hit).sum(dtype=jnp.int32)
     return Tally(loss, correct, counted.sum(dtype=jnp.int32), jnp.isfinite(loss))
 
 

@@ -3,7 +3,7 @@
 Arrays are named as in the parameter tree (``conv1_1/kernel``, ``conv1_1/bias``, … ``fc8/bias``), kernels are
 ``[height, width, in, out]`` float32. Metadata: ``format``, ``architecture`` (the backbone's name), ``preprocessing``
 (JSON), ``source`` (origin of the numbers) and ``checksum`` (SHA-256 over names, shapes and bytes);
-``variant`` (JSON) if the network differs from the registered one.
+``variant`` (JSON) if the network differs from the registered one, and ``head`` (JSON) if its classifier is a new one.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ from jaxloc.errors import UsageError, WeightsError
 from jaxloc.models import registry
 from jaxloc.models.backbone import Backbone
 from jaxloc.models.extract import Params
+from jaxloc.models.headed import HEAD, with_head
 from jaxloc.models.preprocessing import Preprocessing
 
 FORMAT = "jaxloc-weights-1"
@@ -104,6 +105,9 @@ def save(path: str | os.PathLike[str], weights: Weights) -> None:
     }
     if weights.backbone.variant:
         metadata["variant"] = json.dumps(dict(weights.backbone.variant), sort_keys=True)
+    if (head := weights.backbone.head) is not None and head.layer == HEAD:
+        new = {"layer": head.averages, "names": head.names, "independent": head.independent}
+        metadata["head"] = json.dumps(new, sort_keys=True)
     write_safetensors(path, flat, metadata)
 
 
@@ -140,6 +144,8 @@ def read(path: str | os.PathLike[str]) -> Weights:
     try:
         registered = registry.find(metadata.get("architecture", ""))
         backbone = registered.varied(json.loads(metadata.get("variant", "{}")))
+        if "head" in metadata:
+            backbone = with_head(backbone, **json.loads(metadata["head"]))
         backbone = dataclasses.replace(backbone, preprocessing=preprocessing)
     except UsageError as error:
         raise WeightsError(f"{path}: {error}") from error

@@ -20,10 +20,17 @@ class FinetuneOptions(Options):
         "Layer whose average the head reads. [default: the network's own for retrieval]",
         setting="layer",
     )
-    frozen_blocks: int = option(
-        0,
+    multi_label: bool = option(
+        False,
+        "Images may have several labels: the paths are annotated sets (COCO, VOC, YOLO or NAME:FOLDER), the loss a "
+        "sigmoid cross entropy of each class.",
+        first=True,
+        setting="multi-label",
+    )
+    frozen_blocks: int | None = option(
+        None,
         "Number of blocks of layers to keep as they are, from the input: 0 tunes the whole network, all (5 of a "
-        "convolutional network) the head only.",
+        "convolutional network) the head only. [default: 0, or all with --multi-label]",
         least=0,
         first=True,
         setting="frozen blocks",

@@ -17,8 +17,8 @@ import numpy as np
 
 from jaxloc._files import write_text
 from jaxloc.models import Weights, load, save, weights_file
-from jaxloc.models.classifier import HEAD
 from jaxloc.models.extract import Params
+from jaxloc.models.headed import HEAD, with_head
 from jaxloc.options import FinetuneOptions
 from jaxloc.report.tables import text_table
 from jaxloc.run import classify, outputs
@@ -63,7 +63,8 @@ def finetune(
     ``KeyboardInterrupt``.
 
     Args:
-        paths: folders with one sub-folder for each class, or with ``labels`` any folders, images, or lists.
+        paths: folders with one sub-folder for each class, or with ``labels`` any folders, images, or lists; annotated
+            sets where images may have several labels.
         out: folder for ``tuned.safetensors``, ``classifier.safetensors``, ``training.json`` and ``checkpoints/``.
         options: of the training; ``FinetuneOptions()`` by default.
         labels: class by the image's name relative to the folder given; ``None`` takes the label that a data set or
@@ -81,6 +82,7 @@ def finetune(
     images = LabelledImages(
         paths,
         labels,
+        multi_label=options.multi_label,
         minimum_side=weights.backbone.layer(layer).minimum_side,
         max_side=options.max_side,
         workers=options.workers,
@@ -99,14 +101,18 @@ def finetune(
 
 def _write(folder: Path, training: Training, parameters: Params, weights: Weights) -> None:
     network, head = {layer: parameters[layer] for layer in parameters if layer != HEAD}, parameters[HEAD]
+    backbone = weights.backbone
+    if training.options.multi_label:
+        backbone = with_head(backbone, training.options.layer or "", training.images.classes, independent=True)
+        network = {name: parameters[name] for name in parameters if name in (HEAD, *backbone.convolutions)}
     flat = {f"{layer}/{name}": np.asarray(array) for layer in network for name, array in network[layer].items()}
     classes = training.images.classes
     seen = f"{len(training.images.sources)} images of {len(classes)} classes"
     source = f"{weights.source}, fine-tuned by jaxloc on {seen}"
-    tuned = weights_file.make_weights(flat, weights.backbone, source, TUNED)
+    tuned = weights_file.make_weights(flat, backbone, source, TUNED)
     save(folder / TUNED, tuned)
     settings = {
-        "kind": "softmax",
+        "kind": "sigmoid" if training.options.multi_label else "softmax",
         "vectors": f"average of {training.options.layer}",
         "max_side": str(training.options.max_side),
         "weights_checksum": tuned.checksum,
@@ -120,12 +126,14 @@ def _write(folder: Path, training: Training, parameters: Params, weights: Weight
 
 def tuning_text(done: FineTuned) -> str:
     """The epochs of a training, and which was kept."""
-    head = ["epoch", "loss", "accuracy", "validation loss", "validation accuracy"]
+    several = any(epoch.validation_map is not None for epoch in done.epochs)
+    head = ["epoch", "loss", "accuracy", "validation loss", "validation accuracy"] + ["validation mAP"] * several
     rows: list[list[object]] = []
     for number, epoch in enumerate(done.epochs, 1):
         row = [number, f"{epoch.loss:.4f}", f"{100 * epoch.accuracy:.2f}", "–", "–"]
         if epoch.validation_loss is not None and epoch.validation_accuracy is not None:
             row[3:] = f"{epoch.validation_loss:.4f}", f"{100 * epoch.validation_accuracy:.2f}"
+        row += ["–" if epoch.validation_map is None else f"{100 * epoch.validation_map:.2f}"] * several
         rows.append(row)
     resumed = " (resumed from a checkpoint)" if done.resumed else ""
     return f"{text_table(head, rows)}\nKept epoch {done.best + 1}{resumed}: {done.weights}"

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from jaxloc import _interrupts
 from jaxloc._files import IMAGES
 from jaxloc.errors import UsageError
+from jaxloc.metrics import interpolated_average_precision
 from jaxloc.models import Backbone, Weights, classifier, compiler_options
 from jaxloc.models.classifier import Tally, TrainState
 from jaxloc.models.extract import Params
@@ -47,12 +48,22 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """Means of an epoch over the training images, and at its end over the held-out ones, if there are any."""
+    """Means of an epoch over the training images, and at its end over the held-out ones, if there are any.
+
+    Of images with several labels the accuracy is the share whose highest score is that of one of them, and
+    ``validation_map`` the mean over classes of the average precision of their scores; ``None`` for others.
+    """
 
     loss: float
     accuracy: float
     validation_loss: float | None
     validation_accuracy: float | None
+    validation_map: float | None = None
+
+    @property
+    def quality(self) -> float:
+        """What the best epoch has most of."""
+        return (self.validation_accuracy or 0.0) if self.validation_map is None else self.validation_map
 
 
 class Training:
@@ -71,7 +82,7 @@ class Training:
         self.history: list[Epoch] = []
         self.resumed = False
         self._batch, self._score, self._saved = 0, Score(), -1
-        held_out = hold_out_share(images.targets, options.validation_share, options.seed)
+        held_out = hold_out_share(images.strata, options.validation_share, options.seed)
         self._seen, self._held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
         self._per_epoch = len(images.plan(self._seen, options.batch))
         learnt, self._fixed = classifier.split_params(
@@ -79,7 +90,7 @@ class Training:
             len(images.classes),
             backbone=weights.backbone,
             layer=options.layer,
-            frozen_blocks=options.frozen_blocks,
+            frozen_blocks=frozen_blocks(options, weights.backbone),
         )
         named = ("learning_rate", "head_factor", "momentum", "weight_decay", "warmup")
         chosen = {name: getattr(options, name) for name in named}
@@ -97,10 +108,10 @@ class Training:
 
     @property
     def best(self) -> int:
-        """The epoch with the highest validation accuracy (of equals, the lowest loss, then the first); or the last."""
+        """The epoch with the highest validation quality (of equals, the lowest loss, then the first); or the last."""
         if not len(self._held_out):
             return len(self.history) - 1
-        ranks = [(one.validation_accuracy or 0, -(one.validation_loss or 0)) for one in self.history]
+        ranks = [(one.quality, -(one.validation_loss or 0)) for one in self.history]
         return ranks.index(max(ranks))
 
     def resume(self) -> None:
@@ -154,22 +165,26 @@ class Training:
             self._stop_if_asked()
             if options.checkpoint_steps and self._batch % options.checkpoint_steps == 0:
                 self._save()
-        validation = self._validate()
-        self.history.append(Epoch(*self._score.means(), *(validation.means() if validation else (None, None))))
+        self.history.append(Epoch(*self._score.means(), *self._validate()))
         self._batch, self._score = 0, Score()
-        self._save(validation)
+        self._save(measured=len(self._held_out) > 0)
         self._stop_if_asked()
 
-    def _validate(self) -> Score | None:
+    def _validate(self) -> tuple[float | None, float | None, float | None]:
+        """Loss, accuracy and mean average precision of the held-out images."""
         if not len(self._held_out):
-            return None
-        score = Score()
+            return None, None, None
+        score, scores, targets = Score(), [], []
         plan = self.images.plan(self._held_out, self.options.batch)
         parameters = self._fixed | self._state.trained
         for batch in self.images.batches(plan, self.options.batch):
-            score.add(self._measure(parameters, *batch))
+            tally, found = jax.device_get(self._measure(parameters, *batch))
+            score.add(tally)
+            scores.append(found[batch.counted])
+            targets.append(batch.targets[batch.counted])
             self._stop_if_asked()
-        return score
+        several = self.images.targets.ndim > 1
+        return *score.means(), mean_average_precision(*map(np.concatenate, (scores, targets))) if several else None
 
     def _stop_if_asked(self) -> None:
         try:
@@ -178,7 +193,7 @@ class Training:
             self._save()
             raise
 
-    def _save(self, validation: Score | None = None) -> None:
+    def _save(self, *, measured: bool = False) -> None:
         # An epoch's end counts one more than its last step, so that both can be kept.
         number = len(self.history) * (self._per_epoch + 1) + self._batch
         if number == self._saved:
@@ -191,9 +206,9 @@ class Training:
             "skipped": self.images.skipped,
         }
         metrics = None
-        if validation is not None:
-            loss, accuracy = validation.means()
-            metrics = {"loss": loss, "accuracy": accuracy, "epoch": len(self.history)}
+        if measured:
+            last = self.history[-1]
+            metrics = {"loss": last.validation_loss or 0.0, "quality": last.quality, "epoch": len(self.history)}
         self._checkpoints.save(number, self._state, notes, metrics)
         self._saved = number
 
@@ -212,6 +227,26 @@ class Training:
             )
 
 
+def frozen_blocks(options: FinetuneOptions, backbone: Backbone) -> int:
+    """Blocks that are kept as they are: all, if the options say nothing and images may have several labels."""
+    if options.frozen_blocks is not None:
+        return options.frozen_blocks
+    return len(backbone.blocks) if options.multi_label else 0
+
+
+def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
+    """Mean over classes of the average precision (area under the curve) of scores; classes without image left out.
+
+    Args:
+        scores: ``[n, classes]``.
+        targets: bool ``[n, classes]``.
+    """
+    order = np.argsort(-scores, 0, kind="stable")
+    ranked = [np.take_along_axis(values, order, 0).T for values in (targets, scores)]
+    each = interpolated_average_precision(*ranked)
+    return float(np.nanmean(each)) if targets.any() else 0.0
+
+
 _optimizer = functools.cache(classifier.make_optimizer)
 
 
@@ -226,9 +261,11 @@ def _compiled_step(
 
 
 @functools.cache
-def _compiled_measure(backbone: Backbone, layer: str | None, dtype: str) -> Callable[..., Tally]:
-    def measure(params: Params, images: jax.Array, sizes: jax.Array, targets: jax.Array, counted: jax.Array) -> Tally:
+def _compiled_measure(backbone: Backbone, layer: str | None, dtype: str) -> Callable[..., tuple[Tally, jax.Array]]:
+    def measure(
+        params: Params, images: jax.Array, sizes: jax.Array, targets: jax.Array, counted: jax.Array
+    ) -> tuple[Tally, jax.Array]:
         scores = classifier.logits(params, images, sizes, backbone=backbone, layer=layer, dtype=jnp.dtype(dtype))
-        return classifier.tally(scores, targets, counted)
+        return classifier.tally(scores, targets, counted), scores
 
     return jax.jit(measure, compiler_options=compiler_options(backbone))

@@ -62,7 +62,7 @@ class Checkpoints:
     ) -> None:
         """Write a checkpoint of arrays and JSON values atomically, and drop those that are no longer needed.
 
-        Of those with ``metrics`` (``accuracy``, ``loss``, ``epoch``) the one with the highest accuracy (of equals, the
+        Of those with ``metrics`` (``quality``, ``loss``, ``epoch``) the one with the highest quality (of equals, the
         lowest loss, then the first) is kept.
 
         Raises:
@@ -117,7 +117,7 @@ class Checkpoints:
 
 
 def _rank(metrics: Mapping[str, float]) -> tuple[float, float, float]:
-    return metrics["accuracy"], -metrics["loss"], -metrics["epoch"]
+    return metrics["quality"], -metrics["loss"], -metrics["epoch"]
 
 
 def _line(error: Exception) -> str:

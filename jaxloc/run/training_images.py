@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxloc.data import Item, Source, choose_buckets, find_sets, read_image
+from jaxloc.data import Item, Source, annotations, choose_buckets, find_sets, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.batches import pad
 from jaxloc.errors import ImageError, UsageError
@@ -27,7 +27,7 @@ class LabelledBatch(NamedTuple):
     Attributes:
         images: uint8 ``[n, rows, columns, 3]``.
         sizes: int32 ``[n, 2]``, valid rows and columns; 0 for invalid entries.
-        targets: int32 ``[n]``, numbers of classes.
+        targets: int32 ``[n]``, numbers of classes; or bool ``[n, classes]``, see ``LabelledImages``.
         counted: bool ``[n]``, False for invalid entries.
     """
 
@@ -40,17 +40,22 @@ class LabelledBatch(NamedTuple):
 class LabelledImages:
     """Images with one class each: by their names, or the labels of a data set or archive, or their sub-folders.
 
+    With ``multi_label`` each has any number: the classes of its objects that are not flagged difficult, and its own, in
+    annotated sets (``jaxloc.data.annotations.read``) at ``paths``.
+
     Images with a side shorter than ``minimum_side`` are skipped; those whose shorter side exceeds ``max_side`` pixels
     are shrunk to it, with 0 never.
 
     Attributes:
         sources: usable images in order of name.
-        targets: int32 ``[n]``, the number of each image's class.
+        targets: int32 ``[n]``, the number of each image's class; or bool ``[n, classes]``, which ones it has.
+        strata: int32 ``[n]``, the class by which an image is drawn: the rarest that it has, -1 for none.
         classes: names, in order.
         skipped: reasons by name of the image.
 
     Raises:
-        UsageError: an image without label, or fewer than two classes with usable images.
+        UsageError: an image without label, or fewer than two classes with usable images; with ``multi_label``, nothing
+            that can be read as annotations, no image, or no class.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class LabelledImages:
         paths: Sequence[str | os.PathLike[str]],
         labels: Mapping[str, str] | None = None,
         *,
+        multi_label: bool = False,
         minimum_side: int,
         max_side: int,
         workers: int | None = None,
@@ -65,7 +71,8 @@ class LabelledImages:
     ) -> None:
         self._limit = max_side or None
         self._workers = workers or workers_of(NetworkOptions())
-        found = sorted(_with_labels(paths, labels, exclude), key=lambda pair: pair[0].name)
+        listed = _with_label_sets(paths) if multi_label else _with_labels(paths, labels, exclude)
+        found = sorted(listed, key=lambda pair: pair[0].name)
         sources = [source for source, _ in found]
         seen = read_sizes(sources, max_side=max_side, workers=self._workers, shown=True)
         self.skipped: dict[str, str] = {}
@@ -79,23 +86,31 @@ class LabelledImages:
             self.sources.append(source)
             self._sizes.append((rows, columns))
             kept.append(label)
-        self.classes = tuple(sorted(set(kept)))
-        if len(self.classes) < 2:
+        self.classes = tuple(sorted({label for some in kept for label in some}))
+        if multi_label and not self.classes:
+            raise UsageError(f"{', '.join(map(str, paths))}: no usable image has an object or a class to learn")
+        if not multi_label and len(self.classes) < 2:
             known = f"only of {self.classes[0]!r}" if self.classes else "of no class"
             raise UsageError(
                 f"there are usable images {known}, and telling classes apart needs two: "
                 "pass a folder with one sub-folder of images for each class"
             )
-        self.targets = np.array([self.classes.index(label) for label in kept], np.int32)
+        has = np.array([[name in some for name in self.classes] for some in kept], bool)
+        rarest = np.where(has, has.sum(0), len(has) + 1).argmin(1)
+        self.strata = np.where(has.any(1), rarest, -1).astype(np.int32)
+        self.targets = has if multi_label else self.strata
         self._bucket = choose_buckets(Counter(sorted(self._sizes)), limit=_BUCKETS, step=_STEP)
 
     def fingerprint(self) -> str:
         """SHA-256 over names, classes and file sizes, which must not change when a training resumes."""
         listed = [
-            (source.name, self.classes[target], source.file.stat().st_size)
+            (source.name, self._named(target), source.file.stat().st_size)
             for source, target in zip(self.sources, self.targets, strict=True)
         ]
         return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+    def _named(self, target: np.ndarray) -> str | list[str]:
+        return [self.classes[number] for number in np.flatnonzero(target)] if target.ndim else self.classes[target]
 
     def plan(self, numbers: np.ndarray, batch: int) -> list[list[int]]:
         """Group images ``numbers`` of one bucket into batches, in the order given; incomplete batches come last."""
@@ -138,7 +153,8 @@ class LabelledImages:
                     items.append(Item(number, pixels, self._sizes[number]))
             padded = pad(items, self._bucket(self._sizes[together[0]]), batch)
             counted = padded.indices >= 0
-            targets = np.where(counted, self.targets[padded.indices], 0).astype(np.int32)
+            targets = self.targets[padded.indices]
+            targets[~counted] = 0
             yield LabelledBatch(padded.images, padded.sizes, targets, counted)
 
 
@@ -154,7 +170,7 @@ def _reason(source: Source, size: tuple[int, int], minimum_side: int) -> str:
 
 def _with_labels(
     paths: Sequence[str | os.PathLike[str]], labels: Mapping[str, str] | None, exclude: Sequence[Path]
-) -> Iterator[tuple[Source, str]]:
+) -> Iterator[tuple[Source, tuple[str, ...]]]:
     sets = find_sets(paths, per_folder=labels is None, exclude=exclude)
     sets.tell_ignored()
     names = [source.name for images in sets for source in images.sources]
@@ -164,4 +180,19 @@ def _with_labels(
         raise UsageError(f"no label for {first}: add it, or leave the image out")
     for images in sets:
         for source in images.sources:
-            yield source, (source.label or images.name) if labels is None else labels[source.name]
+            yield source, ((source.label or images.name) if labels is None else labels[source.name],)
+
+
+def _with_label_sets(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[Source, tuple[str, ...]]]:
+    for path in paths:
+        images = annotations.read(path).images
+        if not any(image.path for image in images.values()):
+            first = next(iter(images), "any")
+            raise UsageError(f"{path}: none of its {len(images):,} images is there, such as {first!r}")
+        for image in images.values():
+            if image.path is None:
+                continue
+            name = image.name if len(paths) == 1 else f"{path}/{image.name}"
+            known = {one.category for one in image.annotations if not one.difficult}
+            known |= set() if image.category is None else {image.category}
+            yield Source(image.path, name), tuple(sorted(known))

@@ -72,13 +72,14 @@ def test_every_option_of_classify_reaches_the_job(calls):
 
 
 def test_every_option_of_finetune_reaches_the_job(calls):
-    given = "--frozen-blocks 4 --epochs 3 --batch 7 --optimizer adamw --learning-rate 0.01 --validation-share 0.2"
-    given += " --training-side 96 --checkpoint-steps 9 --seed 5 --weights w --dtype bfloat16 --workers 2 --download"
-    given += " --layer pool4"
+    given = "--multi-label --frozen-blocks 4 --epochs 3 --batch 7 --optimizer adamw --learning-rate 0.01"
+    given += " --validation-share 0.2 --training-side 96 --checkpoint-steps 9 --seed 5 --weights w --dtype bfloat16"
+    given += " --workers 2 --download --layer pool4"
     cli.invoke("finetune", "a", "-o", "o", *given.split())
     options = FinetuneOptions(
         weights="w",
         layer="pool4",
+        multi_label=True,
         frozen_blocks=4,
         epochs=3,
         batch=7,
