@@ -34,15 +34,18 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
         title=findings.title,
         lead=f"{findings.method} of {counted(findings.number, 'image')} in {counted(len(sets), 'set')}.",
         warnings=findings.warnings,
-        tiles=_counts(statuses, counts, len(findings.skipped)),
+        tiles=_counts(statuses, counts, len(findings.skipped)) | {"Images": f"{findings.number:,}"},
         tables=_set_table(sets, statuses, with_shares) + "\n" + elements.settings(findings.settings),
         noscript="The images below need JavaScript. annotations.json, beside this page, holds every box and score.",
-        limit_note=elements.limit_note(len(shown), len(findings.images), "image", _REST),
+        limit_note=elements.limit_note(
+            len(shown), len(findings.images), "image" if findings.objects == 1 else "object", _REST
+        ),
         toggles=elements.toggle("box", "Box", key="b", checked=True)
         + elements.toggle("heat", "Heat map", key="h", checked=not masked, kind="of-heat")
         + elements.toggle("smooth", "Smooth", key="s", kind="of-heat")
         + elements.toggle("mask", "Mask", key="m", checked=True, kind="of-mask")
-        + elements.toggle("parts", "Parts", key="p", checked=True, kind="of-parts"),
+        + elements.toggle("parts", "Parts", key="p", checked=True, kind="of-parts")
+        + elements.toggle("regions", "Regions", key="r", checked=True, kind="of-regions"),
         absent_note=elements.escape(_absent_note(counts)),
         skipped=elements.skipped(findings.skipped, categories, limit=limit, rest=_REST),
         reading=_reading(
@@ -51,7 +54,8 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
             with_heat,
             max((len(one.parts) for one in shown), default=0),
             any(len(one.objects) > 1 for one in shown),
-        ),
+        )
+        + _reading_of_asked(shown),
         data=elements.safe_json(sets=categories, images=(_image(finding, numbers) for finding in shown)),
     )
 
@@ -139,8 +143,23 @@ def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int,
     return items
 
 
+def _reading_of_asked(shown: Sequence[Finding]) -> list[str]:
+    items = []
+    if any(one.probability is not None for one in shown):
+        items.append("<b>Probability</b>: of the class in the whole image, as the classifier says.")
+    if any(one.passes for one in shown):
+        items.append("<b>Passes</b>: images that the network was asked about, at the size that it was trained on.")
+    if any(one.regions for one in shown):
+        items.append(
+            "<b>Regions</b>: those that the search went through, in white, and the last as the box. Its curves are the "
+            "scores of each region cropped, and of the image with it erased: a region that holds the whole object "
+            "scores high cropped, and leaves little erased."
+        )
+    return items
+
+
 def _image(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
-    """What page.js shows of an image; parts and mask only where the job kept them."""
+    """What page.js shows of an image; parts, mask and what a classifier said only where the job kept them."""
     heat = None
     if finding.heat is not None and finding.heat.size:
         rows, columns = finding.heat.shape
@@ -154,10 +173,17 @@ def _image(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
         "box": elements.edges(finding.box),
         "score": elements.number(finding.score),
         "share": elements.number(finding.noise_score),
+        "probability": elements.number(finding.probability),
         "status": figures.status(finding),
         "heat": heat,
         "thumbnail": elements.base64_text(finding.thumbnail),
     }
+    if finding.class_name not in (None, finding.category):
+        shown["class"] = finding.class_name
+    if finding.passes is not None:
+        shown["passes"] = finding.passes
+    if finding.regions:
+        shown["regions"] = [[float(f"{value:.4g}") for value in row] for row in finding.regions]
     if any(finding.parts):
         shown["parts"] = [elements.edges(part) for part in finding.parts]
     if finding.objects:

@@ -53,7 +53,42 @@
       placeBox(region, { box, width: image.width, height: image.height });
       return region;
     }));
+    // The first region is the whole image, and the last is the box.
+    one(".steps", frame).replaceChildren(...(image.regions ?? []).slice(1, -1).map((box) => {
+      const step = element("span", "", "step");
+      placeBox(step, { box, width: image.width, height: image.height });
+      return step;
+    }));
     placeBox(one(":scope > .box", frame), image);
+  }
+
+  // EISS's two curves: scores of the region cropped and of the image with it erased, against the iteration.
+  function curves({ regions }) {
+    const chart = one("#curves").content.firstElementChild.cloneNode(true);
+    const draw = (tag, attributes, text = "") => {
+      const made = document.createElementNS(chart.namespaceURI, tag);
+      for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+      made.textContent = text;
+      return made;
+    };
+    const [left, right, top, bottom] = [34, 270, 22, 130];
+    const most = Math.max(...regions.flatMap((row) => row.slice(4))) || 1;
+    const x = (iteration) => left + (right - left) * iteration / Math.max(1, regions.length - 1);
+    const y = (score) => bottom - (bottom - top) * score / most;
+    const line = (kind, place) => draw("polyline", {
+      class: kind, points: regions.map((row, iteration) => `${x(iteration).toFixed(1)},${y(row[place]).toFixed(1)}`).join(" "),
+    });
+    chart.append(
+      draw("line", { x1: left, x2: right, y1: bottom, y2: bottom }), draw("line", { x1: left, x2: left, y1: top, y2: bottom }),
+      draw("text", { x: left - 4, y: top + 4, "text-anchor": "end" }, most < 0.01 ? most.toExponential(0) : most.toFixed(2)),
+      draw("text", { x: left - 4, y: bottom + 4, "text-anchor": "end" }, "0"),
+      draw("text", { x: left, y: bottom + 14 }, "whole image"),
+      draw("text", { x: right, y: bottom + 14, "text-anchor": "end" }, `iteration ${regions.length - 1}`),
+      draw("text", { x: left, y: 12, class: "cropped" }, "region cropped"),
+      draw("text", { x: right, y: 12, class: "erased", "text-anchor": "end" }, "region erased"),
+      line("cropped", 4), line("erased", 5),
+    );
+    return chart;
   }
 
   // --- Cards: made once; their images are decoded when they come near the window -------------------------------
@@ -72,6 +107,7 @@
     addScores(card, [
       ...(image.found ? [["score", decimal(image.score)]] : []),
       ...(image.share === null ? [] : [["object share", percent(image.share)]]),
+      ...(image.probability === null ? [] : [["probability", percent(image.probability)]]),
     ]);
     one("button", card).addEventListener("click", () => enlarge(image));
     return card;
@@ -85,6 +121,7 @@
     name: (a, b) => collator.compare(a.name, b.name),
     score: (a, b) => a.score - b.score,
     share: (a, b) => a.share - b.share,
+    probability: (a, b) => a.probability - b.probability,
     area: (a, b) => a.area - b.area,
   };
 
@@ -122,7 +159,7 @@
   }
 
   one(".choose-set").hidden = sets.length < 2;
-  for (const layer of ["share", "heat", "mask", "parts"]) {
+  for (const layer of ["share", "heat", "mask", "parts", "probability", "regions"]) {
     if (!images.some((image) => image[layer] != null)) all(`.of-${layer}`).forEach((part) => part.remove());
   }
   startFilters(sets, update);
@@ -130,10 +167,14 @@
   // --- The large view ------------------------------------------------------------------------------------------
 
   function facts(image) {
-    const { set, box, area, score, share, status, found } = image;
+    const { set, box, area, score, share, status, found, probability, passes, regions } = image;
     const list = [["Set", groupName(sets[set])], ["Result", found ? "object found" : status]];
     if (found) list.push(["Score", decimal(score)]);
     if (share !== null) list.push(["Object share", `${percent(share)} of the cells`]);
+    if (image.class) list.push(["Class", image.class]);
+    if (probability !== null) list.push(["Probability", percent(probability)]);
+    if (passes) list.push(["Passes", numbers.format(passes)]);
+    if (regions) list.push(["Iterations", numbers.format(regions.length - 1)]);
     if (box) {
       list.push(boxFact(box), ["Box area", `${area < 0.01 ? "under 1" : Math.round(100 * area)} % of the image`]);
     }
@@ -142,7 +183,9 @@
 
   const { enlarge, openFromAddress } = largeView({
     shown: () => shown,
-    describe: (image) => ({ name: image.label, facts: facts(image), draw: () => drawn(image, (frame) => fill(frame, image, true)) }),
+    describe: (image) => ({ name: image.label, facts: facts(image), draw: () => drawn(image, (frame) => fill(frame, image, true)),
+      beside: image.regions ? [curves(image)] : [],
+    }),
     buttonOf: (image) => one("button", cards[image.index]),
   });
   update();

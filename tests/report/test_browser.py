@@ -91,3 +91,14 @@ def test_page_of_dimensions_alone_hides_the_queries(folder):
     assert re.search(r'<section id="queries"[^>]* hidden=""', body)
     assert 'class="place">Low end, 1 of 1<' in body
     assert "<dt>Value</dt><dd>−2.00</dd>" in body
+
+
+def test_a_search_shows_its_regions_and_curves(folder):
+    regions = tuple((8.0 * t, 6.0 * t, 640 - 8.0 * t, 480 - 6.0 * t, 0.5 + 0.1 * t, 0.02 * t) for t in range(4))
+    asked = image("1.jpg", noise_score=None, class_name="cat", probability=0.71, passes=308, regions=regions)
+    document = opened(folder, render_page(ddt(images=[asked], skipped=[])), "#image-1").split("<script", 1)[0]
+    assert document.count('class="step"') == 4  # two in the card, two in the large view
+    assert 'class="cropped" points="34.0,' in document
+    assert re.search(
+        r"<dt>Probability</dt><dd>71 %</dd><dt>Passes</dt><dd>308</dd><dt>Iterations</dt><dd>3</dd>", document
+    )
