@@ -29,6 +29,7 @@ COMMANDS = {
     "reproduce": "reproduce",
     "export": "export",
     "clean": "cleaning",
+    "discover": "discovery",
     "datasets": "datasets",
     "demo": "localization",
     "weights": "weights",

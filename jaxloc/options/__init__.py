@@ -5,6 +5,7 @@ all derive from these fields; see ``jaxloc.options.option``.
 """
 
 from jaxloc.options.clean import CleanOptions
+from jaxloc.options.discover import DiscoverOptions
 from jaxloc.options.evaluate import EvaluateOptions, ReproduceOptions
 from jaxloc.options.export import ExportOptions
 from jaxloc.options.learn import ClassifyOptions, FinetuneOptions
@@ -17,6 +18,7 @@ __all__ = [
     "ClassifyOptions",
     "CleanOptions",
     "DescribeOptions",
+    "DiscoverOptions",
     "EvaluateOptions",
     "ExportOptions",
     "FinetuneOptions",

@@ -218,7 +218,7 @@ function largeView({ shown, describe, buttonOf }) {
     buttonOf(current).focus();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("[type=search], [type=range], select")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("[type=search], [type=text], [type=range], select")) return;
     const key = event.key.toLowerCase();
     const box = all("form [data-key]").find((some) => some.dataset.key === key);
     if (box) toggle(box.dataset.toggle, !box.checked);

@@ -93,12 +93,16 @@ def _sum_moments(context: Context, shard: Shard, path: Path, *, shown: Progress)
 def _fit_sets(context: Context, window: Window, start: Fits) -> Iterator[tuple[str, FittedSet]]:
     """Each set's fit, from the moments of all hosts in the order of the shards."""
     together = MomentStore(context.steps.sums)
+    pooled = [name for which in window.sets if (name := context.images.sets[which].name) in context.pooled]
+    every = _sum_earlier(context, window) if pooled else None
 
     def complete(before: int) -> Iterator[tuple[str, FittedSet]]:
         """The sets that no later shard adds to."""
         for which in sorted(which for which in together.images if which < before):
             name = context.images.sets[which].name
-            fit = _fit(context, together, which, start.get(name))
+            if every is not None:
+                every.add(0, together.images[which], together.moments(which))
+            fit = None if name in pooled else _fit(context, together, which, start.get(name))
             together.drop(which)
             if fit is not None:
                 yield name, fit
@@ -109,6 +113,19 @@ def _fit_sets(context: Context, window: Window, start: Fits) -> Iterator[tuple[s
             yield from complete(which)
             together.merge(which, some.images[which], some.of_set(which))
     yield from complete(window.sets.stop)
+    if every is not None and (fit := _fit(context, every, 0, None)) is not None:
+        yield from ((name, fit) for name in pooled)
+
+
+def _sum_earlier(context: Context, window: Window) -> MomentStore:
+    """The moments of all sets of the windows before this one, as one set."""
+    every = MomentStore(context.steps.sums)
+    every.images[0] = 0
+    for number in range(window.number):
+        for name, fit in load_fits(distributed.see(context.checkpoint.file("fitted", number))).items():
+            if name not in context.pooled:
+                every.add(0, MINIMUM_SET, fit.moments)
+    return every
 
 
 def _fit(context: Context, together: MomentStore, which: int, start: FittedSet | None) -> FittedSet | None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from jaxloc._files import HALVES, atomic_path, check_writable, digest, fitting_path, write_text
 from jaxloc.data import ImageSet
+from jaxloc.data.remote import is_remote
 from jaxloc.errors import UsageError
 from jaxloc.report import coco, parquet
 from jaxloc.report.exports.names import safe_names
@@ -45,6 +46,13 @@ def is_replaced(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> bo
     place, folder = Path(os.path.realpath(path)), Path(os.path.realpath(out))
     written = {folder / name for name in (*_RESULTS, VIDEO_ANNOTATIONS)}
     return place in written or (folder / VIDEOS in place.parents and place.is_file())
+
+
+def check_apart(source: str | os.PathLike[str], out: str | os.PathLike[str], why: str) -> None:
+    """Raise ``UsageError`` if results that hold images would be inside the folder that the images are read from."""
+    place = os.fspath(source)
+    if not is_remote(place) and Path(place).is_dir() and Path(out).resolve().is_relative_to(Path(place).resolve()):
+        raise UsageError(f"{out}: lies inside {place}, {why}: choose another --out")
 
 
 def check_unused(folder: Path) -> None:

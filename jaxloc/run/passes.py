@@ -1,7 +1,7 @@
 """A pass over a run's shards: what the passes share, one batch in flight, and the features of a shard."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -22,7 +22,12 @@ R = TypeVar("R")
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What the passes of a run share; ``cache`` keeps features from one pass to the next."""
+    """What the passes of a run share.
+
+    Attributes:
+        cache: keeps features from one pass to the next.
+        pooled: names of the sets, the last of the run, that are located with a model of the images of all sets.
+    """
 
     images: Images
     stream: Stream
@@ -30,6 +35,7 @@ class Context:
     checkpoint: Checkpoint
     cache: FeatureCache
     folder: Path
+    pooled: Collection[str] = ()
 
     def owners(self, indices: np.ndarray) -> np.ndarray:
         """The set of each entry of a batch, int64 ``[n]``; -1 for entries that only fill it."""

@@ -6,7 +6,7 @@ import functools
 import itertools
 import tempfile
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,6 +51,7 @@ DOUBTFUL_CORRELATION = 0.3
 class Run:
     """A run over image sets; entered, it locks its folder against other writers.
 
+    ``pooled`` names sets, the last ones, whose model is fitted on the images of all sets: of too few or unlike images.
     ``depends`` says by name what else the results depend on; ``notes`` are warnings to begin with.
     ``overwrite`` starts over if the folder holds another run, or a finished one. ``labels`` are the classes to find in
     each set, int32 ``[sets]``, for methods that ask a classifier; ``None`` means that of the options for all.
@@ -62,6 +63,7 @@ class Run:
         folder: Path,
         steps: Steps,
         *,
+        pooled: Collection[str] = (),
         depends: Mapping[str, str] | None = None,
         notes: Sequence[str] = (),
         overwrite: bool = False,
@@ -72,7 +74,7 @@ class Run:
         self._folder, self._model = folder, folder / "model.safetensors"
         self._checkpoint = Checkpoint(folder)
         self._depends = identity(steps, len(self._images)) | dict(depends or {})
-        self._overwrite, self._notes = overwrite, notes
+        self._pooled, self._overwrite, self._notes = pooled, overwrite, notes
         self._labels = np.full(len(sets), steps.label, np.int32) if labels is None else labels
         refine = self._options.refine != "none"
         self._refiner = Refiner(self._options.refine, connectivity=steps.connectivity) if refine else None
@@ -88,7 +90,8 @@ class Run:
             place = self._folder if distributed.count() == 1 else tempfile.gettempdir()  # that of several is remote
             limit = 0 if self._method.asks else self._options.feature_cache  # there are no features to keep
             cache = stack.enter_context(FeatureCache(place, limit))
-            self._context = Context(self._images, stream, self._steps, self._checkpoint, cache, self._folder)
+            kept = self._checkpoint
+            self._context = Context(self._images, stream, self._steps, kept, cache, self._folder, self._pooled)
             self._held = stack.pop_all()
         return self
 

@@ -11,11 +11,10 @@ from jaxloc._files import IMAGES, write_text
 from jaxloc.errors import UsageError
 from jaxloc.report.decisions import FORMAT, KEPT, UNUSABLE, Decision
 from jaxloc.report.text import counted, some_of
+from jaxloc.run import decision_file
 
 BEFORE = "decisions-before.json"
 """Beside ``decisions.json``: decisions by hand of an earlier run that this one was not given."""
-
-_CURE = "mend it, or download it again from review.html"
 
 
 def read_decisions(path: str | os.PathLike[str], images: Mapping[str, Any]) -> dict[str, bool]:
@@ -29,11 +28,7 @@ def read_decisions(path: str | os.PathLike[str], images: Mapping[str, Any]) -> d
         UsageError: the file is missing, damaged, of another format, or about other images.
     """
     then, entries = _read(path, "name", "keep")
-    if then["digest"] != images["digest"]:
-        raise UsageError(
-            f"{path}: decisions on other images ({then['number']} then, {images['number']:,} now, or some have "
-            "changed): review this collection's own page"
-        )
+    decision_file.check_images(path, then, images)
     decided: dict[str, bool] = {}
     for entry in entries:
         name, keep = entry["name"], entry["keep"]
@@ -47,31 +42,8 @@ def read_decisions(path: str | os.PathLike[str], images: Mapping[str, Any]) -> d
 
 def _read(path: str | os.PathLike[str], *keys: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The images that a file of decisions is about, and the decisions, which all have the keys."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file of decisions") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(content, dict) or "format" not in content:
-        raise UsageError(f"{path}: not a file of decisions: give one that review.html handed out")
-    if content["format"] != FORMAT:
-        raise UsageError(
-            f"{path}: of format {content['format']!r}, and this jaxloc reads {FORMAT}: make it again from review.html"
-        )
-    _check_keys(path, content, "", IMAGES, "decisions")
-    _check_keys(path, content[IMAGES], f" in its {IMAGES!r}", "number", "digest")
-    if not isinstance(content["decisions"], list):
-        raise UsageError(f"{path}: a damaged file of decisions: 'decisions' is no list: {_CURE}")
-    for number, entry in enumerate(content["decisions"], 1):
-        _check_keys(path, entry, f" in decision {number:,}", *keys)
+    content = decision_file.read(path, *keys, format=FORMAT, page="review.html")
     return content[IMAGES], content["decisions"]
-
-
-def _check_keys(path: str | os.PathLike[str], part: Any, where: str, *keys: str) -> None:
-    for key in keys:
-        if not isinstance(part, dict) or key not in part:
-            raise UsageError(f"{path}: a damaged file of decisions: {key!r} is missing{where}: {_CURE}")
 
 
 def set_aside(folder: Path, decided: Collection[str], *, asked: bool, images: Mapping[str, Any]) -> list[str]:

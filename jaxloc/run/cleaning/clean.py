@@ -10,7 +10,6 @@ from jaxloc.data import ImageSet, find_sets
 from jaxloc.data.annotations import Annotated, Annotation, Annotations
 from jaxloc.data.datasets import is_spec
 from jaxloc.data.duplicates import Look
-from jaxloc.data.remote import is_remote
 from jaxloc.errors import UsageError
 from jaxloc.options import CleanOptions, ExportOptions, reading, workers_of
 from jaxloc.report import decisions, review_page
@@ -66,7 +65,7 @@ def clean(
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options, per_label = options or CleanOptions(), per_label or is_spec(os.fspath(source))
-    _check_apart(source, out)
+    outputs.check_apart(source, out, "where it would become a class")
     folder = outputs.prepare(out)
     check_replaceable(folder / "dataset", overwrite=True)
     work = folder / "work"
@@ -101,13 +100,6 @@ def clean(
         )
         exported = export(_kept(result, images), folder / "dataset", options.format, as_asked)
     return Cleaned(result, exported, folder)
-
-
-def _check_apart(source: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
-    """Raise ``UsageError`` if the results would be inside the collection, where they would become a class."""
-    place = os.fspath(source)
-    if not is_remote(place) and Path(place).is_dir() and Path(out).resolve().is_relative_to(Path(place).resolve()):
-        raise UsageError(f"{out}: lies inside {place}, where it would become a class: choose another --out")
 
 
 def _decide(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxloc.data.sources import bytes_of
 from jaxloc.descriptors import DESCRIPTORS, Codebooks
 from jaxloc.errors import UsageError
+from jaxloc.inference import DeviceWeights
 from jaxloc.models import Weights
 from jaxloc.options import IndexOptions, workers_of
 from jaxloc.run import distributed, outputs
@@ -81,15 +82,20 @@ def index(
 
 
 def index_images(
-    images: list[Labelled], out: str | os.PathLike[str], options: IndexOptions | None = None, *, relabel: bool = False
+    images: list[Labelled],
+    out: str | os.PathLike[str],
+    options: IndexOptions | None = None,
+    *,
+    relabel: bool = False,
+    loaded: DeviceWeights | None = None,
 ) -> Indexed:
     """``index`` for images that are listed already, in order of name.
 
-    With ``relabel``, images of the gallery get these labels as well.
+    With ``relabel``, images of the gallery get these labels as well. ``loaded`` is the network if it is on the devices.
     """
     options = options or default_options(out)
     folder = outputs.prepare(out)
-    describer = Describer(options, [options.descriptor])
+    describer = Describer(options, [options.descriptor], loaded)
     description = describe_gallery(options, describer.weights)
     digest = hashlib.sha256("\n".join([str(description), *(image.key for image in images)]).encode()).digest()
     moved = 0
