@@ -5,6 +5,7 @@ Boxes are ``x0, y0, x1, y1``; shares are in [0, 1]. What cannot be measured is N
 
 from jaxloc.metrics.bootstrap import Interval, bootstrap_interval, interval_of, resamples
 from jaxloc.metrics.clusters import BCubed, bcubed, normalized_mutual_information, purity
+from jaxloc.metrics.co_occurrence import co_occurrence, rescore
 from jaxloc.metrics.detections import Matched, match_boxes, match_points
 from jaxloc.metrics.localization import correct_boxes, correct_localization, top_one_localization
 from jaxloc.metrics.masks import jaccard, pixel_precision
@@ -48,6 +49,7 @@ __all__ = [
     "bootstrap_interval",
     "box_iou",
     "box_overlaps",
+    "co_occurrence",
     "correct_boxes",
     "correct_localization",
     "correct_parts",
@@ -66,6 +68,7 @@ __all__ = [
     "purity",
     "recall_at",
     "resamples",
+    "rescore",
     "roc_auc",
     "roc_curve",
     "saliency_auc",

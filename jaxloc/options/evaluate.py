@@ -79,6 +79,16 @@ class EvaluateOptions(Options):
         "or their score.",
         panel=_MORE,
     )
+    co_occurrence: str | None = option(
+        None,
+        "Before --point and --detection rank, raise the scores of an image's classes by those of classes that occur "
+        "with them in this labelled set, such as the training images, of any form of TRUTH.",
+        panel=_MORE,
+        metavar="TRUTH",
+    )
+    co_occurrence_weight: float = option(
+        0.1, "Weight of other classes' scores in --co-occurrence.", least=0, panel=_MORE
+    )
     masks: bool = option(False, "Jaccard similarity and precision of pixel masks.", panel=_MORE)
     parts: bool = option(
         False, "PCP of parts; parts without names are matched to the true ones once for each image set.", panel=_MORE
@@ -116,6 +126,8 @@ class EvaluateOptions(Options):
             raise UsageError("an IoU threshold is given twice")
         if self.samples < 0 or self.seed < 0:
             raise UsageError(_DRAWS)
+        if self.co_occurrence is not None and not (self.point or self.detection):
+            raise UsageError("--co-occurrence changes what --point and --detection rank: add one of them")
 
     def named(self, measure: str, threshold: float) -> str:
         """The name of a measure's column: with its threshold if there are several."""

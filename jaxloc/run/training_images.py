@@ -193,6 +193,4 @@ def _with_label_sets(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[
             if image.path is None:
                 continue
             name = image.name if len(paths) == 1 else f"{path}/{image.name}"
-            known = {one.category for one in image.annotations if not one.difficult}
-            known |= set() if image.category is None else {image.category}
-            yield Source(image.path, name), tuple(sorted(known))
+            yield Source(image.path, name), tuple(sorted(image.labels))

@@ -52,6 +52,7 @@ def test_every_rule_and_measure_is_passed_on(fitted, truth):
     given = "--iou 0.3 --iou 0.5 --at-least --voc-inclusive --include-difficult --include-truncated --any-class --pcp"
     given += " --class motorcycle --top-1 --masks --parts --bootstrap 5 --seed 3 --confidence 0.9 --format json --roc"
     given += " --point --detection --recalls 11 --rank-by score"
+    given += f" --co-occurrence {truth} --co-occurrence-weight 0.5"
     status, text, err = cli.invoke("evaluate", fitted, truth, *given.split())
     assert (status, err) == (0, "")
     result = json.loads(text)
@@ -70,6 +71,9 @@ def test_every_rule_and_measure_is_passed_on(fitted, truth):
         "detection": True,
         "recalls": "11",
         "rank_by": "score",
+        "co_occurrence": str(truth),
+        "co_occurrence_weight": 0.5,
+        "groups": False,
         "masks": True,
         "parts": True,
         "samples": 5,

@@ -193,6 +193,12 @@ class Annotated:
             return [category for category, _ in self.listed]
         return [self.category] if self.category is not None else sorted(self.boxes)
 
+    @property
+    def labels(self) -> set[str]:
+        """The image's own class and those of its objects that are not flagged difficult."""
+        known = {one.category for one in self.annotations if not one.difficult}
+        return known if self.category is None else known | {self.category}
+
     def noise_of(self, category: str) -> float | None:
         """Noise score of the prediction for a class."""
         return dict(self.listed).get(category) if self.listed else self.noise_score

@@ -1,13 +1,23 @@
 """Average precision of points and boxes over all images, those without the class included."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxloc.data.annotations import Annotation
-from jaxloc.metrics import Matched, interpolated_average_precision, match_boxes, match_points
+from jaxloc.data.annotations import Annotated, Annotation
+from jaxloc.errors import UsageError
+from jaxloc.metrics import (
+    Matched,
+    co_occurrence,
+    interpolated_average_precision,
+    match_boxes,
+    match_points,
+    rescore,
+)
 from jaxloc.options import EvaluateOptions
+from jaxloc.report.text import SHOWN, some_of
 from jaxloc.run.evaluation.columns import Column
 from jaxloc.run.evaluation.matching import Case
 
@@ -57,6 +67,39 @@ def boxes(cases: Cases, others: Others, options: EvaluateOptions) -> list[Column
 def class_score(one: Annotation, options: EvaluateOptions) -> float:
     """What a finding is ranked by."""
     return one.score if options.rank_by == "score" or one.probability is None else one.probability
+
+
+def with_co_occurrence(
+    predictions: Mapping[str, Annotated], labelled: Mapping[str, Annotated], options: EvaluateOptions
+) -> dict[str, Annotated]:
+    """Predictions whose scores are raised by those of classes that occur with theirs in labelled images.
+
+    Raises:
+        UsageError: no image of these is of a class that is predicted.
+    """
+    every = [image.labels for image in labelled.values()]
+    classes = sorted(set().union(*every))
+    if not any(one.category in classes for image in predictions.values() for one in image.annotations):
+        known = some_of(classes, SHOWN) or "none"
+        raise UsageError(f"{options.co_occurrence}: has no class that is predicted; it has {known}")
+    conditional = co_occurrence([[name in labels for name in classes] for labels in every])
+    field = "score" if options.rank_by == "score" else "probability"
+
+    def raised(image: Annotated) -> Annotated:
+        best = dict.fromkeys(classes, 0.0)
+        for one in image.annotations:
+            if one.category in best:
+                best[one.category] = max(best[one.category], class_score(one, options))
+        scores = np.array(list(best.values()))
+        gains = rescore(scores, conditional, weight=options.co_occurrence_weight) - scores
+        gain = dict(zip(classes, gains.tolist(), strict=True))
+        objects = []
+        for one in image.annotations:
+            changed: dict[str, Any] = {field: class_score(one, options) + gain.get(one.category, 0)}
+            objects.append(dataclasses.replace(one, **changed))
+        return dataclasses.replace(image, annotations=tuple(objects))
+
+    return {name: raised(image) for name, image in predictions.items()}
 
 
 def _column(

@@ -56,6 +56,9 @@ def evaluate(
     groups = measure_groups(predictions, truth) if options.groups else None
     if groups is not None:
         predictions = with_true_classes(predictions, truth)
+    if options.co_occurrence is not None:
+        labelled = annotations.read(options.co_occurrence).images
+        predictions = detections.with_co_occurrence(predictions, labelled, options)
     cases, notes = match(predictions, truth, options)
     notes += [paired_note(paired)] if paired else []
     if groups is not None and groups.left_out:

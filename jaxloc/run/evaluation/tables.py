@@ -99,6 +99,9 @@ def _ranking(result: Evaluation) -> list[str]:
     how = "area under the curve" if options.recalls == "area" else f"mean over {options.recalls} recalls"
     ranked = "probability, else score" if options.rank_by == "probability" else "score"
     count = "all objects" if options.include_difficult else "difficult objects count neither way, truncated ones"
+    if options.co_occurrence is not None:
+        other = f"those of classes that occur with it in {options.co_occurrence}"
+        ranked += f" and {options.co_occurrence_weight:g} × {other}"
     return [f"AP in per cent: {how}, ranked by {ranked}, over images with and without the class; {count} count."]
 
 

@@ -1,10 +1,12 @@
 """Point AP and detection AP of made images: what counts, what they are ranked by, and the table."""
 
+import json
 import math
 
 import pytest
 
 from jaxloc.data.annotations import Annotation
+from jaxloc.errors import UsageError
 from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation import evaluate, evaluation_table
 from tests.run.evaluation.made import RIGHT, WRONG, image, images, names
@@ -101,3 +103,25 @@ def test_the_table_has_the_mean_intervals_and_no_figure_across_classes():
     assert names(evaluate(images(found("0", Annotation("horse", RIGHT, 0.5))), truth, options), "other classes") == (
         "0",
     )
+
+
+def test_classes_that_occur_together_raise_each_other(tmp_path):
+    labelled = tmp_path / "train.json"
+    shown = [("a", (1, 2)), ("b", (1, 2)), ("c", (3,))]
+    named = [{"id": number, "name": name} for number, name in enumerate(("bus", "horse", "person"), 1)]
+    sizes = [{"id": name, "file_name": name, "width": 100, "height": 100} for name, _ in shown]
+    boxes = [{"image_id": name, "category_id": one, "bbox": [0, 0, 9, 9]} for name, some in shown for one in some]
+    labelled.write_text(json.dumps({"images": sizes, "annotations": boxes, "categories": named}))
+    truth = images(image("both", RIGHT, Annotation("horse", WRONG), category=None), image("p", category=None))
+    horse, person = Annotation("horse", WRONG, 0.9), Annotation("person", WRONG, 0.9)
+    predicted = images(found("both", bus(RIGHT, 0.4), horse), found("p", bus(RIGHT, 0.5), person))
+    together = EvaluateOptions(point=True, detection=True, co_occurrence=str(labelled), co_occurrence_weight=0.5)
+    assert figures(predicted, truth) == (50, 50)
+    assert figures(predicted, truth, together) == (100, 100)
+    assert f"and 0.5 × those of classes that occur with it in {labelled}" in evaluation_table(
+        evaluate(predicted, truth, together)
+    )
+    with pytest.raises(UsageError, match="has no class that is predicted; it has bus, horse, person"):
+        evaluate(images(found("both", Annotation("cow", RIGHT))), truth, together)
+    with pytest.raises(UsageError, match="add one of them"):
+        EvaluateOptions(co_occurrence="train.json")
