@@ -97,8 +97,9 @@ def _check_kept(places: Iterable[str], targets: Iterable[Path]) -> None:
 
 
 def _is_frame(finding: Finding) -> bool:
+    """Whether a finding is the first object of a frame, which is what is drawn."""
     place, hash_sign, number = str(finding.path).rpartition("#")
-    return bool(hash_sign) and number.isdecimal() and archive_kind(place) == "video"
+    return bool(hash_sign) and number.isdecimal() and archive_kind(place) == "video" and not finding.rank
 
 
 def _follow(findings: Findings, options: VideoOptions) -> dict[str, _Followed]:
