@@ -75,8 +75,8 @@ class Network:
     def classify(self, images: Images, *, progress: bool | None = None) -> np.ndarray:
         """Probabilities of the classes of the network's own classifier.
 
-        The middle of each image, a square of 0.86 to 0.9 of its shorter side as in the network's own tests, is resized
-        to the side that the classifier was trained on.
+        The middle of each image, a square of 0.86 to 0.9 of its shorter side, is resized to the side that the
+        classifier was trained on. Share, side and interpolation are those of the network's own evaluation.
 
         Args:
             images: one or several, of any sizes; see ``jaxloc.colocalize``.
@@ -104,7 +104,8 @@ def _middle(images: InMemoryImages, head: Head, number: int) -> np.ndarray:
     side = min(image.size) * head.side / head.resized
     left, top = (image.width - side) / 2, (image.height - side) / 2
     box = (left, top, left + side, top + side)
-    return np.asarray(image.resize((head.side, head.side), Image.Resampling.BILINEAR, box))
+    how = Image.Resampling.BICUBIC if head.bicubic else Image.Resampling.BILINEAR
+    return np.asarray(image.resize((head.side, head.side), how, box))
 
 
 def _valid(features: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -79,6 +79,7 @@ class Head(NamedTuple):
             are logits.
         side: image side in pixels that it was trained on.
         resized: shorter side in pixels of the image of whose middle those are cropped.
+        bicubic: whether images are resized by cubic interpolation, not by linear.
         averages: the layer that the last one reads: a class's score is the average of a linear function of its cells.
             Empty if it is not.
         rectified: whether negative values of that function count as 0.
@@ -89,6 +90,7 @@ class Head(NamedTuple):
     layers: tuple[str, ...]
     side: int
     resized: int = 256
+    bicubic: bool = False
     averages: str = ""
     rectified: bool = False
     names: tuple[str, ...] = ()

@@ -144,7 +144,7 @@ def backbone(variant: str, *, name: str = "", narrow: float = 1.0, head: int = 1
         module=module,
         blocks=tuple(map(tuple, stages)),
         preprocessing=PREPROCESSING,
-        head=Head(("classifier",), side, side + 32, averages="conv_head"),
+        head=Head(("classifier",), side, side + 32, bicubic=True, averages="conv_head"),
         published=() if name else _published(module.blocks),
         embedded=None
         if name

