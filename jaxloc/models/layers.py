@@ -5,6 +5,7 @@ image's valid corner is therefore set to zero after every layer, which is the ze
 have had. Each layer follows its own rule for the number of its cells, such as PyTorch's ``floor`` or ``ceil``.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
+from jaxloc._jit import standard_promotion
 from jaxloc.models.backbone import FeatureMap
 from jaxloc.models.convolution import Convolution, inside
 from jaxloc.models.preparing import check_kernel
@@ -154,13 +156,50 @@ def depthwise(
         )
         return cells.masked(activation(x + layer.bias), size)
     x = jnp.pad(x, ((0, 0), *sides, (0, 0)))
-    rows, columns = (number_of_cells(side, kernel, stride, 0) for side in x.shape[1:3])
-    total = layer.bias.astype(jnp.float32)
-    for i in range(kernel):
-        for j in range(kernel):
-            last = (x.shape[0], i + (rows - 1) * stride + 1, j + (columns - 1) * stride + 1, x.shape[3])
-            total = total + lax.slice(x, (0, i, j, 0), last, (1, stride, stride, 1)) * layer.kernel[i, j, 0]
+    total = _shifted_products(x, layer.kernel[:, :, 0], stride) + layer.bias.astype(jnp.float32)
     return cells.masked(activation(total.astype(x.dtype)), size)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _shifted_products(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """The sum, in float32, of windows of padded features ``[n, h, w, c]`` times a kernel ``[k, k, c]``.
+
+    Its own derivative is far smaller than that of k² slices, each of which would be padded back to the whole.
+    """
+    rows, columns = (number_of_cells(side, len(kernel), stride, 0) for side in x.shape[1:3])
+    total = jnp.float32(0)
+    for i, j in np.ndindex(kernel.shape[:2]):
+        last = (x.shape[0], i + (rows - 1) * stride + 1, j + (columns - 1) * stride + 1, x.shape[3])
+        total = total + lax.slice(x, (0, i, j, 0), last, (1, stride, stride, 1)) * kernel[i, j]
+    return total
+
+
+def _forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _shifted_products(x, kernel, stride), (x, kernel)
+
+
+@standard_promotion()  # it is traced after the function that asks for it
+def _backward(stride: int, saved: tuple[jax.Array, jax.Array], change: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    n, rows, columns, channels = change.shape
+    side = len(kernel)
+    around = [(0, 0, 0)] * 4
+    for axis in (1, 2):
+        above = side - 1
+        below = x.shape[axis] - (change.shape[axis] - 1) * stride - 1
+        around[axis] = (above, below, stride - 1)
+    of_features = _shifted_products(lax.pad(change, jnp.zeros_like(change[0, 0, 0, 0]), around), kernel[::-1, ::-1], 1)
+
+    def of_place(place: jax.Array) -> jax.Array:
+        sizes = (n, (rows - 1) * stride + 1, (columns - 1) * stride + 1, channels)
+        seen = lax.dynamic_slice(x, (0, place // side, place % side, 0), sizes)[:, ::stride, ::stride]
+        return (seen * change).sum((0, 1, 2), dtype=jnp.float32)
+
+    of_kernel = lax.map(of_place, jnp.arange(side * side)).reshape(kernel.shape)
+    return of_features.astype(x.dtype), of_kernel.astype(kernel.dtype)
+
+
+_shifted_products.defvjp(_forward, _backward)
 
 
 def max_pool(cells: Cells, kernel: int, stride: int, *, padding: int = 0, ceil: bool = False) -> Cells:
