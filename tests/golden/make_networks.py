@@ -44,19 +44,20 @@ def main() -> None:
     """Write the golden arrays."""
     import torch
 
-    from benchmarks import parity
+    from benchmarks import parity_networks
     from jaxloc import models
 
     kept: dict[str, np.ndarray] = {}
     for name in ("alexnet", "squeezenet1_1", "resnet18", "resnet50", "efficientnet-lite0"):
-        net, layers = parity.CASES[name]()
+        net, layers = parity_networks.CONVOLUTIONAL[name]()
         without = {layer: module for layer, module in layers.items() if not layer.startswith("fc") or name != "alexnet"}
         state = net.state_dict()
         shapes = {key: list(value.shape) for key, value in state.items()}
         net.load_state_dict({key: torch.as_tensor(value) for key, value in parameters(shapes).items()})
         backbone = models.find(name)
         preprocessing = backbone.published[-1].preprocessing or backbone.preprocessing
-        found = parity.theirs(net.eval(), without, np.asarray(preprocessing(IMAGE)))
+        pixels = torch.from_numpy(np.asarray(preprocessing(IMAGE)).transpose(2, 0, 1)[None].copy())
+        found = parity_networks.maps(net.eval(), without)(pixels)
         if name == "alexnet":
             shapes = {key: shape for key, shape in shapes.items() if not key.startswith("classifier")}
         kept[f"{name} names"] = np.array(json.dumps(shapes))

@@ -17,7 +17,7 @@ import timm.models.vision_transformer
 import torch
 import transformers
 
-from benchmarks import parity_vit
+from benchmarks import parity_networks
 from jaxloc.models import BACKBONES
 from tests.models import vits
 
@@ -35,7 +35,7 @@ def networks() -> dict[str, tuple[str, torch.nn.Module, Callable]]:
         ("DINOv2's release", "dinov2", True, {"num_classes": 0, "init_values": 1.0}),
     ):
         model = vit(**_TIMM, **options)
-        made[name] = (family, model, parity_vit.timm_layers(model, offset=offset, top=family == "vit"))
+        made[name] = (family, model, parity_networks.timm_layers(model, offset=offset, top=family == "vit"))
     wide = _HUGGING | {"intermediate_size": 64}
     for name, family, model in (
         ("transformers ViT", "vit", t.ViTForImageClassification(t.ViTConfig(**wide, num_labels=7))),
@@ -51,7 +51,7 @@ def networks() -> dict[str, tuple[str, torch.nn.Module, Callable]]:
         made[name] = (
             family,
             model,
-            parity_vit.transformers_layers(model, top="Classification" in type(model).__name__),
+            parity_networks.transformers_layers(model, top="Classification" in type(model).__name__),
         )
     return made
 
