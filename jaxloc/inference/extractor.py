@@ -24,6 +24,7 @@ class Extractor:
     ``beside`` are further layers that ``features`` computes.
 
     Attributes:
+        computed: names of all layers that ``features`` computes.
         weights: the network's, without the arrays.
         dimensions: channels of each layer.
         minimum_side: shortest image side in pixels that has a cell at each layer.
@@ -34,7 +35,7 @@ class Extractor:
     def __init__(self, loaded: DeviceWeights, layers: Sequence[str], beside: Sequence[str] = ()) -> None:
         self.loaded, self.weights = loaded, loaded.weights
         self.layers = self.weights.backbone.check_layers(layers)
-        self._computed = (*self.layers, *beside)
+        self.computed = (*self.layers, *beside)
         self.dimensions = tuple(self.weights.backbone.layer(layer).channels for layer in self.layers)
         self.minimum_side = self.weights.backbone.minimum_side(self.layers)
         self.mesh, self.batching = loaded.mesh, loaded.batching
@@ -54,7 +55,7 @@ class Extractor:
     @functools.cached_property
     def _programs(self) -> programs.Programs:
         form = tuple((leaf.shape, leaf.sharding.spec) for leaf in jax.tree.leaves(self.params))
-        return programs.programs_of(self.weights.backbone, self._computed, self.loaded.dtype, self.mesh, form)
+        return programs.programs_of(self.weights.backbone, self.computed, self.loaded.dtype, self.mesh, form)
 
     def put(self, values: Any) -> Any:
         """Arrays on the devices, divided along their first axis."""
