@@ -8,7 +8,9 @@ in a true box of the class; a box is right if its IoU with one exceeds 0.5. OS.E
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -166,9 +168,10 @@ def main() -> None:
             ]
             results.append(measure(examples))
         number = sum(len(one["SCDA"]) for one in results)
-        columns[f"{truth.rpartition('/')[0].rpartition('/')[2] or truth} ({number})"] = {
-            name: np.mean([np.nanmean(one[name], 0) for one in results], 0) for name in ROWS
-        }
+        place = Path(truth.partition(":")[2] or truth)
+        title = f"{place.parent.name if place.suffix else place.name} ({number})"
+        columns[title] = {name: np.mean([np.nanmean(one[name], 0) for one in results], 0) for name in ROWS}
+        print(title, {name: figures.round(3).tolist() for name, figures in columns[title].items()}, file=sys.stderr)
     print("| cell AUC / CorLoc | " + " | ".join(columns) + " |\n|---" + "|---" * len(columns) + "|")
     for name, title in ROWS.items():
         figures = (column[name] for column in columns.values())
