@@ -8,6 +8,7 @@ in a true box of the class; a box is right if its IoU with one exceeds 0.5. OS.E
 """
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +22,11 @@ from jaxloc import ddt, discovery, metrics, moments, scda
 from jaxloc.data import annotations
 from jaxloc.data.in_memory import InMemoryImages
 from jaxloc.discovery import SETTINGS
+from jaxloc.grids import valid_cells
 from jaxloc.localization import Localization
 
-BATCH, SIDE = 16, 8
-"""Images at a time, and cells that maps are padded to a multiple of."""
+BATCH = 16
+"""Images at a time."""
 ROWS = {
     "SCDA": "SCDA",
     "DDT": "DDT",
@@ -53,41 +55,38 @@ class Padded(NamedTuple):
 
 @jax.jit
 def salient(batch: Padded) -> tuple[Any, ...]:
-    """SCDA and feature saliency of each image, and vectors, saliency and validity of its regions for a set's model."""
+    """Feature saliency of each image, and vectors, saliency and validity of its regions for a set's model."""
 
     def one(features: Any, size: Any, pixels: Any) -> tuple[Any, ...]:
         saliency = discovery.feature_saliency(features, size=size)
         regions = discovery.find_regions(saliency, size=size, setting=SETTINGS["features, paper"])
         vectors = discovery.region_vectors(features, regions.cells, valid=regions.valid)
-        found = {
-            "SCDA": scda.localize(features, pixels, size=size),
-            "FS": discovery.localize(features, pixels, size=size),
-            "FS, paper": discovery.localize(features, pixels, size=size, setting=SETTINGS["features, paper"]),
-        }
-        return found, vectors, discovery.region_saliency(saliency, regions.cells), regions.valid
+        return saliency, vectors, discovery.region_saliency(saliency, regions.cells), regions.valid
 
     return jax.vmap(one)(*batch)
+
+
+@functools.partial(jax.jit, static_argnames="setting")
+def heaviest(saliency: Any, batch: Padded, *, setting: discovery.Setting) -> Localization:
+    """The heaviest region of each image."""
+    find = functools.partial(discovery.heaviest_region, setting=setting)
+    return jax.vmap(lambda one, size, pixels: find(one, pixels, size=size))(saliency, batch.sizes, batch.pixels)
 
 
 @jax.jit
-def shared(model: ddt.Model, objects: discovery.ObjectModel, batch: Padded) -> dict[str, Localization]:
-    """What each image shares with its class."""
-
-    def one(features: Any, size: Any, pixels: Any) -> dict[str, Localization]:
-        return {
-            "DDT": ddt.localize(model, features, pixels, size=size),
-            "OS": discovery.localize_object(objects, features, pixels, size=size),
-            "OS, paper": discovery.localize_object(
-                objects, features, pixels, size=size, setting=SETTINGS["objects, paper"]
-            ),
-        }
-
-    return jax.vmap(one)(*batch)
+def of_objects(model: discovery.ObjectModel, saliency: Any, batch: Padded) -> Any:
+    """Object saliency of each image."""
+    see = functools.partial(discovery.object_saliency, model)
+    return jax.vmap(lambda x, one, size: see(x, one, size=size))(batch.features, saliency, batch.sizes)
 
 
-def batches(examples: Sequence[Example]) -> list[tuple[Padded, int]]:
-    """Padded batches, and the number of images in each."""
-    height, width = (-(-max(one.features.shape[axis] for one in examples) // SIDE) * SIDE for axis in (0, 1))
+scda_boxes = jax.jit(jax.vmap(lambda x, size, pixels: scda.localize(x, pixels, size=size)))
+ddt_boxes = jax.jit(jax.vmap(lambda model, x, size, pixels: ddt.localize(model, x, pixels, size=size), (None, 0, 0, 0)))
+
+
+def batches(examples: Sequence[Example], shape: tuple[int, int]) -> list[tuple[Padded, int]]:
+    """Batches padded to a shape, and the number of images in each."""
+    height, width = shape
     found = []
     for start in range(0, len(examples), BATCH):
         some = examples[start : start + BATCH]
@@ -112,32 +111,37 @@ def area(response: np.ndarray, example: Example) -> float:
     return metrics.roc_auc(response[:rows, :columns].ravel(), inside.ravel())
 
 
-def measure(examples: Sequence[Example]) -> dict[str, np.ndarray]:
+def measure(examples: Sequence[Example], shape: tuple[int, int]) -> dict[str, np.ndarray]:
     """By method, AUC and whether the box is right, ``[n, 2]``, of one class."""
     found: dict[str, list[tuple[float, bool]]] = {name: [] for name in ROWS}
-    every = batches(examples)
-    vectors, saliency = [], []
+    every = batches(examples, shape)
+    maps, vectors, values = [], [], []
 
-    def judge(results: dict[str, Localization], start: int, number: int) -> None:
-        for name, one in results.items():
-            for place, example in enumerate(examples[start : start + number]):
-                overlap = metrics.box_iou(one.box[place], example.boxes).max() if one.found[place] else 0
-                found[name].append((area(one.response[place], example), overlap > 0.5))
+    def judge(name: str, result: Localization, turn: int) -> None:
+        result = jax.device_get(result)
+        for place, example in enumerate(examples[turn * BATCH :][:BATCH]):
+            overlap = metrics.box_iou(result.box[place], example.boxes).max() if result.found[place] else 0
+            found[name].append((area(result.response[place], example), overlap > 0.5))
 
     sums = None
     for turn, (batch, number) in enumerate(every):
-        results, some, values, valid = jax.device_get(salient(batch))
-        judge(results, turn * BATCH, number)
-        vectors += list(some[:number][valid[:number]])
-        saliency += list(values[:number][valid[:number]])
-        cells = np.arange(batch.features.shape[1])[:, None] < batch.sizes[:, 0, None, None]
-        cells = cells & (np.arange(batch.features.shape[2]) < batch.sizes[:, 1, None, None])
-        more = moments.of(batch.features, cells & (np.arange(BATCH) < number)[:, None, None])
+        saliency, some, strength, valid = jax.device_get(salient(batch))
+        maps.append(saliency)
+        vectors.append(some[:number][valid[:number]])
+        values.append(strength[:number][valid[:number]])
+        judge("SCDA", scda_boxes(*batch), turn)
+        judge("FS", heaviest(saliency, batch, setting=SETTINGS["features"]), turn)
+        judge("FS, paper", heaviest(saliency, batch, setting=SETTINGS["features, paper"]), turn)
+        cells = valid_cells(batch.sizes, shape) & (np.arange(BATCH) < number)[:, None, None]
+        more = moments.of(batch.features, cells)
         sums = more if sums is None else moments.merge(sums, more)
     model = ddt.fit(sums)
-    objects = discovery.fit_objects(np.stack(vectors), np.stack(saliency))
-    for turn, (batch, number) in enumerate(every):
-        judge(jax.device_get(shared(model, objects, batch)), turn * BATCH, number)
+    objects = discovery.fit_objects(np.concatenate(vectors), np.concatenate(values))
+    for turn, (batch, _) in enumerate(every):
+        saliency = of_objects(objects, maps[turn], batch)
+        judge("DDT", ddt_boxes(model, *batch), turn)
+        judge("OS", heaviest(saliency, batch, setting=SETTINGS["objects"]), turn)
+        judge("OS, paper", heaviest(saliency, batch, setting=SETTINGS["objects, paper"]), turn)
     return {name: np.array(values, float) for name, values in found.items()}
 
 
@@ -156,17 +160,13 @@ def main() -> None:
         for image in annotations.read(truth).images.values():
             for category, boxes in image.boxes.items():
                 classes.setdefault(category, []).append((image.path, np.array([box[:4] for box in boxes])))
-        results = []
-        for members in classes.values():
-            some = members[:: given.every]
-            paths = [path for path, _ in some]
-            images = InMemoryImages(paths)
-            features = net.features(paths, max_side=given.max_side, progress=False)
-            examples = [
-                Example(one, images.read(number).original_size, boxes)
-                for number, (one, (_, boxes)) in enumerate(zip(features, some, strict=True))
-            ]
-            results.append(measure(examples))
+        chosen = [some[:: given.every] for some in classes.values()]
+        images = InMemoryImages([path for some in chosen for path, _ in some])
+        maps = iter(net.features([path for some in chosen for path, _ in some], max_side=given.max_side))
+        sizes = (images.read(number).original_size for number in range(len(images)))
+        sets = [[Example(next(maps), next(sizes), boxes) for _, boxes in some] for some in chosen]
+        rows, columns, _ = np.max([one.features.shape for examples in sets for one in examples], 0)
+        results = [measure(examples, (int(rows), int(columns))) for examples in sets]
         number = sum(len(one["SCDA"]) for one in results)
         place = Path(truth.partition(":")[2] or truth)
         title = f"{place.parent.name if place.suffix else place.name} ({number})"

@@ -9,7 +9,7 @@ and measures how central each is; ``object_saliency`` then looks for what is lik
 """
 
 from jaxloc.discovery.egm import SETTINGS, Regions, Setting, contrast, find_regions
-from jaxloc.discovery.localizing import localize, localize_object
+from jaxloc.discovery.localizing import heaviest_region, localize, localize_object
 from jaxloc.discovery.objects import ObjectModel, centrality, fit_objects, object_saliency, patch_vectors
 from jaxloc.discovery.regions import (
     InnerRegions,
@@ -35,6 +35,7 @@ __all__ = [
     "feature_saliency",
     "find_regions",
     "fit_objects",
+    "heaviest_region",
     "image_regions",
     "inner_regions",
     "localize",

@@ -1,10 +1,10 @@
 """The object of one image as the heaviest region of its saliency."""
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxloc import boxes
+from jaxloc._checks import as_array
 from jaxloc._jit import jitted
 from jaxloc.discovery.egm import SETTINGS, Setting, find_regions
 from jaxloc.discovery.objects import ObjectModel, object_saliency
@@ -32,7 +32,7 @@ def localize(
         size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
         setting: one of ``SETTINGS``, or another (static).
     """
-    return _of_map(feature_saliency(features, size=size), image_size, size, setting)
+    return heaviest_region(feature_saliency(features, size=size), image_size, size=size, setting=setting)
 
 
 @jitted("setting", "side", nan=True)
@@ -56,14 +56,31 @@ def localize_object(
         side: odd, cells of the square patch (static): 5 at relu5_3, 3 at pool5.
     """
     saliency = object_saliency(model, features, feature_saliency(features, size=size), size=size, side=side)
-    return _of_map(saliency, image_size, size, setting)
+    return heaviest_region(saliency, image_size, size=size, setting=setting)
 
 
-def _of_map(saliency: jax.Array, image_size: ArrayLike, size: ArrayLike | None, setting: Setting) -> Localization:
+@jitted("setting", nan=True)
+def heaviest_region(
+    saliency: ArrayLike,
+    image_size: ArrayLike,
+    *,
+    size: ArrayLike | None = None,
+    setting: Setting = SETTINGS["features"],
+) -> Localization:
+    """The heaviest region of a saliency map, as ``localize`` gives it.
+
+    Args:
+        saliency: ``[h, w]``, 0 or more.
+        image_size: int ``[2]``, rows and columns of the original image, in whose pixels the box is.
+        size: int ``[2]``, valid rows and columns of ``saliency``; ``None`` means all.
+        setting: one of ``SETTINGS``, or another (static).
+    """
+    saliency = as_array("saliency", saliency, "[h, w]", jnp.float32)
     regions = find_regions(saliency, setting=setting, size=size)
     box = boxes.cells_to_pixels(regions.edges, image_size, size=map_size(size, saliency.shape))
     box, found = jnp.where(regions.valid[:, None], box, jnp.nan), regions.valid[0]
     valid = valid_cells(size, saliency.shape)
+    saliency = jnp.where(valid, saliency, 0)
     largest = saliency.max()
     share = saliency / jnp.where(largest > 0, largest, 1)
     mask = box_cells(regions.cells[0], saliency.shape)

@@ -137,7 +137,8 @@ def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int,
         )
         items.append(f"<b>Parts</b>: {' '.join(names)}, the same part in every image of a set.")
     if regions:
-        items.append('<b>Regions</b>: the heaviest in blue, lighter ones in <b style="color:#ffe14d">yellow</b>.')
+        yellow = '<b style="background:#ffe14d;color:#101418">&nbsp;yellow&nbsp;</b>'
+        items.append(f"<b>Regions</b>: the heaviest in blue, lighter ones in {yellow}.")
     of_all = ", object shares of all" if with_shares else ""
     items.append(f"<b>Medians</b>: scores of the images where the object was found{of_all}.")
     return items

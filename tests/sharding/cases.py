@@ -175,6 +175,10 @@ CASES = {
     ),
     "discovery.feature_saliency": Case(lambda x, size: discovery.feature_saliency(x, size=size), _sized),
     "discovery.find_regions": Case(lambda x, size: _regions(abs(x), size), _sized_map),
+    "discovery.heaviest_region": Case(
+        lambda x, size, image: discovery.heaviest_region(abs(x), image, size=size),
+        lambda e: (*_sized_map(e), e.image_size()),
+    ),
     "discovery.image_regions": Case(
         lambda x, size: discovery.image_regions(x, _regions(x[..., 0], size), size=size, weigh="equal"), _sized
     ),
