@@ -37,11 +37,9 @@ def plain(features: Any, sizes: Any) -> dict[str, Any]:
             "MAC": pooling.l2_normalize(pooling.max_pool(x, valid_cells(size, x.shape[:2]))),
             "R-MAC": rmac.descriptor(x, size=size),
             "FS.EGM": discovery.image_regions(x, found, size=size),
-            "set": (
-                discovery.region_vectors(x, found.cells),
-                discovery.region_saliency(saliency, found.cells),
-                found.valid,
-            ),
+            "vectors": discovery.region_vectors(x, found.cells),
+            "saliency": discovery.region_saliency(saliency, found.cells),
+            "valid": found.valid,
         }
 
     return jax.vmap(one)(features, sizes)

@@ -40,6 +40,7 @@ class FoundObject:
         point: ``x, y`` in pixels of the image, where the class is seen most; ``None`` for methods without a peak.
         passes: images that the network was asked about; ``None`` likewise.
         regions: those that ``"eiss"`` went through, as in ``jaxloc.report.records.Finding``.
+        objects: box and weight of every region, the heaviest first, of ``"fs-egm"`` with ``regions=True``.
     """
 
     name: str
@@ -59,6 +60,7 @@ class FoundObject:
     point: tuple[float, float] | None = None
     passes: int | None = None
     regions: tuple[tuple[float, ...], ...] = ()
+    objects: tuple[tuple[float, ...], ...] = ()
 
     @property
     def pixels(self) -> np.ndarray:
@@ -70,7 +72,7 @@ class FoundObject:
         outcome = self.box, self.score, self.found, self.positive_share, self.noisy
         heat = encode_heat(self.response, self.threshold)
         named, (rows, columns) = self.category or category, self.size
-        own = ("rank", "class_name", "probability", "point", "passes", "regions")
+        own = ("rank", "class_name", "probability", "point", "passes", "regions", "objects")
         asked = {name: getattr(self, name) for name in own}
         return Finding(self.name, self.name, named, columns, rows, *outcome, heat=heat, **asked)
 

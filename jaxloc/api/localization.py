@@ -210,4 +210,5 @@ def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localizati
         point=None if one.point is None or not found else (float(one.point[0]), float(one.point[1])),
         passes=None if one.passes is None else int(one.passes),
         regions=region_rows(one),
+        objects=steps.object_rows(one),
     )

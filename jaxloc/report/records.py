@@ -70,7 +70,7 @@ class Finding:
     point: tuple[float, float] | None = None
     passes: int | None = None
     regions: tuple[tuple[float, ...], ...] = ()
-    objects: tuple[tuple[float, float, float, float, float], ...] = ()
+    objects: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ class LocalizePass:
             point=None if one.point is None or not found else (float(one.point[0]), float(one.point[1])),
             passes=None if one.passes is None else int(one.passes),
             regions=region_rows(one),
-            objects=_objects(one) if found and getattr(self.options, "regions", False) else (),
+            objects=self.context.steps.object_rows(one),
         )
         try:
             self._draw(number, finding, pixels)
@@ -238,14 +238,6 @@ def not_finite(response: ArrayLike) -> str:
     if finite.all():
         return ""
     return f"the features of {(~finite).sum()} of its {finite.size} cells are not finite (NaN or infinity)"
-
-
-def _objects(one: Localization) -> tuple[tuple[float, float, float, float, float], ...]:
-    """Box and weight of every region that a method found."""
-    if one.objects is None:
-        return ()
-    there = np.asarray(one.objects.weight) > 0
-    return tuple(map(tuple, np.column_stack(one.objects)[there].astype(float).tolist()))
 
 
 def _inside(part: Box, whole: Box) -> Box | None:

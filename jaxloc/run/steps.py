@@ -223,6 +223,13 @@ class Steps(Extractor):
         noisy = share is not None and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
         return bool(one.found) and not noisy, noisy, share
 
+    def object_rows(self, one: Localization) -> tuple[tuple[float, ...], ...]:
+        """Box and weight of every region of an image, if all of them are asked for."""
+        if one.objects is None or not getattr(self.options, "regions", False):
+            return ()
+        there = np.asarray(one.objects.weight) > 0
+        return tuple(map(tuple, np.column_stack(one.objects)[there].astype(float).tolist()))
+
     def sign_evidence(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
         """What the sign rule sees in each image, and its weight last: float32 ``[n, k + 1]`` by layer."""
         step = _compiled_evidence(self.sign, tuple(self._attention.items()), self.layers, self.mesh)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import jaxloc
 import jaxloc.discovery
 from jaxloc.errors import UsageError
 from jaxloc.options import LocalizeEachOptions
@@ -40,6 +41,15 @@ def test_each_region_is_an_annotation_and_the_heaviest_scores_most(all_regions):
         scores = [one["score"] for one in own]
         assert scores[0] == finding.score
         assert scores == sorted(scores, reverse=True)
+
+
+def test_in_memory_they_are_the_same(all_regions, photos, small_vgg16):
+    _, found = all_regions
+    net = jaxloc.load(small_vgg16)
+    again = jaxloc.localize(sorted(photos.iterdir()), net, method="fs-egm", regions=True)
+    for one, finding in zip(again, found.images, strict=True):
+        np.testing.assert_allclose(one.objects, finding.objects, atol=1e-3)
+        assert one.finding().objects == one.objects
 
 
 def test_without_being_asked_only_the_heaviest_is_written(photos, maps, sizes, tmp_path):
