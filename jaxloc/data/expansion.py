@@ -35,7 +35,11 @@ from jaxloc.errors import UsageError
 _RESULTS = ("overlays", "parts", "video")
 """Folders that jobs make in their results."""
 
-_MADE = {"parts/_run.json": _RESULTS, "gallery.json": ("table", "vectors", "whitened")}
+_MADE = {
+    "parts/_run.json": _RESULTS,
+    "gallery.json": ("table", "vectors", "whitened"),
+    "work/grouping.json": ("groups",),
+}
 """Files that mark the results of a job or a gallery, and the folders written beside them."""
 
 

@@ -346,6 +346,12 @@ def test_the_tables_of_a_gallery_are_no_archives_of_images(tmp_path):
     assert names_of(find_sets([tmp_path / "s"])) == {"s": ["gallery/a.jpg"]}
 
 
+def test_the_folder_of_the_groups_of_a_pile_is_read_where_it_is_given(tmp_path):
+    plant(tmp_path / "s", "a.jpg", "found/work/grouping.json", "found/groups/group-01/a.jpg", "groups/b.jpg")
+    assert names_of(find_sets([tmp_path / "s"])) == {"s": ["a.jpg", "groups/b.jpg"]}
+    assert names_of(find_sets([tmp_path / "s/found/groups"], per_folder=True)) == {"group-01": ["group-01/a.jpg"]}
+
+
 def test_a_pattern_that_would_match_a_missing_shard_names_it(tmp_path):
     for number in (0, 1, 3):
         write_tar(tmp_path / f"s/x-0000{number}-of-00005.tar", {"a.png": image(number)})

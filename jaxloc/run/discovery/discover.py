@@ -19,7 +19,7 @@ from jaxloc.options import DiscoverOptions, reading, workers_of
 from jaxloc.report import groups as records
 from jaxloc.report import groups_page
 from jaxloc.report.groups import UNGROUPED, Groups, Member
-from jaxloc.report.records import Findings
+from jaxloc.report.records import Finding, Findings
 from jaxloc.run import distributed, export_folder, outputs
 from jaxloc.run.checkpoint import Checkpoint, describe_images
 from jaxloc.run.discovery.by_hand import PAGE, GroupsByHand, read_groups, set_aside
@@ -192,7 +192,9 @@ def _members(findings: Findings, pile: _Pile, assigned: Mapping[str, str], vecto
     names, numbers = np.unique(list(assigned.values()), return_inverse=True)
     typical = np.where(names[numbers] == UNGROUPED, 0, typicality(vectors, numbers)).tolist()
     every, sizes = list(assigned), Counter(assigned.values())
-    found = {one.name: one for one in findings.light()}
+    found: dict[str, Finding] = {}
+    for finding in findings.light():
+        found.setdefault(finding.name, finding)  # of several objects in an image, the first
     reasons = {one.name: one.reason for one in findings.skipped}
     members = []
     for number, (name, group) in enumerate(assigned.items()):
