@@ -46,9 +46,7 @@ def test_class_names_are_imagenets():
 
 
 def test_weights_without_a_classifier_name_the_cure(vgg16):
-    with pytest.raises(
-        UsageError, match=r"convolutions only, so there is no fc8: convert a file once with .*vgg16-3979"
-    ):
+    with pytest.raises(UsageError, match=r"no classifier, so there is no fc8: convert a file once with .*vgg16-3979"):
         jaxloc.load(vgg16).classify(np.zeros((224, 224, 3), np.uint8))
     other = jaxloc.load(narrow.weights(narrow.BACKBONE))
     with pytest.raises(UsageError, match="the names of the 10 classes of this VGG-16 are not known"):

@@ -58,7 +58,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command(help=HELP)
 @one_line_errors
 def main(
-    source: Annotated[Path, typer.Argument(help="The file to read.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="The file to read, or a folder of transformers.", show_default=False)],
     destination: Annotated[
         Path | None,
         typer.Argument(
@@ -86,7 +86,9 @@ def main(
         folder = cache_folder() if install else Path()
         destination = folder / f"{weights.backbone.name}.safetensors"
     write(weights, source, destination)
-    for name, value in describe(weights).items():
+    about = describe(weights)
+    del about["layers"]  # up to a hundred, which `weights show` explains
+    for name, value in about.items():
         typer.echo(f"{name:14}{value}")
     typer.echo(f"{'written to':14}{destination}")
 

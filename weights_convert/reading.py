@@ -39,7 +39,7 @@ def read(
     """Read weights in any known format, check every array, and name them as jaxloc does.
 
     Args:
-        path: the file.
+        path: the file, or a folder that transformers' ``save_pretrained`` wrote.
         format: one of ``FORMATS``; ``"auto"`` recognises it by content.
         architecture: name of a backbone; ``"auto"`` recognises it by names and number of layers.
         preprocessing: one of ``jaxloc.models.preprocessing.FAMILIES``; ``"auto"`` is what the format's
@@ -58,13 +58,21 @@ def read(
     ):
         if value != "auto" and value not in known:
             raise UsageError(f"unknown {what} {value!r}; known: auto, {', '.join(known)}")
-    found = _find(path, format)
+    found = _find(_file_in(path) if path.is_dir() else path, format)
     backbone = found.backbone
     if architecture != "auto":
         backbone = BACKBONES[architecture].varied(dict(found.backbone.variant))
     family = found.preprocessing if preprocessing == "auto" else FAMILIES[preprocessing]
     backbone = dataclasses.replace(backbone, preprocessing=family)
     return weights_file.make_weights(found.arrays, backbone, found.source, str(path))
+
+
+def _file_in(folder: Path) -> Path:
+    """The file of weights in a folder of transformers."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsError(f"{folder}: a folder without model.safetensors or pytorch_model.bin: name the file of weights")
 
 
 def _find(path: Path, format: str) -> Found:

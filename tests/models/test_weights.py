@@ -134,7 +134,7 @@ def test_missing_weights_name_the_cure(empty_cache, monkeypatch):
 
 
 def test_fully_connected_layers_are_not_pretended(saved, empty_cache):
-    with pytest.raises(WeightsError, match="convolutions only"):
+    with pytest.raises(WeightsError, match="holds no classifier"):
         models.load(saved, top=True)
     with pytest.raises(WeightsError, match="no weights for vgg16 with its classifier: convert a file"):
         models.load("vgg16", top=True)

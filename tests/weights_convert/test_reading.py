@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import safetensors.numpy
 
 import weights_convert
 from jaxloc.errors import UsageError, WeightsError
-from jaxloc.models import CAFFE_BGR, CAFFE_RGB, TORCHVISION, find, weights_file
+from jaxloc.models import CAFFE_BGR, CAFFE_RGB, TORCHVISION, find, load, weights_file
 
 
 def test_weights_are_checked_named_and_summed(published, wide):
@@ -69,9 +70,14 @@ def test_a_missing_file_says_to_check_the_path(tmp_path, format):
         weights_convert.read(tmp_path / "none.pth", format=format)
 
 
-def test_a_folder_says_to_check_the_path(tmp_path):
-    with pytest.raises(WeightsError, match=r"cannot be read \(Is a directory\): check the path$"):
-        weights_convert.read(tmp_path)
+@pytest.mark.parametrize("read", [weights_convert.read, load])
+def test_a_folder_of_transformers_is_its_file(published, tmp_path, read):
+    with pytest.raises(
+        WeightsError, match=r"without model\.safetensors or pytorch_model\.bin: name the file of weights$"
+    ):
+        read(tmp_path)
+    shutil.copy(published, tmp_path / "model.safetensors")
+    assert read(tmp_path).checksum == weights_convert.read(published).checksum
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_weights_that_are_not_numbers_are_refused(weights, images, gallery, quer
 
 
 def test_the_classifier_is_not_asked_of_convolutions(weights, images, tmp_path):
-    with pytest.raises(WeightsError, match="holds convolutions only; convert a file with fully connected layers"):
+    with pytest.raises(WeightsError, match="holds no classifier: convert a file with its fc8"):
         index([images], tmp_path / "g", small.index_options(weights, descriptor="fc8"))
 
 

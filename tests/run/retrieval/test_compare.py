@@ -196,7 +196,7 @@ def test_what_cannot_be_compared_is_told(weights, images, tmp_path):
         compare([images], options, descriptors=["sift"])
     with pytest.raises(UsageError, match="cannot read the whitening 'svd'"):
         compare([images], options, whitenings=["svd"])
-    with pytest.raises(WeightsError, match="convolutions only; convert a file with fully connected layers"):
+    with pytest.raises(WeightsError, match="holds no classifier: convert a file with its fc8"):
         compare([images], options, descriptors=["fc8"])
     labels = small.write_coco(images.parent / "few.json", images, leave_out=["cat/1.png"])
     with pytest.raises(UsageError, match="1 of 16 images have no label: put images of one kind"):
