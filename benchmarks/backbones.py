@@ -101,9 +101,13 @@ def main() -> None:
     parser.add_argument("--network", action="append", required=True, help="NAME, or NAME:LAYER,LAYER")
     parser.add_argument("--method", action="append", choices=METHODS, help="scda, ddt and ddt+ by default")
     parser.add_argument("--sign", action="append", choices=SIGN_RULES, help="the network's own by default")
+    parser.add_argument("--every", type=int, default=1, help="take every N-th image (%(default)s)")
     parser.add_argument("--max-side", type=int, default=800, help="of images (%(default)s)")
     arguments = parser.parse_args()
-    sets = {title(truth): annotations.read(truth).images for truth in arguments.truth}
+    sets = {}
+    for truth in arguments.truth:
+        images = annotations.read(truth).images
+        sets[title(truth)] = {name: images[name] for name in list(images)[:: arguments.every]}
     print("| network | layer | method | sign | " + " | ".join(sets) + " | mean |")
     print("|---" * (len(sets) + 5) + "|")
     for network in arguments.network:
