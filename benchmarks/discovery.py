@@ -165,8 +165,8 @@ def main() -> None:
         maps = iter(net.features([path for some in chosen for path, _ in some], max_side=given.max_side))
         sizes = (images.read(number).original_size for number in range(len(images)))
         sets = [[Example(next(maps), next(sizes), boxes) for _, boxes in some] for some in chosen]
-        rows, columns, _ = np.max([one.features.shape for examples in sets for one in examples], 0)
-        results = [measure(examples, (int(rows), int(columns))) for examples in sets]
+        rows, width, _ = np.max([one.features.shape for examples in sets for one in examples], 0)
+        results = [measure(examples, (int(rows), int(width))) for examples in sets]
         number = sum(len(one["SCDA"]) for one in results)
         place = Path(truth.partition(":")[2] or truth)
         title = f"{place.parent.name if place.suffix else place.name} ({number})"
