@@ -225,8 +225,8 @@ class LocalizeEachOptions(LocalizeOptions):
     )
     eta: float = option(
         10.0,
-        "eiss stops where the region gains less than this percentage of the image's own score.",
-        least=0,
+        "eiss stops where the region gains less than this percentage of the image's own score; -1e9 never does.",
+        least=-1e9,
         panel=CLASSIFIER,
         setting="eta",
     )

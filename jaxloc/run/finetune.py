@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxloc._files import write_text
+from jaxloc.data.annotations import Annotated
 from jaxloc.models import Weights, load, save, weights_file
 from jaxloc.models.extract import Params
 from jaxloc.models.headed import HEAD, with_head
@@ -25,7 +26,7 @@ from jaxloc.run import classify, outputs
 from jaxloc.run.classify import LinearClassifier
 from jaxloc.run.training import Epoch, Training
 from jaxloc.run.training_checkpoints import Checkpoints
-from jaxloc.run.training_images import LabelledImages
+from jaxloc.run.training_images import LabelledImages, annotated_images
 from jaxloc.run.writing import disk_errors
 
 TUNED, CLASSIFIER = "tuned.safetensors", "classifier.safetensors"
@@ -56,6 +57,7 @@ def finetune(
     options: FinetuneOptions | None = None,
     *,
     labels: Mapping[str, str] | None = None,
+    annotated: Mapping[str, Annotated] | None = None,
 ) -> FineTuned:
     """Fine-tune a network to classify images and write it; resume an interrupted training.
 
@@ -69,6 +71,7 @@ def finetune(
         options: of the training; ``FinetuneOptions()`` by default.
         labels: class by the image's name relative to the folder given; ``None`` takes the label that a data set or
             archive gives the image, or the sub-folder's name.
+        annotated: images by name to take instead of ``paths``, where images may have several labels.
 
     Raises:
         UsageError: nothing could be learnt, the loss is not finite, or ``out`` holds a training with other settings.
@@ -79,10 +82,12 @@ def finetune(
     weights = load(options.weights, allow_download=options.allow_download)
     layer = options.layer or weights.backbone.defaults.retrieval
     options = dataclasses.replace(options, layer=layer)
+    if options.multi_label and annotated is None:
+        annotated = annotated_images(paths)
     images = LabelledImages(
         paths,
         labels,
-        multi_label=options.multi_label,
+        annotated=annotated,
         minimum_side=weights.backbone.layer(layer).minimum_side,
         max_side=options.max_side,
         workers=options.workers,

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxloc.data import Item, Source, annotations, choose_buckets, find_sets, read_image
 from jaxloc.data.ahead import read_ahead
+from jaxloc.data.annotations import Annotated
 from jaxloc.data.batches import pad
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.options import NetworkOptions, workers_of
@@ -40,8 +41,8 @@ class LabelledBatch(NamedTuple):
 class LabelledImages:
     """Images with one class each: by their names, or the labels of a data set or archive, or their sub-folders.
 
-    With ``multi_label`` each has any number: the classes of its objects that are not flagged difficult, and its own, in
-    annotated sets (``jaxloc.data.annotations.read``) at ``paths``.
+    With ``annotated``, images by name as ``annotated_images`` reads them, each has any number of classes, its
+    ``labels``; ``paths`` are not read.
 
     Images with a side shorter than ``minimum_side`` are skipped; those whose shorter side exceeds ``max_side`` pixels
     are shrunk to it, with 0 never.
@@ -54,8 +55,7 @@ class LabelledImages:
         skipped: reasons by name of the image.
 
     Raises:
-        UsageError: an image without label, or fewer than two classes with usable images; with ``multi_label``, nothing
-            that can be read as annotations, no image, or no class.
+        UsageError: an image without label, or fewer than two classes with usable images; or no class in ``annotated``.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class LabelledImages:
         paths: Sequence[str | os.PathLike[str]],
         labels: Mapping[str, str] | None = None,
         *,
-        multi_label: bool = False,
+        annotated: Mapping[str, Annotated] | None = None,
         minimum_side: int,
         max_side: int,
         workers: int | None = None,
@@ -71,7 +71,8 @@ class LabelledImages:
     ) -> None:
         self._limit = max_side or None
         self._workers = workers or workers_of(NetworkOptions())
-        listed = _with_label_sets(paths) if multi_label else _with_labels(paths, labels, exclude)
+        multi_label = annotated is not None
+        listed = _with_labels(paths, labels, exclude) if annotated is None else _with_objects(annotated)
         found = sorted(listed, key=lambda pair: pair[0].name)
         sources = [source for source, _ in found]
         seen = read_sizes(sources, max_side=max_side, workers=self._workers, shown=True)
@@ -88,7 +89,7 @@ class LabelledImages:
             kept.append(label)
         self.classes = tuple(sorted({label for some in kept for label in some}))
         if multi_label and not self.classes:
-            raise UsageError(f"{', '.join(map(str, paths))}: no usable image has an object or a class to learn")
+            raise UsageError("no usable image has an object or a class to learn: pass annotated images")
         if not multi_label and len(self.classes) < 2:
             known = f"only of {self.classes[0]!r}" if self.classes else "of no class"
             raise UsageError(
@@ -183,14 +184,23 @@ def _with_labels(
             yield source, ((source.label or images.name) if labels is None else labels[source.name],)
 
 
-def _with_label_sets(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[Source, tuple[str, ...]]]:
+def annotated_images(paths: Sequence[str | os.PathLike[str]]) -> dict[str, Annotated]:
+    """Images of annotated sets by name, with their path in front if there are several sets.
+
+    Raises:
+        UsageError: nothing that can be read as annotations, or none of its images is there.
+    """
+    found: dict[str, Annotated] = {}
     for path in paths:
         images = annotations.read(path).images
         if not any(image.path for image in images.values()):
             first = next(iter(images), "any")
             raise UsageError(f"{path}: none of its {len(images):,} images is there, such as {first!r}")
-        for image in images.values():
-            if image.path is None:
-                continue
-            name = image.name if len(paths) == 1 else f"{path}/{image.name}"
+        found |= {name if len(paths) == 1 else f"{path}/{name}": image for name, image in images.items()}
+    return found
+
+
+def _with_objects(images: Mapping[str, Annotated]) -> Iterator[tuple[Source, tuple[str, ...]]]:
+    for name, image in images.items():
+        if image.path is not None:
             yield Source(image.path, name), tuple(sorted(image.labels))

@@ -23,7 +23,7 @@ from jaxloc.options import FinetuneOptions
 from jaxloc.run import classify
 from jaxloc.run.finetune import finetune, tuning_text
 from jaxloc.run.training import Score, Training, mean_average_precision
-from jaxloc.run.training_images import LabelledImages
+from jaxloc.run.training_images import LabelledImages, annotated_images
 from tests.data.datasets import trees
 from tests.models import narrow
 from tests.run import helpers
@@ -394,7 +394,9 @@ def test_images_with_several_labels_give_a_network_with_a_classifier_of_its_own(
 
 
 def test_labels_are_those_of_objects_that_are_not_difficult(tmp_path):
-    found = LabelledImages([annotated(tmp_path)], multi_label=True, minimum_side=1, max_side=64, workers=1)
+    found = LabelledImages(
+        [], annotated=annotated_images([annotated(tmp_path)]), minimum_side=1, max_side=64, workers=1
+    )
     assert found.classes == ("black", "blue", "yellow")
     assert found.targets[[s.name for s in found.sources].index("3.png")].tolist() == [True, True, False]
     assert not found.targets[[s.name in ("12.png", "13.png") for s in found.sources]].any()
@@ -403,7 +405,7 @@ def test_labels_are_those_of_objects_that_are_not_difficult(tmp_path):
     assert (batch.targets.shape, batch.targets.dtype, batch.targets[3].any()) == ((4, 3), bool, False)
     (tmp_path / "truth.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
     with pytest.raises(UsageError, match="none of its 0 images is there"):
-        LabelledImages([tmp_path / "truth.json"], multi_label=True, minimum_side=1, max_side=64)
+        annotated_images([tmp_path / "truth.json"])
 
 
 def test_mean_average_precision_leaves_out_classes_without_an_image():

@@ -54,7 +54,7 @@ def measure_single(prepared: Prepared, out: Path, options: ReproduceOptions) -> 
     figure, every = result.overall[_CORLOC], result.overall["PCP"]
     row = _row("whole object", "localised, %", figure, papers.SCDA_TABLE_1[prepared.name])
     notes = [f"Of all true boxes, not images, {every.value:.2f} % are found (the two differ with several objects)."]
-    return Measured([row], [*notes, *_notes(findings, result)])
+    return Measured([row], [*notes, *notes_of(findings, result)])
 
 
 def measure_corloc(table: Table, prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
@@ -66,11 +66,11 @@ def measure_corloc(table: Table, prepared: Prepared, out: Path, options: Reprodu
         findings, result = _run(chosen.sets(), chosen.truth(), out / method, options, job)
         measure, numbers = f"{method.upper()} CorLoc, %", _NUMBERS[table.name]
         unknown = Scores(dict.fromkeys(numbers["ddt"].classes, math.nan), math.nan, numbers["ddt"].digits)
-        rows += _corloc_rows(result, measure, numbers.get(method, unknown))
+        rows += class_rows(result, _CORLOC, measure, numbers.get(method, unknown))
         for authors, theirs in _OTHERS.get(table.name, {}).items():
-            *_, mean = _corloc_rows(result, f"{measure}, beside {authors}", theirs)
+            *_, mean = class_rows(result, _CORLOC, f"{measure}, beside {authors}", theirs)
             rows.append(mean)
-        notes += _notes(findings, result)
+        notes += notes_of(findings, result)
         if method not in numbers:
             notes.append(f"The paper has no numbers of {method.upper()}.")
         if method == "scda":
@@ -95,14 +95,15 @@ def measure_noise(table: Table, prepared: Prepared, out: Path, options: Reproduc
         name: {part: points.tolist() for part, points in curve._asdict().items()}
         for name, curve in result.noise.items()
     }
-    return Measured(rows, notes + _notes(findings, result), curves)
+    return Measured(rows, notes + notes_of(findings, result), curves)
 
 
-def _predictions_of(findings: Findings) -> dict[str, Annotated]:
+def predictions_of(findings: Findings) -> dict[str, Annotated]:
     """A job's findings as predictions; an image of several sets has an object of each."""
     found: dict[str, Annotated] = {}
     for one in findings.light():
-        objects = () if one.box is None else (Annotation(one.category, one.box, one.score),)
+        asked: dict[str, Any] = {"probability": one.probability, "point": one.point}
+        objects = () if one.box is None else (Annotation(one.category, one.box, one.score, **asked),)
         if one.name in found:
             objects = (*found[one.name].annotations, *objects)
         found[one.name] = Annotated(
@@ -111,9 +112,9 @@ def _predictions_of(findings: Findings) -> dict[str, Annotated]:
     return found
 
 
-def _corloc_rows(result: Evaluation, measure: str, paper: Scores) -> list[Row]:
+def class_rows(result: Evaluation, column: str, measure: str, paper: Scores) -> list[Row]:
     """A row for each class of the paper that was measured, and their mean beside the paper's."""
-    figures = {score.category: score.figures[_CORLOC] for score in result.classes}
+    figures = {score.category: score.figures[column] for score in result.classes}
     measured = [(name, number) for name, number in paper.classes.items() if name in figures]
     rows = [_row(name, measure, figures[name], number, digits=paper.digits) for name, number in measured]
     there = [row.paper for row in rows if not math.isnan(row.ours)]
@@ -121,7 +122,7 @@ def _corloc_rows(result: Evaluation, measure: str, paper: Scores) -> list[Row]:
     if len(there) < len(paper.classes):
         label = f"mean of {len(there)} of {len(paper.classes)} classes"
         mean = sum(there) / len(there) if there else math.nan
-    return [*rows, _row(label, measure, result.mean[_CORLOC], mean, digits=paper.digits)]
+    return [*rows, _row(label, measure, result.mean[column], mean, digits=paper.digits)]
 
 
 def _of_table(prepared: Prepared, table: Table, classes: Sequence[str]) -> tuple[Prepared, list[str]]:
@@ -148,7 +149,7 @@ def _run(
     with Run(sets, outputs.prepare(out), steps, overwrite=options.overwrite) as run:
         findings = run.colocalize()
     how = EvaluateOptions(samples=options.samples, seed=options.seed, **rules)
-    return findings, evaluate(_predictions_of(findings), truth, how)
+    return findings, evaluate(predictions_of(findings), truth, how)
 
 
 def _row(label: str, measure: str, figure: Figure, paper: float, *, digits: int = 2) -> Row:
@@ -171,7 +172,7 @@ def _called_noisy(findings: Findings, truth: Mapping[str, Annotated], category: 
     return rows
 
 
-def _notes(findings: Findings, result: Evaluation) -> list[str]:
+def notes_of(findings: Findings, result: Evaluation) -> list[str]:
     """Remarks of the job and the evaluation."""
     notes = [f"{warning.partition(';')[0]}: see the job's report.html." for warning in findings.warnings]
     if findings.skipped:

@@ -15,6 +15,9 @@ from jaxloc.data.sources import Sources
 from jaxloc.errors import UsageError
 from jaxloc.run.reproduce.tables import Table
 
+_OF_FILES = ("colocalization", "noise", "cost", "points", "detections", "curves")
+"""Kinds of table that a COCO file serves."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
@@ -82,7 +85,7 @@ def find_data(table: Table, place: str | os.PathLike[str]) -> str:
     text = os.fspath(place)
     known = " or ".join(f"{name}:FOLDER" for name in table.sets)
     if not is_spec(text) and Path(text).is_file():
-        if Path(text).suffix.lower() != ".json" or table.kind not in ("colocalization", "noise", "cost"):
+        if Path(text).suffix.lower() != ".json" or table.kind not in _OF_FILES:
             raise UsageError(f"{text}: {table.name} takes {known}, and no file of this kind")
         return text
     if not is_spec(text):
@@ -129,7 +132,7 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
     part = DatasetPart(place, images)
     numbers = dict(part.members())
     if limit is not None:
-        by_split = table.kind in ("retrieval", "classification")
+        by_split = table.kind in ("retrieval", "classification", "points", "detections")
         for category, all_of_it in numbers.items():
             groups: dict[tuple[str, ...], list[int]] = {}
             for number in all_of_it.tolist():

@@ -17,6 +17,7 @@ from jaxloc.options import NetworkOptions, ReproduceOptions, network_options
 from jaxloc.run import outputs
 from jaxloc.run.engine import load_weights, memory_errors
 from jaxloc.run.reproduce import papers
+from jaxloc.run.reproduce.asking import measure_beam, measure_curves
 from jaxloc.run.reproduce.boxes import Measured, measure_corloc, measure_noise, measure_single
 from jaxloc.run.reproduce.classification import measure_classification
 from jaxloc.run.reproduce.cost import measure_cost
@@ -125,6 +126,10 @@ def _measure(table: Table, prepared: Prepared, folder: Path, weights: Weights, o
             return measure_retrieval(table, prepared, folder, weights, options)
         case "classification":
             return measure_classification(prepared, folder, options)
+        case "points" | "detections":
+            return measure_beam(table, prepared, folder, options)
+        case "curves":
+            return measure_curves(prepared, folder, options)
 
 
 def _settings(weights: Weights, options: ReproduceOptions) -> dict[str, str]:

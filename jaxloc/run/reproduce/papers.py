@@ -2,8 +2,9 @@
 
 SCDA: Wei, Luo, Wu & Zhou, "Selective convolutional descriptor aggregation for fine-grained image retrieval",
 arXiv:1604.04994v1, 2016; its table 5 as the authors' slides show it. DDT: Wei, Zhang, Li, Xie, Wu, Shen & Zhou, "Deep
-descriptor transforming for image co-localization", IJCAI 2017. Classes and data sets have jaxloc's names, not their
-short ones.
+descriptor transforming for image co-localization", IJCAI 2017. Beam search: Bency, Kwon, Lee, Karthikeyan & Manjunath,
+"Weakly supervised localization using deep feature maps", arXiv:1603.00489v2, 2016. Classes and data sets have jaxloc's
+names, not their short ones.
 """
 
 from collections.abc import Sequence
@@ -195,6 +196,24 @@ class Cost(NamedTuple):
 
 DDT_COST = Cost(171, 350, 498, 120_941, 5.7, {"gpu": 0.18, "cpu": 0.86})
 """DDT, section 4.3, on an Intel Xeon E5-2660 v3 and an NVIDIA K80 (section 4)."""
+
+BEAM_POINT = {
+    "voc12": _scores(
+        VOC_CLASSES,
+        79.7,
+        *(90.1, 86.4, 86.4, 77.6, 56.8, 90.3, 68.3, 89.9, 54.7, 86.8),
+        *(66.4, 88.5, 89.0, 88.1, 78.5, 64.1, 90.0, 67.0, 89.9, 82.6),
+    ),
+    "coco": Scores({}, 49.2, 1),
+}
+"""Beam search with VGG-16, tables 1 and 2 (section 4.3): average precision of points. Birds have the number of bicycles
+as it is printed; the mean is of another."""
+
+BEAM_DETECTION = {"voc07": Scores({}, 25.7, 1), "voc12": Scores({}, 26.5, 1)}
+"""Beam search with VGG-16, tables 3 and 4 (section 4.3): mean average precision of boxes."""
+
+EISS_PEAK = 3
+"""EISS, section 4.1: the IoU falls after this iteration. Of its curves (figure 4) no number is printed."""
 
 IMAGES = {"voc07": 3550, "voc12": 7838, "object-discovery": 300, "imagenet-subsets": 771}
 """DDT: images that the authors used, as their poster says."""
