@@ -23,6 +23,7 @@ from tests.data.datasets import trees
 from tests.models import narrow
 
 BACKBONE = squeezenet.backbone(name="squeezenet-asked", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2))
+SIDE = BACKBONE.head.side
 OWN = {
     "cam": {"heat_threshold": 0.6},
     "eiss": {"windows": "grid:2", "best": 1, "max_iterations": 1},
@@ -60,13 +61,13 @@ def alone(weights, photos):
     def search(params, image):
         asked = classifier(params, backbone=BACKBONE)
         pixels, size = image / np.float32(255), np.array(image.shape[:2], np.int32)
-        regions = eiss.search(asked.of_images, pixels, grid=2, best=1, max_iterations=1)
+        regions = eiss.search(asked.of_images, pixels, side=SIDE, grid=2, best=1, max_iterations=1)
         target = np.eye(1000, dtype=np.float32)[3]
         kept = beam.search(
-            asked.map_of, jax.vmap(lambda maps: asked.of_map(maps, None)), pixels, target, beam=2, depth=2
+            asked.map_of, jax.vmap(lambda maps: asked.of_map(maps, None)), pixels, target, side=SIDE, beam=2, depth=2
         )
         heat = beam.heat_map(kept.boxes, kept.scores, size, valid=kept.valid)
-        maps = [asked.map_of(_square(pixels, side))[0] for side in (224, 448)]
+        maps = [asked.map_of(_square(pixels, side))[0] for side in (SIDE, 2 * SIDE)]
         likely = sum(asked.of_map(one) for one in maps) / 2
         fused = cam.fuse([one @ (asked.kernel @ likely) + asked.bias @ likely for one in maps])
         cells = cam.spread(fused, maps[-1])
@@ -83,7 +84,7 @@ def alone(weights, photos):
     return [jax.device_get(search(loaded.params, np.asarray(Image.open(path)))) for path in sorted(photos.iterdir())]
 
 
-def _square(pixels, side=224):
+def _square(pixels, side=SIDE):
     return jaxloc.crops.crop_resize(pixels, np.full(4, np.nan, np.float32), (side, side))[None]
 
 
