@@ -106,8 +106,8 @@ class Found(Sequence[FoundObject]):
 
     def findings(self) -> Findings:
         """The records that exports are made of."""
-        objects = max((one.rank for one in self), default=0) + 1
-        return Findings(self.name, self.method, {}, [one.finding(self.name) for one in self], [], objects=objects)
+        classes = max((one.rank for one in self), default=0) + 1
+        return Findings(self.name, self.method, {}, [one.finding(self.name) for one in self], [], classes_each=classes)
 
     def to_coco(self) -> dict[str, Any]:
         """The objects as COCO annotations, as ``annotations.json`` holds them."""

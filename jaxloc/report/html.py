@@ -38,7 +38,7 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
         tables=_set_table(sets, statuses, with_shares) + "\n" + elements.settings(findings.settings),
         noscript="The images below need JavaScript. annotations.json, beside this page, holds every box and score.",
         limit_note=elements.limit_note(
-            len(shown), len(findings.images), "image" if findings.objects == 1 else "object", _REST
+            len(shown), len(findings.images), "image" if findings.classes_each == 1 else "object", _REST
         ),
         toggles=elements.toggle("box", "Box", key="b", checked=True)
         + elements.toggle("heat", "Heat map", key="h", checked=not masked, kind="of-heat")

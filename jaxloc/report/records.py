@@ -117,7 +117,7 @@ class Findings:
         score_meaning: meaning of the method's score, such as "at 0.5, …".
         finished_before: whether an earlier call had finished the run.
         begun_before: number of images that earlier calls had processed in part or whole.
-        objects: number of objects of each image; ``images`` holds one after another.
+        classes_each: number of classes asked for in each image; ``images`` holds one after another.
     """
 
     title: str
@@ -129,12 +129,12 @@ class Findings:
     score_meaning: str = ""
     finished_before: bool = False
     begun_before: int = 0
-    objects: int = 1
+    classes_each: int = 1
 
     @property
     def number(self) -> int:
         """Number of images with findings."""
-        return len(self.images) // self.objects
+        return len(self.images) // self.classes_each
 
     @property
     def categories(self) -> list[str]:

@@ -38,7 +38,7 @@ def classes_of_sets(names: Sequence[str], backbone: Backbone) -> tuple[np.ndarra
 
 def announce(steps: Steps, images: int) -> None:
     """Say how many passes a long search will make, and how long they take on this machine."""
-    each = steps.method.passes(steps.options) * steps.objects
+    each = steps.method.passes(steps.options) * steps.classes_each
     if images * each < _MANY:
         return
     rate = _passes_a_second(steps)

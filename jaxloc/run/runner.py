@@ -231,7 +231,7 @@ class Run:
             images=parquet.Images(files),
             skipped=parquet.SkippedImages(files),
             warnings=list((kept.manifest() or {}).get("warnings", [])),
-            objects=self._steps.objects,
+            classes_each=self._steps.classes_each,
         )
 
     def _finish(self, fitted: Fits, *, model: bool = False) -> Findings:

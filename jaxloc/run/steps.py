@@ -44,7 +44,7 @@ class Steps(Extractor):
     Attributes:
         sums: names of the moments that the method fits: those of each layer, and across each pair of them.
         label: number of the class to find in every image, -1 for the most probable one.
-        objects: number of objects of each image, of the most probable classes.
+        classes_each: number of most probable classes whose object is found in each image.
 
     Args:
         options: of the job; they name the ``method``.
@@ -69,10 +69,10 @@ class Steps(Extractor):
             layers: tuple[str, ...] = (_averaged(backbone, self.method),)
         else:
             layers = backbone.with_below(options.layer or backbone.defaults.localization, self.method.layers_below)
-        self.label, self.objects = -1, 1
+        self.label, self.classes_each = -1, 1
         if isinstance(options, LocalizeEachOptions) and self.method.asks:
             self.label = -1 if options.label is None else backbone.class_number(options.label)
-            self.objects = options.top_k
+            self.classes_each = options.top_k
         self._attention = _attention_layers(self.method, self.sign, backbone, layers)
         super().__init__(loaded, layers, list(self._attention.values()))
         self.backend = component_backend(options.backend, self.mesh)
@@ -191,7 +191,7 @@ class Steps(Extractor):
         options, asks = self.options, self.method.asks
         asked = (self.weights.backbone, options.dtype) if asks else None
         own = tuple((name, getattr(options, name)) for name in self.method.options)
-        number = self.objects if asks else options.parts
+        number = self.classes_each if asks else options.parts
         step = _compiled_localize(
             self.method, self.layers, self.connectivity, self.backend, number, own, asked, self.mesh
         )
@@ -215,7 +215,7 @@ class Steps(Extractor):
         if not self.method.asks:  # the maps of others have no padding
             rows, columns = size
             return [one._replace(response=one.response[:rows, :columns], mask=one.mask[:rows, :columns])]
-        return [jax.tree.map(lambda values, rank=rank: values[rank], one) for rank in range(self.objects)]
+        return [jax.tree.map(lambda values, rank=rank: values[rank], one) for rank in range(self.classes_each)]
 
     def decide(self, one: Localization) -> tuple[bool, bool, float | None]:
         """Whether an image shows an object, whether it is noisy, and its share of positive cells if the method fits."""

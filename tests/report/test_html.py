@@ -229,7 +229,7 @@ def test_what_a_classifier_said_is_shown():
     regions = ((0.0, 0.0, 640.0, 480.0, 0.5, 0.01), (64.0, 48.0, 320.0, 240.0, 0.61234567, 0.0))
     asked = {"noise_score": None, "class_name": "tabby, tabby cat", "probability": 0.71, "passes": 308}
     images = [image("1.jpg", regions=regions, **asked), image("2.jpg", "tabby, tabby cat", rank=1, **asked)]
-    page = Page(render_page(ddt(images=images, skipped=[], objects=2)))
+    page = Page(render_page(ddt(images=images, skipped=[], classes_each=2)))
     first, second = page.data["images"]
     assert (first["class"], first["probability"], first["passes"]) == ("tabby, tabby cat", 0.71, 308)
     assert first["regions"] == [[0, 0, 640, 480, 0.5, 0.01], [64, 48, 320, 240, 0.6123, 0]]
