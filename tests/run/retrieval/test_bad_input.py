@@ -27,7 +27,7 @@ from tests.run.retrieval import small
     ("options", "difference"),
     [
         ({"descriptor": "pool5"}, "descriptor scda and pool5"),
-        ({"layer": "relu5_3"}, "layer pool5 and relu5_3"),
+        ({"layer": "relu5_3"}, "layer pool5 and relu5_3; patch 3 and 5"),
         ({"lower_layer": "relu4_3"}, "lower layer relu5_2 and relu4_3"),
         ({"max_side": 64}, "max side 700 and 64"),
         ({"connectivity": 4}, "connectivity 8 and 4"),
@@ -175,7 +175,7 @@ def test_an_option_out_of_range_says_what_it_may_be(options, message):
         ({"candidates": 0}, "candidates must be at least 1"),
         (
             {"rerank": "magic"},
-            "rerank must be one of none, .*, regional-diffusion, not 'magic'",
+            "rerank must be one of none, reciprocal, diffusion, regions, regional-diffusion, not 'magic'",
         ),
     ],
     ids=str,
