@@ -1,7 +1,10 @@
-"""The network alone: VGG-16 to relu5_3 in float32 by jaxloc, torch and OpenVINO, on two processor cores.
+"""Networks alone, in float32 by jaxloc, torch and OpenVINO, on two processor cores.
 
-    pip install torch openvino        # each peer is timed if it is there
+    pip install torch openvino torchvision timm transformers     # each peer is timed if it is there
     python benchmarks/network.py [--cases 224x1 448x8 mixed …] [--sides …] [--repeats R]
+    python benchmarks/network.py --network resnet50 --network efficientnet-lite0 --cases 224x1 224x8
+
+VGG-16 computes relu5_3. Other networks have random parameters and compute all there is, to the class scores.
 
 Each side is a process of its own on the same two cores, and they are asked in turn, so that a busy machine slows all
 alike. A figure is the median over the rounds; a ratio is the median of the rounds' ratios. "mixed" is eight sizes of
@@ -12,8 +15,10 @@ get theirs ready. Every side's features are compared with those of jaxloc's dire
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -39,9 +44,9 @@ PEERS = ("torch channels-last", "OpenVINO")
 class Worker:
     """One side in a process of its own."""
 
-    def __init__(self, side: str, sizes: list[tuple[int, int]], features: Path, cores: str) -> None:
+    def __init__(self, side: str, sizes: list[tuple[int, int]], features: Path, cores: str, network: str) -> None:
         script = str(Path(__file__).with_name("network_sides.py"))
-        command = [sys.executable, script, side, json.dumps(sizes), str(features), cores]
+        command = [sys.executable, script, side, json.dumps(sizes), str(features), cores, network]
         environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
         self.side = side
         self.process = subprocess.Popen(
@@ -75,19 +80,21 @@ class Timing(NamedTuple):
     difference: float
 
 
-def measure(sizes: list[tuple[int, int]], sides: list[str], repeats: int, cores: str) -> dict[str, Timing]:
+def measure(
+    network: str, sizes: list[tuple[int, int]], sides: list[str], repeats: int, cores: str
+) -> dict[str, Timing]:
     """Time the sides in turn."""
     with tempfile.TemporaryDirectory() as scratch:
         files = {side: Path(scratch, f"{number}.npy") for number, side in enumerate(sides)}
-        workers = [Worker(side, sizes, files[side], cores) for side in sides]
+        workers = [Worker(side, sizes, files[side], cores, network) for side in sides]
         rounds = [{worker.side: worker.ask() for worker in workers} for _ in range(repeats)]
         for worker in workers:
             worker.close()
         features = {side: np.load(file) for side, file in files.items()}
     reference = features.get("jaxloc direct", features[sides[0]])
+    largest = np.abs(reference).max()
     return {
-        side: Timing([r[side] for r in rounds], np.abs(features[side] - reference).max() / reference.max())
-        for side in sides
+        side: Timing([r[side] for r in rounds], np.abs(features[side] - reference).max() / largest) for side in sides
     }
 
 
@@ -98,9 +105,16 @@ def ratio(timings: dict[str, Timing], side: str, peer: str) -> str:
     return f"{statistics.median(a / b for a, b in zip(timings[side].seconds, timings[peer].seconds, strict=True)):.2f}"
 
 
+def processor() -> str:
+    """Name of the processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", action="append", help="vgg16 by default")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--repeats", type=int, default=5)
@@ -109,18 +123,18 @@ def main() -> None:
     sides = [side for side in arguments.sides if importlib.util.find_spec(SIDES[side])]
     for side in set(arguments.sides) - set(sides):
         print(f"{side}: {SIDES[side]} is not installed, so it is left out")
-    print("| case | side | ms | " + " | ".join(f"/ {peer}" for peer in PEERS) + " | difference | load |")
-    print("|" + "---|" * (5 + len(PEERS)))
-    for case in arguments.cases:
-        timings = measure(CASES[case], sides, arguments.repeats, arguments.cores)
+    print(f"{processor()}\n")
+    print("| network | case | side | ms | " + " | ".join(f"/ {peer}" for peer in PEERS) + " | difference | load |")
+    print("|" + "---|" * (6 + len(PEERS)))
+    for network, case in itertools.product(arguments.network or ["vgg16"], arguments.cases):
+        able = [side for side in sides if network == "vgg16" or side != "jaxloc direct"]
+        timings = measure(network, CASES[case], able, arguments.repeats, arguments.cores)
         load = os.getloadavg()[0]
         for side, timing in timings.items():
             ratios = " | ".join(ratio(timings, side, peer) for peer in PEERS)
-            milliseconds = 1000 * statistics.median(timing.seconds)
-            print(
-                f"| {case} | {side} | {milliseconds:.0f} | {ratios} | {timing.difference:.0e} | {load:.1f} |",
-                flush=True,
-            )
+            milliseconds = f"{1000 * statistics.median(timing.seconds):.1f}"
+            cells = f"{network} | {case} | {side} | {milliseconds} | {ratios} | {timing.difference:.0e} | {load:.1f}"
+            print(f"| {cells} |", flush=True)
 
 
 if __name__ == "__main__":

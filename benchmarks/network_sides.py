@@ -1,4 +1,4 @@
-"""The sides of ``network.py``: VGG-16 to relu5_3 in several libraries, each in a process of its own.
+"""The sides of ``network.py``: networks in several libraries, each in a process of its own.
 
 Run by ``network.py``. A process loads its network, writes the features of the first image to a file, prints 0, and
 from then on answers each line it reads with the seconds of one run.
@@ -8,8 +8,11 @@ import functools
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage.data
@@ -26,7 +29,7 @@ SIDES = {
 BLOCKS = (2, 2, 3, 3, 3)
 
 Run = Callable[[], list[np.ndarray]]
-"""Features of each image, ``[h, w, 512]``."""
+"""Of each image the features ``[h, w, 512]``, or a whole network's scores."""
 
 
 def images(sizes: list[tuple[int, int]]) -> list[np.ndarray]:
@@ -107,17 +110,21 @@ def load_torch(images: list[np.ndarray], *, channels_last: bool) -> Run:
     return run
 
 
+def openvino_settings() -> dict[str, Any]:
+    """Latency on the cores of this process, in float32."""
+    return {
+        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+
+
 def load_openvino(images: list[np.ndarray]) -> Run:
     """OpenVINO in float32 with its latency settings, a model compiled for each size."""
     import openvino
     from openvino import opset13 as ops
 
     kernels = weights_in_order()
-    settings = {
-        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
 
     @functools.cache
     def request(shape: tuple[int, ...]) -> openvino.InferRequest:
@@ -130,7 +137,11 @@ def load_openvino(images: list[np.ndarray]) -> Run:
                 kernel, bias = next(following)
                 x = ops.convolution(x, ops.constant(kernel), [1, 1], [1, 1], [1, 1], [1, 1])
                 x = ops.relu(ops.add(x, ops.constant(bias[None, :, None, None])))
-        return openvino.Core().compile_model(openvino.Model([x], [image]), "CPU", settings).create_infer_request()
+        return (
+            openvino.Core()
+            .compile_model(openvino.Model([x], [image]), "CPU", openvino_settings())
+            .create_infer_request()
+        )
 
     inputs = batches(images)
 
@@ -141,8 +152,47 @@ def load_openvino(images: list[np.ndarray]) -> Run:
     return run
 
 
-def load(side: str, images: list[np.ndarray]) -> Run:
+def load_whole(side: str, images: list[np.ndarray], name: str) -> Run:
+    """A whole network, to its class scores or class token, with random parameters as in ``parity.py``."""
+    import jax
+    import torch
+    from parity import randomize
+    from parity_networks import networks
+
+    import weights_convert
+    from jaxloc import models
+
+    network = next(make for registered, make in networks(full=True).values() if registered == name)()
+    module = network.module.eval()
+    randomize(module)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = weights_convert.read(network.write(module, Path(folder)))
+    backbone, batch = weights.backbone, np.stack(images)
+    if side == "jaxloc":
+        layer = "cls" if backbone.head is None else backbone.head.layer
+        step = functools.partial(models.extract_features, backbone=backbone, layers=(layer,))
+        jitted = jax.jit(step, compiler_options=models.compiler_options(backbone))
+        params = models.prepare(weights.params, backbone)
+        return lambda: list(np.asarray(jitted(params, batch)[layer].features)[:, 0, 0])
+    pixels = np.asarray(backbone.preprocessing(batch.astype(np.float32) / 255)).transpose(0, 3, 1, 2).copy()
+    if side == "OpenVINO":
+        import openvino
+
+        model = openvino.convert_model(module, example_input=torch.from_numpy(pixels))
+        model.reshape(pixels.shape)
+        request = openvino.Core().compile_model(model, "CPU", openvino_settings()).create_infer_request()
+        return lambda: list(request.infer([pixels])[0].copy())
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    layout = torch.channels_last if side == "torch channels-last" else torch.contiguous_format
+    module.to(memory_format=layout)
+    given = torch.from_numpy(pixels).contiguous(memory_format=layout)
+    return torch.inference_mode()(lambda: list(module(given).numpy()))
+
+
+def load(side: str, images: list[np.ndarray], network: str) -> Run:
     """The side of that name."""
+    if network != "vgg16":
+        return load_whole(side, images, network)
     if side == "OpenVINO":
         return load_openvino(images)
     if side.startswith("torch"):
@@ -152,9 +202,9 @@ def load(side: str, images: list[np.ndarray]) -> Run:
 
 def main() -> None:
     """Serve one side until the input ends."""
-    side, sizes, features, cores = sys.argv[1:]
+    side, sizes, features, cores, network = sys.argv[1:]
     os.sched_setaffinity(0, map(int, cores.split(",")))
-    run = load(side, images(json.loads(sizes)))
+    run = load(side, images(json.loads(sizes)), network)
     np.save(features, run()[0])
     run()
     print(0, flush=True)

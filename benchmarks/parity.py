@@ -81,7 +81,9 @@ def compare(network: Network, backbone: Backbone, params: Layers, size: tuple[in
     extract = jax.jit(functools.partial(extract_features, backbone=backbone, layers=tuple(theirs)))
     padded = np.pad(image, ((0, 48), (0, 80), (0, 0)), constant_values=0.7)
     errors: dict[str, float] = {}
-    for layer, (features, valid) in jax.device_get(extract(params, padded, np.array(size))).items():
+    found = jax.device_get(extract(params, padded, np.array(size)))
+    for layer in theirs:
+        features, valid = found[layer]
         ours = features[: valid[0], : valid[1]].reshape(-1, features.shape[-1])
         expected = theirs[layer][-len(ours) :]  # without the tokens before the patches'
         assert ours.shape == expected.shape, (layer, ours.shape, theirs[layer].shape)
