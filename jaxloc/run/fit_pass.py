@@ -76,7 +76,8 @@ def _sum_moments(context: Context, shard: Shard, path: Path, *, shown: Progress)
 
     def launch(batch: Batch) -> tuple[Any, ...]:
         maps = steps.features(batch)
-        moments, rows = steps.moments(maps, context.owners(batch.indices))
+        owners = np.minimum(context.owners(batch.indices), context.first_pooled)
+        moments, rows = steps.moments(maps, owners)
         shown.busy.sent(moments)
         return batch, maps, moments, rows
 
@@ -93,7 +94,7 @@ def _sum_moments(context: Context, shard: Shard, path: Path, *, shown: Progress)
 def _fit_sets(context: Context, window: Window, start: Fits) -> Iterator[tuple[str, FittedSet]]:
     """Each set's fit, from the moments of all hosts in the order of the shards."""
     together = MomentStore(context.steps.sums)
-    pooled = [name for which in window.sets if (name := context.images.sets[which].name) in context.pooled]
+    pooled = range(max(window.sets.start, context.first_pooled), window.sets.stop)
     every = _sum_earlier(context, window) if pooled else None
 
     def complete(before: int) -> Iterator[tuple[str, FittedSet]]:
@@ -102,7 +103,7 @@ def _fit_sets(context: Context, window: Window, start: Fits) -> Iterator[tuple[s
             name = context.images.sets[which].name
             if every is not None:
                 every.add(0, together.images[which], together.moments(which))
-            fit = None if name in pooled else _fit(context, together, which, start.get(name))
+            fit = None if which in pooled else _fit(context, together, which, start.get(name))
             together.drop(which)
             if fit is not None:
                 yield name, fit
@@ -114,7 +115,7 @@ def _fit_sets(context: Context, window: Window, start: Fits) -> Iterator[tuple[s
             together.merge(which, some.images[which], some.of_set(which))
     yield from complete(window.sets.stop)
     if every is not None and (fit := _fit(context, every, 0, None)) is not None:
-        yield from ((name, fit) for name in pooled)
+        yield from ((context.images.sets[which].name, fit) for which in pooled)
 
 
 def _sum_earlier(context: Context, window: Window) -> MomentStore:
@@ -122,9 +123,8 @@ def _sum_earlier(context: Context, window: Window) -> MomentStore:
     every = MomentStore(context.steps.sums)
     every.images[0] = 0
     for number in range(window.number):
-        for name, fit in load_fits(distributed.see(context.checkpoint.file("fitted", number))).items():
-            if name not in context.pooled:
-                every.add(0, MINIMUM_SET, fit.moments)
+        for fit in load_fits(distributed.see(context.checkpoint.file("fitted", number))).values():
+            every.add(0, MINIMUM_SET, fit.moments)
     return every
 
 

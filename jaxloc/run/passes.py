@@ -1,7 +1,7 @@
 """A pass over a run's shards: what the passes share, one batch in flight, and the features of a shard."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -26,7 +26,7 @@ class Context:
 
     Attributes:
         cache: keeps features from one pass to the next.
-        pooled: names of the sets, the last of the run, that are located with a model of the images of all sets.
+        pooled: number of sets, the last of the run, that are located with a model of the images of all sets.
     """
 
     images: Images
@@ -35,11 +35,16 @@ class Context:
     checkpoint: Checkpoint
     cache: FeatureCache
     folder: Path
-    pooled: Collection[str] = ()
+    pooled: int = 0
 
     def owners(self, indices: np.ndarray) -> np.ndarray:
         """The set of each entry of a batch, int64 ``[n]``; -1 for entries that only fill it."""
         return np.array([self.images.set_of(index) if index >= 0 else -1 for index in indices.tolist()])
+
+    @property
+    def first_pooled(self) -> int:
+        """Number of the first pooled set, with which the others are summed; that of no set if none is pooled."""
+        return len(self.images.sets) - self.pooled
 
 
 class Features(NamedTuple):

@@ -61,13 +61,18 @@ class Images(Sequence[Source]):
         return bisect.bisect_right(self.starts, number) - 1
 
 
-def make_windows(images: Images, *, sets_together: int, shard_size: int | None) -> list[Window]:
-    """Divide a run into windows of ``sets_together`` sets, and each window into shards; ``None`` chooses their size."""
+def make_windows(images: Images, *, sets_together: int, shard_size: int | None, pooled: int = 0) -> list[Window]:
+    """Divide a run into windows of ``sets_together`` sets, and each window into shards; ``None`` chooses their size.
+
+    The last ``pooled`` sets are one window, with those before them that fit in.
+    """
     size = shard_size or default_shard_size(len(images))
     windows: list[Window] = []
     shards = 0
-    for number, first in enumerate(range(0, len(images.sets), sets_together)):
-        sets = range(first, min(first + sets_together, len(images.sets)))
+    own = len(images.sets) - pooled + (pooled > 0)  # pooled sets are fitted as one
+    for number, first in enumerate(range(0, own, sets_together)):
+        stop = first + sets_together
+        sets = range(first, stop if stop < own else len(images.sets))
         start, stop = images.starts[sets.start], images.starts[sets.stop]
         cut = [range(begin, min(begin + size, stop)) for begin in range(start, stop, size)]
         windows.append(Window(number, sets, tuple(Shard(shards + i, some) for i, some in enumerate(cut))))

@@ -6,7 +6,7 @@ import functools
 import itertools
 import tempfile
 from collections import ChainMap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,7 +51,8 @@ DOUBTFUL_CORRELATION = 0.3
 class Run:
     """A run over image sets; entered, it locks its folder against other writers.
 
-    ``pooled`` names sets, the last ones, whose model is fitted on the images of all sets: of too few or unlike images.
+    ``pooled`` is the number of sets, the last ones, whose model is fitted on the images of all sets: of too few or
+    unlike images.
     ``depends`` says by name what else the results depend on; ``notes`` are warnings to begin with.
     ``overwrite`` starts over if the folder holds another run, or a finished one. ``labels`` are the classes to find in
     each set, int32 ``[sets]``, for methods that ask a classifier; ``None`` means that of the options for all.
@@ -63,7 +64,7 @@ class Run:
         folder: Path,
         steps: Steps,
         *,
-        pooled: Collection[str] = (),
+        pooled: int = 0,
         depends: Mapping[str, str] | None = None,
         notes: Sequence[str] = (),
         overwrite: bool = False,
@@ -119,7 +120,9 @@ class Run:
             if distributed.is_first():
                 outputs.drop_halves(self._folder)
         self._shapes = f"{len(buckets.counts)}, {100 * round(buckets.padding, 4):.1f} % of their pixels padding"
-        self._windows = make_windows(self._images, sets_together=self._sets_together(), shard_size=options.shard_size)
+        self._windows = make_windows(
+            self._images, sets_together=self._sets_together(), shard_size=options.shard_size, pooled=self._pooled
+        )
         self._begun_before = kept.begun(self._windows)
         distributed.agree("images or options", checkpoint.digest(buckets_to_json(buckets)))
         if distributed.is_first() and self._is_done():

@@ -26,16 +26,20 @@ def sets_of(lengths) -> list[ImageSet]:
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=12),
     together=st.integers(1, 14),
     size=st.none() | st.integers(1, 30),
+    pooled=st.integers(0, 12),
 )
-def test_windows_and_shards_hold_every_set_and_image_once_and_in_order(lengths, together, size):
-    images = Images(sets_of(lengths))
-    windows = make_windows(images, sets_together=together, shard_size=size)
+def test_windows_and_shards_hold_every_set_and_image_once_and_in_order(lengths, together, size, pooled):
+    images, pooled = Images(sets_of(lengths)), min(pooled, len(lengths))
+    windows = make_windows(images, sets_together=together, shard_size=size, pooled=pooled)
     shards = [shard for window in windows for shard in window.shards]
     assert [window.number for window in windows] == list(range(len(windows)))
     assert [which for window in windows for which in window.sets] == list(range(len(lengths)))
     assert [shard.number for shard in shards] == list(range(len(shards)))
     assert [number for shard in shards for number in shard.images] == list(range(sum(lengths)))
-    assert max(len(window.sets) for window in windows) <= together
+    fitted = [len(window.sets) for window in windows]
+    fitted[-1] -= max(0, pooled - 1)
+    assert max(fitted) <= together
+    assert windows[-1].sets.start <= len(lengths) - pooled
     assert max(len(shard.images) for shard in shards) <= (size or default_shard_size(sum(lengths)))
     for window in windows:
         own = {images.set_of(number) for shard in window.shards for number in shard.images}

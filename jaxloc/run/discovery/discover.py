@@ -183,7 +183,7 @@ def _locate(
     if alone and not loaded.weights.backbone.layer(loaded.weights.backbone.defaults.localization).signed:
         job = dataclasses.replace(job, method="scda", layer=None, parts=0, parts_within=False)
     steps = Steps(job, loaded)
-    with Run(sets, folder, steps, pooled=pooled, depends=depends, notes=notes, overwrite=overwrite) as run:
+    with Run(sets, folder, steps, pooled=len(pooled), depends=depends, notes=notes, overwrite=overwrite) as run:
         return run.colocalize()
 
 

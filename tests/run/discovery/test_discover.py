@@ -1,15 +1,17 @@
 """A pile of images of three kinds, from end to end, with a small network."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from jaxloc.errors import UsageError
 from jaxloc.options import DiscoverOptions, LocalizeOptions
 from jaxloc.report.groups import UNGROUPED
-from jaxloc.run import apply
+from jaxloc.run import apply, model_file
 from jaxloc.run.discovery import discover
 from jaxloc.run.discovery.summary import discovery_text
 from tests.run import helpers
@@ -139,6 +141,21 @@ def test_few_images_of_a_group_by_hand_are_located_with_a_model_of_the_pile(pile
     path = by_hand(tmp_path / "hand.json", done, decisions=[{"name": "0-face.png", "group": "alone"}])
     after = discover([pile], tmp_path / "out", options, by_hand=path)
     assert not [one for one in after.findings.skipped if one.name == "0-face.png"]
+
+
+def test_a_model_of_the_pile_is_of_all_its_images_whatever_the_memory_for_moments(pile, done, tmp_path):
+    decisions = [{"name": f"{number}-face.png", "group": f"alone {number}"} for number in range(3)]
+    path = by_hand(tmp_path / "hand.json", done, decisions=decisions)
+    found = {}
+    for name, memory in {"at once": 10**9, "set by set": 1}.items():
+        options = dataclasses.replace(THREE, view="none", job=LocalizeOptions(report_limit=0, moments_memory=memory))
+        discover([pile], tmp_path / name, options, by_hand=path)
+        sets = model_file.load(tmp_path / name / "model.safetensors").sets
+        for group in ("alone 0", "alone 1", "alone 2", UNGROUPED):
+            ((layer, moments),) = sets[group].moments.items()
+            found[name, group] = np.asarray(moments.mean)
+    for mean in found.values():
+        np.testing.assert_allclose(mean, found["at once", UNGROUPED], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
