@@ -6,6 +6,7 @@ Boxes are ``x0, y0, x1, y1``; shares are in [0, 1]. What cannot be measured is N
 from jaxloc.metrics.bootstrap import Interval, bootstrap_interval, interval_of, resamples
 from jaxloc.metrics.clusters import BCubed, bcubed, normalized_mutual_information, purity
 from jaxloc.metrics.co_occurrence import co_occurrence, rescore
+from jaxloc.metrics.counting import Counting, best_count_threshold, counting, counts_above
 from jaxloc.metrics.detections import Matched, match_boxes, match_points
 from jaxloc.metrics.localization import correct_boxes, correct_localization, top_one_localization
 from jaxloc.metrics.masks import jaccard, pixel_precision
@@ -38,6 +39,7 @@ __all__ = [
     "MAP_SIDE",
     "MAP_THRESHOLDS",
     "BCubed",
+    "Counting",
     "Interval",
     "Judged",
     "Matched",
@@ -46,6 +48,7 @@ __all__ = [
     "assign_parts",
     "average_precision",
     "bcubed",
+    "best_count_threshold",
     "bootstrap_interval",
     "box_iou",
     "box_overlaps",
@@ -53,6 +56,8 @@ __all__ = [
     "correct_boxes",
     "correct_localization",
     "correct_parts",
+    "counting",
+    "counts_above",
     "interpolated_average_precision",
     "interval_of",
     "jaccard",

@@ -6,12 +6,21 @@ from typing import Literal
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
 from jaxloc.options.network import NetworkOptions
-from jaxloc.options.option import Options, option, same_as
+from jaxloc.options.option import Option, Options, Typed, option, same_as
 
 _RULES = "What counts as right"
 _MORE = "More measures"
 _SURE = "How sure the figures are"
 _DRAWS = "bootstrap draws and their seed must be whole numbers from 0"
+
+
+def _score(text: str, one: Option) -> float | Literal["best"]:
+    if text == "best":
+        return "best"
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--threshold must be a score or best, not {text!r}") from None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,6 +108,22 @@ class EvaluateOptions(Options):
         "counted for the class of their image.",
         panel=_MORE,
     )
+    counts: bool = option(
+        False,
+        "Counts of objects, as for automatic checkout (RPC): cAcc, ACD, mCCD and mCIoU, with COCO's mAP50 and mmAP; "
+        "by level of clutter where the truth has levels.",
+        panel=_MORE,
+    )
+    count_threshold: float | Literal["best"] | None = option(
+        None,
+        "The least score of a box that --counts counts, or best: the one that counts most images right, chosen on "
+        "these images as RPC's leaderboard does. [default: that of `checkout count`, where it wrote PREDICTIONS, else "
+        "every box]",
+        "--threshold",
+        panel=_MORE,
+        metavar="SCORE",
+        typed=Typed(str, None, _score),
+    )
     samples: int = option(
         0,
         "Number of bootstrap draws for confidence intervals, such as 1000; 0 computes none.",
@@ -128,6 +153,8 @@ class EvaluateOptions(Options):
             raise UsageError(_DRAWS)
         if self.co_occurrence is not None and not (self.point or self.detection):
             raise UsageError("--co-occurrence changes what --point and --detection rank: add one of them")
+        if self.count_threshold is not None and not self.counts:
+            raise UsageError("--threshold says which boxes --counts counts: add it")
 
     def named(self, measure: str, threshold: float) -> str:
         """The name of a measure's column: with its threshold if there are several."""

@@ -1,8 +1,9 @@
 """COCO annotation files: ground truth and predictions.
 
 Besides COCO's own fields these are read: of an image ``split``, ``category_id`` (its own class), ``positive_share`` or
-``noise_score``, its former name, and ``segmentation`` (of all objects); of an annotation ``score``, ``difficult``,
-``truncated``, ``parts`` (``name`` and ``bbox`` of each), ``probability`` and ``point``.
+``noise_score``, its former name, ``segmentation`` (of all objects) and ``level`` (of clutter, as in RPC); of an
+annotation ``score``, ``difficult``, ``truncated``, ``parts`` (``name`` and ``bbox`` of each), ``probability`` and
+``point``.
 """
 
 import json
@@ -173,6 +174,7 @@ class _File:
             noise_score=_noise_score(entry, self._path),
             splits=() if entry.get("split") is None else (str(entry["split"]),),
             mask=self._mask(entry.get("segmentation"), size, name),
+            level=None if entry.get("level") is None else str(entry["level"]),
             damaged=tuple(self._damaged.get(entry["id"], ())),
         )
 

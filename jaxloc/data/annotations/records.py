@@ -162,6 +162,7 @@ class Annotated:
         mask: of all objects together, if the image has one mask.
         listed: classes that it was searched for, each with its noise score, if a file lists the image once for each;
             ``category`` and ``noise_score`` are then ``None``.
+        level: how cluttered a checkout image is, if the file says: ``"easy"``, ``"medium"`` or ``"hard"``.
         damaged: classes of the objects left out as damaged, ``""`` for an unknown class. The image may hold them.
     """
 
@@ -175,6 +176,7 @@ class Annotated:
     path: Path | Record | None = None
     mask: Mask | None = None
     listed: tuple[tuple[str, float | None], ...] = ()
+    level: str | None = None
     damaged: tuple[str, ...] = ()
 
     @property

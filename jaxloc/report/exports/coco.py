@@ -2,8 +2,8 @@
 
 Category ids are those of the source, where it has some. Boxes keep every digit. Masks are run lengths, or outlines
 where they were outlines. Further fields: of an image ``category_id``, ``positive_share`` (also as ``noise_score``),
-``split`` and ``segmentation``; of an annotation ``score``, ``difficult``, ``truncated`` and ``parts``. Unknown pixels
-of a mask become background.
+``split``, ``level`` and ``segmentation``; of an annotation ``score``, ``difficult``, ``truncated`` and ``parts``.
+Unknown pixels of a mask become background.
 """
 
 import dataclasses
@@ -72,6 +72,8 @@ def _image(
         entry |= {"noise_score": image.noise_score, "positive_share": image.noise_score}
     if split:
         entry["split"] = split
+    if image.level is not None:
+        entry["level"] = image.level
     segmentation = _segmentation(image.mask, image, found)[0]
     return entry | ({} if segmentation is None else {"segmentation": segmentation})
 

@@ -11,10 +11,11 @@ from jaxloc.data.annotations import Annotated, Annotations
 from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation import boxes, detections
 from jaxloc.run.evaluation.columns import sum_up
+from jaxloc.run.evaluation.counts import measure_counts
 from jaxloc.run.evaluation.groups import measure_groups, with_true_classes
 from jaxloc.run.evaluation.maps import measure_maps, read_maps
 from jaxloc.run.evaluation.masks import measure_masks
-from jaxloc.run.evaluation.matching import Case, in_other_images, match
+from jaxloc.run.evaluation.matching import Case, asked_for, in_other_images, match
 from jaxloc.run.evaluation.names import pair_alike, pair_endings, paired_note
 from jaxloc.run.evaluation.parts import measure_parts
 from jaxloc.run.evaluation.results import ClassScore, Evaluation, Note
@@ -106,7 +107,8 @@ def evaluate(
         scores.append(score)
     mean = {name: figure for name, (_, figure, _) in sums.items()}
     overall = {name: figure for name, (_, _, figure) in sums.items()}
-    return Evaluation(scores, mean, overall, options, notes, curves, assigned, maps is not None, groups)
+    counts = measure_counts(*asked_for(predictions, truth, options), options) if options.counts else None
+    return Evaluation(scores, mean, overall, options, notes, curves, assigned, maps is not None, groups, counts)
 
 
 def _without_classifier(cases: Mapping[str, Sequence[Case]]) -> list[Note]:

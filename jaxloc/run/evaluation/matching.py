@@ -125,9 +125,7 @@ def in_other_images(
 
     Images of another size in the truth are left out.
     """
-    images = _of_splits(truth, options.splits)
-    if options.any_class:
-        predictions, images = _one_class(predictions), _one_class(images)
+    predictions, images = asked_for(predictions, truth, options)
     classes = {category for image in images.values() for category in _categories(image)}
     cases: dict[str, list[Case | None]] = {category: [] for category in classes}
     unnamed = _Notes()  # match names the same problems
@@ -141,6 +139,14 @@ def in_other_images(
             there = category in objects or category in found
             cases[category].append(_case(category, image, prediction, objects, found, options) if there else None)
     return cases
+
+
+def asked_for(
+    predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated], options: EvaluateOptions
+) -> tuple[Mapping[str, Annotated], Mapping[str, Annotated]]:
+    """Both sides with the truth's images of the splits, and one class where classes do not count."""
+    images = _of_splits(truth, options.splits)
+    return (_one_class(predictions), _one_class(images)) if options.any_class else (predictions, images)
 
 
 class _Notes:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from jaxloc.metrics import Interval, Roc
 from jaxloc.options import EvaluateOptions
+from jaxloc.run.evaluation.counts import CountScores
 from jaxloc.run.evaluation.groups import GroupScores
 
 
@@ -88,6 +89,7 @@ class Evaluation:
         assigned: by image set, by the name of a predicted part, the true part it was taken for.
         maps: whether heat maps were measured as well.
         groups: how well the groups of a pile agree with the classes, if asked.
+        counts: how well objects are counted, if asked.
     """
 
     classes: Sequence[ClassScore]
@@ -99,6 +101,7 @@ class Evaluation:
     assigned: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     maps: bool = False
     groups: GroupScores | None = None
+    counts: CountScores | None = None
 
     @property
     def mean_corloc(self) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxloc.report.tables import latex_table, text_table
+from jaxloc.run.evaluation.counts import counts_text
 from jaxloc.run.evaluation.groups import groups_text
 from jaxloc.run.evaluation.results import Evaluation, Figure
 
@@ -19,6 +20,8 @@ def evaluation_table(result: Evaluation) -> str:
     lines = [text_table(head, rows), _rule(result), *_ranking(result)]
     if result.groups is not None:
         lines.append(groups_text(result.groups))
+    if result.counts is not None:
+        lines.append(counts_text(result.counts))
     if result.assigned:
         lines.append(_parts(result.assigned))
     missing = {score.category: score.missing for score in result.classes if score.missing}
@@ -35,7 +38,8 @@ def evaluation_latex(result: Evaluation) -> str:
     head, rows = _cells(result)
     classes = len(result.classes)
     groups = [] if result.groups is None else [groups_text(result.groups)]
-    comments = [_rule(result), *_ranking(result), *groups, *map(str, result.notes), *_reasons(result)]
+    counts = [] if result.counts is None else [counts_text(result.counts)]
+    comments = [_rule(result), *_ranking(result), *groups, *counts, *map(str, result.notes), *_reasons(result)]
     return latex_table(head, rows[:classes], rows[classes:], comments=comments)
 
 
@@ -62,6 +66,12 @@ def to_plain(result: Evaluation, *, roc: bool = False) -> dict[str, Any]:
     if result.groups is not None:
         figures = result.groups._asdict() | {"bcubed": result.groups.bcubed._asdict()}
         values["groups"] = figures | {"left_out": list(result.groups.left_out)}
+    if result.counts is not None:
+        levels = {
+            name: {"images": one.images, **one.counting._asdict(), "map50": one.map50, "mmap": one.mmap}
+            for name, one in result.counts.levels.items()
+        }
+        values["counts"] = {"threshold": result.counts.threshold, "levels": levels}
     if roc:
         values["noise_roc"] = {
             category: {name: points.tolist() for name, points in curve._asdict().items()}
