@@ -7,7 +7,7 @@ shape, and weights that hold convolutions only suffice. Exact under padding: cel
 average nor the loss, nor any gradient.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,28 +21,9 @@ from jaxloc.grids import valid_cells
 from jaxloc.models.backbone import Backbone
 from jaxloc.models.extract import Params, extract_features
 from jaxloc.models.headed import HEAD
+from jaxloc.models.training import Tally, TrainState, descend
 
 Optimizer = Literal["sgd", "adamw"]
-
-
-class TrainState(NamedTuple):
-    """Number of steps taken, the parameters that are learnt (the head's among them), and the optimiser's own state."""
-
-    step: jax.Array
-    trained: Params
-    optimizer: Any
-
-
-class Tally(NamedTuple):
-    """Sums over a batch, which add up over batches: loss, images whose own class had the highest score, images.
-
-    ``finite`` says whether the loss and every gradient were finite; other steps are not taken.
-    """
-
-    loss: jax.Array
-    correct: jax.Array
-    total: jax.Array
-    finite: jax.Array
 
 
 def split_params(
@@ -163,12 +144,6 @@ def make_optimizer(
     return optax.partition({"head": make(head_factor * learning_rate), "network": make(learning_rate)}, groups)
 
 
-def start(learnt: Params, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step; the parameters are copied, so that a step may donate them."""
-    learnt = jax.tree.map(jnp.array, learnt)
-    return TrainState(jnp.int32(0), learnt, optimizer.init(learnt))
-
-
 @standard_promotion()
 def train_step(
     state: TrainState,
@@ -199,11 +174,7 @@ def train_step(
         result = tally(scores, targets, counted, label_smoothing=label_smoothing)
         return result.loss / jnp.maximum(result.total, 1), result
 
-    gradients, result = jax.grad(mean_loss, has_aux=True)(state.trained)
-    finite = result.finite & jnp.isfinite(optax.tree.norm(gradients))
-    updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.trained)
-    after = TrainState(state.step + 1, optax.apply_updates(state.trained, updates), optimizer_state)
-    return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), result._replace(finite=finite)
+    return descend(mean_loss, state, optimizer)
 
 
 def _kernels(learnt: Params) -> Any:

@@ -95,9 +95,7 @@ def finetune(
     )
     with Checkpoints(folder / "checkpoints") as checkpoints:
         training = Training(images, weights, options, checkpoints)
-        training.resume()
-        training.run()
-        parameters = training.best_parameters()
+        parameters = training.run()
     with disk_errors(folder, left="it resumes from the last checkpoint"):
         _write(folder, training, parameters, weights)
     files, skipped = (folder / TUNED, folder / CLASSIFIER), dict(sorted(images.skipped.items()))

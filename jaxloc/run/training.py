@@ -1,49 +1,28 @@
-"""The loop of fine-tuning: steps, validation, checkpoints, and resuming."""
+"""Fine-tuning as the training loop takes it: batches of images, their validation, and the compiled step."""
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm import tqdm
 
 from jaxloc import _interrupts
 from jaxloc._files import IMAGES
-from jaxloc.errors import UsageError
 from jaxloc.metrics import interpolated_average_precision
-from jaxloc.models import Backbone, Weights, classifier, compiler_options
-from jaxloc.models.classifier import Tally, TrainState
+from jaxloc.models import Backbone, Weights, classifier, compiler_options, training
 from jaxloc.models.extract import Params
+from jaxloc.models.training import Step, Tally, TrainState
 from jaxloc.options import FinetuneOptions
 from jaxloc.run.classify import hold_out_share
-from jaxloc.run.progress import bar
+from jaxloc.run.loop import Figures, Loop, Score
 from jaxloc.run.training_checkpoints import Checkpoints
-from jaxloc.run.training_images import LabelledImages
+from jaxloc.run.training_images import LabelledBatch, LabelledImages
 
 _ORDER, _FLIPS = 0, 1
-
-
-@dataclasses.dataclass
-class Score:
-    """Loss and hits summed over images."""
-
-    loss: float = 0.0
-    correct: int = 0
-    count: int = 0
-
-    def add(self, tally: Tally) -> None:
-        """Add a batch."""
-        self.loss += float(tally.loss)
-        self.correct += int(tally.correct)
-        self.count += int(tally.total)
-
-    def means(self) -> tuple[float, float]:
-        """Mean loss, and accuracy; zeros without images."""
-        return self.loss / max(self.count, 1), self.correct / max(self.count, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,31 +39,23 @@ class Epoch:
     validation_accuracy: float | None
     validation_map: float | None = None
 
-    @property
-    def quality(self) -> float:
-        """What the best epoch has most of."""
-        return (self.validation_accuracy or 0.0) if self.validation_map is None else self.validation_map
-
 
 class Training:
-    """The state of one training.
+    """A fine-tuning: the state before it, its batches and its validation, as the loop takes them.
 
     Attributes:
-        settings: every setting that the result depends on; a checkpoint with other settings is refused.
-        history: of the finished epochs.
-        resumed: whether it resumed from a checkpoint.
+        settings: every setting that the result depends on.
     """
 
     def __init__(
         self, images: LabelledImages, weights: Weights, options: FinetuneOptions, checkpoints: Checkpoints
     ) -> None:
-        self.images, self.options, self._checkpoints = images, options, checkpoints
-        self.history: list[Epoch] = []
-        self.resumed = False
-        self._batch, self._score, self._saved = 0, Score(), -1
+        self.images, self.options = images, options
         held_out = hold_out_share(images.strata, options.validation_share, options.seed)
         self._seen, self._held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
         self._per_epoch = len(images.plan(self._seen, options.batch))
+        self._batches: Iterator[LabelledBatch] = iter(())
+        self._next = -1
         learnt, self._fixed = classifier.split_params(
             weights.params,
             len(images.classes),
@@ -94,10 +65,9 @@ class Training:
         )
         named = ("learning_rate", "head_factor", "momentum", "weight_decay", "warmup")
         chosen = {name: getattr(options, name) for name in named}
-        optimizer = _optimizer(options.epochs * self._per_epoch, name=options.optimizer, **chosen)
-        self._state = classifier.start(learnt, optimizer)
+        steps = options.epochs * self._per_epoch
+        optimizer = _optimizer(steps, name=options.optimizer, **chosen)
         network = (weights.backbone, options.layer, options.dtype)
-        self._step = _compiled_step(optimizer, options.label_smoothing, *network)
         self._measure = _compiled_measure(*network)
         self.settings: dict[str, Any] = {
             **options.fingerprint(),
@@ -105,126 +75,79 @@ class Training:
             "classes": list(images.classes),
             IMAGES: images.fingerprint(),
         }
+        self._loop = Loop(
+            training.start(learnt, optimizer),
+            _compiled_step(optimizer, options.label_smoothing, *network),
+            self._draw,
+            steps=steps,
+            every=self._per_epoch,
+            checkpoints=checkpoints,
+            settings=self.settings,
+            fixed=self._fixed,
+            validate=self._validate if len(self._held_out) else None,
+            learning_rate=options.learning_rate,
+            checkpoint_steps=options.checkpoint_steps,
+            purpose="fine-tuning",
+            period="epoch",
+            skipped=images.skipped,
+        )
+
+    @property
+    def history(self) -> list[Epoch]:
+        """The finished epochs."""
+        names = {field.name for field in dataclasses.fields(Epoch)}
+        without: Figures = {"validation_loss": None, "validation_accuracy": None}
+        epochs = [without | figures for figures in self._loop.history]
+        return [Epoch(**{name: figures[name] for name in names & figures.keys()}) for figures in epochs]
 
     @property
     def best(self) -> int:
         """The epoch with the highest validation quality (of equals, the lowest loss, then the first); or the last."""
-        if not len(self._held_out):
-            return len(self.history) - 1
-        ranks = [(one.quality, -(one.validation_loss or 0)) for one in self.history]
-        return ranks.index(max(ranks))
+        return self._loop.best
 
-    def resume(self) -> None:
-        """Resume from the newest checkpoint, if there is one; ``UsageError`` if its settings are others."""
-        restored = self._checkpoints.resume(self._state, self._check_settings)
-        if restored is None:
-            return
-        self._state, notes = restored.state, restored.notes
-        self._saved, self._batch, self.resumed = restored.number, notes["batch"], True
-        self._score = Score(**notes["score"])
-        self.history = [Epoch(**epoch) for epoch in notes["history"]]
-        self.images.skipped.update(notes["skipped"])
+    @property
+    def resumed(self) -> bool:
+        """Whether it resumed from a checkpoint."""
+        return self._loop.resumed
 
-    def run(self) -> None:
-        """Train to the end; Ctrl-C writes a checkpoint. ``UsageError`` if the loss is not finite."""
-        done = len(self.history) * self._per_epoch + self._batch
-        total = self.options.epochs * self._per_epoch
-        with _interrupts.deferred(), bar(purpose="training", total=total, unit="step", initial=done) as shown:
-            while len(self.history) < self.options.epochs:
-                self._run_epoch(shown)
+    def run(self) -> Params:
+        """Train to the end; the parameters after the best epoch, head and fixed ones included."""
+        return self._fixed | self._loop.run()
 
-    def best_parameters(self) -> Params:
-        """The parameters after the best epoch, head and fixed ones included."""
-        state = self._state
-        if self.best < len(self.history) - 1:
-            state = self._checkpoints.read_state((self.best + 1) * (self._per_epoch + 1), state)
-        return self._fixed | state.trained
+    def _draw(self, number: int) -> LabelledBatch:
+        """The batch of a step; those after it are decoded ahead."""
+        epoch, first = divmod(number, self._per_epoch)
+        if first == 0 or number != self._next:
+            self._batches = self._epoch(epoch, first)
+        self._next = number + 1
+        return next(self._batches)
 
-    def _run_epoch(self, shown: tqdm) -> None:
-        options, epoch = self.options, len(self.history)
-        shown.set_description(f"fine-tuning, epoch {epoch + 1} of {options.epochs}", refresh=False)
-        order = np.random.default_rng([options.seed, _ORDER, epoch]).permutation(self._seen)
-        plan = self.images.plan(order, options.batch)
+    def _epoch(self, epoch: int, first: int) -> Iterator[LabelledBatch]:
+        seed, batch = self.options.seed, self.options.batch
+        order = np.random.default_rng([seed, _ORDER, epoch]).permutation(self._seen)
 
         def flipped(number: int) -> bool:
-            return bool(np.random.default_rng([options.seed, _FLIPS, epoch, number]).integers(2))
+            return bool(np.random.default_rng([seed, _FLIPS, epoch, number]).integers(2))
 
-        for batch in self.images.batches(plan[self._batch :], options.batch, flipped=flipped):
-            self._state, tally = self._step(self._state, self._fixed, *batch)
-            if not tally.finite:
-                raise UsageError(
-                    f"the loss is not finite in step {self._batch + 1} of epoch {epoch + 1}: lower the learning rate "
-                    f"(now {options.learning_rate:g}) and choose another --out; {self._checkpoints.folder} keeps the "
-                    "last checkpoint"
-                )
-            self._score.add(tally)
-            self._batch += 1
-            loss, accuracy = self._score.means()
-            shown.set_postfix(loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.1f} %", refresh=False)
-            shown.update()
-            self._stop_if_asked()
-            if options.checkpoint_steps and self._batch % options.checkpoint_steps == 0:
-                self._save()
-        self.history.append(Epoch(*self._score.means(), *self._validate()))
-        self._batch, self._score = 0, Score()
-        self._save(measured=len(self._held_out) > 0)
-        self._stop_if_asked()
+        return self.images.batches(self.images.plan(order, batch)[first:], batch, flipped=flipped)
 
-    def _validate(self) -> tuple[float | None, float | None, float | None]:
+    def _validate(self, state: TrainState) -> Figures:
         """Loss, accuracy and mean average precision of the held-out images."""
-        if not len(self._held_out):
-            return None, None, None
         score, scores, targets = Score(), [], []
         plan = self.images.plan(self._held_out, self.options.batch)
-        parameters = self._fixed | self._state.trained
+        parameters = self._fixed | state.trained
         for batch in self.images.batches(plan, self.options.batch):
             tally, found = jax.device_get(self._measure(parameters, *batch))
             score.add(tally)
             scores.append(found[batch.counted])
             targets.append(batch.targets[batch.counted])
-            self._stop_if_asked()
-        several = self.images.targets.ndim > 1
-        return *score.means(), mean_average_precision(*map(np.concatenate, (scores, targets))) if several else None
-
-    def _stop_if_asked(self) -> None:
-        try:
             _interrupts.check()
-        except KeyboardInterrupt:
-            self._save()
-            raise
-
-    def _save(self, *, measured: bool = False) -> None:
-        # An epoch's end counts one more than its last step, so that both can be kept.
-        number = len(self.history) * (self._per_epoch + 1) + self._batch
-        if number == self._saved:
-            return
-        notes = {
-            "settings": self.settings,
-            "batch": self._batch,
-            "score": dataclasses.asdict(self._score),
-            "history": [dataclasses.asdict(epoch) for epoch in self.history],
-            "skipped": self.images.skipped,
-        }
-        metrics = None
-        if measured:
-            last = self.history[-1]
-            metrics = {"loss": last.validation_loss or 0.0, "quality": last.quality, "epoch": len(self.history)}
-        self._checkpoints.save(number, self._state, notes, metrics)
-        self._saved = number
-
-    def _check_settings(self, notes: dict[str, Any]) -> None:
-        before = notes["settings"]
-        long = {"network": "other network", "classes": "other classes", IMAGES: "other images"}
-        told = [
-            long.get(name, f"{name} {before.get(name)}, not {value}")
-            for name, value in self.settings.items()
-            if before.get(name) != value
-        ]
-        if told:
-            raise UsageError(
-                f"{self._checkpoints.folder}: a training was begun there with {'; '.join(told)}: "
-                "use the same to resume it, choose another --out, or remove the folder"
-            )
+        figures: Figures = {f"validation_{name}": value for name, value in score.means().items()}
+        quality = figures["validation_accuracy"]
+        if self.images.targets.ndim > 1:
+            quality = mean_average_precision(*map(np.concatenate, (scores, targets)))
+            figures["validation_map"] = quality
+        return {**figures, "quality": quality}
 
 
 def frozen_blocks(options: FinetuneOptions, backbone: Backbone) -> int:
@@ -253,7 +176,7 @@ _optimizer = functools.cache(classifier.make_optimizer)
 @functools.cache
 def _compiled_step(
     optimizer: optax.GradientTransformation, label_smoothing: float, backbone: Backbone, layer: str | None, dtype: str
-) -> Callable[..., tuple[TrainState, Tally]]:
+) -> Step:
     """The compiled step, shared by trainings of equal options in this process."""
     network: dict[str, Any] = {"backbone": backbone, "layer": layer, "dtype": jnp.dtype(dtype)}
     step = functools.partial(classifier.train_step, optimizer=optimizer, label_smoothing=label_smoothing, **network)

@@ -38,7 +38,7 @@ class Checkpoints:
             import orbax.checkpoint as ocp
             from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
         except ImportError as error:
-            raise UsageError("fine-tuning keeps its checkpoints with Orbax: pip install 'jaxloc[train]'") from error
+            raise UsageError("training keeps its checkpoints with Orbax: pip install 'jaxloc[train]'") from error
         self.folder = Path(os.path.abspath(folder))
         self._args = ocp.args
         best = policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False)

@@ -10,7 +10,7 @@ import pytest
 from jaxloc import models
 from jaxloc._jit import standard_promotion
 from jaxloc.errors import UsageError
-from jaxloc.models import classifier, extract_features
+from jaxloc.models import classifier, extract_features, training
 from tests.models import narrow
 
 SIZES = np.array([[64, 96], [70, 64], [64, 64], [96, 90]], np.int32)
@@ -71,7 +71,7 @@ def test_scores_are_the_head_on_the_average_of_the_cells(params):
 def test_garbage_around_the_images_changes_neither_scores_nor_steps(params):
     learnt, fixed = with_random_head(params)
     optimizer = classifier.make_optimizer(10, learning_rate=0.1)
-    state = classifier.start(learnt, optimizer)
+    state = training.start(learnt, optimizer)
     step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, backbone=narrow.BACKBONE))
     (after, tally), (dirty, other) = (
         step(state, fixed, *filled(photos(padding=padding), rest)) for padding, rest in (("zeros", 0), ("garbage", 99))
@@ -102,7 +102,7 @@ def test_steps_of_the_head_are_those_of_softmax_regression(params):
     options = {"learning_rate": 0.02, "head_factor": 5.0, "momentum": 0.8, "weight_decay": 0.1, "warmup": 0.5}
     optimizer = classifier.make_optimizer(4, **options)
     step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, backbone=narrow.BACKBONE))
-    state = classifier.start(learnt, optimizer)
+    state = training.start(learnt, optimizer)
     features = means()
     kernel, bias = np.zeros((features.shape[1], 3)), np.zeros(3)
     speed = [np.zeros_like(kernel), np.zeros_like(bias)]
@@ -156,7 +156,7 @@ def test_a_step_that_is_not_finite_is_not_taken(params):
     learnt, fixed = with_random_head(params, frozen_blocks=5)
     learnt["head"]["kernel"] = learnt["head"]["kernel"].at[0, 0].set(jnp.inf)
     optimizer = classifier.make_optimizer(10)
-    state = classifier.start(learnt, optimizer)
+    state = training.start(learnt, optimizer)
     step = jax.jit(functools.partial(classifier.train_step, optimizer=optimizer, backbone=narrow.BACKBONE))
     after, tally = step(state, fixed, photos(), SIZES, TARGETS, EVERYONE)
     assert not tally.finite

@@ -22,7 +22,8 @@ from jaxloc.models import extract_features
 from jaxloc.options import FinetuneOptions
 from jaxloc.run import classify
 from jaxloc.run.finetune import finetune, tuning_text
-from jaxloc.run.training import Score, Training, mean_average_precision
+from jaxloc.run.loop import Loop, Score
+from jaxloc.run.training import Training, mean_average_precision
 from jaxloc.run.training_images import LabelledImages, annotated_images
 from tests.data.datasets import trees
 from tests.models import narrow
@@ -221,16 +222,21 @@ def test_other_settings_or_images_are_refused(images, options, unbroken, tmp_pat
 
 
 def test_the_weights_of_the_best_epoch_are_kept(images, options, tmp_path, monkeypatch):
-    held_out = iter([(0.5, 1 / 6, None), (0.3, 4 / 6, None), (0.4, 4 / 6, None), (0.3, 4 / 6, None)])
-    monkeypatch.setattr(Training, "_validate", lambda _: next(held_out))
+    held_out = iter([(0.5, 1 / 6), (0.3, 4 / 6), (0.4, 4 / 6), (0.3, 4 / 6)])
+
+    def validate(training, state):
+        loss, accuracy = next(held_out)
+        return {"validation_loss": loss, "validation_accuracy": accuracy, "quality": accuracy}
+
+    monkeypatch.setattr(Training, "_validate", validate)
     kept = []
-    save = Training._save
+    save = Loop._save
 
-    def remember(training, *, measured=False):
-        kept.append(narrow.flat(training._state.trained))
-        save(training, measured=measured)
+    def remember(loop, *, measured=False):
+        kept.append(narrow.flat(loop._state.trained))
+        save(loop, measured=measured)
 
-    monkeypatch.setattr(Training, "_save", remember)
+    monkeypatch.setattr(Loop, "_save", remember)
     done = finetune([images], tmp_path / "out", options)
     assert done.best == 1
     assert [epoch.validation_accuracy for epoch in done.epochs] == [1 / 6, 4 / 6, 4 / 6, 4 / 6]
