@@ -168,7 +168,7 @@ for one in searches:
 # A gap below 10 needs a region that no longer shows the class, or an image that still shows it when the region is
 # erased. Neither happens soon: cropping an object makes it larger, so the first score stays high or rises, and
 # erasing most of an image leaves a dark square, so the second stays low. With this network the rule hardly ever
-# fires, and `--max-iterations` decides when the search ends. The second trap is in the picture: the union of several
+# fires, and `--max-iterations` decides when the search ends. The second trap is in the figure: the union of several
 # windows is nearly as large as the region itself, so regions shrink by a few percent at a time.
 #
 # ## Beam search: drop rows and columns

@@ -17,7 +17,7 @@ from jaxloc.localizers import METHODS
 from jaxloc.options import LocalizeEachOptions, LocalizeOptions
 from jaxloc.run import model_file
 from jaxloc.run.fit_pass import MINIMUM_SET
-from jaxloc.run.localize_pass import not_finite, region_rows
+from jaxloc.run.localize_pass import not_finite
 from jaxloc.run.model_file import ModelFile
 from jaxloc.run.moment_store import MomentStore
 from jaxloc.run.steps import Models, Steps
@@ -190,7 +190,8 @@ def _localize(batches: ImageBatches, steps: Steps, model: ModelFile | None, name
 
 def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localization, rank: int) -> FoundObject:
     found, noisy, share = steps.decide(one)
-    class_name = steps.class_of(one)
+    further = steps.further(one)
+    class_name = further["class_name"]
     response = np.asarray(one.response)
     return FoundObject(
         name=image,
@@ -205,10 +206,5 @@ def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localizati
         noisy=noisy,
         category="" if class_name is None or steps.label >= 0 else class_name,
         rank=rank,
-        class_name=class_name,
-        probability=None if one.probability is None else float(one.probability),
-        point=None if one.point is None or not found else (float(one.point[0]), float(one.point[1])),
-        passes=None if one.passes is None else int(one.passes),
-        regions=region_rows(one),
-        objects=steps.object_rows(one),
+        **further,
     )

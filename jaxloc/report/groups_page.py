@@ -16,7 +16,7 @@ from jaxloc.report.text import counted
 _ROWS = 1000
 """Rows of the table of unusable images at most."""
 _LEAST_TYPICAL = 4
-"""One part in so many of a group's shown images are the least typical ones, if not all are shown."""
+"""Of a group that is not shown whole, a quarter of the images shown are the least typical ones."""
 _READING = [
     "<b>Groups</b> are images of one kind, as far as the network's descriptors tell; the most typical image comes "
     "first, the least typical last. <b>Typical</b>: mean cosine of the image's descriptor with the others of its "

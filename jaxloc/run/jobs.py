@@ -128,7 +128,7 @@ def localize(
     )
     folder = outputs.prepare(out)
     steps = Steps(options)
-    named = bool(steps.method.asks) and (per_folder or per_label) and steps.label < 0
+    named = steps.method.asks and (per_folder or per_label) and steps.label < 0
     if named and steps.classes_each > 1:
         raise UsageError(
             "--top-k finds the most probable classes, and --per-folder or --per-label the class of each set's name: "

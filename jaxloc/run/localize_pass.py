@@ -151,7 +151,8 @@ class LocalizePass:
         images, stream = self.context.images, self.context.stream
         drawn = number in stream.thumbnails or self.options.overlays
         source, (rows, columns) = images[number], stream.sizes[number]
-        class_name = self.context.steps.class_of(one)
+        further = self.context.steps.further(one)
+        class_name = further["class_name"]
         finding = Finding(
             name=source.name,
             path=source.path if isinstance(source.path, Path) else str(source.path),
@@ -169,12 +170,7 @@ class LocalizePass:
             parts=parts,
             note=stream.notes.get(number),
             rank=located.rank,
-            class_name=class_name,
-            probability=None if one.probability is None else float(one.probability),
-            point=None if one.point is None or not found else (float(one.point[0]), float(one.point[1])),
-            passes=None if one.passes is None else int(one.passes),
-            regions=region_rows(one),
-            objects=self.context.steps.object_rows(one),
+            **further,
         )
         try:
             self._draw(number, finding, pixels)
@@ -222,14 +218,6 @@ class LocalizePass:
         ]
         findings = [one for _, one in sorted(found.items()) if isinstance(one, Finding)]
         parquet.write(path, findings, skipped)
-
-
-def region_rows(one: Localization) -> tuple[tuple[float, ...], ...]:
-    """The regions that a search went through, as in ``Finding``."""
-    if one.regions is None:
-        return ()
-    rows = np.asarray(one.regions)
-    return tuple(map(tuple, rows[np.isfinite(rows).all(1)].tolist()))
 
 
 def not_finite(response: ArrayLike) -> str:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from numpy.typing import ArrayLike
 
 from jaxloc import ddt, moments
 from jaxloc.components import Backend
@@ -202,9 +203,17 @@ class Steps(Extractor):
         with jax.debug_nans(False):  # the box of an image without an object is NaN
             return step(self._stack(models), maps, self.put(original_sizes), *asking)
 
-    def class_of(self, one: Localization) -> str | None:
-        """Name of the class that a classifier was asked for; ``None`` for methods that ask none."""
-        return None if one.label is None else self.weights.backbone.class_name(int(one.label))
+    def further(self, one: Localization) -> dict[str, Any]:
+        """Fields of a finding that only some methods fill, of an object on the host."""
+        label, every = one.label, one.objects if getattr(self.options, "regions", False) else None
+        return {
+            "class_name": None if label is None else self.weights.backbone.class_name(int(label)),
+            "probability": None if one.probability is None else float(one.probability),
+            "point": None if one.point is None or not one.found else tuple(map(float, one.point)),
+            "passes": None if one.passes is None else int(one.passes),
+            "regions": () if one.regions is None else _rows(one.regions, np.isfinite(one.regions).all(1)),
+            "objects": () if every is None else _rows(np.column_stack(every), np.asarray(every.weight) > 0),
+        }
 
     def of_image(self, found: Localization, position: int, size: np.ndarray) -> list[Localization]:
         """The objects of one image of a batch that is on the host, without padding.
@@ -223,13 +232,6 @@ class Steps(Extractor):
         noisy = share is not None and bool(np.float32(share) <= np.float32(self.options.noise_threshold))
         return bool(one.found) and not noisy, noisy, share
 
-    def object_rows(self, one: Localization) -> tuple[tuple[float, ...], ...]:
-        """Box and weight of every region of an image, if all of them are asked for."""
-        if one.objects is None or not getattr(self.options, "regions", False):
-            return ()
-        there = np.asarray(one.objects.weight) > 0
-        return tuple(map(tuple, np.column_stack(one.objects)[there].astype(float).tolist()))
-
     def sign_evidence(self, models: Sequence[Models | None], maps: Maps) -> dict[str, np.ndarray]:
         """What the sign rule sees in each image, and its weight last: float32 ``[n, k + 1]`` by layer."""
         step = _compiled_evidence(self.sign, tuple(self._attention.items()), self.layers, self.mesh)
@@ -246,6 +248,10 @@ class Steps(Extractor):
         else:
             stacked = jax.tree.map(lambda *values: np.stack(values), *each)
         return self.put(stacked)
+
+
+def _rows(values: ArrayLike, chosen: ArrayLike) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, np.asarray(values)[np.asarray(chosen)].astype(float).tolist()))
 
 
 @functools.cache
