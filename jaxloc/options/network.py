@@ -30,7 +30,7 @@ class NetworkOptions(Options):
     """How images are read and sent through the network, whatever the job."""
 
     weights: str | os.PathLike[str] = option(
-        "vgg16", "Network weights: a name such as vgg16 or vgg19, or a weights file.", "--weights", "-w", first=True
+        "vgg16", "Network weights: a name such as vgg16 or alexnet, or a weights file.", "--weights", "-w", first=True
     )
     max_side: int = option(
         800,

@@ -1,8 +1,10 @@
 """The network of a job: load it by the options, compile it with progress, and explain a lack of memory."""
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import jax
 from tqdm import tqdm
@@ -14,6 +16,8 @@ from jaxloc.models import BACKBONES, Weights, load
 from jaxloc.models.weights import check_top
 from jaxloc.options import NetworkOptions
 from jaxloc.run.progress import bar
+
+_Options = TypeVar("_Options", bound=NetworkOptions)
 
 
 def load_weights(options: NetworkOptions, layers: Iterable[str | None] = (), *, top: bool = False) -> Weights:
@@ -29,6 +33,12 @@ def load_weights(options: NetworkOptions, layers: Iterable[str | None] = (), *, 
     top = top or (named is not None and named.needs_head(asked))
     weights = load(options.weights, allow_download=options.allow_download, top=top)
     return check_top(weights, weights.backbone.needs_head(asked), options.weights)
+
+
+def of_network(options: _Options, backbone: str) -> _Options:
+    """Options that name the network which a model or a gallery was made with, where they leave it at the default."""
+    chosen = options.weights != NetworkOptions().weights or backbone not in BACKBONES
+    return options if chosen else dataclasses.replace(options, weights=backbone)
 
 
 def on_devices(weights: Weights, options: NetworkOptions) -> DeviceWeights:

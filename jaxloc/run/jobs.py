@@ -15,6 +15,7 @@ from jaxloc.report.records import Findings
 from jaxloc.report.text import some_of
 from jaxloc.run import distributed, model_file, outputs
 from jaxloc.run.asking import classes_of_sets
+from jaxloc.run.engine import of_network
 from jaxloc.run.model_file import FittedSet, ModelFile
 from jaxloc.run.runner import Run
 from jaxloc.run.steps import Steps
@@ -171,7 +172,7 @@ def apply(
         raise UsageError("parts within the object are fitted with the set: colocalize these images")
     fitted = model_file.load(model)
     options = dataclasses.replace(
-        options or LocalizeOptions(),
+        of_network(options or LocalizeOptions(), fitted.architecture),
         method=fitted.method,
         layer=fitted.layers[0],
         sign=fitted.sign,

@@ -10,6 +10,7 @@ from jaxloc.descriptors import DESCRIPTORS, Codebooks
 from jaxloc.errors import UsageError
 from jaxloc.options import NetworkOptions, network_options
 from jaxloc.report.search_records import Query
+from jaxloc.run.engine import of_network
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval.describing import Describer
 from jaxloc.run.retrieval.gallery import Gallery
@@ -34,7 +35,8 @@ def describe_queries(
 ) -> tuple[list[Asked], dict[str, str]]:
     """Describe images with a gallery's descriptor, options and codebooks, and keep ``thumbnails`` of them if asked.
 
-    ``options`` are of weights and reading; those that vectors depend on are the gallery's.
+    ``options`` are of weights and reading; those that vectors depend on are the gallery's, and so is the network if
+    they leave it at the default.
 
     Returns:
         the readable ones in order, and why others were skipped, by name.
@@ -44,7 +46,7 @@ def describe_queries(
     """
     made = gallery.description
     name = made.descriptor
-    describing = made.options(**network_options(options))
+    describing = made.options(**network_options(of_network(options, made.architecture)))
     describer = Describer(describing, [name])
     given = describer.weights
     if made.weights_checksum != given.checksum:
