@@ -32,7 +32,7 @@ def unbroken(weights, images, tmp_path_factory) -> Callable[..., dict[str, bytes
             folder = tmp_path_factory.mktemp("unbroken") / "out"
             runs.run(images, folder, weights, **values)
             done[key] = helpers.every_file(folder)
-        return done[key]
+        return dict(done[key])
 
     return files
 
