@@ -152,7 +152,7 @@ def test_a_model_of_the_pile_is_of_all_its_images_whatever_the_memory_for_moment
         discover([pile], tmp_path / name, options, by_hand=path)
         sets = model_file.load(tmp_path / name / "model.safetensors").sets
         for group in ("alone 0", "alone 1", "alone 2", UNGROUPED):
-            ((layer, moments),) = sets[group].moments.items()
+            ((_layer, moments),) = sets[group].moments.items()
             found[name, group] = np.asarray(moments.mean)
     for mean in found.values():
         np.testing.assert_allclose(mean, found["at once", UNGROUPED], rtol=1e-5)
