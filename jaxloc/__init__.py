@@ -6,6 +6,7 @@ The short way, in memory::
     found = jaxloc.colocalize(photos, net)  # paths, arrays or PIL images that share an object
     found[0].box, found[0].score
     jaxloc.plot(photos, found)
+    jaxloc.discover(pile, net).groups  # of unsorted photos
 
 The methods are pure functions of arrays, one module a paper: ``scda`` (one image), ``ddt`` (an image set), ``spoc``,
 ``crow``, ``rmac`` and ``encoding`` (other descriptors), ``ranking`` (search). ``jaxloc.models`` turns images into

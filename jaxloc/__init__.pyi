@@ -45,11 +45,13 @@ from . import (
 from ._version import __version__
 from .api import (
     Found,
+    FoundGroups,
     FoundObject,
     Network,
     apply,
     colocalize,
     describe,
+    discover,
     load,
     localize,
     plot,
@@ -58,6 +60,7 @@ from .api import (
 
 __all__ = [
     "Found",
+    "FoundGroups",
     "FoundObject",
     "Network",
     "__version__",
@@ -75,6 +78,7 @@ __all__ = [
     "ddt",
     "describe",
     "descriptors",
+    "discover",
     "discovery",
     "eiss",
     "encoding",

@@ -5,6 +5,7 @@ same network, batches and steps: in the same images they find the same boxes, sc
 """
 
 from jaxloc.api.found import Found, FoundObject
+from jaxloc.api.groups import FoundGroups, discover
 from jaxloc.api.localization import apply, colocalize, localize
 from jaxloc.api.network import Network, load
 from jaxloc.api.plotting import plot
@@ -12,11 +13,13 @@ from jaxloc.api.retrieval import describe, search
 
 __all__ = [
     "Found",
+    "FoundGroups",
     "FoundObject",
     "Network",
     "apply",
     "colocalize",
     "describe",
+    "discover",
     "load",
     "localize",
     "plot",

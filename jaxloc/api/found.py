@@ -33,7 +33,8 @@ class FoundObject:
         positive_share: share of cells above the threshold, small where the shared object is absent; ``None`` for
             methods that look at each image alone.
         noisy: whether that share is at most the noise threshold, so that nothing was found.
-        category: class that a classifier chose; empty for other methods, and for a class that was given.
+        category: class that a classifier chose, or the group of ``discover``; empty for other methods, and for a class
+            that was given.
         rank: 0 for the first object of its image, 1 for that of the next class with ``top_k``, and so on.
         class_name: what the classifier calls the class that it was asked for; ``None`` for methods that ask none.
         probability: of that class in the image; ``None`` likewise.
@@ -129,7 +130,7 @@ class Found(Sequence[FoundObject]):
                 mask=one.pixels[None],
                 confidence=np.array([one.score], np.float32),
                 class_id=np.zeros(1, int),
-                data={"class_name": np.array([self.name])},
+                data={"class_name": np.array([one.category or self.name])},
             )
             if one.box is not None
             else supervision.Detections.empty()

@@ -1,26 +1,22 @@
 """Objects in images, in memory: what a set shares, or what each image shows."""
 
-import itertools
 import os
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxloc.api.batches import ImageBatches
-from jaxloc.api.found import Found, FoundObject
+from jaxloc.api.found import Found
 from jaxloc.api.network import Network
+from jaxloc.api.passes import fit_sets, localize_each
 from jaxloc.data.in_memory import Images
 from jaxloc.errors import UsageError
-from jaxloc.localization import Localization
 from jaxloc.localizers import METHODS
 from jaxloc.options import LocalizeEachOptions, LocalizeOptions
 from jaxloc.run import model_file
 from jaxloc.run.fit_pass import MINIMUM_SET
-from jaxloc.run.localize_pass import not_finite
 from jaxloc.run.model_file import ModelFile
-from jaxloc.run.moment_store import MomentStore
-from jaxloc.run.steps import Models, Steps
+from jaxloc.run.steps import Steps
 
 
 def colocalize(
@@ -73,10 +69,11 @@ def colocalize(
     steps = Steps(options, net.loaded)
     batches = ImageBatches(images, steps, max_side=max_side)
     if steps.method.fit is None:
-        return _localize(batches, steps, None, name, progress)
+        return _alone(batches, steps, name, progress)
     if len(batches.images) < MINIMUM_SET:
         raise UsageError(f"{method} needs at least {MINIMUM_SET} images: pass more, or use jaxloc.localize")
-    return _localize(batches, steps, _fit(batches, steps, name, progress), name, progress)
+    owners = np.zeros(len(batches.images), int)
+    return _found(batches, steps, fit_sets(batches, steps, [name], owners, progress), name, progress)
 
 
 def localize(
@@ -102,7 +99,7 @@ def localize(
         raise UsageError(f"{method} looks at an image set: use jaxloc.colocalize")
     chosen = LocalizeEachOptions(method=method, layer=layer, max_side=max_side, connectivity=connectivity, **options)
     steps = Steps(chosen, net.loaded)
-    return _localize(ImageBatches(images, steps, max_side=max_side), steps, None, name, progress)
+    return _alone(ImageBatches(images, steps, max_side=max_side), steps, name, progress)
 
 
 def apply(
@@ -140,71 +137,15 @@ def apply(
         connectivity=connectivity,
     )
     steps = Steps(options, net.loaded)
-    return _localize(ImageBatches(images, steps, max_side=model.max_side), steps, model, name, progress)
+    return _found(ImageBatches(images, steps, max_side=model.max_side), steps, model, name, progress)
 
 
-def _fit(batches: ImageBatches, steps: Steps, name: str, progress: bool | None) -> ModelFile:
-    """Sum the moments of each shard, merge them in order, and fit."""
-    total = MomentStore(steps.sums)
-    for _, shard in itertools.groupby(batches.features("fitting", progress=progress), lambda one: one.shard):
-        sums = MomentStore(steps.sums)
-        for _, batch, maps in shard:
-            sums.add_rows(*steps.moments(maps, np.where(batch.indices < 0, -1, 0)))
-        total.merge(0, sums.images[0], sums.of_set(0))
-    fitted = steps.fit(total.moments(0))
-    if steps.needs_evidence:
-        fitted = steps.orient(fitted, _sum_evidence(batches, steps, fitted.models, progress))
-    return steps.model_file({name: fitted})
-
-
-def _sum_evidence(batches: ImageBatches, steps: Steps, models: Models, progress: bool | None) -> dict[str, Any]:
-    """What the sign rule sees in the whole set, shard by shard: ``[k + 1]`` by layer, the weight last."""
-    total: dict[str, Any] = dict.fromkeys(models, 0)
-    for _, shard in itertools.groupby(batches.features("choosing the sign", progress=progress), lambda one: one.shard):
-        sums: dict[str, Any] = dict.fromkeys(models, 0)
-        for _, batch, maps in shard:
-            for layer, rows in steps.sign_evidence([models] * len(batch.indices), maps).items():
-                for row in rows[batch.indices >= 0].astype(np.float64):
-                    sums[layer] = sums[layer] + row
-        total = {layer: total[layer] + values for layer, values in sums.items()}
-    return total
-
-
-def _localize(batches: ImageBatches, steps: Steps, model: ModelFile | None, name: str, progress: bool | None) -> Found:
-    models = None if model is None else model.sets[name].models
-    found: list[list[FoundObject]] = [[] for _ in range(len(batches.images))]
-    for _, batch, maps in batches.features("localizing", progress=progress):
-        each = [models] * len(batch.indices)
-        result, _ = steps.localize(each, maps, batch.original_sizes, batch.images, batch.sizes)
-        result, sizes = jax.device_get((result, maps[steps.layers[0]].size if maps else batch.sizes))
-        for place, number in enumerate(batch.indices.tolist()):
-            if number >= 0:
-                image, size = batches.images.names[number], batch.original_sizes[place]
-                for rank, one in enumerate(steps.of_image(result, place, sizes[place])):
-                    if reason := not_finite(one.response):
-                        raise UsageError(f"{batches.images.where(number)}: {reason}")
-                    found[number].append(_object(steps, image, size, one, rank))
-    objects = list(itertools.chain.from_iterable(found))
+def _found(batches: ImageBatches, steps: Steps, model: ModelFile, name: str, progress: bool | None) -> Found:
+    models = [model.sets[name].models] * len(batches.images)
+    objects = localize_each(batches, steps, models, progress)
     return Found(objects, name=name, method=steps.method.name, model=model)
 
 
-def _object(steps: Steps, image: str, original_size: np.ndarray, one: Localization, rank: int) -> FoundObject:
-    found, noisy, share = steps.decide(one)
-    further = steps.further(one)
-    class_name = further["class_name"]
-    response = np.asarray(one.response)
-    return FoundObject(
-        name=image,
-        size=(int(original_size[0]), int(original_size[1])),
-        found=found,
-        box=tuple(map(float, one.box)) if found else None,  # type: ignore[arg-type]
-        score=float(one.score) if found else 0.0,
-        mask=np.asarray(one.mask),
-        response=response,
-        threshold=steps.method.threshold(response),
-        positive_share=share,
-        noisy=noisy,
-        category="" if class_name is None or steps.label >= 0 else class_name,
-        rank=rank,
-        **further,
-    )
+def _alone(batches: ImageBatches, steps: Steps, name: str, progress: bool | None) -> Found:
+    objects = localize_each(batches, steps, [None] * len(batches.images), progress)
+    return Found(objects, name=name, method=steps.method.name, model=None)

@@ -1,14 +1,17 @@
-"""A small co-localisation set with known boxes, made from scikit-image's photographs.
+"""Small sets with known boxes, made from scikit-image's photographs.
 
-The object is the motorcycle of the Middlebury stereo pair, cut out by its disparity and pasted at random scales, places
-and flips onto crops of other photographs. A few images have no object. Everything follows from the seed.
+Objects are cut out and pasted at random scales, places and flips onto crops of other photographs: the motorcycle of the
+Middlebury stereo pair, cut out by its disparity, and for a pile of several kinds also a cup, an astronaut and a cat's
+head, cut out by hand. A few images have no object. Everything follows from the seed.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage
 import skimage.data
+import skimage.draw
 import skimage.measure
 from PIL import Image
 
@@ -16,6 +19,75 @@ _BACKGROUNDS = (
     *("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel"),
     *("hubble_deep_field", "immunohistochemistry", "moon", "rocket"),
 )
+_PLAIN = ("brick", "camera", "coins", "grass", "gravel", "hubble_deep_field", "immunohistochemistry", "moon", "rocket")
+_OUTLINES = {
+    "cup": (
+        "coffee",
+        [
+            (76, 230),
+            (110, 130),
+            (180, 90),
+            (178, 50),
+            (240, 18),
+            (340, 18),
+            (405, 60),
+            (410, 72),
+            (432, 75),
+            (424, 105),
+            (470, 160),
+            (478, 225),
+            (450, 310),
+            (370, 375),
+            (270, 388),
+            (170, 360),
+            (100, 300),
+        ],
+    ),
+    "astronaut": (
+        "astronaut",
+        [
+            (20, 511),
+            (38, 300),
+            (56, 238),
+            (120, 212),
+            (118, 165),
+            (150, 130),
+            (152, 50),
+            (200, 15),
+            (250, 12),
+            (298, 45),
+            (296, 130),
+            (305, 220),
+            (350, 240),
+            (362, 345),
+            (420, 342),
+            (480, 390),
+            (505, 511),
+        ],
+    ),
+    "cat": (
+        "chelsea",
+        [
+            (12, 299),
+            (20, 200),
+            (2, 160),
+            (14, 120),
+            (30, 90),
+            (35, 30),
+            (30, 0),
+            (380, 0),
+            (372, 60),
+            (355, 90),
+            (350, 150),
+            (310, 230),
+            (290, 275),
+            (240, 290),
+            (190, 280),
+            (130, 299),
+        ],
+    ),
+}
+"""By kind, the photograph that an object is cut from, and its outline: ``x, y`` in pixels."""
 _SIZES = ((320, 448), (352, 416), (384, 384), (416, 352))
 
 
@@ -54,6 +126,34 @@ def compose(*, with_object: int = 16, without: int = 6, seed: int = 0) -> list[C
     return images
 
 
+def compose_pile(*, each: int = 7, without: int = 5, seed: int = 0) -> list[Composed]:
+    """Compose a pile of motorcycles, cups, astronauts and cats, in no order; a name ends with the kind.
+
+    Args:
+        each: number of images of each kind.
+        without: number of images of nothing.
+        seed: of all random choices.
+    """
+    rng = np.random.default_rng(seed)
+    objects = {"motorcycle": cut_out()} | {kind: _cut_along(*where) for kind, where in _OUTLINES.items()}
+    images = []
+    for number, which in enumerate(rng.permutation(each * len(objects) + without)):
+        kind = [*objects, "nothing"][min(which // each, len(objects))]
+        canvas = _crop(_PLAIN[which % len(_PLAIN)], _SIZES[number % len(_SIZES)], rng)
+        box = _place(canvas, *objects[kind], rng) if kind in objects else None
+        images.append(Composed(f"{number + 1:02d}_{kind}.jpg", canvas, box))
+    return images
+
+
+def _cut_along(name: str, outline: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """What an outline holds, as ``cut_out`` returns it."""
+    pixels = getattr(skimage.data, name)()
+    mask = skimage.draw.polygon2mask(pixels.shape[:2], np.array(outline)[:, ::-1])
+    y, x = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    inside = np.s_[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
+    return pixels[inside], mask[inside]
+
+
 def cut_out() -> tuple[np.ndarray, np.ndarray]:
     """The motorcycle's photograph, cropped to it: uint8 ``[h, w, 3]``, and its mask, bool ``[h, w]``."""
     left, _, disparity = skimage.data.stereo_motorcycle()
@@ -83,7 +183,8 @@ def _crop(name: str, size: tuple[int, int], rng: np.random.Generator) -> Image.I
 def _place(
     canvas: Image.Image, pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    width = round(canvas.width * rng.uniform(0.5, 0.85))
+    width = canvas.width * rng.uniform(0.5, 0.85)
+    width = round(min(width, 0.95 * canvas.height * mask.shape[1] / mask.shape[0]))
     height = round(width * mask.shape[0] / mask.shape[1])
     cut = Image.fromarray(np.dstack([pixels, mask.astype(np.uint8) * 255]))
     if rng.random() < 0.5:

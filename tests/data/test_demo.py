@@ -1,12 +1,13 @@
 """The composed set: known boxes that are true, and nothing else touched."""
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxloc.data.demo import Composed, compose, cut_out
+from jaxloc.data.demo import Composed, compose, compose_pile, cut_out
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +101,16 @@ def test_the_cut_out_fills_its_frame_and_is_one_piece():
     assert mask[:, 0].any()
     assert mask[:, -1].any()
     assert 0.3 < mask.mean() < 0.8
+
+
+def test_a_pile_has_as_many_images_of_each_kind_as_asked_for_in_no_order():
+    pile = compose_pile(each=2, without=3, seed=1)
+    kinds = [image.name.removesuffix(".jpg").split("_")[1] for image in pile]
+    assert Counter(kinds) == {"motorcycle": 2, "cup": 2, "astronaut": 2, "cat": 2, "nothing": 3}
+    assert kinds != sorted(kinds)
+    for image, kind in zip(pile, kinds, strict=True):
+        assert (image.box is None) == (kind == "nothing")
+        if image.box is not None:
+            x0, y0, x1, y1 = image.box
+            assert 0 <= x0 < x1 <= image.image.width
+            assert 0 <= y0 < y1 <= image.image.height

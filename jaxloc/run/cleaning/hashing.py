@@ -20,7 +20,7 @@ from jaxloc.run.progress import progress
 SHARD = 1024
 """Number of images whose hashes are written together."""
 
-_SHORTER_SIDE = 128
+SHORTER_SIDE = 128
 """Pixels of the shorter side at which images are decoded: four times the side that the hash uses."""
 
 
@@ -52,7 +52,7 @@ def hash_images(
 
 def _look(source: Source, how: Mapping[str, Any]) -> Look | None:
     try:
-        return look_at(read_image(source.path, shorter_side=_SHORTER_SIDE, **how).pixels)
+        return look_at(read_image(source.path, shorter_side=SHORTER_SIDE, **how).pixels)
     except ImageError:
         return None
 

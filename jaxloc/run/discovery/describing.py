@@ -1,12 +1,14 @@
 """The descriptors of a pile's images, and which images repeat each other."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxloc.data.duplicates import group_duplicates
+from jaxloc.data.duplicates import Look, group_duplicates
 from jaxloc.inference import DeviceWeights
+from jaxloc.models import Backbone
 from jaxloc.options import DiscoverOptions, IndexOptions, network_options, reading, workers_of
 from jaxloc.run.cleaning.hashing import hash_images
 from jaxloc.run.plan import Images
@@ -36,15 +38,14 @@ def describe(images: Images, folder: Path, options: DiscoverOptions, loaded: Dev
     gallery = folder / "vectors"
     own = {name: value for name, value in network_options(options.job).items() if value is not None}
     own["max_side"] = min(SHORTER_SIDE, options.job.max_side or SHORTER_SIDE)
-    backbone = loaded.weights.backbone
-    descriptor = "pool5" if backbone.layer(backbone.defaults.retrieval).signed else "scda"  # SCDA presumes signs
-    index_images(
-        [Labelled(source, None) for source in images],
-        gallery,
-        IndexOptions(**own, descriptor=descriptor),
-        loaded=loaded,
-    )
+    described = IndexOptions(**own, descriptor=descriptor_for(loaded.weights.backbone))
+    index_images([Labelled(source, None) for source in images], gallery, described, loaded=loaded)
     return _read(Gallery.open(gallery), images)
+
+
+def descriptor_for(backbone: Backbone) -> str:
+    """The descriptor that a network's images are grouped by; SCDA presumes activations without a sign."""
+    return "pool5" if backbone.layer(backbone.defaults.retrieval).signed else "scda"
 
 
 def _read(gallery: Gallery, images: Images) -> Described:
@@ -67,8 +68,13 @@ def find_repeats(images: Images, folder: Path, options: DiscoverOptions, sizes: 
     if options.duplicates is None:
         return np.arange(len(images))
     looks = hash_images(images, folder, digest=digest, workers=workers_of(options.job), how=reading(options.job))
+    return repeated(looks, sizes, options.duplicates)
+
+
+def repeated(looks: Sequence[Look | None], sizes: np.ndarray, bits: int) -> np.ndarray:
+    """``find_repeats``, given what images of these sizes are compared by, and the bits in which copies may differ."""
     order = np.argsort(-sizes, kind="stable")
-    repeats = np.arange(len(images))
-    for place, (leader, _) in enumerate(group_duplicates([looks[number] for number in order], bits=options.duplicates)):
+    repeats = np.arange(len(looks))
+    for place, (leader, _) in enumerate(group_duplicates([looks[number] for number in order], bits=bits)):
         repeats[order[place]] = order[leader]
     return repeats

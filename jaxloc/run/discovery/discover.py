@@ -15,7 +15,8 @@ from jaxloc._files import digest, write_text
 from jaxloc.data import ImageSet, find_sets
 from jaxloc.data.annotations import Problem
 from jaxloc.inference import DeviceWeights
-from jaxloc.options import DiscoverOptions, reading, workers_of
+from jaxloc.models import Backbone
+from jaxloc.options import DiscoverOptions, LocalizeOptions, reading, workers_of
 from jaxloc.report import groups as records
 from jaxloc.report import groups_page
 from jaxloc.report.groups import UNGROUPED, Groups, Member
@@ -24,7 +25,7 @@ from jaxloc.run import distributed, export_folder, outputs
 from jaxloc.run.checkpoint import Checkpoint, describe_images
 from jaxloc.run.discovery.by_hand import PAGE, GroupsByHand, read_groups, set_aside
 from jaxloc.run.discovery.describing import describe, find_repeats
-from jaxloc.run.discovery.grouping import Grouping, group_vectors, typicality
+from jaxloc.run.discovery.grouping import Grouping, group_vectors, names_of, typicality
 from jaxloc.run.discovery.view import FOLDER, write_view
 from jaxloc.run.engine import load_weights, memory_errors, on_devices
 from jaxloc.run.jobs import Paths
@@ -140,9 +141,7 @@ def _group(images: Images, work: Path, options: DiscoverOptions, described: Any,
     distributed.wait("the grouping")
     kept = _read(distributed.see(path), key) or {}
     grouping = Grouping(np.array(kept["groups"], int), kept["notes"])
-    digits = len(str(grouping.groups.max(initial=0) + 1))
-    names = [f"group-{one + 1:0{max(2, digits)}d}" if one >= 0 else UNGROUPED for one in kept["groups"]]
-    found = {source.name: name for source, name in zip(images, names, strict=True)}
+    found = {source.name: name for source, name in zip(images, names_of(grouping.groups), strict=True)}
     return _Pile(grouping, np.array(kept["repeats"], int), found, digest("\n".join(map("\0".join, found.items()))))
 
 
@@ -179,12 +178,17 @@ def _locate(
     pooled = [name for name, own in sorted(members.items()) if name == UNGROUPED or len(own) < options.min_group]
     ordered = [*sorted(members.keys() - set(pooled)), *pooled]
     sets = [ImageSet(name, [sources[number] for number in members[name]]) for name in ordered]
-    job, alone = options.job, ordered == [UNGROUPED]
-    if alone and not loaded.weights.backbone.layer(loaded.weights.backbone.defaults.localization).signed:
-        job = dataclasses.replace(job, method="scda", layer=None, parts=0, parts_within=False)
-    steps = Steps(job, loaded)
+    alone = ordered == [UNGROUPED]
+    steps = Steps(located_alone(options.job, loaded.weights.backbone) if alone else options.job, loaded)
     with Run(sets, folder, steps, pooled=len(pooled), depends=depends, notes=notes, overwrite=overwrite) as run:
         return run.colocalize()
+
+
+def located_alone(job: LocalizeOptions, backbone: Backbone) -> LocalizeOptions:
+    """How images are located where there is no group: each alone, if the network has activations without a sign."""
+    if backbone.layer(backbone.defaults.localization).signed:
+        return job
+    return dataclasses.replace(job, method="scda", layer=None, parts=0, parts_within=False)
 
 
 def _members(findings: Findings, pile: _Pile, assigned: Mapping[str, str], vectors: np.ndarray) -> list[Member]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxloc import clustering, graphs, ranking
 from jaxloc.options import DiscoverOptions
+from jaxloc.report.groups import UNGROUPED
 from jaxloc.report.text import counted
 from jaxloc.run.retrieval import whitening_store
 from jaxloc.whitenings import WhitenSpec
@@ -87,6 +88,12 @@ def group_vectors(vectors: np.ndarray, repeats: np.ndarray, options: DiscoverOpt
         )
         notes.append(f"{less} or more.")
     return Grouping(groups, notes)
+
+
+def names_of(groups: np.ndarray) -> list[str]:
+    """The name of each image's group, given its number; -1 is that of images without one."""
+    digits = max(2, len(str(groups.max(initial=0) + 1)))
+    return [f"group-{one + 1:0{digits}d}" if one >= 0 else UNGROUPED for one in groups.tolist()]
 
 
 def typicality(vectors: np.ndarray, groups: np.ndarray) -> np.ndarray:
