@@ -8,6 +8,7 @@ from jaxloc.metrics.clusters import BCubed, bcubed, normalized_mutual_informatio
 from jaxloc.metrics.co_occurrence import co_occurrence, rescore
 from jaxloc.metrics.counting import Counting, best_count_threshold, counting, counts_above
 from jaxloc.metrics.detections import Matched, match_boxes, match_points
+from jaxloc.metrics.identities import Reidentified, one_of_each, reidentify
 from jaxloc.metrics.localization import correct_boxes, correct_localization, top_one_localization
 from jaxloc.metrics.masks import jaccard, pixel_precision
 from jaxloc.metrics.overlap import box_iou
@@ -44,6 +45,7 @@ __all__ = [
     "Judged",
     "Matched",
     "Overlaps",
+    "Reidentified",
     "Roc",
     "assign_parts",
     "average_precision",
@@ -66,12 +68,14 @@ __all__ = [
     "match_points",
     "max_box_accuracy",
     "normalized_mutual_information",
+    "one_of_each",
     "part_boxes",
     "pixel_average_precision",
     "pixel_counts",
     "pixel_precision",
     "purity",
     "recall_at",
+    "reidentify",
     "resamples",
     "rescore",
     "roc_auc",

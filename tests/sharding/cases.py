@@ -21,6 +21,7 @@ from jaxloc import (
     graphs,
     grids,
     localization,
+    losses,
     lost,
     mixture,
     moments,
@@ -330,6 +331,8 @@ CASES = {
         scda.descriptor_flip_plus, lambda e: (e.normal(4 * CHANNELS), e.normal(4 * CHANNELS))
     ),
     "scda.descriptor_plus": Case(scda.descriptor_plus, lambda e: (*_masked(e), *_masked(e))),
+    "losses.coupled_clusters": Case(losses.coupled_clusters, lambda e: (e.normal(4, CHANNELS), e.normal(3, CHANNELS))),
+    "losses.triplets": Case(losses.triplets, lambda e: tuple(e.normal(3, NUMBER, CHANNELS))),
     "lost.likes": Case(lambda x, size: lost.likes(x, size=size), _signed),
     "lost.similarity": Case(lambda x, size: lost.similarity(x, k=9, size=size), _signed),
     "lost.localize": Case(lambda x, size, image: lost.localize(x, image, k=9, size=size), _signed_image),
