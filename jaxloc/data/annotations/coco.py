@@ -109,6 +109,7 @@ class _File:
         self._coco, self._path = coco, path
         self._problems: list[Problem] = []
         self._categories: dict[Any, str] = {}
+        self._coarse: dict[Any, str | None] = {}
         self._points: dict[Any, list[str]] = {}
         self._damaged: dict[Any, dict[str, None]] = {}
 
@@ -117,6 +118,7 @@ class _File:
             if entry["id"] in self._categories:
                 raise UsageError(f"{self._path}: two categories have the id {entry['id']}")
             self._categories[entry["id"]] = escaped(str(entry["name"]))
+            self._coarse[entry["id"]] = entry.get("supercategory")
             self._points[entry["id"]] = list(map(str, entry.get("keypoints") or ()))
         entries: dict[Any, dict[str, Any]] = {}
         for entry in self._coco["images"]:
@@ -176,6 +178,7 @@ class _File:
             mask=self._mask(entry.get("segmentation"), size, name),
             level=None if entry.get("level") is None else str(entry["level"]),
             damaged=tuple(self._damaged.get(entry["id"], ())),
+            coarse=entry.get("coarse") or self._coarse.get(own),
         )
 
     def _annotation(self, entry: dict[str, Any], image: dict[str, Any]) -> Annotation | None:

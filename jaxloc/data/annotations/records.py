@@ -164,6 +164,7 @@ class Annotated:
             ``category`` and ``noise_score`` are then ``None``.
         level: how cluttered a checkout image is, if the file says: ``"easy"``, ``"medium"`` or ``"hard"``.
         damaged: classes of the objects left out as damaged, ``""`` for an unknown class. The image may hold them.
+        coarse: the kind that the image's own class is of, such as a vehicle's model.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Annotated:
     listed: tuple[tuple[str, float | None], ...] = ()
     level: str | None = None
     damaged: tuple[str, ...] = ()
+    coarse: str | None = None
 
     @property
     def boxes(self) -> Mapping[str, Sequence[tuple[float, float, float, float, float]]]:

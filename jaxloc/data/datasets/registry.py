@@ -19,6 +19,7 @@ from jaxloc.data.datasets import (
     landmarks,
     object_discovery,
     pets,
+    vehicles,
     voc,
 )
 from jaxloc.data.datasets.gathering import Gathering
@@ -52,6 +53,8 @@ ADAPTERS = {
         *(Adapter(info, landmarks.read) for info in landmarks.INFOS),
         *(Adapter(info, landmarks.read_revisited) for info in landmarks.REVISITED),
         Adapter(instre.INFO, instre.read),
+        Adapter(vehicles.VERI, vehicles.read_veri),
+        Adapter(vehicles.VEHICLE_ID, vehicles.read_vehicle_id),
     )
 }
 """In the order they are listed."""

@@ -184,6 +184,8 @@ LAYOUTS: dict[str, tuple[Callable, str]] = {
     "imagenet": (trees.imagenet, "train"),
     "coco": (trees.coco, "annotations"),
     "instre": (trees.instre, "INSTRE-S1"),
+    "veri776": (trees.veri, "name_train.txt"),
+    "vehicleid": (trees.vehicle_id, "train_test_split"),
 }
 
 
