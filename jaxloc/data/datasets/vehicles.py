@@ -1,7 +1,7 @@
 """VeRi-776 (Liu et al., ECCV 2016) and VehicleID (Liu et al., CVPR 2016): images of vehicles cut out already.
 
-The class of an image is its vehicle, its coarse class the vehicle's type or model. Names in VeRi say the vehicle and the
-camera, ``0001_c002_00016450_0.jpg``; images of a query's vehicle from the same camera count neither way.
+The class of an image is its vehicle, its coarse class the vehicle's type or model. Names in VeRi say the vehicle and
+the camera, ``0001_c002_00016450_0.jpg``; images of a query's vehicle from the same camera count neither way.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -62,14 +62,12 @@ def read_veri(into: Gathering) -> None:
     for split, folder in _FOLDERS.items():
         if not into.wants([split]):
             continue
-        where, types = (
-            root / f"name_{split}.txt",
-            _types(into, root / f"{'train' if split == 'train' else 'test'}_label.xml"),
-        )
+        where = root / f"name_{split}.txt"
+        types = _types(into, root / ("train_label.xml" if split == "train" else "test_label.xml"))
         for file in lines(where):
             name, vehicle = f"{folder}/{file}", file.partition("_")[0]
-            kind = types.get(file)
-            into.add(Annotated(name, vehicle, splits=(split,), path=root / name, coarse=kind), where=where)
+            image = Annotated(name, vehicle, splits=(split,), path=root / name, coarse=types.get(file))
+            into.add(image, where=where)
     if into.wanted:
         return
     cameras: dict[str, dict[str, list[str]]] = {}
@@ -105,7 +103,8 @@ def read_vehicle_id(into: Gathering) -> None:
     """Read VehicleID's layout."""
     root = into.find_root("train_test_split", below=("VehicleID_V1.0", "VehicleID"))
     lists = root / "train_test_split"
-    tests = {f"test_{path.stem.rpartition('_')[2]}": path for path in sorted(lists.glob("test_list_*.txt"))}
+    found = sorted(lists.glob("test_list_*.txt"), key=lambda path: (len(path.name), path.name))
+    tests = {f"test_{path.stem.rpartition('_')[2]}": path for path in found}
     splits: dict[str, list[str]] = {}
     vehicles: dict[str, str] = {}
     for split, path in {"train": lists / "train_list.txt", **tests}.items():

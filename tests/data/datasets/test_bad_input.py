@@ -14,7 +14,7 @@ from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.data.datasets import ADAPTERS, Dataset, open_dataset
 from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.errors import UsageError
-from tests.data.datasets import trees
+from tests.data.datasets import trees, vehicle_trees
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -184,8 +184,8 @@ LAYOUTS: dict[str, tuple[Callable, str]] = {
     "imagenet": (trees.imagenet, "train"),
     "coco": (trees.coco, "annotations"),
     "instre": (trees.instre, "INSTRE-S1"),
-    "veri776": (trees.veri, "name_train.txt"),
-    "vehicleid": (trees.vehicle_id, "train_test_split"),
+    "veri776": (vehicle_trees.veri, "name_train.txt"),
+    "vehicleid": (vehicle_trees.vehicle_id, "train_test_split"),
 }
 
 
