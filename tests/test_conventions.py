@@ -13,7 +13,21 @@ import weights_convert
 
 ONE_IMAGE = ("boxes", "components", "crops", "grids", "localization", "moments", "pooling", "tracks", "whitening")
 ONE_IMAGE += ("clustering", "encoding", "graphs", "mixture")
-ONE_IMAGE += ("attributes", "beam", "cam", "crow", "ddt", "eiss", "lost", "parts", "rmac", "scda", "spoc", "tokencut")
+ONE_IMAGE += (
+    "attributes",
+    "beam",
+    "bilinear",
+    "cam",
+    "crow",
+    "ddt",
+    "eiss",
+    "lost",
+    "parts",
+    "piecewise",
+    "rmac",
+    "scda",
+)
+ONE_IMAGE += ("spoc", "tokencut")
 
 
 def public(module) -> dict[str, object]:
@@ -93,6 +107,7 @@ def test_results_are_pytrees():
         models,
         moments,
         parts,
+        piecewise,
         ranking,
         tracks,
         whitening,
@@ -112,6 +127,7 @@ def test_results_are_pytrees():
         graphs.Graph,
         ranking.TopK,
         parts.Parts,
+        piecewise.Mapping,
         tracks.Track,
     )
     for kind in kinds:

@@ -53,7 +53,7 @@ def test_nothing_is_promoted_in_the_strict_modes(name, x64):
 
 
 METHODS_AND_DESCRIPTORS = {"beam", "cam", "components", "crow", "ddt", "eiss", "encoding", "localization", "parts"}
-METHODS_AND_DESCRIPTORS |= {"pooling", "rmac", "scda", "spoc"}
+METHODS_AND_DESCRIPTORS |= {"bilinear", "piecewise", "pooling", "rmac", "scda", "spoc"}
 LABEL_COMPONENTS = ("components.", "localization.peak", ".localize", ".object_mask", ".of_peak")
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "approximate": "galleries",
     "classify": "recognition",
     "finetune": "recognition",
+    "fewshot": "fewshot",
     "evaluate": "evaluation",
     "reproduce": "reproduce",
     "export": "export",

@@ -11,6 +11,7 @@ from jaxloc.metrics.detections import Matched, match_boxes, match_points
 from jaxloc.metrics.identities import Reidentified, one_of_each, reidentify
 from jaxloc.metrics.localization import correct_boxes, correct_localization, top_one_localization
 from jaxloc.metrics.masks import jaccard, pixel_precision
+from jaxloc.metrics.means import Mean, mean_of
 from jaxloc.metrics.overlap import box_iou
 from jaxloc.metrics.parts import CUB_PARTS, assign_parts, correct_parts, part_boxes
 from jaxloc.metrics.rankings import (
@@ -44,6 +45,7 @@ __all__ = [
     "Interval",
     "Judged",
     "Matched",
+    "Mean",
     "Overlaps",
     "Reidentified",
     "Roc",
@@ -67,6 +69,7 @@ __all__ = [
     "match_boxes",
     "match_points",
     "max_box_accuracy",
+    "mean_of",
     "normalized_mutual_information",
     "one_of_each",
     "part_boxes",

@@ -8,6 +8,7 @@ from jaxloc.options.clean import CleanOptions
 from jaxloc.options.discover import DiscoverOptions
 from jaxloc.options.evaluate import EvaluateOptions, ReproduceOptions
 from jaxloc.options.export import ExportOptions
+from jaxloc.options.fewshot import EpisodeOptions, FewShotOptions, NameOptions
 from jaxloc.options.learn import ClassifyOptions, FinetuneOptions
 from jaxloc.options.localize import LocalizeEachOptions, LocalizeOptions, SetOptions, VideoOptions
 from jaxloc.options.network import NetworkOptions, ProcessOptions, network_options, reading, workers_of
@@ -19,12 +20,15 @@ __all__ = [
     "CleanOptions",
     "DescribeOptions",
     "DiscoverOptions",
+    "EpisodeOptions",
     "EvaluateOptions",
     "ExportOptions",
+    "FewShotOptions",
     "FinetuneOptions",
     "IndexOptions",
     "LocalizeEachOptions",
     "LocalizeOptions",
+    "NameOptions",
     "NetworkOptions",
     "Options",
     "ProcessOptions",

@@ -107,10 +107,12 @@
   function askedCard(item) {
     const { query, image } = item;
     return cardOf(item, {
-      name: image.name,
-      label: image.label ?? "",
+      name: query.names.length ? groupName(image.label) : image.name,
+      label: query.names.length ? image.name : image.label ?? "",
       badge: query.found ? "" : "no object found",
-      scores: query.precision === null ? [] : [["AP", query.precision.toFixed(3)]],
+      scores: query.names.length
+        ? [["score", query.names[0][1].toFixed(3)], ["margin", query.margin.toFixed(3)]]
+        : query.precision === null ? [] : [["AP", query.precision.toFixed(3)]],
     });
   }
 
@@ -180,6 +182,7 @@
   const sortKeys = {
     name: (a, b) => collator.compare(a.name, b.name),
     precision: (a, b) => a.precision - b.precision,
+    margin: (a, b) => a.margin - b.margin,
     best: (a, b) => a.best - b.best,
   };
 
@@ -204,6 +207,9 @@
 
   one(".choose-label").hidden = labels.length < 2;
   if (queries.every((query) => query.precision === null)) all(".of-precision").forEach((part) => part.remove());
+  const isSearch = queries.every((query) => query.margin === null);
+  if (isSearch) all(".of-margin").forEach((part) => part.remove());
+  all(".of-search").forEach((part) => { part.hidden = !isSearch; });
   if (queries.every((query) => !query.mask)) all(".of-mask").forEach((part) => part.remove());
   if (images.every((image) => !image.box)) all(".of-box").forEach((part) => part.remove());
   if (!queries.length && strips.length) for (const part of [form, one("#queries")]) part.hidden = true;
@@ -218,8 +224,10 @@
     if (strip) list.push(["Dimension", `${strip.dimension}, ${end} end`], ["Value", decimal(value)]);
     else if (rank) list.push(["Rank", numbers.format(rank)], ["Score", decimal(score)]);
     if (relevant !== undefined && relevant !== null) list.push(["Relevant", relevant ? "✓ yes" : "✗ no"]);
-    list.push(["Label", ofLabel(image)]);
-    if (!strip && !rank) {
+    if (!strip && !rank && query.names.length) {
+      list.push(...query.names.map(([name, of]) => [groupName(name), of.toFixed(3)]));
+    } else list.push(["Label", ofLabel(image)]);
+    if (!strip && !rank && !query.names.length) {
       list.push(["Object", query.found ? "found" : "not found"]);
       if (query.precision !== null) list.push(["AP", query.precision.toFixed(3)]);
     }

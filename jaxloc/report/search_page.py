@@ -16,6 +16,16 @@ _SCORES = {
     "diffusion": "<b>Score</b>: what diffusion from the query brings to the result; more is more alike.",
 }
 
+_NAMES = 5
+"""Names of an image that the page holds at most."""
+
+_NAMING = [
+    "<b>Name</b>: the class whose exemplars' mean vector is nearest to the image's.",
+    "<b>Score</b>: the cosine of the two; 1 is the most. Beside an exemplar it is the cosine of the two images.",
+    "<b>Margin</b>: how far the best name's score lies above the second's. Sort by it to see doubtful names first.",
+    "Enlarge an image for the scores of its best names.",
+]
+
 
 def render_search(searched: Searched, *, limit: int = 200) -> str:
     """The page's text: figures of all queries and settings, then each of at most ``limit`` queries with its results."""
@@ -26,11 +36,11 @@ def render_search(searched: Searched, *, limit: int = 200) -> str:
     return elements.page(
         "search",
         title=searched.title,
-        lead=f"{counted(len(searched.queries), 'query')} searched in a gallery of {gallery}.",
+        lead=searched.lead or f"{counted(len(searched.queries), 'query')} searched in a gallery of {gallery}.",
         warnings=searched.warnings,
         tiles={
             "Queries": f"{len(searched.queries):,}",
-            "Gallery": f"{searched.gallery_size:,}",
+            searched.gallery_name: f"{searched.gallery_size:,}",
             **searched.summary,
             **({"Without object": f"{without:,}"} if without else {}),
             "Skipped": f"{len(searched.skipped):,}",
@@ -66,6 +76,12 @@ def _label_table(queries: list[Query], labels: list[str]) -> str:
     for query in queries:
         by_label.setdefault(query.label, []).append(query)
     rows = []
+    if queries[0].names:
+        for index, label in enumerate(labels):
+            margins = [query.margin for query in by_label[label] if query.margin is not None]
+            cells = f"{len(margins):,}", f"{statistics.fmean(margins):.3f}", f"{min(margins):.3f}"
+            rows.append(elements.group_row(index, label, cells))
+        return elements.details("Names", "groups", ["Name", "Queries", "Mean margin", "Smallest"], rows)
     for index, label in enumerate(labels):
         precisions = [q.average_precision for q in by_label[label] if q.average_precision is not None]
         mean = f"{statistics.fmean(precisions):.3f}" if precisions else "–"
@@ -92,6 +108,8 @@ def _dimensions(strips: list[Strip]) -> str:
 
 
 def _reading(searched: Searched) -> list[str]:
+    if any(query.names for query in searched.queries):
+        return _NAMING
     judged = any(result.relevant is not None for query in searched.queries for result in query.results)
     items = [_SCORES.get(searched.settings.get("re-ranking", ""), "<b>Score</b>: how alike query and result are.")]
     if judged:
@@ -137,6 +155,8 @@ def _data(queries: list[Query], labels: list[str], strips: list[Strip]) -> str:
             "found": bool(query.found),
             "failed": _failed(query),
             "precision": elements.number(query.average_precision),
+            "margin": elements.number(query.margin),
+            "names": [[name, elements.number(score)] for name, score in query.names[:_NAMES]],
             "results": [
                 [image(one), elements.number(one.score), None if one.relevant is None else bool(one.relevant)]
                 for one in query.results

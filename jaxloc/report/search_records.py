@@ -1,7 +1,7 @@
 """Results of a search as plain records: the input of its page."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class Query:
         found: whether an object was found to search with.
         results: best first.
         average_precision: in [0, 1], ``None`` where relevance is unknown.
+        names: those that the image was given, with their scores, best first; its label is the first. Empty for a
+            search.
     """
 
     name: str
@@ -65,6 +67,12 @@ class Query:
     thumbnail: bytes | None
     results: list[Result]
     average_precision: float | None
+    names: Sequence[tuple[str, float]] = ()
+
+    @property
+    def margin(self) -> float | None:
+        """How far the best name's score lies above the second's; ``None`` for a search."""
+        return self.names[0][1] - self.names[1][1] if self.names else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,11 +100,13 @@ class Searched:
         title: what was searched, for a heading.
         settings: what the result depends on, printable, in a fixed order.
         gallery_size: images that could be found.
+        gallery_name: what they are together, for a heading.
         queries: in order of name.
         skipped: images that could not be used, of queries and gallery.
         strips: dimensions to show by example.
         warnings: for the user.
         summary: figures of all queries, such as a mean average precision; name and printable value.
+        lead: what was done, in a sentence; empty for a search.
     """
 
     title: str
@@ -107,3 +117,5 @@ class Searched:
     strips: list[Strip] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     summary: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    gallery_name: str = "Gallery"
+    lead: str = ""

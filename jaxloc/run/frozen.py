@@ -8,7 +8,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from jaxloc.data import Item, Source, read_image, read_size
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.batches import pad
 from jaxloc.errors import ImageError
-from jaxloc.inference import Extractor
+from jaxloc.inference import Extractor, Maps
 from jaxloc.models import extract_features
 from jaxloc.options import NetworkOptions, workers_of
 from jaxloc.run.progress import bar
@@ -65,32 +65,50 @@ def frozen_maps(
         UsageError: the disk is full, or the files cannot be read or written.
     """
     key = [engine.weights.checksum, engine.loaded.dtype, side, *engine.layers, *images]
-    place, batch = Path(folder) / digest(json.dumps(key)), _BATCH * engine.devices
+    place = Path(folder) / digest(json.dumps(key))
     with disk_errors(place, left="it resumes with the images that are missing"):
         place.mkdir(parents=True, exist_ok=True)
         files = {layer: _File(place / layer, len(images), shape) for layer, shape in _shapes(engine, side).items()}
         missing = np.flatnonzero(~np.all([file.sizes.any(1) for file in files.values()], 0)).tolist()
         skipped: dict[int, str] = {}
-        reads = read_ahead(read, missing, workers=workers_of(NetworkOptions()), ahead=2 * batch)
-        waiting: list[Item] = []
-
-        def compute() -> None:
-            maps = engine.features(pad(waiting, (side, side), batch))
+        for numbers, maps in padded_maps(missing, read, engine, side, skipped):
             for layer, file in files.items():
-                file.write([item.number for item in waiting], *map(np.asarray, maps[layer]))
-            waiting.clear()
-
-        shown = bar(reads, purpose="features", total=len(missing), unit="image")
-        for number, pixels in zip(missing, shown, strict=True):
-            if isinstance(pixels, str):
-                skipped[number] = pixels
-                continue
-            waiting.append(Item(number, pixels, pixels.shape[:2]))
-            if len(waiting) == batch:
-                compute()
-        if waiting:
-            compute()
+                file.write(numbers, *map(np.asarray, maps[layer]))
         return {layer: file.read() for layer, file in files.items()}, skipped
+
+
+def padded_maps(
+    numbers: Sequence[int],
+    read: Callable[[int], np.ndarray | str],
+    engine: Extractor,
+    side: int,
+    skipped: dict[int, str],
+    *,
+    purpose: str = "features",
+) -> Iterator[tuple[list[int], Maps]]:
+    """Numbers of images and their feature maps by layer, batch by batch; the last rows of a batch may be padding.
+
+    Args:
+        numbers: of the images.
+        read: as of ``frozen_maps``.
+        engine: the network and the layers.
+        side: of the square that images are padded to, in pixels.
+        skipped: gets the reasons of images that ``read`` refuses, by number.
+        purpose: what the progress bar says.
+    """
+    batch = _BATCH * engine.devices
+    reads = read_ahead(read, numbers, workers=workers_of(NetworkOptions()), ahead=2 * batch)
+    waiting: list[Item] = []
+    for number, pixels in zip(numbers, bar(reads, purpose=purpose, total=len(numbers), unit="image"), strict=True):
+        if isinstance(pixels, str):
+            skipped[number] = pixels
+            continue
+        waiting.append(Item(number, pixels, pixels.shape[:2]))
+        if len(waiting) == batch:
+            yield [item.number for item in waiting], engine.features(pad(waiting, (side, side), batch))
+            waiting = []
+    if waiting:
+        yield [item.number for item in waiting], engine.features(pad(waiting, (side, side), batch))
 
 
 class _File:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxloc import (
     attributes,
     beam,
+    bilinear,
     boxes,
     cam,
     clustering,
@@ -26,6 +27,7 @@ from jaxloc import (
     mixture,
     moments,
     parts,
+    piecewise,
     pooling,
     ranking,
     refinement,
@@ -104,6 +106,10 @@ CASES = {
         ),
         lambda e: e.image()[::2],
     ),
+    "bilinear.descriptor": Case(
+        lambda x, mask, axes: bilinear.descriptor(x, mask, axes=axes), lambda e: (*_masked(e), e.normal(3, CHANNELS))
+    ),
+    "bilinear.fit_axes": Case(lambda m: bilinear.fit_axes(m, dimension=3), lambda e: (e.some_moments(),)),
     "boxes.area": Case(boxes.area, lambda e: (e.box(),)),
     "boxes.cells_to_pixels": Case(
         lambda box, image, size: boxes.cells_to_pixels(box, image, size=size),
@@ -268,6 +274,13 @@ CASES = {
         lambda x, values, mask, size, image: parts.localize(x, values, mask, image, number=3, size=size),
         lambda e: (*_parts(e), e.image_size()),
     ),
+    "piecewise.class_means": Case(
+        lambda x, labels: piecewise.class_means(x, labels, classes=CLUSTERS), lambda e: (e.samples(), e.labels())
+    ),
+    "piecewise.classifiers": Case(
+        lambda mapping, means: piecewise.classifiers(mapping, means, gain=2.0), lambda e: (e.mapping(), e.normal(3, 6))
+    ),
+    "piecewise.init": Case(lambda key: piecewise.init(key, pieces=2, dimension=3, hidden=(4,)), lambda e: (e.key(),)),
     "pooling.average_max_pool": Case(pooling.average_max_pool, _masked),
     "pooling.average_pool": Case(pooling.average_pool, _masked),
     "pooling.generalized_mean_pool": Case(pooling.generalized_mean_pool, _masked),

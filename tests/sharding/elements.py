@@ -3,7 +3,19 @@
 import jax
 import numpy as np
 
-from jaxloc import attributes, clustering, ddt, discovery, graphs, mixture, moments, ranking, svm, whitening
+from jaxloc import (
+    attributes,
+    clustering,
+    ddt,
+    discovery,
+    graphs,
+    mixture,
+    moments,
+    piecewise,
+    ranking,
+    svm,
+    whitening,
+)
 
 ROWS, COLUMNS, CHANNELS = 6, 7, 5
 NUMBER, CLUSTERS, LONGEST = 12, 3, 4
@@ -100,6 +112,9 @@ class Element:
         indices = first + np.stack([self.rng.permutation(9)[:LONGEST] for _ in range(CHANNELS)]).astype(np.int32)
         values = np.sort(self.normal(CHANNELS, LONGEST))
         return attributes.Extremes(indices, indices, values[:, ::-1].copy(), values, np.ones(LONGEST, bool))
+
+    def mapping(self) -> piecewise.Mapping:
+        return piecewise.Mapping((self.normal(2, 3, 4), self.normal(2, 4, 3)), (self.normal(2, 4), self.normal(2, 3)))
 
     def spectrum(self) -> whitening.Spectrum:
         directions = np.linalg.qr(self.normal(CHANNELS, CHANNELS))[0].astype(np.float32)

@@ -1,0 +1,95 @@
+"""Name images by a few exemplars of each class, or measure how well that works."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxloc.cli.arguments import AsJson, Labels, Out, Paths, Strict
+from jaxloc.cli.command import MORE, command
+from jaxloc.cli.messages import tell
+from jaxloc.options import EpisodeOptions, NameOptions
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Name images by a few exemplars of each class, or measure how well that works; nothing is trained.",
+)
+
+
+@app.command(epilog=MORE)
+@command
+def name(
+    exemplars: Annotated[
+        Path, typer.Argument(help="A folder with a sub-folder of exemplars, one or more, for each class.")
+    ],
+    images: Paths,
+    out: Out,
+    options: NameOptions,
+    labels: Labels = None,
+    as_json: AsJson = False,
+    strict: Strict = False,
+) -> None:
+    """Name each image by the class whose few exemplars it is most like.
+
+    The names are those of the exemplars' folders. Writes report.html, a page with each image, its name and score, and
+    the exemplars nearest to it; names.csv; and names.json with the scores of every class.
+
+    Examples:
+    - `jaxloc fewshot name exemplars photos --out named`
+
+    - `jaxloc fewshot name exemplars photos --out named --weights dinov2_vits14` (a vision transformer)
+    """
+    from jaxloc.run.fewshot import name_images
+    from jaxloc.run.fewshot.summary import naming_text, to_plain
+
+    start = time.perf_counter()
+    done = name_images([exemplars], images, out, options, labels=labels)
+    tell(as_json, lambda: to_plain(done), lambda: naming_text(done, time.perf_counter() - start))
+    if strict and done.skipped:
+        raise typer.Exit(3)
+
+
+@app.command(epilog=MORE)
+@command
+def evaluate(
+    paths: Paths,
+    options: EpisodeOptions,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--base",
+            help="Images of base classes, to learn from; all classes of PATHS are novel then; repeatable. "
+            "[default: some of the classes of PATHS, drawn at random]",
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", help="Folder that keeps feature maps for later calls; a stopped call resumes from it."),
+    ] = None,
+    labels: Labels = None,
+    as_json: AsJson = False,
+    strict: Strict = False,
+) -> None:
+    """Measure how well novel classes are told apart by a few exemplars, in random episodes.
+
+    The classes (each folder is one) are divided at random into base classes, which are learnt from, and novel ones. An
+    episode takes some novel classes, a few exemplars of each, and names other images of theirs.
+
+    Examples:
+    - `jaxloc fewshot evaluate flowers` (5-way, 1-shot and 5-shot)
+
+    - `jaxloc fewshot evaluate flowers --ways 5 --shots 1 --base-classes 10 --splits 3`
+
+    - `jaxloc fewshot evaluate novel --base known`
+    """
+    from jaxloc.run.fewshot.evaluation import evaluate_episodes, evaluation_text, to_plain
+
+    start = time.perf_counter()
+    done = evaluate_episodes(paths, options, base=base or (), labels=labels, keep=keep)
+    tell(as_json, lambda: to_plain(done), lambda: evaluation_text(done, time.perf_counter() - start))
+    if strict and done.skipped:
+        raise typer.Exit(3)

@@ -1,0 +1,96 @@
+"""Bilinear vectors of images, and the axes that they are made with."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxloc import bilinear, moments, scda
+from jaxloc.data import Source
+from jaxloc.data.sources import bytes_of
+from jaxloc.errors import UsageError
+from jaxloc.grids import valid_cells
+from jaxloc.inference import Extractor
+from jaxloc.models import FeatureMap
+from jaxloc.options import FewShotOptions, NetworkOptions, network_options
+from jaxloc.run.engine import load_weights, on_devices
+from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_within
+from jaxloc.run.retrieval.describing import object_masks
+
+_CHUNK = 32
+"""Images whose maps are in memory at once."""
+
+
+class Network(Extractor):
+    """The network at the layer whose descriptors are multiplied.
+
+    Attributes:
+        side: longer side of the images at most, in pixels.
+        layer: its name.
+        signed: whether its activations have both signs, which SCDA does not take.
+    """
+
+    def __init__(self, options: FewShotOptions) -> None:
+        network = NetworkOptions(**network_options(options))
+        loaded = on_devices(load_weights(network, [options.layer]), network)
+        self.layer = options.layer or loaded.weights.backbone.defaults.localization
+        super().__init__(loaded, [self.layer])
+        self.side = options.side
+        self.signed = self.weights.backbone.layer(self.layer).signed
+        (channels,) = self.dimensions
+        if options.dimension > channels:
+            raise UsageError(f"{self.layer} has {channels} channels, so --dimension must be at most {channels}")
+
+    def read(self, source: Source) -> np.ndarray | str:
+        """An image, or why it cannot be used."""
+        return read_within(source, self.side, self.minimum_side)
+
+    def maps(self, sources: Sequence[Source], folder: str | os.PathLike[str]) -> tuple[FrozenMaps, dict[int, str]]:
+        """The images' maps in files of ``folder``, and why images were skipped, by number."""
+        names = [f"{source.path} {bytes_of(source.path)}" for source in sources]
+        maps, skipped = frozen_maps(names, lambda number: self.read(sources[number]), self, self.side, folder)
+        return maps[self.layer], skipped
+
+
+def axes_of(maps: FrozenMaps, numbers: np.ndarray, dimension: int) -> jax.Array:
+    """The axes of the descriptors of some of the images, float32 ``[dimension, d]``."""
+    total = moments.empty(maps.features.shape[-1])
+    for _, feature_map in _chunks(maps, numbers):
+        total = moments.merge(total, _moments(feature_map))
+    return bilinear.fit_axes(total, dimension=dimension)
+
+
+def vectors_of(maps: FrozenMaps, numbers: np.ndarray, describe: Callable[[FeatureMap], jax.Array]) -> np.ndarray:
+    """Vectors of some of the images in their order, float32 ``[n, d]``; ``describe`` gives those of a batch."""
+    return np.concatenate(
+        [np.asarray(describe(feature_map))[: len(some)] for some, feature_map in _chunks(maps, numbers)]
+    )
+
+
+def _chunks(maps: FrozenMaps, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, FeatureMap]]:
+    """Numbers of images and their maps, the last filled up with images of no cells."""
+    for start in range(0, len(numbers), _CHUNK):
+        some = numbers[start : start + _CHUNK]
+        rows = np.resize(some, _CHUNK)
+        sizes = np.where(np.arange(_CHUNK)[:, None] < len(some), maps.sizes[rows], 0)
+        yield some, FeatureMap(jnp.asarray(maps.features[rows]), jnp.asarray(sizes))
+
+
+@jax.jit
+def _moments(feature_map: FeatureMap) -> moments.Moments:
+    return moments.of(feature_map.features, valid_cells(feature_map.size, feature_map.features.shape[1:3]))
+
+
+@jax.jit
+def bilinear_vectors(axes: jax.Array, feature_map: FeatureMap) -> jax.Array:
+    """Bilinear vectors of a batch, float32 ``[n, k²]``."""
+    valid = valid_cells(feature_map.size, feature_map.features.shape[1:3])
+    return jax.vmap(lambda features, mask: bilinear.descriptor(features, mask, axes=axes))(feature_map.features, valid)
+
+
+def scda_vectors(feature_map: FeatureMap) -> jax.Array:
+    """SCDA's vectors of a batch, scaled to unit length, float32 ``[n, 2 d]``."""
+    masks = object_masks(feature_map, connectivity=8, backend="device")
+    return jax.vmap(scda.descriptor)(feature_map.features, masks) / jnp.sqrt(2)
