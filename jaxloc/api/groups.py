@@ -17,7 +17,7 @@ from jaxloc.options import DiscoverOptions, LocalizeOptions
 from jaxloc.report.groups import UNGROUPED
 from jaxloc.run.cleaning import hashing
 from jaxloc.run.discovery.describing import SHORTER_SIDE, descriptor_for, repeated
-from jaxloc.run.discovery.discover import located_alone
+from jaxloc.run.discovery.discover import located_alone, notes_of
 from jaxloc.run.discovery.grouping import group_vectors, names_of, typicality
 from jaxloc.run.retrieval.scoring import unit
 from jaxloc.run.steps import Steps
@@ -124,5 +124,5 @@ def discover(
         model=model,
         groups=by_name,
         typical=typical,
-        notes=grouping.notes,
+        notes=notes_of(grouping, steps.method.name),
     )

@@ -72,7 +72,7 @@ def localize(
 
 @command
 def apply(
-    model: Annotated[Path, typer.Argument(help="model.safetensors that `jaxloc colocalize` wrote.")],
+    model: Annotated[Path, typer.Argument(help="model.safetensors that `jaxloc colocalize` or `discover` wrote.")],
     paths: Paths,
     out: Out,
     options: Annotated[LocalizeOptions, Fields(leave_out=_OF_THE_MODEL)],

@@ -15,6 +15,7 @@ from jaxloc._files import digest, write_text
 from jaxloc.data import ImageSet, find_sets
 from jaxloc.data.annotations import Problem
 from jaxloc.inference import DeviceWeights
+from jaxloc.localizers import METHODS
 from jaxloc.models import Backbone
 from jaxloc.options import DiscoverOptions, LocalizeOptions, reading, workers_of
 from jaxloc.report import groups as records
@@ -109,12 +110,19 @@ def discover(
             settings={**findings.settings, **options.settings()},
             members=_members(findings, pile, assigned, described.vectors),
             renamed=hand.renamed,
-            notes=pile.grouping.notes,
+            notes=notes_of(pile.grouping, findings.settings["method"]),
             warnings=[*told, *findings.warnings],
         )
         problems = _write(folder, groups, images, options) if distributed.is_first() else []
         distributed.wait("the groups")
     return Discovered(findings, groups, folder, problems)
+
+
+def notes_of(grouping: Grouping, method: str) -> list[str]:
+    """What is to be said of the groups, and of how images are located if there is none."""
+    if grouping.groups.max(initial=-1) >= 0 or METHODS[method].fit is not None:
+        return [*grouping.notes]
+    return [*grouping.notes, f"Each image is located alone: {METHODS[method].title}."]
 
 
 @dataclasses.dataclass(frozen=True)

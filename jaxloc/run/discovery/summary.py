@@ -36,7 +36,7 @@ def discovery_text(done: Discovered, seconds: float) -> str:
     view = f" The images of each group are in {done.folder / FOLDER}." if (done.folder / FOLDER).is_dir() else ""
     parts.append(
         f"{text.counted(len(done.groups.members), 'image')} in {seconds:.1f} s: {text.counted(len(named), 'group')}, "
-        f"{alone:,} images unlike any other.{view}\n"
+        f"{text.counted(alone, 'image')} ungrouped.{view}\n"
         f"Look at {done.folder / PAGE}, rename, merge and divide groups there, and run the same command with "
         "--decisions and the file that it hands out."
     )

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 import shutil
 
 import numpy as np
@@ -87,14 +88,17 @@ def test_tables_and_folders_hold_every_image_in_its_group(done):
 def test_the_summary_tells_groups_and_where_to_look(done):
     text = discovery_text(done, 1.0)
     number = len({one.group for one in done.groups.members} - {UNGROUPED})
-    assert f"17 images in 1.0 s: {number} groups" in text
+    assert f"17 images in 1.0 s: {number} groups, " in text
     assert "broken.jpg: not an image" in text
     assert f"Look at {done.folder / 'groups.html'}" in text
 
 
 def test_the_model_of_a_group_is_applied_to_other_images(done, pile, tmp_path):
     group = done.groups.members[0].group
-    found = apply(done.folder / "model.safetensors", [pile / "0-cat.png"], tmp_path / "applied", category=group)
+    options = LocalizeOptions(weights=os.path.join(os.environ["JAXLOC_CACHE"], "vgg16.safetensors"))
+    found = apply(
+        done.folder / "model.safetensors", [pile / "0-cat.png"], tmp_path / "applied", options, category=group
+    )
     assert [one.category for one in found.images] == [group]
 
 
@@ -129,8 +133,9 @@ def test_groups_by_hand_are_renamed_merged_and_divided_and_boxes_found_anew(pile
 
 def test_images_that_are_all_different_are_located_alone(pile, tmp_path):
     found = discover([pile], tmp_path / "out", DiscoverOptions(min_group=30, view="none"))
-    (note,) = found.groups.notes
-    assert note.endswith("different images: too few for a group of 30.")
+    why, how = found.groups.notes
+    assert why.endswith("different images: too few for a group of 30.")
+    assert how == "Each image is located alone: SCDA localisation."
     assert found.findings.settings["method"] == "scda"
     assert {one.group for one in found.groups.members} == {UNGROUPED}
     assert not (tmp_path / "out" / "groups").exists()
