@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "export",
     "clean": "cleaning",
     "discover": "discovery",
+    "checkout": "checkout",
     "datasets": "datasets",
     "demo": "localization",
     "weights": "weights",

@@ -4,6 +4,7 @@ The command line, the classes' documentation, the checks of values, the settings
 all derive from these fields; see ``jaxloc.options.option``.
 """
 
+from jaxloc.options.checkout import ComposeOptions, CutOptions
 from jaxloc.options.clean import CleanOptions
 from jaxloc.options.discover import DiscoverOptions
 from jaxloc.options.evaluate import EvaluateOptions, ReproduceOptions
@@ -18,6 +19,8 @@ from jaxloc.options.retrieval import DescribeOptions, IndexOptions, SearchOption
 __all__ = [
     "ClassifyOptions",
     "CleanOptions",
+    "ComposeOptions",
+    "CutOptions",
     "DescribeOptions",
     "DiscoverOptions",
     "EpisodeOptions",

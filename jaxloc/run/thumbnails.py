@@ -14,7 +14,7 @@ _SIDE = 256
 
 
 def read_thumbnails(
-    images: Mapping[int, ImageFile], *, workers: int, shorter_side: int = _SIDE, **how: Any
+    images: Mapping[int, ImageFile], *, workers: int, shorter_side: int = _SIDE, side: int = _SIDE, **how: Any
 ) -> dict[int, bytes]:
     """Small JPEGs by number; unreadable images are left out.
 
@@ -22,12 +22,13 @@ def read_thumbnails(
         images: by number.
         workers: number of decoding threads.
         shorter_side: pixels that images are decoded at.
+        side: pixels of a thumbnail's longer side.
         **how: as for ``read_image``.
     """
 
     def read(image: ImageFile) -> bytes | None:
         try:
-            return make_thumbnail(read_image(image, shorter_side=shorter_side, **how).pixels, _SIDE)
+            return make_thumbnail(read_image(image, shorter_side=shorter_side, **how).pixels, side)
         except (ImageError, UsageError):
             return None
 

@@ -10,6 +10,8 @@ from jaxloc.report.html import render_page
 from jaxloc.report.search_page import render_search
 from tests.report.examples import HOSTILE, ddt, image, noisy
 from tests.report.examples_search import query, searched, without_object
+from tests.report.test_counted_page import image as counted_image
+from tests.report.test_counted_page import page as counted
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -102,3 +104,14 @@ def test_a_search_shows_its_regions_and_curves(folder):
     assert re.search(
         r"<dt>Probability</dt><dd>71 %</dd><dt>Passes</dt><dd>308</dd><dt>Iterations</dt><dd>3</dd>", document
     )
+
+
+def test_counted_images_show_their_counts_and_names_stay_text(folder):
+    names = [f"{name}.jpg" for name in HOSTILE]
+    text = counted(*(counted_image(name, HOSTILE[0], "tea", "tea", score=0.5) for name in names))
+    body = opened(folder, text, "#image-1").split("<script", 1)[0]
+    assert body.count('<li class="card"') == len(names) + 1  # and the template
+    assert body.count('class="item"') >= 3 * 2  # of the first card, which is near the window, and of the large view
+    assert "<b>2 ×</b> tea" in body
+    assert "tea, score 0.50" in body
+    assert "<img src=x" not in body

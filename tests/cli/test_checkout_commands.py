@@ -1,0 +1,54 @@
+"""The commands of a checkout: compose."""
+
+import pytest
+
+from jaxloc.data import annotations
+from tests.cli import cli
+from tests.products import write_products
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory):
+    return write_products(tmp_path_factory.mktemp("shop") / "products", kinds=5, views=1)
+
+
+def test_a_set_is_composed_as_asked(products, tmp_path):
+    given = ("--level", "easy", "--images", "4", "--side", "128", "--format", "voc", "--split", "train=0.5,val=0.5")
+    status, text, _ = cli.invoke("checkout", "compose", products, "--out", tmp_path / "out", *given)
+    assert status == 0
+    assert "4 images with" in text
+    assert "items of 5 kinds, from 5 products cut out" in text
+    found = annotations.read(tmp_path / "out" / "dataset")
+    assert len(found.images) == 4
+    assert all(name.startswith("easy-") for name in found.images)
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_images_that_were_not_used_end_a_strict_command_with_3(products, tmp_path):
+    (products / "kind-0" / "broken.jpg").write_bytes(b"nothing")
+    given = ("--level", "easy", "--images", "1", "--side", "128", "--strict")
+    status, text, _ = cli.invoke("checkout", "compose", products, "--out", tmp_path / "out", *given)
+    assert status == 3
+    assert "Not used:\n  kind-0/broken.jpg: " in text
+    (products / "kind-0" / "broken.jpg").unlink()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ["--level", "hard"],
+            "hard needs 8 kinds of product, and there are 5: add folders, one for each kind, or choose",
+        ),
+        (
+            ["--level", "easy", "--side", "64"],
+            "a canvas of 64 pixels is too small for easy: products would be 15 pixels",
+        ),
+        (["--level", "easy", "--level", "easy"], "name one or more levels, each once"),
+    ],
+    ids=cli.spelt,
+)
+def test_what_makes_no_sense_is_told_in_one_line(products, tmp_path, given, message):
+    status, out, err = cli.invoke("checkout", "compose", products, "--out", tmp_path / "out", *given)
+    assert (status, out) == (2, "")
+    assert message in cli.one_line(err)
