@@ -1,5 +1,6 @@
 """Name images by a few exemplars of each class, or measure how well that works."""
 
+import functools
 import time
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +17,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Name images by a few exemplars of each class, or measure how well that works; nothing is trained.",
+    help="Name images by a few exemplars of each class, or measure how well that works.",
 )
 
 
+Keep = Annotated[
+    Path | None,
+    typer.Option(
+        "--keep",
+        help="Folder that keeps feature maps and mappings for later calls; a stopped call resumes from it.",
+        file_okay=False,
+    ),
+]
+
+
 @app.command(epilog=MORE)
-@command
+@functools.partial(command, left="with --keep, the same command resumes")
 def name(
     exemplars: Annotated[
         Path, typer.Argument(help="A folder with a sub-folder of exemplars, one or more, for each class.")
@@ -29,6 +40,14 @@ def name(
     images: Paths,
     out: Out,
     options: NameOptions,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--base",
+            help="Images of other, known classes, a folder for each, to learn a piecewise mapping from; repeatable.",
+        ),
+    ] = None,
+    keep: Keep = None,
     labels: Labels = None,
     as_json: AsJson = False,
     strict: Strict = False,
@@ -42,19 +61,21 @@ def name(
     - `jaxloc fewshot name exemplars photos --out named`
 
     - `jaxloc fewshot name exemplars photos --out named --weights dinov2_vits14` (a vision transformer)
+
+    - `jaxloc fewshot name exemplars photos --out named --base known` (learns a mapping from 50 or more known classes)
     """
     from jaxloc.run.fewshot import name_images
     from jaxloc.run.fewshot.summary import naming_text, to_plain
 
     start = time.perf_counter()
-    done = name_images([exemplars], images, out, options, labels=labels)
+    done = name_images([exemplars], images, out, options, base=base or (), labels=labels, keep=keep)
     tell(as_json, lambda: to_plain(done), lambda: naming_text(done, time.perf_counter() - start))
     if strict and done.skipped:
         raise typer.Exit(3)
 
 
 @app.command(epilog=MORE)
-@command
+@functools.partial(command, left="with --keep, the same command resumes")
 def evaluate(
     paths: Paths,
     options: EpisodeOptions,
@@ -66,10 +87,7 @@ def evaluate(
             "[default: some of the classes of PATHS, drawn at random]",
         ),
     ] = None,
-    keep: Annotated[
-        Path | None,
-        typer.Option("--keep", help="Folder that keeps feature maps for later calls; a stopped call resumes from it."),
-    ] = None,
+    keep: Keep = None,
     labels: Labels = None,
     as_json: AsJson = False,
     strict: Strict = False,

@@ -2,10 +2,14 @@
 
 import dataclasses
 import os
+from typing import Literal, get_args
 
 from jaxloc.errors import UsageError
 from jaxloc.options.network import NetworkOptions
 from jaxloc.options.option import Options, option, same_as
+
+Form = Literal["residual", "printed", "none"]
+"""Forms of a mapping."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class FewShotOptions(Options):
         first=True,
         setting="axes",
     )
+    steps: int = option(400, "Number of training steps of a mapping.", least=1, setting="steps of a mapping")
     seed: int = option(0, "Seed of all that is drawn at random.", least=0, first=True, setting="seed")
     devices: int | None = same_as(NetworkOptions, "devices")
     dtype: str = same_as(NetworkOptions, "dtype")
@@ -43,6 +48,13 @@ class FewShotOptions(Options):
 class NameOptions(FewShotOptions):
     """What ``fewshot name`` can be told."""
 
+    mapping: Form = option(
+        "residual",
+        "With --base, the form of the piecewise mapping to learn: residual begins as the nearest mean, printed is the "
+        "paper's.",
+        first=True,
+        setting="mapping",
+    )
     top: int = option(5, "Number of nearest exemplars to show beside each image.", least=1, first=True)
     report_limit: int = same_as(NetworkOptions, "report_limit")
 
@@ -51,6 +63,15 @@ class NameOptions(FewShotOptions):
 class EpisodeOptions(FewShotOptions):
     """What ``fewshot evaluate`` can be told."""
 
+    mapping: tuple[str, ...] = option(
+        ("residual",),
+        "Form of the piecewise mapping to learn from the base classes: residual, which begins as the nearest mean, "
+        "printed, the paper's, or none; repeatable.",
+        "--mapping",
+        first=True,
+        setting="mapping",
+        text=lambda forms: ", ".join(forms),
+    )
     ways: int = option(5, "Number of classes in an episode.", least=2, first=True, setting="ways")
     shots: tuple[int, ...] = option(
         (1, 5), "Number of exemplars of each class; repeatable.", "--shots", first=True, setting="shots"
@@ -76,6 +97,13 @@ class EpisodeOptions(FewShotOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if unknown := sorted(set(self.mapping) - set(get_args(Form))):
+            raise UsageError(f"the mapping must be one of {', '.join(get_args(Form))}, not {unknown[0]!r}")
         for shots in self.shots:
             if shots < 1:
                 raise UsageError(f"an episode needs at least one exemplar of each class, not {shots}: change --shots")
+
+    @property
+    def forms(self) -> list[str]:
+        """Forms of the mappings to learn."""
+        return [form for form in self.mapping if form != "none"]

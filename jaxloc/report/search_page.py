@@ -20,8 +20,10 @@ _NAMES = 5
 """Names of an image that the page holds at most."""
 
 _NAMING = [
-    "<b>Name</b>: the class whose exemplars' mean vector is nearest to the image's.",
-    "<b>Score</b>: the cosine of the two; 1 is the most. Beside an exemplar it is the cosine of the two images.",
+    "<b>Name</b>: the class whose exemplars' mean vector is nearest to the image's; with a mapping, the class whose "
+    "classifier, made from that mean, gives the highest score.",
+    "<b>Score</b>: the cosine of the two, 1 is the most; with a mapping, the product of classifier and vector. Beside "
+    "an exemplar it is the cosine of the two images.",
     "<b>Margin</b>: how far the best name's score lies above the second's. Sort by it to see doubtful names first.",
     "Enlarge an image for the scores of its best names.",
 ]

@@ -31,7 +31,7 @@ def test_without_options_the_jobs_get_their_defaults(calls):
     assert cli.invoke("fewshot", "name", "e", "a", "b", "-o", "o") == (2, "", "jaxloc: far enough\n")
     assert cli.invoke("fewshot", "evaluate", "a") == (2, "", "jaxloc: far enough\n")
     assert calls == [
-        (([Path("e")], ["a", "b"], Path("o"), NameOptions()), {"labels": None}),
+        (([Path("e")], ["a", "b"], Path("o"), NameOptions()), {"base": (), "labels": None, "keep": None}),
         ((["a"], EpisodeOptions()), {"base": (), "labels": None, "keep": None}),
     ]
 
@@ -40,9 +40,11 @@ def test_options_reach_the_jobs(calls):
     shared = "--weights w --layer pool4 --side 96 --dimension 8 --seed 3 --dtype bfloat16 --labels l.json"
     cli.invoke("fewshot", "name", "e", "a", "-o", "o", "--top", "2", "--report-limit", "7", *shared.split())
     given = "--ways 3 --shots 1 --shots 2 --queries 4 --episodes 9 --draws 3 --splits 2 --base-classes 5 --base b"
+    given += " --mapping printed --mapping residual --steps 7"
     cli.invoke("fewshot", "evaluate", "a", *f"{given} --keep k".split(), *shared.split())
     common = {"weights": "w", "layer": "pool4", "side": 96, "dimension": 8, "seed": 3, "dtype": "bfloat16"}
     episodes = {"ways": 3, "shots": (1, 2), "queries": 4, "episodes": 9, "draws": 3, "splits": 2, "base_classes": 5}
+    episodes |= {"mapping": ("printed", "residual"), "steps": 7}
     assert calls[0][0][3] == NameOptions(**common, top=2, report_limit=7)
     assert calls[1][0][1] == EpisodeOptions(**common, **episodes)
     assert calls[1][1] == {"base": ["b"], "labels": Path("l.json"), "keep": Path("k")}

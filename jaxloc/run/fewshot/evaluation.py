@@ -5,10 +5,10 @@ import functools
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 
+from jaxloc import piecewise
 from jaxloc.errors import UsageError
 from jaxloc.metrics import Mean, mean_of
 from jaxloc.options import EpisodeOptions
@@ -17,6 +17,7 @@ from jaxloc.report.text import counted, reasons
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.fewshot.classifiers import accuracies
 from jaxloc.run.fewshot.describing import Network, axes_of, bilinear_vectors, scda_vectors, vectors_of
+from jaxloc.run.fewshot.learning import ENOUGH_CLASSES, few_classes, learn, stacked
 from jaxloc.run.retrieval.listing import Paths, check_labels, find_images
 from jaxloc.run.sampling import Episodes
 
@@ -71,9 +72,9 @@ def evaluate_episodes(
     labels: str | os.PathLike[str] | None = None,
     keep: str | os.PathLike[str] | None = None,
 ) -> Evaluated:
-    """Measure the nearest mean in episodes of novel classes.
+    """Measure the nearest mean and learnt mappings in episodes of novel classes.
 
-    The axes of bilinear vectors are fitted on the base classes; novel classes serve for episodes alone.
+    The axes of bilinear vectors, and mappings, come from the base classes; novel classes serve for episodes alone.
 
     Args:
         paths: folders, images, or text files of paths; an image's folder is its class.
@@ -81,7 +82,7 @@ def evaluate_episodes(
         base: images of base classes; then all classes of ``paths`` are novel, and there is one split. By default the
             classes of ``paths`` are divided at random.
         labels: a COCO file of labels in place of folders.
-        keep: a folder for feature maps, which later calls read; a stopped call then resumes.
+        keep: a folder for feature maps and mappings, which later calls read; a stopped call then resumes.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
@@ -99,44 +100,55 @@ def evaluate_episodes(
         network = Network(options)
         maps, skipped = network.maps(sources, keep or temporary)
         kept = np.array([number for number in range(len(sources)) if number not in skipped])
-        labels_kept = np.array(names)[kept]
-        queries = _check_sizes(Counter(labels_kept.tolist()), {name for _, novel in splits for name in novel}, options)
+        owners = np.array(names)[kept]
+        queries = _check_sizes(Counter(owners.tolist()), {name for _, novel in splits for name in novel}, options)
         scda = None if network.signed else vectors_of(maps, kept, scda_vectors)
         for number, (base_names, novel) in enumerate(splits):
-            axes = axes_of(maps, kept[np.isin(labels_kept, base_names)], options.dimension)
+            among = np.isin(owners, base_names)
+            axes = axes_of(maps, kept[among], options.dimension)
             bilinear = vectors_of(maps, kept, functools.partial(bilinear_vectors, axes))
-            described = {} if scda is None else {"SCDA, nearest mean": scda}
-            described[f"bilinear {options.dimension}², nearest mean"] = bilinear
-            targets = np.array([novel.index(name) if name in novel else -1 for name in labels_kept])
-            for ways, shots, whole in _kinds(novel, options):
-                drawn = Episodes(
-                    targets,
-                    ways=ways,
-                    shots=shots,
-                    queries=queries[shots],
-                    seed=options.seed,
-                    stream=2 * number + whole,
-                )
-                episodes = [drawn.draw(one) for one in range(options.draws if whole else options.episodes)]
-                exemplars, asked = (
-                    np.stack([getattr(one, part) for one in episodes]) for part in ("exemplars", "queries")
-                )
-                for name, vectors in described.items():
-                    shares = np.asarray(accuracies(None, vectors, exemplars, asked))
-                    found.setdefault((name, ways, shots, whole), []).append(shares)
+            targets = np.array([novel.index(name) if name in novel else -1 for name in owners])
+            for shots in options.shots:
+                rules = _rules(scda, bilinear, among, owners, shots, keep or temporary, options)
+                for ways, whole in ((options.ways, False), (len(novel), True)):
+                    size = {"ways": ways, "shots": shots, "queries": queries[shots]}
+                    drawn = Episodes(targets, **size, seed=options.seed, stream=2 * number + whole)
+                    episodes = stacked(drawn, range(options.draws if whole else options.episodes))
+                    for name, (vectors, mapping) in rules.items():
+                        shares = np.asarray(accuracies(mapping, vectors, *episodes))
+                        found.setdefault((name, ways, shots, whole), []).append(shares)
     lines = [
         Line(*kind, mean_of(np.concatenate(shares)), [float(one.mean()) for one in shares])
         for kind, shares in found.items()
     ]
     base_sets, novel_sets = map(list, zip(*splits, strict=True))
-    return Evaluated(
-        options,
-        lines,
-        base_sets,
-        novel_sets,
-        queries,
-        {sources[number].name: reason for number, reason in skipped.items()},
-    )
+    why = {sources[number].name: reason for number, reason in skipped.items()}
+    return Evaluated(options, lines, base_sets, novel_sets, queries, why)
+
+
+def _rules(
+    scda: np.ndarray | None,
+    bilinear: np.ndarray,
+    among: np.ndarray,
+    owners: np.ndarray,
+    shots: int,
+    folder: str | os.PathLike[str],
+    options: EpisodeOptions,
+) -> dict[str, tuple[np.ndarray, piecewise.Mapping | None]]:
+    """What is compared: vectors of all images, and the mapping or ``None`` for the nearest mean, by name.
+
+    Mappings are learnt from the images ``among``, whose classes are in ``owners``.
+    """
+    kind = f"bilinear {options.dimension}²"
+    rules: dict[str, tuple[np.ndarray, piecewise.Mapping | None]] = {}
+    if scda is not None:
+        rules["SCDA, nearest mean"] = scda, None
+    rules[f"{kind}, nearest mean"] = bilinear, None
+    base = bilinear[among], owners[among].tolist()
+    for form in options.forms:
+        mapping = learn(*base, folder, options, shots=shots, residual=form == "residual")
+        rules[f"{kind}, piecewise, {form}"] = bilinear, mapping
+    return rules
 
 
 def _splits(given: list[str], base: list[str], options: EpisodeOptions) -> list[tuple[list[str], list[str]]]:
@@ -180,14 +192,6 @@ def _check_sizes(images: Counter[str], novel: set[str], options: EpisodeOptions)
     return {shots: min(options.queries, count - shots) for shots in options.shots}
 
 
-def _kinds(novel: Sequence[str], options: EpisodeOptions) -> list[tuple[int, int, bool]]:
-    """Ways, shots, and whether they are all novel classes at once, of each kind of episode."""
-    own, every = (
-        [(ways, shots, whole) for shots in options.shots] for ways, whole in ((options.ways, False), (len(novel), True))
-    )
-    return [*own, *every]
-
-
 def to_plain(done: Evaluated) -> dict[str, object]:
     """An evaluation as plain values for JSON."""
     lines = [dataclasses.asdict(line) | {"accuracy": line.accuracy._asdict()} for line in done.lines]
@@ -204,13 +208,15 @@ def to_plain(done: Evaluated) -> dict[str, object]:
 def evaluation_text(done: Evaluated, seconds: float) -> str:
     """The table of accuracies, and what was measured."""
     options = done.options
-    kinds = list(dict.fromkeys((line.ways, line.shots, line.whole) for line in done.lines))
+    kinds = sorted({(line.ways, line.shots, line.whole) for line in done.lines}, key=lambda kind: (kind[2], kind[1]))
     heads = [f"{'all ' if whole else ''}{ways}-way {shots}-shot" for ways, shots, whole in kinds]
-    cells: dict[str, list[str]] = {}
+    cells: dict[str, dict[tuple[int, int, bool], str]] = {}
     for line in done.lines:
         spread = line.accuracy.deviation if line.whole else line.accuracy.margin
-        cells.setdefault(line.classifier, []).append(f"{100 * line.accuracy.mean:.1f} ± {100 * spread:.1f}")
-    table = text_table(["classifier", *heads], [[name, *row] for name, row in cells.items()])
+        cell = f"{100 * line.accuracy.mean:.1f} ± {100 * spread:.1f}"
+        cells.setdefault(line.classifier, {})[line.ways, line.shots, line.whole] = cell
+    rows = [[name, *(row[kind] for kind in kinds)] for name, row in cells.items()]
+    table = text_table(["classifier", *heads], rows)
     splits, novel = len(done.novel), len(done.novel[0])
     queries = " or ".join(str(number) for number in dict.fromkeys(done.queries.values()))
     text = (
@@ -221,5 +227,7 @@ def evaluation_text(done: Evaluated, seconds: float) -> str:
     parts = [table, text]
     if min(done.queries.values()) < options.queries:
         parts.append(f"The smallest class leaves fewer than {options.queries} queries.")
+    if options.forms and (few := len(done.base[0])) < ENOUGH_CLASSES:
+        parts.append(f"Warning: {few_classes(few)}")
     parts += reasons("Skipped", done.skipped.items(), len(done.skipped), "the output of --json")
     return "\n\n".join(parts)

@@ -6,7 +6,9 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jaxloc import __version__, piecewise
@@ -16,6 +18,7 @@ from jaxloc.run import outputs
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.fewshot.classifiers import classifiers
 from jaxloc.run.fewshot.describing import Network, axes_of, bilinear_vectors, vectors_of
+from jaxloc.run.fewshot.learning import ENOUGH_CLASSES, few_classes, learn
 from jaxloc.run.fewshot.summary import write_names
 from jaxloc.run.frozen import padded_maps
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
@@ -28,13 +31,16 @@ class NamedImage:
 
     Attributes:
         image: its name.
-        scores: of every class, best first: the cosine of the image's vector and the mean of the class's exemplars.
+        scores: of every class, best first: the cosine of the image's vector and the mean of the class's exemplars; of a
+            mapping, the product of the vector and the class's classifier.
         nearest: numbers of the nearest exemplars and the cosines, best first.
+        by_mean: the class of the nearest mean, which a mapping may name otherwise.
     """
 
     image: str
     scores: list[tuple[str, float]]
     nearest: list[tuple[int, float]]
+    by_mean: str
 
     @property
     def label(self) -> str:
@@ -54,16 +60,31 @@ class Named:
     Attributes:
         images: in order of name.
         exemplars: name and class of each.
+        mapped: whether by a learnt mapping, and not by the nearest mean.
         settings: what the names depend on, in words.
+        warnings: for the user.
         skipped: why images were skipped, by name.
         folder: of ``names.csv``, ``names.json`` and ``report.html``.
     """
 
     images: list[NamedImage]
     exemplars: list[tuple[str, str]]
+    mapped: bool
     settings: Mapping[str, str]
+    warnings: list[str]
     skipped: Mapping[str, str]
     folder: Path
+
+
+class _Rule(NamedTuple):
+    """How images are named: the axes of their vectors, the exemplars' vectors, and the classifiers ``[c, k²]``."""
+
+    axes: jax.Array
+    exemplars: np.ndarray
+    classes: list[str]
+    means: np.ndarray
+    mapped: np.ndarray | None
+    warnings: list[str]
 
 
 def name_images(
@@ -72,73 +93,109 @@ def name_images(
     out: str | os.PathLike[str],
     options: NameOptions | None = None,
     *,
+    base: Paths = (),
     labels: str | os.PathLike[str] | None = None,
+    keep: str | os.PathLike[str] | None = None,
 ) -> Named:
-    """Name each image by the class whose exemplars' mean vector is nearest to its own.
+    """Name each image by the class whose exemplars' mean vector is nearest to its own, or by a mapping of the means.
 
-    Nothing is trained: vectors are bilinear, with the axes of the exemplars' descriptors.
+    Without base classes nothing is trained: vectors are bilinear, with the axes of the exemplars' descriptors.
 
     Args:
         exemplars: folders, images, or text files of paths; an exemplar's folder is its class.
         paths: of the images to name.
         out: folder for ``names.csv``, ``names.json`` and ``report.html``.
         options: of the job.
-        labels: a COCO file of the exemplars' labels in place of folders.
+        base: images of other classes, which the axes and ``options.mapping`` are learnt from.
+        labels: a COCO file of the labels of exemplars and base images in place of folders.
+        keep: a folder for feature maps and mappings, which later calls read; a stopped training then resumes.
 
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or NameOptions()
     known = _exemplars(exemplars, labels)
+    learnt = find_images(base, labels=labels) if base else []
+    check_labels([one.label for one in learnt], "base images", several=False)
     asked = [image.source for image in find_images(paths, exclude=[out])]
     folder = outputs.prepare(out)
-    with memory_errors(), tempfile.TemporaryDirectory() as work:
-        network = Network(options)
-        maps, unread = network.maps([one.source for one in known], work)
-        for number, reason in unread.items():
-            raise UsageError(f"{known[number].source.path}: {reason}: mend this exemplar or take it out")
-        every = np.arange(len(known))
-        axes = axes_of(maps, every, options.dimension)
-        vectors = vectors_of(maps, every, functools.partial(bilinear_vectors, axes))
-    classes = sorted({str(one.label) for one in known})
-    targets = np.array([classes.index(str(one.label)) for one in known], np.int32)
-    planes = np.asarray(classifiers(None, piecewise.class_means(vectors, targets, classes=len(classes))))
     skipped: dict[int, str] = {}
     found: dict[int, NamedImage] = {}
     with memory_errors():
-        for numbers, batch in padded_maps(
-            range(len(asked)),
-            lambda number: network.read(asked[number]),
-            network,
-            network.side,
-            skipped,
-            purpose="naming",
-        ):
-            some = np.asarray(bilinear_vectors(axes, batch[network.layer]))
-            for number, scores, likeness in zip(numbers, some @ planes.T, some @ vectors.T, strict=False):
+        network = Network(options)
+        with tempfile.TemporaryDirectory() as temporary:
+            rule = _rule(network, known, learnt, keep or temporary, options)
+        planes = rule.means if rule.mapped is None else rule.mapped
+        numbers, read = range(len(asked)), lambda number: network.read(asked[number])
+        for some, maps in padded_maps(numbers, read, network, network.side, skipped, purpose="naming"):
+            vectors = np.asarray(bilinear_vectors(rule.axes, maps[network.layer]))[: len(some)]
+            for number, vector in zip(some, vectors, strict=True):
                 found[number] = NamedImage(
                     asked[number].name,
-                    [(classes[one], float(scores[one])) for one in np.argsort(-scores, kind="stable")],
-                    [
-                        (one, float(likeness[one]))
-                        for one in np.argsort(-likeness, kind="stable")[: options.top].tolist()
-                    ],
+                    [(rule.classes[one], score) for one, score in _ranked(planes @ vector)],
+                    _ranked(rule.exemplars @ vector)[: options.top],
+                    rule.classes[int((rule.means @ vector).argmax())],
                 )
     if not found:
         raise UsageError(f"none of the {len(asked)} images can be read: {next(iter(skipped.values()))}")
+    settings = options.settings() | {"layer": network.layer, "weights": network.weights.backbone.name}
+    if rule.mapped is None:
+        settings = {name: text for name, text in settings.items() if "mapping" not in name}
     done = Named(
         [found[number] for number in sorted(found)],
         [(one.source.name, str(one.label)) for one in known],
-        options.settings() | {"layer": network.layer, "weights": network.weights.backbone.name, "jaxloc": __version__},
+        rule.mapped is not None,
+        settings | {"jaxloc": __version__},
+        rule.warnings,
         {asked[number].name: reason for number, reason in skipped.items()},
         folder,
     )
-    shown = [
-        *(one.source.path for one in known),
-        *(asked[number].path for number in sorted(found)[: options.report_limit]),
-    ]
+    shown = [one.source.path for one in known]
+    shown += [asked[number].path for number in sorted(found)[: options.report_limit]]
     write_names(done, read_thumbnails(dict(enumerate(shown)), workers=os.cpu_count() or 1), options.report_limit)
     return done
+
+
+def _rule(
+    network: Network,
+    known: list[Labelled],
+    learnt: list[Labelled],
+    folder: str | os.PathLike[str],
+    options: NameOptions,
+) -> _Rule:
+    """The axes and the classifiers of the exemplars' classes, with a mapping if there are base images."""
+    maps, unread = network.maps([one.source for one in known], folder)
+    for number, reason in unread.items():
+        raise UsageError(f"{known[number].source.path}: {reason}: mend this exemplar or take it out")
+    every = np.arange(len(known))
+    base_maps, base = maps, every
+    if learnt:
+        base_maps, left_out = network.maps([one.source for one in learnt], folder)
+        base = np.array([number for number in range(len(learnt)) if number not in left_out])
+        if not len(base):
+            raise UsageError(f"none of the {len(learnt)} base images can be read: {next(iter(left_out.values()))}")
+    axes = axes_of(base_maps, base, options.dimension)
+    describe = functools.partial(bilinear_vectors, axes)
+    vectors = vectors_of(maps, every, describe)
+    labels = [str(one.label) for one in known]
+    classes = sorted(set(labels))
+    targets = np.array([classes.index(label) for label in labels], np.int32)
+    means = piecewise.class_means(vectors, targets, classes=len(classes))
+    mapped, warnings = None, []
+    if learnt and options.mapping != "none":
+        owners = [str(learnt[number].label) for number in base]
+        shots = int(np.bincount(targets).min())
+        residual = options.mapping == "residual"
+        mapping = learn(vectors_of(base_maps, base, describe), owners, folder, options, shots=shots, residual=residual)
+        mapped = np.asarray(classifiers(mapping, means))
+        if (few := len(set(owners))) < ENOUGH_CLASSES:
+            warnings.append(few_classes(few))
+    return _Rule(axes, vectors, classes, np.asarray(classifiers(None, means)), mapped, warnings)
+
+
+def _ranked(scores: np.ndarray) -> list[tuple[int, float]]:
+    """Places and values, the largest first."""
+    return [(place, float(scores[place])) for place in np.argsort(-scores, kind="stable").tolist()]
 
 
 def _exemplars(paths: Paths, labels: str | os.PathLike[str] | None) -> list[Labelled]:

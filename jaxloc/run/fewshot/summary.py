@@ -28,10 +28,11 @@ def write_names(done: "Named", thumbnails: Mapping[int, bytes], limit: int) -> N
     """
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["image", "name", "score", "margin", "second"])
+    rows.writerow(["image", "name", "score", "margin", "second", *(["nearest_mean"] if done.mapped else [])])
     for one in done.images:
         (name, score), (second, _) = one.scores[:2]
-        rows.writerow([one.image, name, f"{score:.4f}", f"{one.margin:.4f}", second])
+        own = [one.image, name, f"{score:.4f}", f"{one.margin:.4f}", second]
+        rows.writerow([*own, one.by_mean] if done.mapped else own)
     write_text(done.folder / TABLE, table.getvalue())
     write_text(done.folder / PLAIN, json.dumps(to_plain(done), indent=1) + "\n")
     write_text(done.folder / PAGE, render_search(_searched(done, thumbnails), limit=limit))
@@ -50,6 +51,7 @@ def to_plain(done: "Named") -> dict[str, Any]:
                 "score": one.scores[0][1],
                 "margin": one.margin,
                 "scores": dict(one.scores),
+                "nearest_mean": one.by_mean,
                 "nearest": [
                     dict(zip(("name", "label", "score"), (*exemplars[number], score), strict=True))
                     for number, score in one.nearest
@@ -57,6 +59,7 @@ def to_plain(done: "Named") -> dict[str, Any]:
             }
             for one in done.images
         ],
+        "warnings": done.warnings,
         "skipped": dict(done.skipped),
     }
 
@@ -90,11 +93,17 @@ def _searched(done: "Named", thumbnails: Mapping[int, bytes]) -> Searched:
         settings=done.settings,
         gallery_size=len(done.exemplars),
         queries=queries,
+        warnings=done.warnings,
         skipped=[Skipped(name, "", reason) for name, reason in done.skipped.items()],
-        summary={"Names": f"{classes:,}"},
+        summary={"Names": f"{classes:,}"} | ({"Mean disagrees": f"{_disagreements(done):,}"} if done.mapped else {}),
         gallery_name="Exemplars",
         lead=f"{counted(len(queries), 'image')} named by {exemplars} of {counted(classes, 'class')}.",
     )
+
+
+def _disagreements(done: "Named") -> int:
+    """Number of images that the nearest mean names otherwise."""
+    return sum(one.label != one.by_mean for one in done.images)
 
 
 def naming_text(done: "Named", seconds: float) -> str:
@@ -107,6 +116,8 @@ def naming_text(done: "Named", seconds: float) -> str:
     parts = [
         text_table(["name", "exemplars", "images"], rows),
         f"Least certain: {told}.",
+        *([f"The nearest mean names {counted(_disagreements(done), 'image')} otherwise."] if done.mapped else []),
+        *(f"Warning: {warning}" for warning in done.warnings),
         *reasons("Skipped", done.skipped.items(), len(done.skipped), PLAIN),
         f"{counted(len(done.images), 'image')} named. {seconds:.1f} s. Look at {done.folder / PAGE}; {TABLE} and "
         f"{PLAIN} beside it hold every name.",

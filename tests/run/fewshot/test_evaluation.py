@@ -15,7 +15,7 @@ from jaxloc.run.fewshot.evaluation import evaluation_text, to_plain
 
 @pytest.fixture(scope="module")
 def options(given) -> dict[str, object]:
-    return {**given, "ways": 2, "shots": (1, 3), "episodes": 12, "draws": 2}
+    return {**given, "ways": 2, "shots": (1, 3), "episodes": 12, "draws": 2, "mapping": ("none",)}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_queries_get_the_class_of_the_nearest_mean_by_cosine():
 
 def test_every_classifier_is_measured_in_every_kind_of_episode(evaluated):
     done, _ = evaluated
-    kinds = [(2, 1, False), (2, 3, False), (2, 1, True), (2, 3, True)]
+    kinds = [(2, 1, False), (2, 1, True), (2, 3, False), (2, 3, True)]
     for name in ("SCDA, nearest mean", "bilinear 4², nearest mean"):
         lines = [line for line in done.lines if line.classifier == name]
         assert [(line.ways, line.shots, line.whole) for line in lines] == kinds
@@ -100,3 +100,28 @@ def test_too_few_classes_or_images_are_told_with_the_cure(evaluated, images, opt
 def test_an_episode_without_exemplars_is_refused(options):
     with pytest.raises(UsageError, match="an episode needs at least one exemplar of each class, not 0"):
         EpisodeOptions(**options | {"shots": (0,)})
+
+
+def test_a_mapping_is_learnt_from_base_classes_and_printed_beside_the_nearest_mean(images, options, tmp_path):
+    base, novel = shutil.copytree(images, tmp_path / "base"), tmp_path / "novel"
+    for kind in ("cat", "face"):
+        shutil.copytree(images / kind, novel / f"other {kind}")
+    given = EpisodeOptions(**options | {"shots": (1,), "mapping": ("residual", "printed"), "steps": 2})
+    done = evaluate_episodes([novel], given, base=[base])
+    names = ["SCDA, nearest mean", "bilinear 4², nearest mean"]
+    names += ["bilinear 4², piecewise, residual", "bilinear 4², piecewise, printed"]
+    assert [line.classifier for line in done.lines if not line.whole] == names
+    assert "The mapping was learnt from 3 base classes; below about 50" in evaluation_text(done, 1.0)
+
+
+def test_a_mapping_needs_two_base_classes_of_enough_images(evaluated, images, options):
+    given = EpisodeOptions(**options | {"mapping": ("residual",)})
+    with pytest.raises(
+        UsageError, match="1 base classes have more than 1 images, and a mapping is learnt from at least 2"
+    ):
+        evaluate_episodes([images], given, keep=evaluated[1])
+
+
+def test_an_unknown_form_of_mapping_is_refused(options):
+    with pytest.raises(UsageError, match="the mapping must be one of residual, printed, none, not 'global'"):
+        EpisodeOptions(**options | {"mapping": ("global",)})

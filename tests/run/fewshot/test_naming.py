@@ -118,3 +118,25 @@ def test_a_class_without_images_and_a_single_class_are_refused(images, asked, op
 def test_more_axes_than_channels_are_refused(images, asked, given, tmp_path):
     with pytest.raises(UsageError, match="relu5_3 has 10 channels, so --dimension must be at most 10"):
         name_images([images], [asked], tmp_path / "out", NameOptions(**given | {"dimension": 11}))
+
+
+def test_a_mapping_names_beside_the_nearest_mean_and_few_classes_are_warned_about(images, asked, given, tmp_path):
+    exemplars = tmp_path / "exemplars"
+    for kind in KINDS:
+        (exemplars / kind).mkdir(parents=True)
+        shutil.copy(images / kind / "0.png", exemplars / kind)
+    options = NameOptions(**given, steps=2)
+    done = name_images([exemplars], [asked], tmp_path / "out", options, base=[images], keep=tmp_path / "kept")
+    assert done.mapped
+    assert done.settings["mapping"] == "residual"
+    (header, *rows) = csv.reader((tmp_path / "out" / "names.csv").read_text().splitlines())
+    assert header == ["image", "name", "score", "margin", "second", "nearest_mean"]
+    assert [row[-1] for row in rows] == [one.by_mean for one in done.images]
+    page = Page((tmp_path / "out" / "report.html").read_text())
+    assert "The mapping was learnt from 3 base classes" in page.text
+    assert page.tile("Mean disagrees") == str(sum(one.label != one.by_mean for one in done.images))
+    without = NameOptions(**given, mapping="none")
+    plain = name_images([exemplars], [asked], tmp_path / "plain", without, base=[images], keep=tmp_path / "kept")
+    assert [one.label for one in plain.images] == [one.by_mean for one in done.images]
+    assert not plain.warnings
+    assert "mapping" not in plain.settings

@@ -1,0 +1,140 @@
+"""Learn a piecewise mapping from episodes of base classes, on vectors that stay as they are."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxloc import piecewise
+from jaxloc._files import digest
+from jaxloc.errors import UsageError
+from jaxloc.models.training import Tally, TrainState, make_step, start
+from jaxloc.options import FewShotOptions
+from jaxloc.report.text import counted
+from jaxloc.run.fewshot.classifiers import accuracies, classifiers
+from jaxloc.run.loop import Figures, Loop
+from jaxloc.run.retrieval.arrays_file import of_array
+from jaxloc.run.sampling import Episodes
+from jaxloc.run.training_checkpoints import Checkpoints
+
+ENOUGH_CLASSES = 50
+"""Base classes below which a mapping is warned about: the nearest mean is then likely to be better."""
+
+_WAYS, _QUERIES, _EACH = 5, 15, 4
+"""Classes of an episode, queries of each, and episodes of a step."""
+_HELD_OUT, _LEAST, _SHARE = 100, 20, 5
+"""Episodes of a validation; base classes that it needs, of which it takes one in ``_SHARE``."""
+_RATE, _DECAY, _EVERY = 1e-3, 1e-4, 50
+
+
+def few_classes(number: int) -> str:
+    """The warning of a mapping that was learnt from so many base classes."""
+    return (
+        f"The mapping was learnt from {counted(number, 'base class')}; below about {ENOUGH_CLASSES} the nearest mean "
+        "is likely to be better."
+    )
+
+
+def learn(
+    vectors: np.ndarray,
+    labels: Sequence[str],
+    folder: str | os.PathLike[str],
+    options: FewShotOptions,
+    *,
+    shots: int,
+    residual: bool,
+) -> piecewise.Mapping:
+    """Learn a mapping; a stopped call resumes from its checkpoints in ``folder``.
+
+    With at least 20 base classes a fifth of them is held out, and the state that names those best is taken.
+
+    Args:
+        vectors: bilinear vectors of the base images, float32 ``[n, k²]``.
+        labels: their classes.
+        folder: for checkpoints, which lie in a folder of their own for each training.
+        options: of the job.
+        shots: exemplars of a class in an episode.
+        residual: which form the mapping has; see ``piecewise.init``.
+
+    Raises:
+        UsageError: too few classes have enough images, or the loss is not finite.
+    """
+    images = Counter(labels)
+    classes = sorted(name for name, count in images.items() if count > shots)
+    if len(classes) < 2:
+        raise UsageError(
+            f"{len(classes)} base classes have more than {shots} images, and a mapping is learnt from at least 2: give "
+            "more base images, or leave out the mapping with --mapping none"
+        )
+    order = np.random.default_rng([options.seed, 0]).permutation(classes).tolist()
+    held_out = order[: len(order) // _SHARE] if len(order) >= _LEAST else []
+    queries = min(_QUERIES, min(images[name] for name in classes) - shots)
+
+    def episodes(names: list[str], stream: int) -> Episodes:
+        targets = np.array([names.index(label) if label in names else -1 for label in labels])
+        ways = min(_WAYS, len(names))
+        return Episodes(targets, ways=ways, shots=shots, queries=queries, seed=options.seed, stream=stream)
+
+    train = episodes(order[len(held_out) :], 1)
+    fixed = jnp.asarray(vectors)
+
+    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+        return stacked(train, range(_EACH * number, _EACH * (number + 1)))
+
+    def validate(state: TrainState) -> Figures:
+        return {"quality": float(accuracies(state.trained, fixed, *checked).mean())}
+
+    checked = stacked(episodes(held_out, 2), range(_HELD_OUT)) if held_out else ()
+    key = jax.random.key(options.seed)
+    mapping = piecewise.init(key, pieces=options.dimension, dimension=options.dimension, residual=residual)
+    schedule = optax.cosine_decay_schedule(_RATE, options.steps)
+    optimizer = optax.adamw(schedule, weight_decay=_DECAY)
+    settings = {
+        "vectors": of_array(vectors),
+        "classes": classes,
+        "shots": shots,
+        "residual": residual,
+        "seed": options.seed,
+        "steps": options.steps,
+    }
+    with Checkpoints(Path(folder) / digest(json.dumps(settings))) as checkpoints:
+        loop = Loop(
+            start(mapping, optimizer),
+            make_step(_loss, optimizer),
+            draw,
+            steps=options.steps,
+            every=min(_EVERY, options.steps),
+            checkpoints=checkpoints,
+            settings=settings,
+            fixed=fixed,
+            validate=validate if held_out else None,
+            learning_rate=_RATE,
+            purpose=f"learning a mapping, {shots}-shot",
+        )
+        return loop.run()
+
+
+def stacked(episodes: Episodes, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Exemplars ``[e, w, s]`` and queries ``[e, w, q]`` of some episodes."""
+    drawn = [episodes.draw(number) for number in numbers]
+    return np.stack([one.exemplars for one in drawn]), np.stack([one.queries for one in drawn])
+
+
+def _loss(
+    mapping: piecewise.Mapping, vectors: jax.Array, exemplars: jax.Array, queries: jax.Array
+) -> tuple[jax.Array, Tally]:
+    """Mean negative log-likelihood of the queries of some episodes (equation 10)."""
+    count, ways = exemplars.shape[:2]
+    means = vectors[exemplars].mean(2)
+    planes = classifiers(mapping, means.reshape(count * ways, -1)).reshape(means.shape)
+    scores = jnp.einsum("ewqd,ecd->ewqc", vectors[queries], planes)
+    targets = jnp.broadcast_to(jnp.arange(ways)[:, None], scores.shape[:-1])
+    losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
+    correct = (scores.argmax(-1) == targets).sum()
+    return losses.mean(), Tally(losses.sum(), correct, jnp.int32(losses.size))
