@@ -1,8 +1,8 @@
-"""Pooling of the selected descriptors of one feature map into one vector.
+"""Pooling of the selected or weighted descriptors of one feature map into one vector.
 
 Wei et al., "Selective convolutional descriptor aggregation for fine-grained image retrieval", TIP 2017, section
 III-C; Radenović, Tolias & Chum, "Fine-tuning CNN image retrieval with no human annotation", TPAMI 2019
-(generalized mean). An empty mask gives zeros, never NaN.
+(generalized mean); Wei et al., "Mask-CNN", PR 2018 (weights). An empty mask gives zeros, never NaN.
 """
 
 import jax
@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from jaxloc._checks import as_masked
 from jaxloc._jit import jitted
+from jaxloc.grids import valid_cells
 
 
 @jitted()
@@ -25,30 +26,33 @@ def l2_normalize(vector: ArrayLike) -> jax.Array:
 
 
 @jitted()
-def average_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
-    """Mean of the selected descriptors, float32 ``[d]``.
+def average_pool(features: ArrayLike, mask: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
+    """Mean of the selected descriptors, or of all weighted ones, float32 ``[d]``.
 
     Args:
         features: ``[h, w, d]``.
-        mask: bool ``[h, w]``, True = selected.
+        mask: bool ``[h, w]``, True = selected; or float, weights in [0, 1] that descriptors are multiplied by, as
+            Mask-CNN does. The mean is then over all cells.
+        size: int ``[2]``, with weights: valid rows and columns; ``None`` means all.
     """
-    features, mask = _check(features, mask)
-    return jnp.where(mask, features, 0).sum((0, 1)) / jnp.maximum(mask.sum(), 1)
+    weighted, counted = _check(features, mask, size)
+    return weighted.sum((0, 1)) / jnp.maximum(counted.sum(), 1)
 
 
 @jitted()
-def max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
+def max_pool(features: ArrayLike, mask: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
     """Largest value of each channel over the selected descriptors: MAC, where all valid cells are selected.
 
     Args:
         features: ``[h, w, d]``.
-        mask: bool ``[h, w]``, True = selected.
+        mask: bool ``[h, w]``, True = selected; or weights, as in ``average_pool``: the largest of all products.
+        size: int ``[2]``, with weights: valid rows and columns; ``None`` means all.
 
     Returns:
         float32 ``[d]``.
     """
-    features, mask = _check(features, mask)
-    return jnp.where(mask.any(), jnp.where(mask, features, -jnp.inf).max((0, 1), initial=-jnp.inf), 0)
+    weighted, counted = _check(features, mask, size)
+    return jnp.where(counted.any(), jnp.where(counted, weighted, -jnp.inf).max((0, 1), initial=-jnp.inf), 0)
 
 
 @jitted("power", "epsilon")
@@ -72,7 +76,8 @@ def generalized_mean_pool(
     for name, number in (("power", power), ("epsilon", epsilon)):
         if isinstance(number, int | float) and not number > 0:
             raise ValueError(f"{name} must be above zero, got {number}")
-    features, mask = _check(features, mask)
+    features, mask = as_masked(features, mask)
+    features, mask = features.astype(jnp.float32), mask[..., None]
     features = jnp.where(mask, jnp.maximum(features, epsilon), epsilon)
     largest = features.max((0, 1), initial=epsilon)
     power = jnp.asarray(power, jnp.float32)
@@ -82,19 +87,29 @@ def generalized_mean_pool(
 
 
 @jitted()
-def average_max_pool(features: ArrayLike, mask: ArrayLike) -> jax.Array:
-    """Average- and max-pooled descriptors, each ℓ2-normalised on its own, concatenated: SCDA's vector.
+def average_max_pool(features: ArrayLike, mask: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
+    """Average- and max-pooled descriptors, each ℓ2-normalised on its own, concatenated: SCDA's and Mask-CNN's vector.
 
     Args:
         features: ``[h, w, d]``.
-        mask: bool ``[h, w]``, True = selected.
+        mask: bool ``[h, w]``, True = selected; or weights in [0, 1], as in ``average_pool``.
+        size: int ``[2]``, with weights: valid rows and columns; ``None`` means all.
 
     Returns:
         float32 ``[2 d]``, average first; the concatenation is not normalised again.
     """
-    return jnp.concatenate([l2_normalize(average_pool(features, mask)), l2_normalize(max_pool(features, mask))])
+    pooled = (function(features, mask, size=size) for function in (average_pool, max_pool))
+    return jnp.concatenate([l2_normalize(vector) for vector in pooled])
 
 
-def _check(features: ArrayLike, mask: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    features, mask = as_masked(features, mask)
-    return features.astype(jnp.float32), mask[..., None]
+def _check(features: ArrayLike, mask: ArrayLike, size: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
+    """Descriptors times their weights, 0 where these are, and the cells that count, bool ``[h, w, 1]``."""
+    weights = jnp.asarray(mask)
+    if jnp.issubdtype(weights.dtype, jnp.floating):
+        features, selected = as_masked(features, weights > 0)
+        counted = valid_cells(size, features.shape[:2])
+    else:
+        features, selected = as_masked(features, mask)
+        counted = selected
+    chosen = jnp.where((selected & counted)[..., None], features.astype(jnp.float32), 0)
+    return chosen * weights.astype(jnp.float32)[..., None], counted[..., None]

@@ -13,21 +13,8 @@ import weights_convert
 
 ONE_IMAGE = ("boxes", "components", "crops", "grids", "localization", "moments", "pooling", "tracks", "whitening")
 ONE_IMAGE += ("clustering", "encoding", "graphs", "mixture")
-ONE_IMAGE += (
-    "attributes",
-    "beam",
-    "bilinear",
-    "cam",
-    "crow",
-    "ddt",
-    "eiss",
-    "lost",
-    "parts",
-    "piecewise",
-    "rmac",
-    "scda",
-)
-ONE_IMAGE += ("spoc", "tokencut")
+ONE_IMAGE += ("attributes", "beam", "bilinear", "cam", "crow", "ddt", "eiss", "losses", "lost", "maskcnn", "parts")
+ONE_IMAGE += ("piecewise", "rmac", "scda", "spoc", "tokencut")
 
 
 def public(module) -> dict[str, object]:
@@ -103,6 +90,7 @@ def test_results_are_pytrees():
         discovery,
         graphs,
         localization,
+        maskcnn,
         mixture,
         models,
         moments,
@@ -126,6 +114,7 @@ def test_results_are_pytrees():
         whitening.Whitening,
         graphs.Graph,
         ranking.TopK,
+        maskcnn.PartBoxes,
         parts.Parts,
         piecewise.Mapping,
         tracks.Track,

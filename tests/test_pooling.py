@@ -121,4 +121,29 @@ def test_wrong_shapes_are_refused(features, mask):
     with pytest.raises(ValueError, match=r"mask must be bool \(6, 7\)"):
         pooling.max_pool(features, mask[:3])
     with pytest.raises(ValueError, match="mask must be bool"):
-        pooling.max_pool(features, mask.astype(np.float32))
+        pooling.max_pool(features, mask.astype(np.int32))
+
+
+CELLS, WEIGHTS = np.float32([[[1, 2], [3, 0]], [[0, 4], [2, 2]]]), np.float32([[1, 0.5], [0, 0.25]])
+
+
+def test_worked_example_of_weights():
+    np.testing.assert_allclose(pooling.average_pool(CELLS, WEIGHTS), [0.75, 0.625])
+    np.testing.assert_allclose(pooling.max_pool(CELLS, WEIGHTS), [1.5, 2])
+    vector = pooling.average_max_pool(CELLS, WEIGHTS)
+    np.testing.assert_allclose(vector, [0.76822128, 0.6401844, 0.6, 0.8], atol=1e-7)
+
+
+def test_weights_of_zero_and_one_point_where_the_mask_does(features, mask):
+    """The length of an average differs, and its direction and the maximum do not."""
+    weighted = pooling.average_max_pool(features, mask.astype(np.float32))
+    np.testing.assert_allclose(weighted, pooling.average_max_pool(features, mask), atol=1e-6)
+
+
+def test_weighted_cells_outside_the_image_count_for_nothing(features, mask):
+    weights = np.random.default_rng(2).random((6, 7)).astype(np.float32)
+    padded = np.pad(features, [(0, 2), (0, 3), (0, 0)], constant_values=np.nan)
+    around = np.pad(weights, [(0, 2), (0, 3)], constant_values=0.5)
+    for pool in (pooling.average_pool, pooling.max_pool, pooling.average_max_pool):
+        found = pool(padded, around, size=np.array([6, 7]))
+        np.testing.assert_allclose(found, pool(features, weights), rtol=1e-6)

@@ -24,6 +24,7 @@ from jaxloc import (
     localization,
     losses,
     lost,
+    maskcnn,
     mixture,
     moments,
     parts,
@@ -246,6 +247,13 @@ CASES = {
     ),
     "localization.peak": Case(
         lambda x, image, size: localization.peak(x, image, size=size), lambda e: (e.map(), e.image_size(), e.size())
+    ),
+    "maskcnn.part_boxes": Case(
+        lambda x, image, size: maskcnn.part_boxes(x[..., :3], image, size=size),
+        lambda e: (e.features(), e.image_size(), e.size()),
+    ),
+    "maskcnn.part_targets": Case(
+        lambda boxes: maskcnn.part_targets(boxes, (2, 3), stride=2), lambda e: (np.stack([e.box(), e.box()]),)
     ),
     "mixture.expectation_maximization": Case(
         lambda start, x: mixture.expectation_maximization(start, x, iterations=5),

@@ -175,7 +175,7 @@ def _splits(given: list[str], base: list[str], options: EpisodeOptions) -> list[
         )
     splits = []
     for split in range(options.splits):
-        order = np.random.default_rng([options.seed, split]).permutation(given).tolist()
+        order = np.random.default_rng(options.seed + split).permutation(given).tolist()
         splits.append((sorted(order[:number]), sorted(order[number:])))
     return splits
 
