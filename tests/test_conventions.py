@@ -14,7 +14,7 @@ import weights_convert
 ONE_IMAGE = ("boxes", "components", "crops", "grids", "localization", "moments", "pooling", "tracks", "whitening")
 ONE_IMAGE += ("clustering", "encoding", "graphs", "mixture")
 ONE_IMAGE += ("attributes", "beam", "bilinear", "cam", "crow", "ddt", "eiss", "losses", "lost", "maskcnn", "parts")
-ONE_IMAGE += ("piecewise", "rmac", "scda", "spoc", "tokencut")
+ONE_IMAGE += ("centers", "piecewise", "rmac", "scda", "spoc", "tokencut")
 
 
 def public(module) -> dict[str, object]:
@@ -85,6 +85,7 @@ def test_public_functions_are_programs_and_do_not_assert(name):
 def test_results_are_pytrees():
     from jaxloc import (
         attributes,
+        centers,
         clustering,
         ddt,
         discovery,
@@ -106,6 +107,8 @@ def test_results_are_pytrees():
     kinds += (mixture.GaussianMixture, mixture.GaussianMixtureSums, mixture.GaussianMixtureFit)
     kinds += (
         attributes.Extremes,
+        centers.Detections,
+        centers.Targets,
         discovery.InnerRegions,
         discovery.ObjectModel,
         discovery.Regions,

@@ -11,6 +11,7 @@ from jaxloc import (
     bilinear,
     boxes,
     cam,
+    centers,
     clustering,
     components,
     crops,
@@ -91,6 +92,10 @@ def _regions(saliency: Any, size: Any, **options: Any) -> discovery.Regions:
     return discovery.find_regions(saliency, size=size, setting=discovery.Setting(0.1, 1.0, 0.5), **options)
 
 
+def _targets(boxes: Any) -> centers.Targets:
+    return centers.targets(boxes, np.arange(len(boxes)), shape=(ROWS, COLUMNS), kinds=CHANNELS)
+
+
 CASES = {
     "attributes.extremes": Case(
         lambda x, keep: attributes.extremes(x, count=LONGEST, valid=keep, dimensions=(2, 0)), _valid_samples
@@ -124,6 +129,14 @@ CASES = {
     "cam.activation_map": Case(cam.activation_map, lambda e: (e.features(), e.normal(CHANNELS))),
     "cam.fuse": Case(lambda small, large: cam.fuse([small, large]), lambda e: (e.normal(3, 4), e.map())),
     "cam.spread": Case(cam.spread, lambda e: (abs(e.map()), abs(e.features()))),
+    "centers.detect": Case(
+        lambda x, sides: centers.detect(x, sides, most=4), lambda e: (e.features(), e.normal(ROWS, COLUMNS, 4))
+    ),
+    "centers.loss": Case(
+        lambda x, sides, boxes, size: centers.loss(x, sides, _targets(boxes), size=size),
+        lambda e: (e.features(), e.normal(ROWS, COLUMNS, 4), e.box()[None], e.size()),
+    ),
+    "centers.targets": Case(_targets, lambda e: (np.stack([e.box(), e.box()]),)),
     "clustering.assign": Case(clustering.assign, lambda e: (e.kmeans(), e.features())),
     "clustering.fit_kmeans": Case(
         lambda key, x, keep: clustering.fit_kmeans(key, x, keep, clusters=CLUSTERS, iterations=5),

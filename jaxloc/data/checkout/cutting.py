@@ -55,7 +55,7 @@ def _dilated(mask: np.ndarray, radius: float) -> np.ndarray:
 def cut_out(pixels: np.ndarray, mask: np.ndarray) -> Image.Image:
     """The product as an RGBA image of its own size; colours near its edge are those of the product inside it.
 
-    Specks that are less than a hundredth of the largest piece are dropped, and holes are filled.
+    Only the largest piece is taken, and its holes are filled.
 
     Args:
         pixels: uint8 ``[h, w, 3]``.
@@ -68,8 +68,7 @@ def cut_out(pixels: np.ndarray, mask: np.ndarray) -> Image.Image:
     areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     if not count:
         raise ImageError("shows nothing in front of its background: leave it out")
-    kept = np.isin(pieces, 1 + np.flatnonzero(areas >= areas.max() / 100))
-    kept = ndimage.binary_fill_holes(kept)
+    kept = ndimage.binary_fill_holes(pieces == 1 + areas.argmax())
     edges = np.concatenate([kept[0], kept[-1], kept[:, 0], kept[:, -1]])
     if kept.mean() > _FILLED or edges.mean() > _CUT_OFF:
         raise ImageError("its product fills it, so there is nothing to cut out: photograph it with a margin")
