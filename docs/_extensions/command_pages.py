@@ -45,8 +45,7 @@ def commands() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, module in jaxloc.cli.COMMANDS.items():
         app = jaxloc.cli.load(name)
-        several = name == module and (app.registered_callback or len(app.registered_commands) > 1)
-        found |= functions(app, f"jaxloc {name}" if several else "jaxloc")
+        found |= functions(app, f"jaxloc {name}" if name == module and len(app.registered_commands) > 1 else "jaxloc")
     return found | {"jaxloc weights convert": converter.main}  # which hands its arguments on
 
 

@@ -2,22 +2,18 @@
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jaxloc.cli.arguments import Out, Strict
+from jaxloc.cli.arguments import AsJson, Out, Paths, Strict
 from jaxloc.cli.command import MORE, Fields, command
-from jaxloc.cli.messages import say
-from jaxloc.options import ComposeOptions, CutOptions, ExportOptions, SetOptions
+from jaxloc.cli.messages import say, tell
+from jaxloc.options import ComposeOptions, CountOptions, CutOptions, ExportOptions, SetOptions, TrainCounterOptions
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode="markdown")
 _OF_CUTTING = {"weights", "method", "refine", "max_side", "batch", "devices", "workers", "allow_download"}
-
-
-@app.callback()
-def checkout() -> None:
-    """Count products at a checkout: compose images of them, learn to count, count."""
 
 
 @app.command("compose", epilog=MORE)
@@ -57,5 +53,76 @@ def checkout_compose(
     start = time.perf_counter()
     done = compose(products, out, options, split=splits.split, overwrite=sets.overwrite)
     say(composed_text(done, time.perf_counter() - start))
+    if strict and done.skipped:
+        raise typer.Exit(3)
+
+
+@app.command("train")
+@command
+def checkout_train(
+    labelled: Annotated[
+        str,
+        typer.Argument(
+            help="A set with a box for each item: what `checkout compose` wrote in OUT/dataset, a COCO file, a VOC or "
+            "YOLO folder, or a data set as NAME:ROOT.",
+            metavar="SET",
+            show_default=False,
+        ),
+    ],
+    out: Out,
+    options: TrainCounterOptions,
+    strict: Strict = False,
+) -> None:
+    """Learn to find and count the products of a labelled set; after a kill, the same command resumes.
+
+    A small head on frozen feature maps, which are computed once. Writes counter.safetensors for `checkout count`, and
+    training.json. Needs the extra: pip install 'jaxloc[train]'.
+
+    Examples:
+    - `jaxloc checkout train set/dataset --out model`
+
+    - `jaxloc checkout train set/dataset --side 320 --steps 400 --out model` (faster; products 77 pixels long)
+    """
+    from jaxloc.run.checkout import train
+    from jaxloc.run.checkout.train import training_text
+    from jaxloc.run.runtime import compile_cache
+
+    compile_cache()
+    done = train(labelled, out, options)
+    say(training_text(done))
+    if strict and done.skipped:
+        raise typer.Exit(3)
+
+
+@app.command("count")
+@command
+def checkout_count(
+    counter: Annotated[
+        Path,
+        typer.Argument(help="The folder that `checkout train` wrote, or its counter.safetensors.", metavar="MODEL"),
+    ],
+    paths: Paths,
+    out: Out,
+    options: CountOptions,
+    as_json: AsJson = False,
+    strict: Strict = False,
+) -> None:
+    """Find and count the products in images: boxes, a table of counts, and a page.
+
+    Writes annotations.json (COCO, with the scores of all items found), counts.csv and counts.json (how many of each
+    product each image shows), and report.html.
+
+    Examples:
+    - `jaxloc checkout count model photos --out counted`
+
+    - `jaxloc evaluate counted truth.json --counts` (if the truth is known)
+    """
+    from jaxloc.run.checkout import count
+    from jaxloc.run.checkout.count import counted_text, to_plain
+    from jaxloc.run.runtime import compile_cache
+
+    compile_cache()
+    done = count(counter, paths, out, options)
+    tell(as_json, lambda: to_plain(done), lambda: counted_text(done))
     if strict and done.skipped:
         raise typer.Exit(3)

@@ -12,6 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxloc._jit import standard_promotion
+
 WIDTH = 128
 _PRIOR = 0.01
 """Share of cells that a new head takes for the centre of an object of a class."""
@@ -37,12 +39,14 @@ class CenterHead(nn.Module):
         return both[..., : self.kinds], both[..., self.kinds :]
 
 
+@standard_promotion()
 def init(key: jax.Array, channels: int, kinds: int) -> Any:
     """Parameters of a new head, a plain tree."""
     features = jnp.zeros((1, 3, 3, channels))
     return CenterHead(kinds).init(key, features, jnp.ones(channels))["params"]
 
 
+@standard_promotion()
 def apply(params: Any, features: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Logits and logarithms of distances; see ``CenterHead``."""
     kinds = params["out"]["bias"].shape[0] - 4

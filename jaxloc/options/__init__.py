@@ -4,7 +4,7 @@ The command line, the classes' documentation, the checks of values, the settings
 all derive from these fields; see ``jaxloc.options.option``.
 """
 
-from jaxloc.options.checkout import ComposeOptions, CutOptions
+from jaxloc.options.checkout import ComposeOptions, CountOptions, CutOptions, TrainCounterOptions
 from jaxloc.options.clean import CleanOptions
 from jaxloc.options.discover import DiscoverOptions
 from jaxloc.options.evaluate import EvaluateOptions, ReproduceOptions
@@ -20,6 +20,7 @@ __all__ = [
     "ClassifyOptions",
     "CleanOptions",
     "ComposeOptions",
+    "CountOptions",
     "CutOptions",
     "DescribeOptions",
     "DiscoverOptions",
@@ -38,6 +39,7 @@ __all__ = [
     "ReproduceOptions",
     "SearchOptions",
     "SetOptions",
+    "TrainCounterOptions",
     "VideoOptions",
     "fitted_only",
     "network_options",

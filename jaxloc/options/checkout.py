@@ -1,11 +1,13 @@
 """Options of ``checkout``."""
 
 import dataclasses
+import os
 from typing import Literal
 
 from jaxloc.errors import UsageError
 from jaxloc.options.localize import LocalizeOptions
-from jaxloc.options.option import Options, option
+from jaxloc.options.network import NetworkOptions
+from jaxloc.options.option import Options, option, same_as
 from jaxloc.refiners import REFINEMENTS
 from jaxloc.report.exports.formats import FORMATS
 
@@ -113,3 +115,68 @@ class ComposeOptions(Options):
                 f"a canvas of {self.side} pixels is too small for {self.levels[-1]}: products would be "
                 f"{longest:.0f} pixels long, and {LEAST_PRODUCT} are the least: raise --side or --product-side"
             )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainCounterOptions(Options):
+    """How to learn to find and count products."""
+
+    weights: str | os.PathLike[str] = same_as(NetworkOptions, "weights")
+    layer: str | None = option(
+        None,
+        "Layer whose features the head reads. [default: the deepest of 8 pixels a cell or fewer, relu4_3 of VGG-16]",
+        setting="layer",
+    )
+    side: int = option(
+        448,
+        "Shrink images whose longer side is longer than this, in pixels; products should then be about 100 long.",
+        least=64,
+        setting="longer side at most",
+        first=True,
+    )
+    steps: int = option(600, "Number of training steps.", least=1, setting="steps", first=True)
+    batch: int = option(8, "Number of images in a training step.", least=1, setting="batch", first=True)
+    learning_rate: float = option(
+        1e-3, "Highest learning rate, which falls along a cosine.", above=0, setting="learning rate", first=True
+    )
+    weight_decay: float = option(1e-4, "Weight decay of AdamW.", least=0, only_python=True, setting="weight decay")
+    validation_share: float = option(
+        0.2,
+        "Share of the images held out to choose the best state and the threshold of scores, unless the set has a split "
+        "val.",
+        above=0,
+        below=1,
+        setting="validation share",
+        first=True,
+    )
+    every: int = option(
+        100, "Number of steps after which it validates and writes a checkpoint.", least=1, setting="validated every"
+    )
+    seed: int = option(0, "Seed of the head, the held-out images and the order.", least=0, setting="seed", first=True)
+    devices: int | None = same_as(NetworkOptions, "devices")
+    dtype: str = same_as(NetworkOptions, "dtype")
+    conv: str = same_as(NetworkOptions, "conv")
+    allow_download: bool | None = same_as(NetworkOptions, "allow_download")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CountOptions(Options):
+    """How to count products in images."""
+
+    threshold: float | None = option(
+        None,
+        "The least score of an item that is counted. [default: the model's, chosen on its validation images]",
+        least=0,
+        first=True,
+    )
+    weights: str | os.PathLike[str] = option(
+        NetworkOptions().weights,
+        "Network weights, where they are not found by the name that the model keeps.",
+        "--weights",
+        "-w",
+    )
+    devices: int | None = same_as(NetworkOptions, "devices")
+    dtype: str = same_as(NetworkOptions, "dtype")
+    conv: str = same_as(NetworkOptions, "conv")
+    allow_download: bool | None = same_as(NetworkOptions, "allow_download")
+    report_limit: int = option(200, "Maximum number of images in report.html.", least=0)

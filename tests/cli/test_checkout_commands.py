@@ -1,10 +1,13 @@
-"""The commands of a checkout: compose."""
+"""The commands of a checkout: compose, train, count."""
+
+import json
 
 import pytest
 
 from jaxloc.data import annotations
 from tests.cli import cli
 from tests.products import write_products
+from tests.run.retrieval import small
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +55,24 @@ def test_what_makes_no_sense_is_told_in_one_line(products, tmp_path, given, mess
     status, out, err = cli.invoke("checkout", "compose", products, "--out", tmp_path / "out", *given)
     assert (status, out) == (2, "")
     assert message in cli.one_line(err)
+
+
+def test_a_counter_is_trained_counts_and_is_measured(products, tmp_path):
+    weights = small.write_weights(tmp_path / "small.safetensors")
+    composed = ("--level", "easy", "--images", "6", "--side", "96", "--product-side", "0.3", "--out", tmp_path / "set")
+    assert cli.invoke("checkout", "compose", products, *composed)[0] == 0
+    dataset = tmp_path / "set" / "dataset"
+    short = ("--weights", weights, "--side", "96", "--steps", "40", "--every", "20", "--learning-rate", "0.01")
+    status, text, _ = cli.invoke("checkout", "train", dataset, *short, "--out", tmp_path / "model")
+    assert status == 0
+    assert "Learnt 5 kinds from 5 images; of 1 held out, " in text
+    named = ("--weights", weights, "--out", tmp_path / "counted")
+    status, text, _ = cli.invoke("checkout", "count", tmp_path / "model", dataset / "images", *named, "--json")
+    assert status == 0
+    assert len(json.loads(text)["images"]) == 6
+    status, text, _ = cli.invoke("evaluate", tmp_path / "counted", dataset, "--counts")
+    assert status == 0
+    assert "averaged" in text
+    status, out, err = cli.invoke("checkout", "count", tmp_path / "set", dataset / "images", "--out", tmp_path / "no")
+    assert (status, out) == (2, "")
+    assert "missing or damaged counter" in cli.one_line(err)

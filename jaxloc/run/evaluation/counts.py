@@ -3,12 +3,16 @@
 import contextlib
 import dataclasses
 import io
+import json
 import math
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from jaxloc.data.annotations import Annotated
+from jaxloc.errors import UsageError
 from jaxloc.metrics import Counting, best_count_threshold, counting, counts_above
 from jaxloc.options import EvaluateOptions
 from jaxloc.report.tables import text_table
@@ -82,6 +86,18 @@ def measure_counts(
         for name, some in rows.items()
     }
     return CountScores(scores, threshold, options.count_threshold == "best")
+
+
+def with_threshold(options: EvaluateOptions, predictions: str | os.PathLike[str]) -> EvaluateOptions:
+    """Options with the threshold that ``checkout count`` wrote beside its annotations, where none is given."""
+    place = Path(predictions)
+    file = (place if place.is_dir() else place.parent) / "counts.json"
+    if not options.counts or options.count_threshold is not None or not file.is_file():
+        return options
+    try:
+        return dataclasses.replace(options, count_threshold=float(json.loads(file.read_bytes())["threshold"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise UsageError(f"{file}: has no threshold of scores ({error}): give one with --threshold") from error
 
 
 def counts_text(scores: CountScores) -> str:

@@ -11,7 +11,7 @@ from jaxloc.data.annotations import Annotated, Annotations
 from jaxloc.options import EvaluateOptions
 from jaxloc.run.evaluation import boxes, detections
 from jaxloc.run.evaluation.columns import sum_up
-from jaxloc.run.evaluation.counts import measure_counts
+from jaxloc.run.evaluation.counts import measure_counts, with_threshold
 from jaxloc.run.evaluation.groups import measure_groups, with_true_classes
 from jaxloc.run.evaluation.maps import measure_maps, read_maps
 from jaxloc.run.evaluation.masks import measure_masks
@@ -162,6 +162,7 @@ def evaluate_files(
     """
     heat = read_maps(predictions) if maps else None
     found, true = annotations.read(predictions, truth=truth), annotations.read(truth)
+    options = with_threshold(options or EvaluateOptions(), predictions)
     result = evaluate(found.images, true.images, options, maps=heat, declared=true.categories)
     told = _problems("predictions", found) + _problems("ground truth", true)
     return dataclasses.replace(result, notes=[*result.notes, *told])
