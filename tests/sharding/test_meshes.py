@@ -11,8 +11,9 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxloc import clustering, components, discovery, mixture, moments, ranking, refinement
-from tests.sharding.cases import CASES, CHANNELS, ELSEWHERE, NUMBER, Element
+from tests.sharding.cases import CASES, CHANNELS, NUMBER, Element
 from tests.sharding.conftest import DEVICES
+from tests.sharding.elsewhere import ELSEWHERE
 from tests.test_conventions import NOT_PROGRAMS, ONE_IMAGE, public
 
 BATCH = PartitionSpec("data")
