@@ -26,7 +26,7 @@ class PartBoxes(NamedTuple):
     Attributes:
         box: float32 ``[k, 4]``, ``x0, y0, x1, y1`` in pixels of the original image.
         found: bool ``[k]``, whether the part has a pixel of its own.
-        object_box: float32 ``[4]``, of all parts together; the whole image without any.
+        object_box: float32 ``[4]``, around the boxes of the parts found; the whole image without any.
     """
 
     box: jax.Array
@@ -84,6 +84,8 @@ def part_boxes(
     whole = jnp.array([0, 0, width, height], jnp.float32)
     masks = jnp.stack([best == part for part in range(1, scores.shape[-1])])
     found = masks.any((1, 2))
-    everything = jnp.where(found.any(), box_of(best > 0), whole)
     own = jnp.stack([box_of(mask) for mask in masks])
+    edges = jnp.where(found[:, None], own, whole[jnp.array([2, 3, 0, 1])])
+    around = jnp.concatenate([edges[:, :2].min(0), edges[:, 2:].max(0)])
+    everything = jnp.where(found.any(), around, whole)
     return PartBoxes(jnp.where(found[:, None], own, everything), found, everything)

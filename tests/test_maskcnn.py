@@ -46,6 +46,8 @@ def test_a_missing_part_takes_the_box_of_the_object_and_then_the_image():
     found = maskcnn.part_boxes(scores([[0, 2], [0, 2]]), np.array([20, 20]))
     np.testing.assert_array_equal(found.box, [[10, 0, 20, 20]] * 2)
     np.testing.assert_array_equal(found.found, [False, True])
+    apart = maskcnn.part_boxes(scores([[1, 0, 0], [0, 0, 2]]), np.array([20, 30]))
+    np.testing.assert_array_equal(apart.object_box, [0, 0, 30, 20])
     nothing = maskcnn.part_boxes(scores([[0, 0], [0, 0]]), np.array([20, 40]))
     np.testing.assert_array_equal([*nothing.box, nothing.object_box], [[0, 0, 40, 20]] * 3)
 

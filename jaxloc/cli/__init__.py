@@ -26,6 +26,7 @@ COMMANDS = {
     "classify": "recognition",
     "finetune": "recognition",
     "fewshot": "fewshot",
+    "maskcnn": "maskcnn",
     "evaluate": "evaluation",
     "reproduce": "reproduce",
     "export": "export",

@@ -12,6 +12,7 @@ from jaxloc.options.export import ExportOptions
 from jaxloc.options.fewshot import EpisodeOptions, FewShotOptions, NameOptions
 from jaxloc.options.learn import ClassifyOptions, FinetuneOptions
 from jaxloc.options.localize import LocalizeEachOptions, LocalizeOptions, SetOptions, VideoOptions
+from jaxloc.options.maskcnn import MaskCnnOptions
 from jaxloc.options.network import NetworkOptions, ProcessOptions, network_options, reading, workers_of
 from jaxloc.options.option import Options, fitted_only
 from jaxloc.options.retrieval import DescribeOptions, IndexOptions, SearchOptions
@@ -32,6 +33,7 @@ __all__ = [
     "IndexOptions",
     "LocalizeEachOptions",
     "LocalizeOptions",
+    "MaskCnnOptions",
     "NameOptions",
     "NetworkOptions",
     "Options",

@@ -1,0 +1,161 @@
+"""The streams of an image and of crops of its parts: vectors weighted by the predicted masks, and their classifier."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxloc._jit import standard_promotion
+from jaxloc.crops import crop_resize
+from jaxloc.data import Source, read_image, read_size
+from jaxloc.data.cropped import crop_square
+from jaxloc.errors import ImageError
+from jaxloc.inference import DeviceWeights, Extractor
+from jaxloc.models.training import Tally, make_step, start
+from jaxloc.options import MaskCnnOptions, NetworkOptions, network_options
+from jaxloc.pooling import average_max_pool
+from jaxloc.run.engine import load_weights, on_devices
+from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_within
+from jaxloc.run.loop import Loop
+from jaxloc.run.maskcnn.parts import Predicted, layers_of
+from jaxloc.run.sampling import shuffled_batch
+from jaxloc.run.training_checkpoints import Checkpoints
+
+CROP = 224
+"""Pixels of a side of the crops."""
+_CHUNK, _BATCH = 16, 64
+"""Images whose maps are in memory at once, and images of a training step."""
+_RATE, _DECAY, _EVERY = 1e-2, 1e-4, 500
+
+
+class Network:
+    """The backbone at the layers that parts are scored from, and at the deepest of them for crops.
+
+    Attributes:
+        loaded: the weights on the devices.
+        layers: the finest first.
+    """
+
+    def __init__(self, options: MaskCnnOptions) -> None:
+        network = NetworkOptions(**network_options(options))
+        weights = load_weights(network)
+        self.layers = layers_of(weights.backbone)
+        self.loaded: DeviceWeights = on_devices(weights, network)
+        self._side = options.side
+        self._whole = Extractor(self.loaded, self.layers[::-1])
+        self._crops = Extractor(self.loaded, self.layers[-1:])
+
+    def maps(
+        self, sources: Sequence[Source], folder: str | os.PathLike[str]
+    ) -> tuple[list[FrozenMaps], np.ndarray, dict[int, str]]:
+        """The images' maps of each layer, their original rows and columns, and why images were skipped, by number."""
+
+        def read(number: int) -> np.ndarray | str:
+            return read_within(sources[number], self._side, self._whole.minimum_side)
+
+        maps, skipped = frozen_maps([str(one.path) for one in sources], read, self._whole, self._side, folder)
+        sizes = np.ones((len(sources), 2), np.int32)
+        for number, source in enumerate(sources):
+            if number not in skipped:
+                sizes[number] = read_size(source.path) or read_image(source.path).pixels.shape[:2]
+        return [maps[layer] for layer in self.layers], sizes, skipped
+
+    def vectors(
+        self,
+        sources: Sequence[Source],
+        deepest: FrozenMaps,
+        sizes: np.ndarray,
+        predicted: Predicted,
+        folder: str | os.PathLike[str],
+    ) -> np.ndarray:
+        """Vectors of the image and of the crop of each part, float32 ``[n, 1 + k, 2 d]``."""
+        shares, cells = predicted.shares, predicted.sizes
+        block = shares.shape[1] // deepest.features.shape[1]
+        rows, columns = deepest.features.shape[1:3]
+        objects = shares[..., 1:].sum(-1)[:, : rows * block, : columns * block]
+        weights = objects.reshape(len(objects), rows, block, columns, block).mean((2, 4))
+        streams = [_pooled(deepest, weights)]
+        for part in range(predicted.boxes.shape[1]):
+            boxes = predicted.boxes[:, part]
+            crops = self._crop_maps(sources, boxes, folder)
+            inside = boxes * np.tile(cells / sizes, 2)[:, [1, 0, 3, 2]]
+            height, width = crops.features.shape[1:3]
+            own = _cropped(shares[..., 1 + part], inside, cells, shape=(height, width))
+            streams.append(_pooled(crops, np.asarray(own)))
+        return np.stack(streams, 1)
+
+    def _crop_maps(self, sources: Sequence[Source], boxes: np.ndarray, folder: str | os.PathLike[str]) -> FrozenMaps:
+        def read(number: int) -> np.ndarray | str:
+            try:
+                return crop_square(sources[number].path, tuple(boxes[number].tolist()), CROP)
+            except ImageError as error:
+                return str(error)
+
+        names = [f"{one.path} {box.tolist()}" for one, box in zip(sources, boxes, strict=True)]
+        maps, _ = frozen_maps(names, read, self._crops, CROP, folder)
+        return maps[self.layers[-1]]
+
+
+@jax.jit
+@standard_promotion()
+def _pool(features: jax.Array, weights: jax.Array, sizes: jax.Array) -> jax.Array:
+    return jax.vmap(lambda x, weight, size: average_max_pool(x, weight, size=size))(features, weights, sizes)
+
+
+def _pooled(maps: FrozenMaps, weights: np.ndarray) -> np.ndarray:
+    """Vectors of all images, float32 ``[n, 2 d]``."""
+    found = []
+    for begin in range(0, len(weights), _CHUNK):
+        some = np.minimum(np.arange(begin, begin + _CHUNK), len(weights) - 1)
+        found.append(np.asarray(_pool(maps.features[some], weights[some], maps.sizes[some])))
+    return np.concatenate(found)[: len(weights)]
+
+
+def _cropped(shares: np.ndarray, boxes: np.ndarray, sizes: np.ndarray, *, shape: tuple[int, int]) -> jax.Array:
+    """Each image's shares ``[n, h, w]`` inside its box, in cells, resized to ``shape``."""
+    resize = jax.vmap(lambda one, box, size: crop_resize(one[..., None], box, shape, size=size)[..., 0])
+    return jax.jit(resize)(shares, boxes.astype(np.float32), sizes)
+
+
+def learn_classifier(
+    vectors: np.ndarray,
+    targets: np.ndarray,
+    folder: str | os.PathLike[str],
+    *,
+    classes: int,
+    steps: int,
+    seed: int,
+    settings: dict[str, Any],
+) -> dict[str, np.ndarray]:
+    """A softmax classifier of vectors ``[n, d]``: ``kernel`` ``[d, classes]`` and ``bias``; it resumes as parts do."""
+    fixed = jnp.asarray(vectors)
+
+    def loss(learnt: Any, fixed: jax.Array, some: jax.Array, targets: jax.Array) -> tuple[jax.Array, Tally]:
+        scores = fixed[some] @ learnt["kernel"] + learnt["bias"]
+        losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
+        return losses.mean(), Tally(losses.sum(), (scores.argmax(-1) == targets).sum(), jnp.int32(len(targets)))
+
+    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+        some = shuffled_batch(np.arange(len(vectors)), _BATCH, number, seed=seed)
+        return some, targets[some]
+
+    optimizer = optax.adamw(optax.cosine_decay_schedule(_RATE, steps), weight_decay=_DECAY)
+    begin = {"kernel": np.zeros((vectors.shape[1], classes), np.float32), "bias": np.zeros(classes, np.float32)}
+    with Checkpoints(folder) as checkpoints:
+        loop = Loop(
+            start(begin, optimizer),
+            make_step(loss, optimizer),
+            draw,
+            steps=steps,
+            every=min(_EVERY, steps),
+            checkpoints=checkpoints,
+            settings={**settings, "steps": steps, "seed": seed},
+            fixed=fixed,
+            learning_rate=_RATE,
+            purpose="learning a classifier",
+        )
+        return {name: np.asarray(value) for name, value in loop.run().items()}

@@ -1,0 +1,150 @@
+"""Learn parts and classes, measure both on test images, and write the model and a page."""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jaxloc._files import write_text
+from jaxloc.errors import UsageError
+from jaxloc.metrics import correct_parts
+from jaxloc.options import MaskCnnOptions
+from jaxloc.run import outputs
+from jaxloc.run.engine import memory_errors
+from jaxloc.run.maskcnn import model as files
+from jaxloc.run.maskcnn.drawing import draw_masks
+from jaxloc.run.maskcnn.examples import Examples, read_examples
+from jaxloc.run.maskcnn.findings import findings_of
+from jaxloc.run.maskcnn.model import MaskCnn
+from jaxloc.run.maskcnn.parts import Predicted, learn_parts, predict_all
+from jaxloc.run.maskcnn.streams import Network, learn_classifier
+
+MODEL, EVALUATION, MASKS = "maskcnn.safetensors", "evaluation.json", "masks.png"
+"""Files of the results, beside ``annotations.json`` and ``report.html``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained Mask-CNN and its figures on the test images.
+
+    Attributes:
+        model: what was learnt.
+        pcp: share of the true boxes of each part that are found, IoU > 0.5; NaN where none is seen.
+        accuracies: share of the test images that get their class, by the names of the streams.
+        train: number of images learnt from.
+        test: number of images tested on.
+        skipped: why images were skipped, by name.
+        folder: of the results.
+    """
+
+    model: MaskCnn
+    pcp: Mapping[str, float]
+    accuracies: Mapping[tuple[str, ...], float]
+    train: int
+    test: int
+    skipped: Mapping[str, str]
+    folder: Path
+
+
+def train_maskcnn(
+    data: str | os.PathLike[str], out: str | os.PathLike[str], options: MaskCnnOptions | None = None
+) -> Trained:
+    """Learn the parts of a set's objects from key points or boxes, then classes from the image and the parts' crops.
+
+    The backbone stays as it is; its maps are computed once. A stopped call resumes when called again.
+
+    Args:
+        data: an annotated set whose objects have named parts or CUB's key points, such as ``cub200:FOLDER``.
+        out: folder for ``maskcnn.safetensors``, ``evaluation.json``, and of the test images ``annotations.json``,
+            ``report.html`` and ``masks.png``.
+        options: of the job.
+
+    Raises:
+        JaxlocError: nothing could be done; the message says why and names the cure.
+    """
+    options = options or MaskCnnOptions()
+    if options.side % 32:
+        raise UsageError(f"the side must be a multiple of 32 pixels, not {options.side}: choose another --side")
+    examples = read_examples(data, test_share=options.test_share, seed=options.seed)
+    folder = outputs.prepare(out)
+    work = folder / "work"
+    with memory_errors():
+        network = Network(options)
+        maps, sizes, skipped = network.maps(examples.sources, work / "maps")
+        usable = np.array([number not in skipped for number in range(len(sizes))])
+        train, test = (np.flatnonzero(usable & some) for some in (~examples.test, examples.test))
+        if not len(train) or not len(test):
+            reason = next(iter(skipped.values()), "")
+            usable_ones = f"{len(train)} images to learn from and {len(test)} to test on are usable"
+            raise UsageError(f"{data}: {usable_ones}; give some of both{reason and f' ({reason})'}")
+        weights = network.loaded.weights
+        settings = {"weights": weights.checksum, "side": options.side, "images": [one.name for one in examples.sources]}
+        scales = np.minimum(1, options.side / sizes.max(1))
+        begin, seed = work / "parts", options.seed
+        head = learn_parts(examples, train, maps, scales, begin, steps=options.steps, seed=seed, settings=settings)
+        predicted = predict_all(head, len(examples.parts), maps, sizes)
+        vectors = network.vectors(examples.sources, maps[-1], sizes, predicted, work / "maps")
+    classes = sorted({examples.labels[number] for number in train})
+    targets = np.array([classes.index(label) if label in classes else -1 for label in examples.labels], np.int32)
+    accuracies = {}
+    for streams in _kinds(len(examples.parts)):
+        own = vectors[:, streams].reshape(len(vectors), -1)
+        place = work / ("streams " + " ".join(map(str, streams)))
+        classifier = learn_classifier(
+            own[train],
+            targets[train],
+            place,
+            classes=len(classes),
+            steps=options.classifier_steps,
+            seed=seed,
+            settings=settings,
+        )
+        best = (own[test] @ classifier["kernel"] + classifier["bias"]).argmax(1)
+        names = tuple(["image", *examples.parts][stream] for stream in streams)
+        accuracies[names] = float((best == targets[test]).mean())
+    architecture, checksum = weights.backbone.name, weights.checksum
+    model = MaskCnn(head, classifier, classes, examples.parts, options.side, architecture, checksum)
+    why = {examples.sources[number].name: reason for number, reason in skipped.items()}
+    pcp = _pcp(examples, predicted, test)
+    done = Trained(model, pcp, accuracies, len(train), len(test), why, folder)
+    files.save(folder / MODEL, model)
+    tested = Predicted(*(values[test] for values in predicted))
+    sources = [examples.sources[number] for number in test.tolist()]
+    findings = findings_of(model, sources, sizes[test], tested, vectors[test], why, options.settings())
+    outputs.write(folder, findings, limit=options.report_limit)
+    draw_masks(folder / MASKS, sources, tested, examples.boxes[test], sizes[test])
+    write_text(folder / EVALUATION, json.dumps(to_plain(done), indent=1) + "\n")
+    shutil.rmtree(work)
+    return done
+
+
+def _kinds(parts: int) -> list[list[int]]:
+    """The streams that are compared: the image, the image with each part, and all, as in the paper's table 4."""
+    kinds = [[0], *([0, 1 + part] for part in range(parts)), list(range(1 + parts))]
+    return [kind for number, kind in enumerate(kinds) if kind not in kinds[:number]]
+
+
+def _pcp(examples: Examples, predicted: Predicted, test: np.ndarray) -> dict[str, float]:
+    boxes = np.where(predicted.found[test, :, None], predicted.boxes[test], np.nan)
+    right = correct_parts(boxes, examples.boxes[test], np.arange(len(examples.parts)))
+    seen = ~np.isnan(right)
+    return {
+        part: float(right[seen[:, number], number].mean()) if seen[:, number].any() else float("nan")
+        for number, part in enumerate(examples.parts)
+    }
+
+
+def to_plain(done: Trained) -> dict[str, object]:
+    """The figures as plain values for JSON."""
+    return {
+        "pcp": dict(done.pcp),
+        "accuracies": [{"streams": list(streams), "accuracy": share} for streams, share in done.accuracies.items()],
+        "classes": done.model.classes,
+        "train": done.train,
+        "test": done.test,
+        "skipped": dict(done.skipped),
+    }

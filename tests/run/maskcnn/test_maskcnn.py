@@ -1,0 +1,144 @@
+"""Mask-CNN on squares of two colours: parts are found, classes named, and a killed training resumes."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxloc.errors import UsageError
+from jaxloc.options import MaskCnnOptions
+from jaxloc.run.loop import Loop
+from jaxloc.run.maskcnn import apply_maskcnn, train_maskcnn
+from jaxloc.run.maskcnn.examples import read_examples
+from jaxloc.run.maskcnn.model import load
+from jaxloc.run.maskcnn.summary import training_text
+from tests.models import narrow
+
+WIDE = narrow.register("vgg16-parts", (32, 32, 48, 64, 64))
+SIDE, HEAD, TORSO = 96, 28, 40
+COLOURS = {"red": (220, 30, 30), "green": (20, 200, 40)}
+
+
+def write_set(folder, *, each: int = 8, parts: bool = True, splits: bool = True):
+    """Images of a head, whose colour is the class, beside a blue torso, and their COCO file."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    images, annotations = [], []
+    for number in range(2 * each):
+        kind = list(COLOURS)[number % 2]
+        pixels = rng.integers(90, 110, (SIDE, SIDE, 3), np.uint8)
+        x, y = rng.integers(2, SIDE - TORSO - 2), rng.integers(2, SIDE - TORSO - HEAD - 2)
+        pixels[y : y + HEAD, x : x + HEAD] = COLOURS[kind]
+        pixels[y + HEAD : y + HEAD + TORSO, x : x + TORSO] = (30, 40, 220)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        split = {"split": "test" if number >= 2 * each - 4 else "train"} if splits else {}
+        images.append({"id": number, "file_name": f"{number}.png", "width": SIDE, "height": SIDE} | split)
+        boxes = {"head": [x, y, HEAD, HEAD], "torso": [x, y + HEAD, TORSO, TORSO]}
+        own = {"parts": [{"name": name, "bbox": list(map(int, box))} for name, box in boxes.items()]} if parts else {}
+        whole = [int(x), int(y), TORSO, HEAD + TORSO]
+        annotations.append({"id": number, "image_id": number, "category_id": 1 + number % 2, "bbox": whole} | own)
+    categories = [{"id": 1 + number, "name": kind} for number, kind in enumerate(COLOURS)]
+    file = folder / "annotations.json"
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return file
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return narrow.write(tmp_path_factory.mktemp("weights") / "wide.safetensors", WIDE)
+
+
+@pytest.fixture(scope="module")
+def options(weights):
+    return MaskCnnOptions(weights=weights, side=SIDE, steps=200, classifier_steps=60)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("data") / "squares")
+
+
+@pytest.fixture(scope="module")
+def trained(data, options, tmp_path_factory):
+    return train_maskcnn(data, tmp_path_factory.mktemp("out"), options)
+
+
+def test_parts_are_found_and_classes_told_apart(trained):
+    assert (trained.train, trained.test, trained.model.parts) == (12, 4, ["head", "torso"])
+    assert trained.pcp == {"head": 1, "torso": 1}
+    assert list(trained.accuracies) == [("image",), ("image", "head"), ("image", "torso"), ("image", "head", "torso")]
+    assert trained.accuracies["image", "head", "torso"] == 1
+
+
+def test_results_are_annotations_with_parts_a_page_and_a_sheet_of_masks(trained):
+    coco = json.loads((trained.folder / "annotations.json").read_text())
+    assert len(coco["images"]) == 4
+    assert all(len(one["parts"]) == 2 for one in coco["annotations"])
+    assert "Mask-CNN of 4 images" in (trained.folder / "report.html").read_text()
+    with Image.open(trained.folder / "masks.png") as sheet:
+        assert sheet.width > 1000
+    figures = json.loads((trained.folder / "evaluation.json").read_text())
+    assert figures["pcp"] == {"head": 1, "torso": 1}
+    text = training_text(trained, 1.0)
+    assert "image + head + torso" in text
+    assert "Learnt from 12 images of 2 classes, tested on 4" in text
+    assert not (trained.folder / "work").exists()
+
+
+def test_a_model_is_read_as_it_was_written_and_names_new_images(trained, data, options, tmp_path):
+    again = load(trained.folder / "maskcnn.safetensors")
+    assert (again.classes, again.parts, again.side) == (["green", "red"], ["head", "torso"], SIDE)
+    (tmp_path / "new").mkdir()
+    for number in (12, 13):
+        shutil.copy(data.parent / f"{number}.png", tmp_path / "new")
+    (tmp_path / "new" / "broken.png").write_bytes(b"no image")
+    model = trained.folder / "maskcnn.safetensors"
+    found = apply_maskcnn(model, [tmp_path / "new"], tmp_path / "out", options)
+    assert {one.name: one.category for one in found.images} == {"12.png": "red", "13.png": "green"}
+    assert [one.name for one in found.skipped] == ["broken.png"]
+    trained_on = json.loads((trained.folder / "annotations.json").read_text())["annotations"]
+    applied = json.loads((tmp_path / "out" / "annotations.json").read_text())["annotations"]
+    boxes = {tuple(one["bbox"]) for one in trained_on}
+    assert {tuple(one["bbox"]) for one in applied} <= boxes
+
+
+def test_other_weights_are_refused(trained, data, options, tmp_path):
+    other = MaskCnnOptions(weights=narrow.write(tmp_path / "other.safetensors", WIDE, seed=5))
+    with pytest.raises(UsageError, match="made with other weights of vgg16-parts: pass those with --weights"):
+        apply_maskcnn(trained.folder / "maskcnn.safetensors", [data.parent], tmp_path / "out", other)
+
+
+def test_a_killed_training_resumes_to_the_same_bytes(trained, data, options, tmp_path, monkeypatch):
+    run_period, made = Loop._run_period, []
+
+    def killed(loop, shown):
+        if len(made) == 2:
+            raise InterruptedError
+        made.append(loop)
+        run_period(loop, shown)
+
+    monkeypatch.setattr(Loop, "_run_period", killed)
+    with pytest.raises(InterruptedError):
+        train_maskcnn(data, tmp_path, options)
+    monkeypatch.setattr(Loop, "_run_period", run_period)
+    train_maskcnn(data, tmp_path, options)
+    name = "maskcnn.safetensors"
+    assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes()
+
+
+def test_without_splits_a_share_of_each_class_is_tested_on(tmp_path):
+    examples = read_examples(write_set(tmp_path / "squares", splits=False), test_share=0.25, seed=0)
+    tested = [label for label, test in zip(examples.labels, examples.test, strict=True) if test]
+    assert sorted(tested) == ["green", "green", "red", "red"]
+    assert examples.boxes.shape == (16, 2, 4)
+
+
+def test_a_set_without_parts_and_an_odd_side_are_refused(data, options, tmp_path):
+    with pytest.raises(
+        UsageError, match="no image to learn from has named parts or CUB's key points: pass cub200:FOLDER"
+    ):
+        read_examples(write_set(tmp_path / "plain", parts=False), test_share=0.25, seed=0)
+    with pytest.raises(UsageError, match="the side must be a multiple of 32 pixels, not 100"):
+        train_maskcnn(data, tmp_path / "out", MaskCnnOptions(side=100))
