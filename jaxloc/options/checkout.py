@@ -47,7 +47,7 @@ class ComposeOptions(Options):
     levels: tuple[str, ...] = option(
         ("easy", "medium", "hard"),
         "Clutter, as in RPC: easy has 3 to 5 kinds of product and 3 to 10 items, medium 5 to 8 and 10 to 15, hard 8 to "
-        "10 and 15 to 20. Repeat it for several; the images are dealt to them in turn.",
+        "10 and 15 to 20; single has one item. Repeat it for several; the images are dealt to them in turn.",
         "--level",
         metavar="LEVEL",
         setting="levels",

@@ -6,7 +6,7 @@ focus and noise instead, and needs none. The share of an item that must stay vis
 """
 
 from jaxloc.data.checkout.composing import Canvas, Composed, NoRoomError, compose, place
-from jaxloc.data.checkout.cutting import cut_out, mask_from_border, read_cut_out
+from jaxloc.data.checkout.cutting import cut_out, mask_from_border, read_cut_out, read_product
 from jaxloc.data.checkout.levels import LEVELS, Level
 from jaxloc.data.checkout.rendering import board, simulate
 
@@ -22,5 +22,6 @@ __all__ = [
     "mask_from_border",
     "place",
     "read_cut_out",
+    "read_product",
     "simulate",
 ]

@@ -1,11 +1,13 @@
 """Products cut out of their images, with soft edges that carry no colour of the background."""
 
+import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy import ndimage
 
+from jaxloc.data.sources import Record
 from jaxloc.errors import ImageError
 
 _RING = 2
@@ -83,7 +85,18 @@ def cut_out(pixels: np.ndarray, mask: np.ndarray) -> Image.Image:
     return Image.fromarray(np.dstack([colours[tuple(nearest)], np.rint(255 * alpha).astype(np.uint8)]))
 
 
-def read_cut_out(path: Path) -> Image.Image:
+def read_cut_out(path: Path | Record) -> Image.Image | None:
+    """A readable image as RGBA, cropped to what it shows, if something in it is transparent; else ``None``."""
+    with Image.open(io.BytesIO(path.read()) if isinstance(path, Record) else path) as image:
+        if not image.has_transparency_data:
+            return None
+        product = ImageOps.exif_transpose(image).convert("RGBA")
+    alpha = product.getchannel("A")
+    shown = alpha.getbbox()
+    return None if shown is None or np.asarray(alpha).min() > 127 else product.crop(shown)
+
+
+def read_product(path: Path) -> Image.Image:
     """An RGBA image that was written as a PNG."""
     with Image.open(path) as image:
         return image.convert("RGBA")

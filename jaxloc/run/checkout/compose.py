@@ -15,7 +15,7 @@ from PIL import Image
 from jaxloc._files import IMAGES, write_bytes, write_text
 from jaxloc.data import Source, find_sets, read_image
 from jaxloc.data.annotations import Annotated, Annotation, Annotations, Rle
-from jaxloc.data.checkout import LEVELS, NoRoomError, board, read_cut_out, simulate
+from jaxloc.data.checkout import LEVELS, NoRoomError, board, read_product, simulate
 from jaxloc.data.checkout import compose as compose_one
 from jaxloc.data.checkout.rendering import to_jpeg
 from jaxloc.data.datasets import is_spec
@@ -25,7 +25,7 @@ from jaxloc.report.counted_page import Counted, CountedImage, Item, render_count
 from jaxloc.report.records import Skipped
 from jaxloc.report.text import counted, reasons
 from jaxloc.run import outputs
-from jaxloc.run.checkout.cutting import CutOuts, cut_products
+from jaxloc.run.checkout.cutting import CUT_OUTS, CutOuts, cut_products
 from jaxloc.run.checkpoint import check_same, describe_images
 from jaxloc.run.export import Exported, export
 from jaxloc.run.export_folder import check_replaceable
@@ -36,7 +36,7 @@ from jaxloc.run.writing import disk_errors, locked
 
 _QUALITIES = (60, 96)
 """Of simulated JPEGs; others have 95."""
-_CUTOUTS_KEPT = 1000
+_KEPT = 1000
 THUMBNAIL = 512
 """Side of the page's images, in pixels."""
 
@@ -126,7 +126,7 @@ def _check_work(work: Path, sets: Any, options: ComposeOptions, *, overwrite: bo
 
 def _compose_all(work: Path, cut: CutOuts, options: ComposeOptions) -> list[Annotated]:
     """Compose the images that are not there yet; the annotations of all."""
-    load = functools.lru_cache(_CUTOUTS_KEPT)(lambda file: read_cut_out(work / "cutouts" / file))
+    load = functools.lru_cache(_KEPT)(lambda file: read_product(work / CUT_OUTS / file))
     backgrounds = [image for path in options.backgrounds for image in find_sets([path])[0].sources]
 
     def make(number: int) -> Annotated:
@@ -211,6 +211,6 @@ def composed_text(done: ComposedSet, seconds: float) -> str:
         f"{counted(made.images, 'image')} with {counted(made.objects, 'item')} of {counted(done.kinds, 'kind')}, from "
         f"{counted(done.exemplars, 'product')} cut out, in {seconds:.1f} s: {', '.join(levels)}.",
         f"The set is {made.folder} ({made.format}). Look at {folder / 'report.html'}, and at the products in "
-        f"{folder / 'work' / 'cutouts'}.",
+        f"{folder / 'work' / CUT_OUTS}; delete bad ones and give that folder to compose again.",
     ]
     return "\n".join(lines)

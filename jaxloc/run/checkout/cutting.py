@@ -11,18 +11,21 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_masks
 
-from jaxloc._files import atomic_path, digest, write_text
+from jaxloc._files import atomic_path, write_text
 from jaxloc.data import ImageSet, Source, read_image
-from jaxloc.data.checkout import cut_out, mask_from_border
+from jaxloc.data.checkout import cut_out, mask_from_border, read_cut_out
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.options import LocalizeOptions
+from jaxloc.report.exports.names import safe_names, with_suffix
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run.jobs import colocalize, localize
 from jaxloc.run.threaded import threaded
 
+CUT_OUTS = "cutouts"
+"""Folder of the products, a folder in it for each kind."""
 _LARGEST = 800
 """Shorter side in pixels at which products are cut out, at most."""
-_NOT_FOUND = "no product was found in it: cut it out by hand on a white ground, or leave it out"
+_NOT_FOUND = "no product was found in it: cut it out by hand, as a PNG with transparency, or leave it out"
 
 
 class CutOuts(NamedTuple):
@@ -35,14 +38,14 @@ class CutOuts(NamedTuple):
 def cut_products(
     source: str | os.PathLike[str], sets: Iterable[ImageSet], folder: Path, options: LocalizeOptions, *, longest: int
 ) -> CutOuts:
-    """Cut out each product once: in front of a uniform border, else by what its kind's images share.
+    """Cut out each product once: by its transparency, a uniform border, or what its kind's images share.
 
     Of a kind with a single image the job looks at it alone, by SCDA.
 
     Args:
         source: where the images are.
         sets: the images of each kind.
-        folder: holds ``cutouts``, and the job that finds products; an earlier call's are used again.
+        folder: gets ``cutouts/``, and the job that finds products; an earlier call's are used again.
         options: of that job.
         longest: sides are shrunk to this number of pixels.
 
@@ -57,22 +60,24 @@ def cut_products(
     reasons: dict[tuple[str, str], str] = {}
     waiting: dict[tuple[str, str], Source] = {}
 
-    def file_of(kind: str, image: Source) -> Path:
-        return folder / "cutouts" / f"{digest(f'{kind}/{image.name}')}.png"
+    wanted = {f"{kind}\0{image.name}": f"{kind}/{image.name.removeprefix(f'{kind}/')}" for kind, image in images}
+    names = {key: with_suffix(name, ".png") for key, name in safe_names(wanted, flat=False).items()}
 
     def cut(item: tuple[str, Source], found: Finding | None = None) -> str | None:
         """``None`` if cut out, else why not; empty where the border is not uniform and the object must be found."""
         kind, image = item
         try:
             pixels = read_image(image.path, shorter_side=_LARGEST).pixels
-            mask = mask_from_border(pixels) if found is None else _mask(found, pixels)
-            if mask is None:
-                return ""
-            product = cut_out(pixels, mask)
+            product = read_cut_out(image.path)
+            if product is None:
+                mask = mask_from_border(pixels) if found is None else _mask(found, pixels)
+                if mask is None:
+                    return ""
+                product = cut_out(pixels, mask)
         except ImageError as error:
             return str(error)
         product.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-        with atomic_path(file_of(kind, image)) as temporary:
+        with atomic_path(folder / CUT_OUTS / names[f"{kind}\0{image.name}"]) as temporary:
             product.save(temporary, "PNG")
         return None
 
@@ -102,7 +107,7 @@ def cut_products(
     files: dict[str, list[str]] = {kind: [] for kind, _ in images}
     for kind, image in images:
         if (kind, image.name) not in reasons:
-            files[kind].append(file_of(kind, image).name)
+            files[kind].append(names[f"{kind}\0{image.name}"])
     for kind, some in files.items():
         if not some:
             first = next(one for one in skipped if one.category == kind)

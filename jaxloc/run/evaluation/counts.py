@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from jaxloc.data.annotations import Annotated
+from jaxloc.data.checkout import LEVELS
 from jaxloc.errors import UsageError
 from jaxloc.metrics import Counting, best_count_threshold, counting, counts_above
 from jaxloc.options import EvaluateOptions
 from jaxloc.report.tables import text_table
 
-LEVELS = ("easy", "medium", "hard")
-"""RPC's levels of clutter, in the order of its tables."""
 ALL = "averaged"
 """RPC's name of the row of all images."""
 
@@ -79,7 +78,7 @@ def measure_counts(
         threshold = best_count_threshold(*_seen(found), true_counts)
     counts = counts_above(*_seen(found), threshold, shape)
     levels = np.array([image.level or "" for image in truth.values()])
-    order = [*(level for level in LEVELS if level in levels), *sorted(set(levels) - {"", *LEVELS})]
+    order = [level for level in LEVELS if level in levels] + sorted(set(levels).difference(LEVELS, [""]))
     rows = {level: np.flatnonzero(levels == level) for level in order} | {ALL: np.arange(len(levels))}
     scores = {
         name: LevelScore(len(some), counting(counts[some], true_counts[some]), *_precision(found, true, some, classes))

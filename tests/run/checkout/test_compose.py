@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxloc.data import annotations
+from jaxloc.data.checkout import read_product
 from jaxloc.errors import UsageError
 from jaxloc.options import ComposeOptions, CutOptions
 from jaxloc.run.checkout import compose
@@ -121,6 +122,17 @@ def test_images_that_give_no_product_are_named_with_the_cure(tmp_path, products)
     assert page.row("kind-2/blank.png")[:2] == ["kind-2/blank.png", "kind-2"]
 
 
+def test_products_cut_out_before_are_taken_as_they_are(made, tmp_path):
+    assert (made.folder / "work" / "cutouts" / "kind-3" / "1.png").exists()
+    options = ComposeOptions(images=4, levels=("single",), side=160)
+    again = compose(made.folder / "work" / "cutouts", tmp_path / "out", options)
+    assert again.exported.objects == 4
+    for kind in ("kind-0", "kind-9"):
+        files = (one.folder / "work" / "cutouts" / kind / "0.png" for one in (made, again))
+        before, after = map(read_product, files)
+        assert np.abs(np.subtract(before.size, after.size)).max() <= 4  # cropped to what it shows
+
+
 def test_what_cannot_be_composed_is_told_in_one_line(tmp_path, products):
     few = write_products(tmp_path / "few", kinds=4, views=1)
     with pytest.raises(UsageError, match="hard needs 8 kinds of product, and there are 4: add folders"):
@@ -129,7 +141,7 @@ def test_what_cannot_be_composed_is_told_in_one_line(tmp_path, products):
         ComposeOptions(side=64)
     with pytest.raises(UsageError, match=r"the canvas is too small for easy: .* lower --product-side"):
         compose(products, tmp_path / "large", dataclasses.replace(SMALL, levels=("easy",), product_side=0.69))
-    with pytest.raises(UsageError, match="no level 'harder': there are easy, medium, hard"):
+    with pytest.raises(UsageError, match="no level 'harder': there are single, easy, medium, hard"):
         ComposeOptions(levels=("harder",))
     with pytest.raises(UsageError, match=r"lies inside .*, where it would become a product"):
         compose(few, few / "out", dataclasses.replace(SMALL, levels=("easy",)))
