@@ -13,7 +13,20 @@ import weights_convert
 
 ONE_IMAGE = ("boxes", "components", "crops", "grids", "localization", "moments", "pooling", "tracks", "whitening")
 ONE_IMAGE += ("clustering", "encoding", "graphs", "mixture")
-ONE_IMAGE += ("attributes", "beam", "bilinear", "cam", "crow", "ddt", "eiss", "losses", "lost", "maskcnn", "parts")
+ONE_IMAGE += (
+    "attributes",
+    "beam",
+    "bilinear",
+    "cam",
+    "crow",
+    "ddt",
+    "eiss",
+    "fusion",
+    "losses",
+    "lost",
+    "maskcnn",
+    "parts",
+)
 ONE_IMAGE += ("centers", "piecewise", "rmac", "scda", "spoc", "tokencut")
 
 

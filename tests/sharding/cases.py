@@ -20,6 +20,7 @@ from jaxloc import (
     discovery,
     eiss,
     encoding,
+    fusion,
     graphs,
     grids,
     localization,
@@ -232,6 +233,10 @@ CASES = {
     "encoding.fisher_vector": Case(encoding.fisher_vector, lambda e: (e.gaussians(), *_masked(e))),
     "encoding.signed_sqrt": Case(encoding.signed_sqrt, lambda e: (e.normal(CHANNELS),)),
     "encoding.vlad": Case(encoding.vlad, lambda e: (e.kmeans(), *_masked(e))),
+    "fusion.late_fusion": Case(
+        lambda x, y, weights: fusion.late_fusion([x, y], weights=weights),
+        lambda e: (e.normal(3), e.normal(3), e.rng.random(2).astype(np.float32)),
+    ),
     "graphs.degrees": Case(graphs.degrees, lambda e: (e.graph(),)),
     "graphs.katz": Case(lambda graph: graphs.katz(graph, alpha=0.5), lambda e: (e.graph(),)),
     "graphs.matvec": Case(graphs.matvec, lambda e: (e.graph(), e.normal(NUMBER))),

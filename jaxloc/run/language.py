@@ -1,0 +1,70 @@
+"""Learn classes from sentences: the language stream beside an image's own."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxloc._jit import standard_promotion
+from jaxloc.models.sentences import SentenceScores, Vocabulary
+from jaxloc.models.training import Tally, make_step, start
+from jaxloc.run.loop import Loop
+from jaxloc.run.sampling import shuffled_batch
+from jaxloc.run.training_checkpoints import Checkpoints
+
+_LENGTH, _BATCH, _RATE, _DECAY, _EVERY = 40, 64, 1e-3, 1e-2, 200
+
+
+class LanguageStream:
+    """A classifier of sentences, learnt from ``sentences`` and their classes ``targets``, int ``[n]``.
+
+    A stopped training resumes from its checkpoints in ``folder``.
+    """
+
+    def __init__(
+        self,
+        sentences: Sequence[str],
+        targets: np.ndarray,
+        folder: str | os.PathLike[str],
+        *,
+        classes: int,
+        steps: int = 600,
+        seed: int = 0,
+    ) -> None:
+        self._vocabulary = Vocabulary(sentences)
+        self._network = SentenceScores(len(self._vocabulary), classes)
+        words, numbers = self._vocabulary.encode(sentences, _LENGTH), np.arange(len(sentences))
+
+        def loss(params: Any, fixed: None, words: jax.Array, targets: jax.Array) -> tuple[jax.Array, Tally]:
+            scores = self._network.apply(params, words)
+            losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
+            return losses.mean(), Tally(losses.sum(), (scores.argmax(-1) == targets).sum(), jnp.int32(len(targets)))
+
+        def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+            some = shuffled_batch(numbers, _BATCH, number, seed=seed)
+            return words[some], targets[some]
+
+        optimizer = optax.adamw(optax.cosine_decay_schedule(_RATE, steps), weight_decay=_DECAY)
+        with standard_promotion():
+            params = self._network.init(jax.random.key(seed), words[:1])
+        with Checkpoints(folder) as checkpoints:
+            self._params = Loop(
+                start(params, optimizer),
+                make_step(loss, optimizer),
+                draw,
+                steps=steps,
+                every=min(_EVERY, steps),
+                checkpoints=checkpoints,
+                settings={"sentences": len(sentences), "classes": classes, "steps": steps, "seed": seed},
+                learning_rate=_RATE,
+                purpose="learning from sentences",
+            ).run()
+
+    @standard_promotion()
+    def scores(self, sentences: Sequence[str]) -> np.ndarray:
+        """Logits of each class, float32 ``[n, classes]``."""
+        return np.asarray(self._network.apply(self._params, self._vocabulary.encode(sentences, _LENGTH)))
