@@ -5,6 +5,7 @@ well-connected communities", Scientific Reports 2019), of the package graspologi
 given, so the vectors say first whether there is anything to divide.
 """
 
+import importlib.util
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,11 +17,13 @@ from jaxloc import clustering, graphs, ranking
 from jaxloc.options import DiscoverOptions
 from jaxloc.report.groups import UNGROUPED
 from jaxloc.report.text import counted
-from jaxloc.run.retrieval import whitening_store
+from jaxloc.run.retrieval import approximate, whitening_store
 from jaxloc.whitenings import WhitenSpec
 
 _DIMENSIONS, _EACH = 64, 4
 """Dimensions in which neighbours are looked for at most, and the images that each of them needs."""
+_EXACT = 200_000
+"""Images past which neighbours are looked for with FAISS, if it is installed; exactly, the time grows as the square."""
 _KINDS = 0.40
 """Contrast of a pile's median image below which there are no kinds to be told apart."""
 _KIND = 0.45
@@ -65,7 +68,7 @@ def group_vectors(vectors: np.ndarray, repeats: np.ndarray, options: DiscoverOpt
     if neighbors < options.neighbors:
         notes.append(f"There are {number} different images, so each has {neighbors} neighbours.")
     reduced = _reduce(vectors[chosen])
-    lists = ranking.nearest_others(reduced, k=neighbors)
+    lists = _nearest(reduced, neighbors)
     contrast, alike = _contrast(vectors[chosen], np.asarray(lists.indices), min(options.min_group - 1, neighbors))
     usual = float(np.median(contrast))
     if options.groups != "auto":
@@ -119,6 +122,12 @@ def _reduce(vectors: np.ndarray) -> np.ndarray:
     return whitening_store.apply(
         whitening_store.fit(WhitenSpec("pca", dimension, 0.0), lambda: iter([vectors])), vectors
     )
+
+
+def _nearest(vectors: np.ndarray, k: int) -> ranking.TopK:
+    if len(vectors) <= _EXACT or importlib.util.find_spec("faiss") is None:
+        return ranking.nearest_others(vectors, k=k)
+    return approximate.nearest_others(vectors, k)
 
 
 def _contrast(vectors: np.ndarray, nearest: np.ndarray, count: int) -> tuple[np.ndarray, float]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxloc._files import atomic_path, checksum, write_text
 from jaxloc.errors import UsageError
+from jaxloc.ranking import TopK
 from jaxloc.run.progress import bar
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.vectors import Ranked, SearchedVectors
@@ -20,6 +21,8 @@ from jaxloc.run.retrieval.vectors import Ranked, SearchedVectors
 KINDS = ("hnsw", "ivf-pq")
 _SAMPLE = 1000
 _TRAINING = 1 << 18
+_PROBES = 64
+"""Lists of a set's own vectors that are searched for each."""
 _EACH, _CODEWORDS = 40, 256
 """Vectors that each centre of a list or codeword is trained on at least, and codewords of a product quantiser."""
 
@@ -116,6 +119,35 @@ def nearest_approximate(queries: np.ndarray, vectors: SearchedVectors, k: int) -
     return Ranked(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
 
 
+def nearest_others(vectors: np.ndarray, k: int) -> TopK:
+    """The k nearest other rows of every row of a set by inverted lists, nearly as ``ranking.nearest_others``.
+
+    The same vectors give the same lists.
+
+    Args:
+        vectors: float32 ``[n, d]``, of unit length; ``n`` is at least 40 times a list.
+        k: length of the lists.
+
+    Raises:
+        UsageError: FAISS is not installed.
+    """
+    faiss, number = _faiss(), len(vectors)
+    index = faiss.index_factory(vectors.shape[1], f"IVF{_lists(number)},Flat", faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors[np.sort(np.random.default_rng(0).permutation(number)[:_TRAINING])])
+    index.add(vectors)
+    index.nprobe = _PROBES
+    scores, rows = index.search(vectors, k + 1)
+    own = rows == np.arange(number)[:, None]
+    place = np.where(own.any(1), own.argmax(1), k)[:, None]  # of many copies a row may miss itself
+    kept = np.arange(k) + (np.arange(k) >= place)
+    rows, scores = (np.take_along_axis(some, kept, 1) for some in (rows, scores))
+    return TopK(np.where(rows < 0, -np.inf, scores), rows.astype(np.int32), rows >= 0)  # type: ignore[arg-type]
+
+
+def _lists(number: int) -> int:
+    return max(1, min(int(4 * number**0.5), number // _EACH))
+
+
 def _make(faiss: Any, kind: str, number: int, dimension: int) -> Any:
     if kind == "hnsw":
         index = faiss.IndexHNSWFlat(dimension, 32, faiss.METRIC_INNER_PRODUCT)
@@ -129,7 +161,7 @@ def _make(faiss: Any, kind: str, number: int, dimension: int) -> Any:
             f"ivf-pq needs at least {_EACH * _CODEWORDS:,} vectors to be trained on, the gallery has {number:,}: "
             "use hnsw, or the exact search"
         )
-    lists = min(int(4 * number**0.5), number // _EACH)
+    lists = _lists(number)
     codes = next(size for size in (64, 48, 32, 16, 8, 4, 2, 1) if dimension % size == 0)
     index = faiss.index_factory(dimension, f"OPQ{codes},IVF{lists},PQ{codes}", faiss.METRIC_INNER_PRODUCT)
     faiss.extract_index_ivf(index).nprobe = max(1, lists // 16)

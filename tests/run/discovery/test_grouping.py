@@ -93,6 +93,16 @@ def test_images_that_could_not_be_described_have_no_group():
     assert (np.delete(found.groups, [0, 5]) >= 0).all()
 
 
+def test_many_images_have_nearly_the_same_neighbours_by_faiss(monkeypatch):
+    pytest.importorskip("faiss", reason="FAISS comes with the extra jaxloc[faiss]")
+    vectors, labels = kinds(60, 50, 40, *[1] * 8)
+    exact = grouped(vectors)
+    monkeypatch.setattr("jaxloc.run.discovery.grouping._EXACT", 100)
+    found = grouped(vectors)
+    np.testing.assert_array_equal(found.groups, exact.groups)
+    assert purity(found.groups[labels < 3], labels[labels < 3]) == 1
+
+
 def test_typicality_is_the_mean_cosine_with_the_others_of_the_group():
     vectors, _ = kinds(4, 3)
     groups = np.array([0, 0, 0, 1, 1, 1, 2])
