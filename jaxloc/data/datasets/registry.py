@@ -19,6 +19,7 @@ from jaxloc.data.datasets import (
     landmarks,
     object_discovery,
     pets,
+    rpc,
     vehicles,
     voc,
 )
@@ -55,6 +56,7 @@ ADAPTERS = {
         Adapter(instre.INFO, instre.read),
         Adapter(vehicles.VERI, vehicles.read_veri),
         Adapter(vehicles.VEHICLE_ID, vehicles.read_vehicle_id),
+        Adapter(rpc.INFO, rpc.read),
     )
 }
 """In the order they are listed."""

@@ -98,7 +98,7 @@ def compose(
     with locked(folder), disk_errors(folder, left="what was composed stays"):
         _check_work(work, sets, options, overwrite=overwrite)
         longest = round(2.4 * options.side * options.product_side)
-        cut = cut_products(products, sets, work, options.cutting, longest=longest)
+        cut = cut_products(products, sets, work, options.cutting, longest=longest, per_label=named)
         images = _compose_all(work, cut, options)
         _write_page(folder, images, options, cut)
         annotations = Annotations({image.name: image for image in images}, categories=tuple(cut.files))

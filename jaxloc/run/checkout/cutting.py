@@ -36,7 +36,13 @@ class CutOuts(NamedTuple):
 
 
 def cut_products(
-    source: str | os.PathLike[str], sets: Iterable[ImageSet], folder: Path, options: LocalizeOptions, *, longest: int
+    source: str | os.PathLike[str],
+    sets: Iterable[ImageSet],
+    folder: Path,
+    options: LocalizeOptions,
+    *,
+    longest: int,
+    per_label: bool = False,
 ) -> CutOuts:
     """Cut out each product once: by its transparency, a uniform border, or what its kind's images share.
 
@@ -48,6 +54,7 @@ def cut_products(
         folder: gets ``cutouts/``, and the job that finds products; an earlier call's are used again.
         options: of that job.
         longest: sides are shrunk to this number of pixels.
+        per_label: the kinds are labels, not folders.
 
     Raises:
         UsageError: no product could be cut out of any image of a kind.
@@ -94,7 +101,13 @@ def cut_products(
         keys = {key for key in waiting if (sizes[key[0]] == 1) == alone}
         if not keys:
             continue
-        found = job([source], folder / ("found-alone" if alone else "found"), options, per_folder=True)
+        found = job(
+            [source],
+            folder / ("found-alone" if alone else "found"),
+            options,
+            per_folder=not per_label,
+            per_label=per_label,
+        )
         reasons |= {key: one.reason for one in found.skipped if (key := (one.category, one.name)) in keys}
         for one in found.light():
             if (key := (one.category, one.name)) in keys and one.mask is not None:

@@ -19,6 +19,7 @@ from jaxloc.run.engine import load_weights, memory_errors
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.asking import measure_beam, measure_curves
 from jaxloc.run.reproduce.boxes import Measured, measure_corloc, measure_noise, measure_single
+from jaxloc.run.reproduce.checkout import measure_checkout
 from jaxloc.run.reproduce.classification import measure_classification
 from jaxloc.run.reproduce.cost import measure_cost
 from jaxloc.run.reproduce.data import Prepared, find_data, prepare
@@ -130,6 +131,8 @@ def _measure(table: Table, prepared: Prepared, folder: Path, weights: Weights, o
             return measure_beam(table, prepared, folder, options)
         case "curves":
             return measure_curves(prepared, folder, options)
+        case "checkout":
+            return measure_checkout(prepared, folder, options)
 
 
 def _settings(weights: Weights, options: ReproduceOptions) -> dict[str, str]:

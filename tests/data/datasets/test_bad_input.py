@@ -14,7 +14,7 @@ from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.data.datasets import ADAPTERS, Dataset, open_dataset
 from jaxloc.data.datasets.gathering import Gathering
 from jaxloc.errors import UsageError
-from tests.data.datasets import trees, vehicle_trees
+from tests.data.datasets import rpc_tree, trees, vehicle_trees
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -186,6 +186,7 @@ LAYOUTS: dict[str, tuple[Callable, str]] = {
     "instre": (trees.instre, "INSTRE-S1"),
     "veri776": (vehicle_trees.veri, "name_train.txt"),
     "vehicleid": (vehicle_trees.vehicle_id, "train_test_split"),
+    "rpc": (rpc_tree.rpc, "instances_test2019.json"),
 }
 
 
