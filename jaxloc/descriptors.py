@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from jaxloc.clustering import KMeans
     from jaxloc.discovery import ObjectModel, WeightedVectors
     from jaxloc.mixture import GaussianMixture
+    from jaxloc.models.projection import Projection
 
-Codebook = Literal["kmeans", "mixture", "regions", "objects"]
+Codebook = Literal["kmeans", "mixture", "regions", "objects", "projection"]
 
 
 class Codebooks(NamedTuple):
@@ -29,12 +30,14 @@ class Codebooks(NamedTuple):
         mixture: Gaussians of the Fisher vector.
         regions: whitening of R-MAC's regions, ``(mean [d], projection [k, d])``.
         objects: regions of the set that object saliency looks for.
+        projection: learnt from identities by ``jaxloc reid train``.
     """
 
     kmeans: "KMeans | None" = None
     mixture: "GaussianMixture | None" = None
     regions: "tuple[Array, Array] | None" = None
     objects: "ObjectModel | None" = None
+    projection: "Projection | None" = None
 
 
 class Inputs(NamedTuple):
@@ -177,6 +180,12 @@ def _objects(inputs: Inputs, *, region_weights: str, patch: int, inner: bool) ->
     return discovery.image_regions(inputs.features, chosen, size=size, weigh=region_weights)
 
 
+def _projected(inputs: Inputs) -> "Array":
+    if inputs.codebooks.projection is None:
+        raise ValueError("a learnt projection needs its file")
+    return jaxloc.pooling.l2_normalize(inputs.codebooks.projection.look(inputs.features, inputs.size).vector)
+
+
 DESCRIPTORS = {
     "fc8": Descriptor("fc8_im", "class scores of the whole image", crop="image"),
     "fc8_box": Descriptor("fc8_predBBox", "class scores of the box that SCDA finds", crop="object"),
@@ -252,8 +261,17 @@ DESCRIPTORS = {
         lower=True,
         mirrored=True,
     ),
+    "projection": Descriptor(
+        "learnt projection",
+        "what `jaxloc reid train` learnt, with --projection",
+        _projected,
+        codebook="projection",
+    ),
 }
 """Every descriptor by name, in the order of the SCDA paper's table 3."""
 
 INDEXED = {name: descriptor for name, descriptor in DESCRIPTORS.items() if descriptor.crop != "truth"}
-"""Descriptors that need nothing but images, and so can be indexed."""
+"""Descriptors that need nothing but images, or what was learnt, and so can be indexed."""
+
+COMPARED = {name: descriptor for name, descriptor in DESCRIPTORS.items() if descriptor.codebook != "projection"}
+"""Descriptors that are fitted on the images themselves, if at all, and so can be compared on them."""

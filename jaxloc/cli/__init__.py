@@ -27,6 +27,7 @@ COMMANDS = {
     "finetune": "recognition",
     "fewshot": "fewshot",
     "maskcnn": "maskcnn",
+    "reid": "reid",
     "evaluate": "evaluation",
     "reproduce": "reproduce",
     "export": "export",

@@ -55,15 +55,15 @@ class RnnHa(nn.Module):
     """A GRU that sees the image's average first, then what the first output directs its attention to.
 
     Attributes:
-        kinds: number of coarse classes.
-        identities: number of identities.
+        kinds: number of coarse classes; 0 leaves out their classifier, for images to be compared only.
+        identities: number of identities; likewise.
         hidden: dimensions of the state.
         recurrent: False puts a fully connected layer in place of the GRU at each step (FC-HA).
         attentive: False shows the average twice (RNN-H).
     """
 
-    kinds: int
-    identities: int
+    kinds: int = 0
+    identities: int = 0
     hidden: int = 512
     recurrent: bool = True
     attentive: bool = True
@@ -87,7 +87,8 @@ class RnnHa(nn.Module):
         else:
             second = nn.relu(nn.Dense(self.hidden, name="second")(second_look))
         vector = jnp.concatenate([l2_normalize(first), l2_normalize(second)])
-        kind, identity = nn.Dense(self.kinds, name="kind")(first), nn.Dense(self.identities, name="identity")(second)
+        kind = nn.Dense(self.kinds, name="kind")(first) if self.kinds else None
+        identity = nn.Dense(self.identities, name="identity")(second) if self.identities else None
         return Identified(vector, kind, identity, shares)
 
 
@@ -95,20 +96,22 @@ class MixedDifference(nn.Module):
     """A vector whose distances are learnt: of one branch, or mixed of one that knows the kind and one that does not.
 
     Attributes:
-        kinds: number of coarse classes, for the branch that classifies them; 0 leaves it out.
+        kinds: number of coarse classes; 0 leaves out their classifier.
         hidden: dimensions of each layer and of the vector.
+        mixed: whether there is a branch that knows the kind.
     """
 
     kinds: int = 0
     hidden: int = 512
+    mixed: bool = True
 
     @nn.compact
     def __call__(self, features: jax.Array, size: jax.Array) -> Identified:
         """Look at one image's map ``[h, w, d]``, of which ``size`` rows and columns are valid."""
         average = average_pool(features, valid_cells(size, features.shape[:2]))
         branch, kind = nn.relu(nn.Dense(self.hidden, name="difference")(average)), None
-        if self.kinds:
+        if self.mixed:
             known = nn.relu(nn.Dense(self.hidden, name="known")(average))
-            kind = nn.Dense(self.kinds, name="kind")(known)
+            kind = nn.Dense(self.kinds, name="kind")(known) if self.kinds else None
             branch = jnp.concatenate([known, branch])
         return Identified(l2_normalize(nn.Dense(self.hidden, name="vector")(branch)), kind)

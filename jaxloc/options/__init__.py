@@ -15,6 +15,7 @@ from jaxloc.options.localize import LocalizeEachOptions, LocalizeOptions, SetOpt
 from jaxloc.options.maskcnn import MaskCnnOptions
 from jaxloc.options.network import NetworkOptions, ProcessOptions, network_options, reading, workers_of
 from jaxloc.options.option import Options, fitted_only
+from jaxloc.options.reid import ReidOptions
 from jaxloc.options.retrieval import DescribeOptions, IndexOptions, SearchOptions
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "NetworkOptions",
     "Options",
     "ProcessOptions",
+    "ReidOptions",
     "ReproduceOptions",
     "SearchOptions",
     "SetOptions",

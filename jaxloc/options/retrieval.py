@@ -1,6 +1,7 @@
 """Options of the jobs that describe images, index and search them."""
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from jaxloc.descriptors import DESCRIPTORS, INDEXED
@@ -121,6 +122,11 @@ class IndexOptions(DescribeOptions):
         "Post-processing fitted on the gallery: none, pca-256, svd-256 or supervised-256 (by labels). A power may "
         "follow pca and svd: svd-256:0 only rotates and cuts, svd-256:0.5 half whitens. Needs about 10 images for "
         "each dimension.",
+        first=True,
+    )
+    projection: Path | None = option(
+        None,
+        "Compare by a projection that `jaxloc reid train` learnt; its file brings the layer and --max-side along.",
         first=True,
     )
     refit: bool = option(False, "Fit the whitening again on all images, after images were added.", first=True)

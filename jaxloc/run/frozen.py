@@ -46,16 +46,16 @@ def frozen_maps(
     images: Sequence[str],
     read: Callable[[int], np.ndarray | str],
     engine: Extractor,
-    side: int,
+    side: int | tuple[int, int],
     folder: str | os.PathLike[str],
 ) -> tuple[dict[str, FrozenMaps], dict[int, str]]:
     """Feature maps at the layers of ``engine``, from files in ``folder`` or computed to them.
 
     Args:
         images: what identifies each image and its content; other images get files of their own.
-        read: an image by its number, uint8 ``[h, w, 3]`` of at most ``side`` a side, or why it is skipped.
+        read: an image by its number, uint8 ``[h, w, 3]`` within the padded shape, or why it is skipped.
         engine: the network and the layers.
-        side: of the square that images are padded to, in pixels.
+        side: of the square that images are padded to, in pixels, or its rows and columns.
         folder: for the files.
 
     Returns:
@@ -64,16 +64,20 @@ def frozen_maps(
     Raises:
         UsageError: the disk is full, or the files cannot be read or written.
     """
-    key = [engine.weights.checksum, engine.loaded.dtype, side, *engine.layers, *images]
-    place = Path(folder) / digest(json.dumps(key))
+    shape = (side, side) if isinstance(side, int) else side
+    key = [engine.weights.checksum, engine.loaded.dtype, *shape, *engine.layers, *images]
+    place, batch = Path(folder) / digest(json.dumps(key)), _BATCH * engine.devices
     with disk_errors(place, left="it resumes with the images that are missing"):
         place.mkdir(parents=True, exist_ok=True)
-        files = {layer: _File(place / layer, len(images), shape) for layer, shape in _shapes(engine, side).items()}
-        missing = np.flatnonzero(~np.all([file.sizes.any(1) for file in files.values()], 0)).tolist()
+        files = {layer: _File(place / layer, len(images), cells) for layer, cells in _shapes(engine, shape).items()}
+        missing = np.flatnonzero(~np.all([file.sizes.any(1) for file in files.values()], 0))
+        # An image is always computed among the same ones, so that its bits do not depend on when a job was killed.
+        starts = np.unique(missing // batch) * batch
+        numbers = [number for start in starts.tolist() for number in range(start, min(start + batch, len(images)))]
         skipped: dict[int, str] = {}
-        for numbers, maps in padded_maps(missing, read, engine, side, skipped):
+        for some, maps in padded_maps(numbers, read, engine, shape, skipped):
             for layer, file in files.items():
-                file.write(numbers, *map(np.asarray, maps[layer]))
+                file.write(some, *map(np.asarray, maps[layer]))
         return {layer: file.read() for layer, file in files.items()}, skipped
 
 
@@ -81,7 +85,7 @@ def padded_maps(
     numbers: Sequence[int],
     read: Callable[[int], np.ndarray | str],
     engine: Extractor,
-    side: int,
+    side: int | tuple[int, int],
     skipped: dict[int, str],
     *,
     purpose: str = "features",
@@ -92,23 +96,22 @@ def padded_maps(
         numbers: of the images.
         read: as of ``frozen_maps``.
         engine: the network and the layers.
-        side: of the square that images are padded to, in pixels.
+        side: of the square that images are padded to, in pixels, or its rows and columns.
         skipped: gets the reasons of images that ``read`` refuses, by number.
         purpose: what the progress bar says.
     """
-    batch = _BATCH * engine.devices
+    batch, shape = _BATCH * engine.devices, (side, side) if isinstance(side, int) else side
     reads = read_ahead(read, numbers, workers=workers_of(NetworkOptions()), ahead=2 * batch)
     waiting: list[Item] = []
-    for number, pixels in zip(numbers, bar(reads, purpose=purpose, total=len(numbers), unit="image"), strict=True):
+    shown = bar(reads, purpose=purpose, total=len(numbers), unit="image")
+    for place, (number, pixels) in enumerate(zip(numbers, shown, strict=True), 1):
         if isinstance(pixels, str):
             skipped[number] = pixels
-            continue
-        waiting.append(Item(number, pixels, pixels.shape[:2]))
-        if len(waiting) == batch:
-            yield [item.number for item in waiting], engine.features(pad(waiting, (side, side), batch))
+        else:
+            waiting.append(Item(number, pixels, pixels.shape[:2]))
+        if waiting and (place % batch == 0 or place == len(numbers)):
+            yield [item.number for item in waiting], engine.features(pad(waiting, shape, batch))
             waiting = []
-    if waiting:
-        yield [item.number for item in waiting], engine.features(pad(waiting, (side, side), batch))
 
 
 class _File:
@@ -137,10 +140,10 @@ class _File:
         return FrozenMaps(np.memmap(self._paths[0], np.float32, "r", shape=self._shape), self.sizes)
 
 
-def _shapes(engine: Extractor, side: int) -> dict[str, tuple[int, ...]]:
-    """Shape of the maps of an image of ``side`` a side, by layer."""
+def _shapes(engine: Extractor, shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """Shape of the maps of an image of so many rows and columns, by layer."""
     extract = functools.partial(extract_features, backbone=engine.weights.backbone, layers=engine.layers)
-    maps = jax.eval_shape(extract, engine.params, jax.ShapeDtypeStruct((side, side, 3), np.uint8))
+    maps = jax.eval_shape(extract, engine.params, jax.ShapeDtypeStruct((*shape, 3), np.uint8))
     return {layer: found.features.shape for layer, found in maps.items()}
 
 
@@ -149,12 +152,18 @@ def read_within(source: Source, side: int, minimum: int) -> np.ndarray | str:
 
     One whose shorter side is below ``minimum`` then is skipped.
     """
+    rows, columns = read_size(source.path) or (side, side)
+    pixels = read_shrunk(source, max(1, min(rows, columns) * side // max(rows, columns)), minimum)
+    return pixels if isinstance(pixels, str) else pixels[:side, :side]
+
+
+def read_shrunk(source: Source, shorter_side: int, minimum: int) -> np.ndarray | str:
+    """An image, shrunk so that its shorter side is at most ``shorter_side``; or why it is skipped."""
     try:
-        size = read_size(source.path) or (side, side)
-        pixels = read_image(source.path, shorter_side=max(1, min(size) * side // max(size))).pixels
+        pixels = read_image(source.path, shorter_side=shorter_side).pixels
     except ImageError as error:
         return str(error)
     rows, columns = pixels.shape[:2]
     if min(rows, columns) < minimum:
         return f"too small: {columns}×{rows} pixels, and {minimum} a side are needed"
-    return pixels[:side, :side]
+    return pixels

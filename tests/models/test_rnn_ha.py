@@ -15,7 +15,7 @@ HEADS = {
     "rnn-h": RnnHa(3, 7, hidden=8, attentive=False),
     "fc-ha": RnnHa(3, 7, hidden=8, recurrent=False),
     "mixed": MixedDifference(3, hidden=8),
-    "plain": MixedDifference(hidden=8),
+    "plain": MixedDifference(hidden=8, mixed=False),
 }
 
 

@@ -16,11 +16,12 @@ from jaxloc.data import Source
 from jaxloc.descriptors import DESCRIPTORS, Codebook, Codebooks
 from jaxloc.errors import UsageError
 from jaxloc.mixture import GaussianMixture, fit_gaussian_mixture
-from jaxloc.models import FeatureMap
+from jaxloc.models import FeatureMap, projection
 from jaxloc.options import DescribeOptions
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.retrieval import arrays_file
 from jaxloc.run.retrieval.describing import Describer, object_masks
+from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.stream import Stream
 
 _IMAGES = 1000
@@ -188,6 +189,15 @@ def save(path: Path, codebooks: Codebooks) -> None:
         for field, value in zip(_FIELDS[kind], jax.tree.leaves(codebook), strict=False)  # a whitening may lack
     }
     arrays_file.write(path, _FORMAT, arrays)
+
+
+def of_gallery(gallery: Gallery, need: Codebook | None) -> Codebooks:
+    """The codebook that a gallery was made with; raises ``UsageError`` if it is missing or damaged."""
+    if need is None:
+        return Codebooks()
+    if need == "projection":
+        return Codebooks(projection=projection.load(gallery.projection_path)[0])
+    return load(gallery.codebooks_path)
 
 
 def load(path: Path) -> Codebooks:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from jaxloc.descriptors import DESCRIPTORS
+from jaxloc.descriptors import COMPARED
 from jaxloc.errors import UsageError
 from jaxloc.models import Weights
 from jaxloc.options import DescribeOptions
@@ -85,17 +85,17 @@ def compare(
     options = options or DescribeOptions()
     specs = {text: WhitenSpec.parse(text) for text in whitenings}
     for name in descriptors:
-        if name not in DESCRIPTORS:
-            raise UsageError(f"unknown descriptor {name!r}; choose among {', '.join(DESCRIPTORS)}")
+        if name not in COMPARED:
+            raise UsageError(f"unknown descriptor {name!r}; choose among {', '.join(COMPARED)}")
     images, asked = _choose(paths, labels, queries, query_splits)
     check_labels([image.label for image in images], "images")
-    top = any(DESCRIPTORS[name].crop is not None for name in descriptors)
+    top = any(COMPARED[name].crop is not None for name in descriptors)
     weights = load_weights(options, [options.layer], top=top)
     reasons = _impossible(weights, images, options)
     for name in descriptors:
         if name in reasons:
             raise UsageError(f"{name} cannot be made: {reasons[name]}")
-    names = [name for name in descriptors or DESCRIPTORS if name not in reasons]
+    names = [name for name in descriptors or COMPARED if name not in reasons]
     describer = Describer(options, names, on_devices(weights, options))
     described, skipped, more = _describe(images, describer, names)
     reasons |= more
@@ -124,7 +124,7 @@ def compare(
         return Line(name, text, vectors.shape[1], scored)
 
     lines = []
-    for name, text in itertools.product(descriptors or DESCRIPTORS, specs):
+    for name, text in itertools.product(descriptors or COMPARED, specs):
         lines.append(measure(name, text))
         if when_done is not None:
             when_done(lines[-1])
@@ -150,10 +150,10 @@ def _choose(
 
 def _impossible(weights: Weights, images: Sequence[Labelled], options: DescribeOptions) -> dict[str, str]:
     """Descriptors that cannot be made here, and why."""
-    unfit = unfit_for(weights.backbone, options.resolved(weights.backbone).layer or "", DESCRIPTORS)
+    unfit = unfit_for(weights.backbone, options.resolved(weights.backbone).layer or "", COMPARED)
     if not weights.backbone.has_head(weights.params):
         reason = "the weights hold convolutions only: convert a full network with `jaxloc weights convert`"
-        return unfit | {name: reason for name, kind in DESCRIPTORS.items() if kind.crop}
+        return unfit | {name: reason for name, kind in COMPARED.items() if kind.crop}
     without = sum(not image.boxes for image in images)
     return unfit | ({"fc8_truth": f"{without} images have no true box"} if without else {})
 

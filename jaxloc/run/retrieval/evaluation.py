@@ -111,7 +111,8 @@ def _of_gallery(
 
 
 def _codebooks(gallery: Gallery) -> bytes:
-    return gallery.codebooks_path.read_bytes() if gallery.codebooks_path.is_file() else b""
+    paths = gallery.codebooks_path, gallery.projection_path
+    return b"".join(path.read_bytes() for path in paths if path.is_file())
 
 
 def to_plain(result: RetrievalEvaluation) -> dict[str, object]:

@@ -123,6 +123,7 @@ class Gallery:
         self.folder = folder
         self.description = description
         self.codebooks_path = folder / "codebooks.safetensors"
+        self.projection_path = folder / "projection.safetensors"
         self.whitening_path = folder / "whitening.safetensors"
 
     @classmethod

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxloc._files import write_bytes
 from jaxloc.data.sources import bytes_of
 from jaxloc.descriptors import DESCRIPTORS, Codebooks
 from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights
-from jaxloc.models import Weights
+from jaxloc.models import Weights, projection
 from jaxloc.options import IndexOptions, workers_of
 from jaxloc.run import distributed, outputs
 from jaxloc.run.engine import memory_errors
@@ -93,9 +94,10 @@ def index_images(
 
     With ``relabel``, images of the gallery get these labels as well. ``loaded`` is the network if it is on the devices.
     """
-    options = options or default_options(out)
+    options = _with_projection(options or default_options(out))
     folder = outputs.prepare(out)
     describer = Describer(options, [options.descriptor], loaded)
+    _check_projection(folder, options, describer.weights)
     description = describe_gallery(options, describer.weights)
     digest = hashlib.sha256("\n".join([str(description), *(image.key for image in images)]).encode()).digest()
     moved = 0
@@ -129,6 +131,31 @@ def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
         shard_size=options.shard_size,
         whiten=options.whiten,
     )
+
+
+def _with_projection(options: IndexOptions) -> IndexOptions:
+    """The options with what a projection was learnt on, if they name one."""
+    if options.projection is None:
+        return options
+    _, made = projection.load(options.projection)
+    return dataclasses.replace(options, descriptor="projection", layer=made.layer, max_side=made.max_side)
+
+
+def _check_projection(folder: Path, options: IndexOptions, weights: Weights) -> None:
+    """Raise ``UsageError`` if a projection is missing, another than the gallery's, or learnt on other weights."""
+    path, given = Gallery(folder, describe_gallery(options, weights)).projection_path, options.projection
+    if given is None:
+        if options.descriptor == "projection" and not path.exists():
+            raise UsageError(f"{folder}: the descriptor projection needs the file of one: pass --projection")
+        return
+    _, made = projection.load(given)
+    if made.weights_checksum != weights.checksum:
+        raise UsageError(
+            f"{given}: learnt on other weights ({made.architecture}, {made.weights_checksum[:12]}…) than these "
+            f"({weights.backbone.name}, {weights.checksum[:12]}…): pass its own with --weights"
+        )
+    if path.exists() and path.read_bytes() != given.read_bytes():
+        raise UsageError(f"{folder}: made with another projection than {given}: make another gallery")
 
 
 def default_options(out: str | os.PathLike[str]) -> IndexOptions:
@@ -177,7 +204,9 @@ def _relocate(gallery: Gallery, images: list[Labelled], workers: int) -> int:
 
 
 def _make_ready(gallery: Gallery, options: IndexOptions, images: list[Labelled]) -> None:
-    """Prepare a gallery on the first host: drop half-written files and changed images."""
+    """Prepare a gallery on the first host: keep its projection, drop half-written files and changed images."""
+    if options.projection is not None:
+        write_bytes(gallery.projection_path, options.projection.read_bytes())
     gallery.clean()
     if options.whiten != gallery.description.whiten:
         gallery.ask_for_whitening(options.whiten)
@@ -244,7 +273,7 @@ def _codebooks(gallery: Gallery, describer: Describer, images: list[Labelled]) -
     need = DESCRIPTORS[gallery.description.descriptor].needed_codebook(options)
     if need is None:
         return Codebooks()
-    path = gallery.codebooks_path
+    path = gallery.projection_path if need == "projection" else gallery.codebooks_path
     if distributed.is_first() and not path.exists():
         if gallery.shards:
             raise UsageError(f"{path}: missing, and the gallery's vectors were made with it: use a new folder")
@@ -252,7 +281,8 @@ def _codebooks(gallery: Gallery, describer: Describer, images: list[Labelled]) -
         some = [image.source for image in images if image.source.name in chosen]
         fit_codebooks(path, [need], describer, open_stream(some, describer, options), "fitting the codebook")
     distributed.wait("the codebook")
-    return codebook_files.load(distributed.see(path))
+    distributed.see(path)
+    return codebook_files.of_gallery(gallery, need)
 
 
 def _whiten(gallery: Gallery) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxloc.descriptors import DESCRIPTORS, Codebooks
+from jaxloc.descriptors import DESCRIPTORS
 from jaxloc.errors import UsageError
 from jaxloc.options import NetworkOptions, network_options
 from jaxloc.report.search_records import Query
@@ -55,7 +55,7 @@ def describe_queries(
             f"{given.backbone.name}, {given.checksum[:12]}…): pass those with --weights, or index again"
         )
     need = DESCRIPTORS[name].needed_codebook(describing)
-    codebooks = codebook_files.load(gallery.codebooks_path) if need else Codebooks()
+    codebooks = codebook_files.of_gallery(gallery, need)
     sources = [image.source for image in images]
     limit = len(sources) if thumbnails else 0
     stream = open_stream(sources, describer, describing, name="queries", thumbnails=limit)

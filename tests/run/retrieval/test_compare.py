@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxloc.descriptors import DESCRIPTORS
+from jaxloc.descriptors import COMPARED
 from jaxloc.errors import UsageError, WeightsError
 from jaxloc.inference import Extractor
 from jaxloc.options import DescribeOptions
@@ -55,11 +55,11 @@ def test_the_network_sees_every_image_once_and_its_mirror_image_once(compared):
 def test_every_descriptor_has_a_line_for_every_whitening(compared, images):
     result, _ = compared
     assert [(line.descriptor, line.whitening) for line in result.lines] == [
-        (name, text) for name in DESCRIPTORS for text in ("none", "svd-5", "svd-19")
+        (name, text) for name in COMPARED for text in ("none", "svd-5", "svd-19")
     ]
     assert (result.queries, result.gallery, result.leave_one_out, result.skipped) == (16, 16, True, {})
     for line in result.lines:
-        if DESCRIPTORS[line.descriptor].crop:
+        if COMPARED[line.descriptor].crop:
             assert "the weights hold convolutions only: convert a full network with" in line.reason
         elif line.whitening == "svd-19":
             assert line.reason.startswith("svd-19: dimension ")

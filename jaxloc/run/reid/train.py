@@ -1,0 +1,164 @@
+"""The job that learns a projection from images of identities and writes it for ``jaxloc index --projection``."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxloc._files import IMAGES, write_text
+from jaxloc.errors import UsageError
+from jaxloc.inference import Extractor
+from jaxloc.models import projection
+from jaxloc.options import workers_of
+from jaxloc.options.reid import ReidOptions
+from jaxloc.report.tables import text_table
+from jaxloc.run import outputs
+from jaxloc.run.engine import load_weights, memory_errors, on_devices
+from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_shrunk
+from jaxloc.run.loop import Figures
+from jaxloc.run.plan import read_sizes
+from jaxloc.run.reid.fitting import fit
+from jaxloc.run.reid.listing import Pictured, find_identities
+from jaxloc.run.retrieval.listing import Paths
+from jaxloc.run.training_checkpoints import Checkpoints
+from jaxloc.run.writing import disk_errors
+
+PROJECTION = "projection.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Learnt:
+    """A finished training.
+
+    Attributes:
+        projection: its file.
+        method: what was learnt.
+        images: number of images, those held out among them.
+        identities: number of identities, likewise.
+        kinds: number of kinds; 0 if unknown.
+        history: figures after each validation, see ``Loop``.
+        best: the one whose state was kept.
+        steps: from one validation to the next.
+        resumed: whether it resumed from a checkpoint.
+        skipped: reasons, by name of the image.
+    """
+
+    projection: Path
+    method: str
+    images: int
+    identities: int
+    kinds: int
+    history: list[Figures]
+    best: int
+    steps: int
+    resumed: bool
+    skipped: dict[str, str]
+
+
+def train(
+    paths: Paths,
+    out: str | os.PathLike[str],
+    options: ReidOptions | None = None,
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    splits: Sequence[str] = (),
+) -> Learnt:
+    """Learn a projection that tells identities apart and write it; resume an interrupted training.
+
+    Args:
+        paths: as for ``find_identities``.
+        out: folder for ``projection.safetensors``, ``training.json``, ``maps/`` and ``checkpoints/``.
+        options: of the training; ``ReidOptions()`` by default.
+        labels: a COCO file with each image's category.
+        splits: only images that are in one of these splits of the COCO file.
+
+    Raises:
+        UsageError: nothing could be learnt, the loss is not finite, or ``out`` holds a training with other settings.
+        WeightsError: there are no such weights.
+    """
+    options = options or ReidOptions()
+    folder = outputs.prepare(out)
+    images = find_identities(paths, labels=labels, splits=splits, exclude=outputs.places(out))
+    weights = load_weights(options, [options.layer])
+    layer = options.layer or weights.backbone.defaults.retrieval
+    options = dataclasses.replace(options, layer=layer)
+    with memory_errors():
+        engine = Extractor(on_devices(weights, options), [layer])
+        maps, skipped = maps_of(images, engine, options, folder / "maps")
+    identities, names = numbered([one.identity for one in images])
+    kinds = None if any(one.kind is None for one in images) else numbered([str(one.kind) for one in images])[0]
+    listed = [[one.source.name, one.identity, one.kind, one.source.file.stat().st_size] for one in images]
+    settings = {
+        **options.fingerprint(),
+        "network": weights.checksum,
+        IMAGES: hashlib.sha256(json.dumps(listed).encode()).hexdigest(),
+    }
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        learnt, loop = fit(maps, identities, kinds, options, checkpoints=checkpoints, settings=settings)
+    made = projection.Made(weights.backbone.name, weights.checksum, layer, options.max_side)
+    with disk_errors(folder, left="it resumes from the last checkpoint"):
+        projection.save(folder / PROJECTION, learnt, options.method, made)
+        write_text(folder / "training.json", json.dumps({"settings": settings, "history": loop.history}, indent=1))
+    return Learnt(
+        folder / PROJECTION,
+        options.method,
+        len(images) - len(skipped),
+        len(names),
+        0 if kinds is None else len(np.unique(kinds)),
+        loop.history,
+        loop.best,
+        options.validation_steps,
+        loop.resumed,
+        {images[number].source.name: why for number, why in sorted(skipped.items())},
+    )
+
+
+def maps_of(
+    images: Sequence[Pictured], engine: Extractor, options: ReidOptions, folder: Path
+) -> tuple[FrozenMaps, dict[int, str]]:
+    """Feature maps of images in files, and why images were skipped, by number."""
+    sources, workers = [one.source for one in images], workers_of(options)
+    sizes = read_sizes(sources, max_side=options.max_side, workers=workers, shown=True)
+    if not sizes.any():
+        raise UsageError(f"none of the {len(images)} images can be read")
+    rows, columns = (max(side, engine.minimum_side) for side in sizes.max(0).tolist())
+    limit, minimum = options.max_side or max(rows, columns), engine.minimum_side
+    names = [f"{source.name} {source.file.stat().st_size} {options.max_side}" for source in sources]
+    maps, skipped = frozen_maps(
+        names, lambda number: read_shrunk(sources[number], limit, minimum), engine, (rows, columns), folder
+    )
+    return maps[engine.layers[0]], skipped
+
+
+def numbered(names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """The number of each name among all names in order, and those."""
+    every, numbers = np.unique(np.array(names), return_inverse=True)
+    return numbers, every.tolist()
+
+
+def learnt_text(done: Learnt) -> str:
+    """How a training went, and what to do with it."""
+    rows = []
+    for number, figures in enumerate(done.history, 1):
+        row: list[object] = [
+            number * done.steps,
+            f"{figures['loss']:.4f}",
+            f"{100 * figures['accuracy']:.1f}",
+            "–",
+            "–",
+        ]
+        if "quality" in figures:
+            row[3:] = f"{100 * figures['quality']:.1f}", f"{100 * figures['validation_top1']:.1f}"
+        rows.append(row)
+    table = text_table(["step", "loss", "accuracy", "held-out mAP", "held-out R@1"], rows)
+    kinds = f" of {done.kinds} kinds" if done.kinds else ""
+    resumed = " (resumed from a checkpoint)" if done.resumed else ""
+    return (
+        f"{table}\nLearnt {done.method} on {done.images:,} images of {done.identities:,} identities{kinds}; kept the "
+        f"state after step {(done.best + 1) * done.steps}{resumed}: {done.projection}\n"
+        f"Use it: jaxloc index PHOTOS --out GALLERY --projection {done.projection}"
+    )
