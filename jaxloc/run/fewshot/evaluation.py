@@ -18,7 +18,7 @@ from jaxloc.run.engine import memory_errors
 from jaxloc.run.fewshot.classifiers import accuracies
 from jaxloc.run.fewshot.describing import Network, axes_of, bilinear_vectors, scda_vectors, vectors_of
 from jaxloc.run.fewshot.learning import ENOUGH_CLASSES, few_classes, learn, stacked
-from jaxloc.run.retrieval.listing import Paths, check_labels, find_images
+from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
 from jaxloc.run.sampling import Episodes
 
 
@@ -87,11 +87,21 @@ def evaluate_episodes(
     Raises:
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
-    options = options or EpisodeOptions()
     images = find_images(paths, labels=labels)
     check_labels([image.label for image in images], "images")
     learnt = find_images(base, labels=labels) if base else []
     check_labels([image.label for image in learnt], "base images", several=False)
+    return evaluate_images(images, learnt, options or EpisodeOptions(), keep=keep)
+
+
+def evaluate_images(
+    images: list[Labelled],
+    learnt: list[Labelled],
+    options: EpisodeOptions,
+    *,
+    keep: str | os.PathLike[str] | None = None,
+) -> Evaluated:
+    """``evaluate_episodes`` for images that are listed already; ``learnt`` are those of base classes, if given."""
     names = [*(str(image.label) for image in images), *(str(image.label) for image in learnt)]
     splits = _splits(sorted(set(names[: len(images)])), sorted(set(names[len(images) :])), options)
     found: dict[tuple[str, int, int, bool], list[np.ndarray]] = {}

@@ -1,7 +1,7 @@
 """Images with a class, boxes of named parts, and whether they are to be tested on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +43,12 @@ def read_examples(data: str | os.PathLike[str], *, test_share: float, seed: int)
     Raises:
         UsageError: the set cannot be read, has no parts, or only one class.
     """
-    images = [image for image in annotations.read(data).images.values() if image.path is not None]
+    return examples_of(annotations.read(data).images, os.fspath(data), test_share=test_share, seed=seed)
+
+
+def examples_of(annotated: Mapping[str, Annotated], data: str, *, test_share: float, seed: int) -> Examples:
+    """``read_examples`` of images whose annotations have been read from ``data``."""
+    images = [image for image in annotated.values() if image.path is not None]
     found = [_parts(image) for image in images]
     test = np.array(["test" in image.splits for image in images], bool)
     parts = list(dict.fromkeys(name for boxes, tested in zip(found, test, strict=True) if not tested for name in boxes))

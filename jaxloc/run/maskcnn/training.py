@@ -67,9 +67,14 @@ def train_maskcnn(
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or MaskCnnOptions()
+    examples = read_examples(data, test_share=options.test_share, seed=options.seed)
+    return train_examples(examples, out, options)
+
+
+def train_examples(examples: Examples, out: str | os.PathLike[str], options: MaskCnnOptions) -> Trained:
+    """``train_maskcnn`` for a set that has been read already."""
     if options.side % 32:
         raise UsageError(f"the side must be a multiple of 32 pixels, not {options.side}: choose another --side")
-    examples = read_examples(data, test_share=options.test_share, seed=options.seed)
     folder = outputs.prepare(out)
     work = folder / "work"
     with memory_errors():
@@ -80,7 +85,7 @@ def train_maskcnn(
         if not len(train) or not len(test):
             reason = next(iter(skipped.values()), "")
             usable_ones = f"{len(train)} images to learn from and {len(test)} to test on are usable"
-            raise UsageError(f"{data}: {usable_ones}; give some of both{reason and f' ({reason})'}")
+            raise UsageError(f"{usable_ones}; give some of both{reason and f' ({reason})'}")
         weights = network.loaded.weights
         settings = {"weights": weights.checksum, "side": options.side, "images": [one.name for one in examples.sources]}
         scales = np.minimum(1, options.side / sizes.max(1))
