@@ -67,7 +67,7 @@ def main() -> None:
     if not photos.exists():
         link_products(asked.data, photos, asked.kinds)
     cutting = CutOptions(method=asked.method)
-    cut = ComposeOptions(images=1, side=asked.side, product_side=0.3, levels=ALL, cutting=cutting)
+    cut = ComposeOptions(images=1, side=asked.side, levels=ALL, cutting=cutting)
     start = time.perf_counter()
     for split in ("train", "test"):  # cut out once, and looked at in OUT/cut-SPLIT/work/cutouts
         done = compose(photos / split, asked.out / f"cut-{split}", cut)

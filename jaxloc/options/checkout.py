@@ -150,7 +150,7 @@ class TrainCounterOptions(Options):
         first=True,
     )
     every: int = option(
-        100, "Number of steps after which it validates and writes a checkpoint.", least=1, setting="validated every"
+        50, "Number of steps after which it validates and writes a checkpoint.", least=1, setting="validated every"
     )
     seed: int = option(0, "Seed of the head, the held-out images and the order.", least=0, setting="seed", first=True)
     devices: int | None = same_as(NetworkOptions, "devices")

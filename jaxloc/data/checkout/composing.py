@@ -13,8 +13,8 @@ from jaxloc.data.checkout.levels import Level
 
 VISIBLE = 0.5
 """Share of its pixels that each item keeps."""
-_PLACES, _DRAWS = 60, 8
-"""Tries to place an item, and to fill a canvas."""
+_PLACES, _DRAWS, _SHRUNK = 100, 8, 0.92
+"""Tries to place an item, and to fill a canvas; size of the products at each further one."""
 _SHADOW = 0.012
 """Standard deviation of a shadow's edge, as a share of the canvas's side."""
 
@@ -34,7 +34,8 @@ class Canvas:
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels = pixels.astype(np.float32) / 255
         self.owner = np.full(pixels.shape[:2], -1)
-        self._whole: list[int] = []
+        self._whole = np.zeros(0, np.int64)  # pixels of each item, and how many of them are seen
+        self._seen = np.zeros(0, np.int64)
 
     def paste(self, item: Image.Image, left: int, top: int, shadow: tuple[float, float, float] | None = None) -> bool:
         """Paste an item unless too little of an earlier one would stay visible; whether it was pasted.
@@ -49,16 +50,15 @@ class Canvas:
         window = np.s_[top : top + item.height, left : left + item.width]
         values = np.asarray(item, np.float32) / 255
         solid = values[..., 3] > 0.5
-        hidden = np.bincount(self.owner[window][solid] + 1, minlength=len(self._whole) + 1)[1:]
-        shown = np.bincount(self.owner.ravel() + 1, minlength=len(self._whole) + 1)[1:] - hidden
-        if (shown < VISIBLE * np.array(self._whole)).any():
+        seen = self._seen - np.bincount(self.owner[window][solid] + 1, minlength=len(self._whole) + 1)[1:]
+        if (seen < VISIBLE * self._whole).any():
             return False
         if shadow is not None:
             self._darken(values[..., 3], left, top, *shadow)
         # Premultiplied: what lies below shows in proportion, and no colour of transparent pixels counts.
         self.pixels[window] = values[..., :3] + (1 - values[..., 3:]) * self.pixels[window]
         self.owner[window][solid] = len(self._whole)
-        self._whole.append(int(solid.sum()))
+        self._whole, self._seen = (np.append(counts, solid.sum()) for counts in (self._whole, seen))
         return True
 
     def _darken(self, alpha: np.ndarray, left: int, top: int, right: float, down: float, strength: float) -> None:
@@ -126,7 +126,8 @@ def compose(
         load: the RGBA image of an exemplar.
         level: how many kinds and items.
         background: uint8 ``[h, w, 3]``.
-        product_side: longer side of a product, as a share of the canvas's shorter one; sizes vary by a fifth.
+        product_side: longer side of a product, as a share of the canvas's shorter one; sizes vary by a fifth. Where the
+            items find no room, they are drawn again a twelfth smaller.
         shadows: whether items cast soft shadows, all in one direction.
 
     Raises:
@@ -137,12 +138,12 @@ def compose(
     direction = rng.uniform(0, 2 * np.pi)
     length, strength = side * rng.uniform(0.02, 0.08), rng.uniform(0.15, 0.45)
     shadow = (length * np.cos(direction), length * np.sin(direction), strength) if shadows else None
-    for _ in range(_DRAWS):
+    for draw in range(_DRAWS):
         kinds = rng.choice(names, int(rng.integers(level.kinds[0], min(level.kinds[1], len(names)) + 1)), replace=False)
         number = int(rng.integers(max(level.items[0], len(kinds)), level.items[1] + 1))
         wanted = rng.permutation([*kinds, *rng.choice(kinds, number - len(kinds))]).tolist()
-        canvas = Canvas(background)
-        if all(_add(rng, canvas, products[name], load, side, shadow) for name in wanted):
+        canvas, smaller = Canvas(background), side * _SHRUNK**draw
+        if all(_add(rng, canvas, products[name], load, smaller, shadow) for name in wanted):
             pixels = np.rint(255 * np.clip(canvas.pixels, 0, 1)).astype(np.uint8)
             return Composed(pixels, canvas.objects(wanted))
     raise NoRoomError

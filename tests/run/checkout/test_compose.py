@@ -139,8 +139,8 @@ def test_what_cannot_be_composed_is_told_in_one_line(tmp_path, products):
         compose(few, tmp_path / "out", SMALL)
     with pytest.raises(UsageError, match="a canvas of 64 pixels is too small for hard: products would be 15 pixels"):
         ComposeOptions(side=64)
-    with pytest.raises(UsageError, match=r"the canvas is too small for easy: .* lower --product-side"):
-        compose(products, tmp_path / "large", dataclasses.replace(SMALL, levels=("easy",), product_side=0.69))
+    with pytest.raises(UsageError, match=r"the canvas is too small for hard: .* lower --product-side"):
+        compose(products, tmp_path / "large", dataclasses.replace(SMALL, levels=("hard",), product_side=0.69))
     with pytest.raises(UsageError, match="no level 'harder': there are single, easy, medium, hard"):
         ComposeOptions(levels=("harder",))
     with pytest.raises(UsageError, match=r"lies inside .*, where it would become a product"):
