@@ -23,6 +23,7 @@ from jaxloc.run.reproduce.checkout import measure_checkout
 from jaxloc.run.reproduce.classification import measure_classification
 from jaxloc.run.reproduce.cost import measure_cost
 from jaxloc.run.reproduce.data import Prepared, find_data, prepare
+from jaxloc.run.reproduce.landmarks import measure_landmarks
 from jaxloc.run.reproduce.learning import measure_few_shot, measure_parts
 from jaxloc.run.reproduce.results import Reproduction, from_plain, to_plain
 from jaxloc.run.reproduce.retrieval import measure_retrieval
@@ -132,6 +133,8 @@ def _measure(table: Table, prepared: Prepared, folder: Path, weights: Weights, o
             return measure_beam(table, prepared, folder, options)
         case "curves":
             return measure_curves(prepared, folder, options)
+        case "landmarks":
+            return measure_landmarks(prepared, folder, options)
         case "checkout":
             return measure_checkout(prepared, folder, options)
         case "few-shot":

@@ -9,7 +9,7 @@ these benchmarks' own programs compute it.
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -66,10 +66,18 @@ class ProtocolEvaluation:
     warnings: list[str]
 
 
+Rank = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Rows of a gallery for each query, best first, ``[q, n]``, given vectors of unit length, ``[q, d]`` and ``[n, d]``."""
+
+
 def evaluate_protocol(
-    gallery: str | os.PathLike[str], dataset: Dataset, options: NetworkOptions | None = None
+    gallery: str | os.PathLike[str],
+    dataset: Dataset,
+    options: NetworkOptions | None = None,
+    *,
+    rank: Rank | None = None,
 ) -> ProtocolEvaluation:
-    """Rank the gallery for each query of a data set, and measure each setup.
+    """Rank the gallery for each query of a data set, by cosine or by ``rank``, and measure each setup.
 
     Images of the gallery that the data set does not have are distractors. Images that a query is cut out of count only
     if they are judged.
@@ -98,7 +106,10 @@ def evaluate_protocol(
     queries = [dataset.queries[numbers[one.query.name]] for one in described]
     unjudged = [places[query.image] for query in dataset.queries if query.image in places.keys() - judged]
     searched, prepared = vectors.all(), vectors.prepare(np.stack([one.vector for one in described]))
-    ranked = [row for _, _, some in rankings(prepared, searched) for row in some]
+    if rank is None:
+        ranked = [row for _, _, some in rankings(prepared, searched) for row in some]
+    else:
+        ranked = list(rank(prepared, searched))
     setups = SETUPS if any("easy" in query.judged for query in queries) else _PLAIN
     scores = {}
     for setup, (wanted, junk) in setups.items():
