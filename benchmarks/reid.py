@@ -31,7 +31,7 @@ from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.frozen import FrozenMaps
 from jaxloc.run.reid.fitting import fit, vectors
 from jaxloc.run.reid.listing import find_identities
-from jaxloc.run.reid.train import maps_of, numbered
+from jaxloc.run.reid.train import kinds_of, maps_of, numbered
 from jaxloc.run.training_checkpoints import Checkpoints
 
 METHODS = option_of(ReidOptions.__dataclass_fields__["method"]).choices
@@ -83,7 +83,7 @@ def main() -> None:
     labels = given.folder / "annotations.json"
     truth, images = read_coco(labels), find_identities([given.folder], labels=labels)
     clean = np.array(["iconic" in truth[one.source.name].splits for one in images])
-    identities, kinds = numbered([one.identity for one in images])[0], numbered([str(one.kind) for one in images])[0]
+    identities, kinds = numbered([one.identity for one in images])[0], kinds_of(images)
     shared = {"weights": given.weights, "layer": given.layer, "max_side": given.max_side, "steps": given.steps}
     options = ReidOptions(**shared, validation_share=0, validation_steps=given.steps)
     weights = load_weights(options, [options.layer])

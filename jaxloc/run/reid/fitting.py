@@ -33,7 +33,7 @@ _ENOUGH, _AT_ONCE = 20, 256
 def fit(
     maps: FrozenMaps,
     identities: np.ndarray,
-    kinds: np.ndarray | None,
+    kinds: np.ndarray,
     options: ReidOptions,
     *,
     checkpoints: Checkpoints,
@@ -44,7 +44,7 @@ def fit(
     Args:
         maps: of the images; those without a valid cell are left out.
         identities: int ``[n]``.
-        kinds: int ``[n]``, the kind of each identity; ``None`` if unknown.
+        kinds: int ``[n]``, the kind of each identity; -1 where it is unknown.
         options: method, steps and so on.
         checkpoints: of this training.
         settings: what else the result depends on, as JSON values.
@@ -53,17 +53,18 @@ def fit(
         UsageError: too few identities, kinds are needed, or the loss is not finite.
     """
     method, usable = options.method, maps.sizes.any(1)
-    if kinds is None and method in KNOWS_KINDS:
-        raise UsageError(
-            f"{method} learns the kinds of identities, and not all are known: put the folders of identities into "
-            "folders of their kinds, name a COCO file with `coarse` or `supercategory`, or use --method ccl or triplet"
-        )
     held_out = usable & np.isin(identities, _held_out(identities[usable], options))
     seen = np.flatnonzero(usable & ~held_out)
     names, targets = np.unique(identities[seen], return_inverse=True)
     if len(names) < 2:
         raise UsageError(f"there are usable images of {len(names)} identities, and telling them apart needs two")
-    of_kinds, coarse = np.unique(np.zeros(len(seen)) if kinds is None else kinds[seen], return_inverse=True)
+    of_kinds = np.unique(kinds[seen][kinds[seen] >= 0])
+    coarse = np.where(kinds[seen] >= 0, np.searchsorted(of_kinds, kinds[seen]), -1)
+    if not len(of_kinds) and method in KNOWS_KINDS:
+        raise UsageError(
+            f"{method} learns the kinds of identities, and none is known: put the folders of identities into "
+            "folders of their kinds, name a COCO file with `coarse` or `supercategory`, or use --method ccl or triplet"
+        )
     counts = {"kinds": len(of_kinds) if method in KNOWS_KINDS else 0}
     counts |= {"identities": len(names)} if method in CLASSIFIES else {}
     head, bare = HEADS[method](hidden=options.hidden, **counts), HEADS[method](hidden=options.hidden)
@@ -85,7 +86,7 @@ def fit(
     else:
         loss = functools.partial(_compare, head, method, options.margin)
         sizes = {"positives": GROUP, "negatives": GROUP}
-        groups = Groups(targets, coarse=None if kinds is None else coarse, seed=options.seed, stream=_DRAWN, **sizes)
+        groups = Groups(targets, coarse=coarse, seed=options.seed, stream=_DRAWN, **sizes)
         each = options.step_images // (2 * GROUP)
 
         def draw(number: int) -> tuple[np.ndarray, ...]:
@@ -175,10 +176,15 @@ def _classify(
 ) -> tuple[jax.Array, Tally]:
     """Cross entropy of the kind and of the identity; RNN-HA's equation 5."""
     found = _look(head, learnt, form, features, sizes)
-    entropy = optax.softmax_cross_entropy_with_integer_labels
-    each = entropy(found.kind, kinds) + entropy(found.identity, identities)
+    each = _of_kinds(found, kinds) + optax.softmax_cross_entropy_with_integer_labels(found.identity, identities)
     hits = (found.identity.argmax(1) == identities).sum()  # type: ignore[union-attr]
     return each.mean(), Tally(each.sum(), hits, jnp.int32(len(identities)))
+
+
+def _of_kinds(found: Identified, kinds: jax.Array) -> jax.Array:
+    """Cross entropy of the kind of each image, 0 where it is unknown."""
+    each = optax.softmax_cross_entropy_with_integer_labels(found.kind, jnp.maximum(kinds, 0))
+    return jnp.where(kinds >= 0, each, 0)
 
 
 def _compare(
@@ -206,5 +212,5 @@ def _compare(
     count = jnp.int32(near.size)
     loss = each.sum() / count
     if found.kind is not None:
-        loss += optax.softmax_cross_entropy_with_integer_labels(found.kind, kinds).mean()
+        loss += _of_kinds(found, kinds).mean()
     return loss, Tally(loss * count, (near < far.min(1, keepdims=True)).sum(), count)

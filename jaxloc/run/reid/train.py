@@ -90,7 +90,7 @@ def train(
         engine = Extractor(on_devices(weights, options), [layer])
         maps, skipped = maps_of(images, engine, options, folder / "maps")
     identities, names = numbered([one.identity for one in images])
-    kinds = None if any(one.kind is None for one in images) else numbered([str(one.kind) for one in images])[0]
+    kinds = kinds_of(images)
     listed = [[one.source.name, one.identity, one.kind, one.source.file.stat().st_size] for one in images]
     settings = {
         **options.fingerprint(),
@@ -108,7 +108,7 @@ def train(
         options.method,
         len(images) - len(skipped),
         len(names),
-        0 if kinds is None else len(np.unique(kinds)),
+        len(np.unique(kinds[kinds >= 0])),
         loop.history,
         loop.best,
         options.validation_steps,
@@ -138,6 +138,12 @@ def numbered(names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """The number of each name among all names in order, and those."""
     every, numbers = np.unique(np.array(names), return_inverse=True)
     return numbers, every.tolist()
+
+
+def kinds_of(images: Sequence[Pictured]) -> np.ndarray:
+    """The number of each image's kind, int ``[n]``; -1 where it is unknown."""
+    names = sorted({one.kind for one in images if one.kind is not None})
+    return np.array([-1 if one.kind is None else names.index(one.kind) for one in images])
 
 
 def learnt_text(done: Learnt) -> str:

@@ -132,7 +132,7 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
     part = DatasetPart(place, images)
     numbers = dict(part.members())
     if limit is not None:
-        by_split = table.kind in ("retrieval", "classification", "points", "detections", "checkout")
+        by_split = table.kind in ("retrieval", "classification", "points", "detections", "checkout", "identities")
         for category, all_of_it in numbers.items():
             groups: dict[tuple[str, ...], list[int]] = {}
             for number in all_of_it.tolist():

@@ -23,6 +23,7 @@ from jaxloc.run.reproduce.checkout import measure_checkout
 from jaxloc.run.reproduce.classification import measure_classification
 from jaxloc.run.reproduce.cost import measure_cost
 from jaxloc.run.reproduce.data import Prepared, find_data, prepare
+from jaxloc.run.reproduce.identities import measure_identities
 from jaxloc.run.reproduce.landmarks import measure_landmarks
 from jaxloc.run.reproduce.learning import measure_few_shot, measure_parts
 from jaxloc.run.reproduce.results import Reproduction, from_plain, to_plain
@@ -141,6 +142,8 @@ def _measure(table: Table, prepared: Prepared, folder: Path, weights: Weights, o
             return measure_few_shot(prepared, folder, options)
         case "parts":
             return measure_parts(prepared, folder, options)
+        case "identities":
+            return measure_identities(prepared, folder, options)
 
 
 def _settings(weights: Weights, options: ReproduceOptions) -> dict[str, str]:

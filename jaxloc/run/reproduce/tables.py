@@ -22,6 +22,7 @@ Kind = Literal[
     "checkout",
     "few-shot",
     "parts",
+    "identities",
 ]
 
 
@@ -322,7 +323,42 @@ _DISCOVERY = Table(
         "For Oxford 105k, index the 100,000 distractors into a gallery as well, and `jaxloc evaluate --retrieval` it.",
     ),
 )
-TABLES: dict[str, Table] = {one.name: one for one in (*_ALL, _DISCOVERY, *_ASKING, *_CHECKOUT, *_LEARNING)}
+_TUNED = (
+    "The head is learnt on frozen maps of images whose shorter side is 224 pixels; the papers tune the whole network."
+)
+_REID = tuple(
+    Table(
+        name,
+        "identities",
+        f"vehicles found again on {title}",
+        source,
+        {data: images // 4},
+        splits,
+        "vgg16",
+        (_TUNED, *more),
+    )
+    for name, title, source, data, images, splits, more in (
+        (
+            "rnnha-table1",
+            "VeRi-776",
+            "Wei et al., RNN-HA, ACCV 2018, table 1",
+            "veri776",
+            49357,
+            (),
+            ("The kinds are VeRi's nine types; the paper's are models.",),
+        ),
+        (
+            "rnnha-table2",
+            "VehicleID",
+            "Wei et al., RNN-HA, ACCV 2018, table 2, and Liu et al., DRDL, CVPR 2016",
+            "vehicleid",
+            113346 + 19777,
+            ("train", "test_800", "test_1600", "test_2400"),
+            ("DRDL's network is VGG_CNN_M_1024.",),
+        ),
+    )
+)
+TABLES: dict[str, Table] = {one.name: one for one in (*_ALL, _DISCOVERY, *_ASKING, *_CHECKOUT, *_LEARNING, *_REID)}
 """In the order they are listed."""
 
 

@@ -24,15 +24,15 @@ def veri(folder: Path, *, vehicles: int = 2, images: int = 2) -> Path:
     return folder
 
 
-def vehicle_id(folder: Path, *, vehicles: int = 3, images: int = 2) -> Path:
-    """VehicleID: the first vehicle trains, the others are in the tests of 800 and, but for the last, of 1600."""
+def vehicle_id(folder: Path, *, vehicles: int = 3, images: int = 2, learnt: int = 1) -> Path:
+    """VehicleID: the first vehicles train, the others are in the tests of 800, 1600 and 2400, the later the fewer."""
     (folder / "train_test_split").mkdir(parents=True)
     (folder / "attribute").mkdir()
-    lists: dict[str, list[str]] = {"train_list": [], "test_list_800": [], "test_list_1600": []}
+    lists: dict[str, list[str]] = {"train_list": [], "test_list_800": [], "test_list_1600": [], "test_list_2400": []}
     for number in range(vehicles * images):
         vehicle = number % vehicles
         write_image(folder / "image" / f"{number:07}.jpg", number)
-        names = ["train_list"] if vehicle == 0 else ["test_list_800", "test_list_1600"][: vehicles - vehicle]
+        names = ["train_list"] if vehicle < learnt else list(lists)[1 : 1 + vehicles - vehicle]
         for name in names:
             lists[name].append(f"{number:07} {vehicle + 50}")
     for name, told in lists.items():

@@ -71,17 +71,26 @@ def test_identities_are_held_out_to_choose_the_best_state_if_there_are_twenty(ma
 
 def test_kinds_are_needed_by_methods_that_learn_them(maps, tmp_path):
     frozen, identities, _ = maps
-    quick = dataclasses.replace(OPTIONS, steps=1, validation_share=0)
+    quick, unknown = dataclasses.replace(OPTIONS, steps=1, validation_share=0), np.full(len(identities), -1)
     for method in METHODS:
         options = dataclasses.replace(quick, method=method)
         with Checkpoints(tmp_path / method) as checkpoints:
             if method in KNOWS_KINDS:
-                with pytest.raises(
-                    UsageError, match=f"^{method} learns the kinds of identities, and not all are known"
-                ):
-                    fit(frozen, identities, None, options, checkpoints=checkpoints, settings={})
+                with pytest.raises(UsageError, match=f"^{method} learns the kinds of identities, and none is known"):
+                    fit(frozen, identities, unknown, options, checkpoints=checkpoints, settings={})
             else:
-                fit(frozen, identities, None, options, checkpoints=checkpoints, settings={})
+                fit(frozen, identities, unknown, options, checkpoints=checkpoints, settings={})
+
+
+def test_some_kinds_may_be_unknown(maps, tmp_path):
+    frozen, identities, kinds = maps
+    some = np.where(kinds == 2, -1, kinds)
+    options = dataclasses.replace(OPTIONS, validation_share=0)
+    with Checkpoints(tmp_path) as checkpoints:
+        projection, loop = fit(frozen, identities, some, options, checkpoints=checkpoints, settings={})
+    assert np.isfinite(loop.history[-1]["loss"])
+    found = vectors(projection, frozen, np.arange(len(identities)))
+    assert precision(found, identities) > precision(frozen.features.mean((1, 2)), identities) + 5
 
 
 def test_one_identity_is_refused(maps, tmp_path):
