@@ -61,6 +61,12 @@ def descend(
     return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), tally._replace(finite=finite)
 
 
+def cross_entropy(scores: jax.Array, targets: jax.Array) -> tuple[jax.Array, Tally]:
+    """Mean softmax cross entropy of logits ``[n, classes]`` with classes ``[n]``, and the tally of the batch."""
+    losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
+    return losses.mean(), Tally(losses.sum(), (scores.argmax(-1) == targets).sum(), jnp.int32(len(targets)))
+
+
 def make_step(loss: Callable[..., tuple[jax.Array, Tally]], optimizer: optax.GradientTransformation) -> Step:
     """The compiled step down ``loss(learnt, fixed, *batch)``, which gives the mean loss and the batch's tally."""
 

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxloc._jit import standard_promotion
 from jaxloc.models.sentences import SentenceScores, Vocabulary
-from jaxloc.models.training import Tally, make_step, start
-from jaxloc.run.loop import Loop
+from jaxloc.models.training import Tally, cross_entropy
+from jaxloc.run.loop import head_loop
 from jaxloc.run.sampling import shuffled_batch
 from jaxloc.run.training_checkpoints import Checkpoints
 
@@ -40,27 +38,25 @@ class LanguageStream:
         words, numbers = self._vocabulary.encode(sentences, _LENGTH), np.arange(len(sentences))
 
         def loss(params: Any, fixed: None, words: jax.Array, targets: jax.Array) -> tuple[jax.Array, Tally]:
-            scores = self._network.apply(params, words)
-            losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
-            return losses.mean(), Tally(losses.sum(), (scores.argmax(-1) == targets).sum(), jnp.int32(len(targets)))
+            return cross_entropy(self._network.apply(params, words), targets)
 
         def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
             some = shuffled_batch(numbers, _BATCH, number, seed=seed)
             return words[some], targets[some]
 
-        optimizer = optax.adamw(optax.cosine_decay_schedule(_RATE, steps), weight_decay=_DECAY)
         with standard_promotion():
             params = self._network.init(jax.random.key(seed), words[:1])
         with Checkpoints(folder) as checkpoints:
-            self._params = Loop(
-                start(params, optimizer),
-                make_step(loss, optimizer),
+            self._params = head_loop(
+                params,
+                loss,
                 draw,
                 steps=steps,
-                every=min(_EVERY, steps),
+                every=_EVERY,
                 checkpoints=checkpoints,
                 settings={"sentences": len(sentences), "classes": classes, "steps": steps, "seed": seed},
                 learning_rate=_RATE,
+                weight_decay=_DECAY,
                 purpose="learning from sentences",
             ).run()
 

@@ -8,12 +8,13 @@ process, the same call resumes from the last checkpoint and ends with the same s
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import optax
 from tqdm import tqdm
 
 from jaxloc import _interrupts
 from jaxloc._files import IMAGES
 from jaxloc.errors import UsageError
-from jaxloc.models.training import Step, Tally, TrainState
+from jaxloc.models.training import Step, Tally, TrainState, make_step, start
 from jaxloc.run.progress import bar
 from jaxloc.run.training_checkpoints import Checkpoints
 
@@ -211,3 +212,29 @@ class Loop:
                 f"{self._checkpoints.folder}: a training was begun there with {'; '.join(told)}: "
                 "use the same to resume it, choose another --out, or remove the folder"
             )
+
+
+def head_loop(
+    params: Any,
+    loss: Callable[..., tuple[Any, Tally]],
+    draw: Callable[[int], Any],
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float,
+    **others: Any,
+) -> Loop:
+    """The ``Loop`` of a small head on frozen maps: AdamW, whose rate decays to 0 along a cosine.
+
+    Args:
+        params: before the first step.
+        loss: as of ``models.training.make_step``.
+        draw: the batch of a step, as of ``Loop``, as are the arguments after it.
+        steps: of the whole training.
+        learning_rate: at the first step.
+        weight_decay: AdamW's.
+        others: further arguments of ``Loop``.
+    """
+    optimizer = optax.adamw(optax.cosine_decay_schedule(learning_rate, steps), weight_decay=weight_decay)
+    step = make_step(loss, optimizer)
+    return Loop(start(params, optimizer), step, draw, steps=steps, learning_rate=learning_rate, **others)

@@ -10,14 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxloc import _interrupts, centers
 from jaxloc._files import IMAGES, write_text
 from jaxloc.inference import Extractor
 from jaxloc.metrics import Counting, best_count_threshold, counting, counts_above
 from jaxloc.models import FeatureMap, center_head
-from jaxloc.models.training import Tally, TrainState, make_step, start
+from jaxloc.models.training import Tally, TrainState
 from jaxloc.options import CountOptions, NetworkOptions, TrainCounterOptions, network_options
 from jaxloc.report.text import counted, reasons
 from jaxloc.run import outputs
@@ -26,7 +25,7 @@ from jaxloc.run.checkout.items import LabelledSet
 from jaxloc.run.checkout.model import LEAST_SCORE, Counter
 from jaxloc.run.engine import load_weights, memory_errors, on_devices
 from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_within
-from jaxloc.run.loop import Figures, Loop
+from jaxloc.run.loop import Figures, head_loop
 from jaxloc.run.sampling import shuffled_batch
 from jaxloc.run.training_checkpoints import Checkpoints
 from jaxloc.run.writing import disk_errors
@@ -108,8 +107,6 @@ def train(
             _, measured = judge(state.trained)
             return {"quality": -measured.distance, "cAcc": measured.accuracy, "ACD": measured.distance}
 
-        rate = optax.cosine_decay_schedule(options.learning_rate, options.steps)
-        optimizer = optax.adamw(rate, weight_decay=options.weight_decay)
         key = jax.random.fold_in(jax.random.key(options.seed), _HEAD)
         settings = options.fingerprint() | {
             "layer": engine.layers[0],
@@ -117,9 +114,9 @@ def train(
             "classes": list(labelled.classes),
             IMAGES: labelled.digest(),
         }
-        loop = Loop(
-            start(center_head.init(key, engine.dimensions[0], len(labelled.classes)), optimizer),
-            make_step(_loss, optimizer),
+        loop = head_loop(
+            center_head.init(key, engine.dimensions[0], len(labelled.classes)),
+            _loss,
             draw,
             steps=options.steps,
             every=options.every,
@@ -128,6 +125,7 @@ def train(
             fixed=scale,
             validate=validate,
             learning_rate=options.learning_rate,
+            weight_decay=options.weight_decay,
             purpose="learning to count",
         )
         params = jax.device_get(loop.run())

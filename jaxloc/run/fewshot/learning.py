@@ -14,11 +14,11 @@ import optax
 from jaxloc import piecewise
 from jaxloc._files import digest
 from jaxloc.errors import UsageError
-from jaxloc.models.training import Tally, TrainState, make_step, start
+from jaxloc.models.training import Tally, TrainState
 from jaxloc.options import FewShotOptions
 from jaxloc.report.text import counted
 from jaxloc.run.fewshot.classifiers import accuracies, classifiers
-from jaxloc.run.loop import Figures, Loop
+from jaxloc.run.loop import Figures, head_loop
 from jaxloc.run.retrieval.arrays_file import of_array
 from jaxloc.run.sampling import Episodes
 from jaxloc.run.training_checkpoints import Checkpoints
@@ -93,8 +93,6 @@ def learn(
     checked = stacked(episodes(held_out, 2), range(_HELD_OUT)) if held_out else ()
     key = jax.random.key(options.seed)
     mapping = piecewise.init(key, pieces=options.dimension, dimension=options.dimension, residual=residual)
-    schedule = optax.cosine_decay_schedule(_RATE, options.steps)
-    optimizer = optax.adamw(schedule, weight_decay=_DECAY)
     settings = {
         "vectors": of_array(vectors),
         "classes": classes,
@@ -104,17 +102,18 @@ def learn(
         "steps": options.steps,
     }
     with Checkpoints(Path(folder) / digest(json.dumps(settings))) as checkpoints:
-        loop = Loop(
-            start(mapping, optimizer),
-            make_step(_loss, optimizer),
+        loop = head_loop(
+            mapping,
+            _loss,
             draw,
             steps=options.steps,
-            every=min(_EVERY, options.steps),
+            every=_EVERY,
             checkpoints=checkpoints,
             settings=settings,
             fixed=fixed,
             validate=validate if held_out else None,
             learning_rate=_RATE,
+            weight_decay=_DECAY,
             purpose=f"learning a mapping, {shots}-shot",
         )
         return loop.run()

@@ -16,9 +16,9 @@ from jaxloc.errors import UsageError
 from jaxloc.grids import valid_cells
 from jaxloc.models import Backbone, FeatureMap
 from jaxloc.models.fcn import PartScores, enlarge
-from jaxloc.models.training import Tally, make_step, start
+from jaxloc.models.training import Tally
 from jaxloc.run.frozen import FrozenMaps
-from jaxloc.run.loop import Loop
+from jaxloc.run.loop import head_loop
 from jaxloc.run.maskcnn.examples import Examples
 from jaxloc.run.sampling import shuffled_batch
 from jaxloc.run.training_checkpoints import Checkpoints
@@ -100,18 +100,18 @@ def learn_parts(
         boxes = (examples.boxes[some] * scales[some, None, None]).astype(np.float32)
         return batch_of(maps, some), boxes
 
-    optimizer = optax.adamw(optax.cosine_decay_schedule(_RATE, steps), weight_decay=_DECAY)
     params = head.init(jax.random.key(seed), batch_of(maps, numbers[:1]))
     with Checkpoints(folder) as checkpoints:
-        loop = Loop(
-            start(params, optimizer),
-            make_step(loss, optimizer),
+        loop = head_loop(
+            params,
+            loss,
             draw,
             steps=steps,
-            every=min(_EVERY, steps),
+            every=_EVERY,
             checkpoints=checkpoints,
             settings={**settings, "steps": steps, "seed": seed, "parts": examples.parts},
             learning_rate=_RATE,
+            weight_decay=_DECAY,
             purpose="learning the parts",
         )
         return loop.run()

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxloc._jit import standard_promotion
 from jaxloc.crops import crop_resize
@@ -15,12 +14,12 @@ from jaxloc.data import Source, read_image, read_size
 from jaxloc.data.cropped import crop_square
 from jaxloc.errors import ImageError
 from jaxloc.inference import DeviceWeights, Extractor
-from jaxloc.models.training import Tally, make_step, start
+from jaxloc.models.training import Tally, cross_entropy
 from jaxloc.options import MaskCnnOptions, NetworkOptions, network_options
 from jaxloc.pooling import average_max_pool
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_within
-from jaxloc.run.loop import Loop
+from jaxloc.run.loop import head_loop
 from jaxloc.run.maskcnn.parts import Predicted, layers_of
 from jaxloc.run.sampling import shuffled_batch
 from jaxloc.run.training_checkpoints import Checkpoints
@@ -135,27 +134,25 @@ def learn_classifier(
     fixed = jnp.asarray(vectors)
 
     def loss(learnt: Any, fixed: jax.Array, some: jax.Array, targets: jax.Array) -> tuple[jax.Array, Tally]:
-        scores = fixed[some] @ learnt["kernel"] + learnt["bias"]
-        losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
-        return losses.mean(), Tally(losses.sum(), (scores.argmax(-1) == targets).sum(), jnp.int32(len(targets)))
+        return cross_entropy(fixed[some] @ learnt["kernel"] + learnt["bias"], targets)
 
     def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
         some = shuffled_batch(np.arange(len(vectors)), _BATCH, number, seed=seed)
         return some, targets[some]
 
-    optimizer = optax.adamw(optax.cosine_decay_schedule(_RATE, steps), weight_decay=_DECAY)
     begin = {"kernel": np.zeros((vectors.shape[1], classes), np.float32), "bias": np.zeros(classes, np.float32)}
     with Checkpoints(folder) as checkpoints:
-        loop = Loop(
-            start(begin, optimizer),
-            make_step(loss, optimizer),
+        loop = head_loop(
+            begin,
+            loss,
             draw,
             steps=steps,
-            every=min(_EVERY, steps),
+            every=_EVERY,
             checkpoints=checkpoints,
             settings={**settings, "steps": steps, "seed": seed},
             fixed=fixed,
             learning_rate=_RATE,
+            weight_decay=_DECAY,
             purpose="learning a classifier",
         )
         return {name: np.asarray(value) for name, value in loop.run().items()}

@@ -15,10 +15,10 @@ from jaxloc._jit import standard_promotion
 from jaxloc.errors import UsageError
 from jaxloc.models.projection import HEADS, Projection, without_classifiers
 from jaxloc.models.rnn_ha import Identified
-from jaxloc.models.training import Tally, TrainState, make_step, start
+from jaxloc.models.training import Tally, TrainState
 from jaxloc.options.reid import GROUP, ReidOptions
 from jaxloc.run.frozen import FrozenMaps
-from jaxloc.run.loop import Figures, Loop
+from jaxloc.run.loop import Figures, Loop, head_loop
 from jaxloc.run.retrieval.scoring import score
 from jaxloc.run.sampling import Groups, shuffled_batch
 from jaxloc.run.training_checkpoints import Checkpoints
@@ -100,15 +100,12 @@ def fit(
         scored = score(found, identities[images], found, identities[images], same=np.arange(len(images))).mean
         return {"quality": scored.ap_step / 100, "validation_top1": scored.recalls[0] / 100}
 
-    optimizer = optax.adamw(
-        optax.cosine_decay_schedule(options.learning_rate, options.steps), weight_decay=options.weight_decay
-    )
     example = maps.features[seen[0]], maps.sizes[seen[0]]
     with standard_promotion():
         params = jax.jit(head.init)(jax.random.key(options.seed), *example)["params"]
-    loop = Loop(
-        start(params, optimizer),
-        make_step(loss, optimizer),
+    loop = head_loop(
+        params,
+        loss,
         draw,
         steps=options.steps,
         every=options.validation_steps,
@@ -117,6 +114,7 @@ def fit(
         fixed=form,
         validate=validate if held_out.any() else None,
         learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
         purpose=f"learning {method}",
     )
     return Projection(without_classifiers(loop.run()), *form, bare), loop

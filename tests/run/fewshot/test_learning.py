@@ -8,7 +8,7 @@ from jaxloc.options import FewShotOptions
 from jaxloc.run.fewshot import learning
 from jaxloc.run.fewshot.classifiers import accuracies
 from jaxloc.run.fewshot.learning import learn, stacked
-from jaxloc.run.loop import Loop
+from jaxloc.run.loop import Loop, head_loop
 from jaxloc.run.sampling import Episodes
 
 OPTIONS = FewShotOptions(dimension=4, steps=60)
@@ -63,7 +63,9 @@ def test_with_twenty_classes_a_fifth_is_held_out_to_choose_the_state(tmp_path, m
     monkeypatch.setattr(
         learning, "stacked", lambda episodes, numbers: made.append(episodes) or stacked(episodes, numbers)
     )
-    monkeypatch.setattr(learning, "Loop", lambda *args, **options: trained.append(options) or Loop(*args, **options))
+    monkeypatch.setattr(
+        learning, "head_loop", lambda *args, **options: trained.append(options) or head_loop(*args, **options)
+    )
     learn(clusters(20), labels(20), tmp_path, OPTIONS, shots=1, residual=True)
     assert trained[0]["validate"] is not None
     checked, drawn = made[0], made[1]
