@@ -80,15 +80,15 @@ for axis, kind in zip(axes, PRINTS, strict=True):
 # %% [markdown]
 # ## Composed images
 #
-# In a shell: `jaxloc checkout compose products --level easy --level medium --out set`. Each product is cut out by a
+# In a shell: `jaxloc checkout compose products --level easy --out set`. Each product is cut out by a
 # flood fill from its white border, turned, resized, and pasted unless it would hide more than half of another item.
 # Shadows, light, focus and noise are simulated. Every item has a box and a mask of what is visible of it.
 
 # %%
-LOOKS = {"side": 224, "product_side": 0.3}
-syn = compose(work / "products", work / "syn", ComposeOptions(images=80, levels=("easy", "medium"), **LOOKS))
+LOOKS = {"side": 224, "product_side": 0.25}
+syn = compose(work / "products", work / "syn", ComposeOptions(images=80, levels=("easy",), **LOOKS))
 single = compose(work / "products", work / "single", ComposeOptions(images=80, levels=("single",), **LOOKS))
-test = compose(work / "products", work / "test", ComposeOptions(images=16, levels=("easy", "medium"), seed=1, **LOOKS))
+test = compose(work / "products", work / "test", ComposeOptions(images=16, levels=("easy",), seed=1, **LOOKS))
 
 COLOURS = dict(zip(PRINTS, plt.get_cmap("tab10").colors, strict=False))
 

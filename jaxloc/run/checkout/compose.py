@@ -36,7 +36,7 @@ from jaxloc.run.writing import disk_errors, locked
 
 _QUALITIES = (60, 96)
 """Of simulated JPEGs; others have 95."""
-_KEPT = 1000
+_KEPT, _MANIFEST = 1000, "composition.json"
 THUMBNAIL = 512
 """Side of the page's images, in pixels."""
 
@@ -96,6 +96,8 @@ def compose(
         )
     work = folder / "work"
     with locked(folder), disk_errors(folder, left="what was composed stays"):
+        if not overwrite and not (work / _MANIFEST).exists():
+            outputs.check_unused(folder)
         _check_work(work, sets, options, overwrite=overwrite)
         longest = round(2.4 * options.side * options.product_side)
         cut = cut_products(products, sets, work, options.cutting, longest=longest, per_label=named)
@@ -113,7 +115,7 @@ def compose(
 
 def _check_work(work: Path, sets: Any, options: ComposeOptions, *, overwrite: bool) -> None:
     """Begin a composition, or resume one of the same settings and products."""
-    manifest = work / "composition.json"
+    manifest = work / _MANIFEST
     network = options.cutting.settings() | {"method": options.cutting.method, "weights": str(options.cutting.weights)}
     settings = options.settings() | {f"cutting: {name}": value for name, value in network.items()}
     identity = describe_images(Images(sets))

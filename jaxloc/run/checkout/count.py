@@ -88,6 +88,11 @@ def count(
     sets.tell_ignored()
     sources = sets[0].sources
     folder = outputs.prepare(out)
+    if (folder / ANNOTATIONS).exists() and not (folder / COUNTS).exists():
+        raise UsageError(
+            f"{folder / ANNOTATIONS}: written by something else than a count, and would be replaced: choose another "
+            "--out"
+        )
     found: dict[int, Annotated] = {}
     skipped: dict[int, str] = {}
     with locked(folder), memory_errors(), disk_errors(folder, left="run the same command again"):

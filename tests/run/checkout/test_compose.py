@@ -141,6 +141,10 @@ def test_what_cannot_be_composed_is_told_in_one_line(tmp_path, products):
         ComposeOptions(side=64)
     with pytest.raises(UsageError, match=r"the canvas is too small for hard: .* lower --product-side"):
         compose(products, tmp_path / "large", dataclasses.replace(SMALL, levels=("hard",), product_side=0.69))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.html").write_text("mine")
+    with pytest.raises(UsageError, match=r"report.html: written by something else than a run in this folder"):
+        compose(products, tmp_path / "mine", SMALL)
     with pytest.raises(UsageError, match="no level 'harder': there are single, easy, medium, hard"):
         ComposeOptions(levels=("harder",))
     with pytest.raises(UsageError, match=r"lies inside .*, where it would become a product"):

@@ -146,6 +146,14 @@ def test_a_counter_is_read_as_it_was_written_and_others_are_refused(trained, lab
         count(trained.file, [labelled / "images"], tmp_path / "out", CountOptions(weights=other))
 
 
+def test_annotations_of_something_else_are_not_replaced(trained, labelled, tmp_path):
+    shutil.copy(labelled / "annotations.json", tmp_path / "annotations.json")
+    with pytest.raises(
+        UsageError, match="written by something else than a count, and would be replaced: choose another"
+    ):
+        count(trained.file, [labelled / "images"], tmp_path)
+
+
 def test_a_set_without_images_or_with_one_cannot_be_learnt(labelled, options, tmp_path):
     shutil.copy(labelled / "annotations.json", tmp_path / "annotations.json")
     with pytest.raises(UsageError, match="has no image with a box whose file is there"):
