@@ -62,9 +62,9 @@ def descend(
 
 
 def cross_entropy(scores: jax.Array, targets: jax.Array) -> tuple[jax.Array, Tally]:
-    """Mean softmax cross entropy of logits ``[n, classes]`` with classes ``[n]``, and the tally of the batch."""
+    """Mean softmax cross entropy of logits ``[…, classes]`` with classes ``[…]``, and the tally of the batch."""
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
-    return losses.mean(), Tally(losses.sum(), (scores.argmax(-1) == targets).sum(), jnp.int32(len(targets)))
+    return losses.mean(), Tally(losses.sum(), (scores.argmax(-1) == targets).sum(), jnp.int32(losses.size))
 
 
 def make_step(loss: Callable[..., tuple[jax.Array, Tally]], optimizer: optax.GradientTransformation) -> Step:

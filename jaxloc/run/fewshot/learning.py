@@ -9,12 +9,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxloc import piecewise
 from jaxloc._files import digest
 from jaxloc.errors import UsageError
-from jaxloc.models.training import Tally, TrainState
+from jaxloc.models.training import Tally, TrainState, cross_entropy
 from jaxloc.options import FewShotOptions
 from jaxloc.report.text import counted
 from jaxloc.run.fewshot.classifiers import accuracies, classifiers
@@ -134,6 +133,4 @@ def _loss(
     planes = classifiers(mapping, means.reshape(count * ways, -1)).reshape(means.shape)
     scores = jnp.einsum("ewqd,ecd->ewqc", vectors[queries], planes)
     targets = jnp.broadcast_to(jnp.arange(ways)[:, None], scores.shape[:-1])
-    losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
-    correct = (scores.argmax(-1) == targets).sum()
-    return losses.mean(), Tally(losses.sum(), correct, jnp.int32(losses.size))
+    return cross_entropy(scores, targets)
