@@ -1,5 +1,6 @@
 """Learn classes from sentences: the language stream beside an image's own."""
 
+import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxloc._files import digest
 from jaxloc._jit import standard_promotion
 from jaxloc.models.sentences import SentenceScores, Vocabulary
 from jaxloc.models.training import Tally, cross_entropy
@@ -54,7 +56,12 @@ class LanguageStream:
                 steps=steps,
                 every=_EVERY,
                 checkpoints=checkpoints,
-                settings={"sentences": len(sentences), "classes": classes, "steps": steps, "seed": seed},
+                settings={
+                    "sentences": digest(json.dumps([*sentences, targets.tolist()])),
+                    "classes": classes,
+                    "steps": steps,
+                    "seed": seed,
+                },
                 learning_rate=_RATE,
                 weight_decay=_DECAY,
                 purpose="learning from sentences",

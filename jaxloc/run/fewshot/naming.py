@@ -207,6 +207,12 @@ def _exemplars(paths: Paths, labels: str | os.PathLike[str] | None) -> list[Labe
                     raise UsageError(f"{inner}: a class without images: put an exemplar into it, or remove the folder")
     found = find_images(paths, labels=labels)
     check_labels([one.label for one in found], "exemplars", several=False)
+    given = {os.path.abspath(path) for path in paths} if labels is None else set()
+    loose = [one for one in found if isinstance(one.source.path, Path) and str(one.source.path.parent) in given]
+    if 0 < len(loose) < len(found):
+        raise UsageError(
+            f"{loose[0].source.path}: lies beside the folders of the classes: put it into the folder of its class"
+        )
     classes = sorted({str(one.label) for one in found})
     if len(classes) < 2:
         raise UsageError(

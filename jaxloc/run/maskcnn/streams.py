@@ -12,6 +12,7 @@ from jaxloc._jit import standard_promotion
 from jaxloc.crops import crop_resize
 from jaxloc.data import Source, read_image, read_size
 from jaxloc.data.cropped import crop_square
+from jaxloc.data.sources import bytes_of
 from jaxloc.errors import ImageError
 from jaxloc.inference import DeviceWeights, Extractor
 from jaxloc.models.training import Tally, cross_entropy
@@ -56,7 +57,8 @@ class Network:
         def read(number: int) -> np.ndarray | str:
             return read_within(sources[number], self._side, self._whole.minimum_side)
 
-        maps, skipped = frozen_maps([str(one.path) for one in sources], read, self._whole, self._side, folder)
+        names = [f"{one.path} {bytes_of(one.path)}" for one in sources]
+        maps, skipped = frozen_maps(names, read, self._whole, self._side, folder)
         sizes = np.ones((len(sources), 2), np.int32)
         for number, source in enumerate(sources):
             if number not in skipped:

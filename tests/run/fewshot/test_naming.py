@@ -115,6 +115,13 @@ def test_a_class_without_images_and_a_single_class_are_refused(images, asked, op
         name_images([images / "cat"], [asked], tmp_path / "out", options)
 
 
+def test_an_exemplar_beside_the_folders_of_the_classes_is_refused(images, asked, options, tmp_path):
+    folder = shutil.copytree(images, tmp_path / "exemplars")
+    shutil.copy(folder / "cat" / "0.png", folder / "cat.png")
+    with pytest.raises(UsageError, match=r"exemplars/cat\.png: lies beside the folders of the classes: put it into"):
+        name_images([folder], [asked], tmp_path / "out", options)
+
+
 def test_more_axes_than_channels_are_refused(images, asked, given, tmp_path):
     with pytest.raises(UsageError, match="relu5_3 has 10 channels, so --dimension must be at most 10"):
         name_images([images], [asked], tmp_path / "out", NameOptions(**given | {"dimension": 11}))
