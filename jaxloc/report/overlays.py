@@ -67,7 +67,7 @@ def draw_overlay(image: Image.Image, finding: Finding) -> Image.Image:
         inside = make_mask_image(finding.mask, finding.width, finding.height).resize(result.size)
         result.paste(inside.convert("RGB"), mask=inside.getchannel("A"))
     elif finding.heat is not None and finding.heat.size:
-        heat = Image.fromarray(_heat_colours(finding.heat)).resize(result.size, Image.Resampling.NEAREST)
+        heat = Image.fromarray(heat_colours(finding.heat)).resize(result.size, Image.Resampling.NEAREST)
         result.paste(heat.convert("RGB"), mask=heat.getchannel("A"))
     draw = ImageDraw.Draw(result)
     corner = (0, 0)
@@ -84,8 +84,8 @@ def draw_overlay(image: Image.Image, finding: Finding) -> Image.Image:
     return result
 
 
-def _heat_colours(heat: np.ndarray) -> np.ndarray:
-    """RGBA bytes of each cell; only positive ones are visible."""
+def heat_colours(heat: np.ndarray) -> np.ndarray:
+    """RGBA bytes of each cell of ``encode_heat``; only positive ones are visible."""
     strength = np.maximum(heat.astype(np.float64), 0)[..., None] / 127
     colours = np.rint(np.array(_WEAK) + strength * (np.array(_STRONG) - np.array(_WEAK)))
     return np.where(heat[..., None] > 0, colours, 0).astype(np.uint8)

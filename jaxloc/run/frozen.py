@@ -157,7 +157,7 @@ def read_within(source: Source, side: int, minimum: int) -> np.ndarray | str:
     return pixels if isinstance(pixels, str) else pixels[:side, :side]
 
 
-def read_shrunk(source: Source, shorter_side: int, minimum: int) -> np.ndarray | str:
+def read_shrunk(source: Source, shorter_side: int | None, minimum: int) -> np.ndarray | str:
     """An image, shrunk so that its shorter side is at most ``shorter_side``; or why it is skipped."""
     try:
         pixels = read_image(source.path, shorter_side=shorter_side).pixels

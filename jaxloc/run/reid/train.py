@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,12 @@ from jaxloc.run.loop import Figures
 from jaxloc.run.plan import read_sizes
 from jaxloc.run.reid.fitting import fit
 from jaxloc.run.reid.listing import Pictured, find_identities
+from jaxloc.run.reid.sheet import write_sheet
 from jaxloc.run.retrieval.listing import Paths
 from jaxloc.run.training_checkpoints import Checkpoints
 from jaxloc.run.writing import disk_errors
 
-PROJECTION = "projection.safetensors"
+PROJECTION, ATTENTION = "projection.safetensors", "attention.jpg"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Learnt:
         steps: from one validation to the next.
         resumed: whether it resumed from a checkpoint.
         skipped: reasons, by name of the image.
+        attention: a sheet of images with where they are looked at; ``None`` for methods without attention.
     """
 
     projection: Path
@@ -57,6 +59,7 @@ class Learnt:
     steps: int
     resumed: bool
     skipped: dict[str, str]
+    attention: Path | None
 
 
 def train(
@@ -103,6 +106,7 @@ def train(
     with disk_errors(folder, left="it resumes from the last checkpoint"):
         projection.save(folder / PROJECTION, learnt, options.method, made)
         write_text(folder / "training.json", json.dumps({"settings": settings, "history": loop.history}, indent=1))
+        drawn = write_sheet(folder / ATTENTION, learnt, maps, identities, reader(images, engine, options))
     return Learnt(
         folder / PROJECTION,
         options.method,
@@ -114,6 +118,7 @@ def train(
         options.validation_steps,
         loop.resumed,
         {images[number].source.name: why for number, why in sorted(skipped.items())},
+        folder / ATTENTION if drawn else None,
     )
 
 
@@ -126,12 +131,14 @@ def maps_of(
     if not sizes.any():
         raise UsageError(f"none of the {len(images)} images can be read")
     rows, columns = (max(side, engine.minimum_side) for side in sizes.max(0).tolist())
-    limit, minimum = options.max_side or max(rows, columns), engine.minimum_side
     names = [f"{source.name} {source.file.stat().st_size} {options.max_side}" for source in sources]
-    maps, skipped = frozen_maps(
-        names, lambda number: read_shrunk(sources[number], limit, minimum), engine, (rows, columns), folder
-    )
+    maps, skipped = frozen_maps(names, reader(images, engine, options), engine, (rows, columns), folder)
     return maps[engine.layers[0]], skipped
+
+
+def reader(images: Sequence[Pictured], engine: Extractor, options: ReidOptions) -> Callable[[int], np.ndarray | str]:
+    """Read an image by its number, shrunk, or why it is skipped."""
+    return lambda number: read_shrunk(images[number].source, options.max_side or None, engine.minimum_side)
 
 
 def numbered(names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
@@ -163,8 +170,9 @@ def learnt_text(done: Learnt) -> str:
     table = text_table(["step", "loss", "accuracy", "held-out mAP", "held-out R@1"], rows)
     kinds = f" of {done.kinds} kinds" if done.kinds else ""
     resumed = " (resumed from a checkpoint)" if done.resumed else ""
+    look = "" if done.attention is None else f"\n\nLook at {done.attention}"
     return (
         f"{table}\nLearnt {done.method} on {done.images:,} images of {done.identities:,} identities{kinds}; kept the "
         f"state after step {(done.best + 1) * done.steps}{resumed}: {done.projection}\n"
-        f"Use it: jaxloc index PHOTOS --out GALLERY --projection {done.projection}"
+        f"Use it: jaxloc index PHOTOS --out GALLERY --projection {done.projection}{look}"
     )

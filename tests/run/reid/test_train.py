@@ -67,6 +67,15 @@ def test_a_training_says_what_it_did(learnt):
     told = learnt_text(learnt)
     assert "24 images of 6 identities of 2 kinds; kept the state after step 12" in told
     assert f"--projection {learnt.projection}" in told
+    assert told.endswith(f"Look at {learnt.attention}")
+    with Image.open(learnt.attention) as sheet:
+        assert sheet.size == (4 * 408 + 8, 2 * 208 + 8)
+
+
+def test_methods_without_attention_draw_none(images, options, tmp_path):
+    done = train([images], tmp_path / "out", dataclasses.replace(options, method="triplet", steps=1))
+    assert done.attention is None
+    assert "Look at" not in learnt_text(done)
 
 
 def test_killed_it_resumes_to_the_same_bytes(images, options, learnt, tmp_path, monkeypatch):
