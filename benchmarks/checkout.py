@@ -1,8 +1,8 @@
 """Counting products from images of each alone: trained on single items, on pasted ones, and on pasted and lit ones.
 
 DATA is the folder of GroceryStoreDataset's packaged products with its ``annotations.json`` (``split`` of each image).
-The products with the most photographs are cut out of their store photographs, those of the split train for training and
-those of the split test for the images to count, which are composed and lit with another seed. No photograph is in both.
+Products are cut out of their store photographs, those of the split train for training and those of the split test for
+the images to count, which are composed and lit with another seed. No photograph is in both.
 
     python benchmarks/checkout.py grocery_packaged --out /tmp/checkout
 """
@@ -32,13 +32,12 @@ TRAINING = {
 
 
 def link_products(data: Path, out: Path, kinds: int) -> None:
-    """The photographs of the products that have most, by split and kind."""
+    """The photographs of some products, evenly over their names since neighbours look alike, by split and kind."""
     coco = json.loads((data / "annotations.json").read_text())
     by_kind: dict[str, dict[str, list[str]]] = collections.defaultdict(lambda: collections.defaultdict(list))
     for image in coco["images"]:
         by_kind[image["file_name"].split("/")[0]][image["split"]].append(image["file_name"])
-    most = sorted(by_kind, key=lambda kind: (-min(len(by_kind[kind][split]) for split in ("train", "test")), kind))
-    for kind in most[:kinds]:
+    for kind in sorted(by_kind)[:: len(by_kind) // kinds][:kinds]:
         for split in ("train", "test"):
             (out / split / kind).mkdir(parents=True)
             for name in by_kind[kind][split]:

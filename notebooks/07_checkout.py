@@ -23,12 +23,14 @@
 # with the package. It needs no connection, and takes about a minute on two CPU cores.
 
 # %%
+import io
 import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import skimage.data
+from IPython.display import Image as Picture
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxloc.data import annotations
@@ -37,6 +39,36 @@ from jaxloc.run.checkout import compose, count, train
 from jaxloc.run.evaluation.counts import counts_text, measure_counts
 
 work = Path(tempfile.mkdtemp())
+
+# %% [markdown]
+# The next cell only draws; skip it.
+
+
+# %%
+def show(figure):
+    """The figure as a PNG of 256 colours, so that the notebook's file stays small."""
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full)
+    plt.close(figure)
+    Image.open(full).convert("RGB").quantize(256).save(small, "PNG", optimize=True)
+    return Picture(small.getvalue())
+
+
+def grid(rows, height):
+    """A figure of images, without ticks."""
+    return plt.subplots(rows, 4, figsize=(11, height), dpi=90, layout="constrained", squeeze=False)
+
+
+def draw(axis, image, items, title):
+    """An image, its boxes in the colours of their kinds, and a title."""
+    axis.imshow(Image.open(image.path))
+    for one in items:
+        x0, y0, x1, y1 = one.box
+        colour = COLOURS[one.category]
+        axis.add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=2))
+    axis.set_title(title, fontsize=9)
+    axis.axis("off")
+
 
 # %% [markdown]
 # ## Products
@@ -52,6 +84,7 @@ PRINTS = {
     "Night rice": ("hubble_deep_field", (100, 100, 500, 560), (60, 40, 110)),
     "Pink paper": ("immunohistochemistry", (0, 0, 400, 480), (170, 60, 120)),
 }
+COLOURS = dict(zip(PRINTS, plt.get_cmap("tab10").colors, strict=False))
 
 
 def photograph(kind, view):
@@ -76,6 +109,7 @@ figure, axes = plt.subplots(1, 6, figsize=(11, 2.1), dpi=90, layout="constrained
 for axis, kind in zip(axes, PRINTS, strict=True):
     axis.imshow(photograph(kind, 0))
     axis.axis("off")
+show(figure)
 
 # %% [markdown]
 # ## Composed images
@@ -90,24 +124,12 @@ syn = compose(work / "products", work / "syn", ComposeOptions(images=80, levels=
 single = compose(work / "products", work / "single", ComposeOptions(images=80, levels=("single",), **LOOKS))
 test = compose(work / "products", work / "test", ComposeOptions(images=16, levels=("easy",), seed=1, **LOOKS))
 
-COLOURS = dict(zip(PRINTS, plt.get_cmap("tab10").colors, strict=False))
-
-
-def draw(axis, image, items, title):
-    """An image, its boxes in the colours of their kinds, and a title."""
-    axis.imshow(Image.open(image.path))
-    for one in items:
-        x0, y0, x1, y1 = one.box
-        colour = COLOURS[one.category]
-        axis.add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=2))
-    axis.set_title(title, fontsize=9)
-    axis.axis("off")
-
 
 learnt_from = list(annotations.read(syn.exported.folder).images.values())
-figure, axes = plt.subplots(1, 4, figsize=(11, 3.1), dpi=90, layout="constrained")
-for axis, image in zip(axes, learnt_from, strict=False):
+figure, axes = grid(1, 3.1)
+for axis, image in zip(axes[0], learnt_from, strict=False):
     draw(axis, image, image.annotations, f"{image.level}: {len(image.annotations)} items")
+show(figure)
 
 # %% [markdown]
 # At 400 % the edges carry no fringe: colours are multiplied by opacity before they are turned and resized, and pixels
@@ -162,7 +184,7 @@ for name, done in counted.items():
 # that another one hides, or two of a kind side by side, and counts far worse: the paper's order.
 
 # %%
-figure, axes = plt.subplots(2, 4, figsize=(11, 6.4), dpi=90, layout="constrained")
+figure, axes = grid(2, 6.4)
 for row, (name, done) in zip(axes, counted.items(), strict=True):
     for axis, image in zip(row, done.images[2:6], strict=True):
         found = done.counts(image)
@@ -174,6 +196,7 @@ for row, (name, done) in zip(axes, counted.items(), strict=True):
         ]
         items = [one for one in image.annotations if one.score >= done.threshold]
         draw(axis, image, items, f"{name}: " + ("all right" if not wrong else "\n".join(wrong[:3])))
+show(figure)
 
 # %% [markdown]
 # These products are easy: few, and unlike each other. The documentation's page on checkout gives figures for ten
