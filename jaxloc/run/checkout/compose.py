@@ -19,7 +19,7 @@ from jaxloc.data.checkout import LEVELS, NoRoomError, board, read_product, simul
 from jaxloc.data.checkout import compose as compose_one
 from jaxloc.data.checkout.rendering import to_jpeg
 from jaxloc.data.datasets import is_spec
-from jaxloc.errors import UsageError
+from jaxloc.errors import ImageError, UsageError
 from jaxloc.options import ComposeOptions, ExportOptions, workers_of
 from jaxloc.report.counted_page import Counted, CountedImage, Item, render_counted
 from jaxloc.report.records import Skipped
@@ -116,6 +116,8 @@ def compose(
 def _check_work(work: Path, sets: Any, options: ComposeOptions, *, overwrite: bool) -> None:
     """Begin a composition, or resume one of the same settings and products."""
     manifest = work / _MANIFEST
+    if work.exists() and not manifest.exists():
+        raise UsageError(f"{work}: holds something else than a composition: move it away, or choose another --out")
     network = options.cutting.settings() | {"method": options.cutting.method, "weights": str(options.cutting.weights)}
     settings = options.settings() | {f"cutting: {name}": value for name, value in network.items()}
     identity = describe_images(Images(sets))
@@ -168,7 +170,11 @@ def _background(rng: np.random.Generator, given: list[Source], side: int) -> np.
     """A board, or the middle of a given image, turned by quarters."""
     if not given:
         return board(rng, side)
-    image = Image.fromarray(read_image(given[int(rng.integers(len(given)))].path).pixels)
+    source = given[int(rng.integers(len(given)))]
+    try:
+        image = Image.fromarray(read_image(source.path).pixels)
+    except ImageError as error:
+        raise UsageError(f"{source.path}: no background: {error}: leave it out of --background") from error
     least = min(image.size)
     left, top = (image.width - least) // 2, (image.height - least) // 2
     square = image.resize((side, side), Image.Resampling.LANCZOS, (left, top, left + least, top + least))

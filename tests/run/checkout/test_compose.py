@@ -145,6 +145,13 @@ def test_what_cannot_be_composed_is_told_in_one_line(tmp_path, products):
     (tmp_path / "mine" / "report.html").write_text("mine")
     with pytest.raises(UsageError, match=r"report.html: written by something else than a run in this folder"):
         compose(products, tmp_path / "mine", SMALL)
+    (tmp_path / "kept" / "work").mkdir(parents=True)
+    with pytest.raises(UsageError, match="work: holds something else than a composition: move it away"):
+        compose(products, tmp_path / "kept", SMALL, overwrite=True)
+    (tmp_path / "broken.jpg").write_bytes(b"nothing")
+    broken = dataclasses.replace(SMALL, backgrounds=(str(tmp_path / "broken.jpg"),))
+    with pytest.raises(UsageError, match=r"broken.jpg: no background: .*: leave it out of --background"):
+        compose(products, tmp_path / "ground", broken)
     with pytest.raises(UsageError, match="no level 'harder': there are single, easy, medium, hard"):
         ComposeOptions(levels=("harder",))
     with pytest.raises(UsageError, match=r"lies inside .*, where it would become a product"):
