@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -42,11 +42,11 @@ class Predicted(NamedTuple):
         objects: float32 ``[n, 4]``, boxes of the parts together.
     """
 
-    shares: np.ndarray
-    sizes: np.ndarray
-    boxes: np.ndarray
-    found: np.ndarray
-    objects: np.ndarray
+    shares: Any
+    sizes: Any
+    boxes: Any
+    found: Any
+    objects: Any
 
 
 def layers_of(backbone: Backbone) -> list[str]:
@@ -122,36 +122,31 @@ def batch_of(maps: Sequence[FrozenMaps], numbers: np.ndarray) -> list[FeatureMap
     return [FeatureMap(jnp.asarray(one.features[numbers]), jnp.asarray(one.sizes[numbers])) for one in maps]
 
 
-def predictor(params: Any, parts: int) -> Callable[[list[FeatureMap], np.ndarray], Predicted]:
-    """From the maps of a batch and the images' original sizes, int32 ``[n, 2]``, to their parts."""
+def predict_all(params: Any, parts: int, maps: Sequence[FrozenMaps], image_sizes: np.ndarray) -> Predicted:
+    """Parts of all images whose maps are in files; rows of images without maps are of no use.
+
+    Args:
+        params: of ``PartScores``.
+        parts: their number.
+        maps: of the three layers, the finest first.
+        image_sizes: int32 ``[n, 2]``, rows and columns of the original images.
+    """
     head = PartScores(1 + parts)
 
-    def one(scores: jax.Array, size: jax.Array, image_size: jax.Array) -> tuple[jax.Array, maskcnn.PartBoxes]:
+    def one(scores: jax.Array, size: jax.Array, image_size: jax.Array) -> Predicted:
         shape = (_FINER * scores.shape[0], _FINER * scores.shape[1])
-        fine = enlarge(scores, size, shape, _FINER)
+        found = maskcnn.part_boxes(enlarge(scores, size, shape, _FINER), image_size, size=_FINER * size)
         shares = jnp.where(valid_cells(size, scores.shape[:2])[..., None], jax.nn.softmax(scores), 0)
-        return shares, maskcnn.part_boxes(fine, image_size, size=_FINER * size)
+        return Predicted(shares, size, *found)
 
     @jax.jit
     @standard_promotion()
-    def predict(features: list[FeatureMap], image_sizes: jax.Array) -> tuple[FeatureMap, tuple[Any, ...]]:
+    def predict(features: list[FeatureMap], image_sizes: jax.Array) -> Predicted:
         scores = head.apply(params, features)
-        return scores, jax.vmap(one)(scores.features, scores.size, image_sizes)
+        return jax.vmap(one)(scores.features, scores.size, image_sizes)
 
-    def call(features: list[FeatureMap], image_sizes: np.ndarray) -> Predicted:
-        scores, (shares, boxes) = jax.device_get(predict(features, image_sizes))
-        return Predicted(shares, scores.size, boxes.box, boxes.found, boxes.object_box)
-
-    return call
-
-
-def predict_all(params: Any, parts: int, maps: Sequence[FrozenMaps], image_sizes: np.ndarray) -> Predicted:
-    """Parts of all images whose maps are in files; rows of images without maps are of no use."""
-    predict = predictor(params, parts)
-
-    def each() -> Iterator[Predicted]:
-        for begin in range(0, len(image_sizes), _BATCH):
-            some = np.minimum(np.arange(begin, begin + _BATCH), len(image_sizes) - 1)
-            yield predict(batch_of(maps, some), image_sizes[some])
-
-    return Predicted(*(np.concatenate(values)[: len(image_sizes)] for values in zip(*each(), strict=True)))
+    found = []
+    for begin in range(0, len(image_sizes), _BATCH):
+        some = np.minimum(np.arange(begin, begin + _BATCH), len(image_sizes) - 1)
+        found.append(jax.device_get(predict(batch_of(maps, some), image_sizes[some])))
+    return Predicted(*(np.concatenate(values)[: len(image_sizes)] for values in zip(*found, strict=True)))
