@@ -23,7 +23,8 @@ from jaxloc.discovery import SETTINGS
 from jaxloc.grids import valid_cells
 
 BATCH = 16
-FLOORS = (1e-6, 1e-3, 0.1)
+ROWS = ("MAC", "R-MAC", "FS.EGM", "OS.EGM", "OS.EGM-Δ")
+FLOORS = (1e-6, 1e-3, 0.01, 0.1)
 
 
 @jax.jit
@@ -79,7 +80,7 @@ def described(maps: list[np.ndarray]) -> dict[str, Any]:
     vectors, saliency, valid = (found.pop(name) for name in ("vectors", "saliency", "valid"))
     model = discovery.fit_objects(vectors[valid], saliency[valid])
     found |= collect(objects, model)
-    return {name: compact(one) if isinstance(one, tuple) else one for name, one in found.items()}
+    return {name: compact(found[name]) if isinstance(found[name], tuple) else found[name] for name in ROWS}
 
 
 def compact(regions: discovery.WeightedVectors) -> discovery.WeightedVectors:
@@ -162,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--max-side", type=int, default=224, help="of images, shorter side (%(default)s)")
-    parser.add_argument("--dimension", type=int, default=64, help="after whitening (%(default)s)")
+    parser.add_argument("--dimension", type=int, default=32, help="after whitening (%(default)s)")
     parser.add_argument("--every", type=int, default=1, help="take every N-th kind (%(default)s)")
     given = parser.parse_args()
     net = jaxloc.load("vgg16")
