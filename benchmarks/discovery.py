@@ -1,8 +1,8 @@
 """Saliency and boxes of object discovery beside SCDA and DDT: cell AUC and CorLoc, in one table.
 
 TRUTH is what ``jaxloc evaluate`` takes: an annotations.json among folders of images, or a data set such as
-``cub200:FOLDER``. Each class is an image set. The AUC is that of an image's cells, positive where most of the cell is
-in a true box of the class; a box is right if its IoU with one exceeds 0.5. OS.EGM and DDT are fitted on the class.
+``cub200:FOLDER``. The AUC is that of an image's cells, positive where most of the cell is in a true box of the class; a
+box is right if its IoU with one exceeds 0.5. DDT is fitted on each class, OS.EGM on all images without their classes.
 
     python benchmarks/discovery.py voc07_left/annotations.json pets:pets_120 ecssd:ecssd_quarter cub200:cub_first10
 """
@@ -111,11 +111,23 @@ def area(response: np.ndarray, example: Example) -> float:
     return metrics.roc_auc(response[:rows, :columns].ravel(), inside.ravel())
 
 
-def measure(examples: Sequence[Example], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+def regions(sets: Sequence[Sequence[Example]], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors ``[n, d]`` and saliency ``[n]`` of the regions of all images."""
+    vectors, values = [], []
+    for examples in sets:
+        for batch, number in batches(examples, shape):
+            _, some, strength, valid = jax.device_get(salient(batch))
+            vectors.append(some[:number][valid[:number]])
+            values.append(strength[:number][valid[:number]])
+    return np.concatenate(vectors), np.concatenate(values)
+
+
+def measure(
+    examples: Sequence[Example], shape: tuple[int, int], objects: discovery.ObjectModel
+) -> dict[str, np.ndarray]:
     """By method, AUC and whether the box is right, ``[n, 2]``, of one class."""
     found: dict[str, list[tuple[float, bool]]] = {name: [] for name in ROWS}
     every = batches(examples, shape)
-    maps, vectors, values = [], [], []
 
     def judge(name: str, result: Localization, turn: int) -> None:
         result = jax.device_get(result)
@@ -125,23 +137,19 @@ def measure(examples: Sequence[Example], shape: tuple[int, int]) -> dict[str, np
 
     sums = None
     for turn, (batch, number) in enumerate(every):
-        saliency, some, strength, valid = jax.device_get(salient(batch))
-        maps.append(saliency)
-        vectors.append(some[:number][valid[:number]])
-        values.append(strength[:number][valid[:number]])
+        saliency, *_ = salient(batch)
         judge("SCDA", scda_boxes(*batch), turn)
         judge("FS", heaviest(saliency, batch, setting=SETTINGS["features"]), turn)
         judge("FS, paper", heaviest(saliency, batch, setting=SETTINGS["features, paper"]), turn)
+        frequent = of_objects(objects, saliency, batch)
+        judge("OS", heaviest(frequent, batch, setting=SETTINGS["objects"]), turn)
+        judge("OS, paper", heaviest(frequent, batch, setting=SETTINGS["objects, paper"]), turn)
         cells = valid_cells(batch.sizes, shape) & (np.arange(BATCH) < number)[:, None, None]
         more = moments.of(batch.features, cells)
         sums = more if sums is None else moments.merge(sums, more)
     model = ddt.fit(sums)
-    objects = discovery.fit_objects(np.concatenate(vectors), np.concatenate(values))
     for turn, (batch, _) in enumerate(every):
-        saliency = of_objects(objects, maps[turn], batch)
         judge("DDT", ddt_boxes(model, *batch), turn)
-        judge("OS", heaviest(saliency, batch, setting=SETTINGS["objects"]), turn)
-        judge("OS, paper", heaviest(saliency, batch, setting=SETTINGS["objects, paper"]), turn)
     return {name: np.array(values, float) for name, values in found.items()}
 
 
@@ -166,7 +174,9 @@ def main() -> None:
         sizes = (images.read(number).original_size for number in range(len(images)))
         sets = [[Example(next(maps), next(sizes), boxes) for _, boxes in some] for some in chosen]
         rows, width, _ = np.max([one.features.shape for examples in sets for one in examples], 0)
-        results = [measure(examples, (int(rows), int(width))) for examples in sets]
+        shape = int(rows), int(width)
+        objects = discovery.fit_objects(*regions(sets, shape))
+        results = [measure(examples, shape, objects) for examples in sets]
         number = sum(len(one["SCDA"]) for one in results)
         place = Path(truth.partition(":")[2] or truth)
         title = f"{place.parent.name if place.suffix else place.name} ({number})"
