@@ -32,9 +32,10 @@ def train(
 ) -> None:
     """Learn from images of identities what tells them apart; after a kill, the same command resumes.
 
-    Folders are KIND/IDENTITY/image, such as a vehicle's model and the vehicle; or IDENTITY/image with --method ccl or
-    triplet. The network stays as it is: a head is learnt on its feature maps, within minutes on two cores. Writes
-    projection.safetensors, for --projection of `jaxloc index`. Needs the extra: pip install 'jaxloc[train]'.
+    Folders are IDENTITY/image, or KIND/IDENTITY/image, such as a vehicle's model and the vehicle: all methods but triplet
+    and ccl need the kinds. The network stays as it is: a head is learnt on its feature maps, within minutes on two
+    cores. Writes projection.safetensors, for --projection of `jaxloc index`. Needs the extra: pip install
+    'jaxloc[train]'.
 
     Examples:
     - `jaxloc reid train veri776/train:VeRi --out vehicles`, then `jaxloc index photos --out gallery --projection

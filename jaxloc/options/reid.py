@@ -15,11 +15,11 @@ GROUP = 6
 class ReidOptions(NetworkOptions):
     """How to learn a projection that tells identities apart."""
 
-    method: Literal["rnn-ha", "rnn-h", "fc-ha", "ccl", "mixed", "triplet"] = option(
-        "rnn-ha",
-        "What is learnt: rnn-ha classifies the kind, then where it looks for the identity within it; rnn-h without "
-        "that attention, fc-ha without the recurrence. ccl draws images of an identity to their centre, mixed with a "
-        "branch that knows the kind; triplet compares three images at a time.",
+    method: Literal["triplet", "ccl", "mixed", "rnn-ha", "rnn-h", "fc-ha"] = option(
+        "triplet",
+        "What is learnt: triplet compares three images at a time; ccl draws images of an identity to their centre, "
+        "mixed with a branch that knows the kind. rnn-ha classifies the kind, then where it looks for the identity "
+        "within it; rnn-h without that attention, fc-ha without the recurrence.",
         first=True,
         setting="method",
     )

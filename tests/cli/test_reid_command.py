@@ -12,7 +12,22 @@ from jaxloc.run.reid import train as train_module
 from tests.cli import cli
 from tests.models import narrow
 
-OPTIONS = ("--hidden", 8, "--steps", 2, "--step-images", 12, "--workers", 1, "--devices", 1, "--max-side", 64)
+OPTIONS = (
+    "--method",
+    "rnn-ha",
+    "--hidden",
+    8,
+    "--steps",
+    2,
+    "--step-images",
+    12,
+    "--workers",
+    1,
+    "--devices",
+    1,
+    "--max-side",
+    64,
+)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from jaxloc.run.reid.fitting import KNOWS_KINDS, fit, vectors
 from jaxloc.run.retrieval.scoring import score
 from jaxloc.run.training_checkpoints import Checkpoints
 
-OPTIONS = ReidOptions(hidden=24, steps=60, step_images=48, learning_rate=0.01, validation_steps=30)
+OPTIONS = ReidOptions(method="rnn-ha", hidden=24, steps=60, step_images=48, learning_rate=0.01, validation_steps=30)
 METHODS = ("rnn-ha", "rnn-h", "fc-ha", "ccl", "mixed", "triplet")
 PER_KIND, EACH = 6, 6
 

@@ -44,7 +44,15 @@ def images(tmp_path_factory):
 def options(tmp_path_factory):
     weights = narrow.write(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
     return ReidOptions(
-        weights=weights, hidden=8, steps=12, step_images=12, validation_steps=4, max_side=64, devices=1, workers=1
+        method="rnn-ha",
+        weights=weights,
+        hidden=8,
+        steps=12,
+        step_images=12,
+        validation_steps=4,
+        max_side=64,
+        devices=1,
+        workers=1,
     )
 
 
