@@ -32,9 +32,9 @@ def train(
 ) -> None:
     """Learn from images of identities what tells them apart; after a kill, the same command resumes.
 
-    Folders are IDENTITY/image, or KIND/IDENTITY/image, such as a vehicle's model and the vehicle: all methods but triplet
-    and ccl need the kinds. The network stays as it is: a head is learnt on its feature maps, within minutes on two
-    cores. Writes projection.safetensors, for --projection of `jaxloc index`. Needs the extra: pip install
+    Folders are IDENTITY/image, or KIND/IDENTITY/image, such as a vehicle's model and the vehicle: all methods but
+    triplet and ccl need the kinds. The network stays as it is: a head is learnt on its feature maps, within minutes on
+    two cores. Writes projection.safetensors, for --projection of `jaxloc index`. Needs the extra: pip install
     'jaxloc[train]'.
 
     Examples:
