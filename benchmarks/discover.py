@@ -2,13 +2,15 @@
 
     python benchmarks/discover.py DATA [DATA …] [--noise KIND] [--max-side 800] [--settings]
     python benchmarks/discover.py DATA --crops 5000 [--side 160]
+    python benchmarks/discover.py --vectors 100000
 
 DATA is a folder of photographs with an ``annotations.json`` (COCO; boxes or labels alone) or a ``truth.json`` (the kind
 of each file by its name). All photographs are linked into one folder under numbers. For each DATA: the groups; how many
 photographs of the kind ``--noise`` (of nothing), and of the others, have none; purity, NMI and BCubed of the grouped
 photographs of a kind; and, where there are boxes, CorLoc beside that of DDT with the folders known. ``--settings``
 prints the measures of groups for other numbers of neighbours and resolutions instead, and looks for no boxes.
-``--crops`` cuts photographs into that many, and prints the command's seconds and peak memory.
+``--crops`` cuts photographs into that many, and prints the command's seconds and peak memory; ``--vectors`` groups that
+many drawn descriptors of kinds of 50 instead, the part whose time does not grow in proportion.
 """
 
 import argparse
@@ -42,14 +44,17 @@ NOTHING = "BACKGROUND_Google"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="+")
+    parser.add_argument("data", type=Path, nargs="*")
     parser.add_argument("--noise", default=NOTHING, help="the kind of photographs of nothing")
     parser.add_argument("--max-side", type=int, default=800, help="as of the command")
     parser.add_argument("--weights", default="vgg16", help="as of the command")
     parser.add_argument("--settings", action="store_true", help="other numbers of neighbours and resolutions, no boxes")
     parser.add_argument("--crops", type=int, help="number of photographs to cut for time and memory")
     parser.add_argument("--side", type=int, default=160, help="of the crops, in pixels")
+    parser.add_argument("--vectors", type=int, help="number of descriptors to draw and to group")
     arguments = parser.parse_args()
+    if arguments.vectors:
+        measure_vectors(arguments.vectors)
     job = LocalizeOptions(max_side=arguments.max_side, weights=arguments.weights, report_limit=0)
     for data in arguments.data:
         with tempfile.TemporaryDirectory() as scratch:
@@ -188,6 +193,23 @@ def measure_crops(data: Path, scratch: Path, number: int, side: int, job: Locali
         f"{number:,} images of {side} pixels: {seconds:.0f} s, of them grouping {time.perf_counter() - again:.1f} s "
         f"(descriptors are read in {read_again:.1f} s); {len(done.groups.by_name())} groups; peak memory "
         f"{memory:.2f} GiB"
+    )
+
+
+def measure_vectors(number: int) -> None:
+    """Draw descriptors of kinds of 50 images and group them."""
+    draw, dimension = np.random.default_rng(0), 1024
+    centers = draw.normal(size=(max(1, number // 50), dimension)).astype(np.float32)
+    vectors = np.repeat(centers, -(-number // len(centers)), 0)[:number]
+    vectors += draw.normal(size=vectors.shape).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    start, used = time.perf_counter(), time.process_time()
+    found = group_vectors(vectors, np.arange(number), DiscoverOptions())
+    seconds, used = time.perf_counter() - start, time.process_time() - used
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{number:,} descriptors: {seconds:.1f} s ({used:.1f} s of the processors), {found.groups.max() + 1:,} groups "
+        f"of {len(centers):,} kinds; peak memory {memory:.2f} GiB"
     )
 
 

@@ -24,7 +24,7 @@ from jaxloc.grids import valid_cells
 
 BATCH = 16
 ROWS = ("MAC", "R-MAC", "FS.EGM", "OS.EGM", "OS.EGM-Δ")
-FLOORS = (1e-6, 1e-3, 0.01, 0.1)
+FLOORS = (1e-6, 0.001, 0.01, 0.03, 0.1)
 
 
 @jax.jit

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Chunks = Callable[[], Iterator[np.ndarray]]
 
+_FLOOR = 0.03
+"""Share of the largest eigenvalue to which a supervised whitening raises smaller ones: few labelled images leave many
+directions in which no matching pair differs, and trusting those costs precision."""
 _IMAGES_EACH = 10
 """Images that one whitened dimension needs, at full power."""
 
@@ -69,7 +72,7 @@ def _compiled_add() -> Callable[..., Any]:
 def _fit_supervised(chunks: Chunks, labels: Any, dimension: int, power: float) -> "Whitening":
     samples = np.concatenate(list(chunks()))
     pairs = jaxloc.whitening.pairs_of_samples(samples, labels, samples.any(1))
-    return jaxloc.whitening.fit_supervised(pairs, dimension=dimension)
+    return jaxloc.whitening.fit_supervised(pairs, dimension=dimension, floor=_FLOOR)
 
 
 WHITENINGS = {
