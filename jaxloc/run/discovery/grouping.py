@@ -67,9 +67,10 @@ def group_vectors(vectors: np.ndarray, repeats: np.ndarray, options: DiscoverOpt
     neighbors = min(options.neighbors, number - 1)
     if neighbors < options.neighbors:
         notes.append(f"There are {number} different images, so each has {neighbors} neighbours.")
-    reduced = _reduce(vectors[chosen])
+    described = vectors[chosen]
+    reduced = _reduce(described)
     lists = _nearest(reduced, neighbors)
-    contrast, alike = _contrast(vectors[chosen], np.asarray(lists.indices), min(options.min_group - 1, neighbors))
+    contrast, alike = _contrast(described, np.asarray(lists.indices), min(options.min_group - 1, neighbors))
     usual = float(np.median(contrast))
     if options.groups != "auto":
         found = _kmeans(reduced, options.groups, options.seed)
