@@ -86,7 +86,7 @@ def _annotations(findings: Findings, numbers: Mapping[str, int], details: Detail
     annotation = image = 0
     for finding in findings.light():
         image += not finding.rank
-        for box, own in _boxes(finding, details):
+        for box, own in _boxes(finding, findings, details):
             annotation += 1
             _, _, width, height = bbox = _xywh(box)
             yield {
@@ -100,13 +100,14 @@ def _annotations(findings: Findings, numbers: Mapping[str, int], details: Detail
             }
 
 
-def _boxes(finding: Finding, details: Details) -> Iterator[tuple[Box, dict[str, Any]]]:
+def _boxes(finding: Finding, findings: Findings, details: Details) -> Iterator[tuple[Box, dict[str, Any]]]:
     """Each box of an image, the object's first, and what else is said of it; a region's score falls with its weight."""
     if finding.box is None:
         return
     heaviest = finding.objects[0][4] if finding.objects else 1.0
     weight = {"weight": heaviest} if finding.objects else {}
-    yield finding.box, {"score": finding.score, **weight, **_asked(finding), **_details(finding), **details(finding)}
+    own = _details(finding, findings)
+    yield finding.box, {"score": finding.score, **weight, **_asked(finding), **own, **details(finding)}
     for x0, y0, x1, y1, lighter in finding.objects[1:]:
         yield (x0, y0, x1, y1), {"score": finding.score * lighter / heaviest, "weight": lighter}
 
@@ -123,7 +124,7 @@ def _asked(finding: Finding) -> dict[str, Any]:
     return asked
 
 
-def _details(finding: Finding) -> dict[str, Any]:
+def _details(finding: Finding, findings: Findings) -> dict[str, Any]:
     """The object's pixels and parts, where the job kept them."""
     details: dict[str, Any] = {}
     if finding.mask is not None:
@@ -131,7 +132,7 @@ def _details(finding: Finding) -> dict[str, Any]:
         details["segmentation"] = runs | {"counts": finding.mask.decode("ascii")}
         details["area"] = int(coco_masks.area(runs))
     if finding.parts:
-        named = ((f"part {number}", part) for number, part in enumerate(finding.parts, 1))
+        named = ((findings.part_name(number), part) for number, part in enumerate(finding.parts))
         details["parts"] = [{"name": name, "bbox": _xywh(part)} for name, part in named if part is not None]
     return details
 

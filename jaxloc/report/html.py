@@ -23,6 +23,7 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
     """The page's text: counts of all images and settings, then a card for each of at most ``limit`` images."""
     shown, with_heat = _choose(findings.images, limit)
     masked = any(finding.mask is not None for finding in shown)
+    parts = [findings.part_name(number) for number in range(max((len(one.parts) for one in shown), default=0))]
     sets = figures.of_sets(findings)
     categories = list(sets)
     numbers = {category: number for number, category in enumerate(categories)}
@@ -52,11 +53,11 @@ def render_page(findings: Findings, *, limit: int = 2000) -> str:
             findings.score_meaning,
             with_shares,
             with_heat,
-            max((len(one.parts) for one in shown), default=0),
+            parts,
             any(len(one.objects) > 1 for one in shown),
         )
         + _reading_of_asked(shown),
-        data=elements.safe_json(sets=categories, images=(_image(finding, numbers) for finding in shown)),
+        data=elements.safe_json(sets=categories, parts=parts, images=(_image(finding, numbers) for finding in shown)),
     )
 
 
@@ -117,7 +118,7 @@ def _absent_note(counts: Mapping[str, int]) -> str:
     return " ".join(reasons)
 
 
-def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int, regions: bool) -> list[str]:
+def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: Sequence[str], regions: bool) -> list[str]:
     scale = f"; {elements.escape(score_meaning)}" if score_meaning else ""
     items = [f"<b>Score</b>, from 0 to 1: how far the object stands out{scale}."]
     if with_shares:
@@ -131,9 +132,11 @@ def _reading(score_meaning: str, with_shares: bool, with_heat: bool, parts: int,
             "each image on its own; the large view also shows cells below it in blue."
         )
     if parts:
-        colours = (PART_COLOURS[number % len(PART_COLOURS)] for number in range(parts))
+        colours = (PART_COLOURS[number % len(PART_COLOURS)] for number in range(len(parts)))
+        short = (elements.escape(name.removeprefix("part ")) for name in parts)
         names = (
-            f'<b style="background:{colour};color:#101418">&nbsp;{n}&nbsp;</b>' for n, colour in enumerate(colours, 1)
+            f'<b style="background:{colour};color:#101418">&nbsp;{name}&nbsp;</b>'
+            for name, colour in zip(short, colours, strict=True)
         )
         items.append(f"<b>Parts</b>: {' '.join(names)}, the same part in every image of a set.")
     if regions:

@@ -42,7 +42,7 @@
     one(".parts", frame).replaceChildren(...(image.parts ?? []).map((box, number) => {
       const part = element("span", "", "part");
       part.hidden = true;
-      part.title = `part ${number + 1}`;
+      part.title = data.parts[number];
       part.style.borderColor = partColours[number % partColours.length];
       placeBox(part, { box, width: image.width, height: image.height });
       return part;

@@ -118,6 +118,7 @@ class Findings:
         finished_before: whether an earlier call had finished the run.
         begun_before: number of images that earlier calls had processed in part or whole.
         classes_each: number of classes asked for in each image; ``images`` holds one after another.
+        part_names: of the parts of every image, if they have names.
     """
 
     title: str
@@ -130,6 +131,11 @@ class Findings:
     finished_before: bool = False
     begun_before: int = 0
     classes_each: int = 1
+    part_names: Sequence[str] = ()
+
+    def part_name(self, number: int) -> str:
+        """The name of a part, counted from 0."""
+        return self.part_names[number] if self.part_names else f"part {number + 1}"
 
     @property
     def number(self) -> int:

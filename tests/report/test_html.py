@@ -181,7 +181,7 @@ def test_skipped_images_are_listed_up_to_the_limit():
 
 def test_findings_of_nothing_make_a_page():
     page = Page(render_page(Findings("nothing", "ddt", {}, [], [])))
-    assert page.data == {"sets": [], "images": []}
+    assert page.data == {"sets": [], "parts": [], "images": []}
     assert page.tile("Images") == "0"
     assert not page.rows
 

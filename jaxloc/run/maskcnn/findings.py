@@ -57,7 +57,8 @@ def findings_of(
         settings={**settings, "parts": ", ".join(model.parts), "weights": model.architecture, "jaxloc": __version__},
         images=sorted(images, key=lambda one: (one.category, one.name)),
         skipped=[Skipped(name, "", reason) for name, reason in skipped.items()],
-        score_meaning="The probability of the class, by the image and the crops of its parts.",
+        score_meaning="here the probability of the class, by the image and the crops of its parts",
+        part_names=model.parts,
     )
 
 
