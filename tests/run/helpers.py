@@ -51,9 +51,13 @@ def one_device() -> Iterator[None]:
 
 @contextlib.contextmanager
 def small_network(folder: Path) -> Iterator[None]:
-    """Jobs take the weights in this folder for VGG-16's: those of a small network, which are written there."""
-    if not (folder / "vgg16.safetensors").exists():
-        small.write_weights(folder / "vgg16.safetensors", seed=_SEED)
+    """Jobs take the weights in this folder for VGG-16's: those of a small network, which are written there.
+
+    Models of it name it, so they are there under its own name as well.
+    """
+    for name in ("vgg16", small.BACKBONE.name):
+        if not (folder / f"{name}.safetensors").exists():
+            small.write_weights(folder / f"{name}.safetensors", seed=_SEED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXLOC_CACHE", str(folder))
         yield
