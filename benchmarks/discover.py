@@ -38,7 +38,7 @@ from jaxloc.run.discovery.grouping import group_vectors
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.plan import Images
 
-NEIGHBORS, RESOLUTIONS = (10, 15, 20, 30), (0.5, 1.0, 2.0)
+NEIGHBORS, RESOLUTIONS = (10, 15, 20, 30), (0.5, 1.0, 1.5, 2.0)
 NOTHING = "BACKGROUND_Google"
 
 
