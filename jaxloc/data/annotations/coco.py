@@ -118,7 +118,7 @@ class _File:
             if entry["id"] in self._categories:
                 raise UsageError(f"{self._path}: two categories have the id {entry['id']}")
             self._categories[entry["id"]] = escaped(str(entry["name"]))
-            self._coarse[entry["id"]] = entry.get("supercategory")
+            self._coarse[entry["id"]] = entry.get("supercategory") or None
             self._points[entry["id"]] = list(map(str, entry.get("keypoints") or ()))
         entries: dict[Any, dict[str, Any]] = {}
         for entry in self._coco["images"]:
