@@ -147,7 +147,7 @@ def test_a_whitening_reads_as_it_is_written(text):
     ("options", "message"),
     [
         ({"descriptor": "sift"}, "descriptor must be one of fc8, "),
-        ({"descriptor": "fc8_truth"}, "scda+, scda_flip+, not 'fc8_truth'"),
+        ({"descriptor": "fc8_truth"}, "scda_flip+, projection, not 'fc8_truth'"),
         ({"shard_size": 0}, "shard size must be at least 1, not 0"),
         ({"levels": 0}, "levels must be at least 1"),
         ({"clusters": 0}, "clusters must be at least 1"),
