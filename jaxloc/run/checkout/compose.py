@@ -86,6 +86,9 @@ def compose(
     folder = outputs.prepare(out)
     check_replaceable(folder / "dataset", overwrite=True)
     named = is_spec(os.fspath(products))
+    work = folder / "work"
+    if not named and Path(products).resolve().is_relative_to(work.resolve()):
+        raise UsageError(f"{products}: lies inside {work}, which this composition replaces: choose another --out")
     sets = find_sets([products], per_folder=not named, per_label=named)
     most = max(LEVELS[level].kinds[0] for level in options.levels)
     if len(sets) < most:
@@ -94,7 +97,6 @@ def compose(
             f"{products}: {level} needs {most} kinds of product, and there are {len(sets)}: add folders, one for each "
             "kind, or choose another --level"
         )
-    work = folder / "work"
     with locked(folder), disk_errors(folder, left="what was composed stays"):
         if not overwrite and not (work / _MANIFEST).exists():
             outputs.check_unused(folder)
@@ -219,6 +221,6 @@ def composed_text(done: ComposedSet, seconds: float) -> str:
         f"{counted(made.images, 'image')} with {counted(made.objects, 'item')} of {counted(done.kinds, 'kind')}, from "
         f"{counted(done.exemplars, 'product')} cut out, in {seconds:.1f} s: {', '.join(levels)}.",
         f"The set is {made.folder} ({made.format}). Look at {folder / 'report.html'}, and at the products in "
-        f"{folder / 'work' / CUT_OUTS}; delete bad ones and give that folder to compose again.",
+        f"{folder / 'work' / CUT_OUTS}; delete bad ones and compose from that folder into another --out.",
     ]
     return "\n".join(lines)

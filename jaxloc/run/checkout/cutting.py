@@ -57,11 +57,17 @@ def cut_products(
         per_label: the kinds are labels, not folders.
 
     Raises:
-        UsageError: no product could be cut out of any image of a kind.
+        UsageError: no product could be cut out of any image of a kind, or one that was cut out has been deleted.
     """
     listing = folder / "cutouts.json"
     if listing.exists():
         known = json.loads(listing.read_bytes())
+        for file in (folder / CUT_OUTS / name for some in known["files"].values() for name in some):
+            if not file.exists():
+                raise UsageError(
+                    f"{file}: was deleted, and images that were composed show it: compose from {folder / CUT_OUTS} "
+                    "into another --out, or start over with --overwrite"
+                )
         return CutOuts(known["files"], [Skipped(*one) for one in known["skipped"]])
     images = [(some.name, image) for some in sets for image in some.sources]
     reasons: dict[tuple[str, str], str] = {}

@@ -133,6 +133,16 @@ def test_products_cut_out_before_are_taken_as_they_are(made, tmp_path):
         assert np.abs(np.subtract(before.size, after.size)).max() <= 4  # cropped to what it shows
 
 
+def test_products_cut_out_are_not_replaced_while_they_are_composed(made, products, tmp_path):
+    folder = shutil.copytree(made.folder, tmp_path / "out")
+    cut_out = folder / "work" / "cutouts"
+    with pytest.raises(UsageError, match=r"cutouts: lies inside .*work, which this composition replaces: choose"):
+        compose(cut_out, folder, SMALL, overwrite=True)
+    (cut_out / "kind-3" / "1.png").unlink()
+    with pytest.raises(UsageError, match=r"kind-3/1\.png: was deleted, .*: compose from .*cutouts into another --out"):
+        compose(products, folder, dataclasses.replace(SMALL, images=8))
+
+
 def test_what_cannot_be_composed_is_told_in_one_line(tmp_path, products):
     few = write_products(tmp_path / "few", kinds=4, views=1)
     with pytest.raises(UsageError, match="hard needs 8 kinds of product, and there are 4: add folders"):
