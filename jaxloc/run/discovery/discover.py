@@ -14,6 +14,7 @@ import numpy as np
 from jaxloc._files import digest, write_text
 from jaxloc.data import ImageSet, find_sets
 from jaxloc.data.annotations import Problem
+from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights
 from jaxloc.localizers import METHODS
 from jaxloc.models import Backbone
@@ -162,9 +163,18 @@ def _read(path: Path, key: str) -> dict[str, Any] | None:
 
 
 def _is_regrouped(folder: Path, depends: Mapping[str, str]) -> bool:
-    """Whether the folder holds a run on the same pile in other groups, which this one replaces."""
+    """Whether the folder holds a run on the same pile in other groups, which this one replaces.
+
+    Raises:
+        UsageError: it holds one on another pile.
+    """
     made = (Checkpoint(folder).manifest() or {}).get("settings", {})
-    return made.get("pile") == depends["pile"] and made.get("groups") != depends["groups"]
+    if "pile" in made and made["pile"] != depends["pile"]:
+        raise UsageError(
+            f"{folder}: holds the groups of other images, or some have been added, removed or changed since: choose "
+            "another --out, or start over with --overwrite"
+        )
+    return "pile" in made and made.get("groups") != depends["groups"]
 
 
 def _locate(

@@ -93,6 +93,13 @@ def test_the_summary_tells_groups_and_where_to_look(done):
     assert f"Look at {done.folder / 'groups.html'}" in text
 
 
+def test_an_image_added_to_the_pile_asks_for_another_place(again, pile, tmp_path):
+    grown = shutil.copytree(pile, tmp_path / "pile")
+    small.crop("cat", small.EACH).save(grown / "another.png")
+    with pytest.raises(UsageError, match="holds the groups of other images, or some have been added, removed or chang"):
+        discover([grown], again, THREE)
+
+
 def test_the_model_of_a_group_is_applied_to_other_images(done, pile, tmp_path):
     group = done.groups.members[0].group
     options = LocalizeOptions(weights=os.path.join(os.environ["JAXLOC_CACHE"], "vgg16.safetensors"))
