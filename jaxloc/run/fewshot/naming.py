@@ -169,11 +169,15 @@ def _rule(
         raise UsageError(f"{known[number].source.path}: {reason}: mend this exemplar or take it out")
     every = np.arange(len(known))
     base_maps, base = maps, every
+    warnings: list[str] = []
     if learnt:
         base_maps, left_out = network.maps([one.source for one in learnt], folder)
         base = np.array([number for number in range(len(learnt)) if number not in left_out])
         if not len(base):
             raise UsageError(f"none of the {len(learnt)} base images can be read: {next(iter(left_out.values()))}")
+        warnings += [
+            f"{learnt[number].source.name} was left out of the base images: {why}" for number, why in left_out.items()
+        ]
     axes = axes_of(base_maps, base, options.dimension)
     describe = functools.partial(bilinear_vectors, axes)
     vectors = vectors_of(maps, every, describe)
@@ -181,7 +185,7 @@ def _rule(
     classes = sorted(set(labels))
     targets = np.array([classes.index(label) for label in labels], np.int32)
     means = piecewise.class_means(vectors, targets, classes=len(classes))
-    mapped, warnings = None, []
+    mapped = None
     if learnt and options.mapping != "none":
         owners = [str(learnt[number].label) for number in base]
         shots = int(np.bincount(targets).min())

@@ -41,6 +41,8 @@ def apply_maskcnn(
     """
     known = files.load(Path(model))
     options = dataclasses.replace(options or MaskCnnOptions(), side=known.side)
+    if options.weights == MaskCnnOptions().weights:
+        options = dataclasses.replace(options, weights=known.architecture)
     sources = [image.source for image in find_images(paths, exclude=[out])]
     folder = outputs.prepare(out)
     skipped: dict[str, str] = {}

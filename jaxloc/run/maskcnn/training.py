@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxloc._files import write_text
+from jaxloc._files import IMAGES, digest, write_text
+from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
 from jaxloc.metrics import correct_parts
 from jaxloc.options import MaskCnnOptions
@@ -87,7 +88,7 @@ def train_examples(examples: Examples, out: str | os.PathLike[str], options: Mas
             usable_ones = f"{len(train)} images to learn from and {len(test)} to test on are usable"
             raise UsageError(f"{usable_ones}; give some of both{reason and f' ({reason})'}")
         weights = network.loaded.weights
-        settings = {"weights": weights.checksum, "side": options.side, "images": [one.name for one in examples.sources]}
+        settings = {"weights": weights.checksum, "side": options.side, IMAGES: _digest(examples)}
         scales = np.minimum(1, options.side / sizes.max(1))
         begin, seed = work / "parts", options.seed
         head = learn_parts(examples, train, maps, scales, begin, steps=options.steps, seed=seed, settings=settings)
@@ -125,6 +126,12 @@ def train_examples(examples: Examples, out: str | os.PathLike[str], options: Mas
     write_text(folder / EVALUATION, json.dumps(to_plain(done), indent=1) + "\n")
     shutil.rmtree(work)
     return done
+
+
+def _digest(examples: Examples) -> str:
+    """What a training that resumes must find again: the images, their classes and boxes, and which are tested on."""
+    names = [f"{one.name} {bytes_of(one.path)}" for one in examples.sources]
+    return digest(json.dumps([names, examples.labels, examples.boxes.tolist(), examples.test.tolist()]))
 
 
 def _kinds(parts: int) -> list[list[int]]:

@@ -132,8 +132,10 @@ def test_a_mapping_names_beside_the_nearest_mean_and_few_classes_are_warned_abou
     for kind in KINDS:
         (exemplars / kind).mkdir(parents=True)
         shutil.copy(images / kind / "0.png", exemplars / kind)
+    base = shutil.copytree(images, tmp_path / "base")
+    (base / "cat" / "broken.png").write_bytes(b"no image")
     options = NameOptions(**given, steps=2)
-    done = name_images([exemplars], [asked], tmp_path / "out", options, base=[images], keep=tmp_path / "kept")
+    done = name_images([exemplars], [asked], tmp_path / "out", options, base=[base], keep=tmp_path / "kept")
     assert done.mapped
     assert done.settings["mapping"] == "residual"
     (header, *rows) = csv.reader((tmp_path / "out" / "names.csv").read_text().splitlines())
@@ -141,6 +143,7 @@ def test_a_mapping_names_beside_the_nearest_mean_and_few_classes_are_warned_abou
     assert [row[-1] for row in rows] == [one.by_mean for one in done.images]
     page = Page((tmp_path / "out" / "report.html").read_text())
     assert "The mapping was learnt from 3 base classes" in page.text
+    assert "cat/broken.png was left out of the base images: not an image" in page.text
     assert page.tile("Mean disagrees") == str(sum(one.label != one.by_mean for one in done.images))
     without = NameOptions(**given, mapping="none")
     plain = name_images([exemplars], [asked], tmp_path / "plain", without, base=[images], keep=tmp_path / "kept")

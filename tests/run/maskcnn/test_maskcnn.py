@@ -14,6 +14,7 @@ from jaxloc.run.maskcnn import apply_maskcnn, train_maskcnn
 from jaxloc.run.maskcnn.examples import read_examples
 from jaxloc.run.maskcnn.model import load
 from jaxloc.run.maskcnn.summary import training_text
+from jaxloc.run.maskcnn.training import train_examples
 from tests.models import narrow
 
 WIDE = narrow.register("vgg16-parts", (32, 32, 48, 64, 64))
@@ -123,6 +124,9 @@ def test_a_killed_training_resumes_to_the_same_bytes(trained, data, options, tmp
     with pytest.raises(InterruptedError):
         train_maskcnn(data, tmp_path, options)
     monkeypatch.setattr(Loop, "_run_period", run_period)
+    examples = read_examples(data, test_share=options.test_share, seed=options.seed)
+    with pytest.raises(UsageError, match="a training was begun there with other images"):
+        train_examples(examples._replace(boxes=examples.boxes + 1), tmp_path, options)
     train_maskcnn(data, tmp_path, options)
     name = "maskcnn.safetensors"
     assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes()
