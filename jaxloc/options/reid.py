@@ -69,4 +69,6 @@ class ReidOptions(NetworkOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.step_images % (2 * GROUP):
-            raise UsageError(f"step images must be a multiple of {2 * GROUP}, not {self.step_images}")
+            raise UsageError(
+                f"step images must be a multiple of {2 * GROUP}, not {self.step_images}: change --step-images"
+            )

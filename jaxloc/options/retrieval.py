@@ -126,7 +126,8 @@ class IndexOptions(DescribeOptions):
     )
     projection: Path | None = option(
         None,
-        "Compare by a projection that `jaxloc reid train` learnt; its file brings the layer and --max-side along.",
+        "Compare by a projection that `jaxloc reid train` learnt; its file brings the network, the layer and "
+        "--max-side along.",
         first=True,
     )
     refit: bool = option(False, "Fit the whitening again on all images, after images were added.", first=True)

@@ -45,7 +45,7 @@ def test_what_is_learnt_makes_a_gallery_that_is_measured(images, tmp_path):
     weights = narrow.write(tmp_path / "narrow.safetensors")
     status, out, err = cli.invoke("reid", "train", images, "-o", tmp_path / "out", "-w", weights, *OPTIONS)
     assert (status, err) == (0, "")
-    assert "Learnt rnn-ha on 9 images of 3 identities of 1 kinds" in out
+    assert "Learnt rnn-ha on 9 images of 3 identities of 1 kind;" in out
     made = tmp_path / "out" / "projection.safetensors"
     command = "index", images, "-o", tmp_path / "gallery", "-w", weights, "--devices", 1, "--projection", made
     status, out, err = cli.invoke(*command)
@@ -80,7 +80,7 @@ def test_options_reach_the_job(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--step-images", "13"], "step images must be a multiple of 12, not 13"),
+        (["--step-images", "13"], "step images must be a multiple of 12, not 13: change --step-images"),
         (["--steps", "0"], "steps must be at least 1, not 0"),
         (["--validation-share", "1"], "validation share must be from 0 to below 1, not 1.0"),
     ],

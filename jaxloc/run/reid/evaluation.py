@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from jaxloc.errors import UsageError
 from jaxloc.metrics import one_of_each, reidentify
 from jaxloc.report.tables import text_table
 from jaxloc.run.retrieval.gallery import Gallery
@@ -39,11 +40,15 @@ def evaluate(gallery: str | os.PathLike[str], *, draws: int = 10, seed: int = 0)
     """Search one random image of each identity for all other images, ``draws`` times.
 
     Raises:
-        UsageError: there is no such gallery, an image has no label, or all have the same.
+        UsageError: there is no such gallery, an image has no label, all have the same, or no two have.
     """
     opened = SearchedVectors(Gallery.open(gallery))
     check_labels(opened.labels(), "images of the gallery")
     vectors, labels = opened.all(), np.array(opened.labels())
+    if len(np.unique(labels)) == len(labels):
+        raise UsageError(
+            f"{gallery}: has one image of each identity, which leaves no query: add further images of them"
+        )
     measured = []
     for number in range(draws):
         chosen = one_of_each(labels, number, seed=seed)

@@ -17,6 +17,7 @@ from jaxloc.models.projection import HEADS, Projection, without_classifiers
 from jaxloc.models.rnn_ha import Identified
 from jaxloc.models.training import Tally, TrainState
 from jaxloc.options.reid import GROUP, ReidOptions
+from jaxloc.report.text import counted
 from jaxloc.run.frozen import FrozenMaps
 from jaxloc.run.loop import Figures, Loop, head_loop
 from jaxloc.run.retrieval.scoring import score
@@ -57,7 +58,9 @@ def fit(
     seen = np.flatnonzero(usable & ~held_out)
     names, targets = np.unique(identities[seen], return_inverse=True)
     if len(names) < 2:
-        raise UsageError(f"there are usable images of {len(names)} identities, and telling them apart needs two")
+        raise UsageError(
+            f"there are usable images of {counted(len(names), 'identity')}, and telling them apart needs two"
+        )
     of_kinds = np.unique(kinds[seen][kinds[seen] >= 0])
     coarse = np.where(kinds[seen] >= 0, np.searchsorted(of_kinds, kinds[seen]), -1)
     if not len(of_kinds) and method in KNOWS_KINDS:

@@ -12,7 +12,7 @@ from jaxloc.errors import UsageError
 from jaxloc.run.retrieval.listing import Paths, find_images
 
 
-class Pictured(NamedTuple):
+class IdentityImage(NamedTuple):
     """An image, its identity, and the kind of that, if known."""
 
     source: Source
@@ -26,7 +26,7 @@ def find_identities(
     labels: str | os.PathLike[str] | None = None,
     splits: Sequence[str] = (),
     exclude: Sequence[str | os.PathLike[str]] = (),
-) -> list[Pictured]:
+) -> list[IdentityImage]:
     """Images in order of name, with their identities.
 
     The identity is the image's class in a data set or in ``labels``, or else its folder; its kind is the coarse class
@@ -56,10 +56,10 @@ def find_identities(
     return sorted(found, key=lambda one: (one.source.name, str(one.source.path)))
 
 
-def _of_dataset(spec: str) -> Iterator[Pictured]:
+def _of_dataset(spec: str) -> Iterator[IdentityImage]:
     for image in open_dataset(spec).images.values():
         if image.path is not None and image.category is not None:
-            yield Pictured(Source(image.path, image.name), image.category, image.coarse)
+            yield IdentityImage(Source(image.path, image.name), image.category, image.coarse)
 
 
 def _of_folders(
@@ -67,7 +67,7 @@ def _of_folders(
     labels: str | os.PathLike[str] | None,
     splits: Sequence[str],
     exclude: Sequence[str | os.PathLike[str]],
-) -> Iterator[Pictured]:
+) -> Iterator[IdentityImage]:
     truth = {} if labels is None else read_coco(labels)
     base = Path() if labels is None else Path(os.path.abspath(labels)).parent
     roots = {Path(os.path.abspath(path)) for path in paths}
@@ -81,4 +81,4 @@ def _of_folders(
             kind = truth[name].coarse if name in truth else None
         elif path.parent.parent not in roots and path.parent not in roots:
             kind = path.parent.parent.name
-        yield Pictured(source, image.label, kind)
+        yield IdentityImage(source, image.label, kind)

@@ -16,13 +16,14 @@ from jaxloc.models import projection
 from jaxloc.options import workers_of
 from jaxloc.options.reid import ReidOptions
 from jaxloc.report.tables import text_table
+from jaxloc.report.text import counted, reasons
 from jaxloc.run import outputs
 from jaxloc.run.engine import load_weights, memory_errors, on_devices
 from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_shrunk
 from jaxloc.run.loop import Figures
 from jaxloc.run.plan import read_sizes
 from jaxloc.run.reid.fitting import fit
-from jaxloc.run.reid.listing import Pictured, find_identities
+from jaxloc.run.reid.listing import IdentityImage, find_identities
 from jaxloc.run.reid.sheet import write_sheet
 from jaxloc.run.retrieval.listing import Paths
 from jaxloc.run.training_checkpoints import Checkpoints
@@ -43,7 +44,7 @@ class Learnt:
         kinds: number of kinds; 0 if unknown.
         history: figures after each validation, see ``Loop``.
         best: the one whose state was kept.
-        steps: from one validation to the next.
+        steps: after which each of these validations was made.
         resumed: whether it resumed from a checkpoint.
         skipped: reasons, by name of the image.
         attention: a sheet of images with where they are looked at; ``None`` for methods without attention.
@@ -56,7 +57,7 @@ class Learnt:
     kinds: int
     history: list[Figures]
     best: int
-    steps: int
+    steps: list[int]
     resumed: bool
     skipped: dict[str, str]
     attention: Path | None
@@ -115,7 +116,7 @@ def train(
         len(np.unique(kinds[kinds >= 0])),
         loop.history,
         loop.best,
-        options.validation_steps,
+        [min(number * options.validation_steps, options.steps) for number in range(1, len(loop.history) + 1)],
         loop.resumed,
         {images[number].source.name: why for number, why in sorted(skipped.items())},
         folder / ATTENTION if drawn else None,
@@ -123,7 +124,7 @@ def train(
 
 
 def maps_of(
-    images: Sequence[Pictured], engine: Extractor, options: ReidOptions, folder: Path
+    images: Sequence[IdentityImage], engine: Extractor, options: ReidOptions, folder: Path
 ) -> tuple[FrozenMaps, dict[int, str]]:
     """Feature maps of images in files, and why images were skipped, by number."""
     sources, workers = [one.source for one in images], workers_of(options)
@@ -136,7 +137,9 @@ def maps_of(
     return maps[engine.layers[0]], skipped
 
 
-def reader(images: Sequence[Pictured], engine: Extractor, options: ReidOptions) -> Callable[[int], np.ndarray | str]:
+def reader(
+    images: Sequence[IdentityImage], engine: Extractor, options: ReidOptions
+) -> Callable[[int], np.ndarray | str]:
     """Read an image by its number, shrunk, or why it is skipped."""
     return lambda number: read_shrunk(images[number].source, options.max_side or None, engine.minimum_side)
 
@@ -147,7 +150,7 @@ def numbered(names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     return numbers, every.tolist()
 
 
-def kinds_of(images: Sequence[Pictured]) -> np.ndarray:
+def kinds_of(images: Sequence[IdentityImage]) -> np.ndarray:
     """The number of each image's kind, int ``[n]``; -1 where it is unknown."""
     names = sorted({one.kind for one in images if one.kind is not None})
     return np.array([-1 if one.kind is None else names.index(one.kind) for one in images])
@@ -156,9 +159,9 @@ def kinds_of(images: Sequence[Pictured]) -> np.ndarray:
 def learnt_text(done: Learnt) -> str:
     """How a training went, and what to do with it."""
     rows = []
-    for number, figures in enumerate(done.history, 1):
+    for steps, figures in zip(done.steps, done.history, strict=True):
         row: list[object] = [
-            number * done.steps,
+            steps,
             f"{figures['loss']:.4f}",
             f"{100 * figures['accuracy']:.1f}",
             "–",
@@ -168,11 +171,12 @@ def learnt_text(done: Learnt) -> str:
             row[3:] = f"{100 * figures['quality']:.1f}", f"{100 * figures['validation_top1']:.1f}"
         rows.append(row)
     table = text_table(["step", "loss", "accuracy", "held-out mAP", "held-out R@1"], rows)
-    kinds = f" of {done.kinds} kinds" if done.kinds else ""
+    kinds = f" of {counted(done.kinds, 'kind')}" if done.kinds else ""
     resumed = " (resumed from a checkpoint)" if done.resumed else ""
     look = "" if done.attention is None else f"\n\nLook at {done.attention}"
+    left_out = "".join(f"\n\n{text}" for text in reasons("Skipped", done.skipped.items(), len(done.skipped)))
     return (
-        f"{table}\nLearnt {done.method} on {done.images:,} images of {done.identities:,} identities{kinds}; kept the "
-        f"state after step {(done.best + 1) * done.steps}{resumed}: {done.projection}\n"
-        f"Use it: jaxloc index PHOTOS --out GALLERY --projection {done.projection}{look}"
+        f"{table}\nLearnt {done.method} on {counted(done.images, 'image')} of "
+        f"{counted(done.identities, 'identity')}{kinds}; kept the state after step {done.steps[done.best]}{resumed}: "
+        f"{done.projection}\nUse it: jaxloc index PHOTOS --out GALLERY --projection {done.projection}{left_out}{look}"
     )

@@ -14,7 +14,7 @@ from jaxloc.options import NetworkOptions, ReidOptions, ReproduceOptions, networ
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.frozen import FrozenMaps
 from jaxloc.run.reid.fitting import fit, vectors
-from jaxloc.run.reid.listing import Pictured
+from jaxloc.run.reid.listing import IdentityImage
 from jaxloc.run.reid.train import kinds_of, maps_of, numbered
 from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured
@@ -30,7 +30,7 @@ _OTHERS = "not trained here: another network, or larger images"
 def measure_identities(prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """Compute the maps once, learn each method and measure it; all of it resumes."""
     images = [image for image in prepared.truth().values() if image.path and image.category]
-    listed = [Pictured(Source(one.path, one.name), str(one.category), one.coarse) for one in images if one.path]
+    listed = [IdentityImage(Source(one.path, one.name), str(one.category), one.coarse) for one in images if one.path]
     splits = [frozenset(one.splits) for one in images]
     identities = numbered([one.identity for one in listed])[0]
     shared = network_options(options)
@@ -71,7 +71,7 @@ def _measure(
     name: str,
     found: np.ndarray,
     tested: np.ndarray,
-    listed: list[Pictured],
+    listed: list[IdentityImage],
     splits: list[frozenset[str]],
     seed: int,
 ) -> list[float]:

@@ -138,7 +138,9 @@ def _with_projection(options: IndexOptions) -> IndexOptions:
     if options.projection is None:
         return options
     _, made = projection.load(options.projection)
-    return dataclasses.replace(options, descriptor="projection", layer=made.layer, max_side=made.max_side)
+    weights = made.architecture if options.weights == IndexOptions().weights else options.weights
+    chosen = dataclasses.replace(options, descriptor="projection", layer=made.layer, max_side=made.max_side)
+    return dataclasses.replace(chosen, weights=weights)
 
 
 def _check_projection(folder: Path, options: IndexOptions, weights: Weights) -> None:

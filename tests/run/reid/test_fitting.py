@@ -95,7 +95,7 @@ def test_some_kinds_may_be_unknown(maps, tmp_path):
 
 def test_one_identity_is_refused(maps, tmp_path):
     frozen, identities, kinds = maps
-    with Checkpoints(tmp_path) as checkpoints, pytest.raises(UsageError, match="usable images of 1 identities"):
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(UsageError, match="usable images of 1 identity,"):
         fit(frozen, 0 * identities, 0 * kinds, OPTIONS, checkpoints=checkpoints, settings={})
 
 

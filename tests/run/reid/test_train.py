@@ -83,7 +83,9 @@ def test_a_training_says_what_it_did(learnt):
 def test_methods_without_attention_draw_none(images, options, tmp_path):
     done = train([images], tmp_path / "out", dataclasses.replace(options, method="triplet", steps=1))
     assert done.attention is None
-    assert "Look at" not in learnt_text(done)
+    told = learnt_text(done)
+    assert "Look at" not in told
+    assert "kept the state after step 1:" in told
 
 
 def test_killed_it_resumes_to_the_same_bytes(images, options, learnt, tmp_path, monkeypatch):
@@ -182,3 +184,13 @@ def test_images_that_cannot_be_read_are_skipped(images, options, tmp_path):
     done = train([tmp_path / "in"], tmp_path / "out", dataclasses.replace(options, steps=1))
     assert set(done.skipped) == {"warm/warm0/text.png", "warm/warm0/small.png"}
     assert done.images == 24
+    assert "Skipped:\n  warm/warm0/small.png: too small" in learnt_text(done)
+
+
+def test_a_gallery_of_one_image_of_each_identity_cannot_be_measured(images, options, tmp_path):
+    for identity in ("warm0", "warm1"):
+        (tmp_path / "in" / identity).mkdir(parents=True)
+        shutil.copy(images / "warm" / identity / "0.png", tmp_path / "in" / identity)
+    index([tmp_path / "in"], tmp_path / "gallery", IndexOptions(weights=options.weights, devices=1))
+    with pytest.raises(UsageError, match="has one image of each identity, which leaves no query: add further images"):
+        evaluate(tmp_path / "gallery")
