@@ -55,13 +55,19 @@ def check_apart(source: str | os.PathLike[str], out: str | os.PathLike[str], why
         raise UsageError(f"{out}: lies inside {place}, {why}: choose another --out")
 
 
-def check_unused(folder: Path) -> None:
-    """Raise ``UsageError`` if results would replace files that no run wrote, such as annotations by hand."""
+def check_unused(folder: Path, mark: str | None = None) -> None:
+    """Raise ``UsageError`` if results would replace files that no run wrote, such as annotations by hand.
+
+    A folder that holds the file ``mark`` is taken for an earlier call's of a job without --overwrite.
+    """
+    if mark is not None and (folder / mark).exists():
+        return
+    cure = ", or pass --overwrite" if mark is None else ""
     for name in _RESULTS:
         if (folder / name).exists():
             raise UsageError(
                 f"{folder / name}: written by something else than a run in this folder, and would be replaced: choose "
-                "another folder with --out, or pass --overwrite"
+                f"another folder with --out{cure}"
             )
 
 

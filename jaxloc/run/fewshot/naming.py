@@ -19,7 +19,7 @@ from jaxloc.run.engine import memory_errors
 from jaxloc.run.fewshot.classifiers import classifiers
 from jaxloc.run.fewshot.describing import Network, axes_of, bilinear_vectors, vectors_of
 from jaxloc.run.fewshot.learning import ENOUGH_CLASSES, few_classes, learn
-from jaxloc.run.fewshot.summary import write_names
+from jaxloc.run.fewshot.summary import PLAIN, write_names
 from jaxloc.run.frozen import padded_maps
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
 from jaxloc.run.thumbnails import read_thumbnails
@@ -119,6 +119,7 @@ def name_images(
     check_labels([one.label for one in learnt], "base images", several=False)
     asked = [image.source for image in find_images(paths, exclude=[out])]
     folder = outputs.prepare(out)
+    outputs.check_unused(folder, PLAIN)
     skipped: dict[int, str] = {}
     found: dict[int, NamedImage] = {}
     with memory_errors():

@@ -77,6 +77,7 @@ def train_examples(examples: Examples, out: str | os.PathLike[str], options: Mas
     if options.side % 32:
         raise UsageError(f"the side must be a multiple of 32 pixels, not {options.side}: choose another --side")
     folder = outputs.prepare(out)
+    outputs.check_unused(folder, EVALUATION)
     work = folder / "work"
     with memory_errors():
         network = Network(options)
@@ -121,9 +122,11 @@ def train_examples(examples: Examples, out: str | os.PathLike[str], options: Mas
     tested = Predicted(*(values[test] for values in predicted))
     sources = [examples.sources[number] for number in test.tolist()]
     findings = findings_of(model, sources, sizes[test], tested, vectors[test], why, options.settings())
+    write_text(
+        folder / EVALUATION, json.dumps(to_plain(done), indent=1) + "\n"
+    )  # first: it tells an earlier call's folder
     outputs.write(folder, findings, limit=options.report_limit)
     draw_masks(folder / MASKS, sources, tested, examples.boxes[test], sizes[test])
-    write_text(folder / EVALUATION, json.dumps(to_plain(done), indent=1) + "\n")
     shutil.rmtree(work)
     return done
 

@@ -122,6 +122,17 @@ def test_an_exemplar_beside_the_folders_of_the_classes_is_refused(images, asked,
         name_images([folder], [asked], tmp_path / "out", options)
 
 
+def test_a_page_of_something_else_is_not_replaced_but_that_of_earlier_names(images, asked, options, tmp_path):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(
+        UsageError, match=r"report.html: written by something else .*: choose another folder with --out$"
+    ):
+        name_images([images], [asked], tmp_path, options)
+    (tmp_path / "report.html").unlink()
+    for _ in range(2):
+        name_images([images], [asked], tmp_path, options)
+
+
 def test_more_axes_than_channels_are_refused(images, asked, given, tmp_path):
     with pytest.raises(UsageError, match="relu5_3 has 10 channels, so --dimension must be at most 10"):
         name_images([images], [asked], tmp_path / "out", NameOptions(**given | {"dimension": 11}))

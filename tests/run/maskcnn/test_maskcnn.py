@@ -144,5 +144,9 @@ def test_a_set_without_parts_and_an_odd_side_are_refused(data, options, tmp_path
         UsageError, match="no image to learn from has named parts or CUB's key points: pass cub200:FOLDER"
     ):
         read_examples(write_set(tmp_path / "plain", parts=False), test_share=0.25, seed=0)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "annotations.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"annotations.json: written by something else than a run in this folder"):
+        train_maskcnn(data, tmp_path / "mine", options)
     with pytest.raises(UsageError, match="the side must be a multiple of 32 pixels, not 100"):
         train_maskcnn(data, tmp_path / "out", MaskCnnOptions(side=100))
