@@ -75,8 +75,9 @@ class Groups:
         targets: int ``[n]``, the class of each image; negative ones are left out.
         positives: images of the class.
         negatives: images of other classes.
-        coarse: int ``[n]``, the coarse class of each image: half of the negatives share that of the positives, as far
-            as there are any; ``None`` draws them from all.
+        coarse: int ``[n]``, the coarse class of each image: half of the negatives are drawn from those that share that
+            of the positives, as far as there are any, and the rest from all; ``None`` draws all from all. Both halves
+            may hold the same image.
         seed: of all draws.
         stream: tells draws for one purpose from those for another.
 

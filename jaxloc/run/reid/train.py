@@ -27,7 +27,7 @@ from jaxloc.run.reid.listing import IdentityImage, find_identities
 from jaxloc.run.reid.sheet import write_sheet
 from jaxloc.run.retrieval.listing import Paths
 from jaxloc.run.training_checkpoints import Checkpoints
-from jaxloc.run.writing import disk_errors
+from jaxloc.run.writing import disk_errors, locked
 
 PROJECTION, ATTENTION = "projection.safetensors", "attention.jpg"
 
@@ -85,29 +85,32 @@ def train(
         WeightsError: there are no such weights.
     """
     options = options or ReidOptions()
+    for path in paths:
+        outputs.check_apart(path, out, "where its sheet would be taken for an image")
     folder = outputs.prepare(out)
     images = find_identities(paths, labels=labels, splits=splits, exclude=outputs.places(out))
     weights = load_weights(options, [options.layer])
     layer = options.layer or weights.backbone.defaults.retrieval
     options = dataclasses.replace(options, layer=layer)
-    with memory_errors():
-        engine = Extractor(on_devices(weights, options), [layer])
-        maps, skipped = maps_of(images, engine, options, folder / "maps")
-    identities, names = numbered([one.identity for one in images])
-    kinds = kinds_of(images)
-    listed = [[one.source.name, one.identity, one.kind, one.source.file.stat().st_size] for one in images]
-    settings = {
-        **options.fingerprint(),
-        "network": weights.checksum,
-        IMAGES: hashlib.sha256(json.dumps(listed).encode()).hexdigest(),
-    }
-    with Checkpoints(folder / "checkpoints") as checkpoints:
-        learnt, loop = fit(maps, identities, kinds, options, checkpoints=checkpoints, settings=settings)
-    made = projection.Made(weights.backbone.name, weights.checksum, layer, options.max_side)
-    with disk_errors(folder, left="it resumes from the last checkpoint"):
-        projection.save(folder / PROJECTION, learnt, options.method, made)
-        write_text(folder / "training.json", json.dumps({"settings": settings, "history": loop.history}, indent=1))
-        drawn = write_sheet(folder / ATTENTION, learnt, maps, identities, reader(images, engine, options))
+    with locked(folder):
+        with memory_errors():
+            engine = Extractor(on_devices(weights, options), [layer])
+            maps, skipped = maps_of(images, engine, options, folder / "maps")
+        identities, names = numbered([one.identity for one in images])
+        kinds = kinds_of(images)
+        listed = [[one.source.name, one.identity, one.kind, one.source.file.stat().st_size] for one in images]
+        settings = {
+            **options.fingerprint(),
+            "network": weights.checksum,
+            IMAGES: hashlib.sha256(json.dumps(listed).encode()).hexdigest(),
+        }
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            learnt, loop = fit(maps, identities, kinds, options, checkpoints=checkpoints, settings=settings)
+        made = projection.Made(weights.backbone.name, weights.checksum, layer, options.max_side)
+        with disk_errors(folder, left="it resumes from the last checkpoint"):
+            projection.save(folder / PROJECTION, learnt, options.method, made)
+            write_text(folder / "training.json", json.dumps({"settings": settings, "history": loop.history}, indent=1))
+            drawn = write_sheet(folder / ATTENTION, learnt, maps, identities, reader(images, engine, options))
     return Learnt(
         folder / PROJECTION,
         options.method,

@@ -194,3 +194,9 @@ def test_a_gallery_of_one_image_of_each_identity_cannot_be_measured(images, opti
     index([tmp_path / "in"], tmp_path / "gallery", IndexOptions(weights=options.weights, devices=1))
     with pytest.raises(UsageError, match="has one image of each identity, which leaves no query: add further images"):
         evaluate(tmp_path / "gallery")
+
+
+def test_a_result_among_the_images_is_refused(images, options):
+    with pytest.raises(UsageError, match="where its sheet would be taken for an image: choose another --out"):
+        train([images], images / "learnt", options)
+    assert not (images / "learnt").exists()
