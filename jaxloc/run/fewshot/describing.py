@@ -1,7 +1,10 @@
 """Bilinear vectors of images, and the axes that they are made with."""
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +21,7 @@ from jaxloc.options import FewShotOptions, NetworkOptions, network_options
 from jaxloc.run.engine import load_weights, on_devices
 from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_within
 from jaxloc.run.retrieval.describing import object_masks
+from jaxloc.run.writing import disk_errors, locked
 
 _CHUNK = 32
 """Images whose maps are in memory at once."""
@@ -52,6 +56,20 @@ class Network(Extractor):
         names = [f"{source.path} {bytes_of(source.path)}" for source in sources]
         maps, skipped = frozen_maps(names, lambda number: self.read(sources[number]), self, self.side, folder)
         return maps[self.layer], skipped
+
+
+@contextlib.contextmanager
+def work_folder(keep: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """The folder for maps and mappings, locked against other calls; without one to keep, a temporary one."""
+    if keep is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    folder = Path(keep)
+    with disk_errors(folder, left="maps and mappings that are there stay"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        yield folder
 
 
 def axes_of(maps: FrozenMaps, numbers: np.ndarray, dimension: int) -> jax.Array:

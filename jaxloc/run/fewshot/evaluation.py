@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import os
-import tempfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +16,14 @@ from jaxloc.report.tables import text_table
 from jaxloc.report.text import counted, reasons
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.fewshot.classifiers import accuracies
-from jaxloc.run.fewshot.describing import Network, axes_of, bilinear_vectors, scda_vectors, vectors_of
+from jaxloc.run.fewshot.describing import (
+    Network,
+    axes_of,
+    bilinear_vectors,
+    scda_vectors,
+    vectors_of,
+    work_folder,
+)
 from jaxloc.run.fewshot.learning import ENOUGH_CLASSES, few_classes, learn, stacked
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
 from jaxloc.run.sampling import Episodes
@@ -105,10 +112,10 @@ def evaluate_images(
     names = [*(str(image.label) for image in images), *(str(image.label) for image in learnt)]
     splits = _splits(sorted(set(names[: len(images)])), sorted(set(names[len(images) :])), options)
     found: dict[tuple[str, int, int, bool], list[np.ndarray]] = {}
-    with memory_errors(), tempfile.TemporaryDirectory() as temporary:
+    with memory_errors(), work_folder(keep) as work:
         sources = [image.source for image in (*images, *learnt)]
         network = Network(options)
-        maps, skipped = network.maps(sources, keep or temporary)
+        maps, skipped = network.maps(sources, work)
         kept = np.array([number for number in range(len(sources)) if number not in skipped])
         owners = np.array(names)[kept]
         queries = _check_sizes(Counter(owners.tolist()), {name for _, novel in splits for name in novel}, options)
@@ -119,7 +126,7 @@ def evaluate_images(
             bilinear = vectors_of(maps, kept, functools.partial(bilinear_vectors, axes))
             targets = np.array([novel.index(name) if name in novel else -1 for name in owners])
             for shots in options.shots:
-                rules = _rules(scda, bilinear, among, owners, shots, keep or temporary, options)
+                rules = _rules(scda, bilinear, among, owners, shots, work, options)
                 for ways, whole in ((options.ways, False), (len(novel), True)):
                     size = {"ways": ways, "shots": shots, "queries": queries[shots]}
                     drawn = Episodes(targets, **size, seed=options.seed, stream=2 * number + whole)
@@ -142,7 +149,7 @@ def _rules(
     among: np.ndarray,
     owners: np.ndarray,
     shots: int,
-    folder: str | os.PathLike[str],
+    folder: Path,
     options: EpisodeOptions,
 ) -> dict[str, tuple[np.ndarray, piecewise.Mapping | None]]:
     """What is compared: vectors of all images, and the mapping or ``None`` for the nearest mean, by name.

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from jaxloc.options import NameOptions
 from jaxloc.run import outputs
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.fewshot.classifiers import classifiers
-from jaxloc.run.fewshot.describing import Network, axes_of, bilinear_vectors, vectors_of
+from jaxloc.run.fewshot.describing import Network, axes_of, bilinear_vectors, vectors_of, work_folder
 from jaxloc.run.fewshot.learning import ENOUGH_CLASSES, few_classes, learn
 from jaxloc.run.fewshot.summary import PLAIN, write_names
 from jaxloc.run.frozen import padded_maps
@@ -114,6 +113,8 @@ def name_images(
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or NameOptions()
+    for path in (*exemplars, *base):
+        outputs.check_apart(path, out, "where it would become a class")
     known = _exemplars(exemplars, labels)
     learnt = find_images(base, labels=labels) if base else []
     check_labels([one.label for one in learnt], "base images", several=False)
@@ -124,8 +125,8 @@ def name_images(
     found: dict[int, NamedImage] = {}
     with memory_errors():
         network = Network(options)
-        with tempfile.TemporaryDirectory() as temporary:
-            rule = _rule(network, known, learnt, keep or temporary, options)
+        with work_folder(keep) as work:
+            rule = _rule(network, known, learnt, work, options)
         planes = rule.means if rule.mapped is None else rule.mapped
         numbers, read = range(len(asked)), lambda number: network.read(asked[number])
         for some, maps in padded_maps(numbers, read, network, network.side, skipped, purpose="naming"):
@@ -161,7 +162,7 @@ def _rule(
     network: Network,
     known: list[Labelled],
     learnt: list[Labelled],
-    folder: str | os.PathLike[str],
+    folder: Path,
     options: NameOptions,
 ) -> _Rule:
     """The axes and the classifiers of the exemplars' classes, with a mapping if there are base images."""

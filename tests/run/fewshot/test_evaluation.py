@@ -11,6 +11,7 @@ from jaxloc.run.fewshot import evaluate_episodes
 from jaxloc.run.fewshot.classifiers import accuracies
 from jaxloc.run.fewshot.describing import Network
 from jaxloc.run.fewshot.evaluation import evaluation_text, to_plain
+from jaxloc.run.writing import locked
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,11 @@ def test_the_same_seed_gives_the_same_figures_from_kept_maps(evaluated, images, 
     assert again.lines == done.lines
     other = evaluate_episodes([images], EpisodeOptions(**options, splits=2, seed=5), keep=keep)
     assert other.lines != done.lines
+
+
+def test_a_folder_that_another_call_writes_to_is_refused(evaluated, images, options):
+    with locked(evaluated[1]), pytest.raises(UsageError, match="another process is writing to this folder"):
+        evaluate_episodes([images], EpisodeOptions(**options), keep=evaluated[1])
 
 
 def test_base_classes_may_be_given(images, options, tmp_path):

@@ -133,6 +133,12 @@ def test_a_page_of_something_else_is_not_replaced_but_that_of_earlier_names(imag
         name_images([images], [asked], tmp_path, options)
 
 
+def test_results_inside_the_exemplars_or_the_base_images_are_refused(images, asked, options):
+    for given, base in ((images, asked), (asked, images)):
+        with pytest.raises(UsageError, match=r"named: lies inside .*/photos, where it would become a class: choose"):
+            name_images([given], [asked], images / "named", options, base=[base])
+
+
 def test_more_axes_than_channels_are_refused(images, asked, given, tmp_path):
     with pytest.raises(UsageError, match="relu5_3 has 10 channels, so --dimension must be at most 10"):
         name_images([images], [asked], tmp_path / "out", NameOptions(**given | {"dimension": 11}))
