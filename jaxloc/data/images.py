@@ -74,7 +74,7 @@ class DecodedImage(NamedTuple):
 
 
 def read_image(
-    path: ImageFile, *, shorter_side: int | None = None, alpha: Alpha = "drop", truncated: Truncated = "skip"
+    path: ImageFile, *, shorter_side: float | None = None, alpha: Alpha = "drop", truncated: Truncated = "skip"
 ) -> DecodedImage:
     """Decode an image to upright RGB.
 
@@ -173,7 +173,7 @@ def read_header(image: ImageFile, *, shorter_side: int | None = None) -> Header:
         return _header(opened)
 
 
-def _open(content: str | os.PathLike[str] | io.BytesIO, shorter_side: int | None) -> Image.Image:
+def _open(content: str | os.PathLike[str] | io.BytesIO, shorter_side: float | None) -> Image.Image:
     """Read a header."""
     try:
         return Image.open(content, formats=decoded())
@@ -190,7 +190,7 @@ def _open(content: str | os.PathLike[str] | io.BytesIO, shorter_side: int | None
         raise ImageError(told) from error
 
 
-def _open_large(content: str | os.PathLike[str] | io.BytesIO, shorter_side: int) -> Image.Image:
+def _open_large(content: str | os.PathLike[str] | io.BytesIO, shorter_side: float) -> Image.Image:
     """Read the header of a JPEG of more pixels than Pillow opens, if it is decoded at a fraction of its size.
 
     A progressive JPEG needs memory for all of its pixels whatever the fraction.
@@ -209,7 +209,7 @@ def _open_large(content: str | os.PathLike[str] | io.BytesIO, shorter_side: int)
     return image
 
 
-def _draft_size(image: Image.Image, shorter_side: int) -> tuple[int, int]:
+def _draft_size(image: Image.Image, shorter_side: float) -> tuple[int, int]:
     """Columns and rows below which a JPEG is not decoded."""
     columns, rows = _limited(image.size, shorter_side)
     return _REDUCING_GAP * columns, _REDUCING_GAP * rows
@@ -293,7 +293,7 @@ def _is_turned_at_its_end(file: IO[bytes]) -> bool:
     return False
 
 
-def _to_image(image: Image.Image, shorter_side: int | None, alpha: Alpha) -> DecodedImage:
+def _to_image(image: Image.Image, shorter_side: float | None, alpha: Alpha) -> DecodedImage:
     _check_sides(image)
     turn = _turn(image, _orientation(image))
     columns, rows = image.size[::-1] if turn in _ON_ITS_SIDE else image.size
@@ -307,7 +307,7 @@ def _to_image(image: Image.Image, shorter_side: int | None, alpha: Alpha) -> Dec
     return DecodedImage(np.asarray(upright), (rows, columns))
 
 
-def _limited(size: tuple[int, int], shorter_side: int | None) -> tuple[int, int]:
+def _limited(size: tuple[int, int], shorter_side: float | None) -> tuple[int, int]:
     scale = min(1.0, shorter_side / min(size)) if shorter_side else 1.0
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 

@@ -28,6 +28,8 @@ from jaxloc.run.writing import disk_errors
 
 _BATCH = 8
 """Images in a batch of a device."""
+_FEW = 16
+"""Pixels of a shorter side that is not rounded down, because the longer side would lose more than a few."""
 
 
 class FrozenMaps(NamedTuple):
@@ -153,11 +155,12 @@ def read_within(source: Source, side: int, minimum: int) -> np.ndarray | str:
     One whose shorter side is below ``minimum`` then is skipped.
     """
     rows, columns = read_size(source.path) or (side, side)
-    pixels = read_shrunk(source, max(1, min(rows, columns) * side // max(rows, columns)), minimum)
+    exact = min(rows, columns) * side / max(rows, columns)
+    pixels = read_shrunk(source, exact if exact < _FEW else int(exact), minimum)
     return pixels if isinstance(pixels, str) else pixels[:side, :side]
 
 
-def read_shrunk(source: Source, shorter_side: int | None, minimum: int) -> np.ndarray | str:
+def read_shrunk(source: Source, shorter_side: float | None, minimum: int) -> np.ndarray | str:
     """An image, shrunk so that its shorter side is at most ``shorter_side``; or why it is skipped."""
     try:
         pixels = read_image(source.path, shorter_side=shorter_side).pixels

@@ -82,3 +82,8 @@ def test_images_are_shrunk_to_their_longer_side_or_skipped(engine, tmp_path):
     assert maps["relu5_3"].sizes.tolist() == [[4, 6], [0, 0], [2, 6], [0, 0]]
     assert skipped[1] == "too small: 60×20 pixels, and 32 a side are needed"
     assert "not an image" in skipped[3]
+
+
+def test_a_long_strip_keeps_the_longer_side(tmp_path):
+    Image.new("RGB", (300, 4)).save(tmp_path / "strip.png")
+    assert read_within(Source(tmp_path / "strip.png", "strip.png"), 224, 1).shape == (3, 224, 3)

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jaxloc._files import write_text
-from jaxloc.data import Source, find_sets, read_size
+from jaxloc.data import Source, find_sets, read_image, read_size
 from jaxloc.data.annotations import Annotated, Annotation
 from jaxloc.errors import UsageError
 from jaxloc.options import CountOptions, NetworkOptions, workers_of
@@ -125,7 +125,7 @@ def count(
 
 
 def _annotated(source: Source, found: Any, counter: Counter) -> Annotated:
-    rows, columns = read_size(source.path) or (1, 1)
+    rows, columns = read_size(source.path) or read_image(source.path).pixels.shape[:2]
     boxes = found.boxes * np.array([columns, rows] * 2)
     kept = (found.scores >= LEAST_SCORE) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     items = tuple(
