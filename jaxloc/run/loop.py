@@ -55,6 +55,7 @@ class Loop:
             Of equals that with the lowest ``validation_loss`` is taken, if given, then the first. Long ones call
             ``_interrupts.check()`` now and then. ``None`` takes the last state.
         learning_rate: to be named if the loss is not finite.
+        cure: what to do then, for a training whose rate cannot be chosen.
         checkpoint_steps: also write a checkpoint after so many steps of a period; 0 does not.
         purpose: what the progress bar says.
         period: what a period is called, if it has a name.
@@ -78,6 +79,7 @@ class Loop:
         fixed: Any = None,
         validate: Callable[[TrainState], Figures] | None = None,
         learning_rate: float = 1e-3,
+        cure: str = "",
         checkpoint_steps: int = 0,
         purpose: str = "training",
         period: str = "",
@@ -86,7 +88,11 @@ class Loop:
         self._state, self._step, self._draw, self._fixed, self._validate = state, step, draw, fixed, validate
         self._steps, self._every, self._checkpoint_steps = steps, every, checkpoint_steps
         self._checkpoints, self._settings = checkpoints, dict(settings)
-        self._learning_rate, self._purpose, self._period = learning_rate, purpose, period
+        self._purpose, self._period = purpose, period
+        self._cure = cure or (
+            f"lower the learning rate (now {learning_rate:g}) and choose another --out; {checkpoints.folder} keeps the "
+            "last checkpoint"
+        )
         self._skipped = {} if skipped is None else skipped
         self.history: list[Figures] = []
         self.resumed = False
@@ -167,10 +173,7 @@ class Loop:
         place = f"step {self._taken + 1}"
         if self._period:
             place = f"step {self._batch + 1} of {self._period} {len(self.history) + 1}"
-        return UsageError(
-            f"the loss is not finite in {place}: lower the learning rate (now {self._learning_rate:g}) and choose "
-            f"another --out; {self._checkpoints.folder} keeps the last checkpoint"
-        )
+        return UsageError(f"the loss is not finite in {place}: {self._cure}")
 
     def _stop_if_asked(self) -> None:
         try:

@@ -28,7 +28,7 @@ def validate(state):
     return {"quality": -float(np.abs(np.asarray(state.trained["kernel"]) - [1, -2]).max())}
 
 
-def train(folder, *, before=lambda number: None, rate=0.1, steps=50, every=20, check=validate, poison=-1):
+def train(folder, *, before=lambda number: None, rate=0.1, steps=50, every=20, check=validate, poison=-1, cure=""):
     """Train, calling ``before`` at each step; the parameters and the loop."""
 
     def drawn(number):
@@ -41,7 +41,7 @@ def train(folder, *, before=lambda number: None, rate=0.1, steps=50, every=20, c
     with Checkpoints(folder) as checkpoints:
         loop = Loop(
             state, make_step(loss, optimizer), drawn, steps=steps, every=every, checkpoints=checkpoints,
-            settings={"rate": rate}, fixed=np.float32(0.5), validate=check, learning_rate=rate,
+            settings={"rate": rate}, fixed=np.float32(0.5), validate=check, learning_rate=rate, cure=cure,
         )  # fmt: skip
         return loop.run(), loop
 
@@ -116,6 +116,11 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_state(tmp_p
     seen = []
     train(tmp_path, before=seen.append)
     assert seen[0] == 40
+
+
+def test_a_training_without_a_choice_of_the_rate_tells_a_cure_of_its_own(tmp_path):
+    with pytest.raises(UsageError, match=r"^the loss is not finite in step 1: choose another --seed$"):
+        train(tmp_path, poison=0, cure="choose another --seed")
 
 
 def test_other_settings_are_refused(tmp_path):

@@ -112,6 +112,7 @@ def learn(
             fixed=fixed,
             validate=validate if held_out else None,
             learning_rate=_RATE,
+            cure="choose another --seed, or leave out the mapping with --mapping none",
             weight_decay=_DECAY,
             purpose=f"learning a mapping, {shots}-shot",
         )

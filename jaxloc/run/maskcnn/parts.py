@@ -111,6 +111,7 @@ def learn_parts(
             checkpoints=checkpoints,
             settings={**settings, "steps": steps, "seed": seed, "parts": examples.parts},
             learning_rate=_RATE,
+            cure="choose another --seed and another --out",
             weight_decay=_DECAY,
             purpose="learning the parts",
         )

@@ -154,6 +154,7 @@ def learn_classifier(
             settings={**settings, "steps": steps, "seed": seed},
             fixed=fixed,
             learning_rate=_RATE,
+            cure="choose another --seed and another --out",
             weight_decay=_DECAY,
             purpose="learning a classifier",
         )

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxloc.errors import UsageError
 from jaxloc.options import FewShotOptions
 from jaxloc.run.fewshot import learning
 from jaxloc.run.fewshot.classifiers import accuracies
@@ -56,6 +57,11 @@ def test_a_stopped_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(Loop, "_run_period", run_period)
     resumed = learn(*given, tmp_path / "broken", OPTIONS, shots=1, residual=True)
     jax.tree.map(np.testing.assert_array_equal, resumed, unbroken)
+
+
+def test_a_loss_that_is_not_finite_tells_a_cure_that_can_be_followed(tmp_path):
+    with pytest.raises(UsageError, match=r"not finite in step 1: choose another --seed, or leave out the mapping with"):
+        learn(clusters(5) * np.float32(np.nan), labels(5), tmp_path, OPTIONS, shots=1, residual=True)
 
 
 def test_with_twenty_classes_a_fifth_is_held_out_to_choose_the_state(tmp_path, monkeypatch):
