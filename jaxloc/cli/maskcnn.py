@@ -70,14 +70,18 @@ def apply(
     options: Annotated[MaskCnnOptions, Fields(only=_OF_APPLY)],
     strict: Strict = False,
 ) -> None:
-    """Name new images and find their parts. Writes annotations.json (COCO, with parts) and report.html.
+    """Name new images and find their parts.
+
+    Writes annotations.json (COCO, with parts), maskcnn.json (the class of each image, and what was skipped and why) and
+    report.html.
 
     Example:
     - `jaxloc maskcnn apply birds/maskcnn.safetensors photos --out named`
     """
     from jaxloc.run.maskcnn import apply_maskcnn
+    from jaxloc.run.maskcnn.summary import applied_text
 
     done = apply_maskcnn(model, paths, out, options)
-    say(f"{done.number:,} images named, {len(done.skipped):,} skipped. Look at {out / 'report.html'}")
+    say(applied_text(done, out))
     if strict and done.skipped:
         raise typer.Exit(3)

@@ -1,12 +1,14 @@
 """Name new images and find their parts with a trained Mask-CNN."""
 
 import dataclasses
+import json
 import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from jaxloc._files import write_text
 from jaxloc.errors import UsageError
 from jaxloc.options import MaskCnnOptions
 from jaxloc.report.records import Findings
@@ -17,7 +19,10 @@ from jaxloc.run.maskcnn.findings import findings_of
 from jaxloc.run.maskcnn.parts import Predicted, predict_all
 from jaxloc.run.maskcnn.streams import Network
 from jaxloc.run.retrieval.listing import Paths, find_images
+from jaxloc.run.writing import disk_errors
 
+NAMED = "maskcnn.json"
+"""Beside ``annotations.json`` and ``report.html``: the class of each image, and why images were skipped."""
 _CHUNK = 256
 """Images whose maps are on disk at once."""
 
@@ -33,7 +38,7 @@ def apply_maskcnn(
     Args:
         model: a file that ``train_maskcnn`` wrote.
         paths: folders, images, or text files of paths.
-        out: folder for ``annotations.json`` and ``report.html``.
+        out: folder for ``annotations.json``, ``maskcnn.json`` and ``report.html``.
         options: of weights and the page; those of training are the model's.
 
     Raises:
@@ -45,6 +50,7 @@ def apply_maskcnn(
         options = dataclasses.replace(options, weights=known.architecture)
     sources = [image.source for image in find_images(paths, exclude=[out])]
     folder = outputs.prepare(out)
+    outputs.check_unused(folder, NAMED)
     skipped: dict[str, str] = {}
     kept, seen = [], []
     with memory_errors():
@@ -65,5 +71,11 @@ def apply_maskcnn(
         raise UsageError(f"none of the {len(sources)} images can be read: {next(iter(skipped.values()))}")
     sizes, vectors, *parts = (np.concatenate(values) for values in zip(*seen, strict=True))
     findings = findings_of(known, kept, sizes, Predicted(*parts), vectors, skipped, options.settings())
+    named = {
+        "images": {one.name: {"class": one.category, "score": one.score} for one in findings.images},
+        "skipped": skipped,
+    }
+    with disk_errors(folder, left="nothing was named"):
+        write_text(folder / NAMED, json.dumps(named, indent=1) + "\n")  # first: it tells an earlier call's folder
     outputs.write(folder, findings, limit=options.report_limit)
     return findings

@@ -13,7 +13,7 @@ from jaxloc.run.loop import Loop
 from jaxloc.run.maskcnn import apply_maskcnn, train_maskcnn
 from jaxloc.run.maskcnn.examples import read_examples
 from jaxloc.run.maskcnn.model import load
-from jaxloc.run.maskcnn.summary import training_text
+from jaxloc.run.maskcnn.summary import applied_text, training_text
 from jaxloc.run.maskcnn.training import train_examples
 from tests.models import narrow
 
@@ -103,6 +103,14 @@ def test_a_model_is_read_as_it_was_written_and_names_new_images(trained, data, o
     applied = json.loads((tmp_path / "out" / "annotations.json").read_text())["annotations"]
     boxes = {tuple(one["bbox"]) for one in trained_on}
     assert {tuple(one["bbox"]) for one in applied} <= boxes
+    assert "2 images named, 1 skipped." in (text := applied_text(found, tmp_path / "out"))
+    assert "broken.png: " in text
+    named = json.loads((tmp_path / "out" / "maskcnn.json").read_text())
+    assert {name: one["class"] for name, one in named["images"].items()} == {"12.png": "red", "13.png": "green"}
+    assert list(named["skipped"]) == ["broken.png"]
+    apply_maskcnn(model, [tmp_path / "new"], tmp_path / "out", options)
+    with pytest.raises(UsageError, match=r"annotations.json: written by something else than a run in this folder"):
+        apply_maskcnn(model, [tmp_path / "new"], trained.folder, options)
 
 
 def test_other_weights_are_refused(trained, data, options, tmp_path):
