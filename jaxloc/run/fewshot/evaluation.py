@@ -24,7 +24,7 @@ from jaxloc.run.fewshot.describing import (
     vectors_of,
     work_folder,
 )
-from jaxloc.run.fewshot.learning import ENOUGH_CLASSES, few_classes, learn, stacked
+from jaxloc.run.fewshot.learning import cautions, learn, stacked
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
 from jaxloc.run.sampling import Episodes
 
@@ -60,6 +60,7 @@ class Evaluated:
         base: classes that were learnt from, of each split.
         novel: classes of the episodes, of each split.
         queries: images of each class in an episode by shots, beside its exemplars.
+        warnings: for the user.
         skipped: why images were skipped, by name.
     """
 
@@ -68,6 +69,7 @@ class Evaluated:
     base: list[list[str]]
     novel: list[list[str]]
     queries: dict[int, int]
+    warnings: list[str]
     skipped: dict[str, str]
 
 
@@ -112,6 +114,7 @@ def evaluate_images(
     names = [*(str(image.label) for image in images), *(str(image.label) for image in learnt)]
     splits = _splits(sorted(set(names[: len(images)])), sorted(set(names[len(images) :])), options)
     found: dict[tuple[str, int, int, bool], list[np.ndarray]] = {}
+    warnings: dict[str, None] = {}
     with memory_errors(), work_folder(keep) as work:
         sources = [image.source for image in (*images, *learnt)]
         network = Network(options)
@@ -127,6 +130,8 @@ def evaluate_images(
             targets = np.array([novel.index(name) if name in novel else -1 for name in owners])
             for shots in options.shots:
                 rules = _rules(scda, bilinear, among, owners, shots, work, options)
+                if options.forms:
+                    warnings |= dict.fromkeys(cautions(owners[among].tolist(), shots=shots))
                 for ways, whole in ((options.ways, False), (len(novel), True)):
                     size = {"ways": ways, "shots": shots, "queries": queries[shots]}
                     drawn = Episodes(targets, **size, seed=options.seed, stream=2 * number + whole)
@@ -140,7 +145,7 @@ def evaluate_images(
     ]
     base_sets, novel_sets = map(list, zip(*splits, strict=True))
     why = {sources[number].name: reason for number, reason in skipped.items()}
-    return Evaluated(options, lines, base_sets, novel_sets, queries, why)
+    return Evaluated(options, lines, base_sets, novel_sets, queries, [*warnings], why)
 
 
 def _rules(
@@ -218,6 +223,7 @@ def to_plain(done: Evaluated) -> dict[str, object]:
         "lines": lines,
         "splits": splits,
         "queries": done.queries,
+        "warnings": done.warnings,
         "skipped": done.skipped,
     }
 
@@ -244,7 +250,6 @@ def evaluation_text(done: Evaluated, seconds: float) -> str:
     parts = [table, text]
     if min(done.queries.values()) < options.queries:
         parts.append(f"The smallest class leaves fewer than {options.queries} queries.")
-    if options.forms and (few := len(done.base[0])) < ENOUGH_CLASSES:
-        parts.append(f"Warning: {few_classes(few)}")
+    parts += [f"Warning: {warning}" for warning in done.warnings]
     parts += reasons("Skipped", done.skipped.items(), len(done.skipped), "the output of --json")
     return "\n\n".join(parts)

@@ -22,22 +22,37 @@ from jaxloc.run.retrieval.arrays_file import of_array
 from jaxloc.run.sampling import Episodes
 from jaxloc.run.training_checkpoints import Checkpoints
 
-ENOUGH_CLASSES = 50
+_ENOUGH_CLASSES = 50
 """Base classes below which a mapping is warned about: the nearest mean is then likely to be better."""
 
-_WAYS, _QUERIES, _EACH = 5, 15, 4
-"""Classes of an episode, queries of each, and episodes of a step."""
+_WAYS, _QUERIES, _EACH, _SHOTS = 5, 15, 4, 5
+"""Classes of an episode, queries of each, episodes of a step; and exemplars if base classes are small."""
 _HELD_OUT, _LEAST, _SHARE = 100, 20, 5
 """Episodes of a validation; base classes that it needs, of which it takes one in ``_SHARE``."""
 _RATE, _DECAY, _EVERY = 1e-3, 1e-4, 50
 
 
-def few_classes(number: int) -> str:
-    """The warning of a mapping that was learnt from so many base classes."""
-    return (
-        f"The mapping was learnt from {counted(number, 'base class')}; below about {ENOUGH_CLASSES} the nearest mean "
-        "is likely to be better."
-    )
+def cautions(labels: Sequence[str], *, shots: int) -> list[str]:
+    """Warnings of a mapping that was learnt from images of these classes: too few classes, or too few images of one."""
+    images = _enough(labels, shots)
+    told = []
+    if len(images) < _ENOUGH_CLASSES:
+        told.append(
+            f"The mapping was learnt from {counted(len(images), 'base class')}; below about {_ENOUGH_CLASSES} the "
+            "nearest mean is likely to be better."
+        )
+    smallest = min(images, key=lambda name: images[name])
+    if (queries := images[smallest] - shots) < _QUERIES:
+        told.append(
+            f"The smallest base class, {smallest!r}, has {images[smallest]} images: the {shots}-shot mapping was "
+            f"learnt with {counted(queries, 'query')} of each class, not {_QUERIES}; add images to it or take it out."
+        )
+    return told
+
+
+def shots_for(labels: Sequence[str], exemplars: int) -> int:
+    """Exemplars of a class in an episode: as many as are given, or at most 5 if no two base classes have more."""
+    return exemplars if len(_enough(labels, exemplars)) > 1 else min(exemplars, _SHOTS)
 
 
 def learn(
@@ -64,8 +79,8 @@ def learn(
     Raises:
         UsageError: too few classes have enough images, or the loss is not finite.
     """
-    images = Counter(labels)
-    classes = sorted(name for name, count in images.items() if count > shots)
+    images = _enough(labels, shots)
+    classes = list(images)
     if len(classes) < 2:
         raise UsageError(
             f"{len(classes)} base classes have more than {shots} images, and a mapping is learnt from at least 2: give "
@@ -73,7 +88,7 @@ def learn(
         )
     order = np.random.default_rng([options.seed, 0]).permutation(classes).tolist()
     held_out = order[: len(order) // _SHARE] if len(order) >= _LEAST else []
-    queries = min(_QUERIES, min(images[name] for name in classes) - shots)
+    queries = min(_QUERIES, min(images.values()) - shots)
 
     def episodes(names: list[str], stream: int) -> Episodes:
         targets = np.array([names.index(label) if label in names else -1 for label in labels])
@@ -117,6 +132,11 @@ def learn(
             purpose=f"learning a mapping, {shots}-shot",
         )
         return loop.run()
+
+
+def _enough(labels: Sequence[str], shots: int) -> dict[str, int]:
+    """Number of images of each class that leaves queries beside so many exemplars, in order of name."""
+    return {name: count for name, count in sorted(Counter(labels).items()) if count > shots}
 
 
 def stacked(episodes: Episodes, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

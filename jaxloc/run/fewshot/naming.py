@@ -17,7 +17,7 @@ from jaxloc.run import outputs
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.fewshot.classifiers import classifiers
 from jaxloc.run.fewshot.describing import Network, axes_of, bilinear_vectors, vectors_of, work_folder
-from jaxloc.run.fewshot.learning import ENOUGH_CLASSES, few_classes, learn
+from jaxloc.run.fewshot.learning import cautions, learn, shots_for
 from jaxloc.run.fewshot.summary import PLAIN, write_names
 from jaxloc.run.frozen import padded_maps
 from jaxloc.run.retrieval.listing import Labelled, Paths, check_labels, find_images
@@ -190,12 +190,11 @@ def _rule(
     mapped = None
     if learnt and options.mapping != "none":
         owners = [str(learnt[number].label) for number in base]
-        shots = int(np.bincount(targets).min())
+        shots = shots_for(owners, int(np.bincount(targets).min()))
         residual = options.mapping == "residual"
         mapping = learn(vectors_of(base_maps, base, describe), owners, folder, options, shots=shots, residual=residual)
         mapped = np.asarray(classifiers(mapping, means))
-        if (few := len(set(owners))) < ENOUGH_CLASSES:
-            warnings.append(few_classes(few))
+        warnings += cautions(owners, shots=shots)
     return _Rule(axes, vectors, classes, np.asarray(classifiers(None, means)), mapped, warnings)
 
 

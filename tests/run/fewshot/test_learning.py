@@ -64,6 +64,21 @@ def test_a_loss_that_is_not_finite_tells_a_cure_that_can_be_followed(tmp_path):
         learn(clusters(5) * np.float32(np.nan), labels(5), tmp_path, OPTIONS, shots=1, residual=True)
 
 
+def test_a_small_base_class_that_lowers_the_queries_of_all_is_told():
+    large = labels(50, each=20)
+    assert learning.cautions(large, shots=5) == []
+    assert learning.cautions([*large, "small"], shots=5) == []
+    (told,) = learning.cautions([*large, *["small"] * 6], shots=5)
+    assert told.startswith("The smallest base class, 'small', has 6 images: the 5-shot mapping was learnt with 1 query")
+    few, _ = learning.cautions([*labels(9), "small"], shots=1)
+    assert few.startswith("The mapping was learnt from 9 base classes; below about 50")
+
+
+@pytest.mark.parametrize(("exemplars", "shots"), [(1, 1), (19, 19), (20, 5), (30, 5)])
+def test_more_exemplars_than_base_images_are_learnt_for_five(exemplars, shots):
+    assert learning.shots_for(labels(3, each=20), exemplars) == shots
+
+
 def test_with_twenty_classes_a_fifth_is_held_out_to_choose_the_state(tmp_path, monkeypatch):
     trained, made = [], []
     monkeypatch.setattr(
