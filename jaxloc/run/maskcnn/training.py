@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from jaxloc.run.maskcnn.findings import findings_of
 from jaxloc.run.maskcnn.model import MaskCnn
 from jaxloc.run.maskcnn.parts import Predicted, learn_parts, predict_all
 from jaxloc.run.maskcnn.streams import Network, learn_classifier
+from jaxloc.run.writing import disk_errors, locked
 
 MODEL, EVALUATION, MASKS = "maskcnn.safetensors", "evaluation.json", "masks.png"
 """Files of the results, beside ``annotations.json`` and ``report.html``."""
@@ -77,6 +79,11 @@ def train_examples(examples: Examples, out: str | os.PathLike[str], options: Mas
     if options.side % 32:
         raise UsageError(f"the side must be a multiple of 32 pixels, not {options.side}: choose another --side")
     folder = outputs.prepare(out)
+    with locked(folder):
+        return _train(examples, folder, options)
+
+
+def _train(examples: Examples, folder: Path, options: MaskCnnOptions) -> Trained:
     outputs.check_unused(folder, EVALUATION)
     work = folder / "work"
     with memory_errors():
@@ -118,16 +125,16 @@ def train_examples(examples: Examples, out: str | os.PathLike[str], options: Mas
     why = {examples.sources[number].name: reason for number, reason in skipped.items()}
     pcp = _pcp(examples, predicted, test)
     done = Trained(model, pcp, accuracies, len(train), len(test), why, folder)
-    files.save(folder / MODEL, model)
     tested = Predicted(*(values[test] for values in predicted))
     sources = [examples.sources[number] for number in test.tolist()]
     findings = findings_of(model, sources, sizes[test], tested, vectors[test], why, options.settings())
-    write_text(
-        folder / EVALUATION, json.dumps(to_plain(done), indent=1) + "\n"
-    )  # first: it tells an earlier call's folder
-    outputs.write(folder, findings, limit=options.report_limit)
-    draw_masks(folder / MASKS, sources, tested, examples.boxes[test], sizes[test])
-    shutil.rmtree(work)
+    with disk_errors(folder, left="it resumes from the last checkpoint"):
+        files.save(folder / MODEL, model)
+        plain = json.dumps(to_plain(done), indent=1) + "\n"
+        write_text(folder / EVALUATION, plain)  # before annotations.json: it tells an earlier call's folder
+        outputs.write(folder, findings, limit=options.report_limit)
+        draw_masks(folder / MASKS, sources, tested, examples.boxes[test], sizes[test])
+        shutil.rmtree(work)
     return done
 
 
@@ -154,9 +161,9 @@ def _pcp(examples: Examples, predicted: Predicted, test: np.ndarray) -> dict[str
 
 
 def to_plain(done: Trained) -> dict[str, object]:
-    """The figures as plain values for JSON."""
+    """The figures as plain values for JSON, with null for a part that no test image shows."""
     return {
-        "pcp": dict(done.pcp),
+        "pcp": {part: None if math.isnan(share) else share for part, share in done.pcp.items()},
         "accuracies": [{"streams": list(streams), "accuracy": share} for streams, share in done.accuracies.items()],
         "classes": done.model.classes,
         "train": done.train,

@@ -1,5 +1,6 @@
 """Mask-CNN on squares of two colours: parts are found, classes named, and a killed training resumes."""
 
+import dataclasses
 import json
 import shutil
 
@@ -14,7 +15,8 @@ from jaxloc.run.maskcnn import apply_maskcnn, train_maskcnn
 from jaxloc.run.maskcnn.examples import read_examples
 from jaxloc.run.maskcnn.model import load
 from jaxloc.run.maskcnn.summary import applied_text, training_text
-from jaxloc.run.maskcnn.training import train_examples
+from jaxloc.run.maskcnn.training import to_plain, train_examples
+from jaxloc.run.writing import locked
 from tests.models import narrow
 
 WIDE = narrow.register("vgg16-parts", (32, 32, 48, 64, 64))
@@ -88,6 +90,11 @@ def test_results_are_annotations_with_parts_a_page_and_a_sheet_of_masks(trained)
     assert not (trained.folder / "work").exists()
 
 
+def test_a_part_that_no_test_image_shows_has_no_share(trained):
+    unseen = dataclasses.replace(trained, pcp={"head": 1.0, "torso": float("nan")})
+    assert json.loads(json.dumps(to_plain(unseen), allow_nan=False))["pcp"] == {"head": 1, "torso": None}
+
+
 def test_a_model_is_read_as_it_was_written_and_names_new_images(trained, data, options, tmp_path):
     again = load(trained.folder / "maskcnn.safetensors")
     assert (again.classes, again.parts, again.side) == (["green", "red"], ["head", "torso"], SIDE)
@@ -155,6 +162,8 @@ def test_a_set_without_parts_and_an_odd_side_are_refused(data, options, tmp_path
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "annotations.json").write_text("{}")
     with pytest.raises(UsageError, match=r"annotations.json: written by something else than a run in this folder"):
+        train_maskcnn(data, tmp_path / "mine", options)
+    with locked(tmp_path / "mine"), pytest.raises(UsageError, match="another process is writing to this folder"):
         train_maskcnn(data, tmp_path / "mine", options)
     with pytest.raises(UsageError, match="the side must be a multiple of 32 pixels, not 100"):
         train_maskcnn(data, tmp_path / "out", MaskCnnOptions(side=100))
