@@ -231,7 +231,11 @@ def to_plain(done: Evaluated) -> dict[str, object]:
 def evaluation_text(done: Evaluated, seconds: float) -> str:
     """The table of accuracies, and what was measured."""
     options = done.options
+    splits, novel = len(done.novel), len(done.novel[0])
     kinds = sorted({(line.ways, line.shots, line.whole) for line in done.lines}, key=lambda kind: (kind[2], kind[1]))
+    whole_set = f"; all novel classes at once in {options.draws} draws each, ± their standard deviation"
+    if options.ways == novel:  # every episode is of all novel classes
+        kinds, whole_set = [kind for kind in kinds if not kind[2]], ""
     heads = [f"{'all ' if whole else ''}{ways}-way {shots}-shot" for ways, shots, whole in kinds]
     cells: dict[str, dict[tuple[int, int, bool], str]] = {}
     for line in done.lines:
@@ -240,12 +244,11 @@ def evaluation_text(done: Evaluated, seconds: float) -> str:
         cells.setdefault(line.classifier, {})[line.ways, line.shots, line.whole] = cell
     rows = [[name, *(row[kind] for kind in kinds)] for name, row in cells.items()]
     table = text_table(["classifier", *heads], rows)
-    splits, novel = len(done.novel), len(done.novel[0])
     queries = " or ".join(str(number) for number in dict.fromkeys(done.queries.values()))
     text = (
         f"Accuracy in per cent. {counted(splits, 'split')} into {len(done.base[0])} base and {novel} novel classes; "
-        f"{counted(options.episodes, 'episode')} each with {queries} queries of each class, ± half the 95 % interval; "
-        f"all novel classes at once in {options.draws} draws each, ± their standard deviation. {seconds:.1f} s."
+        f"{counted(options.episodes, 'episode')} each with {queries} queries of each class, ± half the 95 % "
+        f"interval{whole_set}. {seconds:.1f} s."
     )
     parts = [table, text]
     if min(done.queries.values()) < options.queries:

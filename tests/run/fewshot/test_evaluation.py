@@ -1,5 +1,6 @@
 """Episodes of novel classes: the accuracies, what is drawn, and what bad input gets."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -58,8 +59,12 @@ def test_every_classifier_is_measured_in_every_kind_of_episode(evaluated):
 def test_the_text_and_the_json_tell_what_was_measured(evaluated):
     done, _ = evaluated
     text = evaluation_text(done, 1.0)
-    assert "all 2-way 3-shot" in text
     assert "2 splits into 1 base and 2 novel classes; 12 episodes each with 4 or 2 queries of each class" in text
+    assert text.splitlines()[0].split("  ")[-1].strip() == "2-way 3-shot"
+    assert "all" not in text.split("The smallest")[0]
+    more = evaluation_text(dataclasses.replace(done, novel=[["cat", "coffee", "face"]]), 1.0)
+    assert "all 2-way 3-shot" in more
+    assert "all novel classes at once in 2 draws each" in more
     assert "The smallest class leaves fewer than 15 queries." in text
     plain = to_plain(done)
     assert plain["lines"][0]["accuracy"]["mean"] == done.lines[0].accuracy.mean
