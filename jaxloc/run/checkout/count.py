@@ -186,6 +186,7 @@ def counted_text(done: CountedImages) -> str:
     ]
     items = sum(sum(done.counts(image).values()) for image in done.images)
     lines = [
+        *(f"Warning: {one}" for one in done.counter.warnings if not items),
         *reasons("Not used", done.skipped.items(), len(done.skipped), str(done.folder / COUNTS)),
         text_table(["image", "items", "counts"], rows),
         *([f"… and {len(done.images) - SHOWN:,} more"] if len(done.images) > SHOWN else []),

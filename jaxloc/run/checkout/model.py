@@ -48,6 +48,13 @@ class Counter:
     checksum: str
     settings: Mapping[str, str]
 
+    @property
+    def warnings(self) -> list[str]:
+        """For the user: a threshold of 1 says that on the images held out it was best to count nothing."""
+        cure = "train longer with more --steps, into another --out"
+        useless = f"the counter finds no product of the images held out, and counts nothing: {cure}"
+        return [useless] if self.threshold >= 1 else []
+
     def check(self, weights: Weights) -> None:
         """Raise ``UsageError`` unless the weights are those that the head was trained on."""
         if weights.checksum != self.checksum:

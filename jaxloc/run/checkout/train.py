@@ -28,7 +28,7 @@ from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_within
 from jaxloc.run.loop import Figures, head_loop
 from jaxloc.run.sampling import shuffled_batch
 from jaxloc.run.training_checkpoints import Checkpoints
-from jaxloc.run.writing import disk_errors
+from jaxloc.run.writing import disk_errors, locked
 
 MODEL, LOG, _MAPS = "counter.safetensors", "training.json", "maps"
 _HELD_OUT, _HEAD, _ORDER = 0, 1, 2
@@ -86,7 +86,7 @@ def train(
     options = options or TrainCounterOptions()
     labelled = LabelledSet(source)
     folder = outputs.prepare(out)
-    with memory_errors(), Checkpoints(folder / "checkpoints") as checkpoints:
+    with locked(folder), memory_errors(), Checkpoints(folder / "checkpoints") as checkpoints:
         engine = engine_of(options, options.layer)
         maps, skipped = _maps(labelled, engine, options.side, folder / _MAPS)
         usable = np.array([number for number in range(len(labelled.images)) if number not in skipped], int)
@@ -130,22 +130,22 @@ def train(
         )
         params = jax.device_get(loop.run())
         threshold, measured = judge(params)
-    counter = Counter(
-        classes=labelled.classes,
-        params=params,
-        scale=scale,
-        threshold=threshold,
-        layer=engine.layers[0],
-        side=options.side,
-        network=engine.weights.backbone.name,
-        checksum=engine.weights.checksum,
-        settings=options.settings(),
-    )
-    with disk_errors(folder, left="it resumes from the last checkpoint"):
-        model.save(folder / MODEL, counter)
-        log = {"settings": settings, "best": loop.best, "validation": measured._asdict(), "history": loop.history}
-        write_text(folder / LOG, json.dumps(log, indent=1) + "\n")
-        shutil.rmtree(folder / _MAPS, ignore_errors=True)
+        counter = Counter(
+            classes=labelled.classes,
+            params=params,
+            scale=scale,
+            threshold=threshold,
+            layer=engine.layers[0],
+            side=options.side,
+            network=engine.weights.backbone.name,
+            checksum=engine.weights.checksum,
+            settings=options.settings(),
+        )
+        with disk_errors(folder, left="it resumes from the last checkpoint"):
+            model.save(folder / MODEL, counter)
+            log = {"settings": settings, "best": loop.best, "validation": measured._asdict(), "history": loop.history}
+            write_text(folder / LOG, json.dumps(log, indent=1) + "\n")
+            shutil.rmtree(folder / _MAPS, ignore_errors=True)
     return TrainedCounter(
         file=folder / MODEL,
         counter=counter,
@@ -232,6 +232,7 @@ def training_text(done: TrainedCounter) -> str:
     measured, counter = done.validation, done.counter
     lines = [
         *reasons("Not used", done.skipped.items(), len(done.skipped)),
+        *(f"Warning: {one}" for one in counter.warnings),
         f"Learnt {counted(len(counter.classes), 'kind')} from {counted(done.images, 'image')}; of "
         f"{done.held_out:,} held out, {100 * measured.accuracy:.1f} % are counted right (cAcc), with "
         f"{measured.distance:.2f} items too many or too few in each (ACD), at scores from {counter.threshold:.2f}.",

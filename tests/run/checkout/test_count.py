@@ -16,6 +16,7 @@ from jaxloc.run.checkout.count import counted_text, to_plain
 from jaxloc.run.checkout.train import training_text
 from jaxloc.run.evaluation import evaluate_files
 from jaxloc.run.loop import Score
+from jaxloc.run.writing import locked
 from tests.products import write_products
 from tests.report.parsed import Page
 from tests.run.retrieval import small
@@ -86,6 +87,20 @@ def test_broken_off_it_ends_with_the_same_bytes(trained, labelled, options, tmp_
     assert again.file.read_bytes() == trained.file.read_bytes()
     with pytest.raises(UsageError, match="a training was begun there with seed 0, not 1"):
         train(labelled, tmp_path, dataclasses.replace(options, seed=1))
+
+
+def test_a_folder_that_another_process_writes_to_is_refused(labelled, options, tmp_path):
+    with locked(tmp_path), pytest.raises(UsageError, match="another process is writing to this folder"):
+        train(labelled, tmp_path, options)
+
+
+def test_a_counter_that_finds_nothing_says_to_train_longer(trained, counted):
+    warning = "Warning: the counter finds no product of the images held out, and counts nothing: train longer"
+    empty = dataclasses.replace(trained.counter, threshold=1.0)
+    assert warning in training_text(dataclasses.replace(trained, counter=empty))
+    assert warning in counted_text(dataclasses.replace(counted, counter=empty, threshold=1.0))
+    assert warning not in training_text(trained)
+    assert warning not in counted_text(counted)
 
 
 def test_counts_are_those_of_the_boxes_above_the_threshold(counted, trained):
