@@ -93,3 +93,23 @@ def test_leaving_early_cancels_what_has_not_begun_and_waits_for_what_has():
     assert len(begun) <= 4
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("jaxloc-read")]
     assert started == begun
+
+
+def test_one_of_its_own_threads_may_close_it():
+    """As garbage collection does where it happens to run in one."""
+    suspended, closed, errors = threading.Event(), threading.Event(), []
+
+    def work(number: int) -> None:
+        if number:
+            suspended.wait()
+            try:
+                results.close()
+            except RuntimeError as error:
+                errors.append(error)
+            closed.set()
+
+    results = read_ahead(work, range(3), workers=1, ahead=2)
+    next(results)
+    suspended.set()
+    assert closed.wait(60)
+    assert errors == []
