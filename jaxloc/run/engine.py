@@ -14,10 +14,10 @@ from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights, Extractor, memory
 from jaxloc.models import BACKBONES, Weights, load
 from jaxloc.models.weights import check_top
-from jaxloc.options import NetworkOptions
+from jaxloc.options import CountOptions, MaskCnnOptions, NetworkOptions
 from jaxloc.run.progress import bar
 
-_Options = TypeVar("_Options", bound=NetworkOptions)
+_Options = TypeVar("_Options", bound=NetworkOptions | CountOptions | MaskCnnOptions)
 
 
 def load_weights(options: NetworkOptions, layers: Iterable[str | None] = (), *, top: bool = False) -> Weights:

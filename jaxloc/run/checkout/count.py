@@ -29,7 +29,7 @@ from jaxloc.run.checkout import model
 from jaxloc.run.checkout.compose import THUMBNAIL, as_counted
 from jaxloc.run.checkout.model import LEAST_SCORE, Counter
 from jaxloc.run.checkout.train import engine_of
-from jaxloc.run.engine import memory_errors
+from jaxloc.run.engine import memory_errors, of_network
 from jaxloc.run.frozen import padded_maps, read_within
 from jaxloc.run.thumbnails import read_thumbnails
 from jaxloc.run.writing import disk_errors, locked
@@ -79,11 +79,9 @@ def count(
     Raises:
         UsageError: the counter cannot be read or is of other weights, or no image can be read.
     """
-    options = options or CountOptions()
     file = Path(counter)
     known = model.load(file / "counter.safetensors" if file.is_dir() else file)
-    if options.weights == NetworkOptions().weights:
-        options = dataclasses.replace(options, weights=known.network)
+    options = of_network(options or CountOptions(), known.network)
     sets = find_sets(paths, exclude=outputs.places(out))
     sets.tell_ignored()
     sources = sets[0].sources

@@ -13,7 +13,7 @@ from jaxloc.errors import UsageError
 from jaxloc.options import MaskCnnOptions
 from jaxloc.report.records import Findings
 from jaxloc.run import outputs
-from jaxloc.run.engine import memory_errors
+from jaxloc.run.engine import memory_errors, of_network
 from jaxloc.run.maskcnn import model as files
 from jaxloc.run.maskcnn.findings import findings_of
 from jaxloc.run.maskcnn.parts import Predicted, predict_all
@@ -45,9 +45,7 @@ def apply_maskcnn(
         JaxlocError: nothing could be done; the message says why and names the cure.
     """
     known = files.load(Path(model))
-    options = dataclasses.replace(options or MaskCnnOptions(), side=known.side)
-    if options.weights == MaskCnnOptions().weights:
-        options = dataclasses.replace(options, weights=known.architecture)
+    options = of_network(dataclasses.replace(options or MaskCnnOptions(), side=known.side), known.architecture)
     sources = [image.source for image in find_images(paths, exclude=[out])]
     folder = outputs.prepare(out)
     outputs.check_unused(folder, NAMED)

@@ -17,7 +17,7 @@ from jaxloc.inference import DeviceWeights
 from jaxloc.models import Weights, projection
 from jaxloc.options import IndexOptions, workers_of
 from jaxloc.run import distributed, outputs
-from jaxloc.run.engine import memory_errors
+from jaxloc.run.engine import memory_errors, of_network
 from jaxloc.run.progress import bar
 from jaxloc.run.retrieval import codebooks as codebook_files
 from jaxloc.run.retrieval import whitening_store
@@ -94,10 +94,10 @@ def index_images(
 
     With ``relabel``, images of the gallery get these labels as well. ``loaded`` is the network if it is on the devices.
     """
-    options = _with_projection(options or default_options(out))
+    options, made = _with_projection(options or default_options(out))
     folder = outputs.prepare(out)
     describer = Describer(options, [options.descriptor], loaded)
-    _check_projection(folder, options, describer.weights)
+    _check_projection(folder, options, made, describer.weights)
     description = describe_gallery(options, describer.weights)
     digest = hashlib.sha256("\n".join([str(description), *(image.key for image in images)]).encode()).digest()
     moved = 0
@@ -133,24 +133,22 @@ def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
     )
 
 
-def _with_projection(options: IndexOptions) -> IndexOptions:
-    """The options with what a projection was learnt on, if they name one."""
+def _with_projection(options: IndexOptions) -> tuple[IndexOptions, projection.Made | None]:
+    """The options with what a projection was learnt on, and that itself, if they name one."""
     if options.projection is None:
-        return options
+        return options, None
     _, made = projection.load(options.projection)
-    weights = made.architecture if options.weights == IndexOptions().weights else options.weights
     chosen = dataclasses.replace(options, descriptor="projection", layer=made.layer, max_side=made.max_side)
-    return dataclasses.replace(chosen, weights=weights)
+    return of_network(chosen, made.architecture), made
 
 
-def _check_projection(folder: Path, options: IndexOptions, weights: Weights) -> None:
+def _check_projection(folder: Path, options: IndexOptions, made: projection.Made | None, weights: Weights) -> None:
     """Raise ``UsageError`` if a projection is missing, another than the gallery's, or learnt on other weights."""
     path, given = Gallery(folder, describe_gallery(options, weights)).projection_path, options.projection
-    if given is None:
+    if given is None or made is None:
         if options.descriptor == "projection" and not path.exists():
             raise UsageError(f"{folder}: the descriptor projection needs the file of one: pass --projection")
         return
-    _, made = projection.load(given)
     if made.weights_checksum != weights.checksum:
         raise UsageError(
             f"{given}: learnt on other weights ({made.architecture}, {made.weights_checksum[:12]}…) than these "
