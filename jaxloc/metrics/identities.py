@@ -17,7 +17,7 @@ class Reidentified(NamedTuple):
 
     Attributes:
         matches: float64 ``[k]``, the cumulative match characteristic at each of the ranks asked for: the share of
-            queries whose identity is among so many first results.
+            queries whose identity is among the first results up to that rank.
         mean_average_precision: in its step form.
     """
 

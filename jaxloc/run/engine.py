@@ -14,7 +14,7 @@ from jaxloc.errors import UsageError
 from jaxloc.inference import DeviceWeights, Extractor, memory
 from jaxloc.models import BACKBONES, Weights, load
 from jaxloc.models.weights import check_top
-from jaxloc.options import CountOptions, MaskCnnOptions, NetworkOptions
+from jaxloc.options import CountOptions, MaskCnnOptions, NetworkOptions, Options, network_options
 from jaxloc.run.progress import bar
 
 _Options = TypeVar("_Options", bound=NetworkOptions | CountOptions | MaskCnnOptions)
@@ -46,6 +46,12 @@ def on_devices(weights: Weights, options: NetworkOptions) -> DeviceWeights:
     named = ("devices", "batch", "dtype", "conv", "shard_weights")
     chosen = {name: getattr(options, name) for name in named}
     return DeviceWeights(weights, warn=lambda line: tqdm.write(line, file=sys.stderr), **chosen)
+
+
+def open_network(options: Options, layers: Iterable[str | None] = ()) -> DeviceWeights:
+    """The weights of a job's options on the devices; ``layers`` are as of ``load_weights``."""
+    network = NetworkOptions(**network_options(options))
+    return on_devices(load_weights(network, layers), network)
 
 
 def compile_buckets(extractor: Extractor, buckets: Buckets) -> None:

@@ -19,6 +19,7 @@ from jaxloc._files import digest
 from jaxloc.data import Item, Source, read_image, read_size
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.batches import pad
+from jaxloc.data.sources import bytes_of
 from jaxloc.errors import ImageError
 from jaxloc.inference import Extractor, Maps
 from jaxloc.models import extract_features
@@ -83,6 +84,24 @@ def frozen_maps(
         return {layer: file.read() for layer, file in files.items()}, skipped
 
 
+def identities(sources: Sequence[Source]) -> list[str]:
+    """What tells each image's file from another put in its place."""
+    return [f"{source.path} {bytes_of(source.path)}" for source in sources]
+
+
+def maps_within(
+    sources: Sequence[Source], engine: Extractor, side: int, folder: str | os.PathLike[str]
+) -> tuple[dict[str, FrozenMaps], dict[int, str]]:
+    """``frozen_maps`` of images shrunk so that their longer side is at most ``side``."""
+    return frozen_maps(
+        identities(sources),
+        lambda number: read_within(sources[number], side, engine.minimum_side),
+        engine,
+        side,
+        folder,
+    )
+
+
 def padded_maps(
     numbers: Sequence[int],
     read: Callable[[int], np.ndarray | str],
@@ -143,7 +162,7 @@ class _File:
 
 
 def _shapes(engine: Extractor, shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    """Shape of the maps of an image of so many rows and columns, by layer."""
+    """Shape of the maps of an image of ``shape`` pixels, by layer."""
     extract = functools.partial(extract_features, backbone=engine.weights.backbone, layers=engine.layers)
     maps = jax.eval_shape(extract, engine.params, jax.ShapeDtypeStruct((*shape, 3), np.uint8))
     return {layer: found.features.shape for layer, found in maps.items()}

@@ -56,7 +56,7 @@ class Loop:
             ``_interrupts.check()`` now and then. ``None`` takes the last state.
         learning_rate: to be named if the loss is not finite.
         cure: what to do then, for a training whose rate cannot be chosen.
-        checkpoint_steps: also write a checkpoint after so many steps of a period; 0 does not.
+        checkpoint_steps: number of steps of a period after which it also writes a checkpoint; 0 does not.
         purpose: what the progress bar says.
         period: what a period is called, if it has a name.
         skipped: reasons by name of the image, kept with the checkpoints and restored.

@@ -34,7 +34,7 @@ class Episodes:
         stream: tells draws for one purpose from those for another.
 
     Raises:
-        UsageError: too few classes have so many images.
+        UsageError: there are too few classes, or one has fewer images than ``shots + queries``.
     """
 
     def __init__(

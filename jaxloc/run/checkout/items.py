@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxloc.data import Source, annotations
 from jaxloc.data.annotations import Annotated
-from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
+from jaxloc.run.frozen import identities
 
 _VALIDATION = ("val", "valid", "validation")
 
@@ -62,15 +62,10 @@ class LabelledSet:
             )
         self.items = self._pad()
 
-    @property
-    def identities(self) -> list[str]:
-        """What tells each image's file from another put in its place."""
-        return [f"{source.path} {bytes_of(source.path)}" for source in self.sources]
-
     def digest(self) -> str:
         """SHA-256 over files and items, which must not change when a training resumes."""
         rows = [values.tobytes() for values in self.items]
-        listed = json.dumps([self.identities, self.classes]).encode()
+        listed = json.dumps([identities(self.sources), self.classes]).encode()
         return hashlib.sha256(b"".join([listed, *rows])).hexdigest()
 
     def divide(self, usable: np.ndarray, share: float, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

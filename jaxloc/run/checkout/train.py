@@ -17,14 +17,14 @@ from jaxloc.inference import Extractor
 from jaxloc.metrics import Counting, best_count_threshold, counting, counts_above
 from jaxloc.models import FeatureMap, center_head
 from jaxloc.models.training import Tally, TrainState
-from jaxloc.options import CountOptions, NetworkOptions, TrainCounterOptions, network_options
+from jaxloc.options import CountOptions, TrainCounterOptions
 from jaxloc.report.text import counted, reasons
 from jaxloc.run import outputs
 from jaxloc.run.checkout import model
 from jaxloc.run.checkout.items import LabelledSet
 from jaxloc.run.checkout.model import LEAST_SCORE, Counter
-from jaxloc.run.engine import load_weights, memory_errors, on_devices
-from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_within
+from jaxloc.run.engine import memory_errors, open_network
+from jaxloc.run.frozen import FrozenMaps, maps_within
 from jaxloc.run.loop import Figures, head_loop
 from jaxloc.run.sampling import shuffled_batch
 from jaxloc.run.training_checkpoints import Checkpoints
@@ -88,7 +88,8 @@ def train(
     folder = outputs.prepare(out)
     with locked(folder), memory_errors(), Checkpoints(folder / "checkpoints") as checkpoints:
         engine = engine_of(options, options.layer)
-        maps, skipped = _maps(labelled, engine, options.side, folder / _MAPS)
+        every, skipped = maps_within(labelled.sources, engine, options.side, folder / _MAPS)
+        maps = every[engine.layers[0]]
         usable = np.array([number for number in range(len(labelled.images)) if number not in skipped], int)
         seen, held_out = labelled.divide(usable, options.validation_share, [options.seed, _HELD_OUT])
         scale = _scale(maps, seen[:_FOR_SCALE])
@@ -161,21 +162,12 @@ def train(
 
 def engine_of(options: TrainCounterOptions | CountOptions, layer: str | None) -> Extractor:
     """The network at the layer that is read: by default the deepest whose cells are of 8 pixels or finer."""
-    network = NetworkOptions(**network_options(options))
-    loaded = on_devices(load_weights(network, [layer]), network)
+    loaded = open_network(options, [layer])
     if layer is None:
         layers = loaded.weights.backbone.layers
         finest = min(one.stride for one in layers)
         layer = [one.name for one in layers if one.stride <= max(_FINEST, finest)][-1]
     return Extractor(loaded, [layer])
-
-
-def _maps(labelled: LabelledSet, engine: Extractor, side: int, folder: Path) -> tuple[FrozenMaps, dict[int, str]]:
-    def read(number: int) -> np.ndarray | str:
-        return read_within(labelled.sources[number], side, engine.minimum_side)
-
-    maps, skipped = frozen_maps(labelled.identities, read, engine, side, folder)
-    return maps[engine.layers[0]], skipped
 
 
 def _scale(maps: FrozenMaps, numbers: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from jaxloc.run.discovery.by_hand import PAGE, GroupsByHand, read_groups, set_as
 from jaxloc.run.discovery.describing import describe, find_repeats
 from jaxloc.run.discovery.grouping import Grouping, group_vectors, names_of, typicality
 from jaxloc.run.discovery.view import FOLDER, write_view
-from jaxloc.run.engine import load_weights, memory_errors, on_devices
+from jaxloc.run.engine import memory_errors, open_network
 from jaxloc.run.jobs import Paths
 from jaxloc.run.plan import Images
 from jaxloc.run.retrieval.arrays_file import of_array
@@ -94,7 +94,7 @@ def discover(
     work = outputs.prepare(folder / "work")
     with locked(work) if distributed.is_first() else contextlib.nullcontext(), disk_errors(folder), memory_errors():
         identity = describe_images(images)
-        loaded = on_devices(load_weights(options.job, [options.job.layer]), options.job)
+        loaded = open_network(options.job, [options.job.layer])
         described = describe(images, work, options, loaded)
         pile = _group(images, work, options, described, identity)
         hand = GroupsByHand() if by_hand is None else read_groups(by_hand, identity, pile.digest)

@@ -12,14 +12,13 @@ import numpy as np
 
 from jaxloc import bilinear, moments, scda
 from jaxloc.data import Source
-from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
 from jaxloc.grids import valid_cells
 from jaxloc.inference import Extractor
 from jaxloc.models import FeatureMap
-from jaxloc.options import FewShotOptions, NetworkOptions, network_options
-from jaxloc.run.engine import load_weights, on_devices
-from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_within
+from jaxloc.options import FewShotOptions
+from jaxloc.run.engine import open_network
+from jaxloc.run.frozen import FrozenMaps, maps_within, read_within
 from jaxloc.run.retrieval.describing import object_masks
 from jaxloc.run.writing import disk_errors, locked
 
@@ -37,8 +36,7 @@ class Network(Extractor):
     """
 
     def __init__(self, options: FewShotOptions) -> None:
-        network = NetworkOptions(**network_options(options))
-        loaded = on_devices(load_weights(network, [options.layer]), network)
+        loaded = open_network(options, [options.layer])
         self.layer = options.layer or loaded.weights.backbone.defaults.localization
         super().__init__(loaded, [self.layer])
         self.side = options.side
@@ -53,8 +51,7 @@ class Network(Extractor):
 
     def maps(self, sources: Sequence[Source], folder: str | os.PathLike[str]) -> tuple[FrozenMaps, dict[int, str]]:
         """The images' maps in files of ``folder``, and why images were skipped, by number."""
-        names = [f"{source.path} {bytes_of(source.path)}" for source in sources]
-        maps, skipped = frozen_maps(names, lambda number: self.read(sources[number]), self, self.side, folder)
+        maps, skipped = maps_within(sources, self, self.side, folder)
         return maps[self.layer], skipped
 
 

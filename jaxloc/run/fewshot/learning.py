@@ -135,7 +135,7 @@ def learn(
 
 
 def _enough(labels: Sequence[str], shots: int) -> dict[str, int]:
-    """Number of images of each class that leaves queries beside so many exemplars, in order of name."""
+    """Number of images of each class that has more of them than ``shots``, in order of name."""
     return {name: count for name, count in sorted(Counter(labels).items()) if count > shots}
 
 

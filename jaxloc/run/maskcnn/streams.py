@@ -12,14 +12,13 @@ from jaxloc._jit import standard_promotion
 from jaxloc.crops import crop_resize
 from jaxloc.data import Source, read_image, read_size
 from jaxloc.data.cropped import crop_square
-from jaxloc.data.sources import bytes_of
 from jaxloc.errors import ImageError
-from jaxloc.inference import DeviceWeights, Extractor
+from jaxloc.inference import Extractor
 from jaxloc.models.training import Tally, cross_entropy
-from jaxloc.options import MaskCnnOptions, NetworkOptions, network_options
+from jaxloc.options import MaskCnnOptions
 from jaxloc.pooling import average_max_pool
-from jaxloc.run.engine import load_weights, on_devices
-from jaxloc.run.frozen import FrozenMaps, frozen_maps, read_within
+from jaxloc.run.engine import open_network
+from jaxloc.run.frozen import FrozenMaps, frozen_maps, maps_within
 from jaxloc.run.loop import head_loop
 from jaxloc.run.maskcnn.parts import Predicted, layers_of
 from jaxloc.run.sampling import shuffled_batch
@@ -41,10 +40,8 @@ class Network:
     """
 
     def __init__(self, options: MaskCnnOptions) -> None:
-        network = NetworkOptions(**network_options(options))
-        weights = load_weights(network)
-        self.layers = layers_of(weights.backbone)
-        self.loaded: DeviceWeights = on_devices(weights, network)
+        self.loaded = open_network(options)
+        self.layers = layers_of(self.loaded.weights.backbone)
         self._side = options.side
         self._whole = Extractor(self.loaded, self.layers[::-1])
         self._crops = Extractor(self.loaded, self.layers[-1:])
@@ -53,12 +50,7 @@ class Network:
         self, sources: Sequence[Source], folder: str | os.PathLike[str]
     ) -> tuple[list[FrozenMaps], np.ndarray, dict[int, str]]:
         """The images' maps of each layer, their original rows and columns, and why images were skipped, by number."""
-
-        def read(number: int) -> np.ndarray | str:
-            return read_within(sources[number], self._side, self._whole.minimum_side)
-
-        names = [f"{one.path} {bytes_of(one.path)}" for one in sources]
-        maps, skipped = frozen_maps(names, read, self._whole, self._side, folder)
+        maps, skipped = maps_within(sources, self._whole, self._side, folder)
         sizes = np.ones((len(sources), 2), np.int32)
         for number, source in enumerate(sources):
             if number not in skipped:
