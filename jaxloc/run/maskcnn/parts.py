@@ -132,22 +132,21 @@ def predict_all(params: Any, parts: int, maps: Sequence[FrozenMaps], image_sizes
         maps: of the three layers, the finest first.
         image_sizes: int32 ``[n, 2]``, rows and columns of the original images.
     """
-    head = PartScores(1 + parts)
+    found = []
+    for begin in range(0, len(image_sizes), _BATCH):
+        some = np.minimum(np.arange(begin, begin + _BATCH), len(image_sizes) - 1)
+        found.append(jax.device_get(_predict(params, batch_of(maps, some), image_sizes[some], parts=parts)))
+    return Predicted(*(np.concatenate(values)[: len(image_sizes)] for values in zip(*found, strict=True)))
 
+
+@functools.partial(jax.jit, static_argnames="parts")
+@standard_promotion()
+def _predict(params: Any, features: list[FeatureMap], image_sizes: jax.Array, *, parts: int) -> Predicted:
     def one(scores: jax.Array, size: jax.Array, image_size: jax.Array) -> Predicted:
         shape = (_FINER * scores.shape[0], _FINER * scores.shape[1])
         found = maskcnn.part_boxes(enlarge(scores, size, shape, _FINER), image_size, size=_FINER * size)
         shares = jnp.where(valid_cells(size, scores.shape[:2])[..., None], jax.nn.softmax(scores), 0)
         return Predicted(shares, size, *found)
 
-    @jax.jit
-    @standard_promotion()
-    def predict(features: list[FeatureMap], image_sizes: jax.Array) -> Predicted:
-        scores = head.apply(params, features)
-        return jax.vmap(one)(scores.features, scores.size, image_sizes)
-
-    found = []
-    for begin in range(0, len(image_sizes), _BATCH):
-        some = np.minimum(np.arange(begin, begin + _BATCH), len(image_sizes) - 1)
-        found.append(jax.device_get(predict(batch_of(maps, some), image_sizes[some])))
-    return Predicted(*(np.concatenate(values)[: len(image_sizes)] for values in zip(*found, strict=True)))
+    scores = PartScores(1 + parts).apply(params, features)
+    return jax.vmap(one)(scores.features, scores.size, image_sizes)

@@ -1,5 +1,6 @@
 """The streams of an image and of crops of its parts: vectors weighted by the predicted masks, and their classifier."""
 
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -77,7 +78,7 @@ class Network:
             crops = self._crop_maps(sources, boxes, folder)
             inside = boxes * np.tile(cells / sizes, 2)[:, [1, 0, 3, 2]]
             height, width = crops.features.shape[1:3]
-            own = _cropped(shares[..., 1 + part], inside, cells, shape=(height, width))
+            own = _cropped(shares[..., 1 + part], inside.astype(np.float32), cells, shape=(height, width))
             streams.append(_pooled(crops, np.asarray(own)))
         return np.stack(streams, 1)
 
@@ -108,10 +109,11 @@ def _pooled(maps: FrozenMaps, weights: np.ndarray) -> np.ndarray:
     return np.concatenate(found)[: len(weights)]
 
 
-def _cropped(shares: np.ndarray, boxes: np.ndarray, sizes: np.ndarray, *, shape: tuple[int, int]) -> jax.Array:
+@functools.partial(jax.jit, static_argnames="shape")
+def _cropped(shares: jax.Array, boxes: jax.Array, sizes: jax.Array, *, shape: tuple[int, int]) -> jax.Array:
     """Each image's shares ``[n, h, w]`` inside its box, in cells, resized to ``shape``."""
     resize = jax.vmap(lambda one, box, size: crop_resize(one[..., None], box, shape, size=size)[..., 0])
-    return jax.jit(resize)(shares, boxes.astype(np.float32), sizes)
+    return resize(shares, boxes, sizes)
 
 
 def learn_classifier(
