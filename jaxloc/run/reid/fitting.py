@@ -77,9 +77,9 @@ def fit(
         images = seen[places]
         return maps.features[images], maps.sizes[images], coarse[places], targets[places]
 
-    loss: Callable[..., tuple[jax.Array, Tally]]
+    judge: Callable[..., tuple[jax.Array, Tally]]
     if method in CLASSIFIES:
-        loss = functools.partial(_classify, head)
+        judge = _classify
 
         def draw(number: int) -> tuple[np.ndarray, ...]:
             return batch_of(
@@ -87,7 +87,7 @@ def fit(
             )
 
     else:
-        loss = functools.partial(_compare, head, method, options.margin)
+        judge = functools.partial(_compare, method=method, margin=options.margin)
         sizes = {"positives": GROUP, "negatives": GROUP}
         groups = Groups(targets, coarse=coarse, seed=options.seed, stream=_DRAWN, **sizes)
         each = options.step_images // (2 * GROUP)
@@ -95,6 +95,16 @@ def fit(
         def draw(number: int) -> tuple[np.ndarray, ...]:
             drawn = [groups.draw(each * number + one) for one in range(each)]
             return batch_of(np.concatenate([np.concatenate(one) for one in drawn]))
+
+    def loss(
+        learnt: Any,
+        form: tuple[jax.Array, jax.Array],
+        features: jax.Array,
+        sizes: jax.Array,
+        kinds: jax.Array,
+        identities: jax.Array,
+    ) -> tuple[jax.Array, Tally]:
+        return judge(jax.vmap(Projection(learnt, *form, head).look)(features, sizes), kinds, identities)
 
     def validate(state: TrainState) -> Figures:
         learnt = Projection(without_classifiers(state.trained), *form, bare)
@@ -160,23 +170,8 @@ def _centre_and_scale(maps: FrozenMaps, images: np.ndarray) -> tuple[np.ndarray,
     return centre.astype(np.float32), np.float32(math.sqrt(max(spread, 0) / dimension) or 1.0)
 
 
-def _look(
-    head: Any, learnt: Any, form: tuple[jax.Array, jax.Array], features: jax.Array, sizes: jax.Array
-) -> Identified:
-    return jax.vmap(Projection(learnt, *form, head).look)(features, sizes)
-
-
-def _classify(
-    head: Any,
-    learnt: Any,
-    form: tuple[jax.Array, jax.Array],
-    features: jax.Array,
-    sizes: jax.Array,
-    kinds: jax.Array,
-    identities: jax.Array,
-) -> tuple[jax.Array, Tally]:
+def _classify(found: Identified, kinds: jax.Array, identities: jax.Array) -> tuple[jax.Array, Tally]:
     """Cross entropy of the kind and of the identity; RNN-HA's equation 5."""
-    found = _look(head, learnt, form, features, sizes)
     each = _of_kinds(found, kinds) + optax.softmax_cross_entropy_with_integer_labels(found.identity, identities)
     hits = (found.identity.argmax(1) == identities).sum()  # type: ignore[union-attr]
     return each.mean(), Tally(each.sum(), hits, jnp.int32(len(identities)))
@@ -189,18 +184,9 @@ def _of_kinds(found: Identified, kinds: jax.Array) -> jax.Array:
 
 
 def _compare(
-    head: Any,
-    method: str,
-    margin: float,
-    learnt: Any,
-    form: tuple[jax.Array, jax.Array],
-    features: jax.Array,
-    sizes: jax.Array,
-    kinds: jax.Array,
-    identities: jax.Array,
+    found: Identified, kinds: jax.Array, identities: jax.Array, *, method: str, margin: float
 ) -> tuple[jax.Array, Tally]:
     """Distances within groups; of the mixed network also the cross entropy of the kind."""
-    found = _look(head, learnt, form, features, sizes)
     positives, negatives = jnp.split(found.vector.reshape(-1, 2 * GROUP, found.vector.shape[1]), 2, axis=1)
     if method == "triplet":
         each = jax.vmap(functools.partial(losses.triplets, margin=margin))(
