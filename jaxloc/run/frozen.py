@@ -135,6 +135,16 @@ def padded_maps(
             waiting = []
 
 
+def chunks(numbers: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Numbers in chunks of at most ``size``, and each filled up to ``size`` by repeating its own.
+
+    A program is then compiled for one shape; results of the repeated ones are dropped.
+    """
+    for first in range(0, len(numbers), size):
+        some = numbers[first : first + size]
+        yield some, np.resize(some, size)
+
+
 class _File:
     """The maps of a layer, and beside them their sizes, which are written after them."""
 

@@ -24,7 +24,7 @@ from jaxloc.run.checkout import model
 from jaxloc.run.checkout.items import LabelledSet
 from jaxloc.run.checkout.model import LEAST_SCORE, Counter
 from jaxloc.run.engine import memory_errors, open_network
-from jaxloc.run.frozen import FrozenMaps, maps_within
+from jaxloc.run.frozen import FrozenMaps, chunks, maps_within
 from jaxloc.run.loop import Figures, head_loop
 from jaxloc.run.sampling import shuffled_batch
 from jaxloc.run.training_checkpoints import Checkpoints
@@ -207,14 +207,12 @@ def _loss(
 def _detect(params: Any, scale: np.ndarray, maps: FrozenMaps, numbers: np.ndarray, batch: int) -> Listed:
     """Everything found in some images; images are numbered by their place in ``numbers``."""
     found: list[Listed] = []
-    for first in range(0, len(numbers), batch):
+    for number, (some, rows) in enumerate(chunks(numbers, batch)):
         _interrupts.check()
-        some = np.resize(numbers[first : first + batch], batch)  # the last batch repeats images, which are dropped
-        batch_maps = FeatureMap(jnp.asarray(maps.features[some]), jnp.asarray(maps.sizes[some]))
+        batch_maps = FeatureMap(jnp.asarray(maps.features[rows]), jnp.asarray(maps.sizes[rows]))
         seen = jax.device_get(model.detect(params, scale, batch_maps))
-        kept = (seen.scores >= LEAST_SCORE) & (np.arange(batch)[:, None] < len(numbers) - first)
-        images, places = np.nonzero(kept)
-        found.append((first + images, seen.classes[images, places], seen.scores[images, places]))
+        images, places = np.nonzero(seen.scores[: len(some)] >= LEAST_SCORE)
+        found.append((batch * number + images, seen.classes[images, places], seen.scores[images, places]))
     images, classes, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return images, classes, scores
 

@@ -18,7 +18,7 @@ from jaxloc.inference import Extractor
 from jaxloc.models import FeatureMap
 from jaxloc.options import FewShotOptions
 from jaxloc.run.engine import open_network
-from jaxloc.run.frozen import FrozenMaps, maps_within, read_within
+from jaxloc.run.frozen import FrozenMaps, chunks, maps_within, read_within
 from jaxloc.run.retrieval.describing import object_masks
 from jaxloc.run.writing import disk_errors, locked
 
@@ -86,9 +86,7 @@ def vectors_of(maps: FrozenMaps, numbers: np.ndarray, describe: Callable[[Featur
 
 def _chunks(maps: FrozenMaps, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, FeatureMap]]:
     """Numbers of images and their maps, the last filled up with images of no cells."""
-    for start in range(0, len(numbers), _CHUNK):
-        some = numbers[start : start + _CHUNK]
-        rows = np.resize(some, _CHUNK)
+    for some, rows in chunks(numbers, _CHUNK):
         sizes = np.where(np.arange(_CHUNK)[:, None] < len(some), maps.sizes[rows], 0)
         yield some, FeatureMap(jnp.asarray(maps.features[rows]), jnp.asarray(sizes))
 

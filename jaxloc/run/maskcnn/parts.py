@@ -17,7 +17,7 @@ from jaxloc.grids import valid_cells
 from jaxloc.models import Backbone, FeatureMap
 from jaxloc.models.fcn import PartScores, enlarge
 from jaxloc.models.training import Tally
-from jaxloc.run.frozen import FrozenMaps
+from jaxloc.run.frozen import FrozenMaps, chunks
 from jaxloc.run.loop import head_loop
 from jaxloc.run.maskcnn.examples import Examples
 from jaxloc.run.sampling import shuffled_batch
@@ -133,8 +133,7 @@ def predict_all(params: Any, parts: int, maps: Sequence[FrozenMaps], image_sizes
         image_sizes: int32 ``[n, 2]``, rows and columns of the original images.
     """
     found = []
-    for begin in range(0, len(image_sizes), _BATCH):
-        some = np.minimum(np.arange(begin, begin + _BATCH), len(image_sizes) - 1)
+    for _, some in chunks(np.arange(len(image_sizes)), _BATCH):
         found.append(jax.device_get(_predict(params, batch_of(maps, some), image_sizes[some], parts=parts)))
     return Predicted(*(np.concatenate(values)[: len(image_sizes)] for values in zip(*found, strict=True)))
 

@@ -19,7 +19,7 @@ from jaxloc.models.training import Tally, cross_entropy
 from jaxloc.options import MaskCnnOptions
 from jaxloc.pooling import average_max_pool
 from jaxloc.run.engine import open_network
-from jaxloc.run.frozen import FrozenMaps, frozen_maps, maps_within
+from jaxloc.run.frozen import FrozenMaps, chunks, frozen_maps, maps_within
 from jaxloc.run.loop import head_loop
 from jaxloc.run.maskcnn.parts import Predicted, layers_of
 from jaxloc.run.sampling import shuffled_batch
@@ -103,8 +103,7 @@ def _pool(features: jax.Array, weights: jax.Array, sizes: jax.Array) -> jax.Arra
 def _pooled(maps: FrozenMaps, weights: np.ndarray) -> np.ndarray:
     """Vectors of all images, float32 ``[n, 2 d]``."""
     found = []
-    for begin in range(0, len(weights), _CHUNK):
-        some = np.minimum(np.arange(begin, begin + _CHUNK), len(weights) - 1)
+    for _, some in chunks(np.arange(len(weights)), _CHUNK):
         found.append(np.asarray(_pool(maps.features[some], weights[some], maps.sizes[some])))
     return np.concatenate(found)[: len(weights)]
 

@@ -18,7 +18,7 @@ from jaxloc.models.rnn_ha import Identified
 from jaxloc.models.training import Tally, TrainState
 from jaxloc.options.reid import GROUP, ReidOptions
 from jaxloc.report.text import counted
-from jaxloc.run.frozen import FrozenMaps
+from jaxloc.run.frozen import FrozenMaps, chunks
 from jaxloc.run.loop import Figures, Loop, head_loop
 from jaxloc.run.retrieval.scoring import score
 from jaxloc.run.sampling import Groups, shuffled_batch
@@ -136,9 +136,7 @@ def fit(
 def vectors(projection: Projection, maps: FrozenMaps, images: np.ndarray) -> np.ndarray:
     """Vectors of images by number, float32 ``[n, k]``."""
     found = []
-    for first in range(0, len(images), _AT_ONCE):
-        some = images[first : first + _AT_ONCE]
-        padded = np.resize(some, min(_AT_ONCE, len(images)))
+    for some, padded in chunks(images, min(_AT_ONCE, len(images))):
         found.append(np.asarray(_vectors(projection, maps.features[padded], maps.sizes[padded]))[: len(some)])
         _interrupts.check()
     return np.concatenate(found)
