@@ -145,7 +145,7 @@ show(figure)
 # ## From a map to regions: the expanding Gaussian mixture
 #
 # Each salient cell begins as a Gaussian. In each iteration the Gaussians are fitted to the map and expand, and those
-# that heavier ones cover are purged. Below, what is left after so many iterations of a photograph of several things;
+# that heavier ones cover are purged. Below, what is left after a few iterations of a photograph of several things;
 # the thicker, the heavier. A region, drawn as a rectangle at the end, has the variance of its Gaussian.
 
 # %%

@@ -30,7 +30,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import skimage.data
-from IPython.display import Image as Picture
+from IPython import display
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxloc.data import annotations
@@ -51,7 +51,7 @@ def show(figure):
     figure.savefig(full)
     plt.close(figure)
     Image.open(full).convert("RGB").quantize(256).save(small, "PNG", optimize=True)
-    return Picture(small.getvalue())
+    return display.Image(small.getvalue())
 
 
 def grid(rows, height):

@@ -18,6 +18,7 @@ from jaxloc.data.demo import compose
 from jaxloc.inference import parameters
 from jaxloc.models import Weights
 from jaxloc.run import model_file, steps
+from jaxloc.run.loop import Loop
 from jaxloc.run.retrieval import describing
 from tests.reference import scda_ddt as reference
 from tests.run.retrieval import small
@@ -60,6 +61,22 @@ def small_network(folder: Path) -> Iterator[None]:
             small.write_weights(folder / f"{name}.safetensors", seed=_SEED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXLOC_CACHE", str(folder))
+        yield
+
+
+@contextlib.contextmanager
+def killed_after_periods(number: int) -> Iterator[None]:
+    """Trainings raise ``InterruptedError`` once they have finished ``number`` periods between them."""
+    run_period, made = Loop._run_period, []
+
+    def killed(loop, shown):
+        if len(made) == number:
+            raise InterruptedError
+        made.append(loop)
+        run_period(loop, shown)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_run_period", killed)
         yield
 
 

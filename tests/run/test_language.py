@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxloc.run.language import LanguageStream
-from jaxloc.run.loop import Loop
+from tests.run import helpers
 
 COLOURS = ("red", "blue", "green")
 SENTENCES = [f"a {size} bird with a {colour} belly" for size in ("small", "large", "tall") for colour in COLOURS]
@@ -17,20 +17,11 @@ def test_classes_follow_from_the_words_that_tell_them_apart(tmp_path):
     np.testing.assert_array_equal(stream.scores(asked).argmax(1), [0, 2, 1])
 
 
-def test_a_stopped_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
+def test_a_stopped_training_resumes_to_the_same_bits(tmp_path):
     def learn(name):
         return LanguageStream(SENTENCES, TARGETS, tmp_path / name, classes=3, steps=250).scores(SENTENCES)
 
-    unbroken, run_period, made = learn("unbroken"), Loop._run_period, []
-
-    def killed(loop, shown):
-        if made:
-            raise InterruptedError
-        made.append(loop)
-        run_period(loop, shown)
-
-    monkeypatch.setattr(Loop, "_run_period", killed)
-    with pytest.raises(InterruptedError):
+    unbroken = learn("unbroken")
+    with helpers.killed_after_periods(1), pytest.raises(InterruptedError):
         learn("broken")
-    monkeypatch.setattr(Loop, "_run_period", run_period)
     np.testing.assert_array_equal(learn("broken"), unbroken)

@@ -9,8 +9,9 @@ from jaxloc.options import FewShotOptions
 from jaxloc.run.fewshot import learning
 from jaxloc.run.fewshot.classifiers import accuracies
 from jaxloc.run.fewshot.learning import learn, stacked
-from jaxloc.run.loop import Loop, head_loop
+from jaxloc.run.loop import head_loop
 from jaxloc.run.sampling import Episodes
+from tests.run import helpers
 
 OPTIONS = FewShotOptions(dimension=4, steps=60)
 
@@ -40,21 +41,11 @@ def test_a_mapping_of_base_classes_names_novel_ones(residual, tmp_path):
     assert share_named(mapping) > (share_named(None) - 0.02 if residual else 1 / 3 + 0.05)
 
 
-def test_a_stopped_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
+def test_a_stopped_training_resumes_to_the_same_bits(tmp_path):
     given = clusters(5), labels(5)
     unbroken = learn(*given, tmp_path / "unbroken", OPTIONS, shots=1, residual=True)
-    run_period, made = Loop._run_period, []
-
-    def killed(loop, shown):
-        if made:
-            raise InterruptedError
-        made.append(loop)
-        run_period(loop, shown)
-
-    monkeypatch.setattr(Loop, "_run_period", killed)
-    with pytest.raises(InterruptedError):
+    with helpers.killed_after_periods(1), pytest.raises(InterruptedError):
         learn(*given, tmp_path / "broken", OPTIONS, shots=1, residual=True)
-    monkeypatch.setattr(Loop, "_run_period", run_period)
     resumed = learn(*given, tmp_path / "broken", OPTIONS, shots=1, residual=True)
     jax.tree.map(np.testing.assert_array_equal, resumed, unbroken)
 

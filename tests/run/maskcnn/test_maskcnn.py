@@ -10,7 +10,6 @@ from PIL import Image
 
 from jaxloc.errors import UsageError
 from jaxloc.options import MaskCnnOptions
-from jaxloc.run.loop import Loop
 from jaxloc.run.maskcnn import apply_maskcnn, train_maskcnn
 from jaxloc.run.maskcnn.examples import read_examples
 from jaxloc.run.maskcnn.model import load
@@ -18,6 +17,7 @@ from jaxloc.run.maskcnn.summary import applied_text, training_text
 from jaxloc.run.maskcnn.training import to_plain, train_examples
 from jaxloc.run.writing import locked
 from tests.models import narrow
+from tests.run import helpers
 
 WIDE = narrow.register("vgg16-parts", (32, 32, 48, 64, 64))
 SIDE, HEAD, TORSO = 96, 28, 40
@@ -126,19 +126,9 @@ def test_other_weights_are_refused(trained, data, options, tmp_path):
         apply_maskcnn(trained.folder / "maskcnn.safetensors", [data.parent], tmp_path / "out", other)
 
 
-def test_a_killed_training_resumes_to_the_same_bytes(trained, data, options, tmp_path, monkeypatch):
-    run_period, made = Loop._run_period, []
-
-    def killed(loop, shown):
-        if len(made) == 2:
-            raise InterruptedError
-        made.append(loop)
-        run_period(loop, shown)
-
-    monkeypatch.setattr(Loop, "_run_period", killed)
-    with pytest.raises(InterruptedError):
+def test_a_killed_training_resumes_to_the_same_bytes(trained, data, options, tmp_path):
+    with helpers.killed_after_periods(2), pytest.raises(InterruptedError):
         train_maskcnn(data, tmp_path, options)
-    monkeypatch.setattr(Loop, "_run_period", run_period)
     examples = read_examples(data, test_share=options.test_share, seed=options.seed)
     with pytest.raises(UsageError, match="a training was begun there with other images"):
         train_examples(examples._replace(boxes=examples.boxes + 1), tmp_path, options)
