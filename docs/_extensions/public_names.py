@@ -1,5 +1,6 @@
 """Every public name has its place in the reference, or the build says which has not."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -16,19 +17,22 @@ WITHOUT_PAGE = {"jaxloc.cli"}
 
 
 def public_modules() -> list[str]:
-    """The modules directly in ``jaxloc``, packages further in that list what they offer, and ``weights_convert``."""
+    """The modules directly in ``jaxloc``, packages further in that offer something, and ``weights_convert``."""
     names = [f"jaxloc.{info.name}" for info in pkgutil.iter_modules(jaxloc.__path__) if not info.name.startswith("_")]
     for info in pkgutil.walk_packages(jaxloc.__path__, "jaxloc."):
-        if info.ispkg and info.name not in names and hasattr(importlib.import_module(info.name), "__all__"):
+        if info.ispkg and info.name not in names and public_names(info.name):
             names.append(info.name)
     return sorted({*names, "weights_convert"} - WITHOUT_PAGE)
 
 
 def public_names(module: str) -> list[str]:
-    """What a module offers: its ``__all__``, or the functions and classes it defines."""
+    """What a module offers: its ``__all__``, what a package imports of its own, or what is defined there."""
     found = importlib.import_module(module)
     if hasattr(found, "__all__"):
         return list(found.__all__)
+    if hasattr(found, "__path__"):
+        own = [node for node in ast.parse(inspect.getsource(found)).body if isinstance(node, ast.ImportFrom)]
+        return [name.name for node in own if (node.module or "").startswith(f"{module}.") for name in node.names]
     return [
         name
         for name, value in vars(found).items()
@@ -66,6 +70,8 @@ def skip_fields(app: "Sphinx", what: str, name: str, item: Any, skip: bool, opti
 
 def setup(app: "Sphinx") -> dict[str, bool]:
     """Hook into autodoc and the check of the whole."""
+    for module in public_modules():
+        importlib.import_module(module).__all__ = public_names(module)  # what automodule shows of a package
     app.connect("env-check-consistency", check_names)
     app.connect("autodoc-skip-member", skip_fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,18 +10,3 @@ from jaxloc.api.localization import apply, colocalize, localize
 from jaxloc.api.network import Network, load
 from jaxloc.api.plotting import plot
 from jaxloc.api.retrieval import describe, search
-
-__all__ = [
-    "Found",
-    "FoundGroups",
-    "FoundObject",
-    "Network",
-    "apply",
-    "colocalize",
-    "describe",
-    "discover",
-    "load",
-    "localize",
-    "plot",
-    "search",
-]

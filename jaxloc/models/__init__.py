@@ -8,28 +8,3 @@ from jaxloc.models.registry import BACKBONES, find
 from jaxloc.models.vgg import VGG
 from jaxloc.models.weights import cache_folder, load
 from jaxloc.models.weights_file import Weights, describe, save
-
-__all__ = [
-    "BACKBONES",
-    "CAFFE_BGR",
-    "CAFFE_RGB",
-    "TORCHVISION",
-    "VGG",
-    "Backbone",
-    "Defaults",
-    "FeatureMap",
-    "Head",
-    "Layer",
-    "Method",
-    "Names",
-    "Preprocessing",
-    "Weights",
-    "cache_folder",
-    "compiler_options",
-    "describe",
-    "extract_features",
-    "find",
-    "load",
-    "prepare",
-    "save",
-]

@@ -17,36 +17,3 @@ from jaxloc.options.network import NetworkOptions, ProcessOptions, network_optio
 from jaxloc.options.option import Options, fitted_only
 from jaxloc.options.reid import ReidOptions
 from jaxloc.options.retrieval import DescribeOptions, IndexOptions, SearchOptions
-
-__all__ = [
-    "ClassifyOptions",
-    "CleanOptions",
-    "ComposeOptions",
-    "CountOptions",
-    "CutOptions",
-    "DescribeOptions",
-    "DiscoverOptions",
-    "EpisodeOptions",
-    "EvaluateOptions",
-    "ExportOptions",
-    "FewShotOptions",
-    "FinetuneOptions",
-    "IndexOptions",
-    "LocalizeEachOptions",
-    "LocalizeOptions",
-    "MaskCnnOptions",
-    "NameOptions",
-    "NetworkOptions",
-    "Options",
-    "ProcessOptions",
-    "ReidOptions",
-    "ReproduceOptions",
-    "SearchOptions",
-    "SetOptions",
-    "TrainCounterOptions",
-    "VideoOptions",
-    "fitted_only",
-    "network_options",
-    "reading",
-    "workers_of",
-]

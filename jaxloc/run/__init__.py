@@ -5,14 +5,3 @@ from jaxloc.run.evaluation import evaluate, evaluate_files
 from jaxloc.run.jobs import apply, colocalize, localize
 
 EvaluationOptions, Options = EvaluateOptions, LocalizeOptions  # the former names
-
-__all__ = [
-    "EvaluateOptions",
-    "LocalizeOptions",
-    "VideoOptions",
-    "apply",
-    "colocalize",
-    "evaluate",
-    "evaluate_files",
-    "localize",
-]

@@ -3,5 +3,3 @@
 from jaxloc.data.archives.opening import open_archive, open_archives
 from jaxloc.data.archives.tfds import is_tfds, open_tfds
 from jaxloc.data.archives.video import Video
-
-__all__ = ["Video", "is_tfds", "open_archive", "open_archives", "open_tfds"]

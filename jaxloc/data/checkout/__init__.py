@@ -9,19 +9,3 @@ from jaxloc.data.checkout.composing import Canvas, Composed, NoRoomError, compos
 from jaxloc.data.checkout.cutting import cut_out, mask_from_border, read_cut_out, read_product
 from jaxloc.data.checkout.levels import LEVELS, Level
 from jaxloc.data.checkout.rendering import board, simulate
-
-__all__ = [
-    "LEVELS",
-    "Canvas",
-    "Composed",
-    "Level",
-    "NoRoomError",
-    "board",
-    "compose",
-    "cut_out",
-    "mask_from_border",
-    "place",
-    "read_cut_out",
-    "read_product",
-    "simulate",
-]

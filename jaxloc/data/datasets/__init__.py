@@ -6,16 +6,3 @@ A spec names one wherever a path could stand: ``cub200:/data/CUB_200_2011``, ``v
 
 from jaxloc.data.datasets.records import Dataset, DatasetPart, Info, Query, set_names
 from jaxloc.data.datasets.registry import ADAPTERS, is_spec, open_dataset, parse, unknown
-
-__all__ = [
-    "ADAPTERS",
-    "Dataset",
-    "DatasetPart",
-    "Info",
-    "Query",
-    "is_spec",
-    "open_dataset",
-    "parse",
-    "set_names",
-    "unknown",
-]

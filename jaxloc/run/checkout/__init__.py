@@ -4,5 +4,3 @@ from jaxloc.run.checkout.compose import ComposedSet, compose
 from jaxloc.run.checkout.count import CountedImages, count
 from jaxloc.run.checkout.model import Counter
 from jaxloc.run.checkout.train import TrainedCounter, train
-
-__all__ = ["ComposedSet", "CountedImages", "Counter", "TrainedCounter", "compose", "count", "train"]

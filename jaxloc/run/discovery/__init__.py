@@ -2,5 +2,3 @@
 
 from jaxloc.options import DiscoverOptions
 from jaxloc.run.discovery.discover import Discovered, discover
-
-__all__ = ["DiscoverOptions", "Discovered", "discover"]

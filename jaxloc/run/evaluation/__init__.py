@@ -5,17 +5,3 @@ from jaxloc.run.evaluation.evaluate import evaluate, evaluate_files
 from jaxloc.run.evaluation.groups import GroupScores
 from jaxloc.run.evaluation.results import ClassScore, Evaluation, Figure, Note
 from jaxloc.run.evaluation.tables import evaluation_latex, evaluation_table, to_plain
-
-__all__ = [
-    "ClassScore",
-    "EvaluateOptions",
-    "Evaluation",
-    "Figure",
-    "GroupScores",
-    "Note",
-    "evaluate",
-    "evaluate_files",
-    "evaluation_latex",
-    "evaluation_table",
-    "to_plain",
-]

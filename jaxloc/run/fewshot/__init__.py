@@ -3,13 +3,3 @@
 from jaxloc.options import EpisodeOptions, NameOptions
 from jaxloc.run.fewshot.evaluation import Evaluated, evaluate_episodes
 from jaxloc.run.fewshot.naming import Named, NamedImage, name_images
-
-__all__ = [
-    "EpisodeOptions",
-    "Evaluated",
-    "NameOptions",
-    "Named",
-    "NamedImage",
-    "evaluate_episodes",
-    "name_images",
-]

@@ -3,5 +3,3 @@
 from jaxloc.options import MaskCnnOptions
 from jaxloc.run.maskcnn.applying import apply_maskcnn
 from jaxloc.run.maskcnn.training import Trained, train_maskcnn
-
-__all__ = ["MaskCnnOptions", "Trained", "apply_maskcnn", "train_maskcnn"]

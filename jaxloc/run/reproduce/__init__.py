@@ -5,17 +5,3 @@ from jaxloc.run.reproduce.making import reproduce
 from jaxloc.run.reproduce.results import Reproduction, Row, to_plain
 from jaxloc.run.reproduce.tables import TABLES, Table, find_table, overview
 from jaxloc.run.reproduce.text import reproduction_latex, reproduction_table
-
-__all__ = [
-    "TABLES",
-    "ReproduceOptions",
-    "Reproduction",
-    "Row",
-    "Table",
-    "find_table",
-    "overview",
-    "reproduce",
-    "reproduction_latex",
-    "reproduction_table",
-    "to_plain",
-]
