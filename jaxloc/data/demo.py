@@ -5,7 +5,6 @@ Middlebury stereo pair, cut out by its disparity, and for a pile of several kind
 head, cut out by hand. A few images have no object. Everything follows from the seed.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,71 +22,21 @@ _PLAIN = ("brick", "camera", "coins", "grass", "gravel", "hubble_deep_field", "i
 _OUTLINES = {
     "cup": (
         "coffee",
-        [
-            (76, 230),
-            (110, 130),
-            (180, 90),
-            (178, 50),
-            (240, 18),
-            (340, 18),
-            (405, 60),
-            (410, 72),
-            (432, 75),
-            (424, 105),
-            (470, 160),
-            (478, 225),
-            (450, 310),
-            (370, 375),
-            (270, 388),
-            (170, 360),
-            (100, 300),
-        ],
+        "76,230 110,130 180,90 178,50 240,18 340,18 405,60 410,72 432,75 424,105 470,160 478,225 450,310 "
+        "370,375 270,388 170,360 100,300",
     ),
     "astronaut": (
         "astronaut",
-        [
-            (20, 511),
-            (38, 300),
-            (56, 238),
-            (120, 212),
-            (118, 165),
-            (150, 130),
-            (152, 50),
-            (200, 15),
-            (250, 12),
-            (298, 45),
-            (296, 130),
-            (305, 220),
-            (350, 240),
-            (362, 345),
-            (420, 342),
-            (480, 390),
-            (505, 511),
-        ],
+        "20,511 38,300 56,238 120,212 118,165 150,130 152,50 200,15 250,12 298,45 296,130 305,220 350,240 "
+        "362,345 420,342 480,390 505,511",
     ),
     "cat": (
         "chelsea",
-        [
-            (12, 299),
-            (20, 200),
-            (2, 160),
-            (14, 120),
-            (30, 90),
-            (35, 30),
-            (30, 0),
-            (380, 0),
-            (372, 60),
-            (355, 90),
-            (350, 150),
-            (310, 230),
-            (290, 275),
-            (240, 290),
-            (190, 280),
-            (130, 299),
-        ],
+        "12,299 20,200 2,160 14,120 30,90 35,30 30,0 380,0 372,60 355,90 350,150 310,230 290,275 240,290 "
+        "190,280 130,299",
     ),
 }
-"""By kind, the photograph that an object is cut from, and its outline: ``x, y`` in pixels."""
+"""By kind, the photograph that an object is cut from, and the corners of its outline: ``x,y`` in pixels."""
 _SIZES = ((320, 448), (352, 416), (384, 384), (416, 352))
 
 
@@ -145,10 +94,11 @@ def compose_pile(*, each: int = 7, without: int = 5, seed: int = 0) -> list[Comp
     return images
 
 
-def _cut_along(name: str, outline: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+def _cut_along(name: str, outline: str) -> tuple[np.ndarray, np.ndarray]:
     """What an outline holds, as ``cut_out`` returns it."""
     pixels = getattr(skimage.data, name)()
-    mask = skimage.draw.polygon2mask(pixels.shape[:2], np.array(outline)[:, ::-1])
+    corners = np.array([point.split(",") for point in outline.split()], float)
+    mask = skimage.draw.polygon2mask(pixels.shape[:2], corners[:, ::-1])
     y, x = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     inside = np.s_[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
     return pixels[inside], mask[inside]

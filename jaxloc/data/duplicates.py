@@ -34,7 +34,6 @@ _FLAT = 2.0
 """Standard deviation of grey, of 256 levels, below which an image has no shape."""
 _SIDE = 32
 _LOW = 8
-_ONES = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
 
 
 class Look(NamedTuple):
@@ -46,41 +45,14 @@ class Look(NamedTuple):
 
 def look_at(pixels: np.ndarray) -> Look | None:
     """What an image, uint8 RGB ``[h, w, 3]``, is compared by; ``None`` if its grey hardly varies."""
-    grey = _grey(pixels)
+    image = Image.fromarray(pixels)
+    grey = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), np.float64)
     if grey.std() < _FLAT:
         return None
-    fields = Image.fromarray(pixels).convert("YCbCr").resize((_FIELDS, _FIELDS), Image.Resampling.BOX)
-    return Look(_hash(grey), np.asarray(fields).tobytes())
-
-
-def perceptual_hash(pixels: np.ndarray) -> int:
-    """64-bit hash of an image.
-
-    Args:
-        pixels: uint8 ``[h, w, 3]``, RGB.
-
-    Raises:
-        ValueError: ``pixels`` is not one RGB image of bytes.
-    """
-    return _hash(_grey(pixels))
-
-
-def _grey(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-        raise ValueError(f"pixels must be uint8 [h, w, 3], got {pixels.dtype} of shape {pixels.shape}")
-    grey = Image.fromarray(pixels).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(grey, np.float64)
-
-
-def _hash(grey: np.ndarray) -> int:
-    # Rounded: the bits of an image of one colour must not depend on the last digit.
     low = scipy.fft.dctn(grey, type=2)[:_LOW, :_LOW].round(6)
-    return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
-
-
-def hamming_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Number of bits that differ, uint8 ``[n]``, of hashes uint64 ``[n]``."""
-    return _ONES[(first ^ second).view(np.uint16).reshape(-1, BITS // 16)].sum(axis=1, dtype=np.uint8)
+    bits = np.packbits(low > np.median(low))
+    fields = image.convert("YCbCr").resize((_FIELDS, _FIELDS), Image.Resampling.BOX)
+    return Look(int.from_bytes(bits.tobytes(), "big"), np.asarray(fields).tobytes())
 
 
 def near_pairs(hashes: np.ndarray, *, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -117,7 +89,7 @@ def _pairs_that_share(hashes: np.ndarray, mask: int, bits: int) -> np.ndarray:
         left = left[left + step < len(keys)]
         left = left[keys[left] == keys[left + step]]
         first, second = order[left], order[left + step]
-        distance = hamming_distance(hashes[first], hashes[second])
+        distance = np.bitwise_count(hashes[first] ^ hashes[second])
         near = distance <= bits
         pair = np.sort(np.stack([first[near], second[near]], axis=1), axis=1)
         found.append(np.concatenate([pair, distance[near, None]], axis=1).astype(np.int64))

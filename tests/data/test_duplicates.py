@@ -11,10 +11,8 @@ from jaxloc.data.duplicates import (
     COLOURS,
     Look,
     group_duplicates,
-    hamming_distance,
     look_at,
     near_pairs,
-    perceptual_hash,
 )
 
 # By the imagehash package, 4.3.2: phash(Image.fromarray(photograph)).
@@ -51,7 +49,7 @@ def brute_force(hashes: np.ndarray, bits: int) -> list[tuple[int, int, int]]:
 
 @pytest.mark.parametrize("name", IMAGEHASH)
 def test_hash_is_that_of_imagehash(name):
-    assert perceptual_hash(photograph(name)) == IMAGEHASH[name]
+    assert look_at(photograph(name)).hash == IMAGEHASH[name]
 
 
 def test_an_image_shrunk_compressed_or_brighter_stays_near_and_others_are_far():
@@ -60,26 +58,9 @@ def test_an_image_shrunk_compressed_or_brighter_stays_near_and_others_are_far():
     cat.resize((200, 133)).save(saved, "JPEG", quality=40)
     brighter = cat.point(lambda value: min(255, int(1.1 * value)))
     for changed in (Image.open(saved), brighter):
-        assert apart(perceptual_hash(np.asarray(changed)), IMAGEHASH["chelsea"]) <= 4
+        assert apart(look_at(np.asarray(changed)).hash, IMAGEHASH["chelsea"]) <= 4
     others = [one for name, one in IMAGEHASH.items() if name != "chelsea"]
     assert all(apart(one, IMAGEHASH["chelsea"]) > 16 for one in others)
-
-
-def test_images_of_one_colour_have_one_hash():
-    hashes = {perceptual_hash(np.full((40, 30, 3), grey, np.uint8)) for grey in (1, 77, 200, 255)}
-    assert hashes == {1 << 63}
-
-
-@pytest.mark.parametrize("pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
-def test_what_is_no_image_is_refused(pixels):
-    with pytest.raises(ValueError, match=r"pixels must be uint8 \[h, w, 3\]"):
-        perceptual_hash(pixels)
-
-
-def test_distance_counts_bits():
-    first = np.array([0, 0, 0xFFFFFFFFFFFFFFFF, 0x8000000000000001], np.uint64)
-    second = np.array([0, 0b1011, 0, 0x0000000100000001], np.uint64)
-    assert hamming_distance(first, second).tolist() == [0, 3, 64, 2]
 
 
 @pytest.mark.parametrize("bits", [0, 1, 4, 7, 10])
