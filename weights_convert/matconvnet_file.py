@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.io
 
 from jaxloc.errors import WeightsError
 from jaxloc.models.preprocessing import CAFFE_RGB, Preprocessing
 from jaxloc.models.weights_file import Flat
-from weights_convert import matlab5
 from weights_convert.containers import open_hdf5, read_array
 from weights_convert.mapping import Found, by_name
 
@@ -32,7 +32,7 @@ def read(path: Path) -> Found:
         with open_hdf5(path, str(path)) as opened:
             network = {name: _plain_73(opened[name], opened) for name in opened if name in _VARIABLES}
     else:
-        network = matlab5.load(path)
+        network = {name: _plain_5(value) for name, value in scipy.io.loadmat(path).items() if name in _VARIABLES}
     if not isinstance(network.get("layers"), list):
         raise WeightsError(f"{path}: has no cell array 'layers': give a network for vl_simplenn, not DagNN")
     arrays: Flat = {}
@@ -53,8 +53,17 @@ def _preprocessing(average_image: np.ndarray | None) -> Preprocessing:
     return dataclasses.replace(CAFFE_RGB, mean=(red, green, blue))
 
 
+def _plain_5(value: np.ndarray) -> Any:
+    """Structs as dicts, cells as lists, text as ``str``, numbers as arrays."""
+    if value.dtype.names:
+        return {name: _plain_5(value.flat[0][name]) for name in value.dtype.names}
+    if value.dtype == object:
+        return [_plain_5(item) for item in value.flat]
+    return "".join(value.flat) if value.dtype.kind == "U" else value
+
+
 def _plain_73(item: Any, file: Any) -> Any:
-    """As in ``matlab5``: structs as dicts, cells as lists, text as ``str``, numbers as arrays."""
+    """As ``_plain_5``."""
     if not hasattr(item, "dtype"):
         return {name: _plain_73(child, file) for name, child in item.items()}
     if item.attrs.get("MATLAB_empty"):

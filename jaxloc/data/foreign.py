@@ -47,6 +47,7 @@ _UNKNOWN = Kind("of no known kind")
 _EMPTY = Kind("empty")
 TABLE = Kind("tables about archives of their name")
 MASK = Kind("images that belong to another of their sample, such as masks", "unpack the archive to read them")
+LINK = Kind("links to no file before them", "write the tar file again with files in place of links (tar --dereference)")
 UNMARKED = Kind("images without an ending beside archives", _ALONE)
 _BESIDE = {
     "video": Kind("videos beside images", f"{_ALONE} to take their frames"),

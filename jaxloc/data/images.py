@@ -5,8 +5,7 @@ import io
 import math
 import os
 import stat
-import struct
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -41,11 +40,6 @@ _JPEG_END = b"\xff\xd9"
 """The marker after which a decoder expects no more bytes."""
 _GDAL_NODATA = 42113
 _BELOW = {"white": 255, "grey": 128}
-
-_SIGNATURE = 8
-"""Bytes of a PNG before its first chunk."""
-_KEYWORD = 79
-"""Maximum bytes of a keyword in a PNG."""
 
 _REDUCING_GAP = 2
 """A JPEG is decoded at a fraction of its size that is at least this many times the wanted size."""
@@ -255,42 +249,12 @@ def _turn(image: Image.Image, orientation: int) -> Image.Transpose | None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation; 1, upright, if it is missing or damaged."""
+    """EXIF orientation; 1, upright, if it is missing or damaged, or stands behind the pixels of a PNG."""
     try:
-        return _exif(image).get(_ORIENTATION, 1)
+        exif = Image.Image.getexif(image) if isinstance(image, PngImageFile) else image.getexif()
+        return exif.get(_ORIENTATION, 1)
     except Exception:  # damaged EXIF raises all kinds of errors
         return 1
-
-
-def _exif(image: Image.Image) -> Image.Exif:
-    """EXIF data. Pillow decodes a PNG to find it; that is needed only if it follows the pixels."""
-    if isinstance(image, PngImageFile) and not (image.fp and _is_turned_at_its_end(image.fp)):
-        return Image.Image.getexif(image)
-    return image.getexif()
-
-
-def _is_turned_at_its_end(file: IO[bytes]) -> bool:
-    """Whether a PNG has a chunk of EXIF or XMP after its pixels."""
-    here = file.tell()
-    file.seek(_SIGNATURE)
-    is_after_pixels = False
-    try:
-        while len(header := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", header)
-            start = file.tell()
-            if kind == b"IEND":
-                break
-            if is_after_pixels and kind == b"eXIf":
-                return True
-            if is_after_pixels and kind in (b"tEXt", b"zTXt", b"iTXt"):
-                keyword = file.read(min(length, _KEYWORD)).partition(b"\0")[0].lower()
-                if b"exif" in keyword or b"xmp" in keyword:
-                    return True
-            is_after_pixels |= kind == b"IDAT"
-            file.seek(start + length + 4)
-    finally:
-        file.seek(here)
-    return False
 
 
 def _to_image(image: Image.Image, shorter_side: float | None, alpha: Alpha) -> DecodedImage:

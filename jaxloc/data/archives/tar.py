@@ -1,6 +1,6 @@
 """Tar shards: plain ones, and those in WebDataset's layout (``key.jpg`` beside ``key.cls``, ``.txt`` or ``.json``).
 
-A link is read as the file that it names.
+A link is read as the file before it that it names; other links are not read.
 """
 
 import collections
@@ -18,7 +18,7 @@ import numpy as np
 from jaxloc.data import foreign, remote
 from jaxloc.data.kinds import archive_kind, is_image, is_left_out, suffix
 from jaxloc.data.sources import Labels, Part, Record, compact
-from jaxloc.errors import ImageError, UsageError
+from jaxloc.errors import UsageError
 
 _LABELS = ("cls", "txt", "json")
 _SIDE = frozenset(
@@ -34,18 +34,11 @@ _BLOCK = tarfile.BLOCKSIZE
 
 _Place = tuple[int, int]
 """Offset and size of a member in bytes."""
-_LOST = (-1, -1)
-"""Place of a link that names no file."""
-_LOST_WHY = "a link that leads to no file in the tar file"
-_LOST_CURE = "write the tar file again with the files in place of links (tar --dereference)"
 
 
 @dataclasses.dataclass(frozen=True)
 class TarMember(Record):
-    """One file inside an uncompressed tar file, read by its position.
-
-    The offset of its first byte is negative for a link that names no file.
-    """
+    """One file inside an uncompressed tar file, read by its position."""
 
     archive: str
     name: str
@@ -61,8 +54,6 @@ class TarMember(Record):
 
     def read_start(self, count: int) -> bytes:
         """Read the first bytes of the member."""
-        if self.offset < 0:
-            raise ImageError(f"{_LOST_WHY}: {_LOST_CURE}")
         count = min(count, self.size_in_bytes)
         if not count:
             return b""
@@ -78,25 +69,20 @@ class Tar(Part):
     def __init__(self, place: str) -> None:
         self.place = place
         places: dict[str, _Place] = {}
-        links: dict[str, str] = {}
         told: dict[tuple[str, str], str | UsageError | None] = {}
         looked: dict[str, foreign.Kind | None] = {}
         with remote.reaching(place), remote.open_file(place) as file:
             for member in _members(place, file):
                 name = _as_relative(member.name)
                 target = _target(member, name)
-                links.pop(name, None)
-                places[name] = (member.offset_data, member.size) if target is None else places.get(target, _LOST)
-                if target is not None and places[name] == _LOST:
-                    links[name] = target
-                elif _is_label(name):
-                    told[_split(name)] = _read_label(file, name, places[name])
-                elif _is_foreign(name):
-                    looked[name] = foreign.look_at(name, functools.partial(_read_start, file, places[name]))
-            for name, target in links.items():
-                places[name] = places.get(target, _LOST)
+                if target is not None and target not in places:
+                    looked[name] = foreign.LINK
+                    continue
+                places[name] = (member.offset_data, member.size) if target is None else places[target]
                 if _is_label(name):
                     told[_split(name)] = _read_label(file, name, places[name])
+                elif not (_is_image(name) or is_left_out(name) or foreign.is_text(name) or archive_kind(name)):
+                    looked[name] = foreign.look_at(name, functools.partial(_read_start, file, places[name]))
         images = [name for name in places if (looked[name] is None if name in looked else _is_image(name))]
         self.ignored = {name: kind for name, kind in looked.items() if kind is not None and suffix(name)}
         if not images:
@@ -191,11 +177,6 @@ def _is_image(name: str) -> bool:
     return bool(suffix(name)) and is_image(name) and not is_left_out(name)
 
 
-def _is_foreign(name: str) -> bool:
-    """Whether the first bytes tell what a member is."""
-    return not (_is_image(name) or is_left_out(name) or foreign.is_text(name) or archive_kind(name))
-
-
 def _read_start(file: IO[bytes], place: _Place) -> bytes:
     file.seek(place[0])
     return file.read(min(place[1], foreign.START))
@@ -213,8 +194,6 @@ def _is_label(name: str) -> bool:
 
 def _read_label(file: IO[bytes], name: str, place: _Place) -> str | UsageError | None:
     """The label that a file says, or why it cannot be read."""
-    if place == _LOST:
-        return UsageError(f"{name} is not readable as a label ({_LOST_WHY}): {_LOST_CURE}")
     file.seek(place[0])
     content = file.read(place[1])
     is_json = name.lower().endswith(".json")
