@@ -14,8 +14,6 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
-from jaxloc.run import profiling
-
 _LINES = 60
 """Seconds between two lines in a file."""
 
@@ -101,7 +99,6 @@ class Busy:
             self._thread = threading.Thread(target=self._watch, name="jaxloc-busy", daemon=True)
             self._thread.start()
         self._steps.put((time.perf_counter(), output))
-        profiling.step()
 
     @property
     def any(self) -> bool:

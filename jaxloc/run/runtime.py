@@ -2,15 +2,16 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
+from jaxloc._files import check_writable
 from jaxloc.errors import UsageError
 from jaxloc.models import cache_folder
 from jaxloc.run import distributed as hosts
-from jaxloc.run.profiling import traced
 
 
 def compile_cache(folder: str | os.PathLike[str] | None = None) -> None:
@@ -56,7 +57,7 @@ def set_up(
             environment variables are set, ``None`` never joins.
         cache: folder of compiled programs; ``"none"`` keeps none, ``None`` takes JAX's own setting
             (``JAX_COMPILATION_CACHE_DIR``) or else the default.
-        profile: folder for a trace of the first minute, see ``profiling``.
+        profile: folder for a trace of the first minute, see ``traced``.
     """
     if distributed or (distributed is not None and hosts.named()):
         hosts.join()
@@ -70,3 +71,23 @@ def set_up(
                 raise  # asked for; the default is a convenience that a read-only home may go without
     with traced(profile) if profile is not None else contextlib.nullcontext():
         yield
+
+
+@contextlib.contextmanager
+def traced(folder: Path, seconds: float = 60.0) -> Iterator[None]:
+    """Trace the first ``seconds`` of a block; ``UsageError`` if the folder cannot be written."""
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: cannot be written ({error.strerror}): choose another folder with --profile"
+        ) from error
+    jax.profiler.start_trace(folder)
+    timer = threading.Timer(seconds, jax.profiler.stop_trace)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with contextlib.suppress(RuntimeError):  # it has ended
+            jax.profiler.stop_trace()
