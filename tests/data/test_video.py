@@ -243,15 +243,6 @@ def test_of_a_clip_cut_short_the_missing_frames_are_named(tmp_path):
         assert str(part.path(number)) == f"{path}#{number:06}"
 
 
-@pytest.mark.parametrize("kind", ["mkv", "avi"])
-def test_a_clip_that_does_not_list_its_frames_is_refused_when_cut_short(tmp_path, kind):
-    data = write(tmp_path / f"whole.{kind}").read_bytes()
-    path = tmp_path / f"cut.{kind}"
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(UsageError, match=rf"cut\.{kind}: truncated, {len(data) // 2} of {len(data)} bytes: copy it"):
-        find_sets([path])
-
-
 @pytest.mark.parametrize("content", [b"", b"no video at all", b"hello, this is text\n" * 200, image(3)])
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.webm"])
 def test_what_is_no_video_is_named(tmp_path, name, content):

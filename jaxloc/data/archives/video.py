@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from jaxloc.data import remote
-from jaxloc.data.archives.video_length import check_whole, file_length
 from jaxloc.data.sources import Part, Record
 from jaxloc.errors import ImageError, UsageError
 
@@ -65,7 +64,7 @@ class VideoFrame(Record):
         try:
             return _decoder(self.video).frame(self.number)
         except (ImageError, UsageError):
-            if file_length(self.file) < self.video.bytes:
+            if _length(self.file) < self.video.bytes:
                 raise remote.lost(self.file, "has become shorter since it was listed", "copy it again") from None
             raise
         except Exception:
@@ -94,7 +93,7 @@ class Video(Part):
         self.place, self.every = place, every
         container, stream = _open(place)
         with container:
-            self.bytes = check_whole(place, container.format.name)
+            self.bytes = _length(place)
             self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self._time_base = Fraction(stream.time_base)
             self.stamps, self.whole = _index(container, stream)
@@ -126,6 +125,11 @@ class Video(Part):
 
 def _name(number: int) -> str:
     return f"{number:06}"
+
+
+def _length(place: str) -> int:
+    with remote.reaching(place), remote.open_file(place) as file:
+        return file.seek(0, os.SEEK_END)
 
 
 def _open(place: str) -> tuple[Any, Any]:
