@@ -10,7 +10,7 @@ from typing import Any
 from jaxloc.data.paths import ImageSets, find_sets
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
-from jaxloc.options import LocalizeEachOptions, LocalizeOptions, VideoOptions
+from jaxloc.options import LocalizeEachOptions, LocalizeOptions, SetOptions, VideoOptions
 from jaxloc.report.records import Findings
 from jaxloc.report.text import some_of
 from jaxloc.run import distributed, model_file, outputs
@@ -29,15 +29,9 @@ def colocalize(
     out: str | os.PathLike[str],
     options: LocalizeOptions | None = None,
     *,
-    per_folder: bool = False,
-    per_label: bool = False,
-    name: str | None = None,
     update: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
-    every: int = 1,
-    image_column: str | None = None,
-    label_column: str | None = None,
     video: VideoOptions | None = None,
+    **how: Any,
 ) -> Findings:
     """Find the object that each image set shares, and write boxes, model and report.
 
@@ -50,15 +44,11 @@ def colocalize(
         out: folder for ``annotations.json``, ``model.safetensors``, ``report.html``, ``overlays/`` and ``parts/``; of
             videos also ``video/`` and ``annotations_vid.json``.
         options: of the job; ``LocalizeOptions()`` by default. With a method that fits nothing this is ``localize``.
-        per_folder: make each sub-folder its own set.
-        per_label: make the images of each label their own set.
-        name: the category of a single set; by default the folder's name, or that of the only set of ``update``.
-        update: a model file; sets of the same names are fitted on its images and the new ones.
-        overwrite: start over if ``out`` holds another run.
-        every: of videos, take every n-th frame.
-        image_column: of Parquet files, the column of images; found by its name or content by default.
-        label_column: likewise of labels.
+        update: a model file; sets of the same names are fitted on its images and the new ones, and the name of its only
+            set is that of a single set.
         video: options of videos; ``VideoOptions()`` by default.
+        **how: fields of ``SetOptions``: how images become sets (``per_folder``, ``per_label``, ``name``, …), and
+            ``overwrite``.
 
     Raises:
         JaxlocError: the job cannot be done; the message names the cure.
@@ -69,26 +59,16 @@ def colocalize(
     if update is not None and options.parts_within:
         raise UsageError("parts within the object take all images of the set: fit anew, without the earlier model")
     earlier = None if update is None else model_file.load(update)
-    if earlier is not None and name is None and not (per_folder or per_label) and len(earlier.sets) == 1:
-        name = next(iter(earlier.sets))
-    also = [] if update is None else [update]
-    sets = _find(
-        paths,
-        out,
-        also,
-        per_folder=per_folder,
-        per_label=per_label,
-        name=name,
-        every=every,
-        image_column=image_column,
-        label_column=label_column,
-    )
+    asked = SetOptions(**how)
+    if earlier is not None and _is_single(asked) and asked.name is None and len(earlier.sets) == 1:
+        asked = dataclasses.replace(asked, name=next(iter(earlier.sets)))
+    sets = _find(paths, out, [] if update is None else [update], asked)
     folder = outputs.prepare(out)
     steps = Steps(options)
     _check_components(steps)
     before = {} if earlier is None else _sets_to_update(earlier, str(update), steps)
     depends = {} if update is None else {"updates": _checksum(update)}
-    with Run(sets, folder, steps, depends=depends, notes=sets.ignored, overwrite=overwrite) as run:
+    with Run(sets, folder, steps, depends=depends, notes=sets.ignored, overwrite=asked.overwrite) as run:
         return _with_videos(run.colocalize(before), folder, video)
 
 
@@ -97,18 +77,12 @@ def localize(
     out: str | os.PathLike[str],
     options: LocalizeOptions | None = None,
     *,
-    per_folder: bool = False,
-    per_label: bool = False,
-    name: str | None = None,
-    overwrite: bool = False,
-    every: int = 1,
-    image_column: str | None = None,
-    label_column: str | None = None,
     video: VideoOptions | None = None,
+    **how: Any,
 ) -> Findings:
     """Find the object of each image on its own, in one pass, and write boxes and report.
 
-    Arguments and errors are those of ``colocalize``; ``name``, sub-folders and labels only name the categories. The
+    Arguments and errors are those of ``colocalize``; names, sub-folders and labels only name the categories. The
     method is SCDA unless ``LocalizeEachOptions`` name another. Methods that ask a classifier ask it for the class of
     each sub-folder's or label's name; where the classifier lacks it, a warning says so, and the most probable class of
     each image is found.
@@ -116,20 +90,11 @@ def localize(
     options = options or LocalizeEachOptions()
     if METHODS[options.method].fit is not None:
         options = dataclasses.replace(options, method="scda")
-    sets = _find(
-        paths,
-        out,
-        [],
-        per_folder=per_folder,
-        per_label=per_label,
-        name=name,
-        every=every,
-        image_column=image_column,
-        label_column=label_column,
-    )
+    asked = SetOptions(**how)
+    sets = _find(paths, out, [], asked)
     folder = outputs.prepare(out)
     steps = Steps(options)
-    named = steps.method.asks and (per_folder or per_label) and steps.label < 0
+    named = steps.method.asks and not _is_single(asked) and steps.label < 0
     if named and steps.classes_each > 1:
         raise UsageError(
             "--top-k finds the most probable classes, and --per-folder or --per-label the class of each set's name: "
@@ -138,11 +103,11 @@ def localize(
     labels, unknown = None, list[str]()
     if named:
         labels, unknown = classes_of_sets([images.name for images in sets], steps.weights.backbone)
-    elif steps.label >= 0 and name is None and not (per_folder or per_label):
+    elif steps.label >= 0 and asked.name is None and _is_single(asked):
         sets[0] = sets[0]._replace(name=steps.weights.backbone.class_name(steps.label))
     depends = {"class to find": "the name of each set"} if named else {}
     notes = [*sets.ignored, *unknown]
-    with Run(sets, folder, steps, depends=depends, notes=notes, overwrite=overwrite, labels=labels) as run:
+    with Run(sets, folder, steps, depends=depends, notes=notes, overwrite=asked.overwrite, labels=labels) as run:
         return _with_videos(run.localize(), folder, video)
 
 
@@ -153,13 +118,8 @@ def apply(
     options: LocalizeOptions | None = None,
     *,
     category: str | None = None,
-    per_folder: bool = False,
-    per_label: bool = False,
-    overwrite: bool = False,
-    every: int = 1,
-    image_column: str | None = None,
-    label_column: str | None = None,
     video: VideoOptions | None = None,
+    **how: Any,
 ) -> Findings:
     """Find the object of a fitted model in other images, in one pass, and write boxes and report.
 
@@ -178,22 +138,12 @@ def apply(
         sign=fitted.sign,
         max_side=fitted.max_side,
     )
-    known = some_of(list(fitted.sets))
-    if category is None and not (per_folder or per_label):
+    known, asked = some_of(list(fitted.sets)), SetOptions(name=category, **how)
+    if category is None and _is_single(asked):
         if len(fitted.sets) > 1:
             raise UsageError(f"{model} knows several sets ({known}): choose one with --category, or use --per-folder")
-        category = next(iter(fitted.sets))
-    sets = _find(
-        paths,
-        out,
-        [model],
-        per_folder=per_folder,
-        per_label=per_label,
-        name=category,
-        every=every,
-        image_column=image_column,
-        label_column=label_column,
-    )
+        asked = dataclasses.replace(asked, name=next(iter(fitted.sets)))
+    sets = _find(paths, out, [model], asked)
     unknown = [images.name for images in sets if images.name not in fitted.sets]
     if unknown:
         raise UsageError(f"{model} was not fitted on {some_of(unknown)}; it knows {known}")
@@ -203,23 +153,28 @@ def apply(
     steps = Steps(options)
     fitted.check_weights(steps.weights, model)
     depends = {"model": _checksum(model)}
-    with Run(sets, folder, steps, depends=depends, notes=sets.ignored, overwrite=overwrite) as run:
+    with Run(sets, folder, steps, depends=depends, notes=sets.ignored, overwrite=asked.overwrite) as run:
         return _with_videos(run.localize(fitted.sets), folder, video)
 
 
-def _find(paths: Paths, out: str | os.PathLike[str], also: Paths, *, name: str | None, **how: Any) -> ImageSets:
+def _is_single(asked: SetOptions) -> bool:
+    return not (asked.per_folder or asked.per_label)
+
+
+def _find(paths: Paths, out: str | os.PathLike[str], also: Paths, asked: SetOptions) -> ImageSets:
     """Find the image sets; refuse a name for several, and results that would replace what is read."""
-    if name is not None and (how["per_folder"] or how["per_label"]):
+    if asked.name is not None and not _is_single(asked):
         raise UsageError(
-            f"--category {name} names a single set, and with --per-folder or --per-label each set has a name of its "
-            "own: leave one of them out"
+            f"--category {asked.name} names a single set, and with --per-folder or --per-label each set has a name of "
+            "its own: leave one of them out"
         )
     for path in [*paths, *also]:
         if outputs.is_replaced(path, out):
             raise UsageError(
                 f"{path}: results in {os.fspath(out)} would take its place: choose another folder with --out"
             )
-    return find_sets(paths, exclude=outputs.places(out), name=name, **how)
+    how = {name: value for name, value in vars(asked).items() if name != "overwrite"}
+    return find_sets(paths, exclude=outputs.places(out), **how)
 
 
 def _check_components(steps: Steps) -> None:
