@@ -162,7 +162,10 @@ def load_whole(side: str, images: list[np.ndarray], name: str) -> Run:
     import weights_convert
     from jaxloc import models
 
-    network = next(make for registered, make in networks(full=True).values() if registered == name)()
+    peers = dict(reversed(networks(full=True).values()))
+    if name not in peers:
+        raise SystemExit(f"{name}: no peer to time beside it; name one of {', '.join(sorted(peers))}")
+    network = peers[name]()
     module = network.module.eval()
     randomize(module)
     with tempfile.TemporaryDirectory() as folder:
