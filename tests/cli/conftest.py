@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import jaxloc.run.demo
+from jaxloc.data.demo import Composed, compose
 from tests.cli import cli
 from tests.run import helpers
 from tests.run.conftest import real_network, small_cache
@@ -36,12 +38,17 @@ def fitted(photos, small_cache, tmp_path_factory) -> Path:
     return out
 
 
+def small_demo(*, seed: int) -> list[Composed]:
+    """Eight images with the motorcycle and three without, each shrunk to one shape."""
+    return [helpers.shrunk(image, (160, 160)) for image in compose(with_object=8, without=3, seed=seed)]
+
+
 @pytest.fixture(scope="session")
 def demo(vgg16, weights_cache, tmp_path_factory) -> tuple[Path, str]:
-    """The demo as it is, once: its folder and what it printed."""
+    """The demo with eleven small images, once: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("demo") / "out"
-    with helpers.one_device(), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAXLOC_CACHE", str(weights_cache))
+    with helpers.one_device(), helpers.real_network(weights_cache), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxloc.run.demo, "compose", small_demo)
         status, out, err = cli.invoke("demo", "--out", folder)
     assert status == 0, err
     return folder, out

@@ -1,5 +1,6 @@
 """Photographs and finished jobs that the tests look at, made once."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -42,10 +43,10 @@ def cheap_jobs(small_cache: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def real_network(request: pytest.FixtureRequest, weights_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def real_network(request: pytest.FixtureRequest, weights_cache: Path) -> Iterator[None]:
     """Jobs of tests that ask for ``vgg16`` compute with it."""
-    if "vgg16" in request.fixturenames:
-        monkeypatch.setenv("JAXLOC_CACHE", str(weights_cache))
+    with helpers.real_network(weights_cache) if "vgg16" in request.fixturenames else contextlib.nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session")

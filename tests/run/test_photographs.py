@@ -11,7 +11,7 @@ from jaxloc.run import Options, colocalize, evaluate_files
 from tests.run import helpers
 
 CLASSES = ("aeroplane", "bus")
-SIDE = 144
+EACH, SIDE = 8, 128
 
 
 def iou(a, b) -> float:
@@ -23,7 +23,7 @@ def iou(a, b) -> float:
 def test_corloc_of_two_classes_is_that_of_the_transcription(photos_folder, vgg16, tmp_path):
     source = photos_folder / "voc07_left"
     truth = json.loads((source / "annotations.json").read_text())
-    names = {name: sorted(path.name for path in (source / name).iterdir())[:12] for name in CLASSES}
+    names = {name: sorted(path.name for path in (source / name).iterdir())[:EACH] for name in CLASSES}
     for name, files in names.items():
         (tmp_path / "in" / name).mkdir(parents=True)
         for file in files:
@@ -46,7 +46,7 @@ def test_corloc_of_two_classes_is_that_of_the_transcription(photos_folder, vgg16
             corners = [(x, y, x + width, y + height) for x, y, width, height in boxes]
             correct += one.box is not None and max(iou(one.box, box) for box in corners) > 0.5
         assert abs(scores[name] - correct) <= 1
-        assert correct >= 5
+        assert correct >= 3
     found = helpers.boxes_of(tmp_path / "out")
-    assert len(found) == 24
+    assert len(found) == EACH * len(CLASSES)
     assert np.isfinite([box for box in found.values() if box is not None]).all()

@@ -11,6 +11,7 @@ from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
 from tests.reference import descriptors, scda_ddt
 from tests.run import helpers
+from tests.run.retrieval import small
 
 SIDE, ALPHA, COUNT = 160, 0.5, 12
 
@@ -25,7 +26,7 @@ def photographs(photos_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def expected(photographs, vgg16, tmp_path_factory):
+def expected(photographs, small_vgg16, tmp_path_factory):
     """The vectors by descriptor, in order of name: features one by one, unpadded; all that follows in NumPy."""
     folder = tmp_path_factory.mktemp("small")
     upright, mirrored = [], []
@@ -36,7 +37,7 @@ def expected(photographs, vgg16, tmp_path_factory):
         for made, prefix, photo in ((upright, "upright", small), (mirrored, "mirrored", ImageOps.mirror(small))):
             made.append(folder / f"{prefix}-{path.stem}.png")
             photo.save(made[-1])
-    maps = helpers.features(vgg16, [*upright, *mirrored], ["pool5", "relu5_2"])
+    maps = helpers.features(small_vgg16, [*upright, *mirrored], ["pool5", "relu5_2"])
     masks = [scda_ddt.scda_mask(top) for top in maps["pool5"]]
     single = [scda_ddt.scda_descriptor(top, mask) for top, mask in zip(maps["pool5"], masks, strict=True)]
     plus = [
@@ -48,14 +49,14 @@ def expected(photographs, vgg16, tmp_path_factory):
 
 
 @pytest.mark.photos
-@pytest.mark.parametrize(("name", "dimension"), [("scda", 1024), ("scda+", 2048), ("scda_flip+", 4096)])
-def test_vectors_are_those_of_the_transcription(name, dimension, photographs, expected, tmp_path):
+@pytest.mark.parametrize(("name", "times"), [("scda", 1), ("scda+", 2), ("scda_flip+", 4)])
+def test_vectors_are_those_of_the_transcription(name, times, photographs, expected, tmp_path):
     index([photographs], tmp_path / "gallery", IndexOptions(descriptor=name, max_side=SIDE, weight=ALPHA))
     gallery = Gallery.open(tmp_path / "gallery")
     table = gallery.whole_table()
     names = [Path(path).name for path in table["path"].to_pylist()]
     assert names == sorted(path.name for path in photographs.iterdir())
     found = np.concatenate([gallery.vectors(number) for number in gallery.shards])
-    assert found.shape == (COUNT, dimension)
+    assert found.shape == (COUNT, times * small.DIMENSION)
     assert all(table["found"].to_pylist())
     np.testing.assert_allclose(found, expected[name], rtol=0, atol=1e-4)
