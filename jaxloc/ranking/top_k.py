@@ -186,7 +186,7 @@ def _search(
     """Keys and indices of the best rows for one block of queries, chunk by chunk."""
     length = len(gallery)
     if length <= min(_SMALL, chunk):
-        ceiling = _ceiling(gallery, valid)
+        ceiling = _ceiling(_directed(gallery), valid)
         keys = _clean(jnp.matmul(queries, gallery.astype(jnp.float32).T, precision=jax.lax.Precision.HIGHEST), ceiling)
         missing = max(0, k - length)
         keys = jnp.pad(keys, ((0, 0), (0, missing)), constant_values=-jnp.inf)
@@ -203,8 +203,12 @@ def _search(
         start = jnp.minimum(first, len(gallery) - chunk)
         rows = jax.lax.dynamic_slice_in_dim(gallery, start, chunk).astype(jnp.float32)
         keep = jax.lax.dynamic_slice_in_dim(valid, start, chunk) & (start + jnp.arange(chunk) >= first)
-        ceiling = _ceiling(rows, keep)
         scores = jnp.matmul(queries, rows.T, precision=jax.lax.Precision.HIGHEST)
+        # A row of zeros scores 0 with any query, or NaN: the rows are read again only if there may be one.
+        directed = jax.lax.cond(
+            (jnp.abs(scores[0]) > 0).all(), lambda: jnp.ones_like(rows[:, 0], bool), lambda: _directed(rows)
+        )
+        ceiling = _ceiling(directed, keep)
         return _update(best, scores, ceiling, start, group), None
 
     # Like queries and gallery, not constants: inside shard_map both ways through a branch must be of one type.
@@ -213,9 +217,14 @@ def _search(
     return jax.lax.scan(step, init, jnp.arange(steps, dtype=jnp.int32) * chunk + nothing)[0]
 
 
-def _ceiling(rows: jax.Array, keep: jax.Array) -> jax.Array:
+def _directed(rows: jax.Array) -> jax.Array:
+    """Whether each row has a direction."""
+    return (rows != 0).any(-1)
+
+
+def _ceiling(directed: jax.Array, keep: jax.Array) -> jax.Array:
     """The most that each row's key can be: anything, the last place for zeros, nothing for rows left out."""
-    return jnp.where(keep, jnp.where((rows != 0).any(-1), jnp.inf, _LOWEST), -jnp.inf)
+    return jnp.where(keep, jnp.where(directed, jnp.inf, _LOWEST), -jnp.inf)
 
 
 def _group_size(chunk: int, k: int) -> int:
@@ -236,7 +245,7 @@ def _update(
     maxima = jax.lax.cond(plain, lambda: _clean(maxima, jnp.inf), lambda: _clean(grouped, ceiling).max(-1))
     hopeful = maxima > best[0][:, -1:]
     most = min(k, groups)
-    sizes = sorted({0, most} | {most * part // 8 for part in (1, 2, 4)})
+    sizes = sorted({0, most} | {most * part // 8 for part in (1, 2, 3, 4, 6)})
 
     def take(size: int) -> tuple[jax.Array, jax.Array]:
         if not size:
