@@ -15,7 +15,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
 
 from jaxloc.metrics.overlap import box_iou
 
@@ -63,6 +62,8 @@ def assign_parts(
     Returns:
         int ``[k]``: a true part, each at most once; −1 for predicted parts left over.
     """
+    from scipy.optimize import linear_sum_assignment  # an eighth of the imports of a job, which never calls it
+
     overlap = _overlaps(predicted, truth, inclusive)
     number, k, m = overlap.shape
     right = _right(overlap, threshold, at_least).sum(0)
