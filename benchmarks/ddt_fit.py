@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from peers import run
+from peers import memory, reset_peak, run
 
 PACKAGES = {
     "jaxloc": "jaxloc",
@@ -241,17 +241,6 @@ def from_photos(folder: Path, count: int) -> np.ndarray:
     if len(found) < count:
         raise SystemExit(f"{folder}: {len(maps)} photographs give {len(found)} descriptors, {count} were asked for")
     return found[:count]
-
-
-def reset_peak() -> float:
-    """Let the process's peak memory start from now; the memory held now, in MB."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return memory("VmRSS")
-
-
-def memory(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ Each side runs in a process of its own, in turn (A B C A B C …), and searches 
 fastest of these, for on a shared machine anything slower is somebody else's work. The ratio is taken turn by turn. The
 first search, compilation included, is shown apart. Processor seconds tell a slow search from a busy machine, but
 FAISS's threads spin while they wait. Every list is checked against a float64 sort: rows may differ only where scores do
-by less than 1e-6.
+by less than 1e-6. Memory is the peak during the searches, compilation included, beyond what was held before them: the
+vectors and the index.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from peers import run
+from peers import memory, reset_peak, run
 
 SIDES = ("jaxloc", "faiss", "numpy")
 SEARCHES = 5
@@ -64,14 +65,14 @@ def compare(arguments: argparse.Namespace, k: int, scratch: Path, queries: np.nd
         for side in SIDES:
             command = [sys.executable, __file__, *common, "--k", str(k), "--side", side]
             done = run([*command, "--lists", str(scratch / f"{side}.npy")])
-            times[side].append(json.loads(done.output.splitlines()[-1]) | {"peak_mb": done.peak_mb})
+            times[side].append(json.loads(done.output.splitlines()[-1]))
     print(f"k = {k}")
     for side, found in times.items():
         ratios = [ours["seconds"] / theirs["seconds"] for ours, theirs in zip(times["jaxloc"], found, strict=True)]
         middle = {name: statistics.median(turn[name] for turn in found) for name in found[0]}
         print(
             f"  {side:7} {middle['seconds']:7.3f} s   processor {middle['processor']:7.3f} s   "
-            f"first {middle['first']:7.3f} s   peak {middle['peak_mb']:6.0f} MB   "
+            f"first {middle['first']:7.3f} s   extra {middle['extra_mb']:6.0f} MB   "
             f"jaxloc / {side} {statistics.median(ratios):.2f}"
         )
     scores = queries.astype(np.float64) @ gallery.astype(np.float64).T
@@ -88,6 +89,7 @@ def measure(arguments: argparse.Namespace, queries: np.ndarray, gallery: np.ndar
     """Search a few times with one side, print its times, and save its lists."""
     prepare = {"jaxloc": prepare_jaxloc, "faiss": prepare_faiss, "numpy": prepare_numpy}[arguments.side]
     search = prepare(queries, gallery, arguments.k[0], arguments.threads)
+    before = reset_peak()
     seconds, processor = [], []
     for _ in range(SEARCHES + 1):
         start, used = time.perf_counter(), time.process_time()
@@ -95,7 +97,8 @@ def measure(arguments: argparse.Namespace, queries: np.ndarray, gallery: np.ndar
         seconds.append(time.perf_counter() - start)
         processor.append(time.process_time() - used)
     np.save(arguments.lists, indices)
-    print(json.dumps({"first": seconds[0], "seconds": min(seconds[1:]), "processor": min(processor[1:])}))
+    found = {"first": seconds[0], "seconds": min(seconds[1:]), "processor": min(processor[1:])}
+    print(json.dumps(found | {"extra_mb": memory("VmHWM") - before}))
 
 
 def prepare_jaxloc(queries: np.ndarray, gallery: np.ndarray, k: int, threads: int) -> Callable[[], np.ndarray]:
