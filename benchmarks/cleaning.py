@@ -4,12 +4,15 @@
 
 DATA is a folder with a sub-folder of photographs for each class and an ``annotations.json`` (COCO). To the photographs
 of a class, images of other classes are linked until they make up the share, chosen by the seed among those without a
-box of the class. For each class, share and rule: the area under the ROC curve of the noise score (which a second round
-of fitting makes depend on the rule), the threshold, which share of the kept photographs is of the class (precision),
-and which share of those of the class is kept (recall). Near-duplicates are not looked for.
+box of the class. For each class, share and rule: the area under the ROC curve of the object share, or of the alignment
+(which a second round of fitting makes depend on the rule), the threshold, which share of the kept photographs is of the
+class (precision), and which share of those of the class is kept (recall). Near-duplicates are not looked for. Last, how
+reliable alignment is: of the photographs of each class in an interval of alignment, the share that is of the class, and
+their number.
 """
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
@@ -20,12 +23,13 @@ import numpy as np
 
 from jaxloc.metrics import roc_auc
 from jaxloc.options import CleanOptions
-from jaxloc.report.decisions import Decisions
+from jaxloc.report.decisions import Decision, Decisions
 from jaxloc.report.tables import text_table
 from jaxloc.run import Options
 from jaxloc.run.cleaning import clean
 
-RULES: tuple[float | str, ...] = (0.0, 0.1, "knee")
+RULES: tuple[float | str, ...] = (0.0, 0.1, "knee", "alignment")
+INTERVALS = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 1)
 NOISE = "noise-"
 
 
@@ -40,6 +44,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides which photographs are the noise")
     arguments = parser.parse_args()
     truth = read_truth(arguments.data)
+    aligned: list[Decision] = []
     classes = arguments.classes or sorted(truth)
     with tempfile.TemporaryDirectory() as scratch:
         for share in arguments.shares:
@@ -51,8 +56,11 @@ def main() -> None:
             for rounds in arguments.rounds:
                 start = time.perf_counter()
                 out = Path(scratch) / f"out-{share}"
-                print(measure(web, out, classes, share, rounds, arguments.max_side))
+                table, decisions = measure(web, out, classes, share, rounds, arguments.max_side)
+                print(table)
+                aligned += decisions.items
                 print(f"{rounds} of fitting: {time.perf_counter() - start:.0f} s\n", flush=True)
+    print(reliability(aligned, classes))
 
 
 def read_truth(data: Path) -> dict[str, dict[str, set[str]]]:
@@ -82,8 +90,10 @@ def link(
         (folder / f"{prefix}{file.replace('/', '-')}").symlink_to((data / file).resolve())
 
 
-def measure(web: Path, out: Path, classes: Sequence[str], share: int, rounds: int, max_side: int) -> str:
-    """The table of one collection."""
+def measure(
+    web: Path, out: Path, classes: Sequence[str], share: int, rounds: int, max_side: int
+) -> tuple[str, Decisions]:
+    """The table of one collection, and its decisions by alignment."""
     cleaned = {}
     for rule in RULES:
         options = CleanOptions(
@@ -93,7 +103,7 @@ def measure(web: Path, out: Path, classes: Sequence[str], share: int, rounds: in
     rows: list[list[object]] = []
     figures = []
     for name in classes:
-        numbers = np.array([value for rule in RULES for value in measured(cleaned[rule], name)])
+        numbers = np.array([value for rule in RULES for value in measured(cleaned[rule], name, rule)])
         figures.append(numbers)
         images = [item for item in cleaned[RULES[0]].items if item.category == name]
         noise = sum(is_noise(item.name) for item in images)
@@ -101,7 +111,7 @@ def measure(web: Path, out: Path, classes: Sequence[str], share: int, rounds: in
     if len(classes) > 1:
         rows.append([f"mean {share} %", "–", "–", *map("{:.3f}".format, np.mean(figures, axis=0))])
     heads = [text for rule in RULES for text in ("AUC", f"t({rule})", "precision", "recall")]
-    return text_table(["class", "photos", "noise", *heads], rows)
+    return text_table(["class", "photos", "noise", *heads], rows), cleaned["alignment"]
 
 
 def is_noise(name: str) -> bool:
@@ -109,18 +119,32 @@ def is_noise(name: str) -> bool:
     return name.rpartition("/")[2].startswith(NOISE)
 
 
-def measured(decisions: Decisions, name: str) -> tuple[float, float, float, float]:
-    """Area under the noise score's ROC curve, threshold, and precision and recall of what is kept, of a class."""
+def measured(decisions: Decisions, name: str, rule: float | str) -> tuple[float, float, float, float]:
+    """Area under the measure's ROC curve, threshold, and precision and recall of what is kept, of a class."""
     own = [item for item in decisions.items if item.category == name]
     holds = [not is_noise(item.name) for item in own]
     right = sum(item.keep and held for item, held in zip(own, holds, strict=True))
     threshold = decisions.thresholds[name].value
     return (
-        float(roc_auc([item.noise_score for item in own], holds)),
+        float(roc_auc([item.alignment if rule == "alignment" else item.noise_score for item in own], holds)),
         float("nan") if threshold is None else threshold,
         right / max(1, sum(item.keep for item in own)),
         right / sum(holds),
     )
+
+
+def reliability(items: Sequence[Decision], classes: Sequence[str]) -> str:
+    """The table of alignment's intervals."""
+    intervals = list(itertools.pairwise(INTERVALS))
+    rows: list[list[object]] = []
+    for title, chosen in (*((name, [name]) for name in classes), ("all", classes)):
+        own = [item for item in items if item.category in chosen]
+        holds = np.array([not is_noise(item.name) for item in own])
+        values = np.array([item.alignment for item in own])
+        inside = [(low <= values) & (values < high) for low, high in intervals]
+        cells = [f"{holds[some].mean():.2f} of {some.sum()}" if some.any() else "–" for some in inside]
+        rows.append([title, *cells])
+    return text_table(["alignment", *(f"{low:g}–{high:g}" for low, high in intervals)], rows)
 
 
 if __name__ == "__main__":

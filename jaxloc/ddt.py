@@ -23,6 +23,7 @@ from jaxloc._jit import jitted
 from jaxloc.grids import valid_cells
 from jaxloc.localization import Localization
 from jaxloc.moments import Moments, covariance
+from jaxloc.pooling import l2_normalize
 from jaxloc.signs import SIGN_RULES
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -222,6 +223,27 @@ def noise_score(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.A
     return positive.sum() / jnp.maximum(valid.sum(), 1)
 
 
+@jitted()
+def alignment(model: Model, features: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
+    """Cosine of ``ξ₁`` and the sum of an image's positive descriptors, ``Σ_{P¹ > 0} (x − x̄)``: small means no object.
+
+    The cells of the common object deviate from the set's mean along ``ξ₁``; those of another object that are positive
+    deviate along it by the way. Unlike ``noise_score`` it does not depend on the object's size.
+
+    Args:
+        model: a fitted model.
+        features: ``[h, w, d]`` of the layer the model was fitted on.
+        size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
+
+    Returns:
+        float32 ``[]`` from 0 to 1; 0 where no cell is positive.
+    """
+    positive = positive_cells(indicator_maps(model, features)[0], size=size)
+    centred = jnp.asarray(features, jnp.float32) - model.mean
+    total = jnp.where(positive[..., None], centred, 0).sum((0, 1))
+    return jnp.clip(jnp.dot(l2_normalize(total), model.components[0], precision=_HIGHEST), 0, 1)
+
+
 @jitted("connectivity", "backend")
 def object_mask(
     indicator: ArrayLike,
@@ -279,7 +301,8 @@ def localize(
         backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
 
     Returns:
-        ``Localization``, whose ``response`` is ``P¹`` and whose ``positive_share`` is the noise score.
+        ``Localization``, whose ``response`` is ``P¹``, whose ``positive_share`` is the noise score, and whose
+        ``alignment`` is that of ``alignment``.
 
     Raises:
         ValueError: not one map, another dimension or size, half of DDT+, or an unknown option.
@@ -300,4 +323,5 @@ def localize(
         found=found,
         score=jnp.where(found, strength / (1 + strength), 0),
         positive_share=noise_score(indicator, size=size),
+        alignment=alignment(model, features, size=size),
     )

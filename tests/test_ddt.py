@@ -201,6 +201,31 @@ def test_indicator_exactly_zero_is_not_object():
     assert ddt.noise_score(np.array([[1.0, -1.0], [0.0, 2.0]]), size=np.array([2, 1])) == 0.5
 
 
+def test_alignment_is_the_cosine_of_the_component_and_the_sum_of_positive_descriptors():
+    images = image_set()
+    model = fit(images)
+    features, valid = images[0], np.zeros(images[0].shape[:2], bool)
+    valid[:5, :7] = True
+    centred = features.astype(np.float64) - np.asarray(model.mean, np.float64)
+    component = np.asarray(model.components[0], np.float64)
+    for size, cells in ((None, np.ones_like(valid)), (np.array([5, 7]), valid)):
+        total = centred[(centred @ component > 0) & cells].sum(0)
+        expected = total @ component / np.linalg.norm(total)
+        np.testing.assert_allclose(ddt.alignment(model, features, size=size), expected, rtol=1e-5)
+    assert ddt.alignment(model, np.broadcast_to(model.mean - component, (3, 4, DIMENSION))) == 0
+
+
+def test_another_positive_object_is_less_aligned():
+    model = fit(image_set())
+    component = np.asarray(model.components[0])
+    beside = np.linalg.svd(component[None])[2][1]  # a direction that the component does not have
+    own, other = (
+        np.broadcast_to(model.mean + change, (3, 4, DIMENSION)) for change in (component, component + 3 * beside)
+    )
+    np.testing.assert_allclose(ddt.alignment(model, own), 1, rtol=1e-5)
+    np.testing.assert_allclose(ddt.alignment(model, other), 0.1**0.5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("number", "value"), [(1, 1), (108, 1), (108, 0)])
 def test_a_set_without_variance_has_finite_numbers_and_finds_nothing(number, value):
     features = np.full((9, 12, DIMENSION), value, np.float32)

@@ -11,11 +11,13 @@ from jaxloc.options.option import Option, Options, Typed, option
 from jaxloc.report.exports.formats import FORMATS
 
 KNEE: Literal["knee"] = "knee"
+ALIGNMENT: Literal["alignment"] = "alignment"
+_NOISE = f"a share of cells, such as 0.1, {KNEE} or {ALIGNMENT}"
 _KEEPING = "What is kept"
 
 
 def _noise(text: str, one: Option) -> float | str:
-    return KNEE if text == KNEE else _number(text, "--noise", f"a share of cells, such as 0.1, or {KNEE}")
+    return text if text in (KNEE, ALIGNMENT) else _number(text, "--noise", _NOISE)
 
 
 def _bits(text: str, one: Option) -> int | None:
@@ -52,10 +54,11 @@ class CleanOptions(Options):
         choices=[name for name, format in FORMATS.items() if format.holds_boxes],
         first=True,
     )
-    noise: float | Literal["knee"] = option(
+    noise: float | Literal["knee", "alignment"] = option(
         0.1,
         "Drop images whose object share (share of positive cells) is at or below this; the paper uses 0 and 0.1. knee "
-        "finds a threshold in the shares of each class.",
+        "finds a threshold in the shares of each class; alignment drops images by how their positive cells deviate "
+        "from the class's mean, which needs no threshold.",
         typed=Typed(str, "0.1", _noise),
         panel=_KEEPING,
         first=True,
@@ -96,8 +99,10 @@ class CleanOptions(Options):
         from jaxloc.data.duplicates import MOST_BITS
 
         super().__post_init__()
-        if self.noise != KNEE and not (math.isfinite(self.noise) and 0 <= self.noise < 1):
-            raise UsageError(f"noise must be a share of cells, from 0 to below 1, or {KNEE}, not {self.noise}")
+        if self.noise not in (KNEE, ALIGNMENT) and not (math.isfinite(self.noise) and 0 <= self.noise < 1):
+            raise UsageError(
+                f"noise must be a share of cells, from 0 to below 1, {KNEE} or {ALIGNMENT}, not {self.noise}"
+            )
         if self.duplicates is not None and not 0 <= self.duplicates <= MOST_BITS:
             raise UsageError(f"duplicates must be from 0 to {MOST_BITS} bits, or none, not {self.duplicates}")
         if METHODS[self.job.method].fit is None:

@@ -36,6 +36,7 @@ class Decision:
         box: ``x0, y0, x1, y1`` in pixels, half-open; ``None`` where nothing was found.
         score: in [0, 1), how far the object stands out.
         noise_score: object share: share of cells with a positive indicator; ``None`` if not computed.
+        alignment: DDT's, see ``jaxloc.ddt.alignment``; ``None`` if not computed.
         other: name of the image that it repeats or contradicts; of noise, one that it nearly repeats.
         bits: number of bits in which their hashes differ.
         doubt: distance to the opposite decision, most doubtful first; see ``jaxloc.run.cleaning.rules``.
@@ -52,6 +53,7 @@ class Decision:
     box: tuple[float, float, float, float] | None = None
     score: float = 0.0
     noise_score: float | None = None
+    alignment: float | None = None
     other: str | None = None
     bits: int | None = None
     doubt: float | None = None
@@ -62,7 +64,8 @@ class Threshold:
     """Where the noise of a class ends.
 
     Attributes:
-        value: images whose object share is at or below it are noise; ``None`` if no image was processed.
+        value: images whose object share, or alignment, is at or below it are noise; ``None`` if no image was
+            processed.
         rule: how it was chosen, in words.
     """
 

@@ -26,13 +26,14 @@ SCHEMA = pa.schema(
     [
         *(("name", _TEXT), ("path", _TEXT), ("local", _FLAG), ("category", _TEXT), ("width", _INT), ("height", _INT)),
         *((corner, _NUMBER) for corner in _CORNERS),
-        *(("score", _NUMBER), ("found", _FLAG), ("noise_score", _NUMBER), ("noisy", _FLAG), ("reason", _TEXT)),
+        *(("score", _NUMBER), ("found", _FLAG), ("noise_score", _NUMBER), ("noisy", _FLAG)),
+        *(("alignment", _NUMBER), ("reason", _TEXT)),
         *(("heat", _BYTES), ("heat_rows", _INT), ("heat_columns", _INT), ("thumbnail", _BYTES), ("mask", _BYTES)),
         *(("parts", pa.list_(pa.list_(_NUMBER))), ("rank", _INT), ("class_name", _TEXT), ("probability", _NUMBER)),
         *(("point", pa.list_(_NUMBER)), ("passes", _INT), ("regions", pa.list_(pa.list_(_NUMBER)))),
         ("objects", pa.list_(pa.list_(_NUMBER))),
     ],
-    metadata={"format": "jaxloc-findings-4"},
+    metadata={"format": "jaxloc-findings-5"},
 )
 """The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null if missing, ``local``
 says whether ``path`` is a file's, ``reason`` is why an image was skipped, or another image's ``note``. A file's
@@ -41,8 +42,8 @@ metadata also has ``images``, the number of rows before those of skipped images.
 _HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
 _SAME = (
-    "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts",
-    "rank", "class_name", "probability", "point", "passes", "regions", "objects",
+    "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "alignment", "thumbnail", "mask",
+    "parts", "rank", "class_name", "probability", "point", "passes", "regions", "objects",
 )  # fmt: skip
 """Columns that hold an attribute of ``Finding`` as it is."""
 _ROWS = 1024

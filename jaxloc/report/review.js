@@ -60,6 +60,7 @@
     one(".set", card).hidden = sets.length < 2;
     addScores(card, [
       ...(image.share === null ? [] : [["object share", percent(image.share)]]),
+      ...(image.alignment === null ? [] : [["alignment", decimal(image.alignment)]]),
       ...(image.box ? [["score", decimal(image.score)]] : []),
     ]);
     if (!image.box) one(".scores", card).append(element("span", "no box"), " ");

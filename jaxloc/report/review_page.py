@@ -32,6 +32,8 @@ _BY_HAND = (DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
 _READING = [
     "<b>Object share</b>: share of the image's cells that belong to the object (their indicator is positive), "
     "small where the object is absent. An image at or below the threshold of its class is <b>noise</b>.",
+    "<b>Alignment</b>: how nearly these cells deviate from the class's mean as its object does. With "
+    "<code>--noise alignment</code> the threshold is one of alignment.",
     "<b>Duplicate</b>: nearly the same as a kept image of the class; the larger one is kept, of equally large "
     "ones the first by name.",
     "<b>Contradiction</b>: nearly the same image stands in another class as well. All of them are dropped until "
@@ -40,7 +42,7 @@ _READING = [
     "stays out of the data set unless jaxloc clean was told <code>--with-empty</code> (see the settings).",
     "<b>Skipped</b>: could not be read, or of a class too small to look for anything. They are listed at the end, "
     "have no card, and count neither as kept nor as dropped.",
-    "<b>Most doubtful</b>: least would have changed the rules' mind: the object share lies next to the "
+    "<b>Most doubtful</b>: least would have changed the rules' mind: the object share or alignment lies next to the "
     "threshold, the hashes differ in nearly too many bits, or the classes contradict each other.",
     "<b>Keys</b>: K keeps the image, D drops it, U takes the last decision back; arrow keys go to the next "
     "image, Enter enlarges it. What you decide stays in this window until you download it; then run "
@@ -147,6 +149,7 @@ def _image(
         "box": elements.edges(item.box),
         "score": elements.number(item.score),
         "share": elements.number(item.noise_score),
+        "alignment": elements.number(item.alignment),
         "keep": item.keep,
         "rule": item.why == "kept",
         "why": item.why,

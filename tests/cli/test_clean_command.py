@@ -49,7 +49,7 @@ def test_images_can_be_linked(web, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--noise", "much"], "--noise must be a share of cells, such as 0.1, or knee, not 'much'"),
+        (["--noise", "much"], "--noise must be a share of cells, such as 0.1, knee or alignment, not 'much'"),
         (["--duplicates", "some"], "--duplicates must be a number of bits, such as 4, or none, not 'some'"),
         (["--duplicates", "1.5"], "--duplicates must be a whole number of bits, or none, not '1.5'"),
         (["--decisions", "gone.json"], "gone.json: no such file of decisions"),

@@ -241,7 +241,7 @@ def test_results_inside_the_collection_and_a_collection_of_noise_are_refused(web
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"noise": 1.0}, "noise must be a share of cells, from 0 to below 1, or knee, not 1.0"),
+        ({"noise": 1.0}, "noise must be a share of cells, from 0 to below 1, knee or alignment, not 1.0"),
         ({"noise": float("nan")}, "noise must be a share"),
         ({"duplicates": 11}, "duplicates must be from 0 to 10 bits, or none, not 11"),
         ({"format": "csv"}, "format must be one of coco, voc, yolo, tfds, parquet, not 'csv'"),

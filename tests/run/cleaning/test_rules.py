@@ -1,12 +1,21 @@
 """What the rules say of each image."""
 
+import dataclasses
+
 import pytest
 
 from jaxloc.data.duplicates import COLOURS, Look
 from jaxloc.report.decisions import Decision, Threshold
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import localize_pass
-from jaxloc.run.cleaning.rules import choose_thresholds, judge_duplicates, judge_noise, judge_skipped, nothing_kept
+from jaxloc.run.cleaning.rules import (
+    ALIGNED,
+    choose_thresholds,
+    judge_duplicates,
+    judge_noise,
+    judge_skipped,
+    nothing_kept,
+)
 
 
 def finding(name: str, noise_score: float, category: str = "cat") -> Finding:
@@ -29,6 +38,16 @@ def test_noise_is_what_lies_at_or_below_the_threshold():
     above = judge_noise(finding("a", 0.3), Threshold(0.1, "given"))
     assert (above.keep, above.why, above.doubt) == (True, "kept", 0.2)
     assert (above.box, above.noise_score, above.score) == ((1.0, 2.0, 30.0, 40.0), 0.3, 0.5)
+
+
+def test_alignment_is_judged_by_its_own_threshold_whatever_the_share():
+    off, on = (dataclasses.replace(finding("a", 0.3), alignment=value) for value in (ALIGNED, 0.5))
+    thresholds = choose_thresholds([off, on], ["cat"], "alignment")
+    assert thresholds == {"cat": Threshold(ALIGNED, "alignment")}
+    dropped, kept = (judge_noise(one, thresholds["cat"]) for one in (off, on))
+    assert (dropped.why, dropped.doubt, dropped.noise_score) == ("noise", 0.0, 0.3)
+    assert dropped.reason == "alignment 32.0 %, at or below the threshold of 32.0 %"
+    assert (kept.keep, kept.alignment, kept.doubt) == (True, 0.5, pytest.approx(0.5 - ALIGNED))
 
 
 def test_thresholds_are_of_each_class():
