@@ -89,10 +89,6 @@ def _search(e: Element) -> tuple[Any, ...]:
     return e.unit(3, CHANNELS), e.unit(NUMBER, CHANNELS)
 
 
-def _regions(saliency: Any, size: Any, **options: Any) -> discovery.Regions:
-    return discovery.find_regions(saliency, size=size, setting=discovery.Setting(0.1, 1.0, 0.5), **options)
-
-
 def _targets(boxes: Any) -> centers.Targets:
     return centers.targets(boxes, np.arange(len(boxes)), shape=(ROWS, COLUMNS), kinds=CHANNELS)
 
@@ -197,17 +193,18 @@ CASES = {
         lambda e: (e.unit(NUMBER, CHANNELS), e.rng.random(NUMBER).astype(np.float32)),
     ),
     "discovery.feature_saliency": Case(lambda x, size: discovery.feature_saliency(x, size=size), _sized),
-    "discovery.find_regions": Case(lambda x, size: _regions(abs(x), size), _sized_map),
+    "discovery.find_regions": Case(
+        lambda x, size: discovery.find_regions(abs(x), size=size, setting=discovery.Setting(0.1, 1.0, 0.5)), _sized_map
+    ),
     "discovery.heaviest_region": Case(
         lambda x, size, image: discovery.heaviest_region(abs(x), image, size=size),
         lambda e: (*_sized_map(e), e.image_size()),
     ),
     "discovery.image_regions": Case(
-        lambda x, size: discovery.image_regions(x, _regions(x[..., 0], size), size=size, weigh="equal"), _sized
+        lambda x, size, found: discovery.image_regions(x, found, size=size, weigh="equal"),
+        lambda e: (*_sized(e), e.regions()),
     ),
-    "discovery.inner_regions": Case(
-        lambda x, size: discovery.inner_regions(_regions(abs(x), size, slots=2)), _sized_map
-    ),
+    "discovery.inner_regions": Case(discovery.inner_regions, lambda e: (e.regions(),)),
     "discovery.localize": Case(lambda x, size, image: discovery.localize(x, image, size=size), _sized_image),
     "discovery.localize_object": Case(
         lambda model, x, size, image: discovery.localize_object(model, x, image, size=size, side=3),

@@ -108,6 +108,15 @@ class Element:
         whiten = whitening.Whitening(self.normal(CHANNELS) / 9, self.normal(CHANNELS, 3))
         return discovery.ObjectModel(self.unit(NUMBER, 3), np.abs(self.normal(NUMBER)), whiten)
 
+    def regions(self) -> discovery.Regions:
+        """Two regions, and a slot without one."""
+        low = self.rng.integers(0, 2, (2, 2))
+        cells = np.zeros((3, 4), np.int32)
+        cells[:2] = np.concatenate([low, low + self.rng.integers(1, 4, (2, 2))], 1)
+        edges, means = cells.astype(np.float32), (cells[:, :2] + cells[:, 2:] - 1) / np.float32(2)
+        weights, variances = np.array([0.6, 0.4, 0], np.float32), np.abs(self.normal(3, 2))
+        return discovery.Regions(cells, edges, weights, means, variances, weights > 0, np.int32(4))
+
     def extremes(self, first: int) -> attributes.Extremes:
         indices = first + np.stack([self.rng.permutation(9)[:LONGEST] for _ in range(CHANNELS)]).astype(np.int32)
         values = np.sort(self.normal(CHANNELS, LONGEST))
