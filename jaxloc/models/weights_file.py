@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 
@@ -85,7 +84,7 @@ def make_weights(flat: Mapping[str, np.ndarray], backbone: Backbone, source: str
     params: Params = {}
     for name, array in flat.items():
         layer, kind = name.split("/")
-        params.setdefault(layer, {})[kind] = jnp.asarray(array)
+        params.setdefault(layer, {})[kind] = jax.device_put(array)
     return Weights(params, backbone, source, checksum(flat))
 
 

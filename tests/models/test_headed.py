@@ -9,6 +9,7 @@ import pytest
 from jaxloc.models import extract_features, weights_file
 from jaxloc.models.classifier import logits
 from jaxloc.models.headed import HEAD, with_head
+from tests.compiled import jitted
 from tests.models import narrow, vits
 
 NAMES = ("cat", "dog", "person")
@@ -27,7 +28,7 @@ def test_the_head_reads_the_average_of_each_images_own_cells(headed):
     extract = jax.jit(functools.partial(extract_features, backbone=headed.backbone, layers=layers))
     found = extract(headed.params, IMAGES, SIZES)
     assert found[HEAD].features.shape == (2, 1, 1, 3)
-    expected = logits(headed.params, IMAGES, SIZES, backbone=narrow.BACKBONE, layer="pool5")
+    expected = jitted(logits)(headed.params, IMAGES, SIZES, backbone=narrow.BACKBONE, layer="pool5")
     np.testing.assert_allclose(found[HEAD].features[:, 0, 0], expected, atol=1e-5)
 
 

@@ -31,8 +31,13 @@ NARROW = {
 """A network of each kind, real in everything but its widths."""
 
 KINDS = pytest.mark.parametrize("backbone", NARROW.values(), ids=NARROW)
-REAL = ("alexnet", "squeezenet1_1", *resnet.VARIANTS, *efficientnet.VARIANTS, "vit_tiny_patch16", "dinov3_vits16")
+REAL = ("alexnet", "squeezenet1_1", "resnet18", "resnet50", "efficientnet-lite0", "vit_tiny_patch16", "dinov3_vits16")
 """Other vision transformers differ in width and depth, and else as ``test_vit`` shows."""
+DEEPER = [
+    pytest.param(name, marks=pytest.mark.soak)
+    for name in {**resnet.VARIANTS, **efficientnet.VARIANTS}
+    if name not in REAL
+]
 SIZES = [(71, 90), (84, 77)]
 PADDED = (88, 96)
 extract = jitted(models.extract_features)
@@ -70,7 +75,7 @@ def test_padded_equals_alone_at_every_layer(backbone):
             assert backbone.layer(layer).signed == bool((features < 0).any()), layer
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", [*REAL, *DEEPER])
 def test_every_layer_has_the_cells_and_channels_it_says(name):
     backbone = models.find(name)
     layers = backbone.layer_names

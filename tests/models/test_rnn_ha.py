@@ -40,8 +40,9 @@ def test_the_unit_is_the_paper_s():
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_do_not_see_padding(name):
     head = HEADS[name]
-    params = head.init(jax.random.key(1), FEATURES, SIZE)
-    found = jax.jit(head.apply)(params, FEATURES, SIZE)
+    params = jax.jit(head.init)(jax.random.key(1), FEATURES, SIZE)
+    apply = jax.jit(head.apply)
+    found = apply(params, FEATURES, SIZE)
     padded = np.full((6, 8, 6), 3, np.float32)
     padded[:4, :5] = FEATURES
     again = jax.jit(jax.vmap(head.apply, (None, 0, 0)))(params, padded[None], SIZE[None])
@@ -52,7 +53,7 @@ def test_heads_do_not_see_padding(name):
     if found.attention is not None:
         assert found.attention.sum() == pytest.approx(1, abs=1e-6)
         np.testing.assert_allclose(again.attention[0, :4, :5], found.attention, atol=1e-6)
-    empty = head.apply(params, FEATURES, np.zeros(2, np.int32))
+    empty = apply(params, FEATURES, np.zeros_like(SIZE))
     assert np.isfinite(empty.vector).all()
 
 

@@ -392,7 +392,7 @@ def test_images_with_several_labels_give_a_network_with_a_classifier_of_its_own(
     vectors = np.stack([features.mean((0, 1)) for features in net.features(images, "pool5", max_side=0)])
     assert not np.allclose(probabilities.sum(1), 1)
     np.testing.assert_allclose(np.log(probabilities / (1 - probabilities)), head.scores(vectors), atol=1e-3)
-    for method, own in (("cam", {}), ("eiss", {"max_iterations": 1}), ("beam", {"depth": 1})):
+    for method, own in (("cam", {}), ("eiss", {"windows": "grid:2", "max_iterations": 1}), ("beam", {"depth": 1})):
         (found,) = jaxloc.localize(images[:1], net, method=method, label="blue", **own)
         assert 0 < found.probability < 1, method
     with pytest.raises(UsageError, match="classifier has no class 'red'"):

@@ -22,8 +22,9 @@ from jaxloc.run.asking import classes_of_sets
 from tests.data.datasets import trees
 from tests.models import narrow
 
-BACKBONE = squeezenet.backbone(name="squeezenet-asked", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2))
-SIDE = BACKBONE.head.side
+SIDE = 96
+_WHOLE = squeezenet.backbone(name="squeezenet-asked", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2))
+BACKBONE = dataclasses.replace(_WHOLE, head=_WHOLE.head._replace(side=SIDE))
 OWN = {
     "cam": {"heat_threshold": 0.6},
     "eiss": {"windows": "grid:2", "best": 1, "max_iterations": 1},

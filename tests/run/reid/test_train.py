@@ -19,6 +19,7 @@ from jaxloc.run.retrieval.evaluation import evaluate_retrieval
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
 from jaxloc.run.retrieval.search import search
+from tests.compiled import jitted
 from tests.data.datasets import vehicle_trees
 from tests.models import narrow
 from tests.run.test_finetune import Killed, break_off, killed
@@ -111,8 +112,8 @@ def test_a_gallery_holds_the_projected_vectors(images, gallery, learnt, options)
     weights = models.load(options.weights)
     row = made.whole_table().to_pylist()[5]
     with Image.open(row["path"]) as image:
-        features, size = models.extract_features(
-            weights.params, np.asarray(image), backbone=weights.backbone, layers=[about.layer]
+        features, size = jitted(models.extract_features)(
+            weights.params, np.asarray(image), backbone=weights.backbone, layers=(about.layer,)
         )[about.layer]
     expected = np.asarray(read.look(features, size).vector)
     np.testing.assert_allclose(vectors[5], expected / np.linalg.norm(expected), atol=1e-4)
