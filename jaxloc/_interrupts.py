@@ -29,7 +29,6 @@ class Stopped(KeyboardInterrupt):
     """The process got Ctrl-C or SIGTERM.
 
     Attributes:
-        number: of the signal.
         reason: what to tell instead of the signal, if another process was meant.
     """
 

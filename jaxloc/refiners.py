@@ -15,7 +15,6 @@ class Refinement:
     """How a mask of cells is fitted to an image.
 
     Attributes:
-        title: for people.
         refine: from an image, its object probabilities and further options to a bool mask ``[h, w]``. On the device:
             ``refine(image, probabilities, size=..., **options)``, jitted for each padded shape, the image zero-padded
             and ``size`` its valid rows and columns. On the host: ``refine(image, probabilities, box, **options)``.

@@ -31,11 +31,7 @@ class BatchFeatures(NamedTuple):
 
 
 class ImageBatches:
-    """Images as padded batches for a network, read as often as needed; the network is compiled for their shapes.
-
-    Raises:
-        UsageError: an image cannot be read, or is too small for the layers; the message names its position.
-    """
+    """Images as padded batches for a network, read as often as needed; the network is compiled for their shapes."""
 
     def __init__(self, images: Images, extractor: Extractor, *, max_side: int) -> None:
         self.images = InMemoryImages(images)

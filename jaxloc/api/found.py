@@ -24,7 +24,6 @@ class FoundObject:
     Attributes:
         name: of the image: its path, or ``image_N``.
         size: rows and columns of the image in pixels, as displayed (EXIF orientation applied).
-        found: whether there is an object.
         box: ``x0, y0, x1, y1`` in pixels of the image, half-open; ``None`` where there is no object.
         score: in [0, 1), how far the object stands out; 0 where there is none.
         mask: bool ``[h, w]``, the object's cells at the resolution of the feature map.
@@ -86,7 +85,6 @@ class Found(Sequence[FoundObject]):
 
     Attributes:
         name: what the object is called, as the category of exports.
-        method: the method's name.
         model: what was fitted, for ``jaxloc.apply``; ``None`` if the method fits nothing.
     """
 

@@ -22,8 +22,6 @@ class Fields(NamedTuple):
     """Which fields of an options class a command takes: ``Annotated[NetworkOptions, Fields(only={"weights"})]``.
 
     Attributes:
-        only: these; empty takes all.
-        leave_out: not these.
         given: the options class of a parameter that takes a dict of the values that were given, without defaults.
     """
 

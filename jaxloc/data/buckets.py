@@ -20,7 +20,6 @@ class Buckets:
     """Padded shapes and the number of counted images of each.
 
     Attributes:
-        counts: images by shape.
         step: shapes are multiples of this; an image that fits none gets its own, a multiple of sixteen steps.
         padding: share of padding among the padded pixels of the counted images.
     """

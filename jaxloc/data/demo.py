@@ -44,8 +44,6 @@ class Composed(NamedTuple):
     """One composed image.
 
     Attributes:
-        name: file name, from the background.
-        image: RGB.
         box: the object's ``x0, y0, x1, y1`` in pixels, or ``None``.
     """
 

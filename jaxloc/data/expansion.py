@@ -50,11 +50,9 @@ class Given:
     Attributes:
         root: folder or archive that names are relative to.
         files: places of single images, with their bytes if a listing gave them.
-        archives: places of archives.
         parts: archives that are open already.
         labels: of single images, by place.
         problems: annotations dropped while reading the labels.
-        spec: of a data set.
         ignored: files that are neither images nor text, by place.
     """
 

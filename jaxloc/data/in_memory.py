@@ -25,9 +25,6 @@ class InMemoryImages(Sequence[Any]):
 
     Attributes:
         names: a file's path, or ``image_N`` for an array.
-
-    Raises:
-        UsageError: nothing is given, or something that is no image; the message names its position.
     """
 
     def __init__(self, images: Images) -> None:

@@ -12,12 +12,7 @@ from numpy.typing import ArrayLike
 
 
 class Interval(NamedTuple):
-    """A confidence interval.
-
-    Attributes:
-        low: its lower end.
-        high: its upper end.
-    """
+    """A confidence interval."""
 
     low: float
     high: float

@@ -12,7 +12,6 @@ class Mean(NamedTuple):
     """A mean.
 
     Attributes:
-        mean: of the values.
         deviation: their standard deviation, with ``n − 1``; 0 for a single value.
         margin: half the 95 % interval of the mean, by the normal distribution.
     """

@@ -47,9 +47,6 @@ def classifier(params: Any, *, backbone: Backbone, dtype: DTypeLike = jnp.float3
         params: of the network, with its head's.
         backbone: the network (static).
         dtype: what the network computes in (static).
-
-    Raises:
-        UsageError: the network has no classifier.
     """
     head = backbone.classifier
     last = params[head.layer]

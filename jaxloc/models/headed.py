@@ -20,7 +20,6 @@ class Headed(nn.Module):
     """A network and its head; parameters are named as the network's own.
 
     Attributes:
-        base: the network.
         averaged: the layer that the head reads.
         classes: channels of ``head``, which are logits.
         layers: names of the activations to return.

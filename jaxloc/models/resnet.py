@@ -36,7 +36,6 @@ class ResNet(Network):
     """The network up to the deepest layer asked for.
 
     Attributes:
-        blocks: number in each stage.
         expansion: 4 for bottlenecks, 1 for blocks of two 3×3 convolutions.
         width: channels of the first stage's 3×3 convolutions, which double from stage to stage.
         classes: channels of ``fc``, which are logits.

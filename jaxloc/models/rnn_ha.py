@@ -57,7 +57,6 @@ class RnnHa(nn.Module):
     Attributes:
         kinds: number of coarse classes; 0 leaves out their classifier, for images to be compared only.
         identities: number of identities; likewise.
-        hidden: dimensions of the state.
         recurrent: False puts a fully connected layer in place of the GRU at each step (FC-HA).
         attentive: False shows the average twice (RNN-H).
     """

@@ -47,8 +47,6 @@ class SentenceScores(nn.Module):
 
     Attributes:
         vocabulary: number of words, with padding and the unknown one.
-        classes: number of classes.
-        embedding: dimensions of a word.
         width: channels of the convolution over three words.
     """
 

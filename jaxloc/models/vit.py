@@ -31,7 +31,6 @@ class ViT(nn.Module):
     """The network up to the deepest layer asked for.
 
     Attributes:
-        family: one of ``FAMILIES``.
         width: channels of each token.
         patch: side of a patch in pixels.
         depth: number of blocks.

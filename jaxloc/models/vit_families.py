@@ -12,10 +12,7 @@ class Family(NamedTuple):
     """How a family's networks differ from others.
 
     Attributes:
-        title: for people.
-        authors: of the paper.
         publisher: who publishes weights in which files.
-        licence: of these weights.
         preprocessing: what its weights expect of images.
         side: image side in pixels of its grid of positions.
         interpolation: of positions, in the family's own code.

@@ -36,18 +36,14 @@ class Option:
         help: what it does and when to change it.
         flags: names on the command line; empty derives ``--name`` from the field's name.
         only_python: whether no command has it.
-        panel: group under ``--help-all``.
         first: whether ``--help`` shows it; ``--help-all`` shows every option.
         choices: permitted values, such as a registry; empty permits any. A field's ``Literal`` says them itself.
-        least: smallest permitted value.
         above: values must exceed this.
         below: values must be less than this; without it they must be finite, where there is ``least`` or ``above``.
-        label: its name in messages.
         typed: how it is typed on the command line.
         metavar: what stands for the value in the help.
         setting: its name among a report's settings; the result depends on such an option.
         identity: its name in the identity of a run whose bytes, but not its result, depend on it.
-        text: its value for people.
         fitted: whether only methods that fit a model to an image set read it.
     """
 

@@ -43,11 +43,8 @@ class Counted:
     """What the page shows.
 
     Attributes:
-        title: its heading.
-        settings: by name, for people.
         images: all of them; the figures are of these.
         shown: numbers of those with a card, in order.
-        thumbnails: JPEGs by such a number.
         skipped: images that could not be used.
         lead: a line under the heading, after the numbers.
     """

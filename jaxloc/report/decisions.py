@@ -25,7 +25,6 @@ class Decision:
 
     Attributes:
         name: path relative to what the user pointed at, with forward slashes.
-        category: its class.
         keep: whether it goes into the data set.
         why: outcome of the rules: ``"kept"``, ``"noise"``, ``"duplicate"``, ``"contradiction"`` (nearly the same image
             stands in another class), ``"broken"`` or ``"too few"`` (of its class, to look for anything).
@@ -83,7 +82,6 @@ class Decisions:
         settings: what the decisions depend on, printable, in a fixed order.
         thresholds: by class, in order of name.
         items: by class, and in it in the order of the collection.
-        warnings: for the user, shown first.
     """
 
     title: str

@@ -20,8 +20,6 @@ class Figures:
     """The figures of one set.
 
     Attributes:
-        statuses: number of images by status.
-        skipped: number of skipped images.
         scores: finite scores of the images where the object was found.
         shares: finite object shares (``noise_score``) of all images.
         with_shares: whether an image has an object share, finite or not.

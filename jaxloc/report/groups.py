@@ -59,7 +59,6 @@ class Groups:
             image first.
         renamed: by the name of a group that was found, what it is called by hand.
         notes: what is to be said of the groups.
-        warnings: for the user, shown first.
     """
 
     images: Mapping[str, Any]

@@ -154,9 +154,6 @@ class _Sharded(Stored[_Record]):
 
     Args:
         files: the shards, in order.
-
-    Raises:
-        UsageError: a shard is missing, damaged or something else, which may also turn out when it is read.
     """
 
     def __init__(self, files: Sequence[str | os.PathLike[str]]) -> None:

@@ -26,7 +26,6 @@ class Finding:
         height: height of the original image as displayed, in pixels.
         box: ``x0, y0, x1, y1`` in pixels of the original, half-open; ``None`` where nothing was found.
         score: in [0, 1), how far the object stands out; 0 where nothing was found.
-        found: whether an object was found.
         noise_score: share of cells with a positive indicator (DDT), small where the object is absent; ``None`` for
             methods that have no such measure.
         noisy: whether that share is at or below the noise threshold.
@@ -111,7 +110,6 @@ class Findings:
 
     Attributes:
         title: heading, such as the names of the sets.
-        method: title of the method.
         settings: what the result depends on, printable, in a fixed order.
         images: in order of name within each category; a list, or ``StoredImages`` if they may not fit in memory.
         skipped: images that could not be used.

@@ -51,7 +51,6 @@ class Query:
     Attributes:
         mask: bool ``[h, w]``, True for the cells of the object at feature resolution; ``None`` if not kept.
         found: whether an object was found to search with.
-        results: best first.
         average_precision: in [0, 1], ``None`` where relevance is unknown.
         names: those that the image was given, with their scores, best first; its label is the first. Empty for a
             search.
@@ -82,8 +81,6 @@ class Strip:
     Attributes:
         dimension: counted from 0.
         share: of the variance that the dimension explains, in [0, 1]; ``None`` if unknown.
-        high: highest value first.
-        low: lowest value first.
     """
 
     dimension: int
@@ -101,10 +98,7 @@ class Searched:
         settings: what the result depends on, printable, in a fixed order.
         gallery_size: images that could be found.
         gallery_name: what they are together, for a heading.
-        queries: in order of name.
         skipped: images that could not be used, of queries and gallery.
-        strips: dimensions to show by example.
-        warnings: for the user.
         summary: figures of all queries, such as a mean average precision; name and printable value.
         lead: what was done, in a sentence; empty for a search.
     """

@@ -26,10 +26,8 @@ class Clip(NamedTuple):
 
     Attributes:
         number: from 1, its id in the annotations.
-        name: as the frames' names begin.
         width: width of its frames, in pixels.
         height: height of its frames, in pixels.
-        rate: frames a second.
         frames: int64 ``[t]``, increasing numbers of the frames processed.
         seconds: float64 ``[t]``, presentation times of these frames.
         file: the video with boxes drawn in, relative to the annotations; ``None`` if not written.
@@ -89,9 +87,6 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[tuple[Fraction, I
         path: the file to write or replace, ``.mp4`` or ``.gif``.
         frames: at least one: when it is shown, in seconds from the first and rising, and its image; those of another
             size than the first are resized to it.
-
-    Raises:
-        UsageError: PyAV is missing.
     """
     kind = os.path.splitext(path)[1].lower().removeprefix(".")
     try:

@@ -50,11 +50,7 @@ class Checkpoint:
         return images
 
     def manifest(self) -> dict[str, Any] | None:
-        """What the run in this folder depends on; ``None`` if there is none.
-
-        Raises:
-            UsageError: it is damaged.
-        """
+        """What the run in this folder depends on; ``None`` if there is none."""
         try:
             kept = json.loads(self._manifest_path.read_text(encoding="utf-8"))
             if kept["format"] != _FORMAT:

@@ -32,7 +32,6 @@ class LinearClassifier:
     """A hyperplane for each class: the highest ``weights @ vector + bias`` wins.
 
     Attributes:
-        classes: their names.
         weights: float32 ``[c, d]``.
         bias: float32 ``[c]``.
         settings: what its vectors are (layer, network's checksum, …), in words, by name.
@@ -96,11 +95,9 @@ class Classified:
     """A fitted classifier, its C, and its accuracy.
 
     Attributes:
-        classifier: fitted on all training vectors.
         regularization: the C it was fitted with.
         accuracies: share of the held-out training vectors that each C got right; empty if C was given.
         converged: whether every class met the solver's tolerance.
-        evaluation: on the test vectors.
     """
 
     classifier: LinearClassifier
@@ -125,9 +122,6 @@ def classify(
     Vectors are float32 ``[n, d]``. A test label that was not trained counts as wrong. ``regularization`` is C; ``None``
     chooses the one of ``CANDIDATES`` with the highest accuracy on vectors held out by the ``seed``, of equals the
     smallest. ``settings`` are kept with the classifier.
-
-    Raises:
-        UsageError: nothing to train or test on, fewer than two classes, or values that are not numbers.
     """
     for some in (vectors, test_vectors):
         if not len(some):

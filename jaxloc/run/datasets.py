@@ -37,7 +37,6 @@ class Described:
 
     Attributes:
         keypoints: number of points of objects, and of them the visible ones.
-        parts: number of boxes of parts.
     """
 
     dataset: Dataset

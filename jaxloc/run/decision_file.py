@@ -18,9 +18,6 @@ def read(path: str | os.PathLike[str], *keys: str, format: str, page: str) -> di
         *keys: what each of its decisions must have.
         format: what the file must say of itself.
         page: that hands out such files.
-
-    Raises:
-        UsageError: the file is missing, damaged or of another format.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -32,9 +32,6 @@ def demo(out: str | os.PathLike[str], options: LocalizeOptions | None = None, *,
         out: folder for ``photos/``, ``ground_truth.json`` and everything ``colocalize`` writes.
         options: of the job.
         seed: decides the composition.
-
-    Raises:
-        JaxlocError: the job cannot be done; the message names the cure.
     """
     folder = prepare(out)
     images = compose(seed=seed)

@@ -59,9 +59,6 @@ def join() -> None:
     The environment says which: ``JAX_COORDINATOR_ADDRESS`` (``host:port`` of the first process),
     ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``; JAX detects unset ones from the cluster (Cloud TPU, Slurm,
     Kubernetes, Open MPI).
-
-    Raises:
-        UsageError: the variables are wrong, or the other hosts did not connect in time.
     """
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     if address and not re.fullmatch(r".+:\d+", address, re.ASCII):

@@ -36,8 +36,6 @@ class Exported:
     """A finished export.
 
     Attributes:
-        images: their number.
-        objects: their number.
         splits: number of images by split; empty without splits.
         categories: classes of the source, in the order of their numbers.
         renumbered: number in the source and in the export of each class whose number had to change.

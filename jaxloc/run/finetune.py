@@ -72,10 +72,6 @@ def finetune(
         labels: class by the image's name relative to the folder given; ``None`` takes the label that a data set or
             archive gives the image, or the sub-folder's name.
         annotated: images by name to take instead of ``paths``, where images may have several labels.
-
-    Raises:
-        UsageError: nothing could be learnt, the loss is not finite, or ``out`` holds a training with other settings.
-        WeightsError: there are no such weights.
     """
     options = options or FinetuneOptions()
     folder = outputs.prepare(out)

@@ -63,9 +63,6 @@ def frozen_maps(
 
     Returns:
         the maps by layer; and reasons of images that were skipped, by number.
-
-    Raises:
-        UsageError: the disk is full, or the files cannot be read or written.
     """
     shape = (side, side) if isinstance(side, int) else side
     key = [engine.weights.checksum, engine.loaded.dtype, *shape, *engine.layers, *images]

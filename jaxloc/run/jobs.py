@@ -49,9 +49,6 @@ def colocalize(
         video: options of videos; ``VideoOptions()`` by default.
         **how: fields of ``SetOptions``: how images become sets (``per_folder``, ``per_label``, ``name``, …), and
             ``overwrite``.
-
-    Raises:
-        JaxlocError: the job cannot be done; the message names the cure.
     """
     options = options or LocalizeOptions()
     if update is not None and METHODS[options.method].fit is None:

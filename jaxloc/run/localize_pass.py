@@ -59,7 +59,6 @@ class LocalizePass:
 
     Attributes:
         models: of each set that has any, by its number; empty for methods that fit nothing.
-        overlay_folders: see ``outputs.overlay_folders``.
         refiner: makes masks of pixels; ``None`` keeps whole cells.
         labels: of each set, by its number, the class to find, -1 for the most probable one; for methods that ask.
     """

@@ -110,9 +110,6 @@ class Loop:
         """Train to the end, from the newest checkpoint if there is one; the learnt parameters of the best state.
 
         Ctrl-C (within ``_interrupts.stoppable``) ends the step, writes a checkpoint and raises ``KeyboardInterrupt``.
-
-        Raises:
-            UsageError: the loss is not finite, or the checkpoints are of other settings.
         """
         self._resume()
         shown = bar(purpose=self._purpose, total=self._steps, unit="step", initial=self._taken)

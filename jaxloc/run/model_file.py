@@ -51,12 +51,10 @@ class ModelFile:
     """Fitted DDT models of a job's image sets.
 
     Attributes:
-        sets: by name.
         method: ``"ddt"`` or ``"ddt+"``.
         layers: deepest first.
         sign: the rule by which signs were fixed.
         max_side: the limit on the shorter side that the images were read with.
-        architecture: the network's.
         weights_checksum: of the network's parameters; a model is valid only for features of the same parameters.
     """
 
@@ -140,11 +138,7 @@ class _Lazy(Mapping[str, T]):
 
 
 def load(path: str | os.PathLike[str], *, cure: str = "fit it again") -> ModelFile:
-    """Open a model file; its sets are read on access.
-
-    Raises:
-        UsageError: missing, damaged (the message ends with ``cure``), or not a model file.
-    """
+    """Open a model file; its sets are read on access."""
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such model file; `jaxloc colocalize` writes one as model.safetensors")
     with readable(path, "damaged model file", cure):

@@ -89,9 +89,6 @@ class StoredMoments:
 
     Attributes:
         images: number of summed images of each set, by the set's number.
-
-    Raises:
-        UsageError: the file is missing or damaged; also later, when a set is read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -60,9 +60,6 @@ def recognize(
         options: of the job.
         test: test images; by default a share of each kind is held out.
         labels: a COCO file of labels; by default an image's folder.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or ClassifyOptions()
     return recognize_images(*_split(paths, test, labels, out, options), out, options)

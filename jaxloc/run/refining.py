@@ -30,7 +30,6 @@ class RefinedMask(NamedTuple):
     """The object of one image, to the pixel.
 
     Attributes:
-        mask: bool ``[h, w]``.
         box: ``x0, y0, x1, y1`` around the mask, half-open; ``None`` where it is empty.
         refined: False if the mask is the coarse one: nothing was found, the refinement left nothing, or none was asked
             for.
@@ -45,9 +44,6 @@ class Refiner:
     """Refines images one by one, from any number of threads; compiles each padded shape once.
 
     Images are refined at ``side`` pixels of their longer side; smaller ones keep their size.
-
-    Raises:
-        UsageError: OpenCV is missing.
     """
 
     def __init__(self, method: str, *, side: int = 320, connectivity: int = 8) -> None:

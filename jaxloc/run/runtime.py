@@ -22,9 +22,6 @@ def compile_cache(folder: str | os.PathLike[str] | None = None) -> None:
     Args:
         folder: where; ``None`` means ``xla`` in jaxloc's cache folder. JAX opens a remote address (``gs://…``)
             itself; make sure that only you can write there.
-
-    Raises:
-        UsageError: it cannot be made, or others may write to it.
     """
     folder = cache_folder() / "xla" if folder is None else folder
     if "://" not in str(folder):

@@ -32,9 +32,6 @@ class Episodes:
         queries: further images of a class.
         seed: of all draws.
         stream: tells draws for one purpose from those for another.
-
-    Raises:
-        UsageError: there are too few classes, or one has fewer images than ``shots + queries``.
     """
 
     def __init__(
@@ -80,9 +77,6 @@ class Groups:
             may hold the same image.
         seed: of all draws.
         stream: tells draws for one purpose from those for another.
-
-    Raises:
-        UsageError: fewer than two classes, or none of two images.
     """
 
     def __init__(

@@ -29,7 +29,6 @@ class Stream:
     Attributes:
         skipped: why images were skipped, by number.
         sizes: original rows and columns of the images read, by number.
-        thumbnails: small JPEGs, by number.
         notes: what is to be said of images that were read, by number.
     """
 

@@ -27,11 +27,7 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one training, in a folder of their own; a context manager.
-
-    Raises:
-        UsageError: Orbax is not installed, or the folder cannot be used.
-    """
+    """The checkpoints of one training, in a folder of their own; a context manager."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         try:
@@ -64,9 +60,6 @@ class Checkpoints:
 
         Of those with ``metrics`` (``quality``, ``loss``, ``epoch``) the one with the highest quality (of equals, the
         lowest loss, then the first) is kept.
-
-        Raises:
-            UsageError: it cannot be written.
         """
         items = self._args.Composite(state=self._args.StandardSave(state), notes=self._args.JsonSave(dict(notes)))
         try:
@@ -83,9 +76,6 @@ class Checkpoints:
         """Read the newest checkpoint, or an older one if that is damaged; ``None`` if there is none.
 
         ``check`` may raise ``UsageError`` at its notes, before arrays of the shapes of ``like`` are read.
-
-        Raises:
-            UsageError: there are checkpoints, but none can be read.
         """
         error: Exception | None = None
         for number in sorted(self._manager.all_steps(), reverse=True):

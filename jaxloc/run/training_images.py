@@ -51,11 +51,7 @@ class LabelledImages:
         sources: usable images in order of name.
         targets: int32 ``[n]``, the number of each image's class; or bool ``[n, classes]``, which ones it has.
         strata: int32 ``[n]``, the class by which an image is drawn: the rarest that it has, -1 for none.
-        classes: names, in order.
         skipped: reasons by name of the image.
-
-    Raises:
-        UsageError: an image without label, or fewer than two classes with usable images; or no class in ``annotated``.
     """
 
     def __init__(
@@ -185,11 +181,7 @@ def _with_labels(
 
 
 def annotated_images(paths: Sequence[str | os.PathLike[str]]) -> dict[str, Annotated]:
-    """Images of annotated sets by name, with their path in front if there are several sets.
-
-    Raises:
-        UsageError: nothing that can be read as annotations, or none of its images is there.
-    """
+    """Images of annotated sets by name, with their path in front if there are several sets."""
     found: dict[str, Annotated] = {}
     for path in paths:
         images = annotations.read(path).images

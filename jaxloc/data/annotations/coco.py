@@ -53,10 +53,6 @@ def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str
     Args:
         path: the file.
         truth: COCO file that explains the image and category ids of a list of results.
-
-    Raises:
-        UsageError: the file is unreadable, not COCO, or inconsistent (two images or categories of one id, an image
-            listed twice in one split), naming the file and the entry; or a list of results without truth or scores.
     """
     coco = _load(path)
     try:

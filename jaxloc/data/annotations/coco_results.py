@@ -33,9 +33,6 @@ def explained(results: list[Any], path: str, known: Mapping[str, Any]) -> dict[s
 
     Where ids are none of the truth's, they may be the same as strings, an image's may be its name with or without
     folders and extension (as a number if it is one, as Ultralytics writes it), and a category's its name.
-
-    Raises:
-        UsageError: a result has no score, or no result is of an image, or of a category, of the truth.
     """
     for number, entry in enumerate(results, 1):
         entry.setdefault("id", number)

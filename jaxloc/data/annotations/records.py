@@ -120,13 +120,11 @@ class Annotation:
     """One object of an image.
 
     Attributes:
-        category: its class.
         box: around it.
         score: of a prediction; 1 for ground truth.
         difficult: PASCAL's flag for objects that are not evaluated.
         truncated: PASCAL's flag for objects that leave the image.
         crowd: whether the box is around many objects of the class.
-        mask: its pixels, if known.
         keypoints: its named points.
         parts: names and boxes of its parts.
         probability: of a prediction's class in the image, where a classifier was asked.

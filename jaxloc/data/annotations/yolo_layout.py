@@ -54,7 +54,6 @@ class Layout:
         names: of classes by number; ``None`` if classes are named by their numbers.
         points: key points of an object, and numbers for each (2 or 3); ``None`` if no file says so.
         point_names: names of the key points, if known.
-        problems: of the layout.
     """
 
     images: list[Labelled] = dataclasses.field(default_factory=list)

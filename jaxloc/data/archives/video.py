@@ -38,7 +38,6 @@ class VideoFrame(Record):
     Attributes:
         file: path or address of the video.
         number: position in display order, from 0.
-        video: the indexed video.
         archive_bytes: size of the video when it was indexed.
         image_size: rows and columns of the first frame; ``None`` for a missing frame.
     """
@@ -80,7 +79,6 @@ class Video(Part):
         every: take every N-th frame only, starting with the first.
 
     Attributes:
-        bytes: size of the file.
         image_size: rows and columns of the frames, upright.
         rate: mean frames per second.
         stamps: int64 ``[n]``, display time of each frame in the video's units; ``None`` if frames are counted.

@@ -15,11 +15,7 @@ from jaxloc.errors import UsageError
 
 
 def read_plain_pickle(path: Path) -> Any:
-    """Read a pickle of dicts, lists, texts, numbers and arrays; arrays become lists.
-
-    Raises:
-        UsageError: the file is missing or damaged, or names anything else.
-    """
+    """Read a pickle of dicts, lists, texts, numbers and arrays; arrays become lists."""
 
     def refuse(name: str) -> UsageError:
         return UsageError(f"{path}: refuses to run {name}, which the file asks for: fetch it from its official page")

@@ -18,12 +18,10 @@ class Info:
     """Facts about a data set.
 
     Attributes:
-        name: start of its specs.
         title: its authors' name for it.
         holds: kinds of annotation.
         size: images, classes, bytes.
         licence: licence or terms of use as its page states them.
-        page: official address.
         get: commands or addresses to fetch it.
         layout: files expected below the root, one line each.
         splits: names that specs may choose from.
@@ -48,7 +46,6 @@ class Query(NamedTuple):
     """A query of a retrieval protocol.
 
     Attributes:
-        name: of the query.
         image: name of the image that holds it.
         box: of the object; ``None`` for the whole image.
         judged: names of images by judgement: ``good``, ``ok`` and ``junk``; or ``easy``, ``hard`` and ``junk``.
@@ -129,7 +126,6 @@ class Dataset:
     """An opened data set.
 
     Attributes:
-        info: facts about it.
         place: folder that names are relative to, or ``tfds://NAME``.
         images: by name. ImageNet's annotations are read on access.
         queries: of a retrieval protocol, else empty.

@@ -23,11 +23,7 @@ _MOST = 254
 
 
 def write(job: Job) -> list[Annotated]:
-    """Write the masks, the images in ``images``, and a list of names for each split.
-
-    Raises:
-        UsageError: no image has a mask, or there are more classes than a byte can number.
-    """
+    """Write the masks, the images in ``images``, and a list of names for each split."""
 
     def write_one(image: Annotated, own: list[Problem]) -> bool:
         values = class_map(image, job.categories, own)

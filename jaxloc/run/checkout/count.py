@@ -44,9 +44,7 @@ class CountedImages:
     Attributes:
         images: with every item found, also those whose score is below the threshold.
         threshold: the least score that was counted.
-        counter: that found them.
         skipped: reasons, by name of the image.
-        folder: of the results.
     """
 
     images: list[Annotated]

@@ -55,9 +55,6 @@ def cut_products(
         options: of that job.
         longest: sides are shrunk to this number of pixels.
         per_label: the kinds are labels, not folders.
-
-    Raises:
-        UsageError: no product could be cut out of any image of a kind, or one that was cut out has been deleted.
     """
     listing = folder / "cutouts.json"
     if listing.exists():

@@ -42,12 +42,7 @@ class LabelledSet:
 
     Attributes:
         images: in the set's order, those of a split test left out.
-        sources: their files or records.
         classes: names, sorted.
-        items: of all images.
-
-    Raises:
-        UsageError: no image has both a file and an item.
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
@@ -69,11 +64,7 @@ class LabelledSet:
         return hashlib.sha256(b"".join([listed, *rows])).hexdigest()
 
     def divide(self, usable: np.ndarray, share: float, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Of these numbers of images, those to learn from and those held out: the split val's, or a share.
-
-        Raises:
-            UsageError: one of the two is empty.
-        """
+        """Of these numbers of images, those to learn from and those held out: the split val's, or a share."""
         of_split = np.array([bool(set(self.images[number].splits) & set(_VALIDATION)) for number in usable], bool)
         if not of_split.any():
             order = np.random.default_rng(seed).permutation(len(usable))

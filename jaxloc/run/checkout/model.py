@@ -28,14 +28,11 @@ class Counter:
     """A head that finds products, and the threshold at which it counts them.
 
     Attributes:
-        classes: names of the products.
-        params: of the head.
         scale: float32 ``[d]``, what features are divided by.
         threshold: the least score that counts, chosen on validation images.
         layer: whose features it reads.
         side: longer side of images at most, in pixels.
         network: name of the network, and ``checksum`` its weights'.
-        settings: of the training, in words.
     """
 
     classes: tuple[str, ...]

@@ -46,10 +46,7 @@ class TrainedCounter:
     """A finished training.
 
     Attributes:
-        file: the counter's.
-        counter: what it holds.
         images: number of images that it learnt from.
-        held_out: number of images held out.
         validation: how well those are counted at the threshold.
         history: figures after each period.
         best: number of the period whose state was kept.

@@ -52,9 +52,6 @@ def read_groups(path: str | os.PathLike[str], images: Mapping[str, Any], groupin
         path: of the file.
         images: number and digest of the pile that it must be about.
         grouping: digest of the groups that it must be about.
-
-    Raises:
-        UsageError: the file is missing, damaged, of another format, or about other images or groups.
     """
     content = decision_file.read(path, "name", "group", format=FORMAT, page=PAGE)
     decision_file.check_images(path, content[IMAGES], images)

@@ -45,8 +45,6 @@ class Discovered:
 
     Attributes:
         findings: the object of each image; its image set is its group.
-        groups: the groups.
-        folder: of all results.
         problems: images that could not be put into the folder of groups.
     """
 
@@ -80,9 +78,6 @@ def discover(
         options: ``DiscoverOptions()`` by default.
         by_hand: a file that ``groups.html`` handed out: groups renamed, merged and divided.
         overwrite: start over if ``out`` holds another run.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or DiscoverOptions()
     for path in paths:
@@ -163,11 +158,7 @@ def _read(path: Path, key: str) -> dict[str, Any] | None:
 
 
 def _is_regrouped(folder: Path, depends: Mapping[str, str]) -> bool:
-    """Whether the folder holds a run on the same pile in other groups, which this one replaces.
-
-    Raises:
-        UsageError: it holds one on another pile.
-    """
+    """Whether the folder holds a run on the same pile in other groups, which this one replaces."""
     made = (Checkpoint(folder).manifest() or {}).get("settings", {})
     if "pile" in made and made["pile"] != depends["pile"]:
         raise UsageError(

@@ -27,7 +27,6 @@ class Column:
     """One measure of each image, before aggregation.
 
     Attributes:
-        name: of the measure.
         values: by class, ``[n, ...]`` for the images it is measured on.
         statistic: of such values; NaN where they do not determine it.
         scale: 100 for per cent.

@@ -27,8 +27,6 @@ class LevelScore:
     """Measures of the images of one level; NaN where there is nothing to measure.
 
     Attributes:
-        images: their number.
-        counting: of their counts.
         map50: COCO's mean average precision at an IoU of 0.5, in [0, 1].
         mmap: the mean of such from 0.5 to 0.95, in [0, 1].
     """

@@ -72,11 +72,7 @@ def class_score(one: Annotation, options: EvaluateOptions) -> float:
 def with_co_occurrence(
     predictions: Mapping[str, Annotated], labelled: Mapping[str, Annotated], options: EvaluateOptions
 ) -> dict[str, Annotated]:
-    """Predictions whose scores are raised by those of classes that occur with theirs in labelled images.
-
-    Raises:
-        UsageError: no image of these is of a class that is predicted.
-    """
+    """Predictions whose scores are raised by those of classes that occur with theirs in labelled images."""
     every = [image.labels for image in labelled.values()]
     classes = sorted(set().union(*every))
     if not any(one.category in classes for image in predictions.values() for one in image.annotations):

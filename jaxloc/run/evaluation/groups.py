@@ -14,8 +14,6 @@ class GroupScores(NamedTuple):
 
     Attributes:
         images: number of images that have a group and one true class.
-        groups: number of groups among them.
-        classes: number of classes among them.
         purity: share of the images that are of the most frequent class of their group, in [0, 1].
         information: normalised mutual information, in [0, 1].
         bcubed: precision, recall and F, in [0, 1].
@@ -32,11 +30,7 @@ class GroupScores(NamedTuple):
 
 
 def measure_groups(predictions: Mapping[str, Annotated], truth: Mapping[str, Annotated]) -> GroupScores:
-    """Compare the image set of each predicted image, its group, with its true class.
-
-    Raises:
-        UsageError: no image has both.
-    """
+    """Compare the image set of each predicted image, its group, with its true class."""
     grouped = {name: image.category for name, image in predictions.items() if name in truth and image.category}
     pairs = {name: (group, truth[name].categories) for name, group in grouped.items()}
     left_out = tuple(name for name, (_, classes) in pairs.items() if len(classes) != 1)

@@ -39,11 +39,7 @@ _NOTES = {
 
 
 def read_maps(out: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Heat maps by name of the image, int8 ``[h, w]``, positive where there is object, from a job's folder.
-
-    Raises:
-        UsageError: the folder holds none.
-    """
+    """Heat maps by name of the image, int8 ``[h, w]``, positive where there is object, from a job's folder."""
     files = sorted(Path(out, PARTS).glob("found-*.parquet"))
     found = {finding.name: finding.heat for finding in parquet.Images(files) if finding.heat is not None}
     if not found:

@@ -45,7 +45,6 @@ class ClassScore:
     """One class.
 
     Attributes:
-        category: its name.
         images: images of the truth that hold it and count.
         correct: of them, how many were localised at the first threshold.
         missing: of them, how many the predictions do not list at all (counted as wrong).
@@ -83,7 +82,6 @@ class Evaluation:
         classes: in order of name.
         mean: by measure, the mean over the classes that have it.
         overall: by measure, over all images whatever their class.
-        options: the rules.
         notes: problems of predictions and truth.
         noise: by class, the ROC curve of the noise score, where there are both kinds of image.
         assigned: by image set, by the name of a predicted part, the true part it was taken for.

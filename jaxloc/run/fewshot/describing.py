@@ -31,7 +31,6 @@ class Network(Extractor):
 
     Attributes:
         side: longer side of the images at most, in pixels.
-        layer: its name.
         signed: whether its activations have both signs, which SCDA does not take.
     """
 

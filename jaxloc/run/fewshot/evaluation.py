@@ -34,11 +34,7 @@ class Line:
     """Accuracy of one classifier in one kind of episode, over all splits.
 
     Attributes:
-        classifier: its name.
-        ways: classes in an episode.
-        shots: exemplars of each.
         whole: whether these are all novel classes at once.
-        accuracy: over all episodes.
         splits: mean over the episodes of each split.
     """
 
@@ -55,12 +51,10 @@ class Evaluated:
     """An evaluation by episodes.
 
     Attributes:
-        options: of the job.
         lines: each classifier in each kind of episode.
         base: classes that were learnt from, of each split.
         novel: classes of the episodes, of each split.
         queries: images of each class in an episode by shots, beside its exemplars.
-        warnings: for the user.
         skipped: why images were skipped, by name.
     """
 
@@ -92,9 +86,6 @@ def evaluate_episodes(
             classes of ``paths`` are divided at random.
         labels: a COCO file of labels in place of folders.
         keep: a folder for feature maps and mappings, which later calls read; a stopped call then resumes.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
     """
     images = find_images(paths, labels=labels)
     check_labels([image.label for image in images], "images")
@@ -174,11 +165,7 @@ def _rules(
 
 
 def _splits(given: list[str], base: list[str], options: EpisodeOptions) -> list[tuple[list[str], list[str]]]:
-    """Base and novel classes of each split, in order of name.
-
-    Raises:
-        UsageError: there are too few classes.
-    """
+    """Base and novel classes of each split, in order of name."""
     if both := sorted(set(given) & set(base)):
         raise UsageError(f"{both[0]!r} is among the base classes and among those to name: take it out of one of them")
     least, ways = (0 if base else 1), options.ways

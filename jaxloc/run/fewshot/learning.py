@@ -75,9 +75,6 @@ def learn(
         options: of the job.
         shots: exemplars of a class in an episode.
         residual: which form the mapping has; see ``piecewise.init``.
-
-    Raises:
-        UsageError: too few classes have enough images, or the loss is not finite.
     """
     images = _enough(labels, shots)
     classes = list(images)

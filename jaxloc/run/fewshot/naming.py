@@ -29,7 +29,6 @@ class NamedImage:
     """An image and what it was named.
 
     Attributes:
-        image: its name.
         scores: of every class, best first: the cosine of the image's vector and the mean of the class's exemplars; of a
             mapping, the product of the vector and the class's classifier.
         nearest: numbers of the nearest exemplars and the cosines, best first.
@@ -58,10 +57,8 @@ class Named:
 
     Attributes:
         images: in order of name.
-        exemplars: name and class of each.
         mapped: whether by a learnt mapping, and not by the nearest mean.
         settings: what the names depend on, in words.
-        warnings: for the user.
         skipped: why images were skipped, by name.
         folder: of ``names.csv``, ``names.json`` and ``report.html``.
     """
@@ -108,9 +105,6 @@ def name_images(
         base: images of other classes, which the axes and ``options.mapping`` are learnt from.
         labels: a COCO file of the labels of exemplars and base images in place of folders.
         keep: a folder for feature maps and mappings, which later calls read; a stopped training then resumes.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or NameOptions()
     for path in (*exemplars, *base):

@@ -40,9 +40,6 @@ def apply_maskcnn(
         paths: folders, images, or text files of paths.
         out: folder for ``annotations.json``, ``maskcnn.json`` and ``report.html``.
         options: of weights and the page; those of training are the model's.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
     """
     known = files.load(Path(model))
     options = of_network(dataclasses.replace(options or MaskCnnOptions(), side=known.side), known.architecture)

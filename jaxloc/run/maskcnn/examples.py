@@ -19,8 +19,6 @@ class Examples(NamedTuple):
     """Images of a set.
 
     Attributes:
-        sources: the images.
-        labels: the class of each.
         parts: names of the parts.
         boxes: float64 ``[n, k, 4]``, ``x0, y0, x1, y1`` of each part in pixels of the original image; NaN where it is
             not seen.
@@ -39,9 +37,6 @@ def read_examples(data: str | os.PathLike[str], *, test_share: float, seed: int)
 
     An image's class is its own, or its folder if all images of the set are of one class. Images of the split ``test``
     are tested on, or a share of each class if there is no such split.
-
-    Raises:
-        UsageError: the set cannot be read, has no parts, or only one class.
     """
     return examples_of(annotations.read(data).images, os.fspath(data), test_share=test_share, seed=seed)
 

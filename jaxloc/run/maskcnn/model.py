@@ -20,10 +20,8 @@ class MaskCnn:
     Attributes:
         head: parameters of ``models.fcn.PartScores``.
         classifier: ``kernel`` ``[(1 + k) 2 d, classes]`` and ``bias``.
-        classes: names of the classes.
         parts: names of the ``k`` parts.
         side: longer side of the images at most, in pixels.
-        architecture: the backbone's.
         weights_checksum: of the backbone's parameters; a model is valid only with the same ones.
     """
 

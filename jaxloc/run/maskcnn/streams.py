@@ -33,12 +33,7 @@ _RATE, _DECAY, _EVERY = 1e-2, 1e-4, 500
 
 
 class Network:
-    """The backbone at the layers that parts are scored from, and at the deepest of them for crops.
-
-    Attributes:
-        loaded: the weights on the devices.
-        layers: the finest first.
-    """
+    """The backbone at the layers that parts are scored from, and at the deepest of them for crops."""
 
     def __init__(self, options: MaskCnnOptions) -> None:
         self.loaded = open_network(options)

@@ -35,13 +35,9 @@ class Trained:
     """A trained Mask-CNN and its figures on the test images.
 
     Attributes:
-        model: what was learnt.
         pcp: share of the true boxes of each part that are found, IoU > 0.5; NaN where none is seen.
         accuracies: share of the test images that get their class, by the names of the streams.
-        train: number of images learnt from.
-        test: number of images tested on.
         skipped: why images were skipped, by name.
-        folder: of the results.
     """
 
     model: MaskCnn
@@ -65,9 +61,6 @@ def train_maskcnn(
         out: folder for ``maskcnn.safetensors``, ``evaluation.json``, and of the test images ``annotations.json``,
             ``report.html`` and ``masks.png``.
         options: of the job.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or MaskCnnOptions()
     examples = read_examples(data, test_share=options.test_share, seed=options.seed)

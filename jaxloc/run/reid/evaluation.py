@@ -25,7 +25,6 @@ class Evaluated:
         matches: CMC at ``RANKS``.
         mean_average_precision: in its step form.
         deviations: of the two matches and of the precision.
-        draws: number of draws.
     """
 
     identities: int
@@ -37,11 +36,7 @@ class Evaluated:
 
 
 def evaluate(gallery: str | os.PathLike[str], *, draws: int = 10, seed: int = 0) -> Evaluated:
-    """Search one random image of each identity for all other images, ``draws`` times.
-
-    Raises:
-        UsageError: there is no such gallery, an image has no label, all have the same, or no two have.
-    """
+    """Search one random image of each identity for all other images, ``draws`` times."""
     opened = SearchedVectors(Gallery.open(gallery))
     check_labels(opened.labels(), "images of the gallery")
     vectors, labels = opened.all(), np.array(opened.labels())

@@ -49,9 +49,6 @@ def fit(
         options: method, steps and so on.
         checkpoints: of this training.
         settings: what else the result depends on, as JSON values.
-
-    Raises:
-        UsageError: too few identities, kinds are needed, or the loss is not finite.
     """
     method, usable = options.method, maps.sizes.any(1)
     held_out = usable & np.isin(identities, _held_out(identities[usable], options))

@@ -37,9 +37,6 @@ def find_identities(
         labels: a COCO file with each image's category.
         splits: only images that are in one of these splits of the COCO file.
         exclude: folders that are not searched.
-
-    Raises:
-        UsageError: an image without an identity, or of one that is of two kinds.
     """
     sets = [path for path in paths if is_spec(os.fspath(path))]
     folders = [path for path in paths if path not in sets]

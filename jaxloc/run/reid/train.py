@@ -37,8 +37,6 @@ class Learnt:
     """A finished training.
 
     Attributes:
-        projection: its file.
-        method: what was learnt.
         images: number of images, those held out among them.
         identities: number of identities, likewise.
         kinds: number of kinds; 0 if unknown.
@@ -79,10 +77,6 @@ def train(
         options: of the training; ``ReidOptions()`` by default.
         labels: a COCO file with each image's category.
         splits: only images that are in one of these splits of the COCO file.
-
-    Raises:
-        UsageError: nothing could be learnt, the loss is not finite, or ``out`` holds a training with other settings.
-        WeightsError: there are no such weights.
     """
     options = options or ReidOptions()
     for path in paths:

@@ -24,11 +24,8 @@ class Prepared:
     """Images that a table is measured on.
 
     Attributes:
-        name: of the data set.
-        place: as the user named it.
         images: annotations of every image, by name.
         numbers: of the images of each class, in the order of ``images`` that have an image.
-        part: where they are read from.
         problems: what disagrees in the data, a line for each kind.
         subset: why these are not all of the paper's images; empty if they are.
         cut: whether images or classes of the data set were left out here.
@@ -78,9 +75,6 @@ def find_data(table: Table, place: str | os.PathLike[str]) -> str:
     """The data of a table as it takes them, a COCO file or ``NAME/SPLITS:ROOT``, from what ``reproduce`` takes.
 
     Nothing is opened.
-
-    Raises:
-        UsageError: nothing is there, or it is another data set or split.
     """
     text = os.fspath(place)
     known = " or ".join(f"{name}:FOLDER" for name in table.sets)
@@ -111,9 +105,6 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
     """Open the data of a table, as ``find_data`` returns them.
 
     At most ``limit`` images of each class are taken, for retrieval and classification of each of its splits.
-
-    Raises:
-        UsageError: it does not hold the data set, or no image of it is there.
     """
     name, subset = table.sets[0], ""
     images: Mapping[str, Annotated]

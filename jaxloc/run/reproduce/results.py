@@ -13,7 +13,6 @@ class Row:
     """One number.
 
     Attributes:
-        label: a class or a descriptor.
         measure: what is measured, with its unit.
         ours: NaN where it could not be measured.
         paper: NaN where the paper has none.
@@ -43,14 +42,11 @@ class Reproduction:
     """A table.
 
     Attributes:
-        table: its name.
-        title: what is measured on what.
         source: the paper and the place in it.
         data: the data set, as the user named it.
         rows: in the paper's order.
         deviations: how this differs from the paper's protocol, or what the paper leaves open; one sentence each.
         incomplete: why these are not the numbers of the paper's images (a limit, a subset); empty if they are.
-        settings: what the numbers depend on.
         curves: of the noise score, by class: the points of its ROC.
     """
 
@@ -74,11 +70,7 @@ def to_plain(result: Reproduction) -> dict[str, Any]:
 
 
 def from_plain(values: Mapping[str, Any]) -> Reproduction:
-    """The inverse of ``to_plain``.
-
-    Raises:
-        KeyError, TypeError: it is something else.
-    """
+    """The inverse of ``to_plain``."""
     rows = []
     for value in values["rows"]:
         row = {name: value[name] for name in value if name != "difference"}

@@ -32,8 +32,6 @@ class Table:
 
     Attributes:
         name: on the command line.
-        kind: how it is measured.
-        title: what is measured on what.
         source: the paper and the place in it.
         images: by data set, any one of which is used at a time, the number through the network, flips included.
         splits: of them that are used; empty means all.

@@ -74,9 +74,6 @@ def describe(
     """Describe images by the descriptors named; finished shards in the folder are kept.
 
     The weights have their classifier if a descriptor needs it.
-
-    Raises:
-        UsageError: the folder holds vectors of other images or options, and ``overwrite`` is not set.
     """
     digest = hashlib.sha256()
     for source, searched in zip(images.sources, images.gallery.tolist(), strict=True):

@@ -50,10 +50,6 @@ def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hn
         gallery: a folder that ``index`` made.
         kind: ``"hnsw"`` (a graph: more memory, better recall) or ``"ivf-pq"`` (compressed lists: least memory).
         seed: decides the sample it is trained and measured on.
-
-    Raises:
-        UsageError: FAISS is not installed, the gallery is too small for the kind, there is none, or the index cannot
-            be written.
     """
     faiss = _faiss()
     if seed < 0:
@@ -89,11 +85,7 @@ def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hn
 
 
 def nearest_approximate(queries: np.ndarray, vectors: SearchedVectors, k: int) -> Ranked:
-    """The first k rows by the approximate index; scores are exact cosines, ordered by them.
-
-    Raises:
-        UsageError: there is no index, it is of other vectors, or FAISS is not installed.
-    """
+    """The first k rows by the approximate index; scores are exact cosines, ordered by them."""
     faiss = _faiss()
     gallery = vectors.gallery
     path = _path(gallery)
@@ -127,9 +119,6 @@ def nearest_others(vectors: np.ndarray, k: int) -> TopK:
     Args:
         vectors: float32 ``[n, d]``, of unit length; ``n`` is at least 40 times a list.
         k: length of the lists.
-
-    Raises:
-        UsageError: FAISS is not installed.
     """
     faiss, number = _faiss(), len(vectors)
     index = faiss.index_factory(vectors.shape[1], f"IVF{_lists(number)},Flat", faiss.METRIC_INNER_PRODUCT)

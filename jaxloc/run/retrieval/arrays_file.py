@@ -27,11 +27,7 @@ def write(path: Path, format: str, arrays: Mapping[str, np.ndarray], **metadata:
 
 
 def read(path: Path, format: str, *, cure: str) -> dict[str, np.ndarray]:
-    """Arrays that ``write`` wrote.
-
-    Raises:
-        UsageError: missing, damaged, or of another format; the message ends with the cure.
-    """
+    """Arrays that ``write`` wrote."""
     with readable(path, "damaged or missing", cure), safetensors.safe_open(path, "np") as file:
         metadata = file.metadata() or {}
         if metadata.get("format") != format:

@@ -22,9 +22,6 @@ def strips(gallery: str | os.PathLike[str], dimensions: Sequence[int], *, count:
         gallery: a folder that ``index`` made; its dimensions are most meaningful after whitening.
         dimensions: numbers of dimensions, from 0 in order of falling variance.
         count: images at each end.
-
-    Raises:
-        UsageError: there is no such dimension, or no gallery.
     """
     opened = Gallery.open(gallery)
     found: attributes.Extremes | None = None

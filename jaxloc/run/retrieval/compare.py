@@ -78,9 +78,6 @@ def compare(
         queries: images that are queries and not searched.
         query_splits: images under ``paths`` that are queries and not searched, by their ``split`` in ``labels``.
         when_done: called with each finished row.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options = options or DescribeOptions()
     specs = {text: WhitenSpec.parse(text) for text in whitenings}

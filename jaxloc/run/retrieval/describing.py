@@ -64,7 +64,6 @@ class Describer(Extractor):
     Attributes:
         options: the job's, with the backbone's default layers in place of ``None``.
         layer: whose cells are pooled.
-        backend: where components are labelled.
     """
 
     def __init__(self, options: DescribeOptions, names: Sequence[str], loaded: DeviceWeights | None = None) -> None:

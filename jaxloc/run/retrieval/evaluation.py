@@ -48,9 +48,6 @@ def evaluate_retrieval(
         options: weights and how to read, for queries that are images.
         labels: a COCO file of the queries' labels; by default an image's folder.
         splits: only queries of these splits in the COCO file.
-
-    Raises:
-        JaxlocError: labels are missing, the galleries are not comparable, or nothing could be read.
     """
     from_gallery = len(queries) == 1 and Gallery.is_one(queries[0])
     if (labels is not None or splits) and (from_gallery or not queries):

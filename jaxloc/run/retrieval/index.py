@@ -74,9 +74,6 @@ def index(
         labels: a COCO file of labels, also for images of the gallery; by default the label of a new image is the
             name of its folder.
         splits: only images of these splits in the COCO file.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
     """
     images = find_images(paths, labels=labels, splits=splits, exclude=[out])
     return index_images(images, out, options, relabel=labels is not None)
@@ -164,11 +161,7 @@ def default_options(out: str | os.PathLike[str]) -> IndexOptions:
 
 
 def remove(gallery: str | os.PathLike[str], images: Sequence[str]) -> int:
-    """Remove images from a gallery, by name or path as in its table; returns their number.
-
-    Raises:
-        UsageError: one of them is not in the gallery, or there is none.
-    """
+    """Remove images from a gallery, by name or path as in its table; returns their number."""
     opened = Gallery.open(gallery)
     with locked(opened.folder), disk_errors(opened.folder):
         known = [(row["name"], row["path"]) for row in opened.whole_table().select(["name", "path"]).to_pylist()]

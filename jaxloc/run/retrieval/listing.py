@@ -47,9 +47,6 @@ def find_images(
             relative to it. Without one, an image's label is the name of its folder.
         splits: only images that are in one of these splits of the COCO file.
         exclude: folders that are not searched.
-
-    Raises:
-        UsageError: a path does not exist, there is no image, or no image has one of the splits.
     """
     if splits and labels is None:
         raise UsageError("a split needs --labels with a COCO file whose images have one")

@@ -42,7 +42,6 @@ class SetupScores:
     """Means over the queries of a setup, in per cent.
 
     Attributes:
-        queries: number that count.
         without: number of queries for which nothing is to be found; they do not count.
         mean_average_precision: by trapezoids.
         precisions: mean precision of the first ``FIRST`` results; of a query whose images are all found earlier, of
@@ -81,9 +80,6 @@ def evaluate_protocol(
 
     Images of the gallery that the data set does not have are distractors. Images that a query is cut out of count only
     if they are judged.
-
-    Raises:
-        JaxlocError: no image of the gallery is judged, or no query can be read.
     """
     opened = Gallery.open(gallery)
     vectors = SearchedVectors(opened)

@@ -40,9 +40,6 @@ def describe_queries(
 
     Returns:
         the readable ones in order, and why others were skipped, by name.
-
-    Raises:
-        UsageError: the weights are not the gallery's, or no query can be read.
     """
     made = gallery.description
     name = made.descriptor

@@ -29,9 +29,6 @@ def rank(
     """The first results of each query, float32 ``[q, d]`` as ``SearchedVectors.prepare`` gives them.
 
     ``regions`` are the vectors of each query's regions before any whitening, ``[r, d]``.
-
-    Raises:
-        UsageError: more results asked for than there are images, or regions of a gallery without them.
     """
     top = min(_TOP, len(vectors)) if how.top is None else how.top
     if top > len(vectors):

@@ -17,7 +17,6 @@ class Scores:
     """Means over queries, in per cent; queries without an image of their kind in the gallery do not count.
 
     Attributes:
-        queries: number that count.
         without: number of queries without another image of their kind in the gallery.
         top1: the SCDA paper's mAP of the first result.
         top5: of the first five.

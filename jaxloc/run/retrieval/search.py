@@ -45,9 +45,6 @@ def search(
         splits: only queries of these splits in the COCO file.
         images: keep thumbnails of queries and results, for a page.
         strips: shown with them.
-
-    Raises:
-        JaxlocError: nothing could be done; the message says why and names the cure.
     """
     options, ranking = options or NetworkOptions(), ranking or SearchOptions()
     opened = Gallery.open(gallery)

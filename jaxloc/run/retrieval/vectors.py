@@ -95,11 +95,7 @@ class SearchedVectors:
         return np.concatenate([part for _, part in self.parts()])
 
     def regions(self) -> RegionVectors:
-        """The vectors of every image's regions, as they are compared.
-
-        Raises:
-            UsageError: the gallery's descriptor has none.
-        """
+        """The vectors of every image's regions, as they are compared."""
         found = [part for number in self._shards if (part := self.gallery.regions(number)) is not None]
         if not found:
             able = ", ".join(name for name, one in DESCRIPTORS.items() if one.regions is not None)

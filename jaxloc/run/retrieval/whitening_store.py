@@ -19,11 +19,7 @@ _FORMAT = "jaxloc-whitening-1"
 
 
 def fit(spec: WhitenSpec, chunks: Chunks, labels: np.ndarray | None = None) -> Whitening:
-    """Fit a whitening to the vectors of a gallery, ``[n, d]`` at a time; zero vectors (nothing selected) do not count.
-
-    Raises:
-        UsageError: the vectors do not determine the dimensions, or labels are missing.
-    """
+    """Fit a whitening to the vectors of a gallery, ``[n, d]`` at a time; zero vectors do not count."""
     if not any(chunk.any() for chunk in chunks()):
         raise UsageError(f"no vector to fit {spec} on: in no image of the gallery was anything selected")
     kind, classes = WHITENINGS[spec.kind], None
