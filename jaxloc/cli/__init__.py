@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from jaxloc.cli.messages import say
+from jaxloc.cli.messages import STYLE, say
 
 COMMANDS = {
     "colocalize": "localization",
@@ -40,8 +40,6 @@ COMMANDS = {
 }
 """The module of each command, in the order of the help. A module's ``app`` holds several commands of one name."""
 
-_STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "markdown"}
-
 
 def load(name: str) -> typer.Typer:
     """A typer app of one command, or the app of its module if it has several of that name."""
@@ -51,7 +49,7 @@ def load(name: str) -> typer.Typer:
     if hasattr(module, "app"):
         return module.app
     function = getattr(module, name)
-    one = typer.Typer(**_STYLE)
+    one = typer.Typer(**STYLE)
     one.command(name, epilog=MORE if has_more(function) else None)(function)
     return one
 
@@ -93,7 +91,7 @@ app = typer.Typer(
     help="Find the object in images without boxes, and find it again, with nothing but a pre-trained network.\n\n"
     "Start with `jaxloc demo`, then point `jaxloc colocalize` at a folder of photographs that share an object, or "
     "`jaxloc index` at a gallery to search.",
-    **_STYLE,
+    **STYLE,
 )
 
 

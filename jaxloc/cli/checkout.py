@@ -2,17 +2,18 @@
 
 import dataclasses
 import time
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jaxloc.cli.arguments import AsJson, Out, Paths, Strict
+from jaxloc.cli.arguments import AsJson, Out, Paths
 from jaxloc.cli.command import MORE, Fields, command
-from jaxloc.cli.messages import say, tell
+from jaxloc.cli.messages import STYLE, say, tell
 from jaxloc.options import ComposeOptions, CountOptions, CutOptions, ExportOptions, SetOptions, TrainCounterOptions
 
-app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode="markdown")
+app = typer.Typer(no_args_is_help=True, help=__doc__, **STYLE)
 _OF_CUTTING = {"weights", "method", "refine", "max_side", "batch", "devices", "workers", "allow_download"}
 
 
@@ -33,8 +34,7 @@ def checkout_compose(
     splits: Annotated[ExportOptions, Fields(only={"split"})],
     sets: Annotated[SetOptions, Fields(only={"overwrite"})],
     cutting: Annotated[CutOptions, Fields(only=_OF_CUTTING)],
-    strict: Strict = False,
-) -> None:
+) -> Sized:
     """Product images in, a labelled checkout set out, for any detector: boxes and masks of what is visible.
 
     Products are cut out in front of a uniform border by a flood fill, else by what the images of their kind share (DDT
@@ -53,8 +53,7 @@ def checkout_compose(
     start = time.perf_counter()
     done = compose(products, out, options, split=splits.split, overwrite=sets.overwrite)
     say(composed_text(done, time.perf_counter() - start))
-    if strict and done.skipped:
-        raise typer.Exit(3)
+    return done.skipped
 
 
 @app.command("train")
@@ -71,8 +70,7 @@ def checkout_train(
     ],
     out: Out,
     options: TrainCounterOptions,
-    strict: Strict = False,
-) -> None:
+) -> Sized:
     """Learn to find and count the products of a labelled set; after a kill, the same command resumes.
 
     A small head on frozen feature maps, which are computed once. Writes counter.safetensors for `checkout count`, and
@@ -90,8 +88,7 @@ def checkout_train(
     compile_cache()
     done = train(labelled, out, options)
     say(training_text(done))
-    if strict and done.skipped:
-        raise typer.Exit(3)
+    return done.skipped
 
 
 @app.command("count")
@@ -105,8 +102,7 @@ def checkout_count(
     out: Out,
     options: CountOptions,
     as_json: AsJson = False,
-    strict: Strict = False,
-) -> None:
+) -> Sized:
     """Find and count the products in images: boxes, a table of counts, and a page.
 
     Writes annotations.json (COCO, with the scores of all items found), counts.csv and counts.json (how many of each
@@ -124,5 +120,4 @@ def checkout_count(
     compile_cache()
     done = count(counter, paths, out, options)
     tell(as_json, lambda: to_plain(done), lambda: counted_text(done))
-    if strict and done.skipped:
-        raise typer.Exit(3)
+    return done.skipped

@@ -6,11 +6,12 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sized
 from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from jaxloc.cli.arguments import Strict
 from jaxloc.cli.messages import KEPT, one_line_errors
 from jaxloc.options.option import Option, Options, flags_of, option_of
 
@@ -30,8 +31,10 @@ class Fields(NamedTuple):
     given: type[Options] | None = None
 
 
-def command(function: Callable[..., None], *, left: str = KEPT) -> Callable[..., None]:
+def command(function: Callable[..., Sized | None], *, left: str = KEPT) -> Callable[..., None]:
     """Replace each parameter that is an options class by a parameter for each of its fields; tell errors in one line.
+
+    A function that returns what it skipped gets ``--strict``.
 
     Args:
         function: its other parameters are annotated with typer's ``Argument`` or ``Option``; those that are hidden are
@@ -39,6 +42,7 @@ def command(function: Callable[..., None], *, left: str = KEPT) -> Callable[...,
         left: see ``one_line_errors``.
     """
     hints = typing.get_type_hints(function, include_extras=True)
+    skips = hints["return"] is not types.NoneType
     shown: list[inspect.Parameter] = []
     groups: dict[str, tuple[Callable[..., Any], dict[str, Option]]] = {}
     for name, parameter in inspect.signature(function).parameters.items():
@@ -52,16 +56,25 @@ def command(function: Callable[..., None], *, left: str = KEPT) -> Callable[...,
         taken = [field for field in dataclasses.fields(cls) if _is_taken(field, asked)]  # type: ignore[arg-type]
         groups[name] = dict if asked.given else cls, {field.name: option_of(field) for field in taken}
         shown += [_parameter(name, field, option_of(field), asked) for field in taken]
+    if skips:
+        strict, info = typing.get_args(Strict)
+        shown.append(_keyword("strict", Annotated[strict, copy.copy(info)], False))
     _hide_or_show(shown)
 
     @functools.wraps(function)
     def expanded(**values: Any) -> None:
         values.pop("help_all", None)
+        strict = skips and values.pop("strict")
         for name, (make, options) in groups.items():
             typed = {field: values.pop(f"{name}__{field}") for field in options}
-            given = {field: value for field, value in typed.items() if _is_given(options[field], value)}
+            given = {
+                field: value
+                for field, value in typed.items()
+                if value is not None and (value is not False or "/" in "".join(options[field].flags))
+            }
             values[name] = make(**{field: _value(options[field], value) for field, value in given.items()})
-        function(**values)
+        if function(**values) and strict:
+            raise typer.Exit(3)
 
     expanded.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     expanded.__annotations__ = {each.name: each.annotation for each in shown}
@@ -105,10 +118,6 @@ def _kind(kind: Any, one: Option) -> Any:
     if kind is str and one.choices:
         return Literal[tuple(one.choices)]
     return list[typing.get_args(kind)[0]] if typing.get_origin(kind) is tuple else kind  # type: ignore[misc]
-
-
-def _is_given(one: Option, value: Any) -> bool:
-    return value is not None and (value is not False or "/" in "".join(one.flags))
 
 
 def _value(one: Option, value: Any) -> Any:

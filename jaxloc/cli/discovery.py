@@ -2,12 +2,13 @@
 
 import dataclasses
 import time
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jaxloc.cli.arguments import Out, Paths, Strict
+from jaxloc.cli.arguments import Out, Paths
 from jaxloc.cli.command import Fields, command
 from jaxloc.cli.messages import say
 from jaxloc.options import DiscoverOptions, LocalizeOptions, ProcessOptions, SetOptions
@@ -30,8 +31,7 @@ def discover(
             dir_okay=False,
         ),
     ] = None,
-    strict: Strict = False,
-) -> None:
+) -> Sized:
     """Sort a pile of unsorted photographs: groups of one kind, a box in each image, and the model.
 
     Neither the kinds nor their number need be known. Writes groups.html, a page to look at the groups and to rename,
@@ -56,5 +56,4 @@ def discover(
         done = discover(paths, out, dataclasses.replace(options, job=job), by_hand=decisions, overwrite=sets.overwrite)
     if distributed.is_first():
         say(discovery_text(done, time.perf_counter() - start))
-    if strict and done.findings.skipped:
-        raise typer.Exit(3)
+    return done.findings.skipped

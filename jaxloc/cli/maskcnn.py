@@ -1,23 +1,18 @@
 """Learn the parts of objects from key points, and classes from the image and its parts."""
 
 import time
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jaxloc.cli.arguments import AsJson, Out, Paths, Strict
+from jaxloc.cli.arguments import AsJson, Out, Paths
 from jaxloc.cli.command import MORE, Fields, command
-from jaxloc.cli.messages import say, tell
+from jaxloc.cli.messages import STYLE, say, tell
 from jaxloc.options import MaskCnnOptions
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Learn the parts of objects from key points, and classes from the image and its parts.",
-)
+app = typer.Typer(no_args_is_help=True, help=__doc__, **STYLE)
 _OF_APPLY = {"weights", "devices", "dtype", "allow_download", "report_limit"}
 
 
@@ -35,8 +30,7 @@ def train(
     out: Out,
     options: MaskCnnOptions,
     as_json: AsJson = False,
-    strict: Strict = False,
-) -> None:
+) -> Sized:
     """Learn the masks of parts, then classes from three streams: the image and the crops of its parts (Mask-CNN).
 
     The network stays as it is; its maps are computed once. Images of the split "test" are tested on, or a share of each
@@ -57,8 +51,7 @@ def train(
     start = time.perf_counter()
     done = train_maskcnn(data, out, options)
     tell(as_json, lambda: to_plain(done), lambda: training_text(done, time.perf_counter() - start))
-    if strict and done.skipped:
-        raise typer.Exit(3)
+    return done.skipped
 
 
 @app.command()
@@ -68,8 +61,7 @@ def apply(
     paths: Paths,
     out: Out,
     options: Annotated[MaskCnnOptions, Fields(only=_OF_APPLY)],
-    strict: Strict = False,
-) -> None:
+) -> Sized:
     """Name new images and find their parts.
 
     Writes annotations.json (COCO, with parts), maskcnn.json (the class of each image, and what was skipped and why) and
@@ -83,5 +75,4 @@ def apply(
 
     done = apply_maskcnn(model, paths, out, options)
     say(applied_text(done, out))
-    if strict and done.skipped:
-        raise typer.Exit(3)
+    return done.skipped

@@ -16,6 +16,8 @@ from jaxloc import _interrupts
 from jaxloc.errors import JaxlocError
 
 P = ParamSpec("P")
+STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "markdown"}
+"""How all commands look."""
 KEPT = "finished work is kept: run the same command again to resume"
 """What a stopped command leaves."""
 

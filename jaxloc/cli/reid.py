@@ -1,23 +1,19 @@
 """Tell identities of one kind apart: learn a projection, measure a gallery."""
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jaxloc.cli.arguments import AsJson, GalleryFolder, Labels, Out, Paths, Splits, Strict
+from jaxloc.cli.arguments import AsJson, GalleryFolder, Labels, Out, Paths, Splits
 from jaxloc.cli.command import MORE, Fields, command
-from jaxloc.cli.messages import say, tell
+from jaxloc.cli.messages import STYLE, say, tell
 from jaxloc.options import ReidOptions
 
 _NOT_READ = {"connectivity", "backend", "feature_cache", "report_limit", "shard_weights"}
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-    help="Tell identities of one kind apart: learn a projection, measure a gallery.",
-)
+app = typer.Typer(no_args_is_help=True, help=__doc__, **STYLE)
 
 
 @app.command("train", epilog=MORE)
@@ -28,8 +24,7 @@ def train(
     options: Annotated[ReidOptions, Fields(leave_out=_NOT_READ)],
     labels: Labels = None,
     split: Splits = None,
-    strict: Strict = False,
-) -> None:
+) -> Sized:
     """Learn from images of identities what tells them apart; after a kill, the same command resumes.
 
     Folders are IDENTITY/image, or KIND/IDENTITY/image, such as a vehicle's model and the vehicle: all methods but
@@ -47,8 +42,7 @@ def train(
 
     done = train(paths, out, options, labels=labels, splits=split or ())
     say(learnt_text(done))
-    if strict and done.skipped:
-        raise typer.Exit(3)
+    return done.skipped
 
 
 @app.command("evaluate")

@@ -2,12 +2,13 @@
 
 import dataclasses
 import time
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from jaxloc.cli.arguments import AsJson, GalleryFolder, Labels, Paths, Splits, Strict
+from jaxloc.cli.arguments import AsJson, GalleryFolder, Labels, Paths, Splits
 from jaxloc.cli.command import Fields, command
 from jaxloc.cli.messages import say, tell
 from jaxloc.errors import UsageError
@@ -26,8 +27,7 @@ def index(
     process: ProcessOptions,
     labels: Labels = None,
     split: Splits = None,
-    strict: Strict = False,
-) -> None:
+) -> Sized:
     """Describe images and keep their vectors in a gallery, to be searched.
 
     A gallery that exists is extended: images that it holds are skipped, and its settings are the defaults. After a
@@ -50,8 +50,7 @@ def index(
         done = index(paths, out, options, labels=labels, splits=split or ())
     if distributed.is_first():
         say(index_text(done, time.perf_counter() - start))
-    if strict and done.skipped:
-        raise typer.Exit(3)
+    return done.skipped
 
 
 @command
@@ -72,8 +71,7 @@ def search(
     ] = 0,
     labels: Labels = None,
     split: Splits = None,
-    strict: Strict = False,
-) -> None:
+) -> Sized:
     """Find the images of a gallery that are most like each query.
 
     Examples:
@@ -105,8 +103,7 @@ def search(
         write_text(html, render_search(found))
     look = "" if html is None else f"\n\nLook at {html}"
     tell(as_json, lambda: to_plain(found), lambda: search_text(found) + look)
-    if strict and found.skipped:
-        raise typer.Exit(3)
+    return found.skipped
 
 
 @command

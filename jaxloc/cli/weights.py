@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from jaxloc.cli.command import Fields, command
-from jaxloc.cli.messages import one_line_errors, say
+from jaxloc.cli.messages import STYLE, one_line_errors, say
 from jaxloc.options import NetworkOptions
 
-app = typer.Typer(no_args_is_help=True, help="List, show and convert network weights.")
+app = typer.Typer(no_args_is_help=True, help=__doc__, **STYLE)
 
 
 @app.command("list")
