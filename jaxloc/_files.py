@@ -15,8 +15,8 @@ import safetensors
 
 from jaxloc.errors import UsageError
 
-IMAGES = "pictures"
-"""Key of the images in JSON files and metadata: scripts read it, and runs of earlier versions resume by it."""
+IMAGES = "images"
+"""Key of the images in JSON files and metadata."""
 
 HALVES = ".*.????????.part"
 """Pattern of the names of files being written."""
@@ -90,6 +90,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path`` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def renamed(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says, where that of an earlier version calls images pictures."""
+    return {IMAGES if name == "pictures" else name: value for name, value in kept.items()}
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -347,7 +347,7 @@ found = pq.read_table(files, columns=["name", "category", "found", "score", "noi
 done = found.filter(pc.is_null(found["reason"]))
 counted = done.group_by("category").aggregate([("name", "count"), ("found", "sum"), ("score", "mean")])
 table(
-    ["set", "pictures", "found", "mean score"],
+    ["set", "images", "found", "mean score"],
     [[*row[:3], f"{row[3]:.2f}"] for row in zip(*counted.to_pydict().values(), strict=True)],
 )
 

@@ -205,7 +205,7 @@ def write_voc(folder: Path) -> list[Path]:
     return texts(folder, **{"1.xml": VOC, "2.xml": VOC.replace("1.png", "2.png")})
 
 
-DECISIONS = {"format": FORMAT, "pictures": {"number": 2, "digest": "ab"}, "decisions": [{"name": "1", "keep": True}]}
+DECISIONS = {"format": FORMAT, "images": {"number": 2, "digest": "ab"}, "decisions": [{"name": "1", "keep": True}]}
 
 
 def write_archives(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from jaxloc._files import (
     StoredArrays,
     atomic_path,
     fitting_path,
+    renamed,
     write_parts,
     write_safetensors,
     write_safetensors_in_parts,
@@ -258,3 +259,7 @@ def test_parts_that_fail_halfway_leave_the_old_file(tmp_path):
         write_parts(tmp_path / "file", parts())
     assert (tmp_path / "file").read_text() == "old"
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_file_of_an_earlier_version_may_call_images_pictures():
+    assert renamed({"pictures": {"number": 2}, "format": "a"}) == {"images": {"number": 2}, "format": "a"}

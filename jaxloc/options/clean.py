@@ -67,6 +67,7 @@ class CleanOptions(Options):
         "copy",
         "coco, voc, yolo: how the kept images get into OUT/dataset: copies, or hard links (no space, but changing one "
         "in the data set changes your original).",
+        "--placement",
         "--pictures",
         label="images",
         first=True,

@@ -53,6 +53,7 @@ class ExportOptions(Options):
         "link",
         "Put the images beside as hard links (no space, but editing one edits both; of a symbolic link, its target), "
         "as copies, or not at all.",
+        "--placement",
         "--pictures",
         label="images",
         first=True,

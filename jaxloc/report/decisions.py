@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxloc._files import IMAGES, write_parts
+from jaxloc._files import write_parts
 from jaxloc.report.text import json_lists
 
 FORMAT = "jaxloc-decisions-1"
@@ -117,7 +117,7 @@ def write(path: str | os.PathLike[str], decisions: Decisions) -> None:
 def _parts(decisions: Decisions) -> Iterator[str]:
     head = {
         "format": FORMAT,
-        IMAGES: dict(decisions.images),
+        "images": dict(decisions.images),
         "settings": dict(decisions.settings),
         "warnings": list(decisions.warnings),
     }

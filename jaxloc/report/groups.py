@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxloc._files import IMAGES, write_parts, write_text
+from jaxloc._files import write_parts, write_text
 from jaxloc.report.text import json_lists
 
 FORMAT = "jaxloc-groups-1"
@@ -96,7 +96,7 @@ def write(folder: str | os.PathLike[str], groups: Groups) -> None:
 def _parts(groups: Groups) -> Iterator[str]:
     head = {
         "format": FORMAT,
-        IMAGES: dict(groups.images),
+        "images": dict(groups.images),
         "grouping": groups.grouping,
         "settings": dict(groups.settings),
         "notes": list(groups.notes),

@@ -7,7 +7,6 @@ found is called, and which images were moved one by one.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxloc._files import IMAGES
 from jaxloc.report import elements
 from jaxloc.report.groups import FORMAT, UNGROUPED, Groups, Member
 from jaxloc.report.records import Skipped
@@ -94,7 +93,7 @@ def _data(groups: Groups, shown: Sequence[int], thumbnails: Mapping[int, bytes])
     for member in rest:
         left[numbers[member.found_group]] += member.group == groups.named(member.found_group)
     return elements.safe_json(
-        file=[{"format": FORMAT, IMAGES: dict(groups.images), "grouping": groups.grouping}],
+        file=[{"format": FORMAT, "images": dict(groups.images), "grouping": groups.grouping}],
         ungrouped=[UNGROUPED],
         sets=found,
         names=map(groups.named, found),

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxloc._files import IMAGES, atomic_path
+from jaxloc._files import atomic_path
 from jaxloc.errors import UsageError
 from jaxloc.report.records import Finding, Skipped, Stored, StoredImages
 
@@ -54,7 +54,7 @@ _Record = TypeVar("_Record", Finding, Skipped)
 
 def write(path: str | os.PathLike[str], findings: Sequence[Finding], skipped: Sequence[Skipped]) -> None:
     """Write one shard in one step: readers see the old file or the new one, the same bytes for the same content."""
-    schema = SCHEMA.with_metadata({**SCHEMA.metadata, IMAGES: str(len(findings))})
+    schema = SCHEMA.with_metadata({**SCHEMA.metadata, "images": str(len(findings))})
     with (
         atomic_path(path) as temporary,
         temporary.open("wb") as file,
@@ -107,7 +107,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[pq.ParquetFile, list
             metadata = shard.metadata.metadata or {}
             if metadata.get(b"format") != SCHEMA.metadata[b"format"] or not shard.schema_arrow.equals(SCHEMA):
                 raise ValueError("its columns are not those of findings")
-            images = int(metadata[IMAGES.encode()])
+            images = int(metadata.get(b"images") or metadata[b"pictures"])
             groups = range(shard.num_row_groups)
             starts = [0, *itertools.accumulate(_count(shard, [group]) for group in groups)]
             if images not in starts:

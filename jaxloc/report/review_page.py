@@ -7,7 +7,6 @@ of decisions beside it holds all. The download has the same format and holds the
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from jaxloc._files import IMAGES
 from jaxloc.report import elements
 from jaxloc.report.decisions import DROPPED_BY_HAND, FORMAT, KEPT, KEPT_BY_HAND, UNUSABLE, Decision, Decisions
 from jaxloc.report.records import Skipped
@@ -127,7 +126,7 @@ def _data(decisions: Decisions, classes: Sequence[str], shown: Collection[int], 
         if item.by_hand and number not in seen
     ]
     return elements.safe_json(
-        file=[{"format": FORMAT, IMAGES: dict(decisions.images)}],
+        file=[{"format": FORMAT, "images": dict(decisions.images)}],
         hidden=hidden,
         sets=classes,
         names=classes,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxloc._files import HALVES, IMAGES, write_text
+from jaxloc._files import HALVES, renamed, write_text
 from jaxloc.data import Buckets
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
@@ -52,11 +52,11 @@ class Checkpoint:
     def manifest(self) -> dict[str, Any] | None:
         """What the run in this folder depends on; ``None`` if there is none."""
         try:
-            kept = json.loads(self._manifest_path.read_text(encoding="utf-8"))
+            kept = json.loads(self._manifest_path.read_text(encoding="utf-8"), object_hook=renamed)
             if kept["format"] != _FORMAT:
                 raise ValueError(f"of format {kept['format']}")
             buckets_from_json(kept)
-            if not isinstance(kept["settings"], dict) or not isinstance(kept[IMAGES]["number"], int):
+            if not isinstance(kept["settings"], dict) or not isinstance(kept["images"]["number"], int):
                 raise ValueError("settings or images are not what a run writes")
             return kept
         except FileNotFoundError:
@@ -71,7 +71,7 @@ class Checkpoint:
     ) -> None:
         """Write the manifest of a new run, and drop the files of any run before it."""
         _drop(self._all())
-        manifest = {"format": _FORMAT, "settings": dict(settings), IMAGES: images} | buckets_to_json(buckets)
+        manifest = {"format": _FORMAT, "settings": dict(settings), "images": images} | buckets_to_json(buckets)
         self._write(manifest | ({"overwrites": True} if overwrites else {}))
 
     def resumes(self, settings: Mapping[str, str], images: Mapping[str, Any]) -> bool:
@@ -80,7 +80,7 @@ class Checkpoint:
             manifest = self.manifest() or {}
         except UsageError:
             return False
-        same = manifest.get("settings") == settings and manifest.get(IMAGES) == images
+        same = manifest.get("settings") == settings and manifest.get("images") == images
         return same and bool(manifest.get("overwrites"))
 
     def finish(self, warnings: list[str]) -> None:
@@ -135,8 +135,8 @@ def check_same(manifest: Mapping[str, Any], settings: Mapping[str, str], images:
                 f"{out}: holds a run with {name} {made.get(name, 'unset')}, and {settings.get(name, 'unset')} is asked "
                 f"for: {cure}"
             )
-    if manifest[IMAGES] != images:
-        number = manifest[IMAGES]["number"]
+    if manifest["images"] != images:
+        number = manifest["images"]["number"]
         raise UsageError(
             f"{out}: holds a run on other images ({number:,} then, {images['number']:,} now, or some have "
             f"changed): {cure}"

@@ -20,7 +20,7 @@ def _counts(image: Annotated, category: str | None = None) -> dict[str, int]:
     told = [one for one in image.annotations if category in (None, one.category)]
     sets = set_names(image)
     return {
-        "pictures": 1,
+        "images": 1,
         "used": int(category in sets if category else bool(sets)),  # of a class, that co-localisation is run on
         "boxes": len(told),
         "difficult": sum(one.difficult for one in told),
@@ -129,9 +129,7 @@ def explanation(info: Info) -> str:
 def description(described: Described) -> str:
     """Contents of a data set on this machine, as text."""
     dataset, whole = described.dataset, described.whole
-    lines = [
-        f"{dataset.info.title} in {dataset.place}: {whole['pictures']:,} images, {len(described.classes):,} classes"
-    ]
+    lines = [f"{dataset.info.title} in {dataset.place}: {whole['images']:,} images, {len(described.classes):,} classes"]
     lines += ["", _table("split", {**described.splits, "all": whole}, whole)]
     shown = dict(list(described.classes.items())[:_CLASSES_SHOWN])
     if shown:
@@ -163,7 +161,7 @@ def to_plain(described: Described) -> dict[str, Any]:
     return {
         "name": dataset.info.name,
         "place": dataset.place,
-        "pictures": described.whole["pictures"],
+        "images": described.whole["images"],
         "all": described.whole,
         "splits": described.splits,
         "classes": described.classes,

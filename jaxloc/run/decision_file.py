@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxloc._files import IMAGES
+from jaxloc._files import renamed
 from jaxloc.errors import UsageError
 
 
@@ -20,7 +20,7 @@ def read(path: str | os.PathLike[str], *keys: str, format: str, page: str) -> di
         page: that hands out such files.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"), object_hook=renamed)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file of decisions") from error
     except (OSError, ValueError) as error:
@@ -32,8 +32,8 @@ def read(path: str | os.PathLike[str], *keys: str, format: str, page: str) -> di
             f"{path}: of format {content['format']!r}, and this jaxloc reads {format}: make it again from {page}"
         )
     cure = f"mend it, or download it again from {page}"
-    check_keys(path, content, "", IMAGES, "decisions", cure=cure)
-    check_keys(path, content[IMAGES], f" in its {IMAGES!r}", "number", "digest", cure=cure)
+    check_keys(path, content, "", "images", "decisions", cure=cure)
+    check_keys(path, content["images"], " in its 'images'", "number", "digest", cure=cure)
     if not isinstance(content["decisions"], list):
         raise UsageError(f"{path}: a damaged file of decisions: 'decisions' is no list: {cure}")
     for number, entry in enumerate(content["decisions"], 1):

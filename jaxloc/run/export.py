@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from jaxloc import __version__
-from jaxloc._files import IMAGES
 from jaxloc.data.annotations import Annotated, Annotations, Problem, problems, read
 from jaxloc.data.annotations.reading import check_image
 from jaxloc.errors import ImageError, UsageError
@@ -134,7 +133,7 @@ def _check(name: str, options: ExportOptions) -> Format:
     if name not in FORMATS:
         raise UsageError(f"no format {name!r}: there are {', '.join(FORMATS)}")
     if options.placement == "none" and FORMATS[name].needs_images:
-        raise UsageError(f"{name} is made of images: leave --pictures none out, or choose another format")
+        raise UsageError(f"{name} is made of images: leave --placement none out, or choose another format")
     for split in options.split:
         if not split or safe_name(split) != split:
             raise UsageError(f"a split's name becomes that of files: {split!r} cannot, use letters and digits")
@@ -229,7 +228,7 @@ def _describe(made: Exported, source: Source, options: ExportOptions, files: Map
         "source": origin if isinstance(source, Annotations) else os.fspath(source),
         "format": made.format,
         "options": chosen | {"images": None if options.images is None else os.fspath(options.images)},
-        IMAGES: made.images,
+        "images": made.images,
         "objects": made.objects,
         "splits": made.splits,
         "categories": made.categories,

@@ -12,7 +12,7 @@ import optax
 from tqdm import tqdm
 
 from jaxloc import _interrupts
-from jaxloc._files import IMAGES
+from jaxloc._files import renamed
 from jaxloc.errors import UsageError
 from jaxloc.models.training import Step, Tally, TrainState, make_step, start
 from jaxloc.run.progress import bar
@@ -200,8 +200,8 @@ class Loop:
         self._saved = number
 
     def _check_settings(self, notes: dict[str, Any]) -> None:
-        before = notes["settings"]
-        long = {"network": "other network", "classes": "other classes", IMAGES: "other images"}
+        before = renamed(notes["settings"])
+        long = {"network": "other network", "classes": "other classes", "images": "other images"}
         told = [
             long.get(name, f"{name} {before.get(name)}, not {value}")
             for name, value in self._settings.items()

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from jaxloc._files import IMAGES, Spec, StoredArrays, readable, write_safetensors, write_safetensors_in_parts
+from jaxloc._files import Spec, StoredArrays, readable, renamed, write_safetensors, write_safetensors_in_parts
 from jaxloc.moments import Accumulator, Moments
 
 _FORMAT = "jaxloc-moments-1"
@@ -74,7 +74,7 @@ class MomentStore:
         metadata = {
             "format": _FORMAT,
             "layers": json.dumps(self._names),
-            IMAGES: json.dumps(sorted(self.images.items())),
+            "images": json.dumps(sorted(self.images.items())),
         }
         write_safetensors_in_parts(path, specs, self._states(), metadata)
 
@@ -95,11 +95,11 @@ class StoredMoments:
         self._path = path
         with readable(self._path, *_DAMAGED):
             self._arrays = StoredArrays(path)
-            metadata = self._arrays.metadata
+            metadata = renamed(self._arrays.metadata)
             if metadata.get("format") != _FORMAT:
                 raise KeyError("format")
             self._names: tuple[str, ...] = tuple(json.loads(metadata["layers"]))
-            self.images = {int(which): int(number) for which, number in json.loads(metadata[IMAGES])}
+            self.images = {int(which): int(number) for which, number in json.loads(metadata["images"])}
 
     def of_set(self, which: int) -> dict[str, Accumulator]:
         """Accumulators of a set, by name."""

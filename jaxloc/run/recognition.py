@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxloc._files import IMAGES, write_text
+from jaxloc._files import write_text
 from jaxloc.errors import UsageError
 from jaxloc.models import load
 from jaxloc.options import ClassifyOptions, IndexOptions
@@ -93,7 +93,7 @@ def recognize_images(
         {"name": image.source.name, "label": image.label, "predicted": predicted}
         for image, predicted in zip(asked, classified.evaluation.predicted, strict=True)
     ]
-    write_text(folder / "evaluation.json", json.dumps(to_plain(done) | {IMAGES: images}, indent=1) + "\n")
+    write_text(folder / "evaluation.json", json.dumps(to_plain(done) | {"images": images}, indent=1) + "\n")
     return done
 
 

@@ -16,7 +16,7 @@ def summary(findings: Findings, out: str | os.PathLike[str], seconds: float) -> 
     """Counts of each set, warnings, skipped images with their reasons, the rate, and where the results are."""
     sets = figures.of_sets(findings)
     noise = any(one.with_shares for one in sets.values())
-    head = ["set", "pictures", "found", *(["noisy"] if noise else []), "skipped", "median score"]
+    head = ["set", "images", "found", *(["noisy"] if noise else []), "skipped", "median score"]
     rows: list[list[object]] = []
     totals = [0] * (len(head) - 2)
     for category, one in sets.items():

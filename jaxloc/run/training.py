@@ -11,7 +11,6 @@ import numpy as np
 import optax
 
 from jaxloc import _interrupts
-from jaxloc._files import IMAGES
 from jaxloc.metrics import interpolated_average_precision
 from jaxloc.models import Backbone, Weights, classifier, compiler_options, training
 from jaxloc.models.extract import Params
@@ -73,7 +72,7 @@ class Training:
             **options.fingerprint(),
             "network": weights.checksum,
             "classes": list(images.classes),
-            IMAGES: images.fingerprint(),
+            "images": images.fingerprint(),
         }
         self._loop = Loop(
             training.start(learnt, optimizer),

@@ -62,12 +62,12 @@ def test_one_that_is_here_is_counted_by_split_and_class(run, tmp_path):
     assert f"PASCAL VOC 2007 in {root}/VOC2007: 12 images, 3 classes" in out
     assert "No problem found." in out
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
-    assert rows["split"] == ["pictures", "used", "boxes", "difficult", "masked"]
+    assert rows["split"] == ["images", "used", "boxes", "difficult", "masked"]
     assert rows["trainval"] == ["9", "6", "10", "3", "9"]
     assert rows["bicycle"] == ["5", "4", "5", "1", "4"]
     found = json.loads(run(f"voc07/trainval:{root}", "--json")[1])
     assert found["classes"]["bicycle"] == {
-        "pictures": 4, "used": 3, "boxes": 4, "difficult": 1, "truncated": 0, "crowds": 0, "masked": 4, "without_box": 0
+        "images": 4, "used": 3, "boxes": 4, "difficult": 1, "truncated": 0, "crowds": 0, "masked": 4, "without_box": 0
     }  # fmt: skip
     assert found["problems"] == {}
 

@@ -64,7 +64,7 @@ def test_of_each_group_the_most_and_the_least_typical_are_shown():
 def test_data_hold_what_the_strips_and_the_download_need():
     groups = made([*MEMBERS, member("9.jpg", "mine", "group-02")], renamed={"group-01": "cats"})
     data = Page(page(groups, limit=2)).data
-    assert data["file"] == [{"format": FORMAT, "pictures": IMAGES, "grouping": "def"}]
+    assert data["file"] == [{"format": FORMAT, "images": IMAGES, "grouping": "def"}]
     assert dict(zip(data["sets"], data["names"], strict=True))["group-01"] == "cats"
     assert sum(data["left"]) + len(data["hidden"]) + len(data["images"]) == 9
 
@@ -116,7 +116,7 @@ def test_groups_are_renamed_merged_divided_taken_back_and_downloaded(browser, tm
     content = json.loads(browser.downloaded("groups-by-hand.json").read_text(encoding="utf-8"))
     assert content == {
         "format": FORMAT,
-        "pictures": IMAGES,
+        "images": IMAGES,
         "grouping": "def",
         "groups": [{"group": "group-01", "name": "cats & <b>dogs</b>"}],
         "decisions": [{"name": name, "group": "birds"} for name in ("4.jpg", "5.jpg")],

@@ -169,7 +169,7 @@ def test_other_parquet_files_are_refused(shards):
 def test_a_shard_whose_counts_do_not_agree_is_refused(shards):
     file = shards[0][0]
     table = pq.read_table(file)
-    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, "pictures": "3"}), file)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, "images": "3"}), file)
     with pytest.raises(UsageError, match="its counts do not agree"):
         read_whole(file)
 

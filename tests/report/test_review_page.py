@@ -96,7 +96,7 @@ def test_what_is_shown_in_words_is_explained():
 
 def test_data_hold_what_the_cards_and_the_download_need():
     data = Page(page()).data
-    assert data["file"] == [{"format": FORMAT, "pictures": IMAGES}]
+    assert data["file"] == [{"format": FORMAT, "images": IMAGES}]
     assert [one["key"] for one in data["images"]] == [item.name for item in ITEMS[:6]]
     assert [one["other"] for one in data["images"]] == [None, None, None, 0, 5, 4]
     assert [one["rule"] for one in data["images"]] == [True, True, False, False, False, False]
@@ -208,7 +208,7 @@ def test_a_decision_is_flipped_undone_and_downloaded(browser):
     content = json.loads(browser.downloaded("decisions-by-hand.json").read_text(encoding="utf-8"))
     assert content == {
         "format": FORMAT,
-        "pictures": IMAGES,
+        "images": IMAGES,
         "decisions": [
             {"name": "cat/2.jpg", "class": "cat", "keep": False},
             {"name": "dog/1.jpg", "class": "dog", "keep": True},

@@ -57,7 +57,7 @@ def test_every_format_is_written_and_tells_what(source, tmp_path, format):
     images = {"masks": 1, "crops": 2}.get(format, 3)
     assert (made.images, made.categories, made.splits, made.problems) == (images, ["cat", "dog"], {}, [])
     about = json.loads((tmp_path / "out" / "export.json").read_text())
-    assert (about["format"], about["pictures"], about["objects"]) == (format, images, made.objects)
+    assert (about["format"], about["images"], about["objects"]) == (format, images, made.objects)
     assert {place.name for place in tmp_path.iterdir()} == {"photos", "out"}
 
 
@@ -202,7 +202,7 @@ def test_odd_names_become_files_and_are_told(tmp_path):
     [
         ("csv", {}, "no format 'csv': there are coco, voc"),
         ("coco", {"placement": "move"}, "images must be one of link, copy, none, not 'move'"),
-        ("crops", {"placement": "none"}, "crops is made of images: leave --pictures none out"),
+        ("crops", {"placement": "none"}, "crops is made of images: leave --placement none out"),
         ("coco", {"split": {"a": 0.5, "b": 0.6}}, r"must add up to 1, not 1\.1"),
         ("coco", {"split": {"a": 1.5, "b": -0.5}}, r"the share of split a must be above 0 and at most 1, not 1\.5"),
         ("coco", {"split": {"a/b": 1}}, "a split's name becomes that of files: 'a/b' cannot"),

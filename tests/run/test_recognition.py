@@ -120,7 +120,7 @@ def test_the_classifier_that_is_written_is_the_one_that_was_measured(done, expec
     assert (classifier.settings["tune"], classifier.settings["weight"]) == ("none", "1")
     told = evaluation(folder)
     right = 0
-    for image in told["pictures"]:
+    for image in told["images"]:
         (path,) = (path for path in expected if path.endswith(f"photos/{image['name']}"))
         assert image["label"] == kind_of(path)
         assert classifier.predict(expected[path][None]) == [image["predicted"]]
@@ -134,7 +134,7 @@ def test_the_seed_decides_what_is_tested_on(images, options, done):
         _, test = recognition._split([images], (), None, "out", dataclasses.replace(options, seed=seed))
         return {image.source.name for image in test}
 
-    assert tested(0) == {image["name"] for image in evaluation(done[0])["pictures"]}
+    assert tested(0) == {image["name"] for image in evaluation(done[0])["images"]}
     assert len({frozenset(tested(seed)) for seed in range(5)}) > 1
 
 
@@ -176,7 +176,7 @@ def test_labels_may_come_from_a_coco_file_and_change(images, options, given, tmp
     done = recognize([flat], tmp_path / "out", options, labels=coco)
     assert done.classified.classifier.classes == ("animal", "cup")
     assert (done.train, done.test) == (9, 3)
-    told = evaluation(tmp_path / "out")["pictures"]
+    told = evaluation(tmp_path / "out")["images"]
     assert all(image["label"] == labels[f"flat/{image['name']}"] for image in told)
 
     labels = {name: "early" if name.startswith(("flat/0", "flat/1")) else "late" for name in labels}

@@ -40,7 +40,7 @@ def rows(text: str) -> list[list[str]]:
 
 def test_each_set_is_counted_and_then_all(findings):
     assert rows(summary(findings, "out", 2.0)) == [
-        ["set", "pictures", "found", "noisy", "skipped", "median", "score"],
+        ["set", "images", "found", "noisy", "skipped", "median", "score"],
         ["cats", "1", "0", "0", "1", "–"],
         ["dogs", "3", "2", "1", "0", "0.50"],
         ["emus", "0", "0", "0", "1", "–"],
@@ -51,7 +51,7 @@ def test_each_set_is_counted_and_then_all(findings):
 def test_one_set_needs_no_total_and_scda_no_noise():
     one = Findings("dogs", "scda", {}, [without_share(finding("a.jpg", "dogs", 0.25))], [])
     assert rows(summary(one, "out", 2.0)) == [
-        ["set", "pictures", "found", "skipped", "median", "score"],
+        ["set", "images", "found", "skipped", "median", "score"],
         ["dogs", "1", "1", "0", "0.25"],
     ]
 

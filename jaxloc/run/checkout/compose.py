@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxloc._files import IMAGES, write_bytes, write_text
+from jaxloc._files import renamed, write_bytes, write_text
 from jaxloc.data import Source, find_sets, read_image
 from jaxloc.data.annotations import Annotated, Annotation, Annotations, Rle
 from jaxloc.data.checkout import LEVELS, NoRoomError, board, read_product, simulate
@@ -124,10 +124,12 @@ def _check_work(work: Path, sets: Any, options: ComposeOptions, *, overwrite: bo
     settings = options.settings() | {f"cutting: {name}": value for name, value in network.items()}
     identity = describe_images(Images(sets))
     if manifest.exists() and not overwrite:
-        check_same(json.loads(manifest.read_bytes()), settings, identity, work.parent)
+        check_same(json.loads(manifest.read_bytes(), object_hook=renamed), settings, identity, work.parent)
+        if (work / "pictures").exists():  # of an earlier version
+            (work / "pictures").rename(work / "images")
         return
     shutil.rmtree(work, ignore_errors=True)
-    write_text(manifest, json.dumps({"settings": settings, IMAGES: identity}, indent=1) + "\n")
+    write_text(manifest, json.dumps({"settings": settings, "images": identity}, indent=1) + "\n")
 
 
 def _compose_all(work: Path, cut: CutOuts, options: ComposeOptions) -> list[Annotated]:
@@ -138,7 +140,7 @@ def _compose_all(work: Path, cut: CutOuts, options: ComposeOptions) -> list[Anno
     def make(number: int) -> Annotated:
         level = options.levels[number % len(options.levels)]
         name = f"{level}-{number + 1:06d}.jpg"
-        path, notes = work / IMAGES / name, work / IMAGES / f"{name}.json"
+        path, notes = work / "images" / name, work / "images" / f"{name}.json"
         if not notes.exists():
             rng = np.random.default_rng([options.seed, number])
             canvas = _background(rng, backgrounds, options.side)

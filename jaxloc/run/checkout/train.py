@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloc import _interrupts, centers
-from jaxloc._files import IMAGES, write_text
+from jaxloc._files import write_text
 from jaxloc.inference import Extractor
 from jaxloc.metrics import Counting, best_count_threshold, counting, counts_above
 from jaxloc.models import FeatureMap, center_head
@@ -110,7 +110,7 @@ def train(
             "layer": engine.layers[0],
             "network": engine.weights.checksum,
             "classes": list(labelled.classes),
-            IMAGES: labelled.digest(),
+            "images": labelled.digest(),
         }
         loop = head_loop(
             center_head.init(key, engine.dimensions[0], len(labelled.classes)),

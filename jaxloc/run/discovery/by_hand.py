@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxloc._files import IMAGES, write_bytes
+from jaxloc._files import write_bytes
 from jaxloc.errors import UsageError
 from jaxloc.report.groups import FORMAT
 from jaxloc.report.text import some_of
@@ -54,7 +54,7 @@ def read_groups(path: str | os.PathLike[str], images: Mapping[str, Any], groupin
         grouping: digest of the groups that it must be about.
     """
     content = decision_file.read(path, "name", "group", format=FORMAT, page=PAGE)
-    decision_file.check_images(path, content[IMAGES], images)
+    decision_file.check_images(path, content["images"], images)
     decision_file.check_keys(path, content, "", "grouping", "groups", cure=f"download it again from {PAGE}")
     if content["grouping"] != grouping:
         raise UsageError(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxloc._files import IMAGES, digest, write_text
+from jaxloc._files import digest, write_text
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
 from jaxloc.metrics import correct_parts
@@ -89,7 +89,7 @@ def _train(examples: Examples, folder: Path, options: MaskCnnOptions) -> Trained
             usable_ones = f"{len(train)} images to learn from and {len(test)} to test on are usable"
             raise UsageError(f"{usable_ones}; give some of both{reason and f' ({reason})'}")
         weights = network.loaded.weights
-        settings = {"weights": weights.checksum, "side": options.side, IMAGES: _digest(examples)}
+        settings = {"weights": weights.checksum, "side": options.side, "images": _digest(examples)}
         scales = np.minimum(1, options.side / sizes.max(1))
         begin, seed = work / "parts", options.seed
         head = learn_parts(examples, train, maps, scales, begin, steps=options.steps, seed=seed, settings=settings)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxloc._files import IMAGES, write_text
+from jaxloc._files import write_text
 from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor
 from jaxloc.models import projection
@@ -96,7 +96,7 @@ def train(
         settings = {
             **options.fingerprint(),
             "network": weights.checksum,
-            IMAGES: hashlib.sha256(json.dumps(listed).encode()).hexdigest(),
+            "images": hashlib.sha256(json.dumps(listed).encode()).hexdigest(),
         }
         with Checkpoints(folder / "checkpoints") as checkpoints:
             learnt, loop = fit(maps, identities, kinds, options, checkpoints=checkpoints, settings=settings)

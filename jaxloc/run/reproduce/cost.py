@@ -57,7 +57,7 @@ def measure_cost(prepared: Prepared, options: ReproduceOptions) -> Measured:
     mean_rows, mean_columns = np.mean(list(stream.sizes.values()), axis=0).tolist()
     kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
     rows = [
-        ("pictures", images, paper.images, 0),
+        ("images", images, paper.images, 0),
         ("mean rows", mean_rows, paper.rows, 0),
         ("mean columns", mean_columns, paper.columns, 0),
         (f"descriptors of {every.shape[1]} dimensions", len(every), paper.descriptors, 0),

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 
 from jaxloc import __version__
-from jaxloc._files import IMAGES, readable, write_safetensors, write_text
+from jaxloc._files import readable, renamed, write_safetensors, write_text
 from jaxloc.data import Source
 from jaxloc.descriptors import Codebooks
 from jaxloc.errors import UsageError
@@ -81,7 +81,7 @@ def describe(
     settings = {
         "jaxloc": __version__,
         "weights": weights.checksum,
-        IMAGES: f"{len(images.sources)}, {digest.hexdigest()}",
+        "images": f"{len(images.sources)}, {digest.hexdigest()}",
         "descriptors": ", ".join(names),
     } | options.fingerprint()
     _agree(folder, settings, overwrite=overwrite)
@@ -106,13 +106,13 @@ def _agree(folder: Path, settings: Mapping[str, object], *, overwrite: bool) -> 
         for old in (*folder.glob("*.safetensors"), path):
             old.unlink(missing_ok=True)
     try:
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        kept = json.loads(path.read_text(encoding="utf-8"), object_hook=renamed) if path.exists() else None
     except ValueError as error:
         raise UsageError(f"{path}: damaged ({error}): start over with --overwrite") from error
     if kept is None:
         write_text(path, json.dumps(settings, indent=1) + "\n")
     elif kept != settings:
-        differ = [name.replace(IMAGES, "images") for name in settings if kept.get(name) != settings[name]]
+        differ = [name for name in settings if kept.get(name) != settings[name]]
         raise UsageError(
             f"{folder}: holds vectors with other {' and '.join(differ)}: choose another --out, or start over with "
             "--overwrite"

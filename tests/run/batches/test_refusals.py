@@ -158,8 +158,8 @@ def test_a_manifest_with_parts_missing_or_of_another_kind_is_named_with_the_cure
     path = broken[1] / "parts" / "_run.json"
     whole = json.loads(path.read_text())
     missing = [{name: value for name, value in whole.items() if name != key} for key in whole]
-    other = [whole | {key: None} for key in ("settings", "pictures", "shapes", "step", "padding")]
-    for damaged in (*missing, *other, whole | {"pictures": {}}, whole | {"shapes": [[1]]}, whole | {"step": math.inf}):
+    other = [whole | {key: None} for key in ("settings", "images", "shapes", "step", "padding")]
+    for damaged in (*missing, *other, whole | {"images": {}}, whole | {"shapes": [[1]]}, whole | {"step": math.inf}):
         path.write_text(json.dumps(damaged))
         message = runs.complaint(*broken)
         assert message.startswith(f"{path}: not a run's manifest (")

@@ -34,7 +34,7 @@ def made(products, tmp_path_factory):
 
 
 def images_of(folder):
-    return {path.name: path.read_bytes() for path in sorted((folder / "work" / "pictures").glob("*.jpg"))}
+    return {path.name: path.read_bytes() for path in sorted((folder / "work" / "images").glob("*.jpg"))}
 
 
 def test_a_labelled_set_with_levels_masks_and_a_page(made):
@@ -58,8 +58,8 @@ def test_a_killed_call_ends_with_the_same_images_and_more_images_are_added(made,
     before = images_of(made.folder)
     work = tmp_path / "out" / "work"
     name = sorted(before)[2]
-    (work / "pictures" / f"{name}.json").unlink()
-    (work / "pictures" / name).write_bytes(b"half")
+    (work / "images" / f"{name}.json").unlink()
+    (work / "images" / name).write_bytes(b"half")
     shutil.rmtree(tmp_path / "out" / "dataset")
     again = compose(products, tmp_path / "out", SMALL)
     assert images_of(tmp_path / "out") == before

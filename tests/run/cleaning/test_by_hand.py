@@ -19,7 +19,7 @@ ITEMS = [
 
 
 def by_hand(path, listed, **changes):
-    path.write_text(json.dumps({"format": FORMAT, "pictures": IMAGES, "decisions": listed} | changes))
+    path.write_text(json.dumps({"format": FORMAT, "images": IMAGES, "decisions": listed} | changes))
     return path
 
 
@@ -41,12 +41,12 @@ def test_the_whole_file_of_decisions_is_read_as_well(tmp_path):
     ("changes", "message"),
     [
         ({"format": "jaxloc-decisions-9"}, "of format 'jaxloc-decisions-9', and this jaxloc reads jaxloc-decisions-1"),
-        ({"pictures": {"number": 7, "digest": "x"}}, r"decisions on other images \(7 then, 3 now"),
+        ({"images": {"number": 7, "digest": "x"}}, r"decisions on other images \(7 then, 3 now"),
         ({"decisions": [{"name": "a.jpg"}]}, "damaged file of decisions: 'keep' is missing in decision 1: mend it, or"),
         ({"decisions": ["a.jpg"]}, "damaged file of decisions: 'name' is missing in decision 1"),
         ({"decisions": 3}, "damaged file of decisions: 'decisions' is no list"),
-        ({"pictures": {"number": 3}}, "damaged file of decisions: 'digest' is missing in its 'pictures'"),
-        ({"pictures": 3}, "damaged file of decisions: 'number' is missing in its 'pictures'"),
+        ({"images": {"number": 3}}, "damaged file of decisions: 'digest' is missing in its 'images'"),
+        ({"images": 3}, "damaged file of decisions: 'number' is missing in its 'images'"),
         ({"decisions": [{"name": "a.jpg", "keep": "yes"}]}, "the decision on 'a.jpg' is 'yes', and must be true"),
         ({"decisions": [{"name": "a.jpg", "keep": True}] * 2}, "decides twice on a.jpg"),
     ],
@@ -70,7 +70,7 @@ def test_files_that_are_no_decisions_are_refused(tmp_path):
 
 def test_what_is_missing_is_named(tmp_path):
     (tmp_path / "d.json").write_text(json.dumps({"format": FORMAT, "decisions": []}))
-    with pytest.raises(UsageError, match=r"d.json: a damaged file of decisions: 'pictures' is missing: mend it"):
+    with pytest.raises(UsageError, match=r"d.json: a damaged file of decisions: 'images' is missing: mend it"):
         read_decisions(tmp_path / "d.json", IMAGES)
 
 

@@ -56,7 +56,7 @@ def by_name(cleaned):
 def by_hand(path, cleaned, **keep):
     content = json.loads((cleaned.folder / "decisions.json").read_text())
     listed = [{"name": name, "keep": value} for name, value in keep.items()]
-    path.write_text(json.dumps({"format": content["format"], "pictures": content["pictures"], "decisions": listed}))
+    path.write_text(json.dumps({"format": content["format"], "images": content["images"], "decisions": listed}))
     return path
 
 

@@ -53,7 +53,7 @@ def group_of(done, name):
 
 def by_hand(path, done, *, groups=(), decisions=(), **changes):
     content = json.loads((done.folder / "groups.json").read_text())
-    head = {key: content[key] for key in ("format", "pictures", "grouping")} | changes
+    head = {key: content[key] for key in ("format", "images", "grouping")} | changes
     path.write_text(json.dumps(head | {"groups": list(groups), "decisions": list(decisions)}))
     return path
 
@@ -175,7 +175,7 @@ def test_a_model_of_the_pile_is_of_all_its_images_whatever_the_memory_for_moment
     [
         ({"format": "jaxloc-groups-9"}, "of format 'jaxloc-groups-9', and this jaxloc reads jaxloc-groups-1"),
         ({"grouping": "x"}, "about other groups than are found now: give the options that groups.html was made with"),
-        ({"pictures": {"number": 3, "digest": "x"}}, r"decisions on other images \(3 then, 17 now"),
+        ({"images": {"number": 3, "digest": "x"}}, r"decisions on other images \(3 then, 17 now"),
         ({"decisions": [{"name": "gone.png", "group": "a"}]}, "decides on image gone.png, not in this pile"),
         ({"groups": [{"group": "group-77", "name": "a"}]}, "decides on group group-77, not in this pile"),
         (

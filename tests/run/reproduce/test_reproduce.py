@@ -71,7 +71,7 @@ def test_cost_counts_what_it_times_and_names_the_machine(voc, weights, tmp_path)
     result = reproduce("ddt-cost", voc, tmp_path, made.options(weights))
     rows = {row.measure: row for row in result.rows}
     assert list(rows) == [
-        "pictures",
+        "images",
         "mean rows",
         "mean columns",
         "descriptors of 10 dimensions",
