@@ -84,7 +84,7 @@ def main() -> None:
         made = compose(
             products["train"], folder, dataclasses.replace(cut, images=asked.images, **{"levels": levels} | how)
         )
-        options = TrainCounterOptions(side=asked.side, steps=asked.steps, every=max(10, asked.steps // 6))
+        options = TrainCounterOptions(side=asked.side, steps=asked.steps, validation_steps=max(10, asked.steps // 6))
         counter = train(made.folder / "dataset", folder / "model", options)
         counted = count(counter.file, [truth / "images"], folder / "counted", CountOptions())
         seconds = time.perf_counter() - start

@@ -149,7 +149,7 @@ Image.open(image.path).crop((left, top, left + 80, top + 56)).resize((640, 448),
 # is held out: it chooses the state and the score from which an item counts.
 
 # %%
-OPTIONS = TrainCounterOptions(side=224, steps=75, every=15)
+OPTIONS = TrainCounterOptions(side=224, steps=75, validation_steps=15)
 counters = {
     name: train(made.exported.folder, work / f"{name}-model", OPTIONS)
     for name, made in (("Single", single), ("Syn", syn))

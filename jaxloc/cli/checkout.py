@@ -79,7 +79,7 @@ def checkout_train(
     Examples:
     - `jaxloc checkout train set/dataset --out model`
 
-    - `jaxloc checkout train set/dataset --side 320 --steps 400 --out model` (faster; products 77 pixels long)
+    - `jaxloc checkout train set/dataset --longer-side 320 --steps 400 --out model` (faster; products 77 pixels long)
     """
     from jaxloc.run.checkout import train
     from jaxloc.run.checkout.train import training_text

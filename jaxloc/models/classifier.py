@@ -78,7 +78,7 @@ def logits(
 
 
 @standard_promotion()
-def tally(scores: ArrayLike, targets: ArrayLike, counted: ArrayLike, *, label_smoothing: float = 0.0) -> Tally:
+def tally(scores: ArrayLike, targets: ArrayLike, counted: ArrayLike) -> Tally:
     """Cross entropy and hits of a batch of scores.
 
     Of images with several labels the cross entropies of the classes, each a sigmoid of its own, are summed (Bency et
@@ -89,7 +89,6 @@ def tally(scores: ArrayLike, targets: ArrayLike, counted: ArrayLike, *, label_sm
         scores: ``[n, classes]``, from ``logits``.
         targets: int ``[n]``, or bool ``[n, classes]`` where an image may have several labels.
         counted: bool ``[n]``, False for entries that only fill the batch.
-        label_smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
     """
     scores, targets, counted = jnp.asarray(scores, jnp.float32), jnp.asarray(targets), jnp.asarray(counted, bool)
     if scores.ndim != 2 or targets.shape not in (scores.shape[:1], scores.shape) or counted.shape != scores.shape[:1]:
@@ -98,12 +97,11 @@ def tally(scores: ArrayLike, targets: ArrayLike, counted: ArrayLike, *, label_sm
             f"got {scores.shape}, {targets.shape} and {counted.shape}"
         )
     if targets.ndim == 2:
-        wanted = (1 - label_smoothing) * targets.astype(jnp.float32) + label_smoothing / 2
-        each = optax.sigmoid_binary_cross_entropy(scores, wanted).sum(1)
+        each = optax.sigmoid_binary_cross_entropy(scores, targets.astype(jnp.float32)).sum(1)
         hit = jnp.take_along_axis(targets, scores.argmax(1)[:, None], 1)[:, 0] > 0
     else:
-        wanted = optax.smooth_labels(jax.nn.one_hot(targets, scores.shape[1]), label_smoothing)
-        each, hit = optax.softmax_cross_entropy(scores, wanted), scores.argmax(1) == targets
+        each = optax.softmax_cross_entropy(scores, jax.nn.one_hot(targets, scores.shape[1]))
+        hit = scores.argmax(1) == targets
     loss = jnp.where(counted, each, 0).sum()
     correct = (counted & hit).sum(dtype=jnp.int32)
     return Tally(loss, correct, counted.sum(dtype=jnp.int32), jnp.isfinite(loss))
@@ -157,7 +155,6 @@ def train_step(
     backbone: Backbone,
     layer: str | None = None,
     dtype: DTypeLike = jnp.float32,
-    label_smoothing: float = 0.0,
 ) -> tuple[TrainState, Tally]:
     """One step down the mean loss of a batch; pure, to be jitted with the options fixed.
 
@@ -171,7 +168,7 @@ def train_step(
 
     def mean_loss(learnt: Params) -> tuple[jax.Array, Tally]:
         scores = logits(fixed | learnt, images, sizes, backbone=backbone, layer=layer, dtype=dtype)
-        result = tally(scores, targets, counted, label_smoothing=label_smoothing)
+        result = tally(scores, targets, counted)
         return result.loss / jnp.maximum(result.total, 1), result
 
     return descend(mean_loss, state, optimizer)

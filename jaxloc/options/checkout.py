@@ -130,6 +130,8 @@ class TrainCounterOptions(Options):
     side: int = option(
         448,
         "Shrink images whose longer side is longer than this, in pixels; products should then be about 100 long.",
+        "--longer-side",
+        "--side",
         least=64,
         setting="longer side at most",
         first=True,
@@ -149,8 +151,13 @@ class TrainCounterOptions(Options):
         setting="validation share",
         first=True,
     )
-    every: int = option(
-        50, "Number of steps after which it validates and writes a checkpoint.", least=1, setting="validated every"
+    validation_steps: int = option(
+        50,
+        "Steps from one validation and checkpoint to the next.",
+        "--validation-steps",
+        "--every",
+        least=1,
+        setting="steps between validations",
     )
     seed: int = option(0, "Seed of the head, the held-out images and the order.", least=0, setting="seed", first=True)
     devices: int | None = same_as(NetworkOptions, "devices")

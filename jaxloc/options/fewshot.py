@@ -26,6 +26,8 @@ class FewShotOptions(Options):
     side: int = option(
         224,
         "Shrink images whose longer side is longer than this, in pixels.",
+        "--longer-side",
+        "--side",
         least=32,
         first=True,
         setting="longer side at most",

@@ -45,24 +45,6 @@ class FinetuneOptions(Options):
         first=True,
         setting="learning rate",
     )
-    head_factor: float = option(
-        10.0, "Learning rate of the head relative to the network's.", above=0, only_python=True, setting="head factor"
-    )
-    momentum: float = option(0.9, "Momentum of SGD.", least=0, below=1, only_python=True, setting="momentum")
-    weight_decay: float = option(
-        5e-4, "Weight decay of kernels; biases do not decay.", least=0, only_python=True, setting="weight decay"
-    )
-    warmup: float = option(
-        0.05, "Share of the steps over which the rate rises.", least=0, below=1, only_python=True, setting="warm-up"
-    )
-    label_smoothing: float = option(
-        0.0,
-        "Share of each label that is spread over all classes.",
-        least=0,
-        below=1,
-        only_python=True,
-        setting="label smoothing",
-    )
     validation_share: float = option(
         0.1,
         "Share of each class held out to choose the best epoch; 0 holds out none and takes the last epoch.",

@@ -306,9 +306,6 @@ class VideoOptions(Options):
         label="frames to bridge",
         panel=VIDEOS,
     )
-    sigma: float = option(
-        2.0, "Standard deviation of the smoothing, in frames.", least=0, label="smoothing", only_python=True
-    )
     heat: bool = option(
         False, "Draw the heat map as well; it is kept for at most --report-limit frames.", "--video-heat", panel=VIDEOS
     )

@@ -16,6 +16,8 @@ class MaskCnnOptions(Options):
         224,
         "Shrink images whose longer side is longer than this, in pixels, a multiple of 32. Crops of parts are always "
         "enlarged or shrunk to 224 pixels a side.",
+        "--longer-side",
+        "--side",
         least=64,
         first=True,
         setting="longer side at most",

@@ -62,10 +62,8 @@ class Training:
             layer=options.layer,
             frozen_blocks=frozen_blocks(options, weights.backbone),
         )
-        named = ("learning_rate", "head_factor", "momentum", "weight_decay", "warmup")
-        chosen = {name: getattr(options, name) for name in named}
         steps = options.epochs * self._per_epoch
-        optimizer = _optimizer(steps, name=options.optimizer, **chosen)
+        optimizer = _optimizer(steps, name=options.optimizer, learning_rate=options.learning_rate)
         network = (weights.backbone, options.layer, options.dtype)
         self._measure = _compiled_measure(*network)
         self.settings: dict[str, Any] = {
@@ -76,7 +74,7 @@ class Training:
         }
         self._loop = Loop(
             training.start(learnt, optimizer),
-            _compiled_step(optimizer, options.label_smoothing, *network),
+            _compiled_step(optimizer, *network),
             self._draw,
             steps=steps,
             every=self._per_epoch,
@@ -173,12 +171,10 @@ _optimizer = functools.cache(classifier.make_optimizer)
 
 
 @functools.cache
-def _compiled_step(
-    optimizer: optax.GradientTransformation, label_smoothing: float, backbone: Backbone, layer: str | None, dtype: str
-) -> Step:
+def _compiled_step(optimizer: optax.GradientTransformation, backbone: Backbone, layer: str | None, dtype: str) -> Step:
     """The compiled step, shared by trainings of equal options in this process."""
     network: dict[str, Any] = {"backbone": backbone, "layer": layer, "dtype": jnp.dtype(dtype)}
-    step = functools.partial(classifier.train_step, optimizer=optimizer, label_smoothing=label_smoothing, **network)
+    step = functools.partial(classifier.train_step, optimizer=optimizer, **network)
     return jax.jit(step, donate_argnums=0, compiler_options=compiler_options(backbone))
 
 

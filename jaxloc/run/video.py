@@ -131,7 +131,7 @@ def _smoothed(
     shape = max(_SHORTEST, 1 << (length - 1).bit_length())  # a program for each power of two, not for each video
     every, found = np.zeros((shape, 4), np.float32), np.zeros(shape, bool)
     every[places], found[places] = np.nan_to_num(boxes), ~np.isnan(boxes[:, 0])
-    track = tracks.smooth(every, found, length=length, gap=options.gap, sigma=options.sigma)
+    track = tracks.smooth(every, found, length=length, gap=options.gap)
     inside = np.clip(np.asarray(track.boxes, np.float64)[places], 0, np.array([*size, *size]))
     return inside, np.asarray(track.outliers)[places]
 

@@ -117,7 +117,7 @@ def train(
             _loss,
             draw,
             steps=options.steps,
-            every=options.every,
+            every=options.validation_steps,
             checkpoints=checkpoints,
             settings=settings,
             fixed=scale,

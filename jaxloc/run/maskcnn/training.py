@@ -70,7 +70,7 @@ def train_maskcnn(
 def train_examples(examples: Examples, out: str | os.PathLike[str], options: MaskCnnOptions) -> Trained:
     """``train_maskcnn`` for a set that has been read already."""
     if options.side % 32:
-        raise UsageError(f"the side must be a multiple of 32 pixels, not {options.side}: choose another --side")
+        raise UsageError(f"the side must be a multiple of 32 pixels, not {options.side}: choose another --longer-side")
     folder = outputs.prepare(out)
     with locked(folder):
         return _train(examples, folder, options)
