@@ -267,7 +267,8 @@ for number, (known, unknown) in enumerate(zip(exemplars, queries, strict=True)):
         PIL.Image.fromarray(known).save(folder / "exemplars" / name / f"{number}.png")
     (folder / "photos").mkdir(exist_ok=True)
     PIL.Image.fromarray(unknown).save(folder / "photos" / f"{name} {number % EACH}.png")
-given = [sys.executable, "-m", "jaxloc", "fewshot", "name", "exemplars", "photos", "--out", "named", "--longer-side", "128"]
+given = [sys.executable, "-m", "jaxloc", "fewshot", "name", "exemplars", "photos", "--out", "named"]
+given += ["--longer-side", "128"]
 print(subprocess.run(given, cwd=folder, check=True, capture_output=True, text=True).stdout)
 
 # %%

@@ -34,7 +34,7 @@ from jaxloc.run.frozen import padded_maps, read_within
 from jaxloc.run.thumbnails import read_thumbnails
 from jaxloc.run.writing import disk_errors, locked
 
-COUNTS, TABLE, ANNOTATIONS, PAGE = "counts.json", "counts.csv", "annotations.json", "report.html"
+COUNTS, TABLE, PAGE = "counts.json", "counts.csv", "report.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,11 +84,7 @@ def count(
     sets.tell_ignored()
     sources = sets[0].sources
     folder = outputs.prepare(out)
-    if (folder / ANNOTATIONS).exists() and not (folder / COUNTS).exists():
-        raise UsageError(
-            f"{folder / ANNOTATIONS}: written by something else than a count, and would be replaced: choose another "
-            "--out"
-        )
+    outputs.check_unused(folder, COUNTS)
     found: dict[int, Annotated] = {}
     skipped: dict[int, str] = {}
     with locked(folder), memory_errors(), disk_errors(folder, left="run the same command again"):
