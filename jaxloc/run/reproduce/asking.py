@@ -28,7 +28,6 @@ from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured, class_rows, notes_of, predictions_of
 from jaxloc.run.reproduce.data import Prepared
 from jaxloc.run.reproduce.results import Row
-from jaxloc.run.reproduce.tables import Table
 from jaxloc.run.runner import Run
 from jaxloc.run.steps import Steps
 
@@ -39,7 +38,7 @@ _ITERATIONS, _EACH, _WINDOWS, _NEVER = 30, 100, "random:16", -1e9
 _SHOWN = (0, 1, 2, 3, 5, 10, 15, 20, 30)
 
 
-def measure_beam(table: Table, prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
+def measure_beam(prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """Learn a classifier of the training images' labels; find an object of each class in the others by beam search."""
     learnt, tested = _roles(prepared)
     shared = network_options(options)
@@ -48,8 +47,9 @@ def measure_beam(table: Table, prepared: Prepared, out: Path, options: Reproduce
     tuned = finetune([], out / "tuning", training, annotated=learnt)
     job = LocalizeEachOptions(method="beam", top_k=len(tuned.classes), **{**shared, "weights": str(tuned.weights)})
     findings = _run(prepared, tested, out / "beam", job, options)
-    measure, paper = _MEASURES[table.kind]
-    rules: dict[str, Any] = {"point": table.kind == "points", "detection": table.kind == "detections"}
+    kind = prepared.table.kind
+    measure, paper = _MEASURES[kind]
+    rules: dict[str, Any] = {"point": kind == "points", "detection": kind == "detections"}
     recalls = "11" if prepared.name == "voc07" else "area"
     how = EvaluateOptions(samples=options.samples, seed=options.seed, recalls=recalls, **rules)  # type: ignore[arg-type]
     result = evaluate(predictions_of(findings), tested, how)

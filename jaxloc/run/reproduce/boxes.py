@@ -19,7 +19,6 @@ from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.data import Prepared
 from jaxloc.run.reproduce.papers import Scores
 from jaxloc.run.reproduce.results import Row
-from jaxloc.run.reproduce.tables import Table
 from jaxloc.run.runner import Run
 from jaxloc.run.steps import Steps
 
@@ -50,24 +49,27 @@ class Measured:
 def measure_single(prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """SCDA's table 1: one box an image, without fitting anything."""
     job = {"method": "scda", "layer": "pool5", "max_side": 700}
-    findings, result = _run([prepared.together()], prepared.truth(), out, options, job, any_class=True, pcp=True)
+    findings, result = _run(
+        [prepared.together()], prepared.truth(), out / "scda", options, job, any_class=True, pcp=True
+    )
     figure, every = result.overall[_CORLOC], result.overall["PCP"]
     row = _row("whole object", "localised, %", figure, papers.SCDA_TABLE_1[prepared.name])
     notes = [f"Of all true boxes, not images, {every.value:.2f} % are found (the two differ with several objects)."]
     return Measured([row], [*notes, *notes_of(findings, result)])
 
 
-def measure_corloc(table: Table, prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
+def measure_corloc(prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """CorLoc of each class for each requested method, and the means."""
-    chosen, notes = _of_table(prepared, table, list(_NUMBERS[table.name]["ddt"].classes))
+    table = prepared.table.name
+    chosen, notes = _of_table(prepared, list(_NUMBERS[table]["ddt"].classes))
     rows: list[Row] = []
     for method in options.methods:
         job = {"method": method, "max_side": 800}
         findings, result = _run(chosen.sets(), chosen.truth(), out / method, options, job)
-        measure, numbers = f"{method.upper()} CorLoc, %", _NUMBERS[table.name]
+        measure, numbers = f"{method.upper()} CorLoc, %", _NUMBERS[table]
         unknown = Scores(dict.fromkeys(numbers["ddt"].classes, math.nan), math.nan, numbers["ddt"].digits)
         rows += class_rows(result, _CORLOC, measure, numbers.get(method, unknown))
-        for authors, theirs in _OTHERS.get(table.name, {}).items():
+        for authors, theirs in _OTHERS.get(table, {}).items():
             *_, mean = class_rows(result, _CORLOC, f"{measure}, beside {authors}", theirs)
             rows.append(mean)
         notes += notes_of(findings, result)
@@ -78,9 +80,9 @@ def measure_corloc(table: Table, prepared: Prepared, out: Path, options: Reprodu
     return Measured(rows, list(dict.fromkeys(notes)))
 
 
-def measure_noise(table: Table, prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
+def measure_noise(prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """ROC of the share of positive indicator values as a classifier of images without the object."""
-    chosen, notes = _of_table(prepared, table, list(papers.DDT_NOISY_IMAGES))
+    chosen, notes = _of_table(prepared, list(papers.DDT_NOISY_IMAGES))
     truth = chosen.truth()
     findings, result = _run(chosen.sets(), truth, out / "ddt", options, {"method": "ddt", "max_side": 800})
     rows = []
@@ -125,12 +127,12 @@ def class_rows(result: Evaluation, column: str, measure: str, paper: Scores) -> 
     return [*rows, _row(label, measure, result.mean[column], mean, digits=paper.digits)]
 
 
-def _of_table(prepared: Prepared, table: Table, classes: Sequence[str]) -> tuple[Prepared, list[str]]:
+def _of_table(prepared: Prepared, classes: Sequence[str]) -> tuple[Prepared, list[str]]:
     """The images of a table's classes, and a note on those left out."""
     chosen = prepared.of_classes(classes)
     if not chosen.numbers:
         raise UsageError(
-            f"{prepared.place}: has no class of {table.name} ({', '.join(classes)}); it has "
+            f"{prepared.place}: has no class of {prepared.table.name} ({', '.join(classes)}); it has "
             f"{', '.join(sorted(prepared.numbers)) or 'none'}"
         )
     more = sorted(set(prepared.numbers) - set(classes))

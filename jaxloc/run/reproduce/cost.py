@@ -23,7 +23,7 @@ _CATEGORY = "aeroplane"
 _REPEATS = 5
 
 
-def measure_cost(prepared: Prepared, options: ReproduceOptions) -> Measured:
+def measure_cost(prepared: Prepared, out: Path, options: ReproduceOptions) -> Measured:
     """Time extraction and transform for the paper's class; decoding and compiling are not counted."""
     sets = prepared.of_classes([_CATEGORY]).sets()
     if not sets:

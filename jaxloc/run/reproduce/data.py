@@ -38,6 +38,7 @@ class Prepared:
     part: DatasetPart
     problems: tuple[str, ...]
     subset: str
+    table: Table
     cut: bool = False
 
     def of_classes(self, classes: Iterable[str]) -> "Prepared":
@@ -132,4 +133,4 @@ def prepare(table: Table, data: str, *, limit: int | None = None) -> Prepared:
             numbers[category] = np.sort([number for some in groups.values() for number in some[:limit]]).astype(int)
         why = f"the first {limit} images of each class{' and split' if by_split else ''}"
         subset = f"{subset}; {why}" if subset else why
-    return Prepared(name, data, images, numbers, part, tuple(problems), subset, cut=limit is not None)
+    return Prepared(name, data, images, numbers, part, tuple(problems), subset, table, cut=limit is not None)

@@ -6,6 +6,7 @@ Results are kept in a folder: an interrupted run resumes, and a finished table i
 import dataclasses
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,23 @@ from jaxloc.run.reproduce.tables import Table, find_table
 from jaxloc.run.writing import disk_errors, locked
 
 _RESULT = "reproduction.json"
+MEASURES: Mapping[str, Callable[..., Measured]] = {
+    "single": measure_single,
+    "colocalization": measure_corloc,
+    "noise": measure_noise,
+    "cost": measure_cost,
+    "retrieval": measure_retrieval,
+    "classification": measure_classification,
+    "points": measure_beam,
+    "detections": measure_beam,
+    "curves": measure_curves,
+    "landmarks": measure_landmarks,
+    "checkout": measure_checkout,
+    "few-shot": measure_few_shot,
+    "parts": measure_parts,
+    "identities": measure_identities,
+}
+"""Of a kind of table its rows, from the prepared data, a folder and the options."""
 
 
 def reproduce(
@@ -67,7 +85,8 @@ def reproduce(
     prepared = prepare(table, data, limit=options.limit)
     outputs.prepare(folder)
     with locked(folder), disk_errors(folder), memory_errors():
-        measured = _measure(table, prepared, folder, weights, options)
+        more = {"weights": weights} if table.kind == "retrieval" else {}
+        measured = MEASURES[table.kind](prepared, folder, options, **more)
         result = Reproduction(
             table=name,
             title=table.title,
@@ -114,36 +133,6 @@ def _weights(table: Table, options: ReproduceOptions) -> Weights:
             f"{table.name} uses {paper.title}, which does not come with jaxloc ({error}); or try "
             "--weights vgg16, which the table will tell"
         ) from error
-
-
-def _measure(table: Table, prepared: Prepared, folder: Path, weights: Weights, options: ReproduceOptions) -> Measured:
-    match table.kind:
-        case "single":
-            return measure_single(prepared, folder / "scda", options)
-        case "colocalization":
-            return measure_corloc(table, prepared, folder, options)
-        case "noise":
-            return measure_noise(table, prepared, folder, options)
-        case "cost":
-            return measure_cost(prepared, options)
-        case "retrieval":
-            return measure_retrieval(table, prepared, folder, weights, options)
-        case "classification":
-            return measure_classification(prepared, folder, options)
-        case "points" | "detections":
-            return measure_beam(table, prepared, folder, options)
-        case "curves":
-            return measure_curves(prepared, folder, options)
-        case "landmarks":
-            return measure_landmarks(prepared, folder, options)
-        case "checkout":
-            return measure_checkout(prepared, folder, options)
-        case "few-shot":
-            return measure_few_shot(prepared, folder, options)
-        case "parts":
-            return measure_parts(prepared, folder, options)
-        case "identities":
-            return measure_identities(prepared, folder, options)
 
 
 def _settings(weights: Weights, options: ReproduceOptions) -> dict[str, str]:

@@ -14,7 +14,6 @@ from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.boxes import Measured
 from jaxloc.run.reproduce.data import Prepared
 from jaxloc.run.reproduce.results import Row
-from jaxloc.run.reproduce.tables import Table
 from jaxloc.run.reproduce.vectors import Images, Vectors, describe
 from jaxloc.run.retrieval import whitening_store
 from jaxloc.run.retrieval.listing import largest_box
@@ -27,11 +26,9 @@ QUERIES = "test"
 _TOP = (1, 5)
 
 
-def measure_retrieval(
-    table: Table, prepared: Prepared, out: Path, weights: Weights, options: ReproduceOptions
-) -> Measured:
+def measure_retrieval(prepared: Prepared, out: Path, options: ReproduceOptions, weights: Weights) -> Measured:
     """Top-1 and top-5 mAP of each row of the paper: test images query the training images."""
-    paper = _NUMBERS[table.name][prepared.name]
+    paper = _NUMBERS[prepared.table.name][prepared.name]
     job = DescribeOptions(max_side=700, seed=options.seed, **network_options(options))
     job = job.resolved(weights.backbone)
     images, labels = _images(prepared)

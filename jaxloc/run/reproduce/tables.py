@@ -3,27 +3,9 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from jaxloc.errors import UsageError
 from jaxloc.report.tables import text_table
-
-Kind = Literal[
-    "single",
-    "colocalization",
-    "noise",
-    "cost",
-    "retrieval",
-    "classification",
-    "points",
-    "detections",
-    "curves",
-    "landmarks",
-    "checkout",
-    "few-shot",
-    "parts",
-    "identities",
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +14,7 @@ class Table:
 
     Attributes:
         name: on the command line.
+        kind: how it is measured, of ``making.MEASURES``.
         source: the paper and the place in it.
         images: by data set, any one of which is used at a time, the number through the network, flips included.
         splits: of them that are used; empty means all.
@@ -40,7 +23,7 @@ class Table:
     """
 
     name: str
-    kind: Kind
+    kind: str
     title: str
     source: str
     images: Mapping[str, int]
@@ -80,13 +63,13 @@ _RETRIEVAL = (
 )
 
 
-def _scda(name: str, kind: Kind, title: str, place: str, images: Mapping[str, int], *open: str) -> Table:
+def _scda(name: str, kind: str, title: str, place: str, images: Mapping[str, int], *open: str) -> Table:
     source = f"Wei et al., SCDA, arXiv:1604.04994v1, {place}"
     splits = ("test",) if kind == "single" else ()
     return Table(name, kind, title, source, images, splits, "vgg16", (_SIZE.format(700), *open))
 
 
-def _ddt(name: str, kind: Kind, title: str, place: str, data: str, images: int, *open: str) -> Table:
+def _ddt(name: str, kind: str, title: str, place: str, data: str, images: int, *open: str) -> Table:
     splits = ("trainval",) if data.startswith("voc") else ()
     source = f"Wei et al., DDT, IJCAI 2017, {place}"
     return Table(name, kind, title, source, {data: images}, splits, "vgg19", (_SIZE.format(800), *open))
@@ -216,7 +199,7 @@ _HEAT = (
 )
 
 
-def _beam(name: str, kind: Kind, title: str, place: str, passes: Mapping[str, int], *open: str) -> Table:
+def _beam(name: str, kind: str, title: str, place: str, passes: Mapping[str, int], *open: str) -> Table:
     source = f"Bency et al., ECCV 2016, {place}"
     return Table(name, kind, title, source, passes, (), "vgg16", (_HEAD, _HEAT, _HALVES, *open))
 
