@@ -43,10 +43,7 @@ def class_scores(params: Any, images: jax.Array, *, backbone: Backbone, dtype: D
 def classifier(params: Any, *, backbone: Backbone, dtype: DTypeLike = jnp.float32) -> Classifier:
     """The classifier of a network; pure, so it may be made inside ``jax.jit``, of parameters that are arguments.
 
-    Args:
-        params: of the network, with its head's.
-        backbone: the network (static).
-        dtype: what the network computes in (static).
+    ``backbone`` and ``dtype`` are static.
     """
     head = backbone.classifier
     last = params[head.layer]

@@ -119,14 +119,8 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """Gradient descent whose rate rises linearly, then falls along a cosine to zero; biases do not decay.
 
-    Args:
-        steps: number of steps of the training.
-        name: ``"sgd"`` (with momentum, decay added to the gradient) or ``"adamw"`` (decay apart from it).
-        learning_rate: the highest rate, of the network's layers.
-        head_factor: factor of the head's learning rate, since it starts from zeros.
-        momentum: of SGD.
-        weight_decay: of kernels.
-        warmup: share of the steps over which the rate rises.
+    ``learning_rate`` is the highest rate of the network's layers, ``head_factor`` that of the head relative to it,
+    since it starts from zeros, and ``warmup`` the share of the steps over which the rate rises.
     """
     rising = min(int(warmup * steps), steps - 1)
 

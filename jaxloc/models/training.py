@@ -46,11 +46,6 @@ def descend(
 ) -> tuple[TrainState, Tally]:
     """One step of the optimiser down a loss.
 
-    Args:
-        mean_loss: of the parameters that are learnt; the loss that is differentiated, and the batch's tally.
-        state: before the step.
-        optimizer: that ``state`` was started with.
-
     Returns:
         the state after the step, and the tally. If loss or gradients are not finite the state stays as it was.
     """

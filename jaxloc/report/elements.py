@@ -32,18 +32,8 @@ def page(
 ) -> str:
     """A whole page: ``base.html`` around the main part, with the styles and scripts of both.
 
-    Args:
-        name: of the main part: ``name.html``, ``name.css`` and ``name.js``.
-        title: a heading, plain text.
-        lead: the line under it, plain text.
-        warnings: shown first, plain text.
-        tiles: headings and figures, plain text.
-        tables: HTML that follows the tiles.
-        noscript: what to read where scripts do not run, plain text.
-        toggles: HTML of the boxes that switch layers, which the large view repeats.
-        reading: how to read the page, HTML of each item.
-        data: what the script shows, from ``safe_json``.
-        parts: HTML of the other placeholders of ``name.html``.
+    ``name`` is that of the main part: ``name.html``, ``name.css`` and ``name.js``. Texts are plain; ``tables``,
+    ``toggles``, ``reading`` and ``parts`` are HTML, and ``data`` is from ``safe_json``.
     """
     script = "\n" + _asset("base.js") + "\n" + _asset(f"{name}.js")
     return string.Template(_asset("base.html")).substitute(

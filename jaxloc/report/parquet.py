@@ -150,11 +150,7 @@ def _count(shard: pq.ParquetFile, groups: Iterable[int]) -> int:
 
 
 class _Sharded(Stored[_Record]):
-    """Records of many shards as one sequence, whose length is read at once.
-
-    Args:
-        files: the shards, in order.
-    """
+    """Records of many shards as one sequence, whose length is read at once."""
 
     def __init__(self, files: Sequence[str | os.PathLike[str]]) -> None:
         self._files = list(files)

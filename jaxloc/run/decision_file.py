@@ -13,11 +13,7 @@ from jaxloc.errors import UsageError
 def read(path: str | os.PathLike[str], *keys: str, format: str, page: str) -> dict[str, Any]:
     """The content of a file of decisions of this format: what its page handed out, or a whole file beside the page.
 
-    Args:
-        path: of the file.
-        *keys: what each of its decisions must have.
-        format: what the file must say of itself.
-        page: that hands out such files.
+    ``keys`` are what each of its decisions must have.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"), object_hook=renamed)

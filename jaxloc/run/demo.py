@@ -26,13 +26,7 @@ class DemoResult:
 
 
 def demo(out: str | os.PathLike[str], options: LocalizeOptions | None = None, *, seed: int = 0) -> DemoResult:
-    """Compose photographs that share a motorcycle, localise it, and compare with its true boxes.
-
-    Args:
-        out: folder for ``photos/``, ``ground_truth.json`` and everything ``colocalize`` writes.
-        options: of the job.
-        seed: decides the composition.
-    """
+    """Compose photographs that share a motorcycle, localise it, and compare with its true boxes."""
     folder = prepare(out)
     images = compose(seed=seed)
     for image in images:

@@ -110,13 +110,8 @@ def padded_maps(
 ) -> Iterator[tuple[list[int], Maps]]:
     """Numbers of images and their feature maps by layer, batch by batch; the last rows of a batch may be padding.
 
-    Args:
-        numbers: of the images.
-        read: as of ``frozen_maps``.
-        engine: the network and the layers.
-        side: of the square that images are padded to, in pixels, or its rows and columns.
-        skipped: gets the reasons of images that ``read`` refuses, by number.
-        purpose: what the progress bar says.
+    ``skipped`` gets the reasons of images that ``read`` refuses, by number; other arguments are those of
+    ``frozen_maps``.
     """
     batch, shape = _BATCH * engine.devices, (side, side) if isinstance(side, int) else side
     reads = read_ahead(read, numbers, workers=workers_of(NetworkOptions()), ahead=2 * batch)

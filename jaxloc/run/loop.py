@@ -226,14 +226,7 @@ def head_loop(
 ) -> Loop:
     """The ``Loop`` of a small head on frozen maps: AdamW, whose rate decays to 0 along a cosine.
 
-    Args:
-        params: before the first step.
-        loss: as of ``models.training.make_step``.
-        draw: the batch of a step, as of ``Loop``, as are the arguments after it.
-        steps: of the whole training.
-        learning_rate: at the first step.
-        weight_decay: AdamW's.
-        others: further arguments of ``Loop``.
+    ``others`` are further arguments of ``Loop``.
     """
     optimizer = optax.adamw(optax.cosine_decay_schedule(learning_rate, steps), weight_decay=weight_decay)
     step = make_step(loss, optimizer)

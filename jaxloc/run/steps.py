@@ -46,10 +46,6 @@ class Steps(Extractor):
         sums: names of the moments that the method fits: those of each layer, and across each pair of them.
         label: number of the class to find in every image, -1 for the most probable one.
         classes_each: number of most probable classes whose object is found in each image.
-
-    Args:
-        options: of the job; they name the ``method``.
-        loaded: the network's weights, if they are on the devices already.
     """
 
     def __init__(self, options: LocalizeOptions, loaded: DeviceWeights | None = None) -> None:

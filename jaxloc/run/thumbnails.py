@@ -18,12 +18,7 @@ def read_thumbnails(
 ) -> dict[int, bytes]:
     """Small JPEGs by number; unreadable images are left out.
 
-    Args:
-        images: by number.
-        workers: number of decoding threads.
-        shorter_side: pixels that images are decoded at.
-        side: pixels of a thumbnail's longer side.
-        **how: as for ``read_image``.
+    ``shorter_side`` is the pixels that images are decoded at, ``side`` those of a thumbnail's longer side.
     """
 
     def read(image: ImageFile) -> bytes | None:

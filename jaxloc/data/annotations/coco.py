@@ -50,9 +50,7 @@ def read_coco_file(path: str | os.PathLike[str], *, truth: str | os.PathLike[str
     no known category. Masks that do not fit their image are dropped, their boxes kept. Annotations that share an id are
     all kept.
 
-    Args:
-        path: the file.
-        truth: COCO file that explains the image and category ids of a list of results.
+    ``truth`` is the COCO file that explains the ids of a list of results.
     """
     coco = _load(path)
     try:

@@ -80,9 +80,7 @@ class Parquet(Part):
     ``file_name`` or ``path`` of the images if its values are distinct, else from row numbers. Labels come from a column
     ``label``, else from the first that the metadata calls classes, else from ``labels``, ``class`` and the like.
 
-    Args:
-        place: the file.
-        columns: of images and of labels, to take others.
+    ``columns`` are those of images and of labels, to take others.
     """
 
     def __init__(self, place: str, columns: Columns = FOUND) -> None:

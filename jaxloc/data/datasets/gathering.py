@@ -32,10 +32,7 @@ class Gathering:
     in the image; masks of another size. Boxes are clipped to the image, points outside it become hidden, and the
     image's own size replaces a wrong one.
 
-    Args:
-        info: of the data set.
-        root: as the user gave it.
-        wanted: splits to keep; empty means all.
+    ``wanted`` are the splits to keep; empty means all.
 
     Attributes:
         place: what names are relative to; set by ``find_root`` or by the adapter.
@@ -84,10 +81,7 @@ class Gathering:
     def add(self, image: Annotated, *, where: object, size: Size | None = None) -> None:
         """Check one image and keep what is right about it.
 
-        Args:
-            image: with its path, and its ``width`` and ``height`` if the annotation has them.
-            where: the annotation file.
-            size: rows and columns of the image, if it was read already.
+        ``size`` is rows and columns of the image, if it was read already.
         """
         if not self.wants(image.splits):
             return

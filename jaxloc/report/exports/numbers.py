@@ -13,11 +13,7 @@ def class_numbers(names: Iterable[str], source: Mapping[str, int], start: int, f
     The source's numbers are kept, moved to where the format begins to count. Where they have gaps, which only COCO
     allows, classes are numbered in their order. Classes without a number come last, sorted by name.
 
-    Args:
-        names: the classes.
-        source: their numbers in the source, as far as it has some.
-        start: number of the source's first class.
-        format: what is written.
+    ``start`` is the number of the source's first class.
     """
     first = format.first_number or 0
     order = sorted(names, key=lambda name: (source.get(name, math.inf), name))

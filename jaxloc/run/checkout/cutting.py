@@ -48,13 +48,8 @@ def cut_products(
 
     Of a kind with a single image the job looks at it alone, by SCDA.
 
-    Args:
-        source: where the images are.
-        sets: the images of each kind.
-        folder: gets ``cutouts/``, and the job that finds products; an earlier call's are used again.
-        options: of that job.
-        longest: sides are shrunk to this number of pixels.
-        per_label: the kinds are labels, not folders.
+    ``folder`` gets ``cutouts/`` and the job that finds products; an earlier call's are used again. Sides are shrunk to
+    ``longest`` pixels.
     """
     listing = folder / "cutouts.json"
     if listing.exists():

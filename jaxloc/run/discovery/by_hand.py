@@ -48,10 +48,7 @@ class GroupsByHand:
 def read_groups(path: str | os.PathLike[str], images: Mapping[str, Any], grouping: str) -> GroupsByHand:
     """What a file says of groups: a download of ``groups.html``, or a whole ``groups.json`` that was edited.
 
-    Args:
-        path: of the file.
-        images: number and digest of the pile that it must be about.
-        grouping: digest of the groups that it must be about.
+    ``images`` and ``grouping`` are the number and the digests that it must be about.
     """
     content = decision_file.read(path, "name", "group", format=FORMAT, page=PAGE)
     decision_file.check_images(path, content["images"], images)

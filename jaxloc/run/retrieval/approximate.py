@@ -46,10 +46,7 @@ class Approximation:
 def build(gallery: str | os.PathLike[str], kind: Literal["hnsw", "ivf-pq"] = "hnsw", *, seed: int = 0) -> Approximation:
     """Build an approximate index over a gallery's vectors, save it beside them, and measure its recall.
 
-    Args:
-        gallery: a folder that ``index`` made.
-        kind: ``"hnsw"`` (a graph: more memory, better recall) or ``"ivf-pq"`` (compressed lists: least memory).
-        seed: decides the sample it is trained and measured on.
+    ``kind`` is ``"hnsw"`` (a graph: more memory, better recall) or ``"ivf-pq"`` (compressed lists: least memory).
     """
     faiss = _faiss()
     if seed < 0:

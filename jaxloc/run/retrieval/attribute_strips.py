@@ -18,10 +18,7 @@ def strips(gallery: str | os.PathLike[str], dimensions: Sequence[int], *, count:
 
     Images without an object are left out.
 
-    Args:
-        gallery: a folder that ``index`` made; its dimensions are most meaningful after whitening.
-        dimensions: numbers of dimensions, from 0 in order of falling variance.
-        count: images at each end.
+    Dimensions are numbered from 0 in order of falling variance; they say most after whitening.
     """
     opened = Gallery.open(gallery)
     found: attributes.Extremes | None = None

@@ -56,10 +56,7 @@ def unfit_for(backbone: Backbone, layer: str, names: Iterable[str]) -> dict[str,
 class Describer(Extractor):
     """The network, and the step from its features to vectors.
 
-    Args:
-        options: the job's.
-        names: every descriptor that will be computed.
-        loaded: the network on the devices; ``None`` loads it.
+    ``names`` are every descriptor that will be computed.
 
     Attributes:
         options: the job's, with the backbone's default layers in place of ``None``.
@@ -99,12 +96,7 @@ class Describer(Extractor):
     ) -> Described:
         """Vectors by name.
 
-        Args:
-            batch: the images.
-            names: of descriptors.
-            codebooks: those that the descriptors need.
-            features: from ``both_features``; ``None`` computes them.
-            true_boxes: of all images of the job, by number, for the descriptor of true boxes.
+        ``features`` are those of ``both_features``; ``true_boxes`` are of all images of the job, by number.
         """
         maps, mirrored = self.both_features(batch) if features is None else features
         pooled = [name for name in names if DESCRIPTORS[name].crop is None]

@@ -13,13 +13,7 @@ from jaxloc.run.retrieval.shards import checksum_of
 
 
 def moved_images(table: pa.Table, images: Sequence[Labelled], *, workers: int) -> dict[str, Labelled]:
-    """Images that a gallery holds under a path where nothing is any more: by that path, the same bytes elsewhere.
-
-    Args:
-        table: the gallery's rows.
-        images: those that it may hold.
-        workers: number of threads that read the images whose size in bytes is that of a lost one.
-    """
+    """Images that a gallery holds under a path where nothing is any more: by that path, the same bytes elsewhere."""
     known = set(table["path"].to_pylist())
     new = [(image, bytes_of(image.source.path)) for image in images if image.key not in known]
     rows = table.filter(pc.is_in(table["bytes"], pa.array({size for _, size in new}, pa.int64())))
