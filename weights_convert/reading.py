@@ -6,13 +6,26 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from jaxloc.errors import JaxlocError, UsageError, WeightsError
 from jaxloc.models import weights_file
 from jaxloc.models.preprocessing import FAMILIES
 from jaxloc.models.registry import BACKBONES
 from jaxloc.models.weights_file import Weights
-from weights_convert import caffe_file, keras_file, matconvnet_file, npz_file, pickle_file, state_dict, torch_file
+from weights_convert import caffe_file, keras_file, matconvnet_file, pickle_file, state_dict, torch_file
 from weights_convert.mapping import Found
+from weights_convert.vit_arrays import from_npz
+
+
+def _read_npz(path: Path) -> Found:
+    """Read a vision transformer of big_vision's or google-research/vision_transformer's archives of Flax parameters.
+
+    ``params/embedding/kernel``, ``params/Transformer/encoderblock_0/MlpBlock_0/Dense_0/kernel``, … behind any prefix.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        return from_npz(dict(archive), f"NumPy file {path.name}", str(path))
+
 
 _READERS: dict[str, Callable[[Path], Found]] = {
     "torch": torch_file.read,
@@ -21,7 +34,7 @@ _READERS: dict[str, Callable[[Path], Found]] = {
     "matconvnet": matconvnet_file.read,
     "caffe": caffe_file.read,
     "pickle": pickle_file.read,
-    "npz": npz_file.read,
+    "npz": _read_npz,
 }
 """A reader raises ``WeightsError`` for a file of no known backbone, and anything for a damaged one."""
 

@@ -48,7 +48,7 @@ def discover(
     """
     from jaxloc.run import distributed
     from jaxloc.run.discovery import discover
-    from jaxloc.run.discovery.summary import discovery_text
+    from jaxloc.run.discovery.discover import discovery_text
     from jaxloc.run.runtime import set_up
 
     start = time.perf_counter()

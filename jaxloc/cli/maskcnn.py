@@ -45,8 +45,7 @@ def train(
       parts are those that DDT finds)
     """
     from jaxloc.run.maskcnn import train_maskcnn
-    from jaxloc.run.maskcnn.summary import training_text
-    from jaxloc.run.maskcnn.training import to_plain
+    from jaxloc.run.maskcnn.training import to_plain, training_text
 
     start = time.perf_counter()
     done = train_maskcnn(data, out, options)
@@ -71,7 +70,7 @@ def apply(
     - `jaxloc maskcnn apply birds/maskcnn.safetensors photos --out named`
     """
     from jaxloc.run.maskcnn import apply_maskcnn
-    from jaxloc.run.maskcnn.summary import applied_text
+    from jaxloc.run.maskcnn.applying import applied_text
 
     done = apply_maskcnn(model, paths, out, options)
     say(applied_text(done, out))

@@ -1,4 +1,4 @@
-"""Expansion of one given path to images and archives."""
+"""Expansion of one given path, or of a list of paths, to images and archives."""
 
 import collections
 import dataclasses
@@ -7,7 +7,8 @@ import glob
 import itertools
 import os
 import posixpath
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from jaxloc.data import foreign, remote
@@ -26,8 +27,7 @@ from jaxloc.data.kinds import (
     missing_shards,
     suffix,
 )
-from jaxloc.data.lists import read_list
-from jaxloc.data.places import Places, normal_form
+from jaxloc.data.places import Places, decode, normal_form
 from jaxloc.data.remote import Entry
 from jaxloc.data.sources import Part, escaped
 from jaxloc.errors import UsageError
@@ -258,3 +258,45 @@ def _walk(folder: str, exclude: set[str]) -> Iterable[str]:
             folders[:] = [name for name, path in inner.items() if not os.path.islink(path)]
             waiting += [path for path in inner.values() if os.path.islink(path)]
             yield from (Path(here, name).as_posix() for name in sorted(files) if not is_left_out(name))
+
+
+_GAP = re.compile(r"\s*[,;]\s*|\s+")
+_WHOLE = re.compile(r"(-?\d+)\.0*")
+
+
+def read_list(place: str) -> Iterator[tuple[str, str, str | None]]:
+    """Read a list, local or remote, in any encoding of Unicode, without blank lines and those that start with ``#``.
+
+    Yields:
+        the line; the path in it; and the label behind it (``a.jpg 3``), or before it as MXNet has it (number, label and
+        path, with tabs between). There is none if there are several.
+    """
+    try:
+        lines = decode(remote.read(place)).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{place}: not a readable list of paths, one a line ({error})") from error
+    for line in map(str.strip, lines):
+        if line and not line.startswith("#"):
+            path, labels = _divided(line)
+            label = labels[0].strip() if len(labels) == 1 else ""
+            whole = _WHOLE.fullmatch(label)
+            yield line, path, None if not label or _names_image(label) else whole[1] if whole else label
+
+
+def _divided(line: str) -> tuple[str, list[str]]:
+    """The path in a line, and the labels."""
+    fields = line.split("\t")
+    if len(fields) > 2 and fields[0].isdecimal():
+        return fields[-1].strip(), fields[1:-1]
+    if len(fields) > 1:
+        path = next(filter(_names_image, fields), fields[0])
+        fields.remove(path)
+        return path.strip(), fields
+    for gap in _GAP.finditer(line):
+        if _names_image(line[: gap.start()]):
+            return line[: gap.start()], _GAP.split(line[gap.end() :])
+    return line, []
+
+
+def _names_image(text: str) -> bool:
+    return bool(suffix(text)) and is_image(text.strip())

@@ -6,6 +6,8 @@ Classes are numbered by the source alone: a class keeps its number when options 
 import collections
 import dataclasses
 import hashlib
+import itertools
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +22,6 @@ from jaxloc.report.exports.formats import FORMATS, Format
 from jaxloc.report.exports.job import Job, by_split
 from jaxloc.report.exports.masks import has_mask
 from jaxloc.report.exports.names import safe_name, safe_names
-from jaxloc.report.exports.numbers import class_numbers
 from jaxloc.report.exports.placement import unreadable, with_right_suffix
 from jaxloc.run.export_folder import check_replaceable, replacing, write_marker
 from jaxloc.run.threaded import threaded
@@ -237,3 +238,21 @@ def _describe(made: Exported, source: Source, options: ExportOptions, files: Map
         "problems": [problem._asdict() for problem in made.problems],
         "renamed_files": {name: file for name, file in files.items() if name != file},
     }
+
+
+def class_numbers(names: Iterable[str], source: Mapping[str, int], start: int, format: Format) -> dict[str, int]:
+    """Numbers of classes in a format, in their order.
+
+    The source's numbers are kept, moved to where the format begins to count. Where they have gaps, which only COCO
+    allows, classes are numbered in their order. Classes without a number come last, sorted by name.
+
+    ``start`` is the number of the source's first class.
+    """
+    first = format.first_number or 0
+    order = sorted(names, key=lambda name: (source.get(name, math.inf), name))
+    kept = {name: source[name] - start + first for name in order if name in source}
+    gapless = sorted(kept.values()) == list(range(first, first + len(kept)))
+    if gapless or (format.keeps_gaps and len(set(kept.values())) == len(kept)):
+        free = itertools.count(max(kept.values(), default=first - 1) + 1)
+        return {name: kept[name] if name in kept else next(free) for name in order}
+    return dict(zip(order, itertools.count(first), strict=False))

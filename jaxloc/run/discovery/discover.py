@@ -20,9 +20,10 @@ from jaxloc.localizers import METHODS
 from jaxloc.models import Backbone
 from jaxloc.options import DiscoverOptions, LocalizeOptions, reading, workers_of
 from jaxloc.report import groups as records
-from jaxloc.report import groups_page
+from jaxloc.report import groups_page, text
 from jaxloc.report.groups import UNGROUPED, Groups, Member
 from jaxloc.report.records import Finding, Findings
+from jaxloc.report.tables import text_table
 from jaxloc.run import distributed, export_folder, outputs
 from jaxloc.run.checkpoint import Checkpoint, describe_images
 from jaxloc.run.discovery.by_hand import PAGE, GroupsByHand, read_groups, set_aside
@@ -232,3 +233,37 @@ def _write(folder: Path, groups: Groups, images: Images, options: DiscoverOption
         group: [sources[one.name] for one in members if not one.reason] for group, members in groups.by_name().items()
     }
     return write_view(folder, view, options.view)
+
+
+_GROUPS_SHOWN = 50
+_GROUPS_FILE = "groups.json"
+
+
+def discovery_text(done: Discovered, seconds: float) -> str:
+    """The groups and their sizes, images without one, notes and warnings, and where to look."""
+    groups = done.groups.by_name()
+    named = {name: members for name, members in groups.items() if name != UNGROUPED}
+    rows: list[list[object]] = []
+    for name, members in [*list(named.items())[:_GROUPS_SHOWN], (UNGROUPED, groups.get(UNGROUPED, []))]:
+        used = [one for one in members if not one.reason]
+        boxes, repeated = (sum(map(bool, some)) for some in ([one.box for one in used], [one.repeats for one in used]))
+        typical = f"{np.mean([one.typical for one in used]):.2f}" if used and name != UNGROUPED else "–"
+        rows.append([name, len(used), boxes, repeated, len(members) - len(used), typical])
+    total = [sum(int(str(row[column])) for row in rows) for column in range(1, 5)]
+    head = ["group", "images", "with a box", "repeated", "skipped", "alike"]
+    parts = [text_table(head, [*rows, ["all", *total, "–"]])]
+    if len(named) > _GROUPS_SHOWN:
+        parts.append(f"The largest {_GROUPS_SHOWN} of {len(named):,} groups; all are in {_GROUPS_FILE}.")
+    parts += [*done.groups.notes, *text.warnings(done.groups.warnings, _GROUPS_FILE)]
+    skipped = [(one.name, one.reason) for one in done.groups.members if one.reason]
+    parts += text.reasons("Skipped", skipped, len(skipped), _GROUPS_FILE)
+    parts += [str(problem) for problem in done.problems[: text.SHOWN]]
+    alone = sum(not one.reason for one in groups.get(UNGROUPED, []))
+    view = f" The images of each group are in {done.folder / FOLDER}." if (done.folder / FOLDER).is_dir() else ""
+    parts.append(
+        f"{text.counted(len(done.groups.members), 'image')} in {seconds:.1f} s: {text.counted(len(named), 'group')}, "
+        f"{text.counted(alone, 'image')} ungrouped.{view}\n"
+        f"Look at {done.folder / PAGE}, rename, merge and divide groups there, and run the same command with "
+        "--decisions and the file that it hands out."
+    )
+    return "\n\n".join(parts)

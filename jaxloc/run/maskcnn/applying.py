@@ -12,6 +12,7 @@ from jaxloc._files import write_text
 from jaxloc.errors import UsageError
 from jaxloc.options import MaskCnnOptions
 from jaxloc.report.records import Findings
+from jaxloc.report.text import counted, reasons
 from jaxloc.run import outputs
 from jaxloc.run.engine import memory_errors, of_network
 from jaxloc.run.maskcnn import model as files
@@ -74,3 +75,14 @@ def apply_maskcnn(
         write_text(folder / NAMED, json.dumps(named, indent=1) + "\n")  # first: it tells an earlier call's folder
     outputs.write(folder, findings, limit=options.report_limit)
     return findings
+
+
+def applied_text(done: Findings, folder: Path) -> str:
+    """How many images were named, where the results are, and why images were skipped."""
+    skipped = [(one.name, one.reason) for one in done.skipped]
+    return "\n\n".join(
+        [
+            f"{counted(done.number, 'image')} named, {len(skipped):,} skipped. Look at {folder / 'report.html'}",
+            *reasons("Skipped", skipped, len(skipped), str(folder / NAMED)),
+        ]
+    )

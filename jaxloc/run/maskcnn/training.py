@@ -15,6 +15,8 @@ from jaxloc.data.sources import bytes_of
 from jaxloc.errors import UsageError
 from jaxloc.metrics import correct_parts
 from jaxloc.options import MaskCnnOptions
+from jaxloc.report.tables import text_table
+from jaxloc.report.text import reasons
 from jaxloc.run import outputs
 from jaxloc.run.engine import memory_errors
 from jaxloc.run.maskcnn import model as files
@@ -163,3 +165,20 @@ def to_plain(done: Trained) -> dict[str, object]:
         "test": done.test,
         "skipped": dict(done.skipped),
     }
+
+
+def training_text(done: Trained, seconds: float) -> str:
+    """PCP of each part, accuracy of one, two and all streams, and where the results are."""
+    parts = [[part, "–" if math.isnan(share) else f"{100 * share:.1f}"] for part, share in done.pcp.items()]
+    streams = [[" + ".join(names), f"{100 * share:.1f}"] for names, share in done.accuracies.items()]
+    place = done.folder
+    return "\n\n".join(
+        [
+            text_table(["part", "PCP"], parts),
+            text_table(["streams", "accuracy"], streams),
+            f"Learnt from {done.train:,} images of {len(done.model.classes):,} classes, tested on {done.test:,}; PCP: "
+            f"share of true boxes found with IoU > 0.5. {seconds:.1f} s. Look at {place / 'report.html'} and "
+            f"{place / 'masks.png'}; {place / 'maskcnn.safetensors'} is for `jaxloc maskcnn apply`.",
+            *reasons("Skipped", done.skipped.items(), len(done.skipped), "evaluation.json"),
+        ]
+    )

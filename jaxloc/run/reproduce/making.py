@@ -21,14 +21,12 @@ from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.asking import measure_beam, measure_curves
 from jaxloc.run.reproduce.boxes import Measured, measure_corloc, measure_noise, measure_single
 from jaxloc.run.reproduce.checkout import measure_checkout
-from jaxloc.run.reproduce.classification import measure_classification
 from jaxloc.run.reproduce.cost import measure_cost
 from jaxloc.run.reproduce.data import Prepared, find_data, prepare
 from jaxloc.run.reproduce.identities import measure_identities
-from jaxloc.run.reproduce.landmarks import measure_landmarks
 from jaxloc.run.reproduce.learning import measure_few_shot, measure_parts
 from jaxloc.run.reproduce.results import Reproduction, from_plain, to_plain
-from jaxloc.run.reproduce.retrieval import measure_retrieval
+from jaxloc.run.reproduce.retrieval import measure_classification, measure_landmarks, measure_retrieval
 from jaxloc.run.reproduce.tables import Table, find_table
 from jaxloc.run.writing import disk_errors, locked
 

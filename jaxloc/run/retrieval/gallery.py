@@ -33,14 +33,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import safetensors
 
 from jaxloc import __version__
 from jaxloc._files import readable, write_bytes, write_safetensors, write_text
+from jaxloc.data.sources import escaped
 from jaxloc.errors import UsageError
 from jaxloc.options import IndexOptions
-from jaxloc.run.retrieval import arrays_file, places
+from jaxloc.run.retrieval import arrays_file
 
 FORMAT = "jaxloc-gallery-1"
 _ROW = pa.schema(
@@ -198,8 +200,8 @@ class Gallery:
             }
             arrays_file.write(self._regions_path(number), FORMAT, arrays)
         buffer = io.BytesIO()
-        rows = [row | {"path": places.stored(row["path"], self.folder)} for row in rows]
-        skipped = [dataclasses.replace(skip, path=places.stored(skip.path, self.folder)) for skip in skipped]
+        rows = [row | {"path": stored_path(row["path"], self.folder)} for row in rows]
+        skipped = [dataclasses.replace(skip, path=stored_path(skip.path, self.folder)) for skip in skipped]
         pq.write_table(pa.Table.from_pylist(rows, schema=_ROW), buffer, compression="zstd")
         checksum = hashlib.sha256(buffer.getvalue()).hexdigest()
         name = f"{number:08d}-{checksum[:16]}.parquet"
@@ -245,7 +247,7 @@ class Gallery:
             if hashlib.sha256(data).hexdigest() != metadata["table_checksum"]:
                 raise ValueError("its checksum is wrong")
         table = pq.read_table(io.BytesIO(data), schema=_ROW)
-        return table.set_column(0, _ROW.field("path"), places.resolved(table["path"], self.folder))
+        return table.set_column(0, _ROW.field("path"), absolute_paths(table["path"], self.folder))
 
     def whole_table(self) -> pa.Table:
         """The rows of every shard, in the order of the vectors."""
@@ -258,7 +260,7 @@ class Gallery:
             skipped = self._metadata(number)["skipped"]
             with _readable(self._vectors_path(number)):
                 found += [Skip(**skip) for skip in json.loads(skipped)]
-        paths = places.resolved(pa.chunked_array([[skip.path for skip in found]], pa.string()), self.folder)
+        paths = absolute_paths(pa.chunked_array([[skip.path for skip in found]], pa.string()), self.folder)
         return [dataclasses.replace(skip, path=path) for skip, path in zip(found, paths.to_pylist(), strict=True)]
 
     def change(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -367,3 +369,25 @@ def _read_metadata(path: Path) -> dict[str, str]:
 def _readable(path: Path, shard: Path | None = None) -> contextlib.AbstractContextManager[None]:
     cure = f"delete {shard or path} and run the same `jaxloc index` again; the other shards stay as they are"
     return readable(path, "damaged", cure)
+
+
+def stored_path(path: str, gallery: Path) -> str:
+    """An absolute path as a gallery keeps it: relative to the gallery if it lies in the same folder or below."""
+    for root, short in _roots(gallery):
+        if path.startswith(root):
+            return short + path.removeprefix(root)
+    return path
+
+
+def absolute_paths(paths: pa.ChunkedArray, gallery: Path) -> pa.ChunkedArray:
+    """Paths as a gallery keeps them, made absolute; those that are absolute already stay."""
+    for root, short in _roots(gallery):
+        whole = pc.binary_join_element_wise(root, pc.utf8_slice_codeunits(paths, len(short)), "")
+        paths = pc.if_else(pc.starts_with(paths, short), whole, paths)
+    return paths
+
+
+def _roots(gallery: Path) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The gallery's folder and the one around, escaped as the paths of images are, and what stands for each."""
+    folder = os.path.abspath(gallery)
+    return (escaped(os.path.join(folder, "")), "./"), (escaped(os.path.join(os.path.dirname(folder), "")), "../")

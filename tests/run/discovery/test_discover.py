@@ -14,7 +14,7 @@ from jaxloc.options import DiscoverOptions, LocalizeOptions
 from jaxloc.report.groups import UNGROUPED
 from jaxloc.run import apply, model_file
 from jaxloc.run.discovery import discover
-from jaxloc.run.discovery.summary import discovery_text
+from jaxloc.run.discovery.discover import discovery_text
 from tests.run import helpers
 from tests.run.retrieval import small
 

@@ -11,10 +11,10 @@ from PIL import Image
 from jaxloc.errors import UsageError
 from jaxloc.options import MaskCnnOptions
 from jaxloc.run.maskcnn import apply_maskcnn, train_maskcnn
+from jaxloc.run.maskcnn.applying import applied_text
 from jaxloc.run.maskcnn.examples import read_examples
 from jaxloc.run.maskcnn.model import load
-from jaxloc.run.maskcnn.summary import applied_text, training_text
-from jaxloc.run.maskcnn.training import to_plain, train_examples
+from jaxloc.run.maskcnn.training import to_plain, train_examples, training_text
 from jaxloc.run.writing import locked
 from tests.models import narrow
 from tests.run import helpers
