@@ -60,11 +60,7 @@ def label(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") 
 def largest_component(mask: ArrayLike, *, connectivity: int = 8, backend: Backend = "auto") -> jax.Array:
     """The component with the most cells; ties go to the first in raster order.
 
-    Args:
-        mask: bool ``[h, w]``.
-        connectivity: 8 or 4 neighbours (static).
-        backend: ``"host"`` (scikit-image in a callback), ``"device"``, or ``"auto"``: the host for masks of one
-            CPU device (static).
+    Arguments are those of ``label``.
 
     Returns:
         bool ``[h, w]``; empty where ``mask`` is.

@@ -88,9 +88,7 @@ def responsibilities(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Ar
 def log_likelihood(mixture: GaussianMixture, descriptors: ArrayLike) -> jax.Array:
     """Log of the mixture's density at each descriptor, in nats, float32 ``[...]``.
 
-    Args:
-        mixture: ``GaussianMixture``.
-        descriptors: ``[..., d]``.
+    Arguments are those of ``responsibilities``.
     """
     x, _ = flatten(descriptors, None, mixture.means)
     excess = jax.nn.logsumexp(_log_joint(mixture, x), axis=-1)

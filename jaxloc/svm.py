@@ -118,9 +118,7 @@ def decision(model: LinearSVM, vectors: ArrayLike) -> jax.Array:
 def predict(model: LinearSVM, vectors: ArrayLike) -> jax.Array:
     """The class whose hyperplane each vector lies furthest inside of: int32 ``[n]``; of equals, the first.
 
-    Args:
-        model: from ``fit``.
-        vectors: ``[n, d]``.
+    Arguments are those of ``decision``.
     """
     return decision(model, vectors).argmax(1).astype(jnp.int32)
 

@@ -47,9 +47,7 @@ def normalized_mutual_information(groups: ArrayLike, classes: ArrayLike) -> floa
 
     It is 1 where both have a single value.
 
-    Args:
-        groups: ``[n]``, the group of each image.
-        classes: ``[n]``, its true class.
+    Arguments are those of ``purity``.
     """
     together, of_group, of_class, group, own = _count(groups, classes)
     if not len(together):
@@ -65,9 +63,7 @@ def normalized_mutual_information(groups: ArrayLike, classes: ArrayLike) -> floa
 def bcubed(groups: ArrayLike, classes: ArrayLike) -> BCubed:
     """BCubed precision, recall and F, in [0, 1]; NaN of no image.
 
-    Args:
-        groups: ``[n]``, the group of each image.
-        classes: ``[n]``, its true class.
+    Arguments are those of ``purity``.
     """
     together, of_group, of_class, group, own = _count(groups, classes)
     if not len(together):

@@ -26,10 +26,7 @@ def jaccard(mask: ArrayLike, truth: ArrayLike, *, known: ArrayLike | None = None
 def pixel_precision(mask: ArrayLike, truth: ArrayLike, *, known: ArrayLike | None = None) -> float:
     """Share of the pixels, object or background, on which two masks agree, in [0, 1]; NaN where nothing is known.
 
-    Args:
-        mask: bool ``[h, w]``, predicted.
-        truth: bool ``[h, w]``.
-        known: bool ``[h, w]``, False where the truth says nothing; ``None`` means that all is known.
+    Arguments are those of ``jaccard``.
     """
     found, true, counts = _check(mask, truth, known)
     return float((found == true)[counts].mean()) if counts.any() else float("nan")

@@ -93,10 +93,7 @@ def top_k_average_precision(relevant: ArrayLike, k: int, *, keep: ArrayLike | No
 def recall_at(relevant: ArrayLike, k: int, *, keep: ArrayLike | None = None) -> np.ndarray | np.float64:
     """Recall@k as in metric learning: 1 if any of the first ``k`` entries is relevant, else 0.
 
-    Args:
-        relevant: bool ``[..., n]`` in rank order.
-        k: how many of the first entries count; more than ``n`` means all.
-        keep: bool ``[..., n]``, False for junk; ``None`` means that all count.
+    Arguments are those of ``top_k_average_precision``.
 
     Returns:
         float64 ``[...]``, one number per ranking.
@@ -152,11 +149,7 @@ def trapezoid_average_precision(
 
     Never above the step form, and mostly below it: compare like with like.
 
-    Args:
-        relevant: bool ``[..., n]`` in rank order.
-        keep: bool ``[..., n]``, False for junk; ``None`` means that all count.
-        positives: int ``[...]``, relevant entries in the gallery, junk left out, for a ranking cut short; ``None``
-            means that the ranking holds them all.
+    Arguments are those of ``average_precision``.
 
     Returns:
         float64 ``[...]`` in [0, 1], one number per ranking; NaN where there is no positive.

@@ -48,9 +48,7 @@ def roc_auc(scores: ArrayLike, positive: ArrayLike) -> float:
 def roc_curve(scores: ArrayLike, positive: ArrayLike) -> Roc:
     """The ROC curve with a point for every score that occurs.
 
-    Args:
-        scores: ``[n]``, higher = more likely positive.
-        positive: bool ``[n]``.
+    Arguments are those of ``roc_auc``.
 
     Returns:
         rates that are NaN throughout if there is none of the kind they are shares of.
