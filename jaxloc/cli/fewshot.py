@@ -59,7 +59,7 @@ def name(
     - `jaxloc fewshot name exemplars photos --out named --base known` (learns a mapping from 50 or more known classes)
     """
     from jaxloc.run.fewshot import name_images
-    from jaxloc.run.fewshot.summary import naming_text, to_plain
+    from jaxloc.run.fewshot.naming import naming_text, to_plain
 
     start = time.perf_counter()
     done = name_images([exemplars], images, out, options, base=base or (), labels=labels, keep=keep)
