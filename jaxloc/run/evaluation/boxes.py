@@ -30,26 +30,22 @@ def corloc(cases: Cases, options: EvaluateOptions) -> list[Column]:
 def found_boxes(cases: Cases, options: EvaluateOptions) -> list[Column]:
     """PCP of whole objects, the share of true boxes that any predicted box of the class finds; mean best overlap."""
 
-    def count(threshold: float, case: Case) -> tuple[int, int]:
-        truth, boxes = ([one.box for one in objects] for objects in (case.objects, case.found))
-        rules: dict[str, Any] = {"at_least": options.at_least, "inclusive": options.voc_inclusive}
-        right = correct_boxes(truth, np.reshape(boxes, (-1, 4)), threshold=threshold, **rules)
-        return int(right.sum()), len(truth)
+    def column(name: str, measure: Callable[[Any, np.ndarray], np.ndarray]) -> Column:
+        def found(case: Case) -> tuple[float, int]:
+            truth, boxes = ([one.box for one in objects] for objects in (case.objects, case.found))
+            return float(measure(truth, np.reshape(boxes, (-1, 4))).sum()), len(truth)
 
-    columns = []
-    for threshold in options.thresholds:
-        counts = _each(cases, functools.partial(count, threshold), int)
-        values = {category: some.reshape(-1, 2) for category, some in counts.items()}
-        columns.append(Column(options.named("PCP", threshold), values, ratio, reason=_NOTHING))
+        sums = {category: some.reshape(-1, 2) for category, some in _each(cases, found, float).items()}
+        return Column(name, sums, ratio, reason=_NOTHING)
 
-    def overlap(case: Case) -> tuple[float, int]:
-        truth, boxes = ([one.box for one in objects] for objects in (case.objects, case.found))
-        best = box_iou(truth, np.reshape(boxes, (-1, 4)), inclusive=options.voc_inclusive).max(1, initial=0)
-        return float(best.sum()), len(truth)
-
-    sums = {category: some.reshape(-1, 2) for category, some in _each(cases, overlap, float).items()}
-    columns.append(Column("best overlap", sums, ratio, reason=_NOTHING))
-    return columns
+    rules: dict[str, Any] = {"at_least": options.at_least, "inclusive": options.voc_inclusive}
+    return [
+        *(
+            column(options.named("PCP", threshold), functools.partial(correct_boxes, threshold=threshold, **rules))
+            for threshold in options.thresholds
+        ),
+        column("best overlap", lambda *boxes: box_iou(*boxes, inclusive=options.voc_inclusive).max(1, initial=0)),
+    ]
 
 
 def with_classes(cases: Cases, options: EvaluateOptions) -> list[Column]:
@@ -83,12 +79,8 @@ def noise(cases: Cases) -> tuple[Column, dict[str, Roc], dict[str, int]]:
         if 0 < lacking[category] < len(holds):
             curves[category] = roc_curve(scores, holds)
     reason = "no noise scores of both images with the object and images without it"
-    column = Column("noise AUC", values, _area, scale=1, pooled=False, reason=reason)
+    column = Column("noise AUC", values, lambda pairs: roc_auc(*pairs.T), scale=1, pooled=False, reason=reason)
     return column, curves, lacking
-
-
-def _area(values: np.ndarray) -> float:
-    return roc_auc(values[:, 0], values[:, 1])
 
 
 def _each(cases: Cases, value: Callable[[Case], Any], dtype: Any) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """Measures of score maps, which need no threshold: MaxBoxAcc, PxAP, saliency precision and AUC."""
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -98,21 +99,17 @@ def measure_maps(
     if not any(values["PxAP"].values()):
         reasons["PxAP"] = "the ground truth has no masks"
     statistics: list[Callable[[np.ndarray], float]] = [
-        *(max_box_accuracy, _second_version, _pixel_precision, share, share)
+        max_box_accuracy,
+        functools.partial(max_box_accuracy, ious=_OVERLAPS),
+        lambda counts: pixel_average_precision(counts.sum(0)),
+        share,
+        share,
     ]
     measured = [
         Column(column, {category: np.array(some) for category, some in values[column].items()}, statistic, reason=why)
         for (column, why), statistic in zip(reasons.items(), statistics, strict=True)
     ]
     return measured, [Note(kind, _NOTES[kind], tuple(some)) for kind, some in names.items() if some]
-
-
-def _second_version(overlaps: np.ndarray) -> float:
-    return max_box_accuracy(overlaps, ious=_OVERLAPS)
-
-
-def _pixel_precision(values: np.ndarray) -> float:
-    return pixel_average_precision(values.sum(0))
 
 
 def _stretched(score_map: np.ndarray) -> np.ndarray:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jaxloc.data.annotations import Annotated, Annotation, Pixels
+from jaxloc.data.annotations import Annotation, Pixels
 from jaxloc.metrics import jaccard, pixel_precision
+from jaxloc.report.exports.masks import has_mask
 from jaxloc.run.evaluation.columns import Column
 from jaxloc.run.evaluation.matching import Case
 from jaxloc.run.evaluation.results import Note
@@ -17,7 +18,7 @@ def measure_masks(cases: Mapping[str, Sequence[Case]]) -> tuple[list[Column], li
     A predicted mask is all that is predicted of the class; an image without prediction has an empty one. Pixels of
     objects that do not count belong to neither side.
     """
-    predicted = any(_has_mask(case.prediction) for some in cases.values() for case in some)
+    predicted = any(case.prediction and has_mask(case.prediction) for some in cases.values() for case in some)
     overlap: dict[str, np.ndarray] = {}
     agreement: dict[str, np.ndarray] = {}
     without: dict[str, None] = {}
@@ -87,10 +88,6 @@ def _of_size(pixels: Pixels, case: Case) -> Pixels:
 def _union(objects: Sequence[Annotation]) -> np.ndarray:
     masks = [one.mask.read().inside for one in objects if one.mask is not None]
     return np.logical_or.reduce(masks)
-
-
-def _has_mask(image: Annotated | None) -> bool:
-    return image is not None and (image.mask is not None or any(one.mask is not None for one in image.annotations))
 
 
 def _predicted_mask(case: Case, shape: tuple[int, ...]) -> np.ndarray | None:
