@@ -44,7 +44,9 @@ def page(
         tiles="\n".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in tiles.items()),
         tables=tables,
         noscript=escape(noscript),
-        main=string.Template(_asset(f"{name}.html")).substitute(toggles=toggles, **parts),
+        main=string.Template(_asset(f"{name}.html")).substitute(
+            toggles=toggles, search=_asset("controls_search.html"), nothing=_asset("images_none.html"), **parts
+        ),
         toggles=toggles,
         reading="\n".join(f"<li>{item}</li>" for item in reading),
         style=_asset("base.css") + _asset(f"{name}.css"),
