@@ -164,7 +164,7 @@ def test_a_counter_is_read_as_it_was_written_and_others_are_refused(trained, lab
 def test_annotations_of_something_else_are_not_replaced(trained, labelled, tmp_path):
     shutil.copy(labelled / "annotations.json", tmp_path / "annotations.json")
     with pytest.raises(
-        UsageError, match="written by something else than a count, and would be replaced: choose another"
+        UsageError, match="written by something else than a run in this folder, and would be replaced: choose another"
     ):
         count(trained.file, [labelled / "images"], tmp_path)
 
