@@ -57,15 +57,7 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, sizes: jax.Array | None = None) -> dict[str, FeatureMap]:
-        """Run preprocessed images through the network.
-
-        Args:
-            x: ``[n, h, w, 3]``, preprocessed; values outside ``sizes`` are ignored.
-            sizes: int ``[n, 2]``, valid rows and columns of each image; ``None`` means all of them.
-
-        Returns:
-            ``{layer: FeatureMap}`` in the order asked for.
-        """
+        """Run preprocessed images through the network; as ``layers.Network.__call__``."""
         known = [*(name for block in _names(self.convolutions) for name in block), *DENSE]
         needed = known[: max(map(known.index, self.layers)) + 1]
         size = jnp.broadcast_to(jnp.asarray(x.shape[1:3] if sizes is None else sizes, jnp.int32), (x.shape[0], 2))

@@ -55,15 +55,7 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, sizes: jax.Array | None = None) -> dict[str, FeatureMap]:
-        """Run preprocessed images through the network.
-
-        Args:
-            x: ``[n, h, w, 3]``, preprocessed; values outside ``sizes`` are ignored.
-            sizes: int ``[n, 2]``, valid rows and columns of each image; ``None`` means all of them.
-
-        Returns:
-            ``{layer: FeatureMap}`` in the order asked for.
-        """
+        """Run preprocessed images through the network; as ``layers.Network.__call__``."""
         kind, n = FAMILIES[self.family], len(x)
         shape = x.shape[1] // self.patch, x.shape[2] // self.patch
         size = jnp.broadcast_to(jnp.asarray(x.shape[1:3] if sizes is None else sizes, jnp.int32) // self.patch, (n, 2))
