@@ -57,15 +57,13 @@ def _read_zip(file: BinaryIO, where: str) -> tuple[Any, dict[str, bytes]]:
                 f"{where}: a TorchScript program: torch.save(torch.jit.load(FILE).state_dict(), 'net.pth'), "
                 "and convert net.pth"
             )
-        if f"{folder}byteorder" in members:
-            _check_byte_order(archive.read(f"{folder}byteorder") == b"little", where)
         tree, storages = unpickle.load(io.BytesIO(archive.read(f"{folder}data.pkl")), where)
         return tree, {key: archive.read(f"{folder}data/{key}") for key in storages}
 
 
 def _read_plain(file: BinaryIO, where: str) -> tuple[Any, dict[str, bytes]]:
-    _magic, _version, system = (unpickle.load(file, where)[0] for _ in range(3))
-    _check_byte_order(system["little_endian"], where)
+    for _ in range(3):  # a number, a version and facts about the machine
+        unpickle.load(file, where)
     tree, storages = unpickle.load(file, where)
     keys, _ = unpickle.load(file, where)
     end = os.fstat(file.fileno()).st_size
@@ -97,8 +95,3 @@ def _state_dict(tree: Any, where: str) -> Mapping[str, Tensor]:
         f"{where}: holds no state dict: looked for tensors by name, also under {', '.join(_WRAPPERS)} or another key, "
         f"and {holds}; save model.state_dict() with torch.save and convert that"
     )
-
-
-def _check_byte_order(little: bool, where: str) -> None:
-    if not little:
-        raise WeightsError(f"{where}: written on a big-endian machine: load and save it again on a little-endian one")

@@ -1,22 +1,18 @@
-"""Jobs whose method asks a classifier: the class to find in each image set, and what a long search will take."""
+"""Jobs whose method asks a classifier: the class to find in each image set, and how often a long search asks."""
 
 import sys
-import time
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from jaxloc.errors import UsageError
-from jaxloc.models.asking import classifier
 from jaxloc.models.backbone import Backbone
 from jaxloc.report.text import counted
 from jaxloc.run.steps import Steps
 
 _MANY = 100_000
 """Passes of a job that are announced before it begins."""
-_BATCH = 32
 
 
 def classes_of_sets(names: Sequence[str], backbone: Backbone) -> tuple[np.ndarray, list[str]]:
@@ -37,26 +33,11 @@ def classes_of_sets(names: Sequence[str], backbone: Backbone) -> tuple[np.ndarra
 
 
 def announce(steps: Steps, images: int) -> None:
-    """Say how many passes a long search will make, and how long they take on this machine."""
+    """Say how many passes a long search will make."""
     each = steps.method.passes(steps.options) * steps.classes_each
-    if images * each < _MANY:
-        return
-    rate = _passes_a_second(steps)
-    hours = images * each / rate / 3600
-    tqdm.write(
-        f"{steps.method.name} asks the network about {each:,} times for an image: {images * each:,} passes of "
-        f"{counted(images, 'image')}, about {hours:,.1f} hours at {rate:,.0f} passes a second.",
-        file=sys.stderr,
-    )
-
-
-def _passes_a_second(steps: Steps) -> float:
-    """How many images the network classifies in a second, on all devices together."""
-    backbone, dtype = steps.weights.backbone, steps.options.dtype
-    ask = jax.jit(lambda params, images: classifier(params, backbone=backbone, dtype=dtype).of_images(images))
-    images = np.zeros((_BATCH, backbone.classifier.side, backbone.classifier.side, 3), np.float32)
-    for _ in range(2):  # the first call compiles
-        began = time.perf_counter()
-        jax.block_until_ready(ask(steps.params, images))
-        seconds = time.perf_counter() - began
-    return _BATCH * steps.devices / seconds
+    if images * each >= _MANY:
+        tqdm.write(
+            f"{steps.method.name} asks the network about {each:,} times for an image: {images * each:,} passes of "
+            f"{counted(images, 'image')}.",
+            file=sys.stderr,
+        )
