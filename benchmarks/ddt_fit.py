@@ -7,7 +7,8 @@ From the descriptors to the first principal direction: jaxloc's streaming moment
 and by its covariance solver, torch's ``cat``, ``mm`` and ``eigh``, and NumPy's ``cov`` and ``eigh``. Descriptors are
 those of photographs where a folder is named (VGG-16 ``relu5_3`` at 336 × 448 pixels), otherwise random, non-negative
 and correlated. All sides find them in memory: jaxloc takes a batch of maps at a time, torch a list of maps, the others
-the whole matrix.
+the whole matrix. The paper (section 4.3) takes 5.7 s for the aeroplanes of VOC 2007, 120,941 descriptors of 512
+dimensions, on an Intel Xeon E5-2660 v3.
 
 Each side runs in a process of its own, in turn (A B C A B C …), and fits a few times within it; its time is the fastest
 of these, for on a shared machine anything slower is somebody else's work. Ratios are taken turn by turn. The first fit,

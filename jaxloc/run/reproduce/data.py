@@ -15,7 +15,7 @@ from jaxloc.data.sources import Sources
 from jaxloc.errors import UsageError
 from jaxloc.run.reproduce.tables import Table
 
-_OF_FILES = ("colocalization", "noise", "cost", "points", "detections", "curves")
+_OF_FILES = ("colocalization", "noise", "points", "detections", "curves")
 """Kinds of table that a COCO file serves."""
 
 

@@ -21,7 +21,6 @@ from jaxloc.run.reproduce import papers
 from jaxloc.run.reproduce.asking import measure_beam, measure_curves
 from jaxloc.run.reproduce.boxes import Measured, measure_corloc, measure_noise, measure_single
 from jaxloc.run.reproduce.checkout import measure_checkout
-from jaxloc.run.reproduce.cost import measure_cost
 from jaxloc.run.reproduce.data import Prepared, find_data, prepare
 from jaxloc.run.reproduce.identities import measure_identities
 from jaxloc.run.reproduce.learning import measure_few_shot, measure_parts
@@ -35,7 +34,6 @@ MEASURES: Mapping[str, Callable[..., Measured]] = {
     "single": measure_single,
     "colocalization": measure_corloc,
     "noise": measure_noise,
-    "cost": measure_cost,
     "retrieval": measure_retrieval,
     "classification": measure_classification,
     "points": measure_beam,

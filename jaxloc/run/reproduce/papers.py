@@ -156,24 +156,6 @@ DDT_IMAGENET = {
 DDT_NOISY_IMAGES = {"airplane": 18, "car": 11, "horse": 7}
 """DDT, section 4.5: images without the object, of 100 each. Of the ROC curves (figure 4) no number is printed."""
 
-
-class Cost(NamedTuple):
-    """Time of DDT on the aeroplanes of VOC 2007: their number and mean size, and seconds.
-
-    ``transform`` is that of all descriptors, of 512 dimensions, and ``extraction`` that of an image, by platform.
-    """
-
-    images: int
-    rows: int
-    columns: int
-    descriptors: int
-    transform: float
-    extraction: dict[str, float]
-
-
-DDT_COST = Cost(171, 350, 498, 120_941, 5.7, {"gpu": 0.18, "cpu": 0.86})
-"""DDT, section 4.3, on an Intel Xeon E5-2660 v3 and an NVIDIA K80 (section 4)."""
-
 BEAM_POINT = {
     "voc12": _voc(
         79.7, "90.1 86.4 86.4 77.6 56.8 90.3 68.3 89.9 54.7 86.8 66.4 88.5 89.0 88.1 78.5 64.1 90.0 67.0 89.9 82.6"

@@ -176,17 +176,6 @@ _ALL = (
         "The paper draws ROC curves and prints no number of them; --json holds the curves' points.",
         "The thresholds 0 and 0.1 are those of the extended paper (section 4.6).",
     ),
-    _ddt(
-        "ddt-cost",
-        "cost",
-        "what DDT costs on the aeroplanes of VOC 2007",
-        "section 4.3",
-        "voc07",
-        171,
-        "Extraction is the network alone, compiled and warm, on decoded images; the paper does not say what it counts.",
-        "The transform is mean, covariance, eigenvectors and the indicator of every descriptor, from the device's "
-        "memory.",
-    ),
 )
 _HEAD = (
     "The classifier is linear in the average of the last map of frozen features, learnt with sigmoid cross entropies; "

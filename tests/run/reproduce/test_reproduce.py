@@ -13,7 +13,6 @@ from jaxloc.run.reproduce import (
     ReproduceOptions,
     Reproduction,
     Row,
-    cost,
     find_table,
     overview,
     papers,
@@ -51,8 +50,8 @@ def test_a_finished_table_is_shown_again_at_once(voc, weights, tmp_path, monkeyp
         reproduce("ddt-voc07", voc, tmp_path, made.options(weights, samples=5))
     with pytest.raises(TypeError):
         reproduce("ddt-voc07", voc, tmp_path, made.options(weights, overwrite=True))
-    with pytest.raises(UsageError, match=r": holds ddt-voc07: choose another --out for ddt-cost, or start over with"):
-        reproduce("ddt-cost", voc, tmp_path, made.options(weights))
+    with pytest.raises(UsageError, match=r": holds ddt-voc07: choose another --out for ddt-wsol, or start over with"):
+        reproduce("ddt-wsol", voc, tmp_path, made.options(weights))
     (tmp_path / "reproduction.json").write_text("{}")
     with pytest.raises(UsageError, match=r"reproduction.json: damaged \('result'\): start over with --overwrite"):
         reproduce("ddt-voc07", voc, tmp_path, made.options(weights))
@@ -65,24 +64,6 @@ def test_other_draws_take_the_boxes_that_are_there(voc, weights, tmp_path):
     assert (tmp_path / "ddt" / "report.html").stat().st_mtime_ns == before
     with pytest.raises(UsageError, match=r"ddt: holds a run on other images .* start over with --overwrite$"):
         reproduce("ddt-voc07", voc, tmp_path, made.options(weights, limit=2))
-
-
-def test_cost_counts_what_it_times_and_names_the_machine(voc, weights, tmp_path):
-    result = reproduce("ddt-cost", voc, tmp_path, made.options(weights))
-    rows = {row.measure: row for row in result.rows}
-    assert list(rows) == [
-        "images",
-        "mean rows",
-        "mean columns",
-        "descriptors of 10 dimensions",
-        "transform of all, s",
-        "extraction an image (cpu), s",
-    ]
-    counted = [rows[name].ours for name in list(rows)[:4]]
-    assert counted == [2, 96, 128, 2 * 6 * 8]
-    assert [row.paper for row in result.rows] == [171, 350, 498, 120_941, 5.7, 0.86]
-    assert all(row.ours > 0 for row in result.rows)
-    assert f"Measured on {cost.machine()}; the paper's on an Intel Xeon E5-2660 v3 and a K80 GPU." in result.deviations
 
 
 @pytest.mark.parametrize(
@@ -121,8 +102,6 @@ def test_a_coco_file_without_a_class_of_the_table_is_refused(weights, tmp_path):
     path = made.write_coco(tmp_path / "a.json", [("a.jpg", "zebra", made.NOWHERE)])
     with pytest.raises(UsageError, match=r"a.json: has no class of ddt-imagenet \(chipmunk, .*\); it has zebra$"):
         reproduce("ddt-imagenet", path, tmp_path / "out", made.options(weights))
-    with pytest.raises(UsageError, match=r"a.json: has no images of aeroplane, which ddt-cost is measured on$"):
-        reproduce("ddt-cost", path, tmp_path / "out", made.options(weights))
 
 
 def test_missing_weights_of_the_papers_network_name_the_command(voc, tmp_path, monkeypatch):
