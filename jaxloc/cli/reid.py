@@ -1,5 +1,6 @@
 """Tell identities of one kind apart: learn a projection, measure a gallery."""
 
+import dataclasses
 from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated
@@ -62,7 +63,7 @@ def evaluate(
     - `jaxloc index vehicleid/test_800:VehicleID --out gallery --projection learnt/projection.safetensors`, then
       `jaxloc reid evaluate gallery`
     """
-    from jaxloc.run.reid.evaluation import evaluate, evaluation_text, to_plain
+    from jaxloc.run.reid.evaluation import evaluate, evaluation_text
 
     result = evaluate(Path(gallery), draws=draws, seed=seed)
-    tell(as_json, lambda: to_plain(result), lambda: evaluation_text(result))
+    tell(as_json, lambda: dataclasses.asdict(result), lambda: evaluation_text(result))

@@ -58,14 +58,14 @@ class Query:
 
     name: str
     label: str | None
-    width: int
-    height: int
-    box: tuple[float, float, float, float] | None
-    mask: np.ndarray | None
-    found: bool
-    thumbnail: bytes | None
-    results: list[Result]
-    average_precision: float | None
+    width: int = 0
+    height: int = 0
+    box: tuple[float, float, float, float] | None = None
+    mask: np.ndarray | None = None
+    found: bool = True
+    thumbnail: bytes | None = None
+    results: list[Result] = dataclasses.field(default_factory=list)
+    average_precision: float | None = None
     names: Sequence[tuple[str, float]] = ()
 
     @property

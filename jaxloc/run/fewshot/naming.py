@@ -290,14 +290,8 @@ def _searched(done: Named, thumbnails: Mapping[int, bytes]) -> Searched:
         Query(
             name=one.image,
             label=one.label,
-            width=0,
-            height=0,
-            box=None,
-            mask=None,
-            found=True,
             thumbnail=thumbnails.get(number),
             results=[exemplar(*each) for each in one.nearest],
-            average_precision=None,
             names=one.scores,
         )
         for number, one in enumerate(done.images, len(done.exemplars))

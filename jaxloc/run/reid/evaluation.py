@@ -65,8 +65,3 @@ def evaluation_text(result: Evaluated) -> str:
         [[result.identities, result.queries, *(f"{mean:.2f} ± {deviation:.2f}" for mean, deviation in values)]],
     )
     return f"{table}\nOne gallery image of each identity; means over {result.draws} draws and their deviations, in %."
-
-
-def to_plain(result: Evaluated) -> dict[str, object]:
-    """An evaluation as plain values for JSON."""
-    return dataclasses.asdict(result)

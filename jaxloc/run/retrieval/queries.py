@@ -75,8 +75,6 @@ def describe_queries(
                 mask=described.masks[place, :rows, :columns],
                 found=found,
                 thumbnail=stream.thumbnails.get(number),
-                results=[],
-                average_precision=None,
             )
             parts = described.regions.get(name)
             regions = None if parts is None else parts.vectors[place][parts.weights[place] > 0]
