@@ -91,7 +91,7 @@ def eiss_search(
     return Localization(
         response=response.astype(jnp.float32),
         mask=inside[-1],
-        box=found.box * _to_original(inputs),
+        box=found.box * jnp.tile((inputs.image_size / inputs.size)[::-1], 2),
         found=jnp.bool_(True),
         score=gain / (found.cropped[0] + gain),
         positive_share=inside[-1].mean(dtype=jnp.float32),
@@ -137,8 +137,3 @@ def _label(inputs: Inputs, probabilities: jax.Array) -> jax.Array:
     """The class to find: the given one, or the most probable, the next and so on."""
     likely = jnp.argsort(-probabilities, stable=True).astype(jnp.int32)
     return jnp.where(inputs.label < 0, likely[-1 - inputs.label], inputs.label)
-
-
-def _to_original(inputs: Inputs) -> jax.Array:
-    """Factors of a box from pixels of the image that the network saw to those of the original."""
-    return jnp.tile((inputs.image_size / inputs.size)[::-1], 2)
