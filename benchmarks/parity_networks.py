@@ -129,7 +129,7 @@ def offset_positions(model: nn.Module) -> None:
             cells = torch.nn.functional.interpolate(cells, scale_factor=factors, mode="bicubic")
             assert cells.shape[2:] == (rows, columns)
             table = torch.cat([table[:, :1], cells.flatten(2).transpose(1, 2)], 1)
-        return torch.cat([model.cls_token, x.flatten(1, 2)], 1) + table
+        return torch.cat([model.cls_token.expand(len(x), -1, -1), x.flatten(1, 2)], 1) + table
 
     model._pos_embed = embed
 
