@@ -58,11 +58,16 @@ def transform_filters(kernel: jax.Array | np.ndarray, tiling: Tiling) -> jax.Arr
 
     A concrete kernel is transformed in float64, while tracing in float32.
     """
-    xp, dtype = (jnp, jnp.float32) if isinstance(kernel, jax.core.Tracer) else (np, np.float64)
-    matrix = xp.asarray(np.kron(tiling.filters, tiling.filters), dtype)
-    with jax.default_matmul_precision("highest"):
-        filters = matrix @ xp.asarray(kernel, dtype).reshape(9, -1)
-    return jnp.asarray(filters.reshape(-1, *kernel.shape[2:]), jnp.float32)
+    matrix = np.kron(tiling.filters, tiling.filters)
+    if isinstance(kernel, jax.core.Tracer):
+        with jax.default_matmul_precision("highest"):
+            traced = jnp.asarray(matrix, jnp.float32) @ jnp.asarray(kernel, jnp.float32).reshape(9, -1)
+        return traced.reshape(-1, *kernel.shape[2:])
+    exact = np.asarray(kernel, np.float64).reshape(9, *kernel.shape[2:])
+    filters = np.empty((len(matrix), *exact.shape[1:]), np.float32)
+    for channel in range(exact.shape[1]):  # the float64 results of one stay in the cache
+        filters[:, channel] = matrix @ exact[:, channel]
+    return jnp.asarray(filters)
 
 
 def tile_side(filters: jax.Array) -> int:
