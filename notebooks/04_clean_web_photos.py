@@ -203,7 +203,7 @@ def row(kind):
     return [kind, len(some), len(kept), *measured]
 
 
-table(["class", "pictures", "kept", "precision", "recall"], map(row, classes))
+table(["class", "images", "kept", "precision", "recall"], map(row, classes))
 
 # %% [markdown]
 # What was decided in that folder, by rising noise score: the frame's colour says what the image really is, the
@@ -323,7 +323,7 @@ if truth:
         ]
         wrong = 1 - right[chosen].mean()
         rows.append([what, int(chosen.sum()), f"{100 * wrong:.0f} %", f"{100 * np.mean(scores):.1f}"])
-    result = table(["trained on", "pictures", "of them wrong", f"accuracy on {len(tested)} clean images, %"], rows)
+    result = table(["trained on", "images", "of them wrong", f"accuracy on {len(tested)} clean images, %"], rows)
 else:
     result = Markdown("Without images known to be right there is nothing to test on.")
 result
