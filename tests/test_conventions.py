@@ -35,7 +35,7 @@ def public(module) -> dict[str, object]:
         name: value
         for name, value in vars(module).items()
         if not name.startswith("_")
-        and getattr(value, "__module__", None) == module.__name__
+        and f"{getattr(value, '__module__', None)}.".startswith(f"{module.__name__}.")
         and (inspect.isfunction(value) or inspect.isclass(value))
     }
 

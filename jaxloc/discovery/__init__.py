@@ -21,27 +21,3 @@ from jaxloc.discovery.regions import (
     region_vectors,
 )
 from jaxloc.discovery.saliency import feature_saliency
-
-__all__ = [
-    "SETTINGS",
-    "InnerRegions",
-    "ObjectModel",
-    "Regions",
-    "Setting",
-    "WeightedVectors",
-    "centrality",
-    "contrast",
-    "descriptor",
-    "feature_saliency",
-    "find_regions",
-    "fit_objects",
-    "heaviest_region",
-    "image_regions",
-    "inner_regions",
-    "localize",
-    "localize_object",
-    "object_saliency",
-    "patch_vectors",
-    "region_saliency",
-    "region_vectors",
-]

@@ -14,5 +14,3 @@ from jaxloc.refinement.grab_cut import check_opencv, grabcut
 from jaxloc.refinement.guided_filter import guided
 from jaxloc.refinement.probabilities import object_probabilities, upsample_bilinear
 from jaxloc.refinement.selection import Refined, select
-
-__all__ = ["Refined", "check_opencv", "crf", "grabcut", "guided", "object_probabilities", "select", "upsample_bilinear"]
