@@ -58,7 +58,7 @@ def test_grey_of_any_depth_in_more_bits_is_scaled_by_the_depth_that_holds_it(tmp
 
 
 @pytest.mark.parametrize("shift", [(0, 1), (-1000, 3000), (0, 200)])
-@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("missing", [-9999, -32768, -3.4028235e38, 1e20, np.nan, np.inf, -np.inf])
 def test_missing_values_take_no_part_of_the_range(tmp_path, missing, shift):
     values = np.linspace(*shift, 20 * 30, dtype=np.float32).reshape(20, 30)
     whole = values.copy()
