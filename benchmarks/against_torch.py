@@ -31,7 +31,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="number of photographs, evenly spaced")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--channels-last", action="store_true", help="give torch its faster memory layout")
+    parser.add_argument("--torch-bfloat16", action="store_true", help="cast torch's network")
     parser.add_argument("--batch", type=int, help="jaxloc's batch size")
+    parser.add_argument("--dtype", default="float32", help="that jaxloc computes in")
+    parser.add_argument("--engine", default="auto", help="jaxloc's")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -40,6 +43,7 @@ def main() -> None:
         models.save(weights, models.load("vgg16"))
         torch = [sys.executable, str(HERE / "plain_torch_ddt.py"), str(folder / "photos"), "--weights", str(weights)]
         torch += ["--boxes", str(folder / "torch.json")] + ["--channels-last"] * arguments.channels_last
+        torch += ["--bfloat16"] * arguments.torch_bfloat16
         ours = [
             sys.executable,
             str(HERE / "jaxloc_ddt.py"),
@@ -47,6 +51,7 @@ def main() -> None:
             "--boxes",
             str(folder / "ours.json"),
         ]
+        ours += ["--dtype", arguments.dtype, "--engine", arguments.engine]
         ours += ["--batch", str(arguments.batch)] if arguments.batch else []
         compare(torch, ours, len(photos), arguments.repeats, folder / "programs")
         compare_boxes(json.loads((folder / "torch.json").read_text()), json.loads((folder / "ours.json").read_text()))

@@ -64,11 +64,13 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--cache", default="none", help="folder of compiled programs, which the command has by default")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--stages", action="store_true", help="one more pass, timed by stage")
     arguments = parser.parse_args()
     imported = time.perf_counter()
     # Thumbnails and the page are work that the plain script does not do, but users get them: they are counted.
-    options = run.Options(max_side=0, batch=arguments.batch)
+    options = run.Options(max_side=0, batch=arguments.batch, dtype=arguments.dtype, engine=arguments.engine)
     passes = []
     with runtime.set_up(cache=arguments.cache):
         for _ in range(arguments.passes):

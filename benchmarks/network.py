@@ -1,4 +1,4 @@
-"""Networks alone, in float32 by jaxloc, torch and OpenVINO, on two processor cores.
+"""Networks alone, by jaxloc, torch and OpenVINO, in float32 and bfloat16, on two processor cores.
 
     pip install torch openvino torchvision timm transformers     # each peer is timed if it is there
     python benchmarks/network.py [--cases 224x1 448x8 mixed …] [--sides …] [--repeats R]
@@ -11,6 +11,9 @@ alike. A figure is the median over the rounds; a ratio is the median of the roun
 photographs: jaxloc pads them to one batch, the peers, which would let padding leak into the features, take them one by
 one, OpenVINO with a model compiled for each size. jaxloc's time includes scaling and normalising the pixels; the peers
 get theirs ready. Every side's features are compared with those of jaxloc's direct convolution.
+
+The first line says which instructions for bfloat16 the processor has. Without any, libraries emulate it, and its times
+say nothing of processors that have them. Other networks than VGG-16 are timed in float32, by XLA and the peers.
 """
 
 import argparse
@@ -38,7 +41,7 @@ CASES = {
     "448x8": [(448, 448)] * 8,
     "mixed": [(375, 500), (333, 500), (375, 500), (350, 498), (364, 500), (333, 499), (375, 500), (356, 493)],
 }
-PEERS = ("torch channels-last", "OpenVINO")
+PEERS = ("torch channels-last", "OpenVINO", "torch channels-last bfloat16", "OpenVINO bfloat16")
 
 
 class Worker:
@@ -106,9 +109,12 @@ def ratio(timings: dict[str, Timing], side: str, peer: str) -> str:
 
 
 def processor() -> str:
-    """Name of the processor."""
+    """Name of the processor, and its instructions for bfloat16."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
+    able = sorted(flags & {"amx_bf16", "avx512_bf16"})
+    return f"{name}, bfloat16 instructions: {', '.join(able) or 'none'}"
 
 
 def main() -> None:
@@ -127,7 +133,7 @@ def main() -> None:
     print("| network | case | side | ms | " + " | ".join(f"/ {peer}" for peer in PEERS) + " | difference | load |")
     print("|" + "---|" * (6 + len(PEERS)))
     for network, case in itertools.product(arguments.network or ["vgg16"], arguments.cases):
-        able = [side for side in sides if network == "vgg16" or side != "jaxloc direct"]
+        able = [side for side in sides if network == "vgg16" or side in ("jaxloc", *PEERS[:2], "torch")]
         timings = measure(network, CASES[case], able, arguments.repeats, arguments.cores)
         load = os.getloadavg()[0]
         for side, timing in timings.items():

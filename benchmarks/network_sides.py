@@ -21,9 +21,14 @@ from PIL import Image
 SIDES = {
     "jaxloc": "jaxloc",
     "jaxloc direct": "jaxloc",
+    "jaxloc by OpenVINO": "openvino",
     "torch channels-last": "torch",
     "torch": "torch",
     "OpenVINO": "openvino",
+    "jaxloc bfloat16": "jaxloc",
+    "jaxloc by OpenVINO bfloat16": "openvino",
+    "torch channels-last bfloat16": "torch",
+    "OpenVINO bfloat16": "openvino",
 }
 """Each side, and the package it needs."""
 BLOCKS = (2, 2, 3, 3, 3)
@@ -48,26 +53,49 @@ def batches(images: list[np.ndarray]) -> list[np.ndarray]:
     return [np.concatenate(ready)] if len({image.shape for image in images}) == 1 else ready
 
 
-def load_jaxloc(images: list[np.ndarray], conv: str) -> Run:
-    """jaxloc; images of several sizes are padded to one batch."""
-    import jax
-
-    from jaxloc import models
-
-    weights = models.load("vgg16")
-    params = models.prepare(weights.params, weights.backbone, conv=conv)
+def padded(images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """One batch of images, zero-padded if they have several sizes, and the size of each."""
     sizes = np.array([image.shape[:2] for image in images])
     rows, columns = -(-sizes.max(0) // 8) * 8 if (sizes != sizes[0]).any() else sizes[0]
     batch = np.zeros((len(images), rows, columns, 3), np.uint8)
     for slot, image in zip(batch, images, strict=True):
         slot[: image.shape[0], : image.shape[1]] = image
-    step = functools.partial(models.extract_features, backbone=weights.backbone)
+    return batch, sizes
+
+
+def load_jaxloc(images: list[np.ndarray], conv: str, dtype: str) -> Run:
+    """XLA's features of jaxloc; images of several sizes are padded to one batch."""
+    import jax
+
+    from jaxloc import models
+
+    weights = models.load("vgg16")
+    params = models.prepare(weights.params, weights.backbone, conv=conv, dtype=dtype)
+    batch, sizes = padded(images)
+    step = functools.partial(models.extract_features, backbone=weights.backbone, dtype=dtype)
     jitted = jax.jit(step, compiler_options=models.compiler_options(weights.backbone))
     mixed = (sizes != sizes[0]).any()
 
     def run() -> list[np.ndarray]:
         maps = jitted(params, batch, sizes)["relu5_3"] if mixed else jitted(params, batch)["relu5_3"]
-        features = np.asarray(maps.features)
+        features = np.asarray(maps.features, np.float32)
+        return [one[: h // 16, : w // 16] for one, (h, w) in zip(features, sizes, strict=True)]
+
+    return run
+
+
+def load_jaxloc_openvino(images: list[np.ndarray], dtype: str) -> Run:
+    """OpenVINO's features of jaxloc, as jobs ask for them: each image has a valid size, whether it is padded or not."""
+    from jaxloc import models
+    from jaxloc.data import Batch
+    from jaxloc.inference import DeviceWeights, Extractor
+
+    extractor = Extractor(DeviceWeights(models.load("vgg16"), dtype=dtype, engine="openvino"), ["relu5_3"])
+    pixels, sizes = padded(images)
+    batch = Batch(pixels, sizes.astype(np.int32), sizes.astype(np.int32), np.arange(len(images)))
+
+    def run() -> list[np.ndarray]:
+        features = np.asarray(extractor.features(batch)["relu5_3"].features, np.float32)
         return [one[: h // 16, : w // 16] for one, (h, w) in zip(features, sizes, strict=True)]
 
     return run
@@ -85,8 +113,8 @@ def weights_in_order() -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
-def load_torch(images: list[np.ndarray], *, channels_last: bool) -> Run:
-    """Torch in its default memory layout, or in the one that is faster on processors."""
+def load_torch(images: list[np.ndarray], *, channels_last: bool, bfloat16: bool) -> Run:
+    """Torch in its default memory layout, or in the one that is faster on processors; cast to bfloat16 if asked."""
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -100,27 +128,28 @@ def load_torch(images: list[np.ndarray], *, channels_last: bool) -> Run:
             convolution.load_state_dict({"weight": kernel, "bias": bias})
             layers += [convolution, torch.nn.ReLU(inplace=True)]
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    network = torch.nn.Sequential(*layers).eval().to(memory_format=layout)
-    inputs = [torch.from_numpy(batch).contiguous(memory_format=layout) for batch in batches(images)]
+    dtype = torch.bfloat16 if bfloat16 else torch.float32
+    network = torch.nn.Sequential(*layers).eval().to(dtype, memory_format=layout)
+    inputs = [torch.from_numpy(batch).to(dtype).contiguous(memory_format=layout) for batch in batches(images)]
 
     @torch.inference_mode()
     def run() -> list[np.ndarray]:
-        return [one for x in inputs for one in network(x).permute(0, 2, 3, 1).numpy()]
+        return [one for x in inputs for one in network(x).permute(0, 2, 3, 1).float().numpy()]
 
     return run
 
 
-def openvino_settings() -> dict[str, Any]:
-    """Latency on the cores of this process, in float32."""
+def openvino_settings(precision: str = "f32") -> dict[str, Any]:
+    """Latency on the cores of this process."""
     return {
         "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
     }
 
 
-def load_openvino(images: list[np.ndarray]) -> Run:
-    """OpenVINO in float32 with its latency settings, a model compiled for each size."""
+def load_openvino(images: list[np.ndarray], precision: str) -> Run:
+    """OpenVINO with its latency settings, a model compiled for each size."""
     import openvino
     from openvino import opset13 as ops
 
@@ -139,7 +168,7 @@ def load_openvino(images: list[np.ndarray]) -> Run:
                 x = ops.relu(ops.add(x, ops.constant(bias[None, :, None, None])))
         return (
             openvino.Core()
-            .compile_model(openvino.Model([x], [image]), "CPU", openvino_settings())
+            .compile_model(openvino.Model([x], [image]), "CPU", openvino_settings(precision))
             .create_infer_request()
         )
 
@@ -196,11 +225,15 @@ def load(side: str, images: list[np.ndarray], network: str) -> Run:
     """The side of that name."""
     if network != "vgg16":
         return load_whole(side, images, network)
-    if side == "OpenVINO":
-        return load_openvino(images)
-    if side.startswith("torch"):
-        return load_torch(images, channels_last=side == "torch channels-last")
-    return load_jaxloc(images, "direct" if side == "jaxloc direct" else "auto")
+    library, bfloat16 = side.removesuffix(" bfloat16"), side.endswith(" bfloat16")
+    dtype = "bfloat16" if bfloat16 else "float32"
+    if library == "OpenVINO":
+        return load_openvino(images, "bf16" if bfloat16 else "f32")
+    if library == "jaxloc by OpenVINO":
+        return load_jaxloc_openvino(images, dtype)
+    if library.startswith("torch"):
+        return load_torch(images, channels_last=library == "torch channels-last", bfloat16=bfloat16)
+    return load_jaxloc(images, "direct" if library == "jaxloc direct" else "auto", dtype)
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """The script a user would write without jaxloc: torch and torchvision VGG-16, batch 1, scikit-learn's PCA.
 
 Images keep their own size, every descriptor is stacked in memory, and the box is drawn on the map enlarged to the
-image. ``--channels-last`` uses torch's faster memory layout. It prints seconds by stage and writes the boxes as
-JSON. The weights are jaxloc's own, so that both sides compute the same features.
+image. ``--channels-last`` uses torch's faster memory layout, ``--bfloat16`` casts the network. It prints seconds by
+stage and writes the boxes as JSON. The weights are jaxloc's own, so that both sides compute the same features.
 
     python benchmarks/plain_torch_ddt.py PHOTOS --boxes torch.json
 """
@@ -34,7 +34,9 @@ def load_model(weights: str, channels_last: bool) -> torch.nn.Module:
     return model.to(memory_format=torch.channels_last) if channels_last else model
 
 
-def run(model: torch.nn.Module, files: list[Path], channels_last: bool) -> tuple[dict[str, float], dict[str, list]]:
+def run(
+    model: torch.nn.Module, files: list[Path], channels_last: bool, dtype: torch.dtype
+) -> tuple[dict[str, float], dict[str, list]]:
     normalize = torchvision.transforms.Compose(
         [
             torchvision.transforms.ToTensor(),
@@ -47,11 +49,11 @@ def run(model: torch.nn.Module, files: list[Path], channels_last: bool) -> tuple
         for file in files:
             t0 = time.perf_counter()
             image = Image.open(file).convert("RGB")
-            x = normalize(image).unsqueeze(0)
+            x = normalize(image).unsqueeze(0).to(dtype)
             if channels_last:
                 x = x.contiguous(memory_format=torch.channels_last)
             t1 = time.perf_counter()
-            maps.append(model(x)[0].permute(1, 2, 0).contiguous().numpy())
+            maps.append(model(x)[0].permute(1, 2, 0).contiguous().float().numpy())
             sizes.append(image.size)
             seconds["decode"] += t1 - t0
             seconds["network"] += time.perf_counter() - t1
@@ -86,14 +88,16 @@ def main() -> None:
     parser.add_argument("--boxes", type=Path, required=True)
     parser.add_argument("--passes", type=int, default=2, help="the first one is cold")
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--bfloat16", action="store_true")
     arguments = parser.parse_args()
     files = sorted(arguments.photos.rglob("*.jpg"))
     imported = time.perf_counter()
-    model = load_model(arguments.weights, arguments.channels_last)
+    dtype = torch.bfloat16 if arguments.bfloat16 else torch.float32
+    model = load_model(arguments.weights, arguments.channels_last).to(dtype)
     loaded = time.perf_counter()
     passes = []
     for _ in range(arguments.passes):
-        seconds, boxes = run(model, files, arguments.channels_last)
+        seconds, boxes = run(model, files, arguments.channels_last, dtype)
         passes.append(seconds)
     arguments.boxes.write_text(json.dumps(boxes))
     print(json.dumps({"import": imported - start, "model": loaded - imported, "passes": passes}))

@@ -74,9 +74,10 @@ def test_what_a_run_depends_on():
         ("shorter side at most", "unlimited"),
         ("computed in", "float32"),
     ]
-    assert found.identity(batch="at most 8", shard_size=64) == {
+    assert found.identity(batch="at most 8", engine="xla", shard_size=64) == {
         "batch size (--batch)": "at most 8",
         "convolution (--conv)": "auto",
+        "engine (--engine)": "xla",
         "report limit (--report-limit)": "1000",
         "masks (--masks)": "no",
         "overlays (--overlays)": "no",

@@ -13,7 +13,7 @@ from PIL import Image
 from jaxloc.api.batches import ImageBatches
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.in_memory import Images, InMemoryImages
-from jaxloc.inference import DeviceWeights, Extractor
+from jaxloc.inference import DeviceWeights, Engine, Extractor
 from jaxloc.models import Head, Method, Weights
 from jaxloc.models import load as load_weights
 from jaxloc.options import NetworkOptions, workers_of
@@ -121,6 +121,7 @@ def load(
     batch: int | None = None,
     dtype: str = "float32",
     conv: Method = "auto",
+    engine: Engine = "auto",
 ) -> Network:
     """Load a pre-trained network onto this host's devices.
 
@@ -134,11 +135,13 @@ def load(
         batch: largest number of images in a device's batch; ``None`` chooses by the device.
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``.
         conv: how it convolves; ``"auto"`` is the fastest on the device, see ``jaxloc.models.prepare``.
+        engine: what computes feature maps, ``"xla"`` or, on a CPU, ``"openvino"`` (``pip install 'jaxloc[openvino]'``);
+            ``"auto"`` is OpenVINO for bfloat16 where the processor has instructions for it, otherwise XLA.
 
     Raises:
         WeightsError: the weights are missing or damaged; the message names the cure.
-        UsageError: more devices than there are, or an unknown option.
+        UsageError: more devices than there are, an unknown option, or an engine that cannot be used here.
     """
     if not isinstance(weights, Weights):
         weights = load_weights(weights, allow_download=allow_download, top=top)
-    return Network(DeviceWeights(weights, devices=devices, batch=batch, dtype=dtype, conv=conv))
+    return Network(DeviceWeights(weights, devices=devices, batch=batch, dtype=dtype, conv=conv, engine=engine))

@@ -4,8 +4,9 @@ Knows devices, and neither files nor progress. Jobs and the functions of ``jaxlo
 """
 
 from jaxloc.inference.devices import DATA, component_backend, divided, local_mesh
+from jaxloc.inference.engines import Engine
 from jaxloc.inference.extractor import Extractor
 from jaxloc.inference.parameters import DeviceWeights
 from jaxloc.inference.programs import Maps
 
-__all__ = ["DATA", "DeviceWeights", "Extractor", "Maps", "component_backend", "divided", "local_mesh"]
+__all__ = ["DATA", "DeviceWeights", "Engine", "Extractor", "Maps", "component_backend", "divided", "local_mesh"]

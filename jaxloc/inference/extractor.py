@@ -53,7 +53,12 @@ class Extractor:
         return self.mesh.size
 
     @functools.cached_property
-    def _programs(self) -> programs.Programs:
+    def _programs(self) -> Any:
+        if self.loaded.engine == "openvino":
+            from jaxloc.inference.openvino.programs import programs_of
+
+            weights = self.weights
+            return programs_of(weights.backbone, weights.checksum, self.computed, self.loaded.dtype, self.mesh)
         form = tuple((leaf.shape, leaf.sharding.spec) for leaf in jax.tree.leaves(self.params))
         return programs.programs_of(self.weights.backbone, self.computed, self.loaded.dtype, self.mesh, form)
 
@@ -99,7 +104,7 @@ class Extractor:
         program = self._programs.compile(self.params, batch.images.shape)
         is_new = batch.images.shape not in self._seen
         if is_new and jax.default_backend() == "cpu":
-            needed = program.memory_analysis().temp_size_in_bytes * self.devices  # type: ignore[attr-defined]
+            needed = self._programs.temporary_bytes(batch.images.shape) * self.devices
             if needed > memory.available():  # the system would kill the process instead of refusing it the memory
                 raise MemoryError
         maps = program(self.params, *self.put((batch.images, batch.sizes)))

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxloc.data.batching import ACCELERATOR, CPU
+from jaxloc.errors import UsageError
 from jaxloc.inference import memory
 from jaxloc.inference.devices import DATA, WHOLE, local_mesh
+from jaxloc.inference.engines import Engine, resolve
 from jaxloc.models import Method, Weights, prepare
 
 
@@ -23,7 +25,8 @@ class DeviceWeights:
         devices: number of this host's devices that compute; ``None`` means all.
         batch: largest number of images in a device's batch; ``None`` chooses by the device.
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``.
-        conv: how it convolves, see ``models.prepare``.
+        conv: how it convolves, see ``models.prepare``; OpenVINO chooses for itself.
+        engine: what computes it, see ``jaxloc.inference.engines``.
         shard_weights: keep a part of the parameters on each device and gather them at each step.
         warn: called with one line when batches are halved for lack of memory.
 
@@ -31,9 +34,10 @@ class DeviceWeights:
         weights: as given, without the arrays.
         mesh: the devices; each batch is divided over them.
         batching: how images are grouped into batches.
+        engine: ``"xla"`` or ``"openvino"``.
 
     Raises:
-        UsageError: the host has fewer devices.
+        UsageError: the host has fewer devices, or cannot use the engine.
     """
 
     def __init__(
@@ -44,13 +48,18 @@ class DeviceWeights:
         batch: int | None = None,
         dtype: str = "float32",
         conv: Method = "auto",
+        engine: Engine = "auto",
         shard_weights: bool = False,
         warn: Callable[[str], None] = warnings.warn,
     ) -> None:
         self.weights = weights._replace(params={})
         self.mesh = local_mesh(devices)
         self.batching = (CPU if jax.default_backend() == "cpu" else ACCELERATOR).with_batch(batch)
-        self.dtype, self.conv, self.warn = dtype, conv, warn
+        self.engine = resolve(engine, weights.backbone, dtype)
+        if self.engine == "openvino" and conv != "auto":
+            raise UsageError(f"--conv {conv} is a choice of XLA's: use it without --engine openvino")
+        self.dtype, self.warn = dtype, warn
+        self.conv: Method = "direct" if self.engine == "openvino" else conv
         self._shard_weights = shard_weights
         self._unprepared = weights
 

@@ -38,12 +38,16 @@ class Programs:
             self._compiled[shape] = self._jit(params).lower(params, images, sizes).compile()
         return self._compiled[shape]
 
+    def temporary_bytes(self, shape: tuple[int, ...]) -> int:
+        """Memory that each device needs for the intermediate results of a compiled shape."""
+        return self._compiled[shape].memory_analysis().temp_size_in_bytes  # type: ignore[attr-defined]
+
     def _jit(self, params: Any) -> Any:
         specs = jax.tree.map(lambda values: values.sharding.spec, params)
 
         def step(params: Any, images: jax.Array, sizes: jax.Array) -> Maps:
             maps = self._extract(jax.tree.map(_gather, params, specs), images, sizes)
-            return {layer: FeatureMap(_pad(features), size) for layer, (features, size) in maps.items()}
+            return padded(maps)
 
         sharded = jax.shard_map(
             step, mesh=self._mesh, in_specs=(specs, DIVIDED, DIVIDED), out_specs=DIVIDED, check_vma=False
@@ -68,6 +72,11 @@ def _gather(values: jax.Array, spec: Any) -> jax.Array:
     return values if spec == WHOLE else jax.lax.all_gather(values, DATA, axis=-1, tiled=True)
 
 
-def _pad(features: jax.Array) -> jax.Array:
-    rows, columns = (-side % _MAP_STEP for side in features.shape[1:3])
-    return jnp.pad(features, ((0, 0), (0, rows), (0, columns), (0, 0)))
+def padded(maps: Maps) -> Maps:
+    """Feature maps padded to multiples of ``_MAP_STEP`` cells."""
+
+    def pad(features: jax.Array) -> jax.Array:
+        rows, columns = (-side % _MAP_STEP for side in features.shape[1:3])
+        return jnp.pad(features, ((0, 0), (0, rows), (0, columns), (0, 0)))
+
+    return {layer: FeatureMap(pad(features), size) for layer, (features, size) in maps.items()}

@@ -84,7 +84,8 @@ class NetworkOptions(Options):
     )
     dtype: Literal["float32", "bfloat16"] = option(
         "float32",
-        "Precision of the network; bfloat16 is faster on TPUs and recent GPUs. Statistics stay float32.",
+        "Precision of the network; bfloat16 is faster on TPUs, recent GPUs and, by OpenVINO, CPUs with instructions "
+        "for it. Statistics stay float32.",
         panel=SPEED,
         setting="computed in",
     )
@@ -93,6 +94,13 @@ class NetworkOptions(Options):
         "Algorithm of the network's convolutions; auto takes the fastest for the device.",
         panel=SPEED,
         identity="convolution",
+    )
+    engine: Literal["auto", "xla", "openvino"] = option(
+        "auto",
+        "Library that computes feature maps on a CPU; auto is OpenVINO for bfloat16 where it is installed and the "
+        "processor has instructions for it, otherwise XLA. Networks that a method asks in its own loop stay with XLA.",
+        panel=SPEED,
+        identity="engine",
     )
     feature_cache: int = option(
         4 * 10**9,

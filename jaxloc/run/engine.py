@@ -43,7 +43,7 @@ def of_network(options: _Options, backbone: str) -> _Options:
 
 def on_devices(weights: Weights, options: NetworkOptions) -> DeviceWeights:
     """Weights on the devices that the options name."""
-    named = ("devices", "batch", "dtype", "conv", "shard_weights")
+    named = ("devices", "batch", "dtype", "conv", "engine", "shard_weights")
     chosen = {name: getattr(options, name) for name in named}
     return DeviceWeights(weights, warn=lambda line: tqdm.write(line, file=sys.stderr), **chosen)
 

@@ -277,6 +277,7 @@ def identity(steps: Steps, number: int) -> dict[str, str]:
     """The settings that the bytes of a run of ``number`` images depend on."""
     chosen = {
         "batch": steps.options.batch or f"at most {steps.batching.batch}",
+        "engine": steps.loaded.engine,
         "shard_size": steps.options.shard_size or default_shard_size(number),
     }
     return settings(steps) | {"jaxloc": __version__} | steps.options.identity(**chosen)

@@ -1,0 +1,42 @@
+"""The libraries that compute a network's feature maps."""
+
+import importlib.util
+from typing import Literal, get_args
+
+import jax
+
+from jaxloc.errors import UsageError
+from jaxloc.models import Backbone
+
+Engine = Literal["auto", "xla", "openvino"]
+"""What computes the network; ``"auto"`` is OpenVINO where it computes bfloat16 natively, and XLA elsewhere."""
+
+
+def resolve(engine: str, backbone: Backbone, dtype: str) -> str:
+    """The engine that computes a network: ``"xla"`` or ``"openvino"``.
+
+    ``"auto"`` is OpenVINO in bfloat16 on a processor with instructions for it, where XLA is slower in bfloat16 than in
+    float32, and XLA otherwise: in float32 the bytes of a result do not depend on what else is installed. Networks with
+    depthwise convolutions stay with XLA.
+
+    Raises:
+        UsageError: an unknown engine, or OpenVINO without the package or a CPU.
+    """
+    if engine not in get_args(Engine):
+        raise UsageError(f"engine must be one of {', '.join(get_args(Engine))}, not {engine!r}")
+    on_cpu, installed = jax.default_backend() == "cpu", importlib.util.find_spec("openvino") is not None
+    if engine == "auto":
+        wins = dtype == "bfloat16" and not backbone.cpu_fusion
+        return "openvino" if wins and on_cpu and installed and _computes_bfloat16() else "xla"
+    if engine == "openvino":
+        if not installed:
+            raise UsageError("--engine openvino needs OpenVINO: pip install 'jaxloc[openvino]'")
+        if not on_cpu:
+            raise UsageError(f"--engine openvino computes on CPUs, and JAX runs on {jax.default_backend()} here")
+    return engine
+
+
+def _computes_bfloat16() -> bool:
+    from jaxloc.inference.openvino.programs import computes_bfloat16
+
+    return computes_bfloat16()
