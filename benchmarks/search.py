@@ -108,7 +108,7 @@ def prepare_jaxloc(queries: np.ndarray, gallery: np.ndarray, k: int, threads: in
 
     from jaxloc import ranking
 
-    on_device = jax.device_put((queries, gallery))
+    on_device = jax.block_until_ready(jax.device_put((queries, gallery)))
     search = jax.jit(functools.partial(ranking.top_k, k=k))
     return lambda: np.asarray(search(*on_device).indices)
 
