@@ -64,7 +64,8 @@ def corloc(net: jaxloc.api.Network, truth: Truth, wanted: Sequence[Steps], side:
         """For each batch and each of ``some``, its layers of the batch, and the set of each entry: -1 for none."""
         for _, batch, maps in batches.features(purpose) if some else ():
             of = np.where(batch.indices < 0, -1, owners[batch.indices])
-            yield from ((steps, batch, {layer: maps[layer] for layer in steps.computed}, of) for steps in some)
+            for steps in some:
+                yield steps, batch, steps.descriptors({layer: maps[layer] for layer in steps.computed}), of
 
     sums = {steps: MomentStore(steps.sums) for steps in wanted if steps.method.fit}
     for steps, _, maps, of in features("fitting", list(sums)):

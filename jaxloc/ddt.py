@@ -129,9 +129,7 @@ def sign_evidence(
     check_choice("sign", sign, tuple(rules))
     if rules[sign].needs_attention and attention is None:
         raise ValueError(f"sign={sign!r} needs attention, [h, w, heads]")
-    indicators = indicator_maps(model, features)
-    deviations = sqrt(model.eigenvalues)[:, None, None]
-    indicators = jnp.where(deviations > 0, indicators / jnp.where(deviations > 0, deviations, 1), 0)
+    indicators = standard_maps(model, features)
     looked_at = None
     if attention is not None:
         looked_at = as_array("attention", attention, "[h, w, heads]").astype(jnp.float32).mean(-1)
@@ -196,6 +194,19 @@ def indicator_maps(model: Model, features: ArrayLike) -> jax.Array:
         )
     centred = features.astype(jnp.float32) - model.mean
     return jnp.einsum("hwd,kd->khw", centred, model.components, precision=_HIGHEST)
+
+
+@jitted()
+def standard_maps(model: Model, features: ArrayLike) -> jax.Array:
+    """Indicator maps in standard deviations over the set, ``Pʲ / √λⱼ``, float32 ``[k, h, w]``; 0 where ``λⱼ`` is 0.
+
+    Args:
+        model: a fitted model.
+        features: ``[h, w, d]`` of the layer the model was fitted on.
+    """
+    indicators = indicator_maps(model, features)
+    deviations = sqrt(model.eigenvalues)[:, None, None]
+    return jnp.where(deviations > 0, indicators / jnp.where(deviations > 0, deviations, 1), 0)
 
 
 @jitted()

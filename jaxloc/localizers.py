@@ -62,6 +62,7 @@ class Method:
         non_negative: whether it presumes activations that are never negative.
         asks: whether ``localize`` asks the network's classifier about ``inputs.image``, instead of taking features.
         together: number of images of a device that a method that asks is computed for at once.
+        roots: whether it takes the square roots of the activations, in fitting and in localising.
         class_map: whether its layer is the one that the classifier averages.
         options: fields of the job's options that ``localize`` takes as well.
         passes: images that it asks the network about for one image, roughly, from the job's options.
@@ -80,6 +81,7 @@ class Method:
     non_negative: bool = False
     asks: bool = False
     together: int = 1
+    roots: bool = False
     class_map: bool = False
     options: tuple[str, ...] = ()
     passes: Callable[[Any], int] = lambda options: 1
@@ -117,6 +119,13 @@ def _ddt_parts(models: Sequence[Any], inputs: Inputs, found: "Localization", **o
     return jaxloc.parts.localize(indicators, eigenvalues, found.mask, inputs.image_size, size=size, **options)
 
 
+def _ddt_spread(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+    (_, size), (below, _) = inputs.maps
+    maps = [jaxloc.ddt.standard_maps(model, x)[0] for model, (x, _) in zip(models, inputs.maps, strict=True)]
+    spread = jaxloc.spreading.spread((maps[0] + maps[1]) / 2, below, models[1].mean, size=size)
+    return jaxloc.spreading.localize(spread, inputs.image_size, size=size, **options)
+
+
 def _scda(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
     features, size = inputs.maps[0]
     return jaxloc.scda.localize(features, inputs.image_size, size=size, **options)
@@ -148,6 +157,7 @@ def _tokencut(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localiz
 
 
 _DDT_SCORE = "at 0.5, the object's mean response is one standard deviation of its whole set"
+_SPREAD_SCORE = "at 0.5, the object's mean response, spread, is one standard deviation of its whole set"
 _SCDA_SCORE = "at 0.5, the object's mean activation is twice that of the whole image"
 _REGION_SCORE = "at 0.5, the heaviest region's mean saliency is twice that of the whole image"
 _LOST_SCORE = "at 0.5, the seed is like half of the other patches"
@@ -161,6 +171,14 @@ METHODS = {
     for method in (
         Method("ddt", "DDT co-localisation", _DDT_SCORE, _ddt, fit=_fit_ddt, parts=_ddt_parts),
         Method("ddt+", "DDT+ co-localisation", _DDT_SCORE, _ddt, layers_below=1, fit=_fit_ddt, parts=_ddt_parts),
+        Method(
+            *("ddt-spread", "DDT spread over alike cells", _SPREAD_SCORE, _ddt_spread),
+            layers_below=1,
+            fit=_fit_ddt,
+            parts=_ddt_parts,
+            non_negative=True,
+            roots=True,
+        ),
         Method(
             *("scda", "SCDA localisation", _SCDA_SCORE, _scda),
             threshold=lambda response: float(response.mean()),

@@ -27,7 +27,7 @@ ONE_IMAGE += (
     "maskcnn",
     "parts",
 )
-ONE_IMAGE += ("centers", "piecewise", "rmac", "scda", "spoc", "tokencut")
+ONE_IMAGE += ("centers", "piecewise", "rmac", "scda", "spoc", "spreading", "tokencut")
 
 
 def public(module) -> dict[str, object]:

@@ -29,7 +29,7 @@ SHARED |= {
     "whitening",
 }
 METHODS = {"attributes", "beam", "cam", "crow", "ddt", "eiss", "lost", "parts", "rmac", "scda", "spoc", "svm"}
-METHODS |= {"bilinear", "fusion", "centers", "losses", "maskcnn", "piecewise", "tokencut"}
+METHODS |= {"bilinear", "fusion", "centers", "losses", "maskcnn", "piecewise", "spreading", "tokencut"}
 ROOMS = ("data", "models", "run", "report")
 
 

@@ -71,7 +71,7 @@ def test_methods_and_descriptors_are_exported_for_accelerators_by_a_process_on_a
     assert exported(case.function, case.arguments(Element(0)), platforms).platforms == platforms
 
 
-@pytest.mark.parametrize("name", ["ddt", "ddt+", "scda"])
+@pytest.mark.parametrize("name", ["ddt", "ddt+", "ddt-spread", "scda"])
 def test_with_components_labelled_on_the_device_methods_are_exported_for_every_platform(name):
     e = Element(0)
     layers = 1 + METHODS[name].layers_below

@@ -25,7 +25,8 @@ class LocalizeOptions(NetworkOptions):
 
     method: str = option(
         "ddt",
-        "ddt and ddt+ (two layers, finer masks) find what the images of a set share; scda looks at each image alone.",
+        "ddt, ddt+ (two layers, finer masks) and ddt-spread (the best boxes) find what the images of a set share; scda "
+        "looks at each image alone.",
         "--method",
         "-m",
         choices=METHODS,
@@ -33,7 +34,8 @@ class LocalizeOptions(NetworkOptions):
     )
     layer: str | None = option(
         None,
-        "Layer whose features are used, such as relu5_3 or pool5; ddt+ adds the convolution below it. "
+        "Layer whose features are used, such as relu5_3 or pool5; ddt+ and ddt-spread add the convolution "
+        "below it. "
         "[default: the network's own, relu5_3 of VGG-16]",
     )
     connectivity: int | None = option(  # type: ignore[assignment]

@@ -207,9 +207,9 @@ def _sets_to_update(model: ModelFile, path: str, steps: Steps) -> Mapping[str, F
     """The sets of a model to be fitted with more images, if it was fitted in the way that is asked for."""
     model.check_weights(steps.weights, path)
     max_side = steps.options.max_side
-    if model.layers != steps.layers or model.max_side != max_side:
+    if (model.method, model.layers, model.max_side) != (steps.method.name, steps.layers, max_side):
         raise UsageError(
-            f"{path}: fitted on {' and '.join(model.layers)} with --max-side {model.max_side}; "
-            f"asked for {' and '.join(steps.layers)} with --max-side {max_side}: use the same"
+            f"{path}: fitted by {model.method} on {' and '.join(model.layers)} with --max-side {model.max_side}; asked "
+            f"for {steps.method.name} on {' and '.join(steps.layers)} with --max-side {max_side}: use the same"
         )
     return model.sets

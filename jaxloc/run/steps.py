@@ -80,8 +80,12 @@ class Steps(Extractor):
         return [] if self.method.asks else super().pending(buckets)
 
     def features(self, batch: Batch) -> Maps:
-        """As of ``Extractor``; empty for methods that ask a classifier."""
-        return {} if self.method.asks else super().features(batch)
+        """As of ``Extractor``, as the method takes them; empty for methods that ask a classifier."""
+        return {} if self.method.asks else self.descriptors(super().features(batch))
+
+    def descriptors(self, maps: Maps) -> Maps:
+        """Features as the method takes them: as they are, or their square roots."""
+        return _compiled_roots(self.mesh)(maps) if self.method.roots else maps
 
     def moments(self, maps: Maps, owners: np.ndarray) -> tuple[dict[str, Moments], list[tuple[int, int, int]]]:
         """Moments of each set in each device's part of a batch, given the set of each image ``[n]`` (-1: no image).
@@ -249,6 +253,14 @@ class Steps(Extractor):
 
 def _rows(values: ArrayLike, chosen: ArrayLike) -> tuple[tuple[float, ...], ...]:
     return tuple(map(tuple, np.asarray(values)[np.asarray(chosen)].astype(float).tolist()))
+
+
+@functools.cache
+def _compiled_roots(mesh: Mesh) -> Callable[[Maps], Maps]:
+    def step(maps: Maps) -> Maps:
+        return {layer: one._replace(features=jnp.sqrt(one.features)) for layer, one in maps.items()}
+
+    return jax.jit(divided(step, mesh))
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from PIL import Image
 from jaxloc import moments
 from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor
+from jaxloc.localizers import METHODS, Inputs
 from jaxloc.run import Options, colocalize, localize, model_file, moment_store
 from tests.reference import scda_ddt as reference
 from tests.run import helpers
@@ -23,6 +24,21 @@ def test_colocalize_equals_the_transcription_of_the_paper(job, paths, sizes, map
     np.testing.assert_allclose([item.noise_score for item in findings.images], [one.share for one in expected])
     np.testing.assert_allclose([item.score for item in findings.images], [one.score for one in expected], atol=1e-4)
     assert (None in {one.box for one in expected}) == (method == "ddt+")
+
+
+def test_ddt_spread_fits_and_looks_at_square_roots(job, sizes, maps):
+    folder, findings = job("ddt-spread")
+    roots = {layer: [np.sqrt(one) for one in maps[layer]] for layer in ("relu5_3", "relu5_2")}
+    model = model_file.load(folder / "model.safetensors").sets["motorcycle"].models
+    for layer, each in roots.items():
+        cells = np.vstack([one.reshape(-1, one.shape[-1]) for one in each])
+        np.testing.assert_allclose(model[layer].mean, cells.mean(0), rtol=1e-5)
+    fitted = tuple(model[layer] for layer in roots)
+    for number, (finding, size) in enumerate(zip(findings.images, sizes, strict=True)):
+        inputs = Inputs(tuple((each[number], each[number].shape[:2]) for each in roots.values()), size)
+        found = METHODS["ddt-spread"].localize(fitted, inputs, connectivity=8, backend="host")
+        assert finding.box == tuple(found.box.tolist())
+        assert finding.noise_score == pytest.approx(float(found.positive_share))
 
 
 def test_scda_equals_the_transcription_of_the_paper(job, paths, sizes, maps):

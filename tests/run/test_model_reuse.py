@@ -68,10 +68,10 @@ def test_images_of_a_folder_of_another_name_are_added_to_the_only_set_of_the_mod
     [
         (
             {"layer": "relu5_2"},
-            "fitted on relu5_3 with --max-side 800; asked for relu5_2 with --max-side 800: use the same",
+            "fitted by ddt on relu5_3 with --max-side 800; asked for ddt on relu5_2 with --max-side 800: use the same",
         ),
-        ({"method": "ddt+"}, "asked for relu5_3 and relu5_2"),
-        ({"max_side": 96}, "asked for relu5_3 with --max-side 96"),
+        ({"method": "ddt+"}, r"asked for ddt\+ on relu5_3 and relu5_2"),
+        ({"max_side": 96}, "asked for ddt on relu5_3 with --max-side 96"),
         ({"method": "scda"}, "scda fits nothing, so there is no model to update"),
     ],
     ids=str,
@@ -79,6 +79,11 @@ def test_images_of_a_folder_of_another_name_are_added_to_the_only_set_of_the_mod
 def test_a_model_is_not_updated_with_other_settings(job, photos, tmp_path, options, message):
     with pytest.raises(UsageError, match=message):
         colocalize([photos], tmp_path, Options(**options), update=job("ddt").folder / "model.safetensors")
+
+
+def test_a_model_of_activations_is_not_updated_with_their_roots(job, photos, tmp_path):
+    with pytest.raises(UsageError, match=r"fitted by ddt\+ on .* asked for ddt-spread on"):
+        colocalize([photos], tmp_path, Options(method="ddt-spread"), update=job("ddt+").folder / "model.safetensors")
 
 
 @pytest.fixture

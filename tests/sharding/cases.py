@@ -37,6 +37,7 @@ from jaxloc import (
     rmac,
     scda,
     spoc,
+    spreading,
     svm,
     tokencut,
     tracks,
@@ -180,6 +181,7 @@ CASES = {
         lambda e: (e.map(), e.map(), e.size()),
     ),
     "ddt.orient": Case(ddt.orient, lambda e: (e.model(), e.normal(2))),
+    "ddt.standard_maps": Case(ddt.standard_maps, lambda e: (e.model(), e.features())),
     "ddt.sign_evidence": Case(
         lambda m, x: ddt.sign_evidence(m, x, x, sign="attention"), lambda e: (e.model(), e.features())
     ),
@@ -373,6 +375,8 @@ CASES = {
     "lost.likes": Case(lambda x, size: lost.likes(x, size=size), _signed),
     "lost.similarity": Case(lambda x, size: lost.similarity(x, k=9, size=size), _signed),
     "lost.localize": Case(lambda x, size, image: lost.localize(x, image, k=9, size=size), _signed_image),
+    "spreading.spread": Case(lambda p, x, m, size: spreading.spread(p, x, m, size=size), Element.spreadable),
+    "spreading.localize": Case(lambda x, size: spreading.localize(x, size, size=size), _sized_map),
     "tokencut.cut": Case(lambda x, size: tokencut.cut(x, size=size), _signed),
     "tokencut.localize": Case(lambda x, size, image: tokencut.localize(x, image, size=size), _signed_image),
     "scda.localize": Case(lambda x, size, image: scda.localize(x, image, size=size), _sized_image),

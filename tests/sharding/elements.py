@@ -36,6 +36,9 @@ class Element:
     def map(self) -> np.ndarray:
         return self.normal(ROWS, COLUMNS)
 
+    def spreadable(self) -> tuple[np.ndarray, ...]:
+        return self.map(), self.features(), self.normal(CHANNELS), self.size()
+
     def mask(self) -> np.ndarray:
         return self.rng.random((ROWS, COLUMNS)) < 0.4
 
