@@ -6,9 +6,8 @@ It is one HTML file without network access. It shows at most a given number of i
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from jaxloc.data.annotations import Annotated
 from jaxloc.report import elements
 from jaxloc.report.records import Skipped
 from jaxloc.report.text import counted
@@ -21,6 +20,24 @@ _READING = [
 ]
 
 
+class Item(NamedTuple):
+    """One item: its kind, its box in pixels, and the score of a prediction."""
+
+    kind: str
+    box: tuple[float, float, float, float]
+    score: float | None = None
+
+
+class CountedImage(NamedTuple):
+    """One image and its items; its level of clutter, if it has one."""
+
+    name: str
+    width: int
+    height: int
+    items: tuple[Item, ...]
+    level: str | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Counted:
     """What the page shows.
@@ -30,22 +47,20 @@ class Counted:
         shown: numbers of those with a card, in order.
         skipped: images that could not be used.
         lead: a line under the heading, after the numbers.
-        scored: whether boxes are predictions, whose scores are shown.
     """
 
     title: str
     settings: Mapping[str, str]
-    images: Sequence[Annotated]
+    images: Sequence[CountedImage]
     shown: Sequence[int]
     thumbnails: Mapping[int, bytes]
     skipped: Sequence[Skipped] = ()
     lead: str = ""
-    scored: bool = False
 
 
 def render_counted(page: Counted) -> str:
     """The page's text."""
-    of_images = [Counter(one.category for one in image.annotations) for image in page.images]
+    of_images = [Counter(one.kind for one in image.items) for image in page.images]
     items = Counter[str]()
     there = Counter[str]()
     for counts in of_images:
@@ -85,21 +100,20 @@ def render_counted(page: Counted) -> str:
         data=elements.safe_json(
             sets=kinds,
             levels=["all", *levels],
-            images=(_image(page, number, numbers) for number in page.shown),
+            images=(_image(page.images[number], numbers, page.thumbnails.get(number)) for number in page.shown),
         ),
     )
 
 
-def _image(page: Counted, number: int, kinds: Mapping[str, int]) -> dict[str, Any]:
-    image = page.images[number]
+def _image(image: CountedImage, kinds: Mapping[str, int], thumbnail: bytes | None) -> dict[str, Any]:
     return {
         "name": image.name,
         "level": image.level,
         "width": image.width,
         "height": image.height,
         "items": [
-            [kinds[one.category], *(elements.edges(one.box) or ()), *([elements.number(one.score)] * page.scored)]
-            for one in image.annotations
+            [kinds[kind], *(elements.edges(box) or ()), *([] if score is None else [elements.number(score)])]
+            for kind, box, score in image.items
         ],
-        "thumbnail": elements.base64_text(page.thumbnails.get(number)),
+        "thumbnail": elements.base64_text(thumbnail),
     }

@@ -108,7 +108,7 @@ def test_a_search_shows_its_regions_and_curves(folder):
 
 def test_counted_images_show_their_counts_and_names_stay_text(folder):
     names = [f"{name}.jpg" for name in HOSTILE]
-    text = counted(*(counted_image(name, HOSTILE[0], "tea", "tea", score=0.5) for name in names), scored=True)
+    text = counted(*(counted_image(name, HOSTILE[0], "tea", "tea", score=0.5) for name in names))
     body = opened(folder, text, "#image-1").split("<script", 1)[0]
     assert body.count('<li class="card"') == len(names) + 1  # and the template
     assert body.count('class="item"') >= 3 * 2  # of the first card, which is near the window, and of the large view

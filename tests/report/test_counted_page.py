@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from jaxloc.data.annotations import Annotated, Annotation
-from jaxloc.report.counted_page import Counted, render_counted
+from jaxloc.report.counted_page import Counted, CountedImage, Item, render_counted
 from jaxloc.report.overlays import make_thumbnail
 from jaxloc.report.records import Skipped
 from tests.report.parsed import Page
@@ -12,12 +11,11 @@ THUMBNAIL = make_thumbnail(np.full((48, 64, 3), 90, np.uint8))
 BOX = (10.0, 10.0, 50.0, 50.0)
 
 
-def image(name: str, *kinds: str, score: float = 1.0, level: str | None = None) -> Annotated:
-    items = tuple(Annotation(kind, BOX, score=score) for kind in kinds)
-    return Annotated(name, None, items, width=100, height=80, level=level)
+def image(name: str, *kinds: str, score: float | None = None, level: str | None = None) -> CountedImage:
+    return CountedImage(name, 100, 80, tuple(Item(kind, BOX, score) for kind in kinds), level)
 
 
-def page(*images: Annotated, shown: int = 10, **more) -> str:
+def page(*images: CountedImage, shown: int = 10, **more) -> str:
     numbers = range(min(shown, len(images)))
     return render_counted(Counted("Counted", {"seed": "0"}, images, numbers, dict.fromkeys(numbers, THUMBNAIL), **more))
 

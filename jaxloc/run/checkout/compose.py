@@ -21,7 +21,7 @@ from jaxloc.data.checkout.rendering import to_jpeg
 from jaxloc.data.datasets import is_spec
 from jaxloc.errors import ImageError, UsageError
 from jaxloc.options import ComposeOptions, ExportOptions, workers_of
-from jaxloc.report.counted_page import Counted, render_counted
+from jaxloc.report.counted_page import Counted, CountedImage, Item, render_counted
 from jaxloc.report.records import Skipped
 from jaxloc.report.text import counted, reasons
 from jaxloc.run import outputs
@@ -202,8 +202,15 @@ def _write_page(folder: Path, images: list[Annotated], options: ComposeOptions, 
     chosen = {number: path for number in shown if (path := images[number].path) is not None}
     workers = workers_of(options.cutting)
     thumbnails = read_thumbnails(chosen, workers=workers, shorter_side=THUMBNAIL, side=THUMBNAIL)
-    page = Counted("Composed checkout images", options.settings(), images, shown, thumbnails, cut.skipped)
+    all_images = [as_counted(image) for image in images]
+    page = Counted("Composed checkout images", options.settings(), all_images, shown, thumbnails, cut.skipped)
     write_text(folder / "report.html", render_counted(page))
+
+
+def as_counted(image: Annotated, *, scored: bool = False) -> CountedImage:
+    """An image of known size as the page of counts shows it, with scores if they are predicted."""
+    items = tuple(Item(one.category, one.box, one.score if scored else None) for one in image.annotations)
+    return CountedImage(image.name, image.width or 0, image.height or 0, items, image.level)
 
 
 def composed_text(done: ComposedSet, seconds: float) -> str:

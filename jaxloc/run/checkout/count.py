@@ -26,7 +26,7 @@ from jaxloc.report.tables import text_table
 from jaxloc.report.text import SHOWN, counted, reasons
 from jaxloc.run import outputs
 from jaxloc.run.checkout import model
-from jaxloc.run.checkout.compose import THUMBNAIL
+from jaxloc.run.checkout.compose import THUMBNAIL, as_counted
 from jaxloc.run.checkout.model import LEAST_SCORE, Counter
 from jaxloc.run.checkout.train import engine_of
 from jaxloc.run.engine import memory_errors, of_network
@@ -150,12 +150,11 @@ def _write(done: CountedImages, options: CountOptions) -> None:
     page = Counted(
         "Counted products",
         {"threshold of scores": f"{done.threshold:.3g}", **done.counter.settings},
-        above,
+        [as_counted(image, scored=True) for image in above],
         shown,
         read_thumbnails(chosen, workers=workers, shorter_side=THUMBNAIL, side=THUMBNAIL),
         [Skipped(name, "", reason) for name, reason in done.skipped.items()],
         f"Items of scores of {done.threshold:.2f} or more; annotations.json has the others too.",
-        scored=True,
     )
     write_text(folder / PAGE, render_counted(page))
 
