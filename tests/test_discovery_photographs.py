@@ -1,4 +1,4 @@
-"""Saliency and regions of forty photographs, float32 in padded batches, against the NumPy float64 transcription."""
+"""Saliency and regions of photographs, float32 in padded batches, against the NumPy float64 transcription."""
 
 import jax
 import numpy as np
@@ -9,15 +9,16 @@ from jaxloc import discovery
 from jaxloc.discovery import SETTINGS
 from tests.compiled import jitted
 from tests.reference import discovery as reference
+from tests.run import helpers
 
 pytestmark = pytest.mark.photos
 
 
-@pytest.fixture(scope="module")
-def maps(photos_folder, vgg16) -> list[np.ndarray]:
-    paths = sorted(photos_folder.glob("voc07_left/*/*.jpg"))[::6][:40]
-    assert len(paths) == 40
-    return jaxloc.load(vgg16).features(paths, max_side=224)
+@pytest.fixture(scope="module", params=[8, pytest.param(40, marks=pytest.mark.soak)])
+def maps(request, photos_folder, vgg16, weights_cache) -> list[np.ndarray]:
+    paths = sorted(photos_folder.glob("voc07_left/*/*.jpg"))[:: 240 // request.param]
+    with helpers.real_network(weights_cache):
+        return jaxloc.load(vgg16).features(paths[: request.param], max_side=224)
 
 
 def padded(maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
