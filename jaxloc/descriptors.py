@@ -47,7 +47,7 @@ class Inputs(NamedTuple):
         features: ``[h, w, d]``, zero outside the valid corner.
         size: int32 ``[2]``, valid rows and columns.
         mask: bool ``[h, w]``, the cells of the object.
-        lower: features ``[h', w', d']`` and object mask of the lower layer, for descriptors with ``lower``.
+        lower: features ``[h', w', d']``, object mask and valid size of the lower layer, for descriptors with ``lower``.
         mirrored: the mirrored image, for descriptors with ``mirrored``.
         codebooks: with the one that the descriptor needs.
     """
@@ -55,7 +55,7 @@ class Inputs(NamedTuple):
     features: "Array"
     size: "Array"
     mask: "Array"
-    lower: "tuple[Array, Array] | None" = None
+    lower: "tuple[Array, Array, Array] | None" = None
     mirrored: "Inputs | None" = None
     codebooks: Codebooks = Codebooks()
 
@@ -85,6 +85,7 @@ class Descriptor:
         codebook: the codebook it needs.
         codebook_option: the option that must not be 0 for the codebook to be needed; empty if it always is.
         fine: whether it is made of the layer for localisation, where none is named.
+        whiten: post-processing of a gallery where none is named, as ``--whiten`` takes it.
         crop: what the head sees: the whole image, the box of the object found, or the true box.
     """
 
@@ -100,6 +101,7 @@ class Descriptor:
     codebook: Codebook | None = None
     codebook_option: str = ""
     fine: bool = False
+    whiten: str = "none"
     crop: Literal["image", "object", "truth"] | None = None
 
     @property
@@ -116,7 +118,7 @@ class Descriptor:
 def _scda_plus(inputs: Inputs, *, weight: float) -> "Array":
     if inputs.lower is None:
         raise ValueError("SCDA+ needs the lower layer")
-    return jaxloc.scda.descriptor_plus(inputs.features, inputs.mask, *inputs.lower, weight=weight)
+    return jaxloc.scda.descriptor_plus(inputs.features, inputs.mask, *inputs.lower[:2], weight=weight)
 
 
 def _scda_flip_plus(inputs: Inputs, *, weight: float) -> "Array":
@@ -148,6 +150,16 @@ def _rmac(inputs: Inputs, *, levels: int, region_global: bool) -> "Array":
     return jaxloc.rmac.descriptor(
         inputs.features, size=inputs.size, levels=levels, include_global=region_global, whitening=whitening
     )
+
+
+def _two_rmac(inputs: Inputs, *, levels: int, region_global: bool) -> "Array":
+    import jax.numpy as jnp
+
+    if inputs.lower is None:
+        raise ValueError("R-MAC of two layers needs the lower layer")
+    features, _, size = inputs.lower
+    layers = inputs, inputs._replace(features=features, size=size)
+    return jnp.concatenate([_rmac(one, levels=levels, region_global=region_global) for one in layers])
 
 
 def _vlad(inputs: Inputs) -> "Array":
@@ -215,6 +227,14 @@ DESCRIPTORS = {
         parameters=("levels", "region_global"),
         codebook="regions",
         codebook_option="region_whiten",
+    ),
+    "auto": Descriptor(
+        "R-MAC of two layers",
+        "R-MAC of two layers, whitened by what the gallery knows of it",
+        _two_rmac,
+        parameters=("levels", "region_global"),
+        lower=True,
+        whiten="shrunk-512",
     ),
     "fs-egm": Descriptor(
         "FS.EGM",

@@ -158,6 +158,27 @@ def fit(spectrum: Spectrum, *, dimension: int, power: float = 1.0, floor: float 
     return _leading(spectrum, dimension, power, floor)
 
 
+@jitted("dimension", "share")
+def fit_shrunk(spectrum: Spectrum, *, dimension: int, share: float = 0.01) -> Whitening:
+    """Whiten with eigenvalues shrunk towards equality, ``(λ + share · Σλ)^(−1/2)``: for any number of samples.
+
+    Directions that hold much of the total are evened out. Those that hold little, which few samples do not determine,
+    keep their weight: whitening gives them as much as the others.
+
+    Args:
+        spectrum: of the gallery.
+        dimension: of the result (static). Where the samples have fewer directions the rest is zero.
+        share: of the total, added to each eigenvalue (static).
+    """
+    check_rank("components", spectrum.components, "[d, r]")
+    eigenvalues = jnp.asarray(spectrum.eigenvalues)
+    total = eigenvalues.sum()
+    shrunk = jnp.where(total > 0, eigenvalues + share * total, 1)
+    projection = (jnp.asarray(spectrum.components) / jnp.sqrt(shrunk))[:, :dimension]
+    missing = dimension - projection.shape[1]
+    return Whitening(jnp.asarray(spectrum.mean), jnp.pad(projection, ((0, 0), (0, missing))))
+
+
 @jitted()
 def apply(whitening: Whitening, vectors: ArrayLike) -> jax.Array:
     """Project vectors and ℓ2-normalise them.

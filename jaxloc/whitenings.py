@@ -16,7 +16,7 @@ import jaxloc
 from jaxloc.errors import UsageError
 
 if TYPE_CHECKING:
-    from jaxloc.whitening import Whitening
+    from jaxloc.whitening import Spectrum, Whitening
 
 Chunks = Callable[[], Iterator[np.ndarray]]
 
@@ -38,28 +38,36 @@ class Kind:
             if the vectors do not determine the dimensions.
         needs_labels: whether it is learnt from labels.
         whitens: whether it has a power, from 0 (rotate and cut only) to 1 (whiten).
+        any_number: whether it can be fitted to fewer vectors than dimensions.
     """
 
     title: str
     fit: "Callable[[Chunks, np.ndarray | None, int, float], Whitening]"
     needs_labels: bool = False
     whitens: bool = True
+    any_number: bool = False
 
 
-def _fit_linear(chunks: Chunks, labels: Any, dimension: int, power: float, *, centred: bool) -> "Whitening":
+def _spectrum(chunks: Chunks, *, centred: bool) -> "Spectrum":
     """Fewer vectors than dimensions are decomposed as they are; more are summed, so that memory does not grow."""
     number, width = 0, 0
     for chunk in chunks():
         number, width = number + int(chunk.any(1).sum()), chunk.shape[1]
     if number < width:
         samples = np.concatenate([chunk[chunk.any(1)] for chunk in chunks()])
-        spectrum = jaxloc.whitening.spectrum_of_samples(samples, centred=centred)
-    else:
-        total = jaxloc.moments.empty(width)
-        for chunk in chunks():
-            total = _compiled_add()(total, chunk, chunk.any(1))
-        spectrum = jaxloc.whitening.spectrum(total, centred=centred)
-    return jaxloc.whitening.fit(spectrum, dimension=dimension, power=power)
+        return jaxloc.whitening.spectrum_of_samples(samples, centred=centred)
+    total = jaxloc.moments.empty(width)
+    for chunk in chunks():
+        total = _compiled_add()(total, chunk, chunk.any(1))
+    return jaxloc.whitening.spectrum(total, centred=centred)
+
+
+def _fit_linear(chunks: Chunks, labels: Any, dimension: int, power: float, *, centred: bool) -> "Whitening":
+    return jaxloc.whitening.fit(_spectrum(chunks, centred=centred), dimension=dimension, power=power)
+
+
+def _fit_shrunk(chunks: Chunks, labels: Any, dimension: int, power: float) -> "Whitening":
+    return jaxloc.whitening.fit_shrunk(_spectrum(chunks, centred=False), dimension=dimension)
 
 
 @functools.cache
@@ -78,6 +86,7 @@ def _fit_supervised(chunks: Chunks, labels: Any, dimension: int, power: float) -
 WHITENINGS = {
     "pca": Kind("PCA", functools.partial(_fit_linear, centred=True)),
     "svd": Kind("SVD", functools.partial(_fit_linear, centred=False)),
+    "shrunk": Kind("SVD, shrunk whitening", _fit_shrunk, whitens=False, any_number=True),
     "supervised": Kind("supervised whitening", _fit_supervised, needs_labels=True, whitens=False),
 }
 """By name; ``"none"``, which every job takes as well, leaves vectors as they are."""

@@ -24,7 +24,7 @@ def test_names():
     assert list(METHODS)[5:] == ["lost", "tokencut", "cam", "eiss", "beam"]
     assert list(SIGN_RULES) == ["aggregation", "loading", "minority", "border", "attention", "none"]
     assert list(REFINEMENTS) == ["crf", "guided", "grabcut"]
-    assert list(WHITENINGS) == ["pca", "svd", "supervised"]
+    assert list(WHITENINGS) == ["pca", "svd", "shrunk", "supervised"]
     assert DESCRIPTORS.keys() - INDEXED.keys() == {"fc8_truth"}
 
 

@@ -235,6 +235,18 @@ def test_many_dimensions_and_few_samples():
     assert_same_up_to_sign(whitening.apply(fitted, x), reference.whiten(x, x, False, 32, 1), atol=1e-3)
 
 
+@pytest.mark.parametrize("count", [9, 60])
+def test_shrunk_eigenvalues_whiten_any_number_of_samples(count):
+    x = samples(count, 40)
+    values, directions = np.linalg.eigh(x.T.astype(np.float64) @ x / count)
+    expected = x @ directions / np.sqrt(values + 0.01 * values.sum())
+    fitted = whitening.fit_shrunk(whitening.spectrum_of_samples(x, centred=False), dimension=50)
+    found = whitening.apply(fitted, x)
+    assert found.shape == (count, 50)
+    assert not found[:, min(count, 40) :].any()
+    np.testing.assert_allclose(found @ found.T, unit(expected) @ unit(expected).T, atol=1e-4)
+
+
 def pairs_of_each(x: np.ndarray, labels: np.ndarray) -> list[whitening.Pairs]:
     return [whitening.pairs_of_class(moments.of(x, labels == label)) for label in np.unique(labels)]
 

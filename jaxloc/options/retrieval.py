@@ -118,10 +118,10 @@ class IndexOptions(DescribeOptions):
         "scda", "What an image's vector is made of.", "--descriptor", "-d", choices=INDEXED, first=True
     )
     whiten: str = option(
-        "none",
-        "Post-processing fitted on the gallery: none, pca-256, svd-256 or supervised-256 (by labels). A power may "
-        "follow pca and svd: svd-256:0 only rotates and cuts, svd-256:0.5 half whitens. Needs about 10 images for "
-        "each dimension.",
+        "auto",
+        "Post-processing fitted on the gallery: none, pca-256, svd-256, shrunk-256 or supervised-256 (by labels). A "
+        "power may follow pca and svd: svd-256:0 only rotates and cuts, svd-256:0.5 half whitens. These need about 10 "
+        "images for each dimension, shrunk any number. auto is shrunk-512 for the descriptor auto, else none.",
         first=True,
     )
     projection: Path | None = option(
@@ -142,12 +142,18 @@ class IndexOptions(DescribeOptions):
         from jaxloc.whitenings import WhitenSpec
 
         super().__post_init__()
-        WhitenSpec.parse(self.whiten)
+        if self.whiten != "auto":
+            WhitenSpec.parse(self.whiten)
 
     def resolved(self, backbone: "Backbone") -> Self:
-        """The options with the backbone's layers in place of ``None``, the finer one where the descriptor takes it."""
-        fine = self.layer is None and DESCRIPTORS[self.descriptor].fine
-        chosen = dataclasses.replace(self, layer=backbone.defaults.localization) if fine else self
+        """The options with the backbone's layers in place of ``None``, and the descriptor's post-processing.
+
+        The layer is the finer one where the descriptor takes it.
+        """
+        descriptor = DESCRIPTORS[self.descriptor]
+        whiten = descriptor.whiten if self.whiten == "auto" else self.whiten
+        layer = self.layer or (backbone.defaults.localization if descriptor.fine else None)
+        chosen = dataclasses.replace(self, layer=layer, whiten=whiten)
         return super(IndexOptions, chosen).resolved(backbone)
 
 

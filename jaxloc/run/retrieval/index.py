@@ -30,7 +30,7 @@ from jaxloc.run.retrieval.shards import forget_job, plan_job, write_shards
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from jaxloc.run.stream import open_stream
 from jaxloc.run.writing import disk_errors, locked
-from jaxloc.whitenings import WhitenSpec
+from jaxloc.whitenings import WHITENINGS, WhitenSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,16 +113,17 @@ def index_images(
             moved = _relocate(gallery, images, workers_of(options))
             if relabel:
                 gallery.change({image.key: {"label": image.label} for image in images})
-            _make_ready(gallery, options, images)
+            _make_ready(gallery, options.resolved(describer.weights.backbone), images)
         distributed.wait("the gallery")
         return dataclasses.replace(_extend(Gallery.open(folder), describer, images), moved=moved)
 
 
 def describe_gallery(options: IndexOptions, weights: Weights) -> Description:
     """The description of a gallery with these options and weights."""
+    options = options.resolved(weights.backbone)
     return Description(
         descriptor=options.descriptor,
-        settings=options.resolved(weights.backbone).fingerprint(),
+        settings=options.fingerprint(),
         architecture=weights.backbone.name,
         weights_checksum=weights.checksum,
         shard_size=options.shard_size,
@@ -245,7 +246,9 @@ def _check_rank(gallery: Gallery, pending: int) -> None:
     """Refuse, before any work, a whitening of more dimensions than the number of vectors can determine."""
     spec = WhitenSpec.parse(gallery.description.whiten)
     number = pending + sum(map(gallery.length, gallery.shards))
-    if spec is not None and not gallery.whitening_path.exists() and number < spec.dimension:
+    if spec is None or WHITENINGS[spec.kind].any_number or gallery.whitening_path.exists():
+        return
+    if number < spec.dimension:
         raise UsageError(
             f"{spec} needs at least {spec.dimension:,} images, and there are {number:,}: ask for fewer dimensions, "
             f"such as --whiten {spec.kind}-{max(1, number // 4)}, or for --whiten none"

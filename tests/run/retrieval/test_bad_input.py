@@ -133,7 +133,9 @@ def test_supervised_whitening_needs_labels_of_two_kinds(weights, images, tmp_pat
 )
 def test_a_whitening_that_cannot_be_read_says_how_it_is_written(text):
     said = small.complaint(WhitenSpec.parse, text)
-    assert re.search(r"cannot read the whitening '.*': write none, pca-256, svd-256 or supervised-256; a power", said)
+    assert re.search(
+        r"cannot read the whitening '.*': write none, pca-256, svd-256, shrunk-256 or supervised-256; a power", said
+    )
     assert small.complaint(IndexOptions, whiten=text) == said
 
 

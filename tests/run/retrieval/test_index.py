@@ -391,3 +391,13 @@ def test_odd_names_and_labels_are_kept_and_those_that_are_not_utf8_skipped(weigh
     assert len(set(rows.values())) == 2
     assert index([folder], tmp_path / "g", small.index_options(weights, whiten="supervised-3")).added == 0
     json.dumps([skip.name for skip in done.skipped]).encode()
+
+
+def test_auto_is_rmac_of_two_layers_whitened_to_512_numbers_by_any_number_of_images(made, images, weights, tmp_path):
+    folder = made(descriptor="auto")
+    parts = [small.stored(made(descriptor="rmac", layer=layer)) for layer in ("pool5", "relu5_2")]
+    np.testing.assert_allclose(small.stored(folder), np.concatenate(parts, 1), atol=1e-6)
+    opened = Gallery.open(folder)
+    assert opened.description.whiten == "shrunk-512"
+    again = index([images], small.copy(folder, tmp_path / "g"), small.index_options(weights, descriptor="auto"))
+    assert (again.added, again.dimension, again.warnings) == (0, 512, [])
