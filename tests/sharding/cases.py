@@ -415,7 +415,7 @@ CASES = {
     "whitening.rank": Case(whitening.rank, lambda e: (e.spectrum(),)),
     "whitening.spectrum": Case(lambda m: whitening.spectrum(m, centred=True), lambda e: (e.some_moments(),)),
     "whitening.spectrum_of_samples": Case(
-        lambda x, keep: whitening.spectrum_of_samples(x, keep, centred=True), _valid_samples
+        lambda x, k: whitening.spectrum_of_samples(x, k, centred=True), _valid_samples
     ),
 }
 """Every public function that a batch may be mapped over, by module and name."""
