@@ -401,9 +401,7 @@ CASES = {
         lambda e: (whitening.Whitening(e.normal(CHANNELS), e.normal(CHANNELS, 3)), e.samples()),
     ),
     "whitening.fit": Case(lambda spectrum: whitening.fit(spectrum, dimension=3), lambda e: (e.spectrum(),)),
-    "whitening.fit_shrunk": Case(
-        lambda spectrum: whitening.fit_shrunk(spectrum, dimension=3), lambda e: (e.spectrum(),)
-    ),
+    "whitening.fit_shrunk": Case(lambda found: whitening.fit_shrunk(found, dimension=3), lambda e: (e.spectrum(),)),
     "whitening.fit_supervised": Case(
         # More directions than classes less one are alike to it, and rounding chooses among them.
         lambda x, labels: whitening.fit_supervised(whitening.pairs_of_samples(x, labels), dimension=CLUSTERS - 1),
