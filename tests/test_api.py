@@ -196,7 +196,7 @@ def test_a_wrong_image_is_named_by_its_position(net, images, message):
 
 
 def test_wrong_options_are_named(net, paths):
-    with pytest.raises(UsageError, match=r"method must be one of ddt, ddt\+, scda"):
+    with pytest.raises(UsageError, match=r"method must be one of ddt, ddt\+, ddt-spread, scda"):
         jaxloc.colocalize(paths, net, method="magic")
     with pytest.raises(UsageError, match=r"unknown layer 'relu9'"):
         jaxloc.colocalize(paths, net, layer="relu9")

@@ -103,6 +103,6 @@ class ClassifyOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.describing.whiten != "none":
+        if self.describing.whiten not in ("auto", "none"):
             whiten = self.describing.whiten
             raise UsageError(f"the SVM reads vectors as they are described: leave out the whitening {whiten}")

@@ -76,7 +76,10 @@ def test_a_limit_is_marked(arguments, tmp_path):
         (["ddt-table1", "nowhere"], "nowhere: no such folder, and no data set that is known: ddt-table1 takes"),
         (["ddt-table1", "x", "--json", "--format", "latex"], "--json and --format latex exclude each other"),
         (["ddt-table1", "x", "--limit", "0"], "--limit must leave at least 2 images of a class, not 0"),
-        (["ddt-table1", "x", "--method", "eiss"], "methods must be one or more of ddt, ddt+, scda, not eiss"),
+        (
+            ["ddt-table1", "x", "--method", "eiss"],
+            "methods must be one or more of ddt, ddt+, ddt-spread, scda, not eiss",
+        ),
     ],
 )
 def test_errors_are_one_line(given, message):

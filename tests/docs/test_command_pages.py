@@ -1,5 +1,6 @@
 """The command reference says of every command what the command itself takes."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -74,7 +75,7 @@ def test_every_command_has_its_section_with_every_option_of_its_help(extension):
         assert result.exit_code == 0, path
         if "--help-all" in result.output:
             result = CliRunner().invoke(jaxloc.cli.app, [*names, "--help-all"], env={"COLUMNS": "400", "NO_COLOR": "1"})
-        told = {word.strip("│ ,") for word in result.output.split() if word.strip("│ ,").startswith("--")}
+        told = {word for word in re.split(r"[\s│,]+", result.output) if word.startswith("--")}
         options = {word for word in told if word.lstrip("-") and word not in ("--help", "--help-all")}
         missing = {word for word in options if word.split("/")[0] not in section}
         assert not missing, path

@@ -253,7 +253,7 @@ def test_ctrl_c_in_the_middle_leaves_what_is_done_and_no_half_results(job, photo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "pca"}, r"method must be one of ddt, ddt\+, scda, fs-egm, lost, .*, beam, not 'pca'"),
+        ({"method": "pca"}, r"method must be one of ddt, ddt\+, ddt-spread, scda, fs-egm, lost, .*, beam, not 'pca'"),
         ({"sign": "plus"}, "sign must be one of aggregation, loading, minority, border, attention, none, not 'plus'"),
         ({"connectivity": 6}, "connectivity must be one of 8, 4, not 6"),
         ({"backend": "gpu"}, "backend must be one of auto, host, device, not 'gpu'"),

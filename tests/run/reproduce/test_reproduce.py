@@ -118,8 +118,8 @@ def test_missing_weights_of_the_papers_network_name_the_command(voc, tmp_path, m
     [
         ({"limit": 1}, "--limit must leave at least 2 images of a class, not 1"),
         ({"samples": -1}, "bootstrap draws and their seed must be whole numbers from 0"),
-        ({"methods": ("ddt", "sda")}, "methods must be one or more of ddt, ddt+, scda, not ddt, sda"),
-        ({"methods": ()}, "methods must be one or more of ddt, ddt+, scda, not "),
+        ({"methods": ("ddt", "sda")}, "methods must be one or more of ddt, ddt+, ddt-spread, scda, not ddt, sda"),
+        ({"methods": ()}, "methods must be one or more of ddt, ddt+, ddt-spread, scda, not "),
     ],
 )
 def test_options_that_make_no_sense(values, message):
