@@ -15,9 +15,6 @@ import safetensors
 
 from jaxloc.errors import UsageError
 
-IMAGES = "images"
-"""Key of the images in JSON files and metadata."""
-
 HALVES = ".*.????????.part"
 """Pattern of the names of files being written."""
 
@@ -94,7 +91,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 def renamed(kept: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says, where that of an earlier version calls images pictures."""
-    return {IMAGES if name == "pictures" else name: value for name, value in kept.items()}
+    return {"images" if name == "pictures" else name: value for name, value in kept.items()}
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -47,7 +47,7 @@ class Inputs(NamedTuple):
         features: ``[h, w, d]``, zero outside the valid corner.
         size: int32 ``[2]``, valid rows and columns.
         mask: bool ``[h, w]``, the cells of the object.
-        lower: features ``[h', w', d']``, object mask and valid size of the lower layer, for descriptors with ``lower``.
+        lower: features, size and mask of the lower layer, for descriptors with ``lower``.
         mirrored: the mirrored image, for descriptors with ``mirrored``.
         codebooks: with the one that the descriptor needs.
     """
@@ -55,7 +55,7 @@ class Inputs(NamedTuple):
     features: "Array"
     size: "Array"
     mask: "Array"
-    lower: "tuple[Array, Array, Array] | None" = None
+    lower: "Inputs | None" = None
     mirrored: "Inputs | None" = None
     codebooks: Codebooks = Codebooks()
 
@@ -118,7 +118,8 @@ class Descriptor:
 def _scda_plus(inputs: Inputs, *, weight: float) -> "Array":
     if inputs.lower is None:
         raise ValueError("SCDA+ needs the lower layer")
-    return jaxloc.scda.descriptor_plus(inputs.features, inputs.mask, *inputs.lower[:2], weight=weight)
+    below = inputs.lower.features, inputs.lower.mask
+    return jaxloc.scda.descriptor_plus(inputs.features, inputs.mask, *below, weight=weight)
 
 
 def _scda_flip_plus(inputs: Inputs, *, weight: float) -> "Array":
@@ -157,8 +158,7 @@ def _two_rmac(inputs: Inputs, *, levels: int, region_global: bool) -> "Array":
 
     if inputs.lower is None:
         raise ValueError("R-MAC of two layers needs the lower layer")
-    features, _, size = inputs.lower
-    layers = inputs, inputs._replace(features=features, size=size)
+    layers = inputs, inputs.lower
     return jnp.concatenate([_rmac(one, levels=levels, region_global=region_global) for one in layers])
 
 

@@ -107,7 +107,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[pq.ParquetFile, list
             metadata = shard.metadata.metadata or {}
             if metadata.get(b"format") != SCHEMA.metadata[b"format"] or not shard.schema_arrow.equals(SCHEMA):
                 raise ValueError("its columns are not those of findings")
-            images = int(metadata.get(b"images") or metadata[b"pictures"])
+            images = int(metadata[b"images"])
             groups = range(shard.num_row_groups)
             starts = [0, *itertools.accumulate(_count(shard, [group]) for group in groups)]
             if images not in starts:

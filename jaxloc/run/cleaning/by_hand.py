@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxloc._files import IMAGES, write_text
+from jaxloc._files import write_text
 from jaxloc.errors import UsageError
 from jaxloc.report.decisions import FORMAT, KEPT, UNUSABLE, Decision
 from jaxloc.report.text import counted, some_of
@@ -43,7 +43,7 @@ def read_decisions(path: str | os.PathLike[str], images: Mapping[str, Any]) -> d
 def _read(path: str | os.PathLike[str], *keys: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The images that a file of decisions is about, and the decisions, which all have the keys."""
     content = decision_file.read(path, *keys, format=FORMAT, page="review.html")
-    return content[IMAGES], content["decisions"]
+    return content["images"], content["decisions"]
 
 
 def set_aside(folder: Path, decided: Collection[str], *, asked: bool, images: Mapping[str, Any]) -> list[str]:
@@ -65,7 +65,7 @@ def set_aside(folder: Path, decided: Collection[str], *, asked: bool, images: Ma
             if entry["keep"] != (entry["why"] == KEPT) and entry["name"] not in decided
         ]
         if left:
-            kept = {"format": FORMAT, IMAGES: then, "decisions": left}
+            kept = {"format": FORMAT, "images": then, "decisions": left}
             write_text(before, json.dumps(kept, indent=1) + "\n")
     if not left and not asked and before.exists():
         then, left = _read(before)

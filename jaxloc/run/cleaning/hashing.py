@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from jaxloc._files import IMAGES, write_safetensors
+from jaxloc._files import write_safetensors
 from jaxloc.data import Source, read_image
 from jaxloc.data.ahead import read_ahead
 from jaxloc.data.duplicates import COLOURS, Look, look_at
@@ -33,7 +33,7 @@ def hash_images(
     further arguments of ``read_image``.
     """
     looks: list[Look | None] = []
-    metadata = {IMAGES: digest, "read": json.dumps(how or {}, sort_keys=True)}
+    metadata = {"images": digest, "read": json.dumps(how or {}, sort_keys=True)}
     read = functools.partial(_look, how=how or {})
     with progress("hashing", len(images)) as shown:
         for start in range(0, len(images), SHARD):

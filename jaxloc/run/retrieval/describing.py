@@ -169,7 +169,7 @@ def _compiled_describe(
             if lower is not None:
                 under, under_size = maps[lower]
                 under_mask = scda.lower_mask(mask, scda.aggregation_map(under), size=size, size_lower=under_size)
-                below = under, under_mask, under_size
+                below = Inputs(under, under_size, under_mask)
             return Inputs(features, size, mask, below, mirrored, codebooks)
 
         features, size = maps[layer]

@@ -113,7 +113,7 @@ def index_images(
             moved = _relocate(gallery, images, workers_of(options))
             if relabel:
                 gallery.change({image.key: {"label": image.label} for image in images})
-            _make_ready(gallery, options.resolved(describer.weights.backbone), images)
+            _make_ready(gallery, options, description.whiten, images)
         distributed.wait("the gallery")
         return dataclasses.replace(_extend(Gallery.open(folder), describer, images), moved=moved)
 
@@ -197,13 +197,13 @@ def _relocate(gallery: Gallery, images: list[Labelled], workers: int) -> int:
     return len(changes)
 
 
-def _make_ready(gallery: Gallery, options: IndexOptions, images: list[Labelled]) -> None:
+def _make_ready(gallery: Gallery, options: IndexOptions, whiten: str, images: list[Labelled]) -> None:
     """Prepare a gallery on the first host: keep its projection, drop half-written files and changed images."""
     if options.projection is not None:
         write_bytes(gallery.projection_path, options.projection.read_bytes())
     gallery.clean()
-    if options.whiten != gallery.description.whiten:
-        gallery.ask_for_whitening(options.whiten)
+    if whiten != gallery.description.whiten:
+        gallery.ask_for_whitening(whiten)
     elif options.refit:
         gallery.drop_whitening()
     pending, changed = _pending(gallery, images)

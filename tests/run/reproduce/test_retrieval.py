@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from jaxloc._files import IMAGES
 from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor
 from jaxloc.options import DescribeOptions
@@ -142,7 +141,7 @@ def test_table_5_is_the_accuracy_of_the_classifier_on_the_test_images(birds, wei
     result = reproduce("scda-table5", f"cub200:{birds}", tmp_path / "out", made.options(weights, samples=20))
     [row] = result.rows
     told = json.loads((tmp_path / "out" / "classified" / "evaluation.json").read_text())
-    right = [image["label"] == image["predicted"] for image in told[IMAGES]]
+    right = [image["label"] == image["predicted"] for image in told["images"]]
     assert (row.label, row.images, row.paper) == ("SCDA_flip+ (80)", 8, 80.5)
     assert row.ours == pytest.approx(100 * np.mean(right))
     assert row.interval.low <= row.ours <= row.interval.high
