@@ -56,8 +56,6 @@ def main() -> None:
     if arguments.child:
         measure(arguments.sides[0], arguments.child, arguments.threads)
         return
-    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        os.environ.pop(name, None)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(arguments.threads)
     with tempfile.TemporaryDirectory() as scratch:

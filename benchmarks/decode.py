@@ -1,7 +1,7 @@
 """Images decoded per second: the library's threads beside Grain's threads and its worker processes.
 
     pip install grain
-    python benchmarks/decode.py FOLDER [--shorter-side 224] [--workers 2] [--pictures 1000] [--repeats 5] [--busy]
+    python benchmarks/decode.py FOLDER [--shorter-side 224] [--workers 2] [--images 1000] [--repeats 5] [--busy]
 
 Each side runs in a process of its own, in turn (A B C A B C …), and decodes the same images in the same order; the
 folder is gone through as often as needed. The first images, with the start of threads or processes, are shown apart.
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shorter-side", type=int, default=0, help="0 for full size")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)

@@ -50,11 +50,8 @@ class Worker:
     def __init__(self, side: str, sizes: list[tuple[int, int]], features: Path, cores: str, network: str) -> None:
         script = str(Path(__file__).with_name("network_sides.py"))
         command = [sys.executable, script, side, json.dumps(sizes), str(features), cores, network]
-        environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
         self.side = side
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.answer()
 
     def ask(self) -> float:

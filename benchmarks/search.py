@@ -47,8 +47,6 @@ def main() -> None:
         measure(arguments, queries, gallery)
         return
     print(f"{arguments.queries} queries in {arguments.gallery} vectors of {arguments.dimension} dimensions")
-    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        os.environ.pop(name, None)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(arguments.threads)
     with tempfile.TemporaryDirectory() as scratch:

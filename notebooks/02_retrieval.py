@@ -174,7 +174,7 @@ ASKED = 2
 SIDE = 224  # images are shrunk until their shorter side has at most this many pixels
 
 temporary = tempfile.TemporaryDirectory()
-images = Path(temporary.name, "pictures")
+images = Path(temporary.name, "images")
 images.mkdir()
 if FOLDER is None:
     compose(images, EACH)

@@ -137,7 +137,7 @@ def window(photo, shape, rng):
 EACH = 8
 SHAPES = ((160, 224), (192, 192), (224, 160))
 temporary = tempfile.TemporaryDirectory()
-photos = Path(temporary.name, "pictures")
+photos = Path(temporary.name, "images")
 rng = np.random.default_rng(0)
 for name, photo in {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}.items():
     (photos / name).mkdir(parents=True)

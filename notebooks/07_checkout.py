@@ -89,10 +89,10 @@ COLOURS = dict(zip(PRINTS, plt.get_cmap("tab10").colors, strict=False))
 
 def photograph(kind, view):
     """A box on white: its print, its colour, its name."""
-    picture, window, colour = PRINTS[kind]
+    source, window, colour = PRINTS[kind]
     width, height = 150 + 6 * view, 210 - 8 * view
     box = Image.new("RGB", (width, height), colour)
-    print_ = Image.fromarray(getattr(skimage.data, picture)()).convert("RGB").crop(window)
+    print_ = Image.fromarray(getattr(skimage.data, source)()).convert("RGB").crop(window)
     box.paste(print_.resize((width - 20, height - 60)), (10, 46))
     ImageDraw.Draw(box).text((width // 2, 24), kind, "white", ImageFont.load_default(24), anchor="mm")
     image = Image.new("RGB", (260, 260), "white")

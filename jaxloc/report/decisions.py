@@ -96,11 +96,11 @@ class Decisions:
 
         A reason counts only images that are dropped for it; ``"kept by hand"`` is part of ``"kept"``.
         """
-        keys = ("pictures", NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW, DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
+        keys = ("images", NOISE, DUPLICATE, CONTRADICTION, BROKEN, TOO_FEW, DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
         counts = {category: dict.fromkeys(keys, 0) for category in self.thresholds}
         for item in self.items:
             own = counts[item.category]
-            own["pictures"] += 1
+            own["images"] += 1
             if item.keep:
                 own[KEPT] += 1
                 own[KEPT_BY_HAND] += item.by_hand

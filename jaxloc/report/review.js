@@ -87,7 +87,7 @@
       changed += image.keep !== image.rule;
     }
     const sum = (...keys) => now.reduce((total, own) => keys.reduce((some, key) => some + own[key], total), 0);
-    const values = [sum("kept"), sum("pictures") - sum("kept", ...UNUSABLE), sum(...UNUSABLE), changed];
+    const values = [sum("kept"), sum("images") - sum("kept", ...UNUSABLE), sum(...UNUSABLE), changed];
     all(".tiles dd").forEach((tile, place) => { tile.textContent = numbers.format(values[place]); });
     for (const cell of all("[data-count]")) {
       cell.textContent = numbers.format(now[cell.dataset.set][cell.dataset.count]);

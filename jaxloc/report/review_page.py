@@ -16,7 +16,7 @@ _ROWS = 1000
 """Rows of the table of classes, and of the unusable images, at most."""
 _REST = "; decisions.json holds all."
 _HEADINGS = {
-    "pictures": "Images",
+    "images": "Images",
     "noise": "Noise",
     "duplicate": "Duplicates",
     "contradiction": "Contradictions",
@@ -78,7 +78,7 @@ def render_review(decisions: Decisions, shown: Collection[int], thumbnails: Mapp
     usable = [item for item in decisions.items if item.why not in UNUSABLE]
     unusable = [Skipped(item.name, item.category, item.reason) for item in decisions.items if item.why in UNUSABLE]
     kept = sum(item.keep for item in decisions.items)
-    met = {"pictures", *(item.why for item in decisions.items), *_BY_HAND}
+    met = {"images", *(item.why for item in decisions.items), *_BY_HAND}
     headings = {key: text for key, text in _HEADINGS.items() if key in met}
     return elements.page(
         "review",

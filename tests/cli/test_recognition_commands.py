@@ -27,7 +27,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> Path:
     """Four images of each of three kinds."""
-    return small.write_images(tmp_path_factory.mktemp("pictures") / "photos", range(4), empty=False)
+    return small.write_images(tmp_path_factory.mktemp("images") / "photos", range(4), empty=False)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    return small.write_images(tmp_path_factory.mktemp("pictures") / "birds")
+    return small.write_images(tmp_path_factory.mktemp("images") / "birds")
 
 
 @pytest.fixture(scope="module")
@@ -230,40 +230,40 @@ def test_remove_tells_how_many(made, images, tmp_path):
     ("arguments", "message"),
     [
         (
-            ["search", "GALLERY", "PICTURES", "--attributes", "2"],
+            ["search", "GALLERY", "IMAGES", "--attributes", "2"],
             "--attributes are shown on the page: name it with --html",
         ),
         (
-            ["search", "GALLERY", "PICTURES", "--attributes", "-2", "--html", "a"],
+            ["search", "GALLERY", "IMAGES", "--attributes", "-2", "--html", "a"],
             "--attributes must be at least 0, not -2",
         ),
-        (["search", "GALLERY", "PICTURES", "--top", "17"], "--top 17 is more than the gallery's 16 images"),
-        (["search", "GALLERY", "PICTURES"], "made with other weights (vgg16-small, "),
-        (["search", "PICTURES", "PICTURES"], "no gallery here; make one with `jaxloc index PHOTOS --out"),
-        (["index", "PICTURES", "--out", "PICTURES"], "holds other files"),
-        (["index", "PICTURES", "--out", "NEW", "--whiten", "svd"], "cannot read the whitening 'svd': write none,"),
-        (["index", "PICTURES", "--out", "NEW", "--split", "test"], "a split needs --labels with a COCO file"),
+        (["search", "GALLERY", "IMAGES", "--top", "17"], "--top 17 is more than the gallery's 16 images"),
+        (["search", "GALLERY", "IMAGES"], "made with other weights (vgg16-small, "),
+        (["search", "IMAGES", "IMAGES"], "no gallery here; make one with `jaxloc index PHOTOS --out"),
+        (["index", "IMAGES", "--out", "IMAGES"], "holds other files"),
+        (["index", "IMAGES", "--out", "NEW", "--whiten", "svd"], "cannot read the whitening 'svd': write none,"),
+        (["index", "IMAGES", "--out", "NEW", "--split", "test"], "a split needs --labels with a COCO file"),
         (["attributes", "GALLERY", "--html", "x", "--count", "0"], "--dimensions and --count must be at least 1"),
         (
             ["evaluate", "a.json", "--retrieval", "GALLERY"],
             "--retrieval measures a gallery: leave the files of boxes out",
         ),
-        (["evaluate", "--queries", "PICTURES"], "--queries and --labels go with --retrieval GALLERY"),
+        (["evaluate", "--queries", "IMAGES"], "--queries and --labels go with --retrieval GALLERY"),
         (["evaluate"], "give predictions and the true boxes, or --retrieval GALLERY"),
         (
             ["evaluate", "--retrieval", "GALLERY", "--split", "test"],
             "labels and splits are those of images to search",
         ),
-        (["compare", "PICTURES", "--whiten", "svd-0"], "cannot read the whitening 'svd-0'"),
-        (["compare", "PICTURES", "--feature-cache", "-1"], "the feature cache must be a size in GB, 0 or more"),
-        (["remove", "PICTURES", "a.png"], "no gallery here"),
+        (["compare", "IMAGES", "--whiten", "svd-0"], "cannot read the whitening 'svd-0'"),
+        (["compare", "IMAGES", "--feature-cache", "-1"], "the feature cache must be a size in GB, 0 or more"),
+        (["remove", "IMAGES", "a.png"], "no gallery here"),
     ],
     ids=cli.spelt,
 )
 def test_what_makes_no_sense_is_told_in_one_line(made, images, weights, tmp_path, arguments, message):
-    places = {"GALLERY": made[0], "PICTURES": images, "NEW": tmp_path / "new"}
+    places = {"GALLERY": made[0], "IMAGES": images, "NEW": tmp_path / "new"}
     own = ["-w", small.write_weights(tmp_path / "w.safetensors", seed=8)]
-    if arguments == ["search", "GALLERY", "PICTURES", "--top", "17"]:
+    if arguments == ["search", "GALLERY", "IMAGES", "--top", "17"]:
         own = ["-w", weights]
     if arguments[0] in ("attributes", "remove"):
         own = []

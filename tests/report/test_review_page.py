@@ -84,7 +84,7 @@ def test_a_reason_counts_where_the_image_is_dropped_for_it_so_that_the_counts_ad
     assert read.row("cat") == ["cat", "5", "0", "1", "1", "0", "1", "2", "1", "0.0 % (given)"]
     assert [read.tile(name) for name in TILES] == ["2", "4", "1", "2"]
     for own in decided(items).counts().values():
-        assert own["pictures"] == sum(own.values()) - own["pictures"] - own["kept by hand"]
+        assert own["images"] == sum(own.values()) - own["images"] - own["kept by hand"]
 
 
 def test_what_is_shown_in_words_is_explained():

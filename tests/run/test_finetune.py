@@ -46,7 +46,7 @@ def write_images(folder: Path, count: int = 6) -> Path:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    return write_images(tmp_path_factory.mktemp("pictures") / "in")
+    return write_images(tmp_path_factory.mktemp("images") / "in")
 
 
 def test_the_classes_of_a_data_set_are_its_labels_and_not_its_folders(tmp_path):

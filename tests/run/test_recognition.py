@@ -40,7 +40,7 @@ def options(weights) -> ClassifyOptions:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> Path:
     """Four images of each of three kinds, each in its folder; nothing may be written here."""
-    return small.write_images(tmp_path_factory.mktemp("pictures") / "photos", range(EACH), empty=False)
+    return small.write_images(tmp_path_factory.mktemp("images") / "photos", range(EACH), empty=False)
 
 
 @pytest.fixture(scope="module")

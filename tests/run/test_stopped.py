@@ -84,7 +84,7 @@ def weights(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory) -> Path:
-    return runs.write_images(tmp_path_factory.mktemp("kinds") / "pictures")
+    return runs.write_images(tmp_path_factory.mktemp("kinds") / "images")
 
 
 @pytest.fixture(scope="module")

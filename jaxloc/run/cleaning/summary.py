@@ -17,7 +17,7 @@ from jaxloc.run.cleaning.clean import Cleaned
 
 _CLASSES_SHOWN = 50
 _HEADINGS = {
-    "pictures": "photos",
+    "images": "photos",
     NOISE: "noise",
     DUPLICATE: "duplicates",
     CONTRADICTION: "contradictions",
@@ -27,7 +27,7 @@ _HEADINGS = {
     KEPT: "kept",
     KEPT_BY_HAND: "of them by hand",
 }
-_ALWAYS = ("pictures", NOISE, DUPLICATE, BROKEN, KEPT)
+_ALWAYS = ("images", NOISE, DUPLICATE, BROKEN, KEPT)
 
 
 def cleaning_text(done: Cleaned, seconds: float) -> str:

@@ -18,7 +18,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def images(tmp_path_factory) -> Path:
     """Six images in three sets, and one that cannot be read. Nothing may be written here."""
-    return runs.write_images(tmp_path_factory.mktemp("batches") / "pictures")
+    return runs.write_images(tmp_path_factory.mktemp("batches") / "images")
 
 
 @pytest.fixture(scope="session")

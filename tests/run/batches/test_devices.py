@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices:
 @pytest.fixture(scope="module")
 def more(tmp_path_factory):
     """Eight images in two sets: four of one shape, four of another."""
-    folder = tmp_path_factory.mktemp("more") / "pictures"
+    folder = tmp_path_factory.mktemp("more") / "images"
     for kind in ("cat", "coffee"):
         (folder / kind).mkdir(parents=True)
         for number in range(4):

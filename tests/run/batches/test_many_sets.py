@@ -21,7 +21,7 @@ SETTINGS = {"batch": 4, "shard_size": 7}
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
     """Six sets of four to six images; nothing may be written here."""
-    folder = tmp_path_factory.mktemp("sets") / "pictures"
+    folder = tmp_path_factory.mktemp("sets") / "images"
     for number in range(SETS):
         kind = sorted(small.KINDS)[number % 3]
         (folder / f"{number:02d}").mkdir(parents=True)
@@ -119,7 +119,7 @@ def test_the_parts_of_a_window_go_when_it_is_fitted(sets, weights, tmp_path):
 
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_set_of_one_readable_image_is_reported_and_the_others_are_found(images, weights, tmp_path, together):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     runs.write_images(folder)
     (folder / "cat" / "1.png").unlink()
     findings = runs.run(folder, tmp_path / "out", weights, **windows_of(together))

@@ -89,10 +89,10 @@ def test_decisions_are_listed_with_the_counts(done):
     assert content["format"] == "jaxloc-decisions-1"
     assert [entry["name"] for entry in content["decisions"]] == list(by_name(done))
     motorcycle, other = content["classes"]
-    assert (motorcycle["class"], motorcycle["pictures"], motorcycle["duplicate"], motorcycle["broken"]) == (
+    assert (motorcycle["class"], motorcycle["images"], motorcycle["duplicate"], motorcycle["broken"]) == (
         "motorcycle", 9, 1, 1,
     )  # fmt: skip
-    assert (other["pictures"], other["contradiction"], other["threshold"], other["rule"]) == (3, 2, 0.1, "given")
+    assert (other["images"], other["contradiction"], other["threshold"], other["rule"]) == (3, 2, 0.1, "given")
     text = cleaning_text(done, 1.0)
     assert "motorcycle/broken.jpg: not an image" in text
     assert str(done.folder / "review.html") in text

@@ -15,7 +15,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="package")
 def images(tmp_path_factory) -> Path:
     """Five images of each of three kinds, each in its folder; nothing may be written here."""
-    return small.write_images(tmp_path_factory.mktemp("pictures") / "photos", empty=False)
+    return small.write_images(tmp_path_factory.mktemp("images") / "photos", empty=False)
 
 
 @pytest.fixture(scope="package")

@@ -198,9 +198,9 @@ def plant(root, boxes) -> None:
 
 
 def test_a_coco_file_with_some_of_the_classes_will_do_and_is_marked(voc, weights, tmp_path):
-    shutil.copytree(voc / "VOC2007" / "JPEGImages", tmp_path / "pictures")
+    shutil.copytree(voc / "VOC2007" / "JPEGImages", tmp_path / "images")
     listed = [(f"{number:06}.jpg", ("horse", "bus", "zebra")[number % 3], made.NOWHERE) for number in range(6)]
-    path = made.write_coco(tmp_path / "pictures" / "truth.json", listed)
+    path = made.write_coco(tmp_path / "images" / "truth.json", listed)
     result = reproduce("ddt-voc07", path, tmp_path / "out", made.options(weights))
     assert made.images(result, DDT) == {"bus": 2, "horse": 2, "mean of 2 of 20 classes": 4}
     assert result.incomplete == "the images of a COCO file (6), which need not be the data set's"

@@ -17,7 +17,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def images(tmp_path_factory) -> Path:
     """Sixteen images of three kinds; in one of them nothing is selected. Nothing may be written here."""
-    return small.write_images(tmp_path_factory.mktemp("pictures") / "photos")
+    return small.write_images(tmp_path_factory.mktemp("images") / "photos")
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def run(images: Path, out: Path, weights: Path, *, files: int, where: str, **opt
     Returns:
         the exit status.
     """
-    asked = {"pictures": str(images), "out": str(out), "weights": str(weights), "files": files, "where": where}
+    asked = {"images": str(images), "out": str(out), "weights": str(weights), "files": files, "where": where}
     return start(asked | {"options": options}).wait(timeout=300)
 
 
@@ -50,7 +50,7 @@ def _main(asked: dict[str, Any]) -> None:
 
 
 def index_until(
-    die: Callable[[], object], *, pictures: str, out: str, weights: str, files: int, where: str, options: dict[str, Any]
+    die: Callable[[], object], *, images: str, out: str, weights: str, files: int, where: str, options: dict[str, Any]
 ) -> None:
     """Index, and call ``die`` at the moment that ``run`` describes."""
     from jaxloc.run.retrieval import codebooks, index, whitening_store
@@ -82,7 +82,7 @@ def index_until(
             )
         if where in places:
             patch.setattr(*places[where], lambda *_, **__: die())
-        index.index([pictures], out, small.index_options(Path(weights), **options))
+        index.index([images], out, small.index_options(Path(weights), **options))
 
 
 if __name__ == "__main__":

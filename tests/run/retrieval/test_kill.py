@@ -34,7 +34,7 @@ def test_broken_off_anywhere_it_resumes(made, weights, images, tmp_path, options
     def die():
         raise Killed
 
-    asked = {"pictures": images, "out": tmp_path / "g", "weights": weights, "options": options}
+    asked = {"images": images, "out": tmp_path / "g", "weights": weights, "options": options}
     for where, files in moments:
         with pytest.raises(Killed):
             killed.index_until(die, **asked, where=where, files=files)
@@ -71,7 +71,7 @@ def test_killed_while_something_is_fitted_it_resumes(made, weights, images, tmp_
 
 @pytest.mark.soak
 def test_killed_from_outside_it_opens_at_its_last_finished_shard(made, weights, images, tmp_path):
-    asked = {"pictures": str(images), "out": str(tmp_path / "g"), "weights": str(weights), "options": {}}
+    asked = {"images": str(images), "out": str(tmp_path / "g"), "weights": str(weights), "options": {}}
     process = killed.start(asked | {"files": -1, "where": "slowly"})
     try:
         while len(list((tmp_path / "g" / "vectors").glob("[0-9]*.safetensors"))) < 2:
