@@ -1,8 +1,8 @@
 """Set before jax starts: virtual devices, quick compilation, threads for host callbacks, a folder of compiled programs.
 
 Workers, subprocesses and later runs share that folder: ``JAX_COMPILATION_CACHE_DIR`` names another one, and
-``JAX_ENABLE_COMPILATION_CACHE=false`` does without. JAX is in its strict modes of promotion. Linear algebra has one
-thread: on busy cores OpenBLAS's threads wait for one another.
+``JAX_ENABLE_COMPILATION_CACHE=false`` does without. JAX is in its strict modes of promotion. Linear algebra and
+FAISS have one thread: on busy cores threads wait for one another.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("NPROC", "32")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "programs"))
@@ -19,10 +20,11 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 FLAGS = {
     "xla_force_host_platform_device_count": "8",
-    # Programs run only once or twice: with these three they compile in a third of the time.
+    # Programs run only once or twice: with these four they compile in a third of the time.
     "xla_backend_optimization_level": "0",
     "xla_llvm_disable_expensive_passes": "true",
     "xla_cpu_use_fusion_emitters": "false",  # large networks run slower without them
+    "xla_cpu_parallel_codegen_split_count": "1",
 }
 for flag, value in FLAGS.items():
     if flag not in os.environ.get("XLA_FLAGS", ""):

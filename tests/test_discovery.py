@@ -1,5 +1,7 @@
 """Object discovery against the NumPy float64 transcription, worked examples and published photographs."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import skimage.data
 from jaxloc import discovery, graphs, models
 from jaxloc._jit import standard_promotion
 from jaxloc.discovery import SETTINGS, Setting, egm
-from tests.compiled import compiled, jitted
+from tests.compiled import RUNS_OFTEN, compiled, jitted
 from tests.reference import discovery as reference
 
 discovery = compiled(discovery, eager=("fit_objects",))
@@ -345,8 +347,12 @@ OS_CELLS = {
 @pytest.fixture(scope="module")
 def photographs(vgg16) -> dict[str, np.ndarray]:
     images = {name: getattr(skimage.data, name)() for name in (*FS, "rocket")}
-    extract = jitted(lambda params, image: models.extract_features(params, image, backbone=vgg16.backbone))
-    return {name: extract(vgg16.params, image)["relu5_3"].features for name, image in images.items()}
+
+    @functools.partial(jax.jit, compiler_options=RUNS_OFTEN)
+    def extract(params, image):
+        return models.extract_features(params, image, backbone=vgg16.backbone)["relu5_3"].features
+
+    return {name: np.asarray(extract(vgg16.params, image)) for name, image in images.items()}
 
 
 def place(values: np.ndarray) -> tuple[int, ...]:

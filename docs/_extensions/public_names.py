@@ -1,6 +1,7 @@
 """Every public name has its place in the reference, or the build says which has not."""
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -16,6 +17,7 @@ WITHOUT_PAGE = {"jaxloc.cli"}
 """Described by the command reference instead."""
 
 
+@functools.cache
 def public_modules() -> list[str]:
     """The modules directly in ``jaxloc``, packages further in that offer something, and ``weights_convert``."""
     names = [f"jaxloc.{info.name}" for info in pkgutil.iter_modules(jaxloc.__path__) if not info.name.startswith("_")]

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxloc import models, scda
 from tests.compiled import jitted
+from tests.models import narrow
 
 LAYERS = ("relu1_2", "pool2", "relu3_3", "relu4_3", "relu5_3", "pool4")
 SIZES = [(16, 16), (17, 33), (63, 95), (96, 112)]
@@ -112,17 +113,18 @@ def test_vmap_and_batch_agree(cat, extract, vgg16):
     np.testing.assert_array_equal(mapped.size, batch.size)
 
 
-def test_batch_shards_over_two_devices_without_a_collective(cat, vgg16):
+def test_batch_shards_over_two_devices_without_a_collective(cat):
     if jax.device_count() < 2:
         pytest.skip("one device only: XLA_FLAGS was set before the tests")
     images = np.stack([crop(cat, 32, 48), crop(cat[::-1], 32, 48)])
     mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
     data, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
-    function = jax.jit(functools.partial(models.extract_features, backbone=vgg16.backbone))
-    arguments = (jax.device_put(vgg16.params, whole), jax.device_put(images, data))
+    weights = narrow.weights()
+    function = jax.jit(functools.partial(models.extract_features, backbone=weights.backbone))
+    arguments = (jax.device_put(weights.params, whole), jax.device_put(images, data))
     compiled = function.lower(*arguments).compile()
     assert not [word for word in ("all-reduce", "all-gather", "all-to-all") if word in compiled.as_text()]
-    expected = function(vgg16.params, images)["relu5_3"].features
+    expected = function(weights.params, images)["relu5_3"].features
     np.testing.assert_allclose(compiled(*arguments)["relu5_3"].features, expected, atol=1e-4)
 
 

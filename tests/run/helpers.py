@@ -20,6 +20,7 @@ from jaxloc.models import Weights, preparing
 from jaxloc.run import model_file, steps
 from jaxloc.run.loop import Loop
 from jaxloc.run.retrieval import describing
+from tests.compiled import RUNS_OFTEN
 from tests.reference import scda_ddt as reference
 from tests.run.retrieval import small
 
@@ -69,8 +70,7 @@ def real_network(cache: Path) -> Iterator[None]:
     """Jobs compute with VGG-16, whose weights are in this cache; XLA's fusion emitters run it in half of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXLOC_CACHE", str(cache))
-        options = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_use_fusion_emitters": True}
-        patch.setattr(preparing, "_without_fusion", lambda: options)
+        patch.setattr(preparing, "_without_fusion", lambda: RUNS_OFTEN)
         yield
 
 

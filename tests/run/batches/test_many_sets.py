@@ -13,14 +13,14 @@ from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
 
-SETS, OF_ONE_SET = 6, 8 * (small.WIDTHS[-1] ** 2 + small.WIDTHS[-1])
+SETS, OF_ONE_SET = 5, 8 * (small.WIDTHS[-1] ** 2 + small.WIDTHS[-1])
 """How many sets, and the bytes that the moments of one take."""
 SETTINGS = {"batch": 4, "shard_size": 7}
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """Six sets of four to six images; nothing may be written here."""
+    """Five sets of four to six images; nothing may be written here."""
     folder = tmp_path_factory.mktemp("sets") / "images"
     for number in range(SETS):
         kind = sorted(small.KINDS)[number % 3]
@@ -37,6 +37,16 @@ def full_batches(monkeypatch):
 
 def windows_of(number):
     return {"moments_memory": number * OF_ONE_SET + 1}
+
+
+@pytest.fixture(scope="module")
+def whole(sets, weights, tmp_path_factory):
+    """Every file of an unbroken run in two windows."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        helpers.compile_full_batches(patch)
+        runs.run(sets, folder, weights, **SETTINGS, **windows_of(3))
+    return helpers.every_file(folder)
 
 
 def check_close(found, expected):
@@ -81,20 +91,17 @@ def test_the_memory_for_moments_changes_nothing_but_the_number_of_shards(sets, w
         check_close(found[1][name], found[SETS][name])
 
 
-def test_stopped_between_windows_it_goes_on(sets, weights, tmp_path):
-    settings = SETTINGS | windows_of(4)
-    runs.run(sets, tmp_path / "unbroken", weights, **settings)
-    for at_batch in (7, 5):
+def test_stopped_between_windows_it_goes_on(sets, weights, whole, tmp_path):
+    settings = SETTINGS | windows_of(3)
+    for at_batch in (6, 5):
         assert runs.stopped(at_batch, sets, tmp_path / "out", weights, **settings)
     runs.run(sets, tmp_path / "out", weights, **settings)
-    assert helpers.every_file(tmp_path / "out") == helpers.every_file(tmp_path / "unbroken")
+    assert helpers.every_file(tmp_path / "out") == whole
 
 
 @pytest.mark.parametrize("module", [moment_store, model_file])
 @pytest.mark.parametrize("failing", [1, 2])
-def test_a_disk_full_of_features_costs_no_result(sets, weights, tmp_path, monkeypatch, module, failing):
-    settings = SETTINGS | windows_of(3)
-    runs.run(sets, tmp_path / "roomy", weights, **settings)
+def test_a_disk_full_of_features_costs_no_result(sets, weights, whole, tmp_path, monkeypatch, module, failing):
     write, tried = module.write_safetensors_in_parts, []
 
     def write_or_fail(path, *arrays):
@@ -104,9 +111,9 @@ def test_a_disk_full_of_features_costs_no_result(sets, weights, tmp_path, monkey
         write(path, *arrays)
 
     monkeypatch.setattr(module, "write_safetensors_in_parts", write_or_fail)
-    runs.run(sets, tmp_path / "out", weights, **settings)
+    runs.run(sets, tmp_path / "out", weights, **SETTINGS, **windows_of(3))
     assert tried[failing] == tried[failing - 1]
-    assert helpers.every_file(tmp_path / "out") == helpers.every_file(tmp_path / "roomy")
+    assert helpers.every_file(tmp_path / "out") == whole
 
 
 def test_the_parts_of_a_window_go_when_it_is_fitted(sets, weights, tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from jaxloc.errors import UsageError
 from jaxloc.options import MaskCnnOptions
-from jaxloc.run.maskcnn import apply_maskcnn, train_maskcnn
+from jaxloc.run.maskcnn import apply_maskcnn, train_maskcnn, training
 from jaxloc.run.maskcnn.applying import applied_text
 from jaxloc.run.maskcnn.examples import read_examples
 from jaxloc.run.maskcnn.model import load
@@ -126,15 +126,19 @@ def test_other_weights_are_refused(trained, data, options, tmp_path):
         apply_maskcnn(trained.folder / "maskcnn.safetensors", [data.parent], tmp_path / "out", other)
 
 
-def test_a_killed_training_resumes_to_the_same_bytes(trained, data, options, tmp_path):
+def test_a_killed_training_resumes_to_the_same_bytes(data, options, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_kinds", lambda parts: [[0], [0, 1, 2]])
+    options = dataclasses.replace(options, steps=4, classifier_steps=4)
+    unbroken = train_maskcnn(data, tmp_path / "unbroken", options).folder
+    broken = tmp_path / "broken"
     with helpers.killed_after_periods(2), pytest.raises(InterruptedError):
-        train_maskcnn(data, tmp_path, options)
+        train_maskcnn(data, broken, options)
     examples = read_examples(data, test_share=options.test_share, seed=options.seed)
     with pytest.raises(UsageError, match="a training was begun there with other images"):
-        train_examples(examples._replace(boxes=examples.boxes + 1), tmp_path, options)
-    train_maskcnn(data, tmp_path, options)
+        train_examples(examples._replace(boxes=examples.boxes + 1), broken, options)
+    train_maskcnn(data, broken, options)
     name = "maskcnn.safetensors"
-    assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes()
+    assert (broken / name).read_bytes() == (unbroken / name).read_bytes()
 
 
 def test_without_splits_a_share_of_each_class_is_tested_on(tmp_path):

@@ -41,7 +41,10 @@ def precision(found, identities):
     return score(found, identities, found, identities, same=np.arange(len(identities))).mean.ap_step
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=pytest.mark.soak if name in ("rnn-h", "fc-ha", "mixed") else ()) for name in METHODS],
+)
 def test_what_is_learnt_finds_identities_better_than_the_average(maps, method, tmp_path):
     frozen, identities, kinds = maps
     options = dataclasses.replace(OPTIONS, method=method, validation_share=0)

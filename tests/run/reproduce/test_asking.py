@@ -1,5 +1,6 @@
 """Tables of methods that ask a classifier, on tiny data sets in the true layouts."""
 
+import functools
 import json
 import math
 
@@ -13,6 +14,16 @@ from tests.data.datasets import trees
 from tests.models import narrow
 from tests.run.reproduce import made
 from tests.run.retrieval import small
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Little training, and a search of few levels."""
+    for name, changed in (
+        ("FinetuneOptions", {"epochs": 2, "batch": 4, "max_side": 64}),
+        ("LocalizeEachOptions", {"depth": 2, "width": 2}),
+    ):
+        monkeypatch.setattr(asking, name, functools.partial(getattr(asking, name), **changed))
 
 
 @pytest.fixture(scope="module")

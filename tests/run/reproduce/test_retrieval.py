@@ -1,5 +1,6 @@
 """Tables of retrieval: the same figures as ``jaxloc compare``, kept shard by shard."""
 
+import functools
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from jaxloc.errors import UsageError
 from jaxloc.inference import Extractor
 from jaxloc.options import DescribeOptions
-from jaxloc.run.reproduce import reproduce, vectors
+from jaxloc.run.reproduce import reproduce, retrieval, vectors
 from jaxloc.run.retrieval.compare import compare
 from tests.data.datasets import trees
 from tests.models import narrow
@@ -136,8 +137,10 @@ def test_table_2_compares_encodings_of_the_selected_descriptors(table, birds, we
     assert top1["SCDA"].ours == made.ours(table[0], "top-1 mAP, %")["SCDA (20)"]
 
 
-def test_table_5_is_the_accuracy_of_the_classifier_on_the_test_images(birds, weights, tmp_path):
+def test_table_5_is_the_accuracy_of_the_classifier_on_the_test_images(birds, weights, tmp_path, monkeypatch):
     pytest.importorskip("orbax.checkpoint")
+    quick = functools.partial(retrieval.FinetuneOptions, epochs=1, batch=4, max_side=64)
+    monkeypatch.setattr(retrieval, "FinetuneOptions", quick)
     result = reproduce("scda-table5", f"cub200:{birds}", tmp_path / "out", made.options(weights, samples=20))
     [row] = result.rows
     told = json.loads((tmp_path / "out" / "classified" / "evaluation.json").read_text())
