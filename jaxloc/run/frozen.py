@@ -22,7 +22,7 @@ from jaxloc.data.batches import pad
 from jaxloc.data.sources import bytes_of
 from jaxloc.errors import ImageError
 from jaxloc.inference import Extractor, Maps
-from jaxloc.models import extract_features
+from jaxloc.models import Backbone, extract_features
 from jaxloc.options import NetworkOptions, workers_of
 from jaxloc.run.progress import bar
 from jaxloc.run.writing import disk_errors
@@ -69,7 +69,8 @@ def frozen_maps(
     place, batch = Path(folder) / digest(json.dumps(key)), _BATCH * engine.devices
     with disk_errors(place, left="it resumes with the images that are missing"):
         place.mkdir(parents=True, exist_ok=True)
-        files = {layer: _File(place / layer, len(images), cells) for layer, cells in _shapes(engine, shape).items()}
+        cells = _shapes(engine.weights.backbone, engine.layers, shape)
+        files = {layer: _File(place / layer, len(images), each) for layer, each in cells.items()}
         missing = np.flatnonzero(~np.all([file.sizes.any(1) for file in files.values()], 0))
         # An image is always computed among the same ones, so that its bits do not depend on when a job was killed.
         starts = np.unique(missing // batch) * batch
@@ -163,10 +164,15 @@ class _File:
         return FrozenMaps(np.memmap(self._paths[0], np.float32, "r", shape=self._shape), self.sizes)
 
 
-def _shapes(engine: Extractor, shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    """Shape of the maps of an image of ``shape`` pixels, by layer."""
-    extract = functools.partial(extract_features, backbone=engine.weights.backbone, layers=engine.layers)
-    maps = jax.eval_shape(extract, engine.params, jax.ShapeDtypeStruct((*shape, 3), np.uint8))
+@functools.cache
+def _shapes(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """Shape of the maps of an image of ``shape`` pixels, by layer; plain kernels are the quickest to trace."""
+    params: dict[str, dict[str, jax.ShapeDtypeStruct]] = {}
+    for path, array in backbone.all_shapes(head=True).items():
+        name, kind = path.split("/")
+        params.setdefault(name, {})[kind] = jax.ShapeDtypeStruct(array, np.float32)
+    extract = functools.partial(extract_features, backbone=backbone, layers=layers)
+    maps = jax.eval_shape(extract, params, jax.ShapeDtypeStruct((*shape, 3), np.uint8))
     return {layer: found.features.shape for layer, found in maps.items()}
 
 
