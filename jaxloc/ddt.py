@@ -235,11 +235,8 @@ def noise_score(indicator: ArrayLike, *, size: ArrayLike | None = None) -> jax.A
 
 
 @jitted()
-def alignment(model: Model, features: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
-    """Cosine of ``ξ₁`` and the sum of an image's positive descriptors, ``Σ_{P¹ > 0} (x − x̄)``: small means no object.
-
-    The cells of the common object deviate from the set's mean along ``ξ₁``; those of another object that are positive
-    deviate along it by the way. Unlike ``noise_score`` it does not depend on the object's size.
+def deviation(model: Model, features: ArrayLike, *, size: ArrayLike | None = None) -> jax.Array:
+    """How an image's positive cells deviate from the set's mean: the direction of ``Σ_{P¹ > 0} (x − x̄)``.
 
     Args:
         model: a fitted model.
@@ -247,12 +244,30 @@ def alignment(model: Model, features: ArrayLike, *, size: ArrayLike | None = Non
         size: int ``[2]``, valid rows and columns of ``features``; ``None`` means all.
 
     Returns:
-        float32 ``[]`` from 0 to 1; 0 where no cell is positive.
+        float32 ``[d]`` of unit length; zeros where no cell is positive.
     """
     positive = positive_cells(indicator_maps(model, features)[0], size=size)
     centred = jnp.asarray(features, jnp.float32) - model.mean
-    total = jnp.where(positive[..., None], centred, 0).sum((0, 1))
-    return jnp.clip(jnp.dot(l2_normalize(total), model.components[0], precision=_HIGHEST), 0, 1)
+    return l2_normalize(jnp.where(positive[..., None], centred, 0).sum((0, 1)))
+
+
+@jitted()
+def alignment(deviations: ArrayLike) -> jax.Array:
+    """Cosine of each image's deviation ``uᵢ`` with the set's centroid: small means that it lacks the common object.
+
+    The centroid is the direction of ``Σ max(uᵢᵀ m, 0)³ uᵢ``, where ``m`` is that of ``Σ uᵢ``, so that images unlike
+    most of the set hardly count. Unlike ``noise_score``, alignment does not depend on the size of the object.
+
+    Args:
+        deviations: ``[n, d]``, of the images of a set, see ``deviation``. Rows of zeros change nothing.
+
+    Returns:
+        float32 ``[n]`` from 0 to 1; 0 where no cell is positive.
+    """
+    deviations = as_array("deviations", deviations, "[n, d]", jnp.float32)
+    with jax.default_matmul_precision("highest"):
+        weights = jnp.maximum(deviations @ l2_normalize(deviations.sum(0)), 0) ** 3
+        return jnp.clip(deviations @ l2_normalize(weights @ deviations), 0, 1)
 
 
 @jitted("connectivity", "backend")
@@ -313,7 +328,7 @@ def localize(
 
     Returns:
         ``Localization``, whose ``response`` is ``P¹``, whose ``positive_share`` is the noise score, and whose
-        ``alignment`` is that of ``alignment``.
+        ``deviation`` is that of ``deviation``.
 
     Raises:
         ValueError: not one map, another dimension or size, half of DDT+, or an unknown option.
@@ -323,9 +338,9 @@ def localize(
         raise ValueError("DDT+ needs both below (a model) and features_below (a map), DDT neither")
     indicator_below = None if below is None or features_below is None else indicator_maps(below, features_below)[0]
     mask = object_mask(indicator, indicator_below, size=size, connectivity=connectivity, backend=backend)
-    deviation = sqrt(model.eigenvalues[0])
+    unit = sqrt(model.eigenvalues[0])
     mean = jnp.where(mask, indicator, 0).sum() / jnp.maximum(mask.sum(), 1)
-    strength = jnp.where(deviation > 0, mean / jnp.where(deviation > 0, deviation, 1), 0)
+    strength = jnp.where(unit > 0, mean / jnp.where(unit > 0, unit, 1), 0)
     found = mask.any()
     return Localization(
         response=indicator,
@@ -334,5 +349,5 @@ def localize(
         found=found,
         score=jnp.where(found, strength / (1 + strength), 0),
         positive_share=noise_score(indicator, size=size),
-        alignment=alignment(model, features, size=size),
+        deviation=deviation(model, features, size=size),
     )

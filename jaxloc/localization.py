@@ -35,8 +35,8 @@ class Localization(NamedTuple):
         score: float32 ``[]`` in [0, 1), how far the object stands out; 0 where nothing was found.
         positive_share: float32 ``[]``, share of valid cells above the method's threshold, before any component
             step: DDT's noise score, small where the common object is absent.
-        alignment: float32 ``[]`` in [0, 1], DDT's: how nearly the positive cells deviate from the set's mean along its
-            component, small where the common object is absent; ``None`` for others.
+        deviation: float32 ``[d]``, DDT's: how the positive cells deviate from the set's mean, see ``ddt.deviation``;
+            ``None`` for others.
         label: int32 ``[]``, class that a classifier was asked for; ``None`` for methods that ask none.
         probability: float32 ``[]``, of that class in the whole image; ``None`` likewise.
         point: float32 ``[2]``, ``x, y`` in pixels of the original image, where the class is seen most; NaN where
@@ -54,7 +54,7 @@ class Localization(NamedTuple):
     found: jax.Array
     score: jax.Array
     positive_share: jax.Array
-    alignment: jax.Array | None = None
+    deviation: jax.Array | None = None
     label: jax.Array | None = None
     probability: jax.Array | None = None
     point: jax.Array | None = None

@@ -120,10 +120,11 @@ def _ddt_parts(models: Sequence[Any], inputs: Inputs, found: "Localization", **o
 
 
 def _ddt_spread(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
-    (_, size), (below, _) = inputs.maps
+    (features, size), (below, _) = inputs.maps
     maps = [jaxloc.ddt.standard_maps(model, x)[0] for model, (x, _) in zip(models, inputs.maps, strict=True)]
     spread = jaxloc.spreading.spread((maps[0] + maps[1]) / 2, below, models[1].mean, size=size)
-    return jaxloc.spreading.localize(spread, inputs.image_size, size=size, **options)
+    found = jaxloc.spreading.localize(spread, inputs.image_size, size=size, **options)
+    return found._replace(deviation=jaxloc.ddt.deviation(models[0], features, size=size))
 
 
 def _scda(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":

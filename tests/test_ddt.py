@@ -201,7 +201,7 @@ def test_indicator_exactly_zero_is_not_object():
     assert ddt.noise_score(np.array([[1.0, -1.0], [0.0, 2.0]]), size=np.array([2, 1])) == 0.5
 
 
-def test_alignment_is_the_cosine_of_the_component_and_the_sum_of_positive_descriptors():
+def test_deviation_is_the_direction_of_the_sum_of_positive_descriptors():
     images = image_set()
     model = fit(images)
     features, valid = images[0], np.zeros(images[0].shape[:2], bool)
@@ -210,20 +210,26 @@ def test_alignment_is_the_cosine_of_the_component_and_the_sum_of_positive_descri
     component = np.asarray(model.components[0], np.float64)
     for size, cells in ((None, np.ones_like(valid)), (np.array([5, 7]), valid)):
         total = centred[(centred @ component > 0) & cells].sum(0)
-        expected = total @ component / np.linalg.norm(total)
-        np.testing.assert_allclose(ddt.alignment(model, features, size=size), expected, rtol=1e-5)
-    assert ddt.alignment(model, np.broadcast_to(model.mean - component, (3, 4, DIMENSION))) == 0
+        found = ddt.deviation(model, features, size=size)
+        np.testing.assert_allclose(found, total / np.linalg.norm(total), atol=1e-6)
+    assert not ddt.deviation(model, np.broadcast_to(model.mean - component, (3, 4, DIMENSION))).any()
 
 
-def test_another_positive_object_is_less_aligned():
-    model = fit(image_set())
-    component = np.asarray(model.components[0])
-    beside = np.linalg.svd(component[None])[2][1]  # a direction that the component does not have
-    own, other = (
-        np.broadcast_to(model.mean + change, (3, 4, DIMENSION)) for change in (component, component + 3 * beside)
-    )
-    np.testing.assert_allclose(ddt.alignment(model, own), 1, rtol=1e-5)
-    np.testing.assert_allclose(ddt.alignment(model, other), 0.1**0.5, rtol=1e-5)
+def test_alignment_is_high_for_what_most_images_share_and_low_for_others():
+    common, other, orthogonal = np.eye(3, DIMENSION)
+    deviations = np.stack([common] * 8 + [(common + other) / 2**0.5, other, orthogonal, -common, 0 * common])
+    aligned = ddt.alignment(deviations)
+    assert aligned[:8].min() > 0.99
+    assert 0.7 < aligned[8] < 0.8
+    assert aligned[9:].max() < 0.1
+    np.testing.assert_array_equal(aligned[-2:], 0)
+
+
+def test_alignment_does_not_depend_on_the_order_of_images_and_on_rows_of_zeros():
+    deviations = np.stack([np.asarray(ddt.deviation(fit(image_set()), features)) for features in image_set()])
+    aligned = ddt.alignment(deviations)
+    np.testing.assert_allclose(ddt.alignment(deviations[::-1])[::-1], aligned, atol=1e-6)
+    np.testing.assert_allclose(ddt.alignment(np.pad(deviations, ((0, 3), (0, 0))))[:-3], aligned, atol=1e-6)
 
 
 @pytest.mark.parametrize(("number", "value"), [(1, 1), (108, 1), (108, 0)])

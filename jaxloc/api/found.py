@@ -32,8 +32,8 @@ class FoundObject:
         positive_share: share of cells above the threshold, small where the shared object is absent; ``None`` for
             methods that look at each image alone.
         noisy: whether that share is at most the noise threshold, so that nothing was found.
-        alignment: DDT's, from 0 to 1, small where the shared object is absent, see ``jaxloc.ddt.alignment``; ``None``
-            for other methods.
+        deviation: float32 ``[d]``, DDT's, of which ``jaxloc.ddt.alignment`` tells images that lack the shared object;
+            ``None`` for other methods.
         category: class that a classifier chose, or the group of ``discover``; empty for other methods, and for a class
             that was given.
         rank: 0 for the first object of its image, 1 for that of the next class with ``top_k``, and so on.
@@ -55,7 +55,7 @@ class FoundObject:
     threshold: float = dataclasses.field(repr=False)
     positive_share: float | None
     noisy: bool
-    alignment: float | None = None
+    deviation: np.ndarray | None = dataclasses.field(default=None, repr=False)
     category: str = ""
     rank: int = 0
     class_name: str | None = None
@@ -75,7 +75,7 @@ class FoundObject:
         outcome = self.box, self.score, self.found, self.positive_share, self.noisy
         heat = encode_heat(self.response, self.threshold)
         named, (rows, columns) = self.category or category, self.size
-        own = ("alignment", "rank", "class_name", "probability", "point", "passes", "regions", "objects")
+        own = ("deviation", "rank", "class_name", "probability", "point", "passes", "regions", "objects")
         asked = {name: getattr(self, name) for name in own}
         return Finding(self.name, self.name, named, columns, rows, *outcome, heat=heat, **asked)
 

@@ -48,9 +48,9 @@ def clean(
     command resumes; with another --noise, --duplicates or --decisions it takes seconds.
 
     Examples:
-    - `jaxloc clean web-photos --out cleaned --noise knee`
+    - `jaxloc clean web-photos --out cleaned`
 
-    - `jaxloc clean web-photos --out cleaned --noise knee --decisions decisions-by-hand.json --format yolo`
+    - `jaxloc clean web-photos --out cleaned --decisions decisions-by-hand.json --format yolo`
     """
     from jaxloc.run.cleaning import clean
     from jaxloc.run.cleaning.summary import cleaning_text

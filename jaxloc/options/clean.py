@@ -55,11 +55,11 @@ class CleanOptions(Options):
         first=True,
     )
     noise: float | Literal["knee", "alignment"] = option(
-        0.1,
-        "Drop images whose object share (share of positive cells) is at or below this; the paper uses 0 and 0.1. knee "
-        "finds a threshold in the shares of each class; alignment drops images by how their positive cells deviate "
-        "from the class's mean, which needs no threshold.",
-        typed=Typed(str, "0.1", _noise),
+        ALIGNMENT,
+        "alignment drops images whose positive cells do not deviate from the class's mean as those of its other images "
+        "do. A number drops images whose object share (share of positive cells) is at or below it; the paper uses 0 and "
+        "0.1. knee finds such a threshold in the shares of each class.",
+        typed=Typed(str, ALIGNMENT, _noise),
         panel=_KEEPING,
         first=True,
     )

@@ -21,7 +21,7 @@ def write(path: str | os.PathLike[str], findings: Findings, **further: Any) -> N
 
     It has ``images``, ``annotations``, ``categories``, and ``skipped`` images with their reasons, each on a line of
     its own. Boxes are ``x, y, width, height`` in pixels of the original image. An image also has ``category_id``
-    (its set), ``found``, ``noisy``, ``positive_share`` (also as ``noise_score``, its former name), DDT's ``alignment``
+    (its set), ``found``, ``noisy``, ``positive_share`` (also as ``noise_score``, its former name)
     and, if there is one, a ``note``; an annotation also has ``score`` and, if kept, ``segmentation`` (compressed run
     lengths; ``area`` is then the mask's) and ``parts`` (each with ``name`` and ``bbox``). If a classifier was asked, it
     also has the ``class`` with the ``probability`` of it, the ``passes`` of the network, the ``point`` where the class
@@ -77,7 +77,6 @@ def _images(findings: Findings, numbers: Mapping[str, int], details: Details) ->
             "noisy": finding.noisy,
             "noise_score": finding.noise_score,
             "positive_share": finding.noise_score,
-            **({} if finding.alignment is None else {"alignment": finding.alignment}),
             **({"note": finding.note} if finding.note else {}),
             **details(finding),
         }

@@ -27,23 +27,23 @@ SCHEMA = pa.schema(
         *(("name", _TEXT), ("path", _TEXT), ("local", _FLAG), ("category", _TEXT), ("width", _INT), ("height", _INT)),
         *((corner, _NUMBER) for corner in _CORNERS),
         *(("score", _NUMBER), ("found", _FLAG), ("noise_score", _NUMBER), ("noisy", _FLAG)),
-        *(("alignment", _NUMBER), ("reason", _TEXT)),
+        *(("deviation", _BYTES), ("reason", _TEXT)),
         *(("heat", _BYTES), ("heat_rows", _INT), ("heat_columns", _INT), ("thumbnail", _BYTES), ("mask", _BYTES)),
         *(("parts", pa.list_(pa.list_(_NUMBER))), ("rank", _INT), ("class_name", _TEXT), ("probability", _NUMBER)),
         *(("point", pa.list_(_NUMBER)), ("passes", _INT), ("regions", pa.list_(pa.list_(_NUMBER)))),
         ("objects", pa.list_(pa.list_(_NUMBER))),
     ],
-    metadata={"format": "jaxloc-findings-5"},
+    metadata={"format": "jaxloc-findings-6"},
 )
-"""The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1`` and ``heat`` are null if missing, ``local``
-says whether ``path`` is a file's, ``reason`` is why an image was skipped, or another image's ``note``. A file's
+"""The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1``, ``heat`` and ``deviation``
+(float16) are null if missing, ``local`` says whether ``path`` is a file's, ``reason`` is why an image was skipped, or another image's ``note``. A file's
 metadata also has ``images``, the number of rows before those of skipped images."""
 
-_HEAVY = ("heat", "heat_rows", "heat_columns", "thumbnail")
+_HEAVY = ("deviation", "heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
 _SAME = (
-    "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "alignment", "thumbnail", "mask",
-    "parts", "rank", "class_name", "probability", "point", "passes", "regions", "objects",
+    "name", "category", "width", "height", "score", "found", "noise_score", "noisy", "thumbnail", "mask", "parts",
+    "rank", "class_name", "probability", "point", "passes", "regions", "objects",
 )  # fmt: skip
 """Columns that hold an attribute of ``Finding`` as it is."""
 _ROWS = 1024
@@ -77,6 +77,8 @@ def _image_row(finding: Finding) -> dict[str, Any]:
     row |= {"reason": finding.note, "path": str(finding.path), "local": isinstance(finding.path, Path)}
     if finding.box is not None:
         row |= zip(_CORNERS, finding.box, strict=True)
+    if finding.deviation is not None:
+        row["deviation"] = finding.deviation.astype(np.float16).tobytes()
     if finding.heat is not None:
         rows, columns = finding.heat.shape
         row |= {"heat": finding.heat.astype(np.int8).tobytes(), "heat_rows": rows, "heat_columns": columns}
@@ -84,12 +86,13 @@ def _image_row(finding: Finding) -> dict[str, Any]:
 
 
 def _finding(row: dict[str, Any]) -> Finding:
-    corners, heat = tuple(row[name] for name in _CORNERS), row.get("heat")
+    corners, heat, deviation = tuple(row[name] for name in _CORNERS), row.get("heat"), row.get("deviation")
     values: dict[str, Any] = {name: row.get(name) for name in _SAME}
     values |= {
         "path": Path(row["path"]) if row["local"] else row["path"],
         "note": row["reason"],
         "box": None if corners[0] is None else corners,
+        "deviation": None if deviation is None else np.frombuffer(deviation, np.float16),
         "heat": None if heat is None else np.frombuffer(heat, np.int8).reshape(row["heat_rows"], row["heat_columns"]),
         "parts": tuple(part and tuple(part) for part in row["parts"]),
         "point": row["point"] and tuple(row["point"]),

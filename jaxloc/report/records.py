@@ -29,7 +29,7 @@ class Finding:
         noise_score: share of cells with a positive indicator (DDT), small where the object is absent; ``None`` for
             methods that have no such measure.
         noisy: whether that share is at or below the noise threshold.
-        alignment: DDT's, from 0 to 1, small where the object is absent; ``None`` for other methods.
+        deviation: float ``[d]``, DDT's, see ``jaxloc.ddt.deviation``; ``None`` for other methods, and if not read.
         heat: int8 ``[h, w]``, the response map minus its threshold, scaled to the image's largest magnitude
             (±127): positive cells are object. ``None`` if not kept.
         thumbnail: a small JPEG of the image, or ``None`` if not kept.
@@ -59,7 +59,7 @@ class Finding:
     found: bool
     noise_score: float | None = None
     noisy: bool = False
-    alignment: float | None = None
+    deviation: np.ndarray | None = None
     heat: np.ndarray | None = None
     thumbnail: bytes | None = None
     mask: bytes | None = None

@@ -29,10 +29,10 @@ _HEADINGS = {
 _BY_HAND = (DROPPED_BY_HAND, KEPT, KEPT_BY_HAND)
 """Counts that decisions on the page change; always shown."""
 _READING = [
-    "<b>Object share</b>: share of the image's cells that belong to the object (their indicator is positive), "
-    "small where the object is absent. An image at or below the threshold of its class is <b>noise</b>.",
-    "<b>Alignment</b>: how nearly these cells deviate from the class's mean as its object does. With "
-    "<code>--noise alignment</code> the threshold is one of alignment.",
+    "<b>Alignment</b>: how nearly the image's object deviates from the class's mean as the objects of its other images "
+    "do, small where the object is absent. An image at or below the threshold is <b>noise</b>.",
+    "<b>Object share</b>: share of the image's cells that belong to the object (their indicator is positive), likewise "
+    "small where the object is absent. With <code>--noise knee</code>, or a number, the threshold is one of the share.",
     "<b>Duplicate</b>: nearly the same as a kept image of the class; the larger one is kept, of equally large "
     "ones the first by name.",
     "<b>Contradiction</b>: nearly the same image stands in another class as well. All of them are dropped until "

@@ -207,7 +207,7 @@ class Steps(Extractor):
         """Fields of a finding that only some methods fill, of an object on the host."""
         label, every = one.label, one.objects if getattr(self.options, "regions", False) else None
         return {
-            "alignment": None if one.alignment is None else float(one.alignment),
+            "deviation": one.deviation,
             "class_name": None if label is None else self.weights.backbone.class_name(int(label)),
             "probability": None if one.probability is None else float(one.probability),
             "point": None if one.point is None or not one.found else tuple(map(float, one.point)),

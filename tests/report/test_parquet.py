@@ -109,7 +109,7 @@ def test_same_content_gives_the_same_bytes(tmp_path):
 def test_columns_can_be_read_by_anyone(tmp_path):
     parquet.write(tmp_path / "shard", [image("cat/1.jpg"), noisy("cat/é.jpg")], SKIPPED[:1])
     table = pq.read_table(tmp_path / "shard")
-    assert table.schema.metadata[b"format"] == b"jaxloc-findings-5"
+    assert table.schema.metadata[b"format"] == b"jaxloc-findings-6"
     columns = table.to_pydict()
     assert columns["name"] == ["cat/1.jpg", "cat/é.jpg", "cat/9.jpg"]
     assert columns["path"] == ["elsewhere/a.jpg", "elsewhere/a.jpg", None]

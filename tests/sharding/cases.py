@@ -166,7 +166,8 @@ CASES = {
         lambda below, model, x, x_below: ddt.agree(below, model, moments.of(x, below=x_below)),
         lambda e: (e.model(), e.model(), e.features(), e.features()),
     ),
-    "ddt.alignment": Case(lambda m, x, s: ddt.alignment(m, x, size=s), lambda e: (e.model(), *_sized(e))),
+    "ddt.alignment": Case(ddt.alignment, lambda e: (e.unit(NUMBER, CHANNELS),)),
+    "ddt.deviation": Case(lambda m, x, s: ddt.deviation(m, x, size=s), lambda e: (e.model(), *_sized(e))),
     "ddt.fit": Case(ddt.fit, lambda e: (e.some_moments(),)),
     "ddt.indicator_maps": Case(ddt.indicator_maps, lambda e: (e.model(), e.features())),
     "ddt.localize": Case(

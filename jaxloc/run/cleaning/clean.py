@@ -108,7 +108,8 @@ def _decide(
     """The rules' decision about every image, in the order of the collection."""
     thresholds = rules.choose_thresholds(found.light(), [images.name for images in sets], options.noise)
     by_image = {
-        (item.category, item.name): rules.judge_noise(item, thresholds[item.category]) for item in found.light()
+        (item.category, item.name): rules.judge_noise(item, alignment, thresholds[item.category])
+        for item, alignment in zip(found.light(), rules.alignments(found.images), strict=True)
     }
     by_image |= {(item.category, item.name): rules.judge_skipped(item) for item in found.skipped}
     items = [by_image[images.name, source.name] for images in sets for source in images.sources]

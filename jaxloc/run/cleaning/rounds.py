@@ -53,7 +53,7 @@ def further(
         after,
         title=before.title,
         images=sorted(
-            [*after.light(), *(item for item in before.light() if item.category not in done)],
+            [*after.images, *(item for item in before.images if item.category not in done)],
             key=lambda item: item.category,
         ),
         skipped=[*after.skipped, *(item for item in before.skipped if item.category not in done)],

@@ -12,6 +12,7 @@ from jaxloc.errors import UsageError
 from jaxloc.options import CleanOptions
 from jaxloc.run import Options, jobs
 from jaxloc.run.cleaning import clean, rounds, rules
+from jaxloc.run.cleaning.rules import ALIGNED
 from jaxloc.run.cleaning.summary import cleaning_text
 from tests.data.datasets import trees
 from tests.models import narrow
@@ -92,7 +93,7 @@ def test_decisions_are_listed_with_the_counts(done):
     assert (motorcycle["class"], motorcycle["images"], motorcycle["duplicate"], motorcycle["broken"]) == (
         "motorcycle", 9, 1, 1,
     )  # fmt: skip
-    assert (other["images"], other["contradiction"], other["threshold"], other["rule"]) == (3, 2, 0.1, "given")
+    assert (other["images"], other["contradiction"], other["threshold"], other["rule"]) == (3, 2, ALIGNED, "alignment")
     text = cleaning_text(done, 1.0)
     assert "motorcycle/broken.jpg: not an image" in text
     assert str(done.folder / "review.html") in text
@@ -164,8 +165,8 @@ def without_box(monkeypatch, name):
     """Let nothing be found in an image that the rules drop."""
     judge = rules.judge_noise
 
-    def judged(finding, threshold):
-        item = judge(finding, threshold)
+    def judged(finding, *further):
+        item = judge(finding, *further)
         return dataclasses.replace(item, keep=False, why="noise", box=None) if item.name == name else item
 
     monkeypatch.setattr(rules, "judge_noise", judged)
@@ -232,7 +233,7 @@ def test_results_inside_the_collection_and_a_collection_of_noise_are_refused(web
     with pytest.raises(UsageError, match=r"lies inside .*web, where it would become a class: choose another --out"):
         clean(web, web / "out")
     with pytest.raises(
-        UsageError, match=r"no image is kept: 11 noise, 1 broken: choose a lower --noise; look at .*review.html"
+        UsageError, match=r"no image is kept: 11 noise, 1 broken: choose another --noise, such as 0; look at .*review.html"
     ):
         clean(web, again, CleanOptions(noise=0.99))
     assert json.loads((again / "decisions.json").read_text())["classes"][0]["kept"] == 0

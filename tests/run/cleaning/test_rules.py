@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from jaxloc.data.duplicates import COLOURS, Look
@@ -10,6 +11,7 @@ from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import localize_pass
 from jaxloc.run.cleaning.rules import (
     ALIGNED,
+    alignments,
     choose_thresholds,
     judge_duplicates,
     judge_noise,
@@ -32,22 +34,30 @@ def judged(items, hashes, bits=4):
 
 
 def test_noise_is_what_lies_at_or_below_the_threshold():
-    at = judge_noise(finding("a", 0.1), Threshold(0.1, "given"))
+    at = judge_noise(finding("a", 0.1), 0.5, Threshold(0.1, "given"))
     assert (at.keep, at.why, at.doubt) == (False, "noise", 0.0)
     assert at.reason == "object share 10.0 %, at or below the threshold of 10.0 %"
-    above = judge_noise(finding("a", 0.3), Threshold(0.1, "given"))
+    above = judge_noise(finding("a", 0.3), 0.0, Threshold(0.1, "given"))
     assert (above.keep, above.why, above.doubt) == (True, "kept", 0.2)
     assert (above.box, above.noise_score, above.score) == ((1.0, 2.0, 30.0, 40.0), 0.3, 0.5)
 
 
 def test_alignment_is_judged_by_its_own_threshold_whatever_the_share():
-    off, on = (dataclasses.replace(finding("a", 0.3), alignment=value) for value in (ALIGNED, 0.5))
-    thresholds = choose_thresholds([off, on], ["cat"], "alignment")
+    thresholds = choose_thresholds([finding("a", 0.3)], ["cat"], "alignment")
     assert thresholds == {"cat": Threshold(ALIGNED, "alignment")}
-    dropped, kept = (judge_noise(one, thresholds["cat"]) for one in (off, on))
+    dropped, kept = (judge_noise(finding("a", 0.3), value, thresholds["cat"]) for value in (ALIGNED, 0.5))
     assert (dropped.why, dropped.doubt, dropped.noise_score) == ("noise", 0.0, 0.3)
-    assert dropped.reason == "alignment 32.0 %, at or below the threshold of 32.0 %"
+    assert dropped.reason == "alignment 20.0 %, at or below the threshold of 20.0 %"
     assert (kept.keep, kept.alignment, kept.doubt) == (True, 0.5, pytest.approx(0.5 - ALIGNED))
+
+
+def test_images_are_aligned_with_those_of_their_own_class():
+    up, across = np.eye(2, 4, dtype=np.float16)
+    kinds = [("cat", up)] * 3 + [("cat", across)] + [("dog", across)] * 2
+    found = [dataclasses.replace(finding("a", 0.3, kind), deviation=value) for kind, value in kinds]
+    cats, dogs = np.split(list(alignments(found)), [4])
+    np.testing.assert_allclose(dogs, 1)
+    assert cats[:3].min() > 0.9 > 0.2 > cats[3]
 
 
 def test_thresholds_are_of_each_class():
@@ -113,7 +123,7 @@ def test_if_nothing_is_kept_the_reason_and_its_cure_are_the_true_ones():
         "no image is kept: 3 nearly the same in several classes, 2 noise: leave such images out, keep those with"
     )
     assert nothing_kept(dropped[:3]) == (
-        "no image is kept: 2 noise, 1 nearly the same in several classes: choose a lower --noise"
+        "no image is kept: 2 noise, 1 nearly the same in several classes: choose another --noise, such as 0"
     )
     assert nothing_kept([kept("a", keep=False, by_hand=True)]) == (
         "no image is kept: 1 dropped by hand: keep some of them in --decisions"
