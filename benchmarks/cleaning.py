@@ -6,9 +6,10 @@ DATA is a folder with a sub-folder of photographs for each class and an ``annota
 of a class, images of other classes are linked until they make up the share, chosen by the seed among those without a
 box of the class. For each class, share and rule: the area under the ROC curve of the object share, or of the alignment
 (which a second round of fitting makes depend on the rule), the threshold, which share of the kept photographs is of the
-class (precision), and which share of those of the class is kept (recall). Near-duplicates are not looked for. Last, how
-reliable alignment is: of the photographs of each class in an interval of alignment, the share that is of the class, and
-their number.
+class (precision), and which share of those of the class is kept (recall). Near-duplicates are not looked for. Then what
+the photographs share, by which a set is told whose boxes may be wrong: the median alignment of those that it keeps,
+also of a set of photographs of all classes. Last, how reliable alignment is: of the photographs of each class in an
+interval of alignment, the share that is of the class, and their number.
 """
 
 import argparse
@@ -26,11 +27,13 @@ from jaxloc.options import CleanOptions
 from jaxloc.report.decisions import Decision, Decisions
 from jaxloc.report.tables import text_table
 from jaxloc.run import Options
+from jaxloc.run.alignment import shared
 from jaxloc.run.cleaning import clean
 
 RULES: tuple[float | str, ...] = (0.0, 0.1, "knee", "alignment")
 INTERVALS = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 1)
 NOISE = "noise-"
+UNSORTED, NUMBER = "unsorted", 40
 
 
 def main() -> None:
@@ -53,6 +56,8 @@ def main() -> None:
                 if name in classes:
                     rng = np.random.default_rng([arguments.seed, share, number])
                     link(arguments.data, truth, name, share, web / name, rng)
+            files = sorted(itertools.chain.from_iterable(truth.values()))
+            place(arguments.data, files[:: -(-len(files) // NUMBER)], web / UNSORTED)
             for rounds in arguments.rounds:
                 start = time.perf_counter()
                 out = Path(scratch) / f"out-{share}"
@@ -80,13 +85,18 @@ def link(
     data: Path, truth: dict[str, dict[str, set[str]]], name: str, share: int, folder: Path, rng: np.random.Generator
 ) -> None:
     """Link the photographs of a class, and noise of the share, into a folder."""
-    folder.mkdir(parents=True)
     own = sorted(truth[name])
     others = sorted(file for other in truth if other != name for file, held in truth[other].items() if name not in held)
     number = round(len(own) * share / (100 - share))
-    noise = [others[place] for place in sorted(rng.choice(len(others), number, replace=False))]
-    for file in (*own, *noise):
-        prefix = "" if file in truth[name] else NOISE
+    noise = [others[which] for which in sorted(rng.choice(len(others), number, replace=False))]
+    place(data, own, folder)
+    place(data, noise, folder, NOISE)
+
+
+def place(data: Path, files: Sequence[str], folder: Path, prefix: str = "") -> None:
+    """Link files into a folder, under a prefix and their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
         (folder / f"{prefix}{file.replace('/', '-')}").symlink_to((data / file).resolve())
 
 
@@ -111,7 +121,12 @@ def measure(
     if len(classes) > 1:
         rows.append([f"mean {share} %", "–", "–", *map("{:.3f}".format, np.mean(figures, axis=0))])
     heads = [text for rule in RULES for text in ("AUC", f"t({rule})", "precision", "recall")]
-    return text_table(["class", "photos", "noise", *heads], rows), cleaned["alignment"]
+    told = []
+    for name in (*classes, UNSORTED):
+        aligned = [item.alignment for item in cleaned["alignment"].items if item.category == name]
+        told.append([name, f"{shared(np.array(aligned)):.2f}"])
+    tables = text_table(["class", "photos", "noise", *heads], rows), text_table(["class", "shared"], told)
+    return "\n\n".join(tables), cleaned["alignment"]
 
 
 def is_noise(name: str) -> bool:

@@ -57,8 +57,8 @@ class CleanOptions(Options):
     noise: float | Literal["knee", "alignment"] = option(
         ALIGNMENT,
         "alignment drops images whose positive cells do not deviate from the class's mean as those of its other images "
-        "do. A number drops images whose object share (share of positive cells) is at or below it; the paper uses 0 and "
-        "0.1. knee finds such a threshold in the shares of each class.",
+        "do. A number drops images whose object share (share of positive cells) is at or below it; the paper uses 0 "
+        "and 0.1. knee finds such a threshold in the shares of each class.",
         typed=Typed(str, ALIGNMENT, _noise),
         panel=_KEEPING,
         first=True,

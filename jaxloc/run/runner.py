@@ -19,6 +19,7 @@ from jaxloc.report import parquet
 from jaxloc.report.records import Findings
 from jaxloc.report.text import counted, some_of
 from jaxloc.run import checkpoint, distributed, model_file, outputs
+from jaxloc.run.alignment import SHARED, align, shared
 from jaxloc.run.asking import announce
 from jaxloc.run.blas import one_blas_thread
 from jaxloc.run.checkpoint import Checkpoint
@@ -46,6 +47,9 @@ from jaxloc.signs import SIGN_RULES
 
 DOUBTFUL_CORRELATION = 0.3
 """Below this ``Model.correlation``, which side of DDT's first component is object is in doubt."""
+
+_LOOKED_AT = 1024
+"""Images of a set that are looked at to tell whether they share an object."""
 
 
 class Run:
@@ -293,22 +297,19 @@ def _cut_short(findings: Findings) -> list[str]:
 
 
 def _doubts(findings: Findings, names: Sequence[str], fitted: Fits, steps: Steps) -> list[str]:
-    """Reasons to doubt which side of a set's first component is object."""
+    """Reasons to doubt that a set's first component is object, or which side of it."""
     rule = SIGN_RULES[steps.sign]
     looked = rule.evidence is not None or not any(steps.weights.backbone.layer(one).signed for one in steps.layers)
     layers = steps.layers
     cure = "look at the report, and compare with another --sign"
-    shares: dict[str, tuple[float, int]] = {}
-    for finding in findings.light() if names else ():
-        total, number = shares.get(finding.category, (0.0, 0))
-        shares[finding.category] = total + (finding.noise_score or 0), number + 1
+    figures = _figures(findings) if names else {}
     doubts = []
     for name in names:
         agreed = all(pair in fitted[name].moments for pair in model_file.pairs(layers))
         alone = layers[:1] if agreed else layers
         values = {layer: float(fitted[name].models[layer].correlation[0]) for layer in alone}
         weak = [f"{value:.2f} at {layer}" for layer, value in values.items() if abs(value) < DOUBTFUL_CORRELATION]
-        total, number = shares.get(name, (0.0, 1))
+        share, aligned = figures.get(name, (0.0, 1.0))
         if not fitted[name].models[layers[0]].eigenvalues[0] > 0:
             doubts.append(f"{name}: its features do not vary, so no object stands out")
         elif weak and looked:
@@ -316,9 +317,24 @@ def _doubts(findings: Findings, names: Sequence[str], fitted: Fits, steps: Steps
                 f"{name}: which side of the first component is object is in doubt, {rule.doubt} ({', '.join(weak)}); "
                 f"{cure}"
             )
-        elif total / number > 0.5:
+        elif share > 0.5:
             doubts.append(
-                f"{name}: {100 * total / number:.0f} % of all cells are positive, so what was found may be what "
-                f"surrounds the object; {cure}"
+                f"{name}: {100 * share:.0f} % of all cells are positive, so what was found may be what surrounds the "
+                f"object; {cure}"
+            )
+        elif aligned < SHARED:
+            doubts.append(
+                f"{name}: its images share little that DDT can see (alignment {aligned:.2f}, below {SHARED}), so "
+                "boxes may be wrong; look at the report, and compare with `jaxloc localize` or `jaxloc discover`"
             )
     return doubts
+
+
+def _figures(findings: Findings) -> dict[str, tuple[float, float]]:
+    """Mean object share of each set, and what its images share, see ``alignment.shared``, by its first images."""
+    figures = {}
+    for name, own in itertools.groupby(findings.images, lambda finding: finding.category):
+        first = list(itertools.islice(own, _LOOKED_AT))
+        shares = [finding.noise_score or 0.0 for finding in first]
+        figures[name] = sum(shares) / len(shares), shared(align(first))
+    return figures

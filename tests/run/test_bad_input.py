@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import re
 from pathlib import Path
 
 import jax
@@ -88,6 +89,18 @@ def test_features_that_do_not_vary_show_no_object(photos, tmp_path, monkeypatch)
     findings = colocalize([photos], tmp_path)
     assert findings.warnings == ["motorcycle: its features do not vary, so no object stands out"]
     assert set(helpers.boxes_of(tmp_path).values()) == {None}
+
+
+def test_a_set_whose_images_are_unlike_is_told(photos, tmp_path, monkeypatch):
+    def unlike(number, features):
+        """A common channel and one of its own on the left half."""
+        features = np.zeros_like(features)
+        features[:, :4, number], features[:, :4, -1] = 1, 0.6
+        return features
+
+    change_features(monkeypatch, unlike)
+    (warning,) = colocalize([photos], tmp_path).warnings
+    assert re.match(r"motorcycle: its images share little that DDT can see \(alignment 0.\d\d, below 0.6\)", warning)
 
 
 def test_an_image_that_vanishes_between_the_passes_is_skipped(job, photos, paths, tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """Decide which images of a collection are kept: by their noise, and by what they repeat or contradict.
 
 1. An image is noise if its alignment with its class (``ddt.alignment``) is at or below ``ALIGNED``. Or by the paper's
-   measure: if the share of its cells with a positive indicator is at or below the class's threshold: 0 or 0.1 (X.-S. Wei
-   et al., "Unsupervised object discovery and co-localization by deep descriptor transforming", Pattern Recognition
+   measure: if the share of its cells with a positive indicator is at or below the class's threshold: 0 or 0.1 (X.-S.
+   Wei et al., "Unsupervised object discovery and co-localization by deep descriptor transforming", Pattern Recognition
    2019, section 4.6.1), or where the knee of the class's scores lies. A class without a knee falls back to 0.
 2. Of the images that are left, those that nearly repeat each other in shape and colour form a group around the largest
    of them (of equally large ones the first by name). All in one class: that one is kept, the others are duplicates. In
@@ -28,16 +28,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from jaxloc import ddt
 from jaxloc.data.duplicates import BITS, Look, group_duplicates
 from jaxloc.options.clean import ALIGNMENT, KNEE
 from jaxloc.report.decisions import BROKEN, CONTRADICTION, DUPLICATE, KEPT, NOISE, TOO_FEW, Decision, Threshold
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import localize_pass
-
-ALIGNED = 0.2
-"""Alignment below which images are noise: over six classes of VOC 2007, it drops less than 1 in 20 of those of the
-class, in small images too, where alignment is lower."""
+from jaxloc.run.alignment import ALIGNED, align
 
 _WHY = {
     NOISE: ("noise", "choose another --noise, such as 0"),
@@ -94,11 +90,7 @@ def find_knee(scores: np.ndarray) -> float | None:
 def alignments(findings: Iterable[Finding]) -> Iterator[float]:
     """Alignment of each image with its class; those of a class stand together."""
     for _, own in itertools.groupby(findings, lambda finding: finding.category):
-        deviations = np.stack([np.asarray(finding.deviation, np.float32) for finding in own])
-        number = len(deviations)
-        rows = 1 << (number - 1).bit_length()  # few shapes to compile
-        aligned = ddt.alignment(np.pad(deviations, ((0, rows - number), (0, 0))))
-        yield from np.asarray(aligned)[:number].tolist()
+        yield from align(list(own)).tolist()
 
 
 def judge_noise(finding: Finding, alignment: float, threshold: Threshold) -> Decision:

@@ -9,8 +9,8 @@ from jaxloc.data.duplicates import COLOURS, Look
 from jaxloc.report.decisions import Decision, Threshold
 from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import localize_pass
+from jaxloc.run.alignment import ALIGNED
 from jaxloc.run.cleaning.rules import (
-    ALIGNED,
     alignments,
     choose_thresholds,
     judge_duplicates,
