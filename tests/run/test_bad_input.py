@@ -1,8 +1,8 @@
 """Everything a folder, a path or an option may hold that it should not."""
 
 import os
-import shutil
 import re
+import shutil
 from pathlib import Path
 
 import jax
