@@ -29,16 +29,19 @@ from jaxloc.data.in_memory import InMemoryImages
 from jaxloc.grids import valid_cells
 from jaxloc.metrics import correct_localization
 
-SHARE = 0.4
-ROWS = {
-    "both layers": (False, False, 0),
-    "square roots": (True, False, 0),
-    "square roots, threshold": (True, False, SHARE),
-    "square roots, spread": (True, True, 0),
-    "spread, threshold": (False, True, SHARE),
-    "ddt-spread: all three": (True, True, SHARE),
+SHARES = (0.3, 0.4, 0.5, 0.6)
+ROWS: dict[str, tuple[bool, bool, float, tuple[float, ...]]] = {
+    "both layers": (False, False, np.inf, (0,)),
+    "square roots": (True, False, np.inf, (0,)),
+    "square roots, threshold": (True, False, np.inf, (0.4,)),
+    "square roots, spread": (True, True, np.inf, (0,)),
+    "spread, threshold": (False, True, np.inf, (0.4,)),
+    "square roots, spread, threshold": (True, True, np.inf, (0.4,)),
+    "square roots, limit, spread, threshold": (True, True, 1, (0.4,)),
+    "square roots, spread, four thresholds": (True, True, np.inf, SHARES),
+    "ddt-spread: all": (True, True, 1, SHARES),
 }
-"""Of each row: whether it takes square roots, whether it spreads, and its share of the strength."""
+"""Of each row: whether it takes square roots, whether it spreads, its indicator's limit, its shares of the strength."""
 
 
 @functools.partial(jax.jit, static_argnames="roots")
@@ -50,16 +53,24 @@ def fit(upper: jax.Array, lower: jax.Array, sizes: jax.Array, *, roots: bool) ->
     return model, ddt.agree(below, model, moments.of(maps[0], valid, below=maps[1]))
 
 
-@functools.partial(jax.jit, static_argnames=("roots", "spreads"))
-def find(models: tuple[ddt.Model, ddt.Model], *maps: jax.Array, roots: bool, spreads: bool, share: float) -> jax.Array:
+@functools.partial(jax.jit, static_argnames=("roots", "spreads", "shares"))
+def find(
+    models: tuple[ddt.Model, ddt.Model],
+    *maps: jax.Array,
+    roots: bool,
+    spreads: bool,
+    limit: float,
+    shares: tuple[float, ...],
+) -> jax.Array:
     """Boxes of a set, float32 ``[n, 4]``."""
 
     def one(upper: jax.Array, lower: jax.Array, size: jax.Array, whole: jax.Array) -> jax.Array:
         layers = [jnp.sqrt(x) if roots else x for x in (upper, lower)]
         values = sum(ddt.standard_maps(model, x)[0] for model, x in zip(models, layers, strict=True)) / 2
+        values = jnp.clip(values, -limit, limit)
         if spreads:
             values = spreading.spread(values, layers[1], models[1].mean, size=size)
-        return spreading.localize(values, whole, share=share, size=size).box
+        return spreading.localize(values, whole, shares=shares, size=size).box
 
     return jax.vmap(one)(*maps)
 
@@ -94,8 +105,8 @@ def measure(truth: str, net: Any, side: int) -> Iterator[dict[str, float]]:
         models = {roots: fit(*padded, sizes, roots=roots) for roots in (False, True)}
         data = *padded, sizes, whole
         found = {name: paper(models[False], *data, plus=name == "DDT+") for name in ("DDT", "DDT+")}
-        for name, (roots, spreads, share) in ROWS.items():
-            found[name] = find(models[roots], *data, roots=roots, spreads=spreads, share=share)
+        for name, (roots, spreads, limit, shares) in ROWS.items():
+            found[name] = find(models[roots], *data, roots=roots, spreads=spreads, limit=limit, shares=shares)
         true = [boxes for _, boxes in members]
         yield {
             name: 100 * float(np.mean(list(map(correct_localization, boxes, true))))

@@ -122,7 +122,8 @@ def _ddt_parts(models: Sequence[Any], inputs: Inputs, found: "Localization", **o
 def _ddt_spread(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
     (features, size), (below, _) = inputs.maps
     maps = [jaxloc.ddt.standard_maps(model, x)[0] for model, (x, _) in zip(models, inputs.maps, strict=True)]
-    spread = jaxloc.spreading.spread((maps[0] + maps[1]) / 2, below, models[1].mean, size=size)
+    indicator = ((maps[0] + maps[1]) / 2).clip(-1, 1)
+    spread = jaxloc.spreading.spread(indicator, below, models[1].mean, size=size)
     found = jaxloc.spreading.localize(spread, inputs.image_size, size=size, **options)
     return found._replace(deviation=jaxloc.ddt.deviation(models[0], features, size=size))
 
@@ -158,7 +159,7 @@ def _tokencut(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localiz
 
 
 _DDT_SCORE = "at 0.5, the object's mean response is one standard deviation of its whole set"
-_SPREAD_SCORE = "at 0.5, the object's mean response, spread, is one standard deviation of its whole set"
+_SPREAD_SCORE = "at 0.5, its highest, all cells like the object's exceed one standard deviation of the whole set"
 _SCDA_SCORE = "at 0.5, the object's mean activation is twice that of the whole image"
 _REGION_SCORE = "at 0.5, the heaviest region's mean saliency is twice that of the whole image"
 _LOST_SCORE = "at 0.5, the seed is like half of the other patches"

@@ -1,11 +1,14 @@
-"""Spread a map over the cells of an image that are alike, and cut it at a share of the image's own strength.
+"""Spread a map over the cells of an image that are alike, and cut it at shares of the image's own strength.
 
 DDT's indicator is strongest at the parts that tell the object best, such as a head, and weakly positive on whatever
 else the set's images share, such as a shore behind boats. Each cell here takes the mean of the cells that are like it,
 weighted by the cosine of their descriptors less the set's mean, so that a body takes from its head; and the threshold
-rises with what is positive in the image, so that weak cells are object only where nothing is strong. The random walk
-over alike cells is that of Meila & Shi, "A random walks view of spectral segmentation", AISTATS 2001, for one step.
+rises with what is positive in the image, so that weak cells are object only where nothing is strong. No threshold is
+right for every image: the box is the mean of those of several. The random walk over alike cells is that of Meila & Shi,
+"A random walks view of spectral segmentation", AISTATS 2001, for one step.
 """
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -53,42 +56,52 @@ def localize(
     values: ArrayLike,
     image_size: ArrayLike,
     *,
-    share: ArrayLike = 0.4,
+    shares: Sequence[float] = (0.3, 0.4, 0.5, 0.6),
     size: ArrayLike | None = None,
     connectivity: int = 8,
     backend: components.Backend = "auto",
 ) -> Localization:
     """The object of one image: the largest component of the cells that exceed a share of the map's strength.
 
-    The strength is the mean of the positive values weighted by themselves; the threshold is ``τ Σ v² / Σ v``. The score
-    is ``s / (1 + s)``, with ``s`` the mean inside the mask.
+    The strength is the mean of the positive values weighted by themselves; the threshold is ``τ Σ v² / Σ v``. The mask
+    is that of the mean of the shares, the box the mean of the boxes of each. The score is ``s / (1 + s)``, with ``s``
+    the mean inside the mask.
 
     Args:
         values: ``[h, w]``, from ``spread``, in standard deviations over the set; positive where a cell resembles the
             object.
         image_size: int ``[2]``, rows and columns of the original image, in whose pixels the box is.
-        share: ``τ``.
+        shares: ``τ`` of each threshold.
         size: int ``[2]``, valid rows and columns of ``values``; ``None`` means all.
         connectivity: 8 or 4 (static).
         backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
 
     Returns:
-        ``Localization``, whose ``response`` is the map less its threshold. ``positive_share`` is the share of valid
-        cells that are positive.
+        ``Localization``, whose ``response`` is the map less the threshold of the mean share. ``positive_share`` is the
+        share of valid cells that are positive.
     """
     values = as_array("values", values, "[h, w]", jnp.float32)
     valid = valid_cells(size, values.shape)
     positive = jnp.where(valid, jnp.maximum(values, 0), 0)
     total = positive.sum()
-    response = values - share * jnp.square(positive).sum() / jnp.where(total > 0, total, 1)
-    mask = components.largest_component(valid & (response > 0), connectivity=connectivity, backend=backend)
+    strength = jnp.square(positive).sum() / jnp.where(total > 0, total, 1)
+
+    def largest(share: jax.Array) -> jax.Array:
+        above = valid & (values > share * strength)
+        return components.largest_component(above, connectivity=connectivity, backend=backend)
+
+    def box(share: jax.Array) -> jax.Array:
+        return boxes.mask_to_box(largest(share), image_size, size=size)
+
+    each = jnp.asarray(shares, jnp.float32)
+    mask = largest(each.mean())
     found = mask.any()
-    strength = jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(), 1)
+    inside = jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(), 1)
     return Localization(
-        response=response,
+        response=values - each.mean() * strength,
         mask=mask,
-        box=boxes.mask_to_box(mask, image_size, size=size),
+        box=jax.vmap(box)(each).mean(0),
         found=found,
-        score=jnp.where(found, strength / (1 + strength), 0),
+        score=jnp.where(found, inside / (1 + inside), 0),
         positive_share=(positive > 0).sum() / jnp.maximum(valid.sum(), 1),
     )

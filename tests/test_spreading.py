@@ -13,6 +13,7 @@ from tests.reference.scda_ddt import box
 functions = compiled(spreading)
 SIZES = np.array([[9, 12], [5, 12], [9, 4], [7, 11]])
 IMAGE = np.array([150, 200])
+SHARES = (0.3, 0.6, 0.9)
 MEAN = np.linspace(0, 1, 8).astype(np.float32)
 
 
@@ -31,7 +32,7 @@ def test_batch_of_mixed_sizes_equals_numpy_on_each_image(maps, backend):
 
     def localize(p, x, size):
         smooth = spreading.spread(p, x, MEAN, size=size)
-        return spreading.localize(smooth, IMAGE, size=size, share=0.6, backend=backend)
+        return spreading.localize(smooth, IMAGE, size=size, shares=SHARES, backend=backend)
 
     found = jitted(jax.vmap(localize))(indicators, features, SIZES)
     for number, (rows, columns) in enumerate(SIZES):
@@ -41,7 +42,8 @@ def test_batch_of_mixed_sizes_equals_numpy_on_each_image(maps, backend):
         np.testing.assert_allclose(found.response[inside], response, atol=1e-5)
         np.testing.assert_array_equal(found.mask[inside], mask)
         assert found.mask[number].sum() == mask.sum()
-        np.testing.assert_array_equal(found.box[number], box(mask, tuple(IMAGE)))
+        boxes = [box(reference.localize(smooth, share)[1], tuple(IMAGE)) for share in SHARES]
+        np.testing.assert_allclose(found.box[number], np.mean(boxes, 0), rtol=1e-6)
         strength = smooth[mask].mean()
         assert found.score[number] == pytest.approx(strength / (1 + strength), abs=1e-5)
         assert found.positive_share[number] == pytest.approx((smooth > 0).mean())
@@ -65,6 +67,11 @@ def test_weak_cells_are_object_only_where_nothing_is_strong():
     np.testing.assert_array_equal(functions.localize(beside, IMAGE).mask, [[True, False, False]])
 
 
+def test_the_box_lies_between_those_of_the_shares():
+    found = functions.localize(np.array([[0, 0.5, 1, 0]]), IMAGE, shares=(0.1, 0.9))
+    np.testing.assert_array_equal(found.box, [75, 0, 150, 150])
+
+
 def test_nothing_is_found_where_nothing_is_positive():
     found = functions.localize(np.full((3, 4), -1.0), IMAGE)
     assert not found.found
@@ -72,7 +79,7 @@ def test_nothing_is_found_where_nothing_is_positive():
     assert np.isnan(found.box).all()
 
 
-def test_the_method_takes_the_mean_of_both_layers_in_standard_deviations(maps):
+def test_the_method_takes_the_mean_of_both_layers_up_to_one_standard_deviation(maps):
     _, features = maps
     layers = features[0], features[1]
     models = jax.device_get(tuple(ddt.fit(moments.of(one)) for one in layers))
@@ -80,5 +87,5 @@ def test_the_method_takes_the_mean_of_both_layers_in_standard_deviations(maps):
         models, Inputs(tuple((one, np.array([9, 12])) for one in layers), IMAGE), connectivity=8, backend="host"
     )
     each = [(x - m.mean) @ m.components[0] / np.sqrt(m.eigenvalues[0]) for x, m in zip(layers, models, strict=True)]
-    smooth = reference.spread(np.mean(each, 0), layers[1], models[1].mean)
-    np.testing.assert_allclose(found.response, reference.localize(smooth, 0.4)[0], atol=1e-5)
+    smooth = reference.spread(np.clip(np.mean(each, 0), -1, 1), layers[1], models[1].mean)
+    np.testing.assert_allclose(found.response, reference.localize(smooth, 0.45)[0], atol=1e-5)
