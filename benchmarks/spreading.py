@@ -86,13 +86,14 @@ def paper(models: tuple[ddt.Model, ddt.Model], *maps: jax.Array, plus: bool) -> 
     return jax.vmap(one)(*maps)
 
 
-def measure(truth: str, net: Any, side: int) -> Iterator[dict[str, float]]:
+def measure(truth: str, net: Any, side: int, every: int) -> Iterator[dict[str, float]]:
     """CorLoc by row, in per cent, of each class in turn."""
     classes: dict[str, list[tuple[Any, list[Any]]]] = {}
     for image in annotations.read(truth).images.values():
         for category, boxes in image.boxes.items():
             classes.setdefault(category, []).append((image.path, [box[:4] for box in boxes]))
     for _, members in sorted(classes.items()):
+        members = members[::every]
         paths = [path for path, _ in members]
         images = InMemoryImages(paths)
         whole = np.array([images.read(number).original_size for number in range(len(paths))])
@@ -137,11 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("truth", nargs="*", metavar="TRUTH")
     parser.add_argument("--max-side", type=int, default=800, help="of images (%(default)s)")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th image of a class")
     parser.add_argument("--time", type=Path, metavar="FOLDER", help="also time both methods on this folder of images")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each method (%(default)s)")
     arguments = parser.parse_args()
     net = jaxloc.load("vgg16")
-    columns = {truth: list(measure(truth, net, arguments.max_side)) for truth in arguments.truth}
+    columns = {truth: list(measure(truth, net, arguments.max_side, arguments.every)) for truth in arguments.truth}
     if columns:
         print("| | " + " | ".join(columns) + " |")
         print("|---" * (len(columns) + 1) + "|")

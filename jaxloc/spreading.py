@@ -90,17 +90,18 @@ def localize(
         above = valid & (values > share * strength)
         return components.largest_component(above, connectivity=connectivity, backend=backend)
 
-    def box(share: jax.Array) -> jax.Array:
-        return boxes.mask_to_box(largest(share), image_size, size=size)
+    def box(mask: jax.Array) -> jax.Array:
+        return boxes.mask_to_box(mask, image_size, size=size)
 
     each = jnp.asarray(shares, jnp.float32)
-    mask = largest(each.mean())
+    masks = jax.vmap(largest)(jnp.append(each, each.mean()))
+    mask = masks[-1]
     found = mask.any()
     inside = jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(), 1)
     return Localization(
         response=values - each.mean() * strength,
         mask=mask,
-        box=jax.vmap(box)(each).mean(0),
+        box=jax.vmap(box)(masks[:-1]).mean(0),
         found=found,
         score=jnp.where(found, inside / (1 + inside), 0),
         positive_share=(positive > 0).sum() / jnp.maximum(valid.sum(), 1),
