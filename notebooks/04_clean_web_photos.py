@@ -184,12 +184,13 @@ sheet(
 #
 # ## 2. Clean it
 #
-# The same as `jaxloc clean web-photos --out cleaned --noise 0.1`. An image whose share of positive cells is at or
-# below the threshold is noise (the paper uses 0 and 0.1; `"knee"` looks for it in the sorted scores). Here images
-# with near-copies would be noise of another sort; there are none.
+# The same as `jaxloc clean web-photos --out cleaned`. The cells of an image that DDT takes for the object deviate from
+# the mean of the class in some direction; the cosine of it and what most images of the class have in common is the
+# image's *alignment*. At or below 0.2 the image is noise. (`noise=0.1` would drop images by the paper's measure, the
+# share of positive cells.) Here images with near-copies would be noise of another sort; there are none.
 
 # %%
-options = CleanOptions(noise=0.1, duplicates=None, job=LocalizeOptions(max_side=240))
+options = CleanOptions(duplicates=None, job=LocalizeOptions(max_side=240))
 cleaned = clean(web, work / "cleaned", options)
 decisions = {f"{item.category}/{Path(item.name).name}": item for item in cleaned.decisions.items}
 
@@ -206,15 +207,15 @@ def row(kind):
 table(["class", "images", "kept", "precision", "recall"], map(row, classes))
 
 # %% [markdown]
-# What was decided in that folder, by rising noise score: the frame's colour says what the image really is, the
-# title what the rule made of it, with the score, the share of its cells that are positive. DDT's box is drawn
-# whether an image is kept or not, for a person may decide otherwise: `review.html`, beside the data set, is a page to
-# do that on, and `jaxloc clean … --decisions decisions-by-hand.json` applies it.
+# What was decided in that folder, by rising alignment: the frame's colour says what the image really is, the title
+# what the rule made of it, with the alignment. DDT's box is drawn whether an image is kept or not, for a person may
+# decide otherwise: `review.html`, beside the data set, is a page to do that on, and
+# `jaxloc clean … --decisions decisions-by-hand.json` applies it.
 
 # %%
 some = sorted(
-    (item for item in decisions.values() if item.category == first and item.noise_score is not None),
-    key=lambda item: item.noise_score,
+    (item for item in decisions.values() if item.category == first and item.alignment is not None),
+    key=lambda item: item.alignment,
 )
 sheet(
     [
@@ -222,7 +223,7 @@ sheet(
             web / first / Path(item.name).name,
             item.box,
             TEAL if truth.get(f"{first}/{Path(item.name).name}", first) == first else RED,
-            f"{'kept' if item.keep else 'dropped'} {item.noise_score:.2f}",
+            f"{'kept' if item.keep else 'dropped'} {item.alignment:.2f}",
         )
         for item in some[:20]
     ]
@@ -232,26 +233,28 @@ sheet(
 # ## 3. How well does the score tell noise?
 #
 # Each threshold keeps some images rightly and some wrongly; the ROC shows them all at once, and the area under it is
-# the chance that an image of the class scores above one that is not. A curve below
-# the diagonal is a class whose noise has more in common with what DDT found than the class itself has: among the
-# composed images that is the astronaut, of whom DDT takes the helmet's ring alone, so that close-ups of a cat or a
-# cup score higher. The page to review exists for such classes.
+# the chance that an image of the class scores above one that is not. Composed images are an easy case: alignment tells
+# all of their noise. The share of positive cells does not: of the astronaut DDT takes the helmet's ring alone, and
+# close-ups of a cat or a cup have more positive cells. What is kept wrongly is less aligned than any image of the
+# class: the page to review shows the doubtful ones first.
 
 # %%
 if truth:
     figure, axis = plt.subplots(figsize=(6, 5), dpi=100, layout="constrained")
-    areas = []
+    areas, shares = [], []
     for colour, kind in zip((TEAL, RED, AMBER, "#5e35b1", "#37474f"), classes, strict=False):
-        some = {name: item.noise_score for name, item in decisions.items() if item.category == kind}
-        scores = np.array(list(some.values()))
+        some = {name: item for name, item in decisions.items() if item.category == kind}
+        scores = np.array([item.alignment for item in some.values()])
         holds = np.array([truth[name] == kind for name in some])
+        shares.append(metrics.roc_auc([item.noise_score for item in some.values()], holds))
         curve = metrics.roc_curve(scores, holds)
         areas.append(metrics.roc_auc(scores, holds))
         aside = 0.007 * len(areas)  # so that no curve hides another
         rates = curve.false_positive_rate + aside, curve.true_positive_rate - aside
         axis.plot(*rates, color=colour, linewidth=2, label=f"{kind}: {areas[-1]:.2f}")
     axis.plot([0, 1], [0, 1], color=GREY, linestyle=":")
-    axis.set(xlabel="noise kept", ylabel="images of the class kept", title=f"mean area {np.mean(areas):.2f}")
+    title = f"mean area {np.mean(areas):.2f}, of the object share {np.mean(shares):.2f}"
+    axis.set(xlabel="noise kept", ylabel="images of the class kept", title=title)
     axis.legend(loc="center right", frameon=False)
     figure = show(figure)
 else:
