@@ -267,7 +267,8 @@ def alignment(deviations: ArrayLike) -> jax.Array:
     deviations = as_array("deviations", deviations, "[n, d]", jnp.float32)
     with jax.default_matmul_precision("highest"):
         weights = jnp.maximum(deviations @ l2_normalize(deviations.sum(0)), 0) ** 3
-        return jnp.clip(deviations @ l2_normalize(weights @ deviations), 0, 1)
+        centroid = l2_normalize((weights[:, None] * deviations).sum(0))
+        return jnp.clip(deviations @ centroid, 0, 1)
 
 
 @jitted("connectivity", "backend")

@@ -35,10 +35,9 @@ SCHEMA = pa.schema(
     ],
     metadata={"format": "jaxloc-findings-6"},
 )
-"""The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1``, ``heat`` and ``deviation``
-(float16) are null if missing, ``local`` says whether ``path`` is a file's, ``reason`` is why an image was skipped, or
-another image's ``note``. A file's
-metadata also has ``images``, the number of rows before those of skipped images."""
+"""The columns: as in ``Finding`` and ``Skipped``; ``x0`` to ``y1``, ``heat`` and ``deviation`` (float16) are null if
+missing, ``local`` says whether ``path`` is a file's, ``reason`` is why an image was skipped, or another image's
+``note``. A file's metadata also has ``images``, the number of rows before those of skipped images."""
 
 _HEAVY = ("deviation", "heat", "heat_rows", "heat_columns", "thumbnail")
 _LIGHT = tuple(name for name in SCHEMA.names if name not in _HEAVY)
