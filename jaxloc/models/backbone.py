@@ -302,6 +302,14 @@ class Backbone:
             return self.shapes(self.head.layer)
         return self.shapes([name for name in self.layer_names if not self.needs_head([name])][-1])
 
+    def abstract_params(self, *, head: bool) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+        """Parameters without values, with or without the classifier's, for ``jax.eval_shape`` and ``lower``."""
+        params: dict[str, dict[str, jax.ShapeDtypeStruct]] = {}
+        for path, shape in self.all_shapes(head=head).items():
+            layer, name = path.split("/")
+            params.setdefault(layer, {})[name] = jax.ShapeDtypeStruct(shape, jnp.float32)
+        return params
+
 
 @functools.cache
 def _imagenet_classes() -> tuple[str, ...]:

@@ -108,10 +108,12 @@ class EfficientNetLite(Network):
         yield "classifier", cells
 
 
-def backbone(variant: str, *, name: str = "", narrow: float = 1.0, head: int = 1280, classes: int = 1000) -> Backbone:
-    """A variant; one with a name and channels of its own is not converted from published files."""
+def backbone(
+    variant: str, *, name: str = "", narrow: float = 1.0, shallow: float = 1.0, head: int = 1280, classes: int = 1000
+) -> Backbone:
+    """A variant; one with a name, channels and blocks of its own is not converted from published files."""
     width, depth, side, file = VARIANTS[variant]
-    module = EfficientNetLite(blocks=blocks(width * narrow, depth), head=head, classes=classes)
+    module = EfficientNetLite(blocks=blocks(width * narrow, depth * shallow), head=head, classes=classes)
     layers = [Layer("stem", 2, module.stem, 2)]
     stages = [["stem"]]  # of one resolution each, by their parameters
     stride, channels, output, expanded = 2, module.stem, "", ""
@@ -152,7 +154,7 @@ def backbone(variant: str, *, name: str = "", narrow: float = 1.0, head: int = 1
         hub="" if name else f"timm/tf_{variant.replace('-', '_')}.in1k",
         licence="Apache-2.0",
         variant=(("classes", classes),) if classes != 1000 else (),
-        vary=functools.partial(backbone, variant, name=name, narrow=narrow, head=head),
+        vary=functools.partial(backbone, variant, name=name, narrow=narrow, shallow=shallow, head=head),
         cpu_fusion=True,
     )
 

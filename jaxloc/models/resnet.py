@@ -80,12 +80,15 @@ def _block_names(stage: int, number: int) -> list[str]:
     return [*(f"layer{stage}.{block}" for block in range(number - 1)), f"layer{stage}"]
 
 
-def backbone(variant: str, *, name: str = "", width: int = 64, classes: int = 1000) -> Backbone:
-    """A variant; one with a name and channels of its own is not converted from published files."""
+def backbone(
+    variant: str, *, name: str = "", depths: tuple[int, ...] = (), width: int = 64, classes: int = 1000
+) -> Backbone:
+    """A variant; one with a name, depths of stages and channels of its own is not converted from published files."""
     numbers, expansion = VARIANTS[variant]
+    depths = depths or numbers
     layers = [Layer("conv1", 2, width, 2), Layer("maxpool", 4, width, 4)]
     blocks: list[tuple[str, ...]] = [("conv1",)]
-    for stage, number in enumerate(numbers, 1):
+    for stage, number in enumerate(depths, 1):
         below, stride, channels = "", 2 ** (stage + 1), 2 ** (stage - 1) * width * expansion
         kernels: list[str] = []
         for block, layer in enumerate(_block_names(stage, number)):
@@ -106,7 +109,7 @@ def backbone(variant: str, *, name: str = "", width: int = 64, classes: int = 10
         authors="He et al.",
         layers=tuple(layers),
         defaults=Defaults("layer3", "layer4", "layer3"),
-        module=ResNet(blocks=numbers, expansion=expansion, width=width, classes=classes),
+        module=ResNet(blocks=depths, expansion=expansion, width=width, classes=classes),
         blocks=tuple(blocks),
         preprocessing=TORCHVISION,
         head=Head(("fc",), 224, averages="layer4"),
@@ -115,7 +118,7 @@ def backbone(variant: str, *, name: str = "", width: int = 64, classes: int = 10
         publisher=f"torchvision's {_FILES[variant]}",
         licence="BSD-3-Clause",
         variant=(("classes", classes),) if classes != 1000 else (),
-        vary=functools.partial(backbone, variant, name=name, width=width),
+        vary=functools.partial(backbone, variant, name=name, depths=depths, width=width),
     )
 
 

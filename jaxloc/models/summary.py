@@ -18,10 +18,7 @@ def summarize(backbone: Backbone) -> dict[str, str]:
     whole, below = (backbone.all_shapes(head=head) for head in (True, False))
     numbers = {"whole": sum(map(math.prod, whole.values())), "below": sum(map(math.prod, below.values()))}
     head = "" if backbone.head is None else f", {numbers['whole'] - numbers['below']:,} of them the classifier's"
-    params: dict[str, dict[str, jax.ShapeDtypeStruct]] = {}
-    for path, shape in below.items():
-        layer, name = path.split("/")
-        params.setdefault(layer, {})[name] = jax.ShapeDtypeStruct(shape, jnp.float32)
+    params = backbone.abstract_params(head=False)
     last = [name for name in backbone.layer_names if not backbone.needs_head([name])][-1]
     extract = functools.partial(extract_features, backbone=backbone, layers=(last,))
     cost = jax.jit(extract).lower(params, jax.ShapeDtypeStruct((SIDE, SIDE, 3), jnp.float32)).cost_analysis()

@@ -167,10 +167,7 @@ class _File:
 @functools.cache
 def _shapes(backbone: Backbone, layers: tuple[str, ...], shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
     """Shape of the maps of an image of ``shape`` pixels, by layer; plain kernels are the quickest to trace."""
-    params: dict[str, dict[str, jax.ShapeDtypeStruct]] = {}
-    for path, array in backbone.all_shapes(head=True).items():
-        name, kind = path.split("/")
-        params.setdefault(name, {})[kind] = jax.ShapeDtypeStruct(array, np.float32)
+    params = backbone.abstract_params(head=True)
     extract = functools.partial(extract_features, backbone=backbone, layers=layers)
     maps = jax.eval_shape(extract, params, jax.ShapeDtypeStruct((*shape, 3), np.uint8))
     return {layer: found.features.shape for layer, found in maps.items()}

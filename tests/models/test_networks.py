@@ -18,20 +18,16 @@ from tests.golden import make_networks
 from tests.models import narrow
 from weights_convert import state_dict
 
-with pytest.MonkeyPatch.context() as fewer:
-    fewer.setitem(resnet.VARIANTS, "resnet50", ((1, 2, 1, 1), 4))
-    lite = efficientnet.VARIANTS["efficientnet-lite0"]
-    fewer.setitem(efficientnet.VARIANTS, "efficientnet-lite0", lite._replace(depth=0.3))
-    NARROW = {
-        backbone.name: backbone
-        for backbone in (
-            alexnet.backbone(name="alexnet-narrow", widths=(6, 5, 7, 6, 8), dense=(9, 8), classes=7),
-            resnet.backbone("resnet18", name="resnet18-narrow", width=3, classes=7),
-            resnet.backbone("resnet50", name="resnet50-narrow", width=2, classes=7),
-            squeezenet.backbone(name="squeezenet-narrow", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2), classes=7),
-            efficientnet.backbone("efficientnet-lite0", name="lite-narrow", narrow=0.2, head=9, classes=7),
-        )
-    }
+NARROW = {
+    backbone.name: backbone
+    for backbone in (
+        alexnet.backbone(name="alexnet-narrow", widths=(6, 5, 7, 6, 8), dense=(9, 8), classes=7),
+        resnet.backbone("resnet18", name="resnet18-narrow", width=3, classes=7),
+        resnet.backbone("resnet50", name="resnet50-narrow", depths=(1, 2, 1, 1), width=2, classes=7),
+        squeezenet.backbone(name="squeezenet-narrow", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2), classes=7),
+        efficientnet.backbone("efficientnet-lite0", name="lite-narrow", narrow=0.2, shallow=0.3, head=9, classes=7),
+    )
+}
 """A network of each kind, real in everything but its widths and the repeats of its deepest stages."""
 
 KINDS = pytest.mark.parametrize("backbone", NARROW.values(), ids=NARROW)
