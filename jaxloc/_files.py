@@ -89,9 +89,13 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+_FORMER = {"pictures": "images"}
+"""Keys of files that earlier versions wrote, and what they are now."""
+
+
 def renamed(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file says, where that of an earlier version calls images pictures."""
-    return {"images" if name == "pictures" else name: value for name, value in kept.items()}
+    """The entries of a file by their present keys."""
+    return {_FORMER.get(key, key): value for key, value in kept.items()}
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
