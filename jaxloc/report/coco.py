@@ -21,11 +21,11 @@ def write(path: str | os.PathLike[str], findings: Findings, **further: Any) -> N
 
     It has ``images``, ``annotations``, ``categories``, and ``skipped`` images with their reasons, each on a line of
     its own. Boxes are ``x, y, width, height`` in pixels of the original image. An image also has ``category_id``
-    (its set), ``found``, ``noisy``, ``positive_share`` (also as ``noise_score``, its former name)
-    and, if there is one, a ``note``; an annotation also has ``score`` and, if kept, ``segmentation`` (compressed run
-    lengths; ``area`` is then the mask's) and ``parts`` (each with ``name`` and ``bbox``). If a classifier was asked, it
-    also has the ``class`` with the ``probability`` of it, the ``passes`` of the network, the ``point`` where the class
-    is seen most and, of a search, ``iterations`` and ``regions`` (each with ``bbox`` and the scores ``cropped`` and
+    (its set), ``found``, ``noisy``, ``positive_share`` (also as ``noise_score``, its former name) and, if
+    there is one, a ``note``; an annotation also has ``score`` and, if kept, ``segmentation`` (compressed run lengths;
+    ``area`` is then the mask's) and ``parts`` (each with ``name`` and ``bbox``). If a classifier was asked, it also has
+    the ``class`` with the ``probability`` of it, the ``passes`` of the network, the ``point`` where the class is seen
+    most and, of a search, ``iterations`` and ``regions`` (each with ``bbox`` and the scores ``cropped`` and
     ``erased``). Further objects of an image are annotations of their own; each then has its ``weight``.
     ``further`` is as of ``encode``.
     """

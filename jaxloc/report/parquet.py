@@ -175,9 +175,10 @@ class _Sharded(Stored[_Record]):
 class Images(_Sharded[Finding], StoredImages):
     """The images of many shards, as ``Findings`` takes them."""
 
-    def light(self) -> Iterator[Finding]:
-        """Each image in order; heat maps and thumbnails are not read and ``None``."""
-        return itertools.chain.from_iterable(_images(path, _LIGHT) for path in self._files)
+    def light(self, *, deviations: bool = False) -> Iterator[Finding]:
+        """Each image in order; heat maps, thumbnails and, unless asked for, deviations are not read and ``None``."""
+        columns = (*_LIGHT, "deviation") if deviations else _LIGHT
+        return itertools.chain.from_iterable(_images(path, columns) for path in self._files)
 
     def categories(self) -> set[str]:
         """The names of the image sets; nothing else is read."""

@@ -96,8 +96,8 @@ class StoredImages(Stored[Finding]):
     """Images that are not kept in memory."""
 
     @abstractmethod
-    def light(self) -> Iterator[Finding]:
-        """Each image in order; heat maps and thumbnails are not read and ``None``."""
+    def light(self, *, deviations: bool = False) -> Iterator[Finding]:
+        """Each image in order; heat maps, thumbnails and, unless asked for, deviations are not read and ``None``."""
 
     @abstractmethod
     def categories(self) -> set[str]:
@@ -151,9 +151,11 @@ class Findings:
             found = {item.category for item in self.images}
         return sorted(found | {item.category for item in self.skipped})
 
-    def light(self) -> Iterator[Finding]:
-        """Each image in order; stored images without heat map and thumbnail."""
-        return self.images.light() if isinstance(self.images, StoredImages) else iter(self.images)
+    def light(self, *, deviations: bool = False) -> Iterator[Finding]:
+        """Each image in order; stored images without heat map, thumbnail and, unless asked for, deviation."""
+        if isinstance(self.images, StoredImages):
+            return self.images.light(deviations=deviations)
+        return iter(self.images)
 
     @property
     def version(self) -> str:

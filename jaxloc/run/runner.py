@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import statistics
 import tempfile
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
@@ -331,10 +332,10 @@ def _doubts(findings: Findings, names: Sequence[str], fitted: Fits, steps: Steps
 
 
 def _figures(findings: Findings) -> dict[str, tuple[float, float]]:
-    """Mean object share of each set, and what its images share, see ``alignment.shared``, by its first images."""
+    """Mean object share of each set, and what its first images share, see ``alignment.shared``."""
     figures = {}
-    for name, own in itertools.groupby(findings.images, lambda finding: finding.category):
+    for name, own in itertools.groupby(findings.light(deviations=True), lambda finding: finding.category):
         first = list(itertools.islice(own, _LOOKED_AT))
-        shares = [finding.noise_score or 0.0 for finding in first]
-        figures[name] = sum(shares) / len(shares), shared(align(first))
+        share = statistics.fmean(finding.noise_score or 0.0 for finding in itertools.chain(first, own))
+        figures[name] = share, shared(align(first))
     return figures

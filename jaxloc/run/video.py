@@ -148,9 +148,9 @@ class _Frames(StoredImages):
     def __iter__(self) -> Iterator[Finding]:
         return self._of(iter(self._findings.images))
 
-    def light(self) -> Iterator[Finding]:
-        """Each frame in order, without heat map and thumbnail."""
-        return self._of(self._findings.light())
+    def light(self, *, deviations: bool = False) -> Iterator[Finding]:
+        """Each frame in order, without heat map, thumbnail and, unless asked for, deviation."""
+        return self._of(self._findings.light(deviations=deviations))
 
     def categories(self) -> set[str]:
         """The names of the image sets that have frames."""

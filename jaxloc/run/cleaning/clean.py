@@ -109,7 +109,7 @@ def _decide(
     thresholds = rules.choose_thresholds(found.light(), [images.name for images in sets], options.noise)
     by_image = {
         (item.category, item.name): rules.judge_noise(item, alignment, thresholds[item.category])
-        for item, alignment in zip(found.light(), rules.alignments(found.images), strict=True)
+        for item, alignment in rules.with_alignments(found.light(deviations=True))
     }
     by_image |= {(item.category, item.name): rules.judge_skipped(item) for item in found.skipped}
     items = [by_image[images.name, source.name] for images in sets for source in images.sources]

@@ -53,7 +53,10 @@ def further(
         after,
         title=before.title,
         images=sorted(
-            [*after.images, *(item for item in before.images if item.category not in done)],
+            [
+                *after.light(deviations=True),
+                *(item for item in before.light(deviations=True) if item.category not in done),
+            ],
             key=lambda item: item.category,
         ),
         skipped=[*after.skipped, *(item for item in before.skipped if item.category not in done)],

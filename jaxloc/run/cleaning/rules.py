@@ -87,10 +87,11 @@ def find_knee(scores: np.ndarray) -> float | None:
     return None
 
 
-def alignments(findings: Iterable[Finding]) -> Iterator[float]:
-    """Alignment of each image with its class; those of a class stand together."""
+def with_alignments(findings: Iterable[Finding]) -> Iterator[tuple[Finding, float]]:
+    """Each image and its alignment with its class; those of a class stand together."""
     for _, own in itertools.groupby(findings, lambda finding: finding.category):
-        yield from align(list(own)).tolist()
+        images = list(own)
+        yield from zip(images, align(images).tolist(), strict=True)
 
 
 def judge_noise(finding: Finding, alignment: float, threshold: Threshold) -> Decision:

@@ -11,12 +11,12 @@ from jaxloc.report.records import Finding, Skipped
 from jaxloc.run import localize_pass
 from jaxloc.run.alignment import ALIGNED
 from jaxloc.run.cleaning.rules import (
-    alignments,
     choose_thresholds,
     judge_duplicates,
     judge_noise,
     judge_skipped,
     nothing_kept,
+    with_alignments,
 )
 
 
@@ -55,7 +55,7 @@ def test_images_are_aligned_with_those_of_their_own_class():
     up, across = np.eye(2, 4, dtype=np.float16)
     kinds = [("cat", up)] * 3 + [("cat", across)] + [("dog", across)] * 2
     found = [dataclasses.replace(finding("a", 0.3, kind), deviation=value) for kind, value in kinds]
-    cats, dogs = np.split(list(alignments(found)), [4])
+    cats, dogs = np.split([alignment for _, alignment in with_alignments(found)], [4])
     np.testing.assert_allclose(dogs, 1)
     assert cats[:3].min() > 0.9 > 0.2 > cats[3]
 
