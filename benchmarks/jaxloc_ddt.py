@@ -19,7 +19,7 @@ import jax
 
 from jaxloc import run
 from jaxloc.inference import Extractor
-from jaxloc.run import fit_pass, outputs, runtime, steps, stream
+from jaxloc.run import feature_cache, fit_pass, outputs, runtime, steps, stream
 
 
 def timed(seconds: dict[str, float], stage: str, function: Callable) -> Callable:
@@ -41,7 +41,7 @@ def by_stage(photos: Path, options: run.Options) -> dict[str, float]:
     Extractor.features = timed(seconds, "network", Extractor.features)
     steps.Steps.moments = timed(seconds, "moments", steps.Steps.moments)
     fit_pass._fit = timed(seconds, "eigenvectors", fit_pass._fit)
-    fit_pass.FeatureCache.put = timed(seconds, "keep features", fit_pass.FeatureCache.put)
+    feature_cache.FeatureCache.put = timed(seconds, "keep features", feature_cache.FeatureCache.put)
     steps.Steps.localize = timed(seconds, "boxes", steps.Steps.localize)
     outputs.write = timed(seconds, "write", outputs.write)
     once(photos, options)
