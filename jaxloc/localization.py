@@ -17,7 +17,7 @@ class Objects(NamedTuple):
 
     Attributes:
         box: float32 ``[r, 4]``, ``x0, y0, x1, y1`` in pixels of the original image; NaN in unused slots.
-        weight: float32 ``[r]``, share of the image's saliency; 0 in unused slots.
+        weight: float32 ``[r]``, share of the image's saliency or of its object cells; 0 in unused slots.
     """
 
     box: jax.Array
@@ -61,6 +61,45 @@ class Localization(NamedTuple):
     passes: jax.Array | None = None
     regions: jax.Array | None = None
     objects: Objects | None = None
+
+
+@jitted("most", "connectivity", "backend", nan=True)
+def every_component(
+    candidates: ArrayLike,
+    image_size: ArrayLike,
+    *,
+    within: ArrayLike | None = None,
+    size: ArrayLike | None = None,
+    most: int = 16,
+    connectivity: int = 8,
+    backend: components.Backend = "auto",
+) -> Objects:
+    """Each component of an image's candidate cells as an object, in order of size; ties in raster order.
+
+    The first is ``components.largest_component``, so that it is the object of methods that choose that one.
+
+    Args:
+        candidates: bool ``[h, w]``, cells that may be object; False outside ``size``.
+        image_size: int ``[2]``, rows and columns of the original image, in whose pixels the boxes are.
+        within: bool ``[h, w]``, cells that a box is drawn around, such as those DDT+'s lower layer confirms; a
+            component without any has no box. ``None`` means all.
+        size: int ``[2]``, valid rows and columns; ``None`` means all.
+        most: number of slots; smaller components are left out (static).
+        connectivity: 8 or 4 (static).
+        backend: where components are labelled: ``"auto"``, ``"host"`` or ``"device"``, see ``components`` (static).
+    """
+    labels = components.label(candidates, connectivity=connectivity, backend=backend)
+    inside = labels > 0 if within is None else (labels > 0) & jnp.asarray(within)
+    counts = jnp.zeros(max(labels.size + 1, most), jnp.int32).at[labels.ravel()].add(1).at[0].set(0)
+    cells, numbers = jax.lax.top_k(counts, most)
+
+    def box(number: jax.Array) -> jax.Array:
+        return boxes.mask_to_box(inside & (labels == number), image_size, size=size)
+
+    each = jax.vmap(box)(numbers)
+    each = jnp.where((cells > 0)[:, None], each, jnp.nan)
+    weight = cells / jnp.maximum(counts.sum(), 1)
+    return Objects(each, jnp.where(jnp.isnan(each[:, 0]), 0, weight))
 
 
 @jitted("connectivity", "backend", nan=True)

@@ -66,7 +66,6 @@ class Method:
         class_map: whether its layer is the one that the classifier averages.
         options: fields of the job's options that ``localize`` takes as well.
         passes: images that it asks the network about for one image, roughly, from the job's options.
-        several: whether an image may have several regions, ``Localization.objects``.
     """
 
     name: str
@@ -85,7 +84,11 @@ class Method:
     class_map: bool = False
     options: tuple[str, ...] = ()
     passes: Callable[[Any], int] = lambda options: 1
-    several: bool = False
+
+    @property
+    def several(self) -> bool:
+        """Whether it finds every object of an image if asked to, ``Localization.objects``."""
+        return "regions" in self.options
 
 
 def _eiss_passes(options: Any) -> int:
@@ -101,11 +104,28 @@ def _beam_passes(options: Any) -> int:
     return 1 + sum(min(options.width, 4**level) for level in range(1, options.depth))
 
 
-def _ddt(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+def _with_components(
+    found: "Localization", inputs: Inputs, regions: bool, *, within: Any = None, threshold: Any = 0, **options: Any
+) -> "Localization":
+    """With every component of the response above a threshold as ``objects``, if all regions are asked for."""
+    if not regions:
+        return found
+    size = inputs.maps[0][1]
+    valid = jaxloc.grids.valid_cells(size, found.response.shape)
+    above = valid & (found.response > threshold)
+    objects = jaxloc.localization.every_component(above, inputs.image_size, within=within, size=size, **options)
+    return found._replace(objects=objects._replace(box=objects.box.at[0].set(found.box)))
+
+
+def _ddt(models: Sequence[Any], inputs: Inputs, *, regions: bool = False, **options: Any) -> "Localization":
     (features, size), *lower = inputs.maps
+    second: dict[str, Any] = {}
+    within = None
     if lower:
-        options |= {"below": models[1], "features_below": lower[0][0]}
-    return jaxloc.ddt.localize(models[0], features, inputs.image_size, size=size, **options)
+        second = {"below": models[1], "features_below": lower[0][0]}
+        within = jaxloc.ddt.indicator_maps(models[1], lower[0][0])[0] > 0
+    found = jaxloc.ddt.localize(models[0], features, inputs.image_size, size=size, **second, **options)
+    return _with_components(found, inputs, regions, within=within, **options)
 
 
 def _fit_ddt(moments: "Moments", **options: Any) -> Any:
@@ -119,21 +139,25 @@ def _ddt_parts(models: Sequence[Any], inputs: Inputs, found: "Localization", **o
     return jaxloc.parts.localize(indicators, eigenvalues, found.mask, inputs.image_size, size=size, **options)
 
 
-def _ddt_spread(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+def _ddt_spread(models: Sequence[Any], inputs: Inputs, *, regions: bool = False, **options: Any) -> "Localization":
     (features, size), (below, _) = inputs.maps
     maps = [jaxloc.ddt.standard_maps(model, x)[0] for model, (x, _) in zip(models, inputs.maps, strict=True)]
     indicator = ((maps[0] + maps[1]) / 2).clip(-1, 1)
     spread = jaxloc.spreading.spread(indicator, below, models[1].mean, size=size)
     found = jaxloc.spreading.localize(spread, inputs.image_size, size=size, **options)
-    return found._replace(deviation=jaxloc.ddt.deviation(models[0], features, size=size))
+    found = found._replace(deviation=jaxloc.ddt.deviation(models[0], features, size=size))
+    return _with_components(found, inputs, regions, **options)
 
 
-def _scda(models: Sequence[Any], inputs: Inputs, **options: Any) -> "Localization":
+def _scda(models: Sequence[Any], inputs: Inputs, *, regions: bool = False, **options: Any) -> "Localization":
     features, size = inputs.maps[0]
-    return jaxloc.scda.localize(features, inputs.image_size, size=size, **options)
+    found = jaxloc.scda.localize(features, inputs.image_size, size=size, **options)
+    valid = jaxloc.grids.valid_cells(size, found.response.shape)
+    mean = found.response.mean(where=valid)
+    return _with_components(found, inputs, regions, threshold=mean, **options)
 
 
-def _fs_egm(models: Sequence[Any], inputs: Inputs, *, egm: str, connectivity: int, backend: str) -> "Localization":
+def _fs_egm(models: Sequence[Any], inputs: Inputs, *, egm: str, **options: Any) -> "Localization":
     features, size = inputs.maps[0]
     setting = jaxloc.discovery.SETTINGS["features, paper" if egm == "paper" else "features"]
     return jaxloc.discovery.localize(features, inputs.image_size, size=size, setting=setting)
@@ -171,8 +195,14 @@ _EISS_SCORE = "at 0.5, cropping the object gains as much over erasing it as the 
 METHODS = {
     method.name: method
     for method in (
-        Method("ddt", "DDT co-localisation", _DDT_SCORE, _ddt, fit=_fit_ddt, parts=_ddt_parts),
-        Method("ddt+", "DDT+ co-localisation", _DDT_SCORE, _ddt, layers_below=1, fit=_fit_ddt, parts=_ddt_parts),
+        Method("ddt", "DDT co-localisation", _DDT_SCORE, _ddt, fit=_fit_ddt, parts=_ddt_parts, options=("regions",)),
+        Method(
+            *("ddt+", "DDT+ co-localisation", _DDT_SCORE, _ddt),
+            layers_below=1,
+            fit=_fit_ddt,
+            parts=_ddt_parts,
+            options=("regions",),
+        ),
         Method(
             *("ddt-spread", "DDT spread over alike cells", _SPREAD_SCORE, _ddt_spread),
             layers_below=1,
@@ -180,17 +210,18 @@ METHODS = {
             parts=_ddt_parts,
             non_negative=True,
             roots=True,
+            options=("regions",),
         ),
         Method(
             *("scda", "SCDA localisation", _SCDA_SCORE, _scda),
             threshold=lambda response: float(response.mean()),
             non_negative=True,
+            options=("regions",),
         ),
         Method(
             *("fs-egm", "Salient regions", _REGION_SCORE, _fs_egm),
             non_negative=True,
-            options=("egm",),
-            several=True,
+            options=("egm", "regions"),
         ),
         Method("lost", "LOST localisation", _LOST_SCORE, _lost, connectivity=4),
         Method("tokencut", "TokenCut localisation", _TOKENCUT_SCORE, _tokencut, connectivity=4),

@@ -42,7 +42,7 @@ class FoundObject:
         point: ``x, y`` in pixels of the image, where the class is seen most; ``None`` for methods without a peak.
         passes: images that the network was asked about; ``None`` likewise.
         regions: those that ``"eiss"`` went through, as in ``jaxloc.report.records.Finding``.
-        objects: box and weight of every region, the heaviest first, of ``"fs-egm"`` with ``regions=True``.
+        objects: box and weight of every region that is object, the chosen one first, with ``regions=True``.
     """
 
     name: str

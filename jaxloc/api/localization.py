@@ -29,6 +29,7 @@ def colocalize(
     noise_threshold: float = 0.0,
     max_side: int = 800,
     connectivity: int | None = None,
+    regions: bool = False,
     name: str = "object",
     progress: bool | None = None,
 ) -> Found:
@@ -48,6 +49,7 @@ def colocalize(
         noise_threshold: an image lacks the object if at most this share of its cells is positive.
         max_side: an image whose shorter side exceeds this many pixels is shrunk to it; 0 never shrinks.
         connectivity: 8, or 4 without diagonals; ``None`` means the method's own.
+        regions: also give the boxes of all other regions that are object, ``found[0].objects``.
         name: what the object is called, as the category of exports and the name of the set in the model.
         progress: show a progress bar; ``None`` shows one in a terminal or notebook when the work takes long.
 
@@ -65,6 +67,7 @@ def colocalize(
         noise_threshold=noise_threshold,
         max_side=max_side,
         connectivity=connectivity,
+        regions=regions,
     )
     steps = Steps(options, net.loaded)
     batches = ImageBatches(images, steps, max_side=max_side)
@@ -110,6 +113,7 @@ def apply(
     name: str | None = None,
     noise_threshold: float = 0.0,
     connectivity: int | None = None,
+    regions: bool = False,
     progress: bool | None = None,
 ) -> Found:
     """Find the object that a model was fitted on, in other images.
@@ -135,6 +139,7 @@ def apply(
         noise_threshold=noise_threshold,
         max_side=model.max_side,
         connectivity=connectivity,
+        regions=regions,
     )
     steps = Steps(options, net.loaded)
     return _found(ImageBatches(images, steps, max_side=model.max_side), steps, model, name, progress)

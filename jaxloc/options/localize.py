@@ -84,6 +84,14 @@ class LocalizeOptions(NetworkOptions):
         text=lambda within: "the object" if within else "",
         fitted=True,
     )
+    regions: bool = option(
+        False,
+        "Also write a box for every other region that is object: each component of ddt, ddt+, ddt-spread and scda, "
+        "each salient region of fs-egm.",
+        panel=OUTPUT,
+        setting="regions",
+        text=lambda regions: "all" if regions else "",
+    )
     masks: bool = option(False, "Also write the object's pixels, as COCO run lengths.", panel=OUTPUT, identity="masks")
     refine: str = option(
         "none",
@@ -132,7 +140,9 @@ class LocalizeOptions(NetworkOptions):
         if self.parts and (self.parts < 2 or METHODS[self.method].parts is None):
             able = " or ".join(name for name, method in METHODS.items() if method.parts is not None)
             raise UsageError(f"parts must be at least 2, and of {able}; got {self.parts} of {self.method}")
-
+        if self.regions and not METHODS[self.method].several:
+            able = " or ".join(name for name, method in METHODS.items() if method.several)
+            raise UsageError(f"{self.method} finds one object in each image: for several regions use --method {able}")
         if self.parts_within and not self.parts:
             raise UsageError("parts within the object need a number of parts: give --parts as well")
 
@@ -173,13 +183,6 @@ class LocalizeEachOptions(LocalizeOptions):
         "-m",
         choices=[name for name, method in METHODS.items() if method.fit is None],
         first=True,
-    )
-    regions: bool = option(
-        False,
-        "Write a box for every region that fs-egm finds, instead of the heaviest alone.",
-        panel=REGIONS,
-        setting="regions",
-        text=lambda regions: "all" if regions else "the heaviest",
     )
     egm: Literal["boxes", "paper"] = option(
         "boxes",
@@ -248,9 +251,6 @@ class LocalizeEachOptions(LocalizeOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.regions and not METHODS[self.method].several:
-            able = " or ".join(name for name, method in METHODS.items() if method.several)
-            raise UsageError(f"{self.method} finds one object in each image: for several regions use --method {able}")
         _check_windows(self.windows)
         if self.top_k > 1 and self.label is not None:
             raise UsageError("top-k finds the most probable classes, and label names one: leave one of them out")
@@ -260,8 +260,7 @@ class LocalizeEachOptions(LocalizeOptions):
     def settings(self, *, fitted: bool = True) -> dict[str, str]:
         """As for all options; those of other methods are left out."""
         method = METHODS[self.method]
-        several = ("regions",) if method.several else ()
-        own = {*method.options, *(("label", "top_k") if method.asks else ()), *several}
+        own = {*method.options, *(("label", "top_k") if method.asks else ())}
         others = {
             one.setting
             for name, one in options_of(LocalizeEachOptions).items()

@@ -45,8 +45,8 @@ class Finding:
         passes: images that the network was asked about; ``None`` likewise.
         regions: those that a search went through, each ``x0, y0, x1, y1`` in pixels of the original and the scores of
             the region cropped and of the image with it erased; empty for methods without.
-        objects: box and weight, its share of the saliency, of every region of the image, the heaviest, ``box``, first.
-            Empty if not requested.
+        objects: box and weight, its share of the saliency or of the object cells, of every region of the image, the
+            heaviest, ``box``, first. Empty if not requested.
     """
 
     name: str

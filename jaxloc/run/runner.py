@@ -325,7 +325,7 @@ def _doubts(findings: Findings, names: Sequence[str], fitted: Fits, steps: Steps
             )
         elif aligned < SHARED:
             doubts.append(
-                f"{name}: its images share little that DDT can see (alignment {aligned:.2f}, below {SHARED}), so "
+                f"{name}: its images share little that DDT can see (alignment {aligned:.3f}, below {SHARED}), so "
                 "boxes may be wrong; look at the report, and compare with `jaxloc localize` or `jaxloc discover`"
             )
     return doubts

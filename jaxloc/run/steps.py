@@ -50,7 +50,7 @@ class Steps(Extractor):
 
     def __init__(self, options: LocalizeOptions, loaded: DeviceWeights | None = None) -> None:
         self.method = METHODS[options.method]
-        if self.method.options and not isinstance(options, LocalizeEachOptions):  # its own ones at their defaults
+        if not all(hasattr(options, name) for name in self.method.options):  # its own ones at their defaults
             options = LocalizeEachOptions(**vars(options))
         if loaded is None:
             named = BACKBONES.get(str(options.weights))
@@ -205,7 +205,8 @@ class Steps(Extractor):
 
     def further(self, one: Localization) -> dict[str, Any]:
         """Fields of a finding that only some methods fill, of an object on the host."""
-        label, every = one.label, one.objects if getattr(self.options, "regions", False) else None
+        label = one.label
+        every = one.objects if self.options.regions and self.decide(one)[0] else None
         return {
             "deviation": one.deviation,
             "class_name": None if label is None else self.weights.backbone.class_name(int(label)),

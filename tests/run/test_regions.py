@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
 import jaxloc
 import jaxloc.discovery
 from jaxloc.errors import UsageError
-from jaxloc.options import LocalizeEachOptions
-from jaxloc.run import localize
+from jaxloc.options import LocalizeEachOptions, LocalizeOptions
+from jaxloc.run import colocalize, localize
 from tests.compiled import compiled
 from tests.run import helpers
 
@@ -61,6 +62,35 @@ def test_without_being_asked_only_the_heaviest_is_written(photos, maps, sizes, t
     assert len(helpers.annotations(tmp_path)["annotations"]) == len(found.images)
 
 
+@pytest.mark.parametrize("method", ["ddt", "ddt-spread", "scda"])
+def test_every_component_of_the_response_has_a_box_the_chosen_one_first(photos, small_vgg16, method):
+    net = jaxloc.load(small_vgg16)
+    paths = sorted(photos.iterdir())
+    found = jaxloc.colocalize(paths, net, method=method, regions=True)
+    alone = jaxloc.colocalize(paths, net, method=method)
+    assert any(len(one.objects) > 1 for one in found)
+    for one, plain in zip(found, alone, strict=True):
+        assert one.box == plain.box
+        assert plain.objects == ()
+        if not one.found:
+            assert one.objects == ()
+            continue
+        assert one.objects[0][:4] == one.box
+        weights = [weight for *_, weight in one.objects]
+        assert weights == sorted(weights, reverse=True)
+        numbers, count = scipy.ndimage.label(one.response > one.threshold, np.ones((3, 3)))
+        sizes = np.sort(np.bincount(numbers.ravel())[1:])[::-1]
+        assert len(one.objects) == min(count, 16)
+        np.testing.assert_allclose(weights, sizes[:16] / sizes.sum(), rtol=1e-5)
+
+
+def test_a_job_writes_an_annotation_for_each(photos, small_vgg16, tmp_path):
+    options = LocalizeOptions(method="scda", regions=True)
+    found = colocalize([photos], tmp_path, options)
+    written = helpers.annotations(tmp_path)["annotations"]
+    assert len(written) == sum(len(one.objects) for one in found.images) > len(found.images)
+
+
 def test_methods_that_find_one_object_are_refused_several():
-    with pytest.raises(UsageError, match=r"scda finds one object in each image: for several .* fs-egm"):
-        LocalizeEachOptions(method="scda", regions=True)
+    with pytest.raises(UsageError, match=r"lost finds one object in each image: for several .* fs-egm"):
+        LocalizeEachOptions(method="lost", regions=True)

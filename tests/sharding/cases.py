@@ -260,6 +260,7 @@ CASES = {
         lambda e: (e.map(), e.size(), e.size()),
     ),
     "grids.valid_cells": Case(lambda size: grids.valid_cells(size, (ROWS, COLUMNS)), lambda e: (e.size(),)),
+    "localization.every_component": Case(localization.every_component, lambda e: (e.mask(), e.image_size())),
     "localization.of_peak": Case(
         lambda x, image, size: localization.of_peak(x, image, threshold=0.4, size=size),
         lambda e: (e.map(), e.image_size(), e.size()),
@@ -361,9 +362,7 @@ CASES = {
         lambda e: (e.map(), e.size(), e.size()),
     ),
     "rmac.descriptor": Case(lambda x, size: rmac.descriptor(x, size=size), _sized),
-    "rmac.region_vectors": Case(
-        lambda x, size: rmac.region_vectors(x, size=size, levels=2, include_global=True), _sized
-    ),
+    "rmac.region_vectors": Case(lambda x, s: rmac.region_vectors(x, size=s, levels=2, include_global=True), _sized),
     "rmac.regions": Case(rmac.regions, lambda e: (e.size(),)),
     "scda.aggregation_map": Case(scda.aggregation_map, lambda e: (e.features(),)),
     "scda.descriptor": Case(scda.descriptor, _masked),
