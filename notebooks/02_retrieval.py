@@ -511,11 +511,13 @@ stored = np.concatenate([stored.vectors(shard) for shard in stored.shards])
 f"largest difference {np.abs(stored - vectors[gallery, :1024]).max():.0e}"
 
 # %% [markdown]
-# `compare` makes every descriptor that jaxloc has, from one pass of the network, and measures each with and without
-# whitening. Each image is a query against all the others: the table of the paper for your own images.
+# `compare` makes descriptors, here those without a codebook, from one pass of the network, and measures each with and
+# without whitening. Each image is a query against all the others: the table of the paper for your own images.
 
 # %%
-comparison = compare([images], DescribeOptions(max_side=SIDE), whitenings=("none", f"svd-{DIMENSION}"))
+names = ["pool5", "spoc", "crow", "mac", "rmac", "gem", "avg", "max", "scda", "scda+", "scda_flip+"]
+options = DescribeOptions(max_side=SIDE)
+comparison = compare([images], options, descriptors=names, whitenings=("none", f"svd-{DIMENSION}"))
 measured = collections.defaultdict(list)
 for line in comparison.lines:
     if line.scored is not None:
