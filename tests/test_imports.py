@@ -1,6 +1,7 @@
 """The layout of the house: who may import whom, and what importing costs."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -33,7 +34,8 @@ METHODS |= {"bilinear", "fusion", "centers", "losses", "maskcnn", "piecewise", "
 ROOMS = ("data", "models", "run", "report")
 
 
-def imported(path: Path) -> set[str]:
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """Full names of everything a module imports, wherever in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -41,10 +43,10 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
-def rooms(names: set[str]) -> set[str]:
+def rooms(names: frozenset[str]) -> set[str]:
     return {name.split(".")[1] for name in names if name.startswith("jaxloc.")}
 
 

@@ -14,6 +14,7 @@ from jaxloc import clustering, components, discovery, mixture, moments, ranking,
 from tests.sharding.cases import CASES, CHANNELS, NUMBER, Element
 from tests.sharding.conftest import DEVICES
 from tests.sharding.elsewhere import ELSEWHERE
+from tests.soaked import soaked
 from tests.test_conventions import NOT_PROGRAMS, ONE_IMAGE, public
 
 BATCH = PartitionSpec("data")
@@ -24,12 +25,13 @@ UNCHECKED = {"svm.fit"}
 
 MODULES = sorted({name.split(".")[0] for name in CASES})
 
+REGULAR = ("attributes", "boxes", "cam", "graphs", "losses", "moments", "pooling")
+"""Of the modules, one or two of each kind: of maps, of boxes, of sums, of vectors, of losses, with a solver."""
+
+REGULAR_CASES = ("boxes.mask_to_box", "moments.of")
 ALONE = ("boxes.mask_to_box", "crow.descriptor", "ddt.localize", "graphs.solve", "moments.of", "scda.localize")
 AUTO = (*ALONE, "clustering.lloyd", "components.label", "encoding.vlad", "ranking.top_k")
-NOT_JITTED = [
-    *("components.label", "moments.of", "ranking.top_k"),
-    *(pytest.param(name, marks=pytest.mark.soak) for name in ("clustering.lloyd", "ddt.localize", "ranking.diffuse")),
-]
+NOT_JITTED = ("components.label", "moments.of", "ranking.top_k", "clustering.lloyd", "ddt.localize", "ranking.diffuse")
 
 
 def batch_of(name: str, sharding: NamedSharding | None = None):
@@ -80,14 +82,8 @@ def test_every_public_function_has_its_case():
 
 
 @functools.cache
-def each_device_alone_of(module, mesh):
-    names, sharding = cases_of(module), NamedSharding(mesh, BATCH)
-    functions = {name: in_shard_map(name, mesh) for name in names}
-    return run(each(functions), {name: batch_of(name, sharding) for name in names})
-
-
 def each_device_alone(name, mesh):
-    return each_device_alone_of(name.split(".")[0], mesh)[name]
+    return run(in_shard_map(name, mesh), *batch_of(name, NamedSharding(mesh, BATCH)))
 
 
 def first_of(results):
@@ -95,15 +91,13 @@ def first_of(results):
     return jax.tree.map(lambda leaf: leaf[0], results)
 
 
-@pytest.mark.parametrize("name", AUTO)
+@pytest.mark.parametrize("name", soaked(AUTO, [*REGULAR_CASES, "components.label", "ranking.top_k"]))
 def test_auto_axes_give_what_each_device_finds_alone(name, auto_mesh):
     found = run(jax.vmap(CASES[name].function), *batch_of(name, NamedSharding(auto_mesh, BATCH)))
     assert_equal(found, each_device_alone(name, auto_mesh))
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in NOT_PROGRAMS else pytest.mark.soak) for name in CASES]
-)
+@pytest.mark.parametrize("name", soaked(CASES, ["rmac.descriptor", "whitening.fit_supervised"]))
 def test_eager_equals_jit(name, auto_mesh):
     """Outside jit, where nearly all functions compile themselves (``test_conventions``): one program twice."""
     found = CASES[name].function(*CASES[name].arguments(Element(0)))
@@ -111,7 +105,7 @@ def test_eager_equals_jit(name, auto_mesh):
     assert_equal(without_steps(found), without_steps(expected), rtol=1e-3 if name == "svm.fit" else 1e-4)
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", soaked(MODULES, REGULAR))
 def test_explicit_axes_give_the_same_and_keep_the_batch_divided(module, auto_mesh, explicit_mesh):
     functions = {name: jax.vmap(CASES[name].function) for name in cases_of(module)}
     with jax.set_mesh(explicit_mesh):
@@ -122,12 +116,12 @@ def test_explicit_axes_give_the_same_and_keep_the_batch_divided(module, auto_mes
         assert_equal(jax.device_get(result), each_device_alone(name, auto_mesh), name)
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", soaked(ALONE, REGULAR_CASES))
 def test_eight_devices_equal_one(name, auto_mesh):
     assert_equal(run(jax.vmap(CASES[name].function), *batch_of(name)), each_device_alone(name, auto_mesh))
 
 
-@pytest.mark.parametrize("name", NOT_JITTED)
+@pytest.mark.parametrize("name", soaked(NOT_JITTED, ["components.label", "moments.of", "ranking.top_k"]))
 def test_jit_is_not_needed(name, auto_mesh, explicit_mesh):
     for mesh in (auto_mesh, explicit_mesh):
         found = jax.vmap(CASES[name].function)(*batch_of(name, NamedSharding(mesh, BATCH)))
@@ -166,9 +160,7 @@ def of_one_set(name):
     return arguments, is_list
 
 
-@pytest.mark.parametrize(
-    "module", [pytest.param(name, marks=pytest.mark.soak if name == "svm" else ()) for name in MODULES]
-)
+@pytest.mark.parametrize("module", soaked(MODULES, REGULAR))
 def test_one_set_on_explicit_axes_gives_the_same_however_it_is_divided(module, auto_mesh):
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:4])
     functions, divided = {}, {}
