@@ -1,4 +1,4 @@
-"""Families of cases that are much alike: a few, different in kind, run in every test run, the others in ``.ci/soak``."""
+"""Families of cases that are much alike: a few, different in kind, are in every test run, all in ``.ci/soak``."""
 
 from collections.abc import Collection, Iterable
 from typing import Any

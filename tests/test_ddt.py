@@ -11,6 +11,7 @@ from jaxloc import ddt, models, moments
 from jaxloc.data.demo import compose
 from tests.compiled import compiled, jitted
 from tests.reference import scda_ddt as reference
+from tests.soaked import soaked
 
 ddt = compiled(ddt)
 moments = compiled(moments, eager=("count",))
@@ -72,7 +73,7 @@ def assert_localized(found, maps: list[np.ndarray], features: np.ndarray, image:
     assert found.score == pytest.approx(strength / (1 + strength), rel=1e-4)
 
 
-@pytest.mark.parametrize("backend", ["host", "device"])
+@pytest.mark.parametrize("backend", soaked(["host", "device"], ["host"]))
 def test_localize_equals_numpy(backend):
     maps = image_set()
     model = fit(maps)
@@ -294,6 +295,7 @@ def test_fit_vmaps_over_sets():
         np.testing.assert_allclose(mapped.components[index], fit(maps).components, atol=1e-4)
 
 
+@pytest.mark.soak  # the demo in cli/test_commands.py
 def test_real_images_share_the_motorcycle(vgg16):
     images = [photo.image.resize((192, 192)) for photo in compose(with_object=4, without=0, seed=1)]
     extract = jitted(functools.partial(models.extract_features, backbone=vgg16.backbone))

@@ -359,6 +359,7 @@ def place(values: np.ndarray) -> tuple[int, ...]:
     return tuple(int(number) for number in np.unravel_index(values.argmax(), values.shape))
 
 
+@pytest.mark.soak  # VGG-16 at full size; each of these functions equals NumPy above
 def test_photographs(photographs):
     saliency, vectors, values = {}, [], []
     for name, features in photographs.items():

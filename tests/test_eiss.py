@@ -21,8 +21,8 @@ def program(**options):
 @pytest.mark.parametrize(
     ("options", "passes", "box"),
     [
-        ({"max_iterations": 6}, 484, (9.1429, 8.5714, 64, 41.1429)),
-        ({"max_iterations": 6, "grid": 5}, 314, (20.5714, 12, 64, 41.1429)),
+        pytest.param({"max_iterations": 6}, 484, (9.1429, 8.5714, 64, 41.1429), marks=pytest.mark.soak),
+        pytest.param({"max_iterations": 6, "grid": 5}, 314, (20.5714, 12, 64, 41.1429), marks=pytest.mark.soak),
         ({"max_iterations": 6, "grid": 5, "best": 1}, 268, (27.4286, 20.5714, 52.5714, 34.2857)),
         ({"max_iterations": 6, "grid": 5, "best": 1, "eta": 120.0}, 54, (6.8571, 3.4286, 61.7143, 41.1429)),
     ],

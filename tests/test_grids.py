@@ -1,5 +1,7 @@
 """Maps spread over a part of an array, and mirrored inside it."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -28,11 +30,13 @@ def test_target_size_spreads_the_map_over_a_part_of_the_result():
 
 def test_every_pair_of_lengths_is_exact():
     row = np.arange(1, 41)[None]
+
+    @functools.partial(jax.vmap, in_axes=(0, None))
+    def enlarge(target, cells):
+        return grids.upsample_nearest(row, (1, 60), size=(1, cells), target_size=(1, target))
+
     for cells in range(1, 41, 3):
-        enlarge = jax.vmap(
-            lambda target, cells=cells: grids.upsample_nearest(row, (1, 60), size=(1, cells), target_size=(1, target))
-        )
-        found = enlarge(np.arange(1, 61))
+        found = enlarge(np.arange(1, 61), cells)
         for target in range(1, 61):
             expected = [(2 * x + 1) * cells // (2 * target) + 1 if x < target else 0 for x in range(60)]
             np.testing.assert_array_equal(found[target - 1, 0], expected)

@@ -8,6 +8,7 @@ from jaxloc import lost, tokencut
 from tests.compiled import compiled, jitted
 from tests.reference import patches as reference
 from tests.reference.scda_ddt import box
+from tests.soaked import soaked
 
 METHODS = {"lost": compiled(lost), "tokencut": compiled(tokencut)}
 SIZES = np.array([[9, 12], [5, 12], [9, 4], [7, 11]])
@@ -31,7 +32,7 @@ def expected(name: str, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return reference.lost(features, k=20) if name == "lost" else reference.tokencut(features)
 
 
-@pytest.mark.parametrize("backend", ["host", "device"])
+@pytest.mark.parametrize("backend", soaked(["host", "device"], ["device"]))
 @pytest.mark.parametrize("name", METHODS)
 def test_batch_of_mixed_sizes_equals_numpy_on_each_image(name, backend):
     maps = signed_maps()

@@ -9,6 +9,7 @@ from jaxloc.localizers import METHODS, Inputs
 from tests.compiled import compiled, jitted
 from tests.reference import spreading as reference
 from tests.reference.scda_ddt import box
+from tests.soaked import soaked
 
 functions = compiled(spreading)
 SIZES = np.array([[9, 12], [5, 12], [9, 4], [7, 11]])
@@ -23,7 +24,7 @@ def maps():
     return rng.normal(size=(4, 9, 12)).astype(np.float32), rng.random((4, 9, 12, 8)).astype(np.float32)
 
 
-@pytest.mark.parametrize("backend", ["host", "device"])
+@pytest.mark.parametrize("backend", soaked(["host", "device"], ["device"]))
 def test_batch_of_mixed_sizes_equals_numpy_on_each_image(maps, backend):
     indicators, features = (one.copy() for one in maps)
     for number, (rows, columns) in enumerate(SIZES):

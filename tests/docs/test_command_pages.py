@@ -71,10 +71,11 @@ def test_every_command_has_its_section_with_every_option_of_its_help(extension):
         names = path.split()[1:]
         if names == ["weights", "convert"]:
             continue
-        result = CliRunner().invoke(jaxloc.cli.app, [*names, "--help"], env={"COLUMNS": "400", "NO_COLOR": "1"})
+        for all_or_some in ("--help-all", "--help"):
+            result = CliRunner().invoke(jaxloc.cli.app, [*names, all_or_some], env={"COLUMNS": "400", "NO_COLOR": "1"})
+            if result.exit_code == 0:
+                break
         assert result.exit_code == 0, path
-        if "--help-all" in result.output:
-            result = CliRunner().invoke(jaxloc.cli.app, [*names, "--help-all"], env={"COLUMNS": "400", "NO_COLOR": "1"})
         told = {word for word in re.split(r"[\s│,]+", result.output) if word.startswith("--")}
         options = {word for word in told if word.lstrip("-") and word not in ("--help", "--help-all")}
         missing = {word for word in options if word.split("/")[0] not in section}

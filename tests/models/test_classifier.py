@@ -162,6 +162,7 @@ def test_a_step_that_is_not_finite_is_not_taken(params):
     jax.tree.map(np.testing.assert_array_equal, after.trained, state.trained)
 
 
+@pytest.mark.soak  # the compiled classifier is tested below
 def test_jit_is_eager(params):
     learnt, _ = with_random_head(params)
     eager = classifier.logits(learnt, photos(), SIZES, backbone=narrow.BACKBONE)

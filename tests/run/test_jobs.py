@@ -14,6 +14,7 @@ from jaxloc.run import Options, colocalize, localize, model_file, moment_store
 from tests.reference import scda_ddt as reference
 from tests.run import helpers
 from tests.run.retrieval import small
+from tests.soaked import soaked
 
 
 @pytest.mark.parametrize(("method", "layers"), [("ddt", ["relu5_3"]), ("ddt+", ["relu5_3", "relu5_2"])])
@@ -49,6 +50,7 @@ def test_scda_equals_the_transcription_of_the_paper(job, paths, sizes, maps):
     assert all(item.noise_score is None and not item.noisy for item in findings.images)
 
 
+@pytest.mark.soak  # the demo finds it with VGG-16 in cli/test_commands.py
 def test_vgg16_finds_the_object_where_it_was_put_and_nowhere_else(vgg16, tmp_path):
     truth = helpers.write_photographs(tmp_path / "all", with_object=6)
     paths = sorted((tmp_path / "all").iterdir())[::2]  # those of one shape
@@ -235,7 +237,7 @@ def test_localize_needs_one_image_only(job, paths, tmp_path):
     assert [item.category for item in findings.images] == ["motorcycle"]
 
 
-@pytest.mark.parametrize("layer", ["pool5", "relu4_3"])
+@pytest.mark.parametrize("layer", soaked(["pool5", "relu4_3"], ["pool5"]))
 def test_another_layer_is_used_if_asked_for(maps, photos, paths, sizes, tmp_path, layer):
     colocalize([photos], tmp_path, Options(layer=layer))
     helpers.check_boxes(tmp_path, paths, helpers.expect_ddt(maps, [layer], sizes))

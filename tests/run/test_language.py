@@ -18,6 +18,7 @@ def test_classes_follow_from_the_words_that_tell_them_apart(tmp_path):
     np.testing.assert_array_equal(stream.scores(asked).argmax(1), [0, 2, 1])
 
 
+@pytest.mark.soak  # the loop is tested in run/test_loop.py and run/test_finetune.py
 def test_a_stopped_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(language, "_EVERY", 4)
 

@@ -21,6 +21,7 @@ from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
 from tests.run import helpers
 from tests.run.retrieval import small
+from tests.soaked import soaked
 
 EACH = 4
 
@@ -251,7 +252,7 @@ def test_images_that_went_came_or_changed_leave_no_trace(images, options, given,
         assert evaluation(out) == evaluation(tmp_path / f"fresh{number}")
 
 
-@pytest.mark.parametrize("change", ["max_side", "descriptor", "weights"])
+@pytest.mark.parametrize("change", soaked(["max_side", "descriptor", "weights"], ["weights"]))
 def test_with_other_options_or_weights_the_vectors_are_made_anew(images, options, done, tmp_path, change):
     folder = small.copy(done[0], tmp_path / "out")
     if change == "weights":

@@ -14,6 +14,7 @@ from jaxloc.options import LocalizeEachOptions, LocalizeOptions
 from jaxloc.run import colocalize, localize
 from tests.models import vits
 from tests.run import helpers
+from tests.soaked import soaked
 
 SIZES = ((40, 48), (44, 33), (40, 48))
 
@@ -55,7 +56,7 @@ def evidence(weights, photos, layer: str, sign: str) -> np.ndarray:
     return np.abs(numbers / weight)
 
 
-@pytest.mark.parametrize("sign", [None, "attention"])
+@pytest.mark.parametrize("sign", soaked([None, "attention"], [None]))
 def test_the_sign_follows_the_networks_own_rule_or_the_one_asked_for(weights, photos, tmp_path, sign):
     findings = colocalize([photos], tmp_path, LocalizeOptions(weights=weights, layer="block1/key", sign=sign))
     rule = sign or "border"

@@ -15,7 +15,7 @@ from tests.sharding.cases import CASES, CHANNELS, NUMBER, Element
 from tests.sharding.conftest import DEVICES
 from tests.sharding.elsewhere import ELSEWHERE
 from tests.soaked import soaked
-from tests.test_conventions import NOT_PROGRAMS, ONE_IMAGE, public
+from tests.test_conventions import ONE_IMAGE, public
 
 BATCH = PartitionSpec("data")
 QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}

@@ -12,6 +12,7 @@ from jaxloc.run.localize_pass import TOO_FEW
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
+from tests.soaked import soaked
 
 SETS, OF_ONE_SET = 5, 8 * (small.WIDTHS[-1] ** 2 + small.WIDTHS[-1])
 """How many sets, and the bytes that the moments of one take."""
@@ -138,7 +139,7 @@ def test_a_set_of_one_readable_image_is_reported_and_the_others_are_found(images
     assert list(model_file.load(tmp_path / "out" / "model.safetensors").sets) == ["coffee", "face"]
 
 
-@pytest.mark.parametrize("kind", runs.SETTINGS)
+@pytest.mark.parametrize("kind", soaked(runs.SETTINGS, ["ddt+"]))
 def test_a_corrupt_image_is_recorded_once_with_its_reason(images, weights, tmp_path, kind):
     findings = runs.run(images, tmp_path / "out", weights, **runs.SETTINGS[kind])
     assert [item.name for item in findings.skipped] == [runs.CORRUPT]

@@ -1,6 +1,7 @@
 """Methods that ask a classifier, as jobs run them: what they find is what their pure functions find."""
 
 import dataclasses
+import functools
 import json
 import shutil
 
@@ -21,6 +22,7 @@ from jaxloc.run import asking, localize
 from jaxloc.run.asking import classes_of_sets
 from tests.data.datasets import trees
 from tests.models import narrow
+from tests.soaked import soaked
 
 SIDE = 96
 _WHOLE = squeezenet.backbone(name="squeezenet-asked", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2))
@@ -54,48 +56,56 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(weights, photos):
-    """What each method's functions find in each image by itself."""
+    """By a method's name, what its functions find in each image by itself."""
     loaded = models.load(weights, top=True)
 
-    @jax.jit
-    @standard_promotion()
-    def search(params, image):
-        asked = classifier(params, backbone=BACKBONE)
-        pixels, size = image / np.float32(255), np.array(image.shape[:2], np.int32)
-        regions = eiss.search(asked.of_images, pixels, side=SIDE, grid=2, best=1, max_iterations=1)
+    def by_eiss(asked, pixels, size):
+        found = eiss.search(asked.of_images, pixels, side=SIDE, grid=2, best=1, max_iterations=1)
+        return found.box, found.classes[0], found.probabilities[0]
+
+    def by_beam(asked, pixels, size):
         target = np.eye(1000, dtype=np.float32)[3]
         kept = beam.search(
             asked.map_of, jax.vmap(lambda maps: asked.of_map(maps, None)), pixels, target, side=SIDE, beam=2, depth=2
         )
         heat = beam.heat_map(kept.boxes, kept.scores, size, valid=kept.valid)
+        return localization.of_peak(heat, size, threshold=0.4).box, 3, asked.of_images(_square(pixels))[0, 3]
+
+    def by_cam(asked, pixels, size):
         maps = [asked.map_of(_square(pixels, side))[0] for side in (SIDE, 2 * SIDE)]
         likely = sum(asked.of_map(one) for one in maps) / 2
         fused = cam.fuse([one @ (asked.kernel @ likely) + asked.bias @ likely for one in maps])
         cells = cam.spread(fused, maps[-1])
-        return {
-            "eiss": (regions.box, regions.classes[0], regions.probabilities[0]),
-            "beam": (localization.of_peak(heat, size, threshold=0.4).box, 3, asked.of_images(_square(pixels))[0, 3]),
-            "cam": (
-                localization.of_peak(cells - cells.min(), size, threshold=0.6).box,
-                likely.argmax(),
-                likely.max(),
-            ),
-        }
+        box = localization.of_peak(cells - cells.min(), size, threshold=0.6).box
+        return box, likely.argmax(), likely.max()
 
-    return [jax.device_get(search(loaded.params, np.asarray(Image.open(path)))) for path in sorted(photos.iterdir())]
+    @functools.cache
+    def found(method):
+        by = {"eiss": by_eiss, "beam": by_beam, "cam": by_cam}[method]
+
+        @jax.jit
+        @standard_promotion()
+        def search(params, image):
+            size = np.array(image.shape[:2], np.int32)
+            return by(classifier(params, backbone=BACKBONE), image / np.float32(255), size)
+
+        images = [np.asarray(Image.open(path)) for path in sorted(photos.iterdir())]
+        return [jax.device_get(search(loaded.params, image)) for image in images]
+
+    return found
 
 
 def _square(pixels, side=SIDE):
     return jaxloc.crops.crop_resize(pixels, np.full(4, np.nan, np.float32), (side, side))[None]
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", soaked(OWN, ["cam", "beam"]))
 def test_a_job_finds_what_the_functions_find(method, weights, photos, alone, tmp_path):
     label = {"label": "3"} if method == "beam" else {}
     options = LocalizeEachOptions(method=method, weights=weights, workers=1, devices=1, **OWN[method], **label)
     found = localize([photos], tmp_path, options)
-    for one, expected in zip(found.images, alone, strict=True):
-        box, chosen, probability = expected[method]
+    for one, expected in zip(found.images, alone(method), strict=True):
+        box, chosen, probability = expected
         np.testing.assert_allclose(one.box, box, atol=1e-3)
         assert one.category == one.class_name == BACKBONE.class_name(chosen)
         assert one.probability == pytest.approx(probability, abs=1e-5)
@@ -175,9 +185,9 @@ def test_a_long_search_is_announced(weights, photos, tmp_path, capsys, monkeypat
 def test_in_memory_it_is_the_same(weights, photos, alone):
     net = jaxloc.load(weights, top=True)
     found = jaxloc.localize([*sorted(photos.iterdir())], net, method="cam", heat_threshold=0.6)
-    for one, expected in zip(found, alone, strict=True):
-        np.testing.assert_allclose(one.box, expected["cam"][0], atol=1e-3)
-        assert one.category == BACKBONE.class_name(expected["cam"][1])
+    for one, expected in zip(found, alone("cam"), strict=True):
+        np.testing.assert_allclose(one.box, expected[0], atol=1e-3)
+        assert one.category == BACKBONE.class_name(expected[1])
 
 
 def test_what_cannot_be_asked_is_told(weights, photos, tmp_path):

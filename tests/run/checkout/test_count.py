@@ -69,6 +69,7 @@ def test_it_learns_to_count_what_it_is_shown(trained, labelled):
     assert not (trained.file.parent / "maps").exists()
 
 
+@pytest.mark.soak  # the loop is tested in run/test_loop.py and run/test_finetune.py
 def test_broken_off_it_ends_with_the_same_bytes(trained, labelled, options, tmp_path, monkeypatch):
     calls = []
 

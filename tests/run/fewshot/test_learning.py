@@ -12,6 +12,7 @@ from jaxloc.run.fewshot.learning import learn, stacked
 from jaxloc.run.loop import head_loop
 from jaxloc.run.sampling import Episodes
 from tests.run import helpers
+from tests.soaked import soaked
 
 OPTIONS = FewShotOptions(dimension=4, steps=60)
 
@@ -34,13 +35,14 @@ def share_named(mapping, seed=9):
     return float(accuracies(mapping, clusters(6, seed=seed), *stacked(episodes, range(200))).mean())
 
 
-@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("residual", soaked([True, False], [True]))
 def test_a_mapping_of_base_classes_names_novel_ones(residual, tmp_path):
     mapping = learn(clusters(19), labels(19), tmp_path, OPTIONS, shots=1, residual=residual)
     assert (mapping.log_scale is not None) == residual
     assert share_named(mapping) > (share_named(None) - 0.02 if residual else 1 / 3 + 0.05)
 
 
+@pytest.mark.soak  # the loop is tested in run/test_loop.py and run/test_finetune.py
 def test_a_stopped_training_resumes_to_the_same_bits(tmp_path):
     given = clusters(5), labels(5)
     unbroken = learn(*given, tmp_path / "unbroken", OPTIONS, shots=1, residual=True)

@@ -11,6 +11,7 @@ from jaxloc.run.frozen import FrozenMaps
 from jaxloc.run.reid.fitting import KNOWS_KINDS, fit, vectors
 from jaxloc.run.retrieval.scoring import score
 from jaxloc.run.training_checkpoints import Checkpoints
+from tests.soaked import soaked
 
 OPTIONS = ReidOptions(method="rnn-ha", hidden=24, steps=60, step_images=48, learning_rate=0.01, validation_steps=30)
 METHODS = ("rnn-ha", "rnn-h", "fc-ha", "ccl", "mixed", "triplet")
@@ -41,10 +42,7 @@ def precision(found, identities):
     return score(found, identities, found, identities, same=np.arange(len(identities))).mean.ap_step
 
 
-@pytest.mark.parametrize(
-    "method",
-    [pytest.param(name, marks=pytest.mark.soak if name in ("rnn-h", "fc-ha", "mixed") else ()) for name in METHODS],
-)
+@pytest.mark.parametrize("method", soaked(METHODS, ["rnn-ha", "triplet"]))
 def test_what_is_learnt_finds_identities_better_than_the_average(maps, method, tmp_path):
     frozen, identities, kinds = maps
     options = dataclasses.replace(OPTIONS, method=method, validation_share=0)

@@ -89,6 +89,7 @@ def test_methods_without_attention_draw_none(images, options, tmp_path):
     assert "kept the state after step 1:" in told
 
 
+@pytest.mark.soak  # the loop is tested in run/test_loop.py and run/test_finetune.py
 def test_killed_it_resumes_to_the_same_bytes(images, options, learnt, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         break_off(patch, 7, killed)

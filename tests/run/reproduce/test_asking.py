@@ -31,6 +31,7 @@ def root(tmp_path_factory):
     return trees.voc(tmp_path_factory.mktemp("voc"), size=made.SIZE, masks=False)
 
 
+@pytest.mark.soak  # the next test learns and searches as well
 def test_a_classifier_is_learnt_and_every_class_searched_in_every_test_image(root, weights, tmp_path):
     result = reproduce("beam-detection", f"voc07:{root}", tmp_path / "out", made.options(weights))
     classes = ["aeroplane", "bicycle", "horse"]

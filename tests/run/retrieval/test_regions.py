@@ -12,6 +12,7 @@ from jaxloc.run.retrieval.search import search
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from tests.reference import ranking as reference
 from tests.run.retrieval import small
+from tests.soaked import soaked
 
 SALIENT = {"descriptor": "fs-egm", "region_weights": "equal"}
 
@@ -31,7 +32,7 @@ def test_a_vector_is_the_sum_of_the_regions_that_are_kept(made):
         np.testing.assert_allclose(own.sum(0) / np.linalg.norm(own.sum(0)), vector, atol=1e-5)
 
 
-@pytest.mark.parametrize("descriptor", ["os-egm", "os-egm-delta"])
+@pytest.mark.parametrize("descriptor", soaked(["os-egm", "os-egm-delta"], ["os-egm-delta"]))
 def test_objects_are_fitted_on_the_gallery_and_found_in_queries(made, weights, query, descriptor):
     folder = made(descriptor=descriptor)
     found = search(folder, query, small.reading(weights), SearchOptions(top=3, rerank="regions"))
@@ -40,7 +41,7 @@ def test_objects_are_fitted_on_the_gallery_and_found_in_queries(made, weights, q
     assert number > 16 * (5 if descriptor == "os-egm-delta" else 0)
 
 
-@pytest.mark.parametrize("whiten", ["none", "pca-5"])
+@pytest.mark.parametrize("whiten", soaked(["none", "pca-5"], ["pca-5"]))
 def test_images_are_ranked_by_the_best_matches_of_their_regions(made, weights, images, whiten):
     folder = made(**SALIENT, whiten=whiten)
     found = search(folder, [images], small.reading(weights), SearchOptions(top=16, rerank="regions"))
