@@ -74,7 +74,7 @@
     sayFiltered(shown.length, images.length, "images", conditions);
   }
 
-  one(".tabs").hidden = levels.length < 2;
+  one(".tabs").hidden = levels.length < 3; // "all" and a single level show the same
   startFilters(sets, update);
 
   // --- The large view ------------------------------------------------------------------------------------------
