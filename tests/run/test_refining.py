@@ -11,6 +11,7 @@ from jaxloc import components, grids
 from jaxloc.errors import UsageError
 from jaxloc.refiners import REFINEMENTS, Refinement
 from jaxloc.run.refining import RefinedMask, Refiner, whole_cells
+from tests.soaked import soaked
 
 METHODS = list(REFINEMENTS)
 
@@ -51,7 +52,7 @@ def test_the_mask_covers_the_object_and_the_box_the_mask(refiners, cup, method):
     assert all(isinstance(side, float) for side in found.box)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", soaked(METHODS, ["grabcut", "guided"]))
 def test_threads_give_the_same_bytes_and_compile_once(cup, refiners, method):
     images = [cup[0], cup[0][:90, :70]]
     refiner = Refiner(method, side=128)

@@ -11,6 +11,7 @@ import pytest
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.batches.runs import SETTINGS, Killed
+from tests.soaked import soaked
 
 READABLE = set(range(7)) - {2}
 """Numbers of the images that can be read."""
@@ -77,7 +78,7 @@ def test_stopped_in_a_shard_it_computes_that_shard_again_and_no_other(unbroken, 
             shutil.rmtree(tmp_path / "out")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", soaked([signal.SIGTERM, signal.SIGINT], [signal.SIGTERM]))
 def test_stopped_on_eight_devices_it_goes_on_on_any_number(unbroken, images, weights, tmp_path, number):
     expected = unbroken(shard_size=7)
     asked = images, tmp_path / "out", weights
