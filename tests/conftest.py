@@ -5,7 +5,6 @@ Workers, subprocesses and later runs share that folder: ``JAX_COMPILATION_CACHE_
 FAISS have one thread: on busy cores threads wait for one another.
 """
 
-import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,6 @@ os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # traces are slower with them
-gc.set_threshold(100_000, 20, 20)  # so are they if every 700 objects of theirs are looked through
 FLAGS = {
     "xla_force_host_platform_device_count": "8",
     # Programs run only once or twice: with these four they compile in a third of the time.
