@@ -159,7 +159,7 @@ def fit(spectrum: Spectrum, *, dimension: int, power: float = 1.0, floor: float 
 
 
 @jitted("dimension", "share")
-def fit_shrunk(spectrum: Spectrum, *, dimension: int, share: float = 0.01) -> Whitening:
+def fit_shrunk(spectrum: Spectrum, *, dimension: int, share: float = 0.1) -> Whitening:
     """Whiten with eigenvalues shrunk towards equality, ``(λ + share · Σλ)^(−1/2)``: for any number of samples.
 
     Directions that hold much of the total are evened out. Those that hold little, which few samples do not determine,

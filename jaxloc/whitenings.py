@@ -67,7 +67,7 @@ def _fit_linear(chunks: Chunks, labels: Any, dimension: int, power: float, *, ce
 
 
 def _fit_shrunk(chunks: Chunks, labels: Any, dimension: int, power: float) -> "Whitening":
-    return jaxloc.whitening.fit_shrunk(_spectrum(chunks, centred=False), dimension=dimension)
+    return jaxloc.whitening.fit_shrunk(_spectrum(chunks, centred=True), dimension=dimension)
 
 
 @functools.cache
@@ -86,7 +86,7 @@ def _fit_supervised(chunks: Chunks, labels: Any, dimension: int, power: float) -
 WHITENINGS = {
     "pca": Kind("PCA", functools.partial(_fit_linear, centred=True)),
     "svd": Kind("SVD", functools.partial(_fit_linear, centred=False)),
-    "shrunk": Kind("SVD, shrunk whitening", _fit_shrunk, whitens=False, any_number=True),
+    "shrunk": Kind("PCA, shrunk whitening", _fit_shrunk, whitens=False, any_number=True),
     "supervised": Kind("supervised whitening", _fit_supervised, needs_labels=True, whitens=False),
 }
 """By name; ``"none"``, which every job takes as well, leaves vectors as they are."""
