@@ -6,7 +6,8 @@ FAISS have one thread: on busy cores threads wait for one another.
 """
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("NPROC", "32")
@@ -41,6 +42,13 @@ import threadpoolctl
 hypothesis.settings.register_profile("no deadline", deadline=None)  # the first example of a test may compile
 hypothesis.settings.load_profile("no deadline")
 threadpoolctl.threadpool_limits(limits=1, user_api="blas")  # plugins of pytest have loaded NumPy already
+
+
+@pytest.fixture
+def reading_threads() -> Callable[[], list[threading.Thread]]:
+    """Threads that read for this test and still run: those of a reader that failed earlier wait to be collected."""
+    before = set(threading.enumerate())
+    return lambda: [one for one in threading.enumerate() if one.name.startswith("jaxloc-read") and one not in before]
 
 
 @pytest.fixture(scope="session")

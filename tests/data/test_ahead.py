@@ -75,7 +75,7 @@ def test_an_error_of_the_items_themselves_comes_out():
         list(read_ahead(int, items(), workers=2, ahead=1))
 
 
-def test_leaving_early_cancels_what_has_not_begun_and_waits_for_what_has():
+def test_leaving_early_cancels_what_has_not_begun_and_waits_for_what_has(reading_threads):
     started = []
     release = threading.Event()
 
@@ -91,7 +91,7 @@ def test_leaving_early_cancels_what_has_not_begun_and_waits_for_what_has():
     results.close()
     begun = list(started)
     assert len(begun) <= 4
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("jaxloc-read")]
+    assert not reading_threads()
     assert started == begun
 
 

@@ -34,10 +34,6 @@ def bars(monkeypatch):
     return shown
 
 
-def of_ours() -> list[str]:
-    return [one.name for one in threading.enumerate() if one.name.startswith("jaxloc-read")]
-
-
 @pytest.mark.parametrize("in_threads", [True, False])
 def test_results_come_in_order_and_are_counted(bars, in_threads):
     with threaded() as work:
@@ -64,23 +60,23 @@ def test_never_more_than_a_few_results_wait(monkeypatch, in_threads):
             assert len(begun) <= taken + (2 * 3 if in_threads else 0)
 
 
-def test_threads_and_bars_are_gone_when_the_block_fails_in_between(bars):
+def test_threads_and_bars_are_gone_when_the_block_fails_in_between(bars, reading_threads):
     seen = []
 
     def write():
         with threaded() as work:
             for _ in work("writing", lambda number: number, range(1000)):
-                seen.extend(of_ours())
+                seen.extend(reading_threads())
                 raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):
         write()
     assert seen
-    assert of_ours() == []
+    assert reading_threads() == []
     assert bars == [["writing", 1000, 1, True]]
 
 
-def test_an_error_in_a_thread_is_the_works_own(bars):
+def test_an_error_in_a_thread_is_the_works_own(bars, reading_threads):
     def fail(number):
         if number == 3:
             raise OSError("the disk is full")
@@ -89,12 +85,12 @@ def test_an_error_in_a_thread_is_the_works_own(bars):
     done = []
     with pytest.raises(OSError, match="the disk is full"), threaded() as work:
         done += work("writing", fail, range(1000))
-    assert of_ours() == []
+    assert reading_threads() == []
     assert bars == [["writing", 1000, 3, True]]
 
 
 @pytest.mark.parametrize("in_threads", [True, False])
-def test_it_ends_between_two_images_at_ctrl_c(bars, in_threads):
+def test_it_ends_between_two_images_at_ctrl_c(bars, reading_threads, in_threads):
     done = []
 
     def interrupted(number):
@@ -104,5 +100,5 @@ def test_it_ends_between_two_images_at_ctrl_c(bars, in_threads):
 
     with pytest.raises(KeyboardInterrupt), threaded() as work:
         done.extend(work("writing", interrupted, range(10), threads=in_threads))
-    assert of_ours() == []
+    assert reading_threads() == []
     assert bars[0][3]
