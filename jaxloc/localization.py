@@ -96,8 +96,7 @@ def every_component(
     def box(number: jax.Array) -> jax.Array:
         return boxes.mask_to_box(inside & (labels == number), image_size, size=size)
 
-    each = jax.vmap(box)(numbers)
-    each = jnp.where((cells > 0)[:, None], each, jnp.nan)
+    each = jax.vmap(box)(numbers)  # NaN in unused slots, whose numbers no cell has
     weight = cells / jnp.maximum(counts.sum(), 1)
     return Objects(each, jnp.where(jnp.isnan(each[:, 0]), 0, weight))
 

@@ -105,27 +105,24 @@ def _beam_passes(options: Any) -> int:
 
 
 def _with_components(
-    found: "Localization", inputs: Inputs, regions: bool, *, within: Any = None, threshold: Any = 0, **options: Any
+    found: "Localization", inputs: Inputs, candidates: "Callable[..., Array]", *, within: Any = None, **options: Any
 ) -> "Localization":
-    """With every component of the response above a threshold as ``objects``, if all regions are asked for."""
-    if not regions:
-        return found
+    """With every component of the cells that ``candidates`` gives of the response as ``objects``."""
     size = inputs.maps[0][1]
-    valid = jaxloc.grids.valid_cells(size, found.response.shape)
-    above = valid & (found.response > threshold)
-    objects = jaxloc.localization.every_component(above, inputs.image_size, within=within, size=size, **options)
+    cells = candidates(found.response, size=size)
+    objects = jaxloc.localization.every_component(cells, inputs.image_size, within=within, size=size, **options)
     return found._replace(objects=objects._replace(box=objects.box.at[0].set(found.box)))
 
 
 def _ddt(models: Sequence[Any], inputs: Inputs, *, regions: bool = False, **options: Any) -> "Localization":
     (features, size), *lower = inputs.maps
-    second: dict[str, Any] = {}
-    within = None
-    if lower:
-        second = {"below": models[1], "features_below": lower[0][0]}
-        within = jaxloc.ddt.indicator_maps(models[1], lower[0][0])[0] > 0
+    second = {"below": models[1], "features_below": lower[0][0]} if lower else {}
     found = jaxloc.ddt.localize(models[0], features, inputs.image_size, size=size, **second, **options)
-    return _with_components(found, inputs, regions, within=within, **options)
+    if not regions:
+        return found
+    positive = jaxloc.ddt.positive_cells
+    within = positive(jaxloc.ddt.indicator_maps(models[1], lower[0][0])[0], size=size) if lower else None
+    return _with_components(found, inputs, positive, within=within, **options)
 
 
 def _fit_ddt(moments: "Moments", **options: Any) -> Any:
@@ -146,15 +143,13 @@ def _ddt_spread(models: Sequence[Any], inputs: Inputs, *, regions: bool = False,
     spread = jaxloc.spreading.spread(indicator, below, models[1].mean, size=size)
     found = jaxloc.spreading.localize(spread, inputs.image_size, size=size, **options)
     found = found._replace(deviation=jaxloc.ddt.deviation(models[0], features, size=size))
-    return _with_components(found, inputs, regions, **options)
+    return _with_components(found, inputs, jaxloc.ddt.positive_cells, **options) if regions else found
 
 
 def _scda(models: Sequence[Any], inputs: Inputs, *, regions: bool = False, **options: Any) -> "Localization":
     features, size = inputs.maps[0]
     found = jaxloc.scda.localize(features, inputs.image_size, size=size, **options)
-    valid = jaxloc.grids.valid_cells(size, found.response.shape)
-    mean = found.response.mean(where=valid)
-    return _with_components(found, inputs, regions, threshold=mean, **options)
+    return _with_components(found, inputs, jaxloc.scda.mean_mask, **options) if regions else found
 
 
 def _fs_egm(models: Sequence[Any], inputs: Inputs, *, egm: str, **options: Any) -> "Localization":
