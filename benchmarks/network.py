@@ -12,8 +12,9 @@ photographs: jaxloc pads them to one batch, the peers, which would let padding l
 one, OpenVINO with a model compiled for each size. jaxloc's time includes scaling and normalising the pixels; the peers
 get theirs ready. Every side's features are compared with those of jaxloc's direct convolution.
 
-The first line says which instructions for bfloat16 the processor has. Without any, libraries emulate it, and its times
-say nothing of processors that have them. Other networks than VGG-16 are timed in float32, by XLA and the peers.
+The first line says which instructions for bfloat16 the processor has. Without any, libraries emulate it, torch at an
+eighth of its speed in float32, so that its sides are left out unless asked for. Other networks than VGG-16 are timed in
+float32, by XLA and the peers.
 """
 
 import argparse
@@ -105,13 +106,12 @@ def ratio(timings: dict[str, Timing], side: str, peer: str) -> str:
     return f"{statistics.median(a / b for a, b in zip(timings[side].seconds, timings[peer].seconds, strict=True)):.2f}"
 
 
-def processor() -> str:
+def processor() -> tuple[str, list[str]]:
     """Name of the processor, and its instructions for bfloat16."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
     flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
-    able = sorted(flags & {"amx_bf16", "avx512_bf16"})
-    return f"{name}, bfloat16 instructions: {', '.join(able) or 'none'}"
+    return name, sorted(flags & {"amx_bf16", "avx512_bf16"})
 
 
 def main() -> None:
@@ -119,14 +119,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", action="append", help="vgg16 by default")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--sides", nargs="+", choices=SIDES, help="all that the processor computes by default")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cores", default="0,1", help="processor cores that every side may use")
     arguments = parser.parse_args()
-    sides = [side for side in arguments.sides if importlib.util.find_spec(SIDES[side])]
-    for side in set(arguments.sides) - set(sides):
+    name, instructions = processor()
+    asked = arguments.sides or [side for side in SIDES if instructions or not side.endswith("bfloat16")]
+    sides = [side for side in asked if importlib.util.find_spec(SIDES[side])]
+    for side in set(asked) - set(sides):
         print(f"{side}: {SIDES[side]} is not installed, so it is left out")
-    print(f"{processor()}\n")
+    print(f"{name}, bfloat16 instructions: {', '.join(instructions) or 'none'}\n")
     print("| network | case | side | ms | " + " | ".join(f"/ {peer}" for peer in PEERS) + " | difference | load |")
     print("|" + "---|" * (6 + len(PEERS)))
     for network, case in itertools.product(arguments.network or ["vgg16"], arguments.cases):
