@@ -39,13 +39,13 @@ def fitted(photos, small_cache, tmp_path_factory) -> Path:
 
 
 def small_demo(*, seed: int) -> list[Composed]:
-    """Eight images with the motorcycle and three without, each shrunk to one shape."""
-    return [helpers.shrunk(image, (160, 160)) for image in compose(with_object=8, without=3, seed=seed)]
+    """Seven images with the motorcycle and two without, each shrunk to one shape."""
+    return [helpers.shrunk(image, (128, 128)) for image in compose(with_object=7, without=2, seed=seed)]
 
 
 @pytest.fixture(scope="session")
 def demo(vgg16, weights_cache, tmp_path_factory) -> tuple[Path, str]:
-    """The demo with eleven small images, once: its folder and what it printed."""
+    """The demo with nine small images, once: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("demo") / "out"
     with helpers.one_device(), helpers.real_network(weights_cache), pytest.MonkeyPatch.context() as patch:
         patch.setattr(jaxloc.run.demo, "compose", small_demo)

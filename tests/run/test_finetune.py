@@ -180,7 +180,8 @@ finetune([{str(images)!r}], {str(tmp_path / "out")!r}, options)
     assert same_outcome(tmp_path / "out", unbroken)
 
 
-@pytest.mark.parametrize(("at_batch", "steps"), [pytest.param(2, 2, marks=pytest.mark.soak), (4, 3)])
+@pytest.mark.soak  # run/test_loop.py
+@pytest.mark.parametrize(("at_batch", "steps"), [(2, 2), (4, 3)])
 def test_ctrl_c_ends_the_step_and_leaves_a_checkpoint_of_it(
     images, options, unbroken, tmp_path, monkeypatch, at_batch, steps
 ):
@@ -195,6 +196,7 @@ def test_ctrl_c_ends_the_step_and_leaves_a_checkpoint_of_it(
     assert same_outcome(out, unbroken)
 
 
+@pytest.mark.soak  # run/test_loop.py
 def test_a_damaged_checkpoint_is_passed_over(images, options, unbroken, tmp_path, monkeypatch, caplog):
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
@@ -222,6 +224,7 @@ def test_other_settings_or_images_are_refused(images, options, unbroken, tmp_pat
     assert finetune([images], unbroken, harmless).resumed
 
 
+@pytest.mark.soak  # run/test_loop.py
 def test_the_weights_of_the_best_epoch_are_kept(images, options, tmp_path, monkeypatch):
     held_out = iter([(0.5, 1 / 6), (0.3, 4 / 6), (0.4, 4 / 6), (0.3, 4 / 6)])
 
@@ -246,6 +249,7 @@ def test_the_weights_of_the_best_epoch_are_kept(images, options, tmp_path, monke
     assert any((tuned[name] != kept[2][name]).any() for name in tuned)
 
 
+@pytest.mark.soak  # run/test_loop.py
 def test_a_loss_that_is_not_finite_ends_it_with_the_cure(images, options, tmp_path):
     wild = dataclasses.replace(options, learning_rate=1e25, checkpoint_steps=1)
     with pytest.raises(UsageError, match=r"not finite in step \d of epoch 1: lower the learning rate \(now 1e\+25\)"):
@@ -286,7 +290,8 @@ def test_images_that_cannot_be_used_are_skipped_and_with_nothing_held_out_the_la
     whole = (folder / "yellow" / "0.png").read_bytes()
     (folder / "yellow" / "cut.png").write_bytes(whole[: len(whole) // 2])
     Image.new("RGB", (20, 90)).save(folder / "yellow" / "small.png")
-    done = finetune([folder], tmp_path / "out", dataclasses.replace(options, epochs=2, validation_share=0.0))
+    quick = dataclasses.replace(options, epochs=2, frozen_blocks=5, validation_share=0.0)
+    done = finetune([folder], tmp_path / "out", quick)
     assert done.best == 1
     assert done.epochs[0].validation_accuracy is None
     assert set(done.skipped) == {"yellow/text.png", "yellow/cut.png", "yellow/small.png"}

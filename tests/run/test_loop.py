@@ -1,5 +1,6 @@
 """The training loop with a line to learn: whatever ends it, it resumes to the same bits."""
 
+import shutil
 import signal
 
 import jax.numpy as jnp
@@ -28,7 +29,10 @@ def validate(state):
     return {"quality": -float(np.abs(np.asarray(state.trained["kernel"]) - [1, -2]).max())}
 
 
-def train(folder, *, before=lambda number: None, rate=0.1, steps=50, every=20, check=validate, poison=-1, cure=""):
+def train(
+    folder, *, before=lambda number: None, rate=0.1, steps=50, every=20, check=validate, poison=-1, cure="",
+    period="", between=0,
+):  # fmt: skip
     """Train, calling ``before`` at each step; the parameters and the loop."""
 
     def drawn(number):
@@ -42,6 +46,7 @@ def train(folder, *, before=lambda number: None, rate=0.1, steps=50, every=20, c
         loop = Loop(
             state, make_step(loss, optimizer), drawn, steps=steps, every=every, checkpoints=checkpoints,
             settings={"rate": rate}, fixed=np.float32(0.5), validate=check, learning_rate=rate, cure=cure,
+            period=period, checkpoint_steps=between,
         )  # fmt: skip
         return loop.run(), loop
 
@@ -98,6 +103,20 @@ def test_ctrl_c_ends_the_step_and_resumes_with_the_next(unbroken, tmp_path):
     assert np.asarray(learnt["kernel"]).tobytes() == np.asarray(unbroken[0]["kernel"]).tobytes()
 
 
+def test_a_damaged_checkpoint_is_passed_over(unbroken, tmp_path, caplog):
+    with pytest.raises(Killed):
+        train(tmp_path, before=at(3, killed), between=1)
+    _, second = sorted(tmp_path.iterdir())
+    shutil.rmtree(second / "state")
+    learnt, _ = train(tmp_path)
+    assert f"checkpoint {second.name} cannot be read" in caplog.text
+    assert np.asarray(learnt["kernel"]).tobytes() == np.asarray(unbroken[0]["kernel"]).tobytes()
+    for checkpoint in tmp_path.iterdir():
+        shutil.rmtree(checkpoint / "state")
+    with pytest.raises(UsageError, match=r"no checkpoint can be read .*remove the folder to start anew"):
+        train(tmp_path)
+
+
 def test_the_best_state_is_returned(tmp_path):
     qualities, kept = iter([1, 3, 3]), []
 
@@ -113,6 +132,8 @@ def test_the_best_state_is_returned(tmp_path):
 def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_state(tmp_path):
     with pytest.raises(UsageError, match=r"not finite in step 43: lower the learning rate \(now 0\.1\)"):
         train(tmp_path, poison=42)
+    with pytest.raises(UsageError, match=r"not finite in step 3 of epoch 3: lower the learning rate"):
+        train(tmp_path, poison=42, period="epoch")
     seen = []
     train(tmp_path, before=seen.append)
     assert seen[0] == 40

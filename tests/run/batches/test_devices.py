@@ -14,6 +14,7 @@ from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.retrieval import small
 from tests.sharding.test_collectives import COLLECTIVE
+from tests.soaked import soaked
 
 pytestmark = pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices: XLA_FLAGS was set beforehand")
 
@@ -46,7 +47,7 @@ def test_any_number_of_devices_gives_the_same_bytes(more, weights, tmp_path):
     assert found[8] == found[1]
 
 
-@pytest.mark.parametrize("kind", ["ddt+", "scda"])
+@pytest.mark.parametrize("kind", soaked(["ddt+", "scda"], ["scda"]))
 def test_fewer_images_than_devices(images, weights, unbroken, tmp_path, kind):
     expected = unbroken(**runs.SETTINGS[kind])
     runs.run(images, tmp_path / "out", weights, devices=8, **runs.SETTINGS[kind])
@@ -84,7 +85,7 @@ def memory_for(monkeypatch):
     return limit
 
 
-@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("devices", soaked([1, 8], [1]))
 @pytest.mark.usefixtures("full_batches")
 def test_a_batch_too_large_for_the_memory_is_halved_once(more, weights, tmp_path, memory_for, capsys, devices):
     settings = {"batch": 4, "shard_size": 8, "devices": devices}
