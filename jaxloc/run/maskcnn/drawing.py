@@ -4,23 +4,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from jaxloc._files import atomic_path
 from jaxloc.data import Source, read_image
 from jaxloc.report.overlays import PART_COLOURS
 from jaxloc.run.maskcnn.parts import Predicted
 
-_SHOWN, _COLUMNS, _SIDE, _GAP = 12, 4, 300, 8
+_SHOWN, _COLUMNS, _SIDE, _GAP, _LEGEND = 12, 4, 300, 8, 28
 
 
 def draw_masks(
-    path: Path, sources: Sequence[Source], predicted: Predicted, boxes: np.ndarray, sizes: np.ndarray
+    path: Path,
+    sources: Sequence[Source],
+    predicted: Predicted,
+    boxes: np.ndarray,
+    sizes: np.ndarray,
+    parts: Sequence[str],
 ) -> None:
-    """Draw twelve images, evenly spread over all: background darkened, each part in its colour, true boxes in white."""
+    """Draw twelve images, evenly spread over all: background darkened, each part in its colour, true boxes in white.
+
+    A legend names the colours of the ``parts``.
+    """
     chosen = np.unique(np.linspace(0, len(sources) - 1, min(_SHOWN, len(sources))).astype(int))
     rows, cell = -(-len(chosen) // _COLUMNS), _SIDE + _GAP
-    sheet = Image.new("RGB", (_COLUMNS * cell - _GAP, rows * cell - _GAP), "white")
+    sheet = Image.new("RGB", (min(_COLUMNS, len(chosen)) * cell - _GAP, rows * cell + _LEGEND), "#30363d")
     for place, number in enumerate(chosen.tolist()):
         height, width = predicted.sizes[number]
         drawn = _drawn(sources[number], predicted.shares[number, :height, :width])
@@ -35,6 +43,10 @@ def draw_masks(
                 draw.rectangle(tuple(found * scale), outline=colour, width=2)
         row, column = divmod(place, _COLUMNS)
         sheet.paste(drawn, (column * cell, row * cell))
+    legend, left = ImageDraw.Draw(sheet), float(_GAP)
+    for name, colour in zip([*parts, "truth"], [*PART_COLOURS[: len(parts)], "white"], strict=True):
+        legend.text((left, rows * cell), name, colour, ImageFont.load_default(18))
+        left += legend.textlength(name, ImageFont.load_default(18)) + 3 * _GAP
     with atomic_path(path) as temporary:
         sheet.save(temporary, "png")
 

@@ -128,7 +128,7 @@ def _train(examples: Examples, folder: Path, options: MaskCnnOptions) -> Trained
         plain = json.dumps(to_plain(done), indent=1) + "\n"
         write_text(folder / EVALUATION, plain)  # before annotations.json: it tells an earlier call's folder
         outputs.write(folder, findings, limit=options.report_limit)
-        draw_masks(folder / MASKS, sources, tested, examples.boxes[test], sizes[test])
+        draw_masks(folder / MASKS, sources, tested, examples.boxes[test], sizes[test], examples.parts)
         shutil.rmtree(work)
     return done
 
