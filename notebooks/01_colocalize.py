@@ -175,11 +175,12 @@ draw_sheet(items[:24])
 
 # %%
 net = jaxloc.load("vgg16")
-found = jaxloc.colocalize([item.pixels for item in items], net)
+some = [item.pixels for item in items[:8]]
+found = jaxloc.colocalize(some, net)
 found, found[0].box, found[0].score
 
 # %%
-show(jaxloc.plot([item.pixels for item in items[:8]], found[:8]))
+show(jaxloc.plot(some, found))
 
 # %% [markdown]
 # The rest of this notebook shows what happens inside, with pure functions that you may call from your own JAX code.
@@ -189,12 +190,15 @@ show(jaxloc.plot([item.pixels for item in items[:8]], found[:8]))
 # `models.load` finds weights by name (VGG-16's convolutions come with the installation) and `models.extract_features`
 # is a pure function of parameters and images. Bind what is static, the network and the layers, and jit the rest.
 # The parameters stay an **argument**: closed over, they would be baked into every compiled shape as constants, 59 MB
-# each time, and could be neither exchanged, sharded nor differentiated.
+# each time, and could be neither exchanged, sharded nor differentiated. `compiler_options` makes it faster on a CPU.
 
 # %%
 weights = models.load("vgg16")
 LAYERS = ("relu5_3", "relu5_2")
-extract = jax.jit(functools.partial(models.extract_features, backbone=weights.backbone, layers=LAYERS))
+extract = jax.jit(
+    functools.partial(models.extract_features, backbone=weights.backbone, layers=LAYERS),
+    compiler_options=models.compiler_options(weights.backbone),
+)
 
 example = items[EXAMPLE]
 alone = extract(weights.params, example.pixels)  # uint8 in; scaling and normalisation happen inside

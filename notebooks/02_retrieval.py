@@ -210,8 +210,9 @@ show(figure)
 
 # %%
 net = jaxloc.load("vgg16")
-vectors = jaxloc.describe([item.pixels for item in items], net, descriptor="scda", progress=False)
-found = jaxloc.search(vectors[gallery], vectors[queries[0]], k=7)
+shown = [items[number].pixels for number in (*gallery, queries[0])]
+vectors = jaxloc.describe(shown, net, descriptor="scda", progress=False)
+found = jaxloc.search(vectors[:-1], vectors[-1], k=7)
 
 figure, [axes] = grid(1, 8, 1.6)
 draw(axes[0], items[queries[0]].pixels, "query")
@@ -287,7 +288,7 @@ describe_batch = jax.jit(jax.vmap(describe))
 mirror_batch = jax.jit(lambda images, sizes: jax.vmap(grids.flip_columns)(images, size=sizes))
 
 bucket = choose_buckets(collections.Counter(item.pixels.shape[:2] for item in items), limit=2, step=32)
-batches = functools.partial(make_batches, items, bucket=bucket, capacity=lambda shape: 8)
+batches = functools.partial(make_batches, items, bucket=bucket, capacity=lambda shape: 4)
 
 vectors, masks = {}, {}
 for batch in batches():
