@@ -26,6 +26,7 @@ extensions = [
     "mathml",
     "command_pages",
     "public_names",
+    "shared_example",
     "short_types",
 ]
 exclude_patterns = ["_extensions", "_static"]

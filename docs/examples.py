@@ -1,25 +1,20 @@
-"""What the pages' examples share: a few images with known boxes, the network, and functions that draw.
+"""What the pages' cells share: the values of ``example.py``, and functions that draw."""
 
-The images are composed by ``jaxloc.data.demo`` from photographs that ship inside scikit-image.
-"""
-
+import os
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-import jaxloc
-from jaxloc.data import demo
+if "JAXLOC_EXAMPLE" in os.environ:  # while the pages are built, which computes them once
+    images, photos, sizes, maps = pickle.loads(Path(os.environ["JAXLOC_EXAMPLE"]).read_bytes())
+else:
+    from example import images, maps, photos, sizes
 
-# [start of the example]
-images = demo.compose(with_object=6, without=2)
-photos = [np.asarray(image.image) for image in images]  # uint8 [h, w, 3]
-sizes = [np.array(photo.shape[:2]) for photo in photos]
-
-net = jaxloc.load("vgg16")
-maps = net.features(photos, ["pool5", "relu5_3", "relu5_2"])  # for each image, [h, w, d] by layer
-# [end of the example]
+__all__ = ["draw", "draw_box", "draw_each", "draw_map", "draw_mask", "images", "maps", "photos", "row", "sizes"]
 
 
 def row(count: int, *, height: float = 2.4, rows: int = 1) -> np.ndarray:
