@@ -20,6 +20,7 @@ from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.index import index
 from tests.run import helpers
 from tests.run.retrieval import small
+from tests.soaked import soaked
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -118,7 +119,7 @@ def test_many_images_are_merged_shard_by_shard_as_the_command_does(net, weights,
     assert (tmp_path / "model.safetensors").read_bytes() == (tmp_path / "out" / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("descriptor", ["scda", "scda_flip+"])
+@pytest.mark.parametrize("descriptor", soaked(["scda", "scda_flip+"], ["scda_flip+"]))
 def test_describe_gives_the_vectors_of_the_command(net, weights, folder, paths, tmp_path, descriptor):
     index([folder], tmp_path / "gallery", IndexOptions(weights=weights, descriptor=descriptor))
     gallery = Gallery.open(tmp_path / "gallery")

@@ -16,9 +16,11 @@ from tests.soaked import soaked
 MODULES = {name.split(".")[0] for name in CASES}
 SLOW = {
     "beam",
+    "centers",
     "clustering",
     "ddt",
     "discovery",
+    "encoding",
     "graphs",
     "mixture",
     "ranking",

@@ -74,7 +74,7 @@ def test_probabilities_equal_numpy():
     )
 
 
-@pytest.mark.parametrize(("dimension", "offset"), [(12, 1000), (512, 0)])
+@pytest.mark.parametrize(("dimension", "offset"), [(12, 1000), pytest.param(512, 0, marks=pytest.mark.soak)])
 def test_expectation_maximization_equals_scikit_learn(dimension, offset):
     x = varied(1500, dimension, seed=1) + np.float32(offset)
     start = some_mixture(x)

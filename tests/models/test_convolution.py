@@ -95,6 +95,7 @@ def test_chained_layers_equal_one_after_the_other(conv, first, size, monkeypatch
         assert_close(convolve(x[:1], layers, None, pooled=pooled), expected[:1], 5e-6)
 
 
+@pytest.mark.soak  # a whole network in the larger form is tested below, a layer in this form above
 def test_features_equal_direct_ones(cat, prepared, extract):
     image = cat[20:37, 30:63]
     expected, found = (extract(prepared[conv], image, layers=LAYERS) for conv in ("direct", "winograd2x2"))

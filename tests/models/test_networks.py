@@ -16,6 +16,7 @@ from jaxloc.models import alexnet, efficientnet, resnet, squeezenet, weights_fil
 from tests.compiled import jitted
 from tests.golden import make_networks
 from tests.models import narrow
+from tests.soaked import soaked
 from weights_convert import state_dict
 
 NARROW = {
@@ -52,7 +53,8 @@ def images(rng: np.random.Generator) -> list[np.ndarray]:
 
 
 @KINDS
-def test_padded_equals_alone_at_every_layer(backbone):
+@pytest.mark.parametrize("number", soaked(range(len(SIZES)), [0]), ids=lambda number: str(SIZES[number]))
+def test_padded_equals_alone_at_every_layer(backbone, number):
     params = narrow.weights(backbone, top=True).params
     alone = images(np.random.default_rng(0))
     batch = np.full((len(alone), *PADDED, 3), 255, np.uint8)
@@ -60,19 +62,18 @@ def test_padded_equals_alone_at_every_layer(backbone):
         slot[: image.shape[0], : image.shape[1]] = image
     layers = tuple(layer.name for layer in backbone.layers if layer.minimum_side <= min(map(min, SIZES)))
     padded = extract(params, batch, np.array(SIZES), backbone=backbone, layers=layers)
-    for number, image in enumerate(alone):
-        expected = extract(params, image, backbone=backbone, layers=layers)
-        for layer in layers:
-            (features, size), found = expected[layer], padded[layer].features[number]
-            rows, columns = features.shape[:2]
-            np.testing.assert_array_equal(padded[layer].size[number], [rows, columns], err_msg=layer)
-            np.testing.assert_array_equal(size, [rows, columns], err_msg=layer)
-            scale = np.abs(features).max()
-            assert scale > 0
-            np.testing.assert_allclose(found[:rows, :columns], features, atol=1e-5 * scale, err_msg=layer)
-            assert not found[rows:].any()
-            assert not found[:, columns:].any()
-            assert backbone.layer(layer).signed == bool((features < 0).any()), layer
+    expected = extract(params, alone[number], backbone=backbone, layers=layers)
+    for layer in layers:
+        (features, size), found = expected[layer], padded[layer].features[number]
+        rows, columns = features.shape[:2]
+        np.testing.assert_array_equal(padded[layer].size[number], [rows, columns], err_msg=layer)
+        np.testing.assert_array_equal(size, [rows, columns], err_msg=layer)
+        scale = np.abs(features).max()
+        assert scale > 0
+        np.testing.assert_allclose(found[:rows, :columns], features, atol=1e-5 * scale, err_msg=layer)
+        assert not found[rows:].any()
+        assert not found[:, columns:].any()
+        assert backbone.layer(layer).signed == bool((features < 0).any()), layer
 
 
 @pytest.mark.parametrize("name", [*REAL, *DEEPER])

@@ -103,6 +103,7 @@ def test_uint8_and_float_images_agree(cat, alone, extract):
     np.testing.assert_allclose(by_byte, by_float, atol=1e-5 * by_float.max())  # the bound that is documented
 
 
+@pytest.mark.soak  # in test_convolution.py, and of sizes in a batch above
 def test_vmap_and_batch_agree(cat, extract, vgg16):
     images = np.stack([crop(cat, 48, 64), crop(cat[::-1], 48, 64), crop(cat[:, ::-1], 48, 64)])
     sizes = np.array([[48, 64], [33, 64], [48, 17]])

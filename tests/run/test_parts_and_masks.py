@@ -11,6 +11,7 @@ from jaxloc.run import Options, apply, colocalize, localize, model_file
 from tests.compiled import compiled
 from tests.reference import scda_ddt as reference
 from tests.run import helpers
+from tests.soaked import soaked
 
 ddt, parts = compiled(jaxloc.ddt), compiled(jaxloc.parts)
 
@@ -93,7 +94,7 @@ def test_scda_has_masks_too(photos, tmp_path):
     assert all(finding.mask for finding in found.images)
 
 
-@pytest.mark.parametrize("box_from_mask", [False, True])
+@pytest.mark.parametrize("box_from_mask", soaked([False, True], [True]))
 def test_refined_pixels_follow_the_image(parted, photos, tmp_path, box_from_mask):
     options = Options(refine="guided", box_from_mask=box_from_mask)
     refined = colocalize([photos], tmp_path / "out", options).images

@@ -267,6 +267,7 @@ def test_with_other_options_or_weights_the_vectors_are_made_anew(images, options
     assert results(folder) != results(done[0])
 
 
+@pytest.mark.soak  # a run that is broken off elsewhere is tested above
 def test_killed_while_old_vectors_are_removed_it_still_goes_on(images, options, done, tmp_path, monkeypatch):
     folder = small.copy(done[0], tmp_path / "out")
     changed = dataclasses.replace(options, describing=dataclasses.replace(options.describing, max_side=64))

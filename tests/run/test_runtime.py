@@ -54,7 +54,16 @@ def test_a_second_process_finds_the_programs(tmp_path):
     assert not (tmp_path / "xla").stat().st_mode & 0o077
 
 
-def test_a_folder_that_jax_was_told_of_takes_the_place_of_the_default(tmp_path):
+def test_a_folder_that_jax_was_told_of_takes_the_place_of_the_default(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXLOC_CACHE", str(tmp_path / "default"))
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "own"))
+    with runtime.set_up():
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "own")
+    assert not (tmp_path / "default").exists()
+
+
+@pytest.mark.soak  # the setting that decides it is tested above
+def test_a_process_keeps_its_programs_in_the_folder_that_jax_was_told_of(tmp_path):
     assert hits(tmp_path / "default", "default", jax_folder=tmp_path / "own") == 0
     assert not (tmp_path / "default").exists()
     assert list((tmp_path / "own").iterdir())

@@ -56,12 +56,13 @@ def test_killed_it_ends_with_the_bytes_of_an_unbroken_run(unbroken, command, pro
     assert helpers.every_file(tmp_path / "out") == expected
 
 
+@pytest.mark.soak  # in one process in test_resume.py, as a command in cli/test_commands.py
 @pytest.mark.parametrize(
     ("number", "moments", "status", "message"),
     [
         (signal.SIGTERM, LOCATING, 143, "asked to end"),
-        pytest.param(signal.SIGTERM, FITTING | LOCATING, 143, "asked to end", marks=pytest.mark.soak),
-        pytest.param(signal.SIGINT, LOCATING, 130, "interrupted", marks=pytest.mark.soak),
+        (signal.SIGTERM, FITTING | LOCATING, 143, "asked to end"),
+        (signal.SIGINT, LOCATING, 130, "interrupted"),
     ],
     ids=["SIGTERM", "SIGTERM twice", "Ctrl-C"],
 )

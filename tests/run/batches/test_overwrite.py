@@ -10,6 +10,7 @@ from jaxloc.errors import UsageError
 from tests.run import helpers
 from tests.run.batches import runs
 from tests.run.batches.runs import Killed
+from tests.soaked import soaked
 
 
 @contextlib.contextmanager
@@ -93,7 +94,7 @@ def test_a_finished_run_without_its_model_gets_on_each_time_it_is_stopped(asked,
     assert helpers.every_file(asked[1]) == unbroken()
 
 
-@pytest.mark.parametrize("number", range(1, 8))
+@pytest.mark.parametrize("number", soaked(range(1, 8), [1, 4, 7]))
 def test_killed_while_it_drops_a_run_no_other_run_takes_what_is_left(asked, unbroken, number):
     other = runs.SETTINGS["scda"]
     with killed_after_dropping(number, asked[1]), pytest.raises(Killed):

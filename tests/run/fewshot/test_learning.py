@@ -1,5 +1,7 @@
 """Learning a mapping: it tells new classes apart, resumes to the same bits, and is chosen on held-out classes."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -80,12 +82,13 @@ def test_with_twenty_classes_a_fifth_is_held_out_to_choose_the_state(tmp_path, m
     monkeypatch.setattr(
         learning, "head_loop", lambda *args, **options: trained.append(options) or head_loop(*args, **options)
     )
-    learn(clusters(20), labels(20), tmp_path, OPTIONS, shots=1, residual=True)
+    quick = dataclasses.replace(OPTIONS, steps=2)
+    learn(clusters(20), labels(20), tmp_path, quick, shots=1, residual=True)
     assert trained[0]["validate"] is not None
     checked, drawn = made[0], made[1]
     classes = [{int(one) // 8 for number in range(50) for one in episodes.draw(number).queries.ravel()}
                for episodes in (checked, drawn)]  # fmt: skip
     assert [len(some) for some in classes] == [4, 16]
     assert not classes[0] & classes[1]
-    learn(clusters(19), labels(19), tmp_path, OPTIONS, shots=1, residual=True)
+    learn(clusters(19), labels(19), tmp_path, quick, shots=1, residual=True)
     assert trained[1]["validate"] is None

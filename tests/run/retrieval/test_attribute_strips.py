@@ -11,6 +11,7 @@ from jaxloc.report.search_page import render_search
 from jaxloc.run.retrieval import vectors as vectors_module
 from jaxloc.run.retrieval.attribute_strips import attributes_of, strips
 from tests.run.retrieval import small, synthetic
+from tests.soaked import soaked
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def gallery(stored, tmp_path_factory):
 
 
 @pytest.mark.parametrize("part", [1 << 16, 5, 1], ids=["one part", "parts of 5", "a part for each shard"])
-@pytest.mark.parametrize("count", [2, 5, 20])
+@pytest.mark.parametrize("count", soaked([2, 5, 20], [5, 20]))
 def test_ends_are_those_of_numpy(gallery, stored, monkeypatch, part, count):
     monkeypatch.setattr(vectors_module, "PART", part)
     there = np.flatnonzero(stored.any(1))

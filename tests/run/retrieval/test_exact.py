@@ -8,6 +8,7 @@ from jaxloc.run.retrieval import vectors as vectors_module
 from jaxloc.run.retrieval.gallery import Gallery
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from tests.run.retrieval import small, synthetic
+from tests.soaked import soaked
 
 LENGTHS = (5, 1, 6, 3)
 
@@ -20,7 +21,7 @@ def devices(request, monkeypatch):
     monkeypatch.setattr(jax, "local_devices", lambda: found)
 
 
-@pytest.fixture(params=[1 << 16, 6, 1], ids=["one part", "parts of 6", "a part for each shard"])
+@pytest.fixture(params=soaked([1 << 16, 6, 1], [6]), ids=["one part", "parts of 6", "a part for each shard"])
 def parts(request, monkeypatch):
     monkeypatch.setattr(vectors_module, "PART", request.param)
 

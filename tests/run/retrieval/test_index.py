@@ -16,6 +16,7 @@ from jaxloc.run.retrieval.index import default_options, index, remove
 from jaxloc.run.retrieval.search import search
 from tests.run import helpers
 from tests.run.retrieval import small
+from tests.soaked import soaked
 
 
 def test_the_same_images_give_the_same_bytes(made, weights, images, tmp_path):
@@ -186,7 +187,7 @@ def test_the_gallery_may_lie_among_the_images(made, weights, images, tmp_path):
         index([photos], photos, small.index_options(weights))
 
 
-@pytest.mark.parametrize("folder", ["gallery", "vectors", "table", "whitened"])
+@pytest.mark.parametrize("folder", soaked(["gallery", "vectors", "table", "whitened"], ["gallery", "table"]))
 def test_what_a_kill_left_is_cleaned_away(made, weights, images, tmp_path, folder):
     gallery = small.copy(made(whiten="svd-5"), tmp_path / "gallery")
     before = helpers.every_file(gallery)
@@ -199,7 +200,10 @@ def test_what_a_kill_left_is_cleaned_away(made, weights, images, tmp_path, folde
     assert helpers.every_file(gallery) == before
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"shapes": 3}', '{"shapes": [[1, 2]]}', '{"shapes": [["a", 1, 2]]}'])
+DAMAGED = ["", "{", "[]", '{"shapes": 3}', '{"shapes": [[1, 2]]}', '{"shapes": [["a", 1, 2]]}']
+
+
+@pytest.mark.parametrize("text", soaked(DAMAGED, ["{", "[]", DAMAGED[-1]]))
 def test_a_journal_that_is_damaged_is_written_anew(made, weights, images, tmp_path, text):
     (tmp_path / "g").mkdir()
     gallery = small.copy(made(), tmp_path / "gallery")
