@@ -80,7 +80,12 @@ def same(found, other) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"method": "ddt+", "sign": "loading", "max_side": 64}, {"method": "ddt-spread"}, {"sign": "minority"}],
+    [
+        pytest.param({}, marks=pytest.mark.soak),
+        {"method": "ddt+", "sign": "loading", "max_side": 64},
+        {"method": "ddt-spread"},
+        {"sign": "minority"},
+    ],
 )
 def test_colocalize_finds_what_the_command_finds(net, weights, folder, paths, tmp_path, settings):
     run.colocalize([folder], tmp_path / "out", LocalizeOptions(weights=weights, **settings))

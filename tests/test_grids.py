@@ -31,6 +31,7 @@ def test_target_size_spreads_the_map_over_a_part_of_the_result():
 def test_every_pair_of_lengths_is_exact():
     row = np.arange(1, 41)[None]
 
+    @jax.jit
     @functools.partial(jax.vmap, in_axes=(0, None))
     def enlarge(target, cells):
         return grids.upsample_nearest(row, (1, 60), size=(1, cells), target_size=(1, target))

@@ -100,9 +100,10 @@ def test_a_folder_of_other_things_does_not_become_a_gallery(weights, images, tmp
     ("whiten", "message"),
     [
         ("svd-256", r"svd-256: dimension must be between 1 and that of the vectors, 20, got 256"),
-        (
+        pytest.param(
             "svd-19",
             r"svd-19: dimension 19 is above the rank 15 of the 15 samples .*: ask for at most 15, or fit on more",
+            marks=pytest.mark.soak,
         ),
         ("pca-15", r"pca-15: dimension 15 is above the rank 14 of the 15 samples .*: ask for at most 14"),
         ("supervised-19", r"supervised-19: dimension 19 is above the rank 14 of the 15 samples"),

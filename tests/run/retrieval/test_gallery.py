@@ -11,6 +11,7 @@ from jaxloc.run.retrieval.gallery import Gallery
 from tests.reference import scda_ddt as reference
 from tests.run import helpers
 from tests.run.retrieval import small
+from tests.soaked import soaked
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,10 @@ def test_a_gallery_holds_its_own_files_and_nothing_else(made, images):
     assert Gallery.open(folder).shards == list(range(6))
 
 
-@pytest.mark.parametrize("name", ["pool5", "avg", "max", "mac", "gem", "spoc", "spoc_center", "crow", "rmac", "fv"])
+DESCRIPTORS = ["pool5", "avg", "max", "mac", "gem", "spoc", "spoc_center", "crow", "rmac", "fv"]
+
+
+@pytest.mark.parametrize("name", soaked(DESCRIPTORS, ["pool5", "gem", "rmac", "fv"]))  # test_compare.py has all
 def test_every_descriptor_makes_finite_vectors_of_unit_length(weights, images, tmp_path, name):
     from jaxloc.run.retrieval.index import index
 
