@@ -177,10 +177,17 @@ show(figure)
 
 # %%
 setting = SETTINGS["features, paper"]  # small regions, for vectors
+largest = np.max([one.shape for one in saliency], axis=0)
+
+
+def padded(values):
+    """Padded maps and their sizes: of one shape, all pass through one compiled program."""
+    return np.pad(values, [(0, rest) for rest in largest - values.shape]), np.array(values.shape)
 
 
 def salient_regions(features, values):
-    regions = discovery.find_regions(values, setting=setting)
+    canvas, size = padded(values)
+    regions = discovery.find_regions(canvas, setting=setting, size=size)
     used = np.asarray(regions.valid)
     return (
         np.asarray(discovery.region_vectors(features, regions.cells))[used],
@@ -218,15 +225,15 @@ def right(boxes):
     return np.mean([metrics.box_iou(box, truth).max() > 0.5 for box, truth in pairs])
 
 
-sizes = [np.array([photo.height, photo.width]) for photo in pile]
+def find_boxes(maps, setting):
+    for values, photo in zip(maps, pile, strict=True):
+        canvas, size = padded(values)
+        yield discovery.heaviest_region(canvas, np.array([photo.height, photo.width]), size=size, setting=setting).box
+
+
 boxes = {
-    "feature saliency, each image alone": [
-        discovery.heaviest_region(one, size).box for one, size in zip(saliency, sizes, strict=True)
-    ],
-    "object saliency, of its group": [
-        discovery.heaviest_region(one, size, setting=SETTINGS["objects"]).box
-        for one, size in zip(objects, sizes, strict=True)
-    ],
+    "feature saliency, each image alone": find_boxes(saliency, SETTINGS["features"]),
+    "object saliency, of its group": find_boxes(objects, SETTINGS["objects"]),
     "DDT, of its group": [one.box if one.box else np.full(4, np.nan) for one in found],
 }
 for name, some in boxes.items():
