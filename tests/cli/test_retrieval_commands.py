@@ -105,7 +105,10 @@ def test_search_prints_a_table_and_says_what_was_not_found(made, weights, images
     assert "Warning: in 1 images of the gallery nothing was selected: they rank last" in out
 
 
-@pytest.mark.parametrize("given", soaked(["", "--expand", "--rerank reciprocal", "--rerank diffusion"], ["--expand"]))
+RANKED = ["--expand --expand-with 3", "--rerank diffusion"]
+
+
+@pytest.mark.parametrize("given", soaked([*RANKED, "", "--rerank reciprocal"], RANKED))
 def test_search_prints_json_that_any_parser_reads(made, weights, images, given):
     status, out, err = cli.invoke("search", made[0], images / "face", "-w", weights, "-k", 16, "--json", *given.split())
     assert (status, err) == (0, "")
