@@ -153,13 +153,14 @@ def _rmac(inputs: Inputs, *, levels: int, region_global: bool) -> "Array":
     )
 
 
-def _two_rmac(inputs: Inputs, *, levels: int, region_global: bool) -> "Array":
+def _auto(inputs: Inputs, *, levels: int, region_global: bool) -> "Array":
     import jax.numpy as jnp
 
     if inputs.lower is None:
         raise ValueError("R-MAC of two layers needs the lower layer")
-    layers = inputs, inputs.lower
-    return jnp.concatenate([_rmac(one, levels=levels, region_global=region_global) for one in layers])
+    maxima = [_rmac(one, levels=levels, region_global=region_global) for one in (inputs, inputs.lower)]
+    # Of networks whose features have signs CroW weighs the positive ones.
+    return jnp.concatenate([*maxima, jaxloc.crow.descriptor(jnp.maximum(inputs.features, 0), size=inputs.size)])
 
 
 def _vlad(inputs: Inputs) -> "Array":
@@ -229,9 +230,9 @@ DESCRIPTORS = {
         codebook_option="region_whiten",
     ),
     "auto": Descriptor(
-        "R-MAC of two layers",
-        "R-MAC of two layers, whitened by what the gallery knows of it",
-        _two_rmac,
+        "R-MAC of two layers and CroW",
+        "R-MAC of two layers and CroW, reduced to 512 numbers by the gallery's principal directions",
+        _auto,
         parameters=("levels", "region_global"),
         lower=True,
         whiten="shrunk-512",

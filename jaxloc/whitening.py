@@ -159,16 +159,16 @@ def fit(spectrum: Spectrum, *, dimension: int, power: float = 1.0, floor: float 
 
 
 @jitted("dimension", "share")
-def fit_shrunk(spectrum: Spectrum, *, dimension: int, share: float = 0.1) -> Whitening:
+def fit_shrunk(spectrum: Spectrum, *, dimension: int, share: float = 1.0) -> Whitening:
     """Whiten with eigenvalues shrunk towards equality, ``(λ + share · Σλ)^(−1/2)``: for any number of samples.
 
-    Directions that hold much of the total are evened out. Those that hold little, which few samples do not determine,
-    keep their weight: whitening gives them as much as the others.
+    A direction that holds half of the total is lowered by a fifth (``share=1``). Those that hold little, which few
+    samples do not determine, keep their weight: whitening would give them as much as the others.
 
     Args:
         spectrum: of the gallery.
         dimension: of the result (static). Where the samples have fewer directions the rest is zero.
-        share: of the total, added to each eigenvalue (static).
+        share: of the total, added to each eigenvalue, positive (static).
     """
     check_rank("components", spectrum.components, "[d, r]")
     eigenvalues = jnp.asarray(spectrum.eigenvalues)

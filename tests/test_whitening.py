@@ -239,7 +239,7 @@ def test_many_dimensions_and_few_samples():
 def test_shrunk_eigenvalues_whiten_any_number_of_samples(count):
     x = samples(count, 40)
     values, directions = np.linalg.eigh(x.T.astype(np.float64) @ x / count)
-    expected = x @ directions / np.sqrt(values + 0.1 * values.sum())
+    expected = x @ directions / np.sqrt(values + values.sum())
     fitted = whitening.fit_shrunk(whitening.spectrum_of_samples(x, centred=False), dimension=50)
     found = whitening.apply(fitted, x)
     assert found.shape == (count, 50)

@@ -397,9 +397,10 @@ def test_odd_names_and_labels_are_kept_and_those_that_are_not_utf8_skipped(weigh
     json.dumps([skip.name for skip in done.skipped]).encode()
 
 
-def test_auto_is_rmac_of_two_layers_whitened_to_512_numbers_by_any_number_of_images(made, images, weights, tmp_path):
+def test_auto_is_rmac_of_two_layers_and_crow_in_512_numbers_of_any_number_of_images(made, images, weights, tmp_path):
     folder = made(descriptor="auto")
     parts = [small.stored(made(descriptor="rmac", layer=layer)) for layer in ("pool5", "relu5_2")]
+    parts.append(small.stored(made(descriptor="crow")))
     np.testing.assert_allclose(small.stored(folder), np.concatenate(parts, 1), atol=1e-6)
     opened = Gallery.open(folder)
     assert opened.description.whiten == "shrunk-512"
