@@ -14,13 +14,13 @@ from jaxloc.report.html import render_page
 from jaxloc.report.records import Findings
 from tests.report.examples import image
 
-SHARDS, EACH = 20, 400
+SHARDS, EACH = 20, 250
 MEGABYTE = 2**20
 
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory) -> Findings:
-    """8,000 images in 20 shards, each with a heat map and a thumbnail of 2,000 bytes."""
+    """5,000 images in 20 shards, each with a heat map and a thumbnail of 2,000 bytes."""
     folder = tmp_path_factory.mktemp("shards")
     heat = np.zeros((14, 14), np.int8)
     files = [folder / f"{number:02}.parquet" for number in range(SHARDS)]
@@ -50,7 +50,7 @@ def test_coco_and_page_need_a_fraction_of_what_all_images_need(findings, tmp_pat
         coco.write(tmp_path / "coco.json", findings)
         render_page(findings, limit=100)
 
-    # 3 to 6 MB were measured; with all images in a list, 25 MB.
-    assert peak(write) < 12
+    # Of 8,000 images, 3 to 6 MB were measured; with all of them in a list, 25 MB.
+    assert peak(write) < 10
     images = json.loads((tmp_path / "coco.json").read_text())["images"]
     assert len(images) == len(findings.images) == SHARDS * EACH

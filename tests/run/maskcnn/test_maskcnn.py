@@ -55,7 +55,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def options(weights):
-    return MaskCnnOptions(weights=weights, side=SIDE, steps=200, classifier_steps=60)
+    return MaskCnnOptions(weights=weights, side=SIDE, steps=200, classifier_steps=40)
 
 
 @pytest.fixture(scope="module")
