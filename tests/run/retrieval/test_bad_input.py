@@ -5,19 +5,21 @@ import re
 import shutil
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxloc.errors import WeightsError
+from jaxloc.errors import UsageError, WeightsError
 from jaxloc.models import find
 from jaxloc.options import DescribeOptions, IndexOptions, SearchOptions
-from jaxloc.run.retrieval import arrays_file
+from jaxloc.run.retrieval import arrays_file, whitening_store
 from jaxloc.run.retrieval import index as index_module
 from jaxloc.run.retrieval.evaluation import evaluate_retrieval
 from jaxloc.run.retrieval.index import index, remove
 from jaxloc.run.retrieval.listing import find_images
 from jaxloc.run.retrieval.search import search
+from jaxloc.whitening import Whitening
 from jaxloc.whitenings import WhitenSpec
 from tests.run import helpers
 from tests.run.retrieval import small
@@ -126,6 +128,12 @@ def test_supervised_whitening_needs_labels_of_two_kinds(weights, images, tmp_pat
     assert "2 of 16 images of the gallery have no label: put images of one kind into a folder" in said
     said = small.complaint(index, [images / "cat"], tmp_path / "g2", options)
     assert "images of the gallery have the same label, 'cat', so any result is right: put images" in said
+
+
+def test_a_gallery_of_a_descriptor_that_has_changed_must_be_made_anew():
+    fitted = Whitening(jnp.zeros(3), jnp.eye(3))
+    with pytest.raises(UsageError, match=r"have 3 dimensions before whitening, these have 5: .* into a new folder"):
+        whitening_store.apply(fitted, np.ones((2, 5), np.float32))
 
 
 @pytest.mark.parametrize(
