@@ -1,5 +1,6 @@
 """A sheet of test images with the predicted masks of their parts, and the true rectangles."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,13 +29,13 @@ def draw_masks(
     """
     chosen = np.unique(np.linspace(0, len(sources) - 1, min(_SHOWN, len(sources))).astype(int))
     rows, cell = -(-len(chosen) // _COLUMNS), _SIDE + _GAP
-    sheet = Image.new("RGB", (min(_COLUMNS, len(chosen)) * cell - _GAP, rows * cell + _LEGEND), "#30363d")
+    sheet = Image.new("RGB", (_COLUMNS * cell - _GAP, rows * cell + _LEGEND), "#30363d")
     for place, number in enumerate(chosen.tolist()):
         height, width = predicted.sizes[number]
         drawn = _drawn(sources[number], predicted.shares[number, :height, :width])
         draw = ImageDraw.Draw(drawn)
         for truth, found, there, colour in zip(
-            boxes[number], predicted.boxes[number], predicted.found[number], PART_COLOURS, strict=False
+            boxes[number], predicted.boxes[number], predicted.found[number], itertools.cycle(PART_COLOURS), strict=False
         ):
             scale = np.tile(np.array(drawn.size) / sizes[number, ::-1], 2)
             if np.isfinite(truth).all():
@@ -43,10 +44,10 @@ def draw_masks(
                 draw.rectangle(tuple(found * scale), outline=colour, width=2)
         row, column = divmod(place, _COLUMNS)
         sheet.paste(drawn, (column * cell, row * cell))
-    legend, left = ImageDraw.Draw(sheet), float(_GAP)
-    for name, colour in zip([*parts, "truth"], [*PART_COLOURS[: len(parts)], "white"], strict=True):
-        legend.text((left, rows * cell), name, colour, ImageFont.load_default(18))
-        left += legend.textlength(name, ImageFont.load_default(18)) + 3 * _GAP
+    legend, font, left = ImageDraw.Draw(sheet), ImageFont.load_default(18), float(_GAP)
+    for name, colour in [*zip(parts, itertools.cycle(PART_COLOURS), strict=False), ("truth", "white")]:
+        legend.text((left, rows * cell), name, colour, font)
+        left += legend.textlength(name, font) + 3 * _GAP
     with atomic_path(path) as temporary:
         sheet.save(temporary, "png")
 
@@ -58,7 +59,7 @@ def _drawn(source: Source, shares: np.ndarray) -> Image.Image:
     maps = [Image.fromarray(one).resize(image.size, Image.Resampling.BILINEAR) for one in np.moveaxis(shares, -1, 0)]
     layers = [np.asarray(one) for one in maps]
     result = pixels * (1 - 0.6 * layers[0][..., None])
-    for layer, colour in zip(layers[1:], PART_COLOURS, strict=False):
+    for layer, colour in zip(layers[1:], itertools.cycle(PART_COLOURS), strict=False):
         opacity = 0.45 * layer[..., None]
         result = result * (1 - opacity) + np.array(ImageColor.getrgb(colour)) * opacity
     return Image.fromarray(result.clip(0, 255).astype(np.uint8))
