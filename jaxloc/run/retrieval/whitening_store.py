@@ -35,13 +35,11 @@ def fit(spec: WhitenSpec, chunks: Chunks, labels: np.ndarray | None = None) -> W
 
 def apply(fitted: Whitening, vectors: np.ndarray) -> np.ndarray:
     """Whitened vectors of unit length, float32 ``[n, k]``; zero vectors stay zero."""
-    dimension = len(fitted.projection)
-    if vectors.shape[1] != dimension:
-        raise UsageError(
-            f"the gallery's vectors have {dimension} dimensions before whitening, these have {vectors.shape[1]}: an "
-            "earlier version made the descriptor of this name otherwise; index the images into a new folder"
-        )
-    return np.asarray(whitening.apply(fitted, vectors))
+    try:
+        return np.asarray(whitening.apply(fitted, vectors))
+    except ValueError as error:
+        cure = "an earlier version made the descriptor of this name otherwise; index the images into a new folder"
+        raise UsageError(f"{error}: {cure}") from error
 
 
 def save(path: Path, fitted: Whitening, spec: str) -> None:

@@ -132,7 +132,7 @@ def test_supervised_whitening_needs_labels_of_two_kinds(weights, images, tmp_pat
 
 def test_a_gallery_of_a_descriptor_that_has_changed_must_be_made_anew():
     fitted = Whitening(jnp.zeros(3), jnp.eye(3))
-    with pytest.raises(UsageError, match=r"have 3 dimensions before whitening, these have 5: .* into a new folder"):
+    with pytest.raises(UsageError, match=r"must be \[\.\.\., 3\] as .*, got \(2, 5\): an earlier .* into a new folder"):
         whitening_store.apply(fitted, np.ones((2, 5), np.float32))
 
 
