@@ -55,12 +55,10 @@ def test_the_classes_of_a_data_set_are_its_labels_and_not_its_folders(tmp_path):
     assert all(source.label == found.classes[n] for source, n in zip(found.sources, found.targets, strict=True))
 
 
-@pytest.fixture(scope="module")
-def options(tmp_path_factory):
-    """Training of the whole of a narrow network, in a few steps."""
-    weights = narrow.write(tmp_path_factory.mktemp("weights") / "narrow.safetensors")
+def short_training(folder: Path) -> FinetuneOptions:
+    """Training of the whole of a narrow network, whose weights ``folder`` takes, in a few steps."""
     return FinetuneOptions(
-        weights=weights,
+        weights=narrow.write(folder / "narrow.safetensors"),
         epochs=4,
         batch=4,
         optimizer="adamw",
@@ -68,6 +66,11 @@ def options(tmp_path_factory):
         validation_share=0.3,
         workers=2,
     )
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    return short_training(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Fine-tuning on images with several labels each: a classifier of independent classes, inside the network."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,15 +11,12 @@ from PIL import Image
 import jaxloc
 from jaxloc import models
 from jaxloc.errors import UsageError
-from jaxloc.options import FinetuneOptions
 from jaxloc.run import classify
 from jaxloc.run.finetune import finetune, tuning_text
 from jaxloc.run.training import mean_average_precision
 from jaxloc.run.training_images import LabelledImages, annotated_images
-from tests.models import narrow
+from tests.run.test_finetune import COLOURS, short_training
 from tests.soaked import soaked
-
-COLOURS = {"black": (20, 20, 20), "blue": (30, 30, 230), "yellow": (240, 240, 30)}
 
 
 def annotated(folder: Path) -> Path:
@@ -44,16 +42,7 @@ def annotated(folder: Path) -> Path:
 
 @pytest.mark.parametrize("method", soaked(["cam", "eiss"], ["cam"]))
 def test_images_with_several_labels_give_a_network_with_a_classifier_of_its_own(tmp_path, method):
-    options = FinetuneOptions(
-        weights=narrow.write(tmp_path / "narrow.safetensors"),
-        multi_label=True,
-        epochs=6,
-        batch=4,
-        optimizer="adamw",
-        learning_rate=0.03,
-        validation_share=0.3,
-        workers=2,
-    )
+    options = dataclasses.replace(short_training(tmp_path), multi_label=True, learning_rate=0.03, epochs=6)
     done = finetune([annotated(tmp_path)], tmp_path / "out", options)
     assert done.classes == tuple(sorted(COLOURS))
     assert done.epochs[-1].loss < 0.8 * done.epochs[0].loss
