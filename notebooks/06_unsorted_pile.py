@@ -232,8 +232,8 @@ def find_boxes(maps, setting):
 
 
 boxes = {
-    "feature saliency, each image alone": find_boxes(saliency, SETTINGS["features"]),
-    "object saliency, of its group": find_boxes(objects, SETTINGS["objects"]),
+    "feature saliency, each image alone": list(find_boxes(saliency, SETTINGS["features"])),
+    "object saliency, of its group": list(find_boxes(objects, SETTINGS["objects"])),
     "DDT, of its group": [one.box if one.box else np.full(4, np.nan) for one in found],
 }
 for name, some in boxes.items():

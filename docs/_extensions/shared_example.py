@@ -22,7 +22,7 @@ def save_example(app: "Sphinx") -> None:
     if app.config.nb_execution_mode != "off":
         path = Path(app.doctreedir, "example.pickle")
         path.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, "-c", SAVE, str(path)], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-c", SAVE, str(path)], check=True)
         os.environ["JAXLOC_EXAMPLE"] = str(path)
 
 
