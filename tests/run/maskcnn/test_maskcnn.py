@@ -1,6 +1,7 @@
 """Mask-CNN on squares of two colours: parts are found, classes named, and a killed training resumes."""
 
 import dataclasses
+import functools
 import json
 import shutil
 
@@ -9,8 +10,10 @@ import pytest
 from PIL import Image
 
 from jaxloc.errors import UsageError
+from jaxloc.models.fcn import PartScores
 from jaxloc.options import MaskCnnOptions
-from jaxloc.run.maskcnn import apply_maskcnn, train_maskcnn, training
+from jaxloc.run.maskcnn import apply_maskcnn, streams, train_maskcnn, training
+from jaxloc.run.maskcnn import parts as parts_module
 from jaxloc.run.maskcnn.applying import applied_text
 from jaxloc.run.maskcnn.examples import read_examples
 from jaxloc.run.maskcnn.model import load
@@ -19,8 +22,8 @@ from jaxloc.run.writing import locked
 from tests.models import narrow
 from tests.run import helpers
 
-WIDE = narrow.register("vgg16-parts", (32, 32, 48, 64, 64))
-SIDE, HEAD, TORSO = 96, 28, 40
+WIDE = narrow.register("vgg16-parts", (16, 16, 32, 64, 64))
+SIDE, HEAD, TORSO = 96, 32, 36
 COLOURS = {"red": (220, 30, 30), "green": (20, 200, 40)}
 
 
@@ -48,6 +51,16 @@ def write_set(folder, *, each: int = 8, parts: bool = True, splits: bool = True)
     return file
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """Small crops and a narrow head, which learns fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "CROP", SIDE)
+        patch.setattr(parts_module, "PartScores", functools.partial(PartScores, width=128))
+        patch.setattr(parts_module, "_RATE", 5e-3)
+        yield
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     return narrow.write(tmp_path_factory.mktemp("weights") / "wide.safetensors", WIDE)
@@ -55,7 +68,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def options(weights):
-    return MaskCnnOptions(weights=weights, side=SIDE, steps=200, classifier_steps=40)
+    return MaskCnnOptions(weights=weights, side=SIDE, steps=120, classifier_steps=40)
 
 
 @pytest.fixture(scope="module")
