@@ -29,14 +29,15 @@ def opened(folder, text: str, address: str = "") -> str:
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
     """A folder whose pages the browser can open."""
     if BROWSER is None:
         pytest.skip("no Chromium to open the page with")
-    if "a blank page" not in opened(tmp_path, "<p>a blank page"):
+    place = tmp_path_factory.mktemp("pages")
+    if "a blank page" not in opened(place, "<p>a blank page"):
         pytest.skip(f"{BROWSER} opens no page here")
-    return tmp_path
+    return place
 
 
 def test_cards_and_the_large_view_are_drawn_and_names_stay_text(folder):

@@ -100,10 +100,15 @@ def _square(pixels, side=SIDE):
 
 
 @pytest.mark.parametrize("method", soaked(OWN, ["cam", "beam"]))
-def test_a_job_finds_what_the_functions_find(method, weights, photos, alone, tmp_path):
+def test_a_job_finds_what_the_functions_find(method, weights, photos, alone, tmp_path, capsys, monkeypatch):
+    passes = {"cam": 5, "eiss": 12, "beam": 3}[method]
+    monkeypatch.setattr(asking, "_MANY", 2 * passes)
     label = {"label": "3"} if method == "beam" else {}
     options = LocalizeEachOptions(method=method, weights=weights, workers=1, devices=1, **OWN[method], **label)
     found = localize([photos], tmp_path, options)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "asks the network" in line]
+    told = f"{method} asks the network about {passes} times for an image: {2 * passes} passes of 2 images."
+    assert line.startswith(told)
     for one, expected in zip(found.images, alone(method), strict=True):
         box, chosen, probability = expected
         np.testing.assert_allclose(one.box, box, atol=1e-3)
@@ -112,7 +117,7 @@ def test_a_job_finds_what_the_functions_find(method, weights, photos, alone, tmp
     written = json.loads((tmp_path / "annotations.json").read_text())
     for entry, one in zip(written["annotations"], found.images, strict=True):
         assert (entry["class"], entry["probability"]) == (one.class_name, one.probability)
-        assert entry["passes"] == one.passes == {"cam": 5, "eiss": 12, "beam": 3}[method]
+        assert entry["passes"] == one.passes == passes
         assert [region["cropped"] for region in entry.get("regions", ())] == [row[4] for row in one.regions]
     if method == "eiss":
         assert one.regions[0][:4] == pytest.approx((0, 0, one.width, one.height))
@@ -173,12 +178,7 @@ def test_a_number_is_no_name_and_a_class_between_commas_is():
     assert [line.partition(":")[0] for line in lines] == ["12", "person"]
 
 
-def test_a_long_search_is_announced(weights, photos, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(asking, "_MANY", 20)
-    options = LocalizeEachOptions(method="eiss", weights=weights, workers=1, devices=1, **OWN["eiss"])
-    localize([photos], tmp_path, options)
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "asks the network" in line]
-    assert line.startswith("eiss asks the network about 12 times for an image: 24 passes of 2 images.")
+def test_the_passes_of_a_search_of_all_windows_are_counted():
     assert METHODS["eiss"].passes(LocalizeEachOptions(method="eiss", windows="all", max_iterations=1)) == 4236
 
 

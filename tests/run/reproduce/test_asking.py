@@ -21,7 +21,7 @@ def quick(monkeypatch):
     """Little training, and a search of few levels."""
     for name, changed in (
         ("FinetuneOptions", {"epochs": 2, "batch": 4, "max_side": 64}),
-        ("LocalizeEachOptions", {"depth": 2, "width": 2}),
+        ("LocalizeEachOptions", {"depth": 1, "width": 2}),
     ):
         monkeypatch.setattr(asking, name, functools.partial(getattr(asking, name), **changed))
 
