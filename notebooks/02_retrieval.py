@@ -171,7 +171,7 @@ DATA = os.environ.get("JAXLOC_TEST_DATA")
 FOLDER = Path(DATA, "flowers17_small") if DATA else None  # for example Path("flowers")
 EACH = 8  # images of each kind; the first two of them are queries, the others are the gallery
 ASKED = 2
-SIDE = 224  # images are shrunk until their shorter side has at most this many pixels
+SIDE = 192  # images are shrunk until their shorter side has at most this many pixels
 
 temporary = tempfile.TemporaryDirectory()
 images = Path(temporary.name, "images")

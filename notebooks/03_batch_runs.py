@@ -135,7 +135,7 @@ def window(photo, shape, rng):
 
 
 EACH = 8
-SHAPES = ((160, 224), (192, 192), (224, 160))
+SHAPES = ((144, 192), (160, 160), (192, 144))
 temporary = tempfile.TemporaryDirectory()
 photos = Path(temporary.name, "images")
 rng = np.random.default_rng(0)

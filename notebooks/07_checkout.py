@@ -120,8 +120,8 @@ show(figure)
 
 # %%
 LOOKS = {"side": 224, "product_side": 0.25}
-syn = compose(work / "products", work / "syn", ComposeOptions(images=80, levels=("easy",), **LOOKS))
-single = compose(work / "products", work / "single", ComposeOptions(images=80, levels=("single",), **LOOKS))
+syn = compose(work / "products", work / "syn", ComposeOptions(images=56, levels=("easy",), **LOOKS))
+single = compose(work / "products", work / "single", ComposeOptions(images=56, levels=("single",), **LOOKS))
 test = compose(work / "products", work / "test", ComposeOptions(images=16, levels=("easy",), seed=1, **LOOKS))
 
 
@@ -149,7 +149,7 @@ Image.open(image.path).crop((left, top, left + 80, top + 56)).resize((640, 448),
 # is held out: it chooses the state and the score from which an item counts.
 
 # %%
-OPTIONS = TrainCounterOptions(side=224, steps=75, validation_steps=15)
+OPTIONS = TrainCounterOptions(side=224, steps=50, validation_steps=10)
 counters = {
     name: train(made.exported.folder, work / f"{name}-model", OPTIONS)
     for name, made in (("Single", single), ("Syn", syn))

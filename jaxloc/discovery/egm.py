@@ -106,7 +106,7 @@ def contrast(saliency: ArrayLike, *, threshold: ArrayLike, exponent: ArrayLike) 
     return power(jnp.where(share > threshold, share, 0), exponent)
 
 
-@jitted("setting", "overlap", "iterations", "slots")
+@jitted("setting", "overlap", "slots")
 @compiler_chooses()
 def find_regions(
     saliency: ArrayLike,
@@ -114,7 +114,7 @@ def find_regions(
     setting: Setting = SETTINGS["features"],
     size: ArrayLike | None = None,
     overlap: float = 0.55,
-    iterations: int = 30,
+    iterations: ArrayLike = 30,
     slots: int = 16,
 ) -> Regions:
     """The regions of a saliency map: its contrast, and the expanding Gaussian mixture of that.
@@ -124,7 +124,7 @@ def find_regions(
         setting: threshold, exponent and variance (static).
         size: int ``[2]``, valid rows and columns of ``saliency``; ``None`` means all.
         overlap: ``o``, the share of its own responsibility that a component keeps among heavier ones (static).
-        iterations: maximum number of iterations (static).
+        iterations: maximum number of iterations, int ``[]``.
         slots: number of regions kept at most (static).
 
     Raises:
@@ -158,7 +158,7 @@ def find_regions(
     return Regions(**jax.tree.map(padded, values), valid=padded(valid), iterations=found.iterations)
 
 
-def _fit(samples: jax.Array, variance: float, allowed: float, iterations: int) -> _Components:
+def _fit(samples: jax.Array, variance: float, allowed: float, iterations: ArrayLike) -> _Components:
     """Iterate with a slot for every cell, and once few components are left with fewer slots."""
     height, width = samples.shape
     number = height * width
