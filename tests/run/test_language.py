@@ -13,7 +13,7 @@ TARGETS = np.tile(np.arange(3), 3)
 
 
 def test_classes_follow_from_the_words_that_tell_them_apart(tmp_path):
-    stream = LanguageStream(SENTENCES, TARGETS, tmp_path, classes=3, steps=60)
+    stream = LanguageStream(SENTENCES, TARGETS, tmp_path, classes=3, steps=40)
     asked = ["the belly is red", "its huge wings are green", "a blue one"]
     np.testing.assert_array_equal(stream.scores(asked).argmax(1), [0, 2, 1])
 

@@ -81,14 +81,6 @@ def test_a_training_says_what_it_did(learnt):
         assert sheet.size == (4 * 408 + 8, 2 * 208 + 8)
 
 
-def test_methods_without_attention_draw_none(images, options, tmp_path):
-    done = train([images], tmp_path / "out", dataclasses.replace(options, method="triplet", steps=1))
-    assert done.attention is None
-    told = learnt_text(done)
-    assert "Look at" not in told
-    assert "kept the state after step 1:" in told
-
-
 @pytest.mark.soak  # the loop is tested in run/test_loop.py and run/test_finetune.py
 def test_killed_it_resumes_to_the_same_bytes(images, options, learnt, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
@@ -179,7 +171,7 @@ def test_vehicles_are_identities_of_their_models(tmp_path):
     assert {(one.identity, one.kind) for one in found} == {("0001", "type 2"), ("0002", "type 1")}
 
 
-def test_images_that_cannot_be_read_are_skipped(images, options, tmp_path):
+def test_images_that_cannot_be_read_are_skipped_and_methods_without_attention_draw_none(images, options, tmp_path):
     shutil.copytree(images, tmp_path / "in")
     (tmp_path / "in" / "warm" / "warm0" / "text.png").write_text("no image")
     Image.new("RGB", (90, 20)).save(tmp_path / "in" / "warm" / "warm0" / "small.png")
@@ -187,7 +179,11 @@ def test_images_that_cannot_be_read_are_skipped(images, options, tmp_path):
     done = train([tmp_path / "in"], tmp_path / "out", quick)
     assert set(done.skipped) == {"warm/warm0/text.png", "warm/warm0/small.png"}
     assert done.images == 24
-    assert "Skipped:\n  warm/warm0/small.png: too small" in learnt_text(done)
+    assert done.attention is None
+    told = learnt_text(done)
+    assert "Skipped:\n  warm/warm0/small.png: too small" in told
+    assert "Look at" not in told
+    assert "kept the state after step 1:" in told
 
 
 def test_a_gallery_of_one_image_of_each_identity_cannot_be_measured(images, options, tmp_path):
