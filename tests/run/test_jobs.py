@@ -163,7 +163,7 @@ def test_the_order_in_which_images_are_given_changes_nothing(job, photos, paths,
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_000])
-@pytest.mark.parametrize("method", ["ddt", "ddt+"])
+@pytest.mark.parametrize("method", soaked(["ddt", "ddt+"], ["ddt+"]))  # which keeps a second layer as well
 def test_the_size_of_the_feature_cache_changes_nothing(job, photos, tmp_path, method, size):
     colocalize([photos], tmp_path, Options(method=method, feature_cache=size))
     assert helpers.annotations(tmp_path) == helpers.annotations(job(method).folder)

@@ -95,8 +95,10 @@ def test_scda_has_masks_too(photos, tmp_path):
 
 
 @pytest.mark.parametrize("box_from_mask", soaked([False, True], [True]))
-def test_refined_pixels_follow_the_image(parted, photos, tmp_path, box_from_mask):
-    options = Options(refine="guided", box_from_mask=box_from_mask)
+def test_refined_pixels_follow_the_image_and_parts_lie_inside_a_box_around_them(
+    parted, photos, tmp_path, box_from_mask
+):
+    options = Options(parts=2, refine="guided", box_from_mask=box_from_mask)
     refined = colocalize([photos], tmp_path / "out", options).images
     assert sum(one.mask != coarse.mask for one, coarse in zip(refined, parted[1], strict=True)) >= 5
     for one, coarse in zip(refined, parted[1], strict=True):
@@ -108,6 +110,11 @@ def test_refined_pixels_follow_the_image(parted, photos, tmp_path, box_from_mask
         rows, columns = np.nonzero(inside)
         around = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         assert one.box == (around if box_from_mask else coarse.box)
+        x0, y0, x1, y1 = one.box
+        for left, top, right, bottom in filter(None, one.parts):
+            assert x0 <= left < right <= x1
+            assert y0 <= top < bottom <= y1
+    assert any(part for one in refined for part in one.parts)
 
 
 def test_a_box_from_no_refined_mask_is_refused():
@@ -160,14 +167,3 @@ def test_parts_within_take_a_fit_of_their_own(parted, photos, tmp_path):
 def test_parts_that_cannot_be_are_refused(options):
     with pytest.raises(UsageError, match="parts must be at least 2, and of ddt"):
         Options(**options)
-
-
-def test_parts_lie_inside_the_box_around_the_refined_pixels(photos, tmp_path):
-    options = Options(parts=2, refine="guided", box_from_mask=True)
-    found = [one for one in colocalize([photos], tmp_path / "out", options).images if one.found]
-    assert any(part for one in found for part in one.parts)
-    for one in found:
-        x0, y0, x1, y1 = one.box
-        for left, top, right, bottom in filter(None, one.parts):
-            assert x0 <= left < right <= x1
-            assert y0 <= top < bottom <= y1
