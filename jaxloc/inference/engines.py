@@ -1,6 +1,7 @@
 """The libraries that compute a network's feature maps."""
 
 import importlib.util
+from pathlib import Path
 from typing import Literal, get_args
 
 import jax
@@ -9,15 +10,15 @@ from jaxloc.errors import UsageError
 from jaxloc.models import Backbone
 
 Engine = Literal["auto", "xla", "openvino"]
-"""What computes the network; ``"auto"`` is OpenVINO where it computes bfloat16 natively, and XLA elsewhere."""
+"""What computes the network; ``"auto"`` is OpenVINO where it gains by bfloat16, and XLA elsewhere."""
 
 
 def resolve(engine: str, backbone: Backbone, dtype: str) -> str:
     """The engine that computes a network: ``"xla"`` or ``"openvino"``.
 
-    ``"auto"`` is OpenVINO in bfloat16 on a processor with instructions for it, where XLA is slower in bfloat16 than in
-    float32, and XLA otherwise: in float32 the bytes of a result do not depend on what else is installed. Networks with
-    depthwise convolutions stay with XLA.
+    ``"auto"`` is OpenVINO in bfloat16 on a processor with fast instructions for it (AMX), where XLA is slower in
+    bfloat16 than in float32, and XLA otherwise: in float32 the bytes of a result do not depend on what else is
+    installed. Networks with depthwise convolutions stay with XLA.
 
     Raises:
         UsageError: an unknown engine, or OpenVINO without the package or a CPU.
@@ -39,4 +40,14 @@ def resolve(engine: str, backbone: Backbone, dtype: str) -> str:
 def _computes_bfloat16() -> bool:
     from jaxloc.inference.openvino.programs import computes_bfloat16
 
-    return computes_bfloat16()
+    about = Path("/proc/cpuinfo")
+    return computes_bfloat16() and _is_fast(about.read_text() if about.is_file() else "")
+
+
+def _is_fast(processor: str) -> bool:
+    """Whether instructions for bfloat16 gain anything: Intel's AVX512_BF16 without AMX is slower than float32.
+
+    Args:
+        processor: Linux's description of it, empty elsewhere.
+    """
+    return "amx_bf16" in processor or "GenuineIntel" not in processor

@@ -98,7 +98,8 @@ class NetworkOptions(Options):
     engine: Literal["auto", "xla", "openvino"] = option(
         "auto",
         "Library that computes feature maps on a CPU; auto is OpenVINO for bfloat16 where it is installed and the "
-        "processor has instructions for it, otherwise XLA. Networks that a method asks in its own loop stay with XLA.",
+        "processor has fast instructions for it (AMX), otherwise XLA. Networks that a method asks in its own loop stay "
+        "with XLA.",
         panel=SPEED,
         identity="engine",
     )

@@ -150,6 +150,19 @@ def test_auto_is_openvino_in_bfloat16_where_the_processor_computes_it(monkeypatc
     assert auto() == "xla"
 
 
+@pytest.mark.parametrize(
+    ("processor", "fast"),
+    [
+        ("vendor_id: GenuineIntel\nflags: avx512_bf16 amx_bf16", True),
+        ("vendor_id: GenuineIntel\nflags: avx512_bf16", False),
+        ("vendor_id: AuthenticAMD\nflags: avx512_bf16", True),
+        ("", True),
+    ],
+)
+def test_bfloat16_without_amx_is_slow_on_intel(processor, fast):
+    assert engines._is_fast(processor) == fast
+
+
 @with_openvino
 def test_openvino_is_imported_without_a_fork_that_reports_its_use():
     code = "import os; os.register_at_fork(before=lambda: os._exit(3)); import jaxloc.inference.openvino.programs, time"
