@@ -20,7 +20,7 @@ def GUIDED(image, values, **options):
 
 def CRF(image, values, *, appearance_weight=10, **options):
     """With a weight that is no part of the program."""
-    options = {"iterations": 10, "appearance_deviation": 8.0, "smoothness_deviation": 1.5} | options
+    options = {"iterations": 4, "appearance_deviation": 8.0, "smoothness_deviation": 1.5} | options
     return refinement.crf(image, values, appearance_weight=np.float32(appearance_weight), **options)
 
 
@@ -84,7 +84,7 @@ def test_sums_on_the_grid_are_near_those_of_all_pairs(small_cat, probabilities):
 
 def test_smoothness_alone_is_exact(small_cat, probabilities):
     found = CRF(small_cat, probabilities, appearance_weight=0)
-    expected = reference.crf(small_cat.astype(float), probabilities, 10, 0, 1, 1, 3.0, 1.5)
+    expected = reference.crf(small_cat.astype(float), probabilities, 4, 0, 1, 1, 3.0, 1.5)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -95,9 +95,9 @@ def test_a_mean_field_step_is_near_that_of_all_pairs(small_cat, probabilities):
     assert np.abs(found - expected).max() < 0.08
 
 
-def test_converged_mean_field_has_the_mask_of_all_pairs(small_cat, probabilities):
+def test_the_mean_field_has_the_mask_of_all_pairs(small_cat, probabilities):
     found = CRF(small_cat, probabilities)
-    expected = reference.crf(small_cat.astype(float), probabilities, 10, 10.0, 8.0, 20.0, 3.0, 1.5)
+    expected = reference.crf(small_cat.astype(float), probabilities, 4, 10.0, 8.0, 20.0, 3.0, 1.5)
     assert ((found > 0.5) == (expected > 0.5)).mean() > 0.98
 
 

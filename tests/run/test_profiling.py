@@ -1,5 +1,6 @@
 """A trace of a run ends by itself or with the run."""
 
+import threading
 import time
 
 import jax
@@ -19,11 +20,26 @@ def test_a_trace_ends_with_the_run(tmp_path):
     assert len(traces(tmp_path / "trace")) == 1
 
 
+@pytest.mark.soak  # the next test has no profiler, which takes three seconds to write
 def test_a_trace_ends_by_itself(tmp_path):
     with runtime.traced(tmp_path / "trace", seconds=0):
         while not traces(tmp_path / "trace"):
             time.sleep(0.01)
     assert len(traces(tmp_path / "trace")) == 1
+
+
+def test_a_trace_is_ended_once_after_its_time(tmp_path, monkeypatch):
+    ended = threading.Event()
+
+    def end():
+        if ended.is_set():
+            raise RuntimeError("no trace")
+        ended.set()
+
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: None)
+    monkeypatch.setattr(jax.profiler, "stop_trace", end)
+    with runtime.traced(tmp_path / "trace", seconds=0):
+        assert ended.wait(10)
 
 
 @pytest.mark.parametrize("name", ["a file", "a file/below"])
