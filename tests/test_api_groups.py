@@ -45,6 +45,11 @@ def pile(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def found(net, pile):
+    return jaxloc.discover(pile, net, **SETTINGS)
+
+
 @pytest.mark.parametrize("settings", [SETTINGS, SETTINGS | {"min_group": 5}, {"min_group": 30}])
 def test_discover_finds_what_the_command_finds(net, weights, pile, tmp_path, settings):
     job = LocalizeOptions(weights=weights, report_limit=0)
@@ -74,15 +79,13 @@ def test_signs_that_look_at_the_images_are_those_of_each_group(net, weights, pil
         assert one.box == (boxes[one.name] and pytest.approx(boxes[one.name], abs=0.01))
 
 
-def test_a_group_is_looked_for_in_other_images(net, pile):
-    found = jaxloc.discover(pile, net, **SETTINGS)
+def test_a_group_is_looked_for_in_other_images(net, pile, found):
     name, members = next(iter(found.groups.items()))
     again = jaxloc.apply(found.model, pile, net, name=name)
     assert [again[place].box for place in members] == [found[place].box for place in members]
 
 
-def test_groups_say_what_they_are(net, pile):
-    found = jaxloc.discover(pile, net, **SETTINGS)
+def test_groups_say_what_they_are(net, pile, found):
     number = len(found.groups.keys() - {UNGROUPED})
     alone = len(found.groups.get(UNGROUPED, ()))
     assert repr(found) == f"FoundGroups(16 images: {number} groups, {alone} ungrouped)"
@@ -91,10 +94,9 @@ def test_groups_say_what_they_are(net, pile):
         jaxloc.discover(pile, net, min_group=1)
 
 
-def test_each_group_is_drawn_in_a_row_of_its_own(net, pile):
+def test_each_group_is_drawn_in_a_row_of_its_own(pile, found):
     matplotlib = pytest.importorskip("matplotlib", reason="matplotlib comes with the extra jaxloc[notebook]")
     matplotlib.use("Agg")
-    found = jaxloc.discover(pile, net, **SETTINGS)
     figure = jaxloc.plot(pile, found, columns=3)
     assert len(figure.axes) == 3 * len(found.groups)
     drawn = sum(len(axis.get_images()) for axis in figure.axes)

