@@ -204,7 +204,7 @@ def test_ctrl_c_and_sigterm_end_with_one_line_and_leave_nothing_half_written(
     for path in (path for path in out.rglob("*") if path.is_file()):
         assert path.parent == out / "parts"
         if path.name.startswith("moments-"):
-            moment_store.load(path)
+            moment_store.StoredMoments(path)
         else:
             assert path.name == "_run.json"
             assert json.loads(path.read_text())["format"] == "jaxloc-run-1"
