@@ -69,7 +69,7 @@ def main() -> None:
     cutting = CutOptions(method=asked.method)
     cut = ComposeOptions(images=1, side=asked.side, levels=ALL, cutting=cutting)
     start = time.perf_counter()
-    for split in ("train", "test"):  # cut out once, and looked at in OUT/cut-SPLIT/work/cutouts
+    for split in ("train", "test"):  # cut out once; the cutouts in OUT/cut-SPLIT are there to look at
         done = compose(photos / split, asked.out / f"cut-{split}", cut)
         print(f"{split}: {done.exemplars} products cut out, {len(done.skipped)} photographs not used", flush=True)
     print(f"cut out in {time.perf_counter() - start:.0f} s", flush=True)

@@ -347,7 +347,8 @@ def test_the_tables_of_a_gallery_are_no_archives_of_images(tmp_path):
 
 
 def test_the_folder_of_the_groups_of_a_pile_is_read_where_it_is_given(tmp_path):
-    plant(tmp_path / "s", "a.jpg", "found/work/grouping.json", "found/groups/group-01/a.jpg", "groups/b.jpg")
+    plant(tmp_path / "s", "a.jpg", "groups/b.jpg")
+    plant(tmp_path / "s/found", "work/grouping.json", "groups/group-01/a.jpg")
     assert names_of(find_sets([tmp_path / "s"])) == {"s": ["a.jpg", "groups/b.jpg"]}
     assert names_of(find_sets([tmp_path / "s/found/groups"], per_folder=True)) == {"group-01": ["group-01/a.jpg"]}
 

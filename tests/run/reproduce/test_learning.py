@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from jaxloc.run.fewshot import evaluation
-from jaxloc.run.maskcnn import streams, training
+from jaxloc.run.maskcnn import streams
 from jaxloc.run.reproduce import learning, papers, reproduce
 from tests.data.datasets import trees
 from tests.run.reproduce import made
@@ -13,16 +12,11 @@ from tests.run.reproduce import made
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Few training steps, of small crops; of the streams, that of images and all.
-
-    Classes are named by the nearest mean under every name: mappings are learnt in run/fewshot/test_evaluation.py.
-    """
+    """Few training steps, of small crops."""
     for name, changed in (("EpisodeOptions", {"steps": 1, "dimension": 4}), ("MaskCnnOptions", {"steps": 1})):
         cls = getattr(learning, name)
         side = {"side": 64} | ({"classifier_steps": 1} if name == "MaskCnnOptions" else {})
         monkeypatch.setattr(learning, name, lambda cls=cls, new=changed | side, **given: cls(**given | new))
-    monkeypatch.setattr(evaluation, "learn", lambda *arguments, **options: None)
-    monkeypatch.setattr(training, "_kinds", lambda parts: [[0], list(range(1 + parts))])
     monkeypatch.setattr(streams, "CROP", 64)
 
 
