@@ -28,7 +28,7 @@ def resolve(engine: str, backbone: Backbone, dtype: str) -> str:
     on_cpu, installed = jax.default_backend() == "cpu", importlib.util.find_spec("openvino") is not None
     if engine == "auto":
         wins = dtype == "bfloat16" and not backbone.cpu_fusion
-        return "openvino" if wins and on_cpu and installed and _computes_bfloat16() else "xla"
+        return "openvino" if wins and on_cpu and installed and _gains_by_bfloat16() else "xla"
     if engine == "openvino":
         if not installed:
             raise UsageError("--engine openvino needs OpenVINO: pip install 'jaxloc[openvino]'")
@@ -37,7 +37,7 @@ def resolve(engine: str, backbone: Backbone, dtype: str) -> str:
     return engine
 
 
-def _computes_bfloat16() -> bool:
+def _gains_by_bfloat16() -> bool:
     from jaxloc.inference.openvino.programs import computes_bfloat16
 
     about = Path("/proc/cpuinfo")

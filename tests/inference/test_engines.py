@@ -135,17 +135,17 @@ def test_choices_that_do_not_go_together(engine, message, monkeypatch):
         DeviceWeights(narrow.weights(), **engine)
 
 
-def test_auto_is_openvino_in_bfloat16_where_the_processor_computes_it(monkeypatch):
+def test_auto_is_openvino_in_bfloat16_where_the_processor_gains_by_it(monkeypatch):
     def auto(dtype="bfloat16", backbone=VGG):
         return engines.resolve("auto", backbone, dtype)
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
-    monkeypatch.setattr(engines, "_computes_bfloat16", lambda: True)
+    monkeypatch.setattr(engines, "_gains_by_bfloat16", lambda: True)
     assert auto() == "openvino"
     assert auto("float32") == auto(backbone=NARROW["lite-narrow"]) == "xla"
-    monkeypatch.setattr(engines, "_computes_bfloat16", lambda: False)
+    monkeypatch.setattr(engines, "_gains_by_bfloat16", lambda: False)
     assert auto() == "xla"
-    monkeypatch.setattr(engines, "_computes_bfloat16", lambda: pytest.fail("asked without OpenVINO"))
+    monkeypatch.setattr(engines, "_gains_by_bfloat16", lambda: pytest.fail("asked without OpenVINO"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert auto() == "xla"
 
