@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -57,9 +57,9 @@ def median_share(values: array) -> str:
 
 def of_sets(findings: Findings) -> dict[str, Figures]:
     """The figures of each set, by its name and in order of it; of each score eight bytes are kept."""
-    figures = {category: Figures() for category in findings.categories}
+    figures: dict[str, Figures] = defaultdict(Figures)
     for finding in findings.light():
         figures[finding.category].add(finding)
     for item in findings.skipped:
         figures[item.category].skipped += 1
-    return figures
+    return dict(sorted(figures.items()))

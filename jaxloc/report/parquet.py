@@ -145,7 +145,8 @@ def _rows(shard: pq.ParquetFile, groups: list[int], columns: Sequence[str]) -> I
 
 def _batches(shard: pq.ParquetFile, groups: list[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     if groups:  # pyarrow 18 and 19 take none for a mistake
-        yield from shard.iter_batches(_ROWS, row_groups=groups, columns=columns)
+        # Threads cost more than so few rows take to read.
+        yield from shard.iter_batches(_ROWS, row_groups=groups, columns=columns, use_threads=False)
 
 
 def _count(shard: pq.ParquetFile, groups: Iterable[int]) -> int:
@@ -156,8 +157,9 @@ class _Sharded(Stored[_Record]):
     """Records of many shards as one sequence, whose length is read at once."""
 
     def __init__(self, files: Sequence[str | os.PathLike[str]]) -> None:
-        self._files = list(files)
-        self._length = sum(map(self._count, self._files))
+        counts = [self._count(path) for path in files]
+        self._files = list(itertools.compress(files, counts))
+        self._length = sum(counts)
 
     @abstractmethod
     def _count(self, path: str | os.PathLike[str]) -> int: ...

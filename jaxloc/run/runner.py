@@ -238,9 +238,13 @@ class Run:
             settings=settings(self._steps) | {"padded shapes": self._shapes, "jaxloc": __version__},
             images=parquet.Images(files),
             skipped=parquet.SkippedImages(files),
-            warnings=list((kept.manifest() or {}).get("warnings", [])),
+            warnings=self._warnings(),
             classes_each=self._steps.classes_each,
         )
+
+    def _warnings(self) -> list[str]:
+        """Those of a finished run."""
+        return list((self._checkpoint.manifest() or {}).get("warnings", []))
 
     def _finish(self, fitted: Fits, *, model: bool = False) -> Findings:
         """Write the final results from the shards of all hosts."""
@@ -258,7 +262,7 @@ class Run:
             outputs.write(self._folder, found, model=fits, limit=self._options.report_limit)
             self._checkpoint.finish(found.warnings)
         distributed.wait("the results")
-        return dataclasses.replace(self._findings(), begun_before=self._begun_before)
+        return dataclasses.replace(found, warnings=self._warnings(), begun_before=self._begun_before)
 
     def _nothing(self, message: str) -> UsageError:
         """The error of a run without results; its files are removed."""
