@@ -68,7 +68,7 @@ class DeviceWeights:
         """Parameters as the programs take them, on every device; made at the first use."""
         prepared = _prepared(self._unprepared, self.conv, self.dtype)
         del self._unprepared  # the prepared parameters take its place in memory
-        return jax.tree.map(lambda one: jax.device_put(one, NamedSharding(self.mesh, self._spec(one))), prepared)
+        return jax.device_put(prepared, jax.tree.map(lambda one: NamedSharding(self.mesh, self._spec(one)), prepared))
 
     def _spec(self, values: jax.Array) -> PartitionSpec:
         """How parameters are divided: by output channel, if they are to be and the channels divide evenly."""

@@ -81,11 +81,11 @@ def make_weights(flat: Mapping[str, np.ndarray], backbone: Backbone, source: str
     """Check arrays ``{"conv1_1/kernel": array, …}`` of any float dtype, and nest them; ``where`` is named in errors."""
     flat = {name: np.asarray(array, np.float32) for name, array in flat.items()}
     _check_arrays(flat, backbone, where)
-    params: Params = {}
+    nested: dict[str, dict[str, np.ndarray]] = {}
     for name, array in flat.items():
         layer, kind = name.split("/")
-        params.setdefault(layer, {})[kind] = jax.device_put(array)
-    return Weights(params, backbone, source, checksum(flat))
+        nested.setdefault(layer, {})[kind] = array
+    return Weights(jax.device_put(nested), backbone, source, checksum(flat))
 
 
 def save(path: str | os.PathLike[str], weights: Weights) -> None:

@@ -246,7 +246,7 @@ class Gallery:
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() != metadata["table_checksum"]:
                 raise ValueError("its checksum is wrong")
-        table = pq.read_table(io.BytesIO(data), schema=_ROW)
+        table = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
         return table.set_column(0, _ROW.field("path"), absolute_paths(table["path"], self.folder))
 
     def whole_table(self) -> pa.Table:
