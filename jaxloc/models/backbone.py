@@ -320,6 +320,7 @@ def _imagenet_classes() -> tuple[str, ...]:
 @functools.cache
 @standard_promotion()
 def _shapes(module: nn.Module, side: int) -> Mapping[str, tuple[int, ...]]:
+    # Networks initialise with zeros: they are initialised for these shapes only, and draws take long to trace.
     def initialize(image: jax.Array) -> Any:
         return module.init(jax.random.key(0), image)["params"]
 

@@ -57,7 +57,7 @@ class Parameters(nn.Module):
         """The kernel ``[kernel_size, kernel_size, channels, width]``, or a prepared one, and the bias ``[width]``."""
         shape = (self.kernel_size, self.kernel_size, self.channels, self.width)
         if self.is_initializing():
-            self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
+            self.param("kernel", nn.initializers.zeros, shape, jnp.float32)
         kernel = self.get_variable("params", "kernel")  # a prepared one has another shape
         check_kernel(kernel, shape, self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)

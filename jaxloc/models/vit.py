@@ -75,7 +75,7 @@ class ViT(nn.Module):
             return nn.LayerNorm(kind.epsilon, dtype=self.dtype, use_fast_variance=False, name=name)
 
         def dense(name: str, width: int) -> nn.Module:
-            return nn.Dense(width, dtype=self.dtype, name=name)
+            return nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.zeros, name=name)
 
         def scaled(name: str, values: jax.Array) -> jax.Array:
             return values * Scale(self.width, name=name)().astype(self.dtype) if kind.layer_scale else values
