@@ -113,7 +113,8 @@ def _named(number: int, models: Mapping[str, Model], moments: Mapping[str, Momen
 
 @functools.cache
 def _empty(dimension: int, rows: int, columns: int) -> Moments:
-    return jax.eval_shape(lambda: Moments(jnp.zeros(2, jnp.int32), jnp.zeros(dimension), jnp.zeros((rows, columns))))
+    zeros = functools.partial(jnp.zeros, dtype=jnp.float32)
+    return jax.eval_shape(lambda: Moments(jnp.zeros(2, jnp.int32), zeros(dimension), zeros((rows, columns))))
 
 
 class _Lazy(Mapping[str, T]):

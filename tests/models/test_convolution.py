@@ -16,6 +16,7 @@ from tests.compiled import jitted
 
 LAYERS = ("relu1_2", "relu2_1", "pool2", "relu3_3", "relu5_3")
 ERROR = {"winograd": 5e-6, "winograd2x2": 2e-6}
+PAIR_SIZES = np.array([[48, 64], [33, 17]])
 TILINGS = {"winograd": winograd.TILES_OF_4, "winograd2x2": winograd.TILES_OF_2}
 
 
@@ -30,6 +31,18 @@ def prepared(vgg16):
 @pytest.fixture(scope="module")
 def extract(vgg16):
     return functools.partial(jitted(models.extract_features), backbone=vgg16.backbone)
+
+
+@pytest.fixture(scope="module")
+def pair(cat):
+    """Two images in one batch, of which one is padded."""
+    return np.stack([cat[:48, :64], cat[100:148, 90:154]])
+
+
+@pytest.fixture(scope="module")
+def pool1(prepared, extract, pair):
+    """Features of ``pair``."""
+    return extract(prepared["winograd"], pair, PAIR_SIZES, layers=("pool1",))["pool1"].features
 
 
 def layer(channels: int, width: int, seed: int = 0) -> Convolution:
@@ -125,13 +138,10 @@ def test_photographs_of_any_size_in_one_batch_keep_their_features_and_masks(prep
     np.testing.assert_array_equal(other.box, one.box)
 
 
-def test_vmap_agrees_with_the_batch(cat, prepared, extract, vgg16):
-    images = np.stack([cat[:48, :64], cat[100:148, 90:154]])
-    sizes = np.array([[48, 64], [33, 17]])
-    batch = extract(prepared["winograd"], images, sizes, layers=("pool1",))["pool1"].features
+def test_vmap_agrees_with_the_batch(pair, pool1, prepared, vgg16):
     one = functools.partial(models.extract_features, backbone=vgg16.backbone, layers=("pool1",))
-    mapped = jitted(jax.vmap(one, (None, 0, 0)))(prepared["winograd"], images, sizes)
-    assert_close(mapped["pool1"].features, batch, 1e-5)
+    mapped = jitted(jax.vmap(one, (None, 0, 0)))(prepared["winograd"], pair, PAIR_SIZES)
+    assert_close(mapped["pool1"].features, pool1, 1e-5)
 
 
 def test_gradients_of_images_equal_direct_ones(cat, prepared, vgg16, monkeypatch):
@@ -148,37 +158,29 @@ def test_gradients_of_images_equal_direct_ones(cat, prepared, vgg16, monkeypatch
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_sharded_batch_needs_no_collective(cat, prepared, vgg16, monkeypatch):
+def test_a_sharded_batch_needs_no_collective(pair, pool1, prepared, vgg16, monkeypatch):
     if jax.device_count() < 2:
         pytest.skip("one device only: XLA_FLAGS was set before the tests")
     monkeypatch.setattr(convolution, "_BAND_BYTES", 1 << 20)
-    images = np.stack([cat[:64, :48], cat[100:164, 90:138]])
     mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
     data, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
     function = jax.jit(functools.partial(models.extract_features, backbone=vgg16.backbone, layers=("pool1",)))
-    arguments = (jax.device_put(prepared["winograd"], whole), jax.device_put(images, data))
+    arguments = (jax.device_put(prepared["winograd"], whole), *jax.device_put((pair, PAIR_SIZES), data))
     compiled = function.lower(*arguments).compile()
     assert not [word for word in ("all-reduce", "all-gather", "all-to-all", "permute") if word in compiled.as_text()]
-    expected = function(prepared["winograd"], images)["pool1"].features
-    assert_close(compiled(*arguments)["pool1"].features, expected, 1e-5)
+    assert_close(compiled(*arguments)["pool1"].features, pool1, 1e-5)
 
 
-def test_raw_parameters_are_transformed_where_the_caller_asks(cat, prepared, extract, vgg16):
-    image = cat[:48, :64]
-    expected = extract(prepared["winograd"], image, layers=("pool1",))["pool1"].features
-    assert_close(extract(vgg16.params, image, layers=("pool1",), conv="winograd")["pool1"].features, expected, 1e-5)
-    again = extract(prepared["winograd"], image, layers=("pool1",), conv="winograd")["pool1"].features
-    np.testing.assert_array_equal(again, expected)
+def test_raw_parameters_are_transformed_where_the_caller_asks(pair, pool1, prepared, extract, vgg16):
+    asking = functools.partial(extract, layers=("pool1",), conv="winograd")
+    assert_close(asking(vgg16.params, pair, PAIR_SIZES)["pool1"].features, pool1, 1e-5)
+    np.testing.assert_array_equal(asking(prepared["winograd"], pair, PAIR_SIZES)["pool1"].features, pool1)
 
 
 def test_the_largest_network_has_the_same_shapes_in_every_form():
-    params: dict = {}
-    for name, shape in models.find("vgg19").all_shapes(head=True).items():
-        layer, kind = name.split("/")
-        params.setdefault(layer, {})[kind] = jax.ShapeDtypeStruct(shape, jnp.float32)
-    extract = functools.partial(
-        models.extract_features, backbone=models.find("vgg19"), layers=("relu5_4", "pool5", "fc8")
-    )
+    backbone = models.find("vgg19")
+    params = backbone.abstract_params(head=True)
+    extract = functools.partial(models.extract_features, backbone=backbone, layers=("relu5_4", "pool5", "fc8"))
     images = jax.ShapeDtypeStruct((2, 230, 251, 3), jnp.uint8)
     direct, *others = (
         jax.eval_shape(functools.partial(extract, conv=conv), params, images)

@@ -13,6 +13,7 @@ import safetensors.numpy
 from jaxloc import models
 from jaxloc._jit import standard_promotion
 from jaxloc.models import alexnet, efficientnet, resnet, squeezenet, weights_file
+from jaxloc.models.asking import classifier
 from tests.compiled import jitted
 from tests.golden import make_networks
 from tests.models import narrow
@@ -74,16 +75,18 @@ def test_padded_equals_alone_at_every_layer(backbone, number):
         assert not found[rows:].any()
         assert not found[:, columns:].any()
         assert backbone.layer(layer).signed == bool((features < 0).any()), layer
+    if averaged := backbone.head.averages:
+        features, size = padded[averaged].features[number], padded[averaged].size[number]
+        probabilities = jitted(classifier(params, backbone=backbone).of_map)(features, size)
+        scores = expected[backbone.head.layer].features[0, 0]
+        np.testing.assert_allclose(probabilities, jax.nn.softmax(scores), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [*REAL, *DEEPER])
 def test_every_layer_has_the_cells_and_channels_it_says(name):
     backbone = models.find(name)
     layers = backbone.layer_names
-    params = {}
-    for path, shape in backbone.all_shapes(head=True).items():
-        layer, kind = path.split("/")
-        params.setdefault(layer, {})[kind] = jax.ShapeDtypeStruct(shape, jnp.float32)
+    params = backbone.abstract_params(head=True)
     function = functools.partial(models.extract_features, backbone=backbone, layers=layers)
     side = 224 if backbone.head is None else backbone.head.side
     maps = jax.eval_shape(function, params, jax.ShapeDtypeStruct((2, side, side, 3), jnp.uint8))
@@ -101,11 +104,12 @@ def test_every_layer_has_the_cells_and_channels_it_says(name):
 @pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "resnet18", "efficientnet-lite0"])
 def test_the_smallest_side_of_a_layer_gives_it_a_cell(name):
     backbone = models.find(name)
+    variables = {"params": backbone.abstract_params(head=True)}
     for layer in backbone.layers[:: max(1, len(backbone.layers) // 6)]:
         module = backbone.module.clone(layers=(layer.name,))
         image = jax.ShapeDtypeStruct((1, layer.minimum_side, layer.minimum_side, 3), jnp.float32)
         with standard_promotion():
-            maps, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
+            maps = jax.eval_shape(module.apply, variables, image)
         assert min(maps[layer.name].features.shape[1:3]) >= 1
 
 

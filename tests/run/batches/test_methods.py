@@ -15,7 +15,7 @@ from jaxloc import beam, cam, eiss, localization, models
 from jaxloc._jit import standard_promotion
 from jaxloc.errors import UsageError
 from jaxloc.localizers import METHODS
-from jaxloc.models import BACKBONES, squeezenet
+from jaxloc.models import BACKBONES, resnet
 from jaxloc.models.asking import classifier
 from jaxloc.options import LocalizeEachOptions
 from jaxloc.run import asking, localize
@@ -25,7 +25,7 @@ from tests.models import narrow
 from tests.soaked import soaked
 
 SIDE = 96
-_WHOLE = squeezenet.backbone(name="squeezenet-asked", stem=5, squeezed=(1, 2, 2, 1, 2, 2, 1, 2))
+_WHOLE = resnet.backbone("resnet18", name="resnet-asked", depths=(1, 1, 1, 1), width=4)
 BACKBONE = dataclasses.replace(_WHOLE, head=_WHOLE.head._replace(side=SIDE))
 OWN = {
     "cam": {"heat_threshold": 0.6},
@@ -60,19 +60,26 @@ def alone(weights, photos):
     loaded = models.load(weights, top=True)
 
     def by_eiss(asked, pixels, size):
-        found = eiss.search(asked.of_images, pixels, side=SIDE, grid=2, best=1, max_iterations=1)
+        found = eiss.search(asked.of_images, pixels, size=size, side=SIDE, grid=2, best=1, max_iterations=1)
         return found.box, found.classes[0], found.probabilities[0]
 
     def by_beam(asked, pixels, size):
         target = np.eye(1000, dtype=np.float32)[3]
         kept = beam.search(
-            asked.map_of, jax.vmap(lambda maps: asked.of_map(maps, None)), pixels, target, side=SIDE, beam=2, depth=2
+            asked.map_of,
+            jax.vmap(lambda maps: asked.of_map(maps, None)),
+            pixels,
+            target,
+            size=size,
+            side=SIDE,
+            beam=2,
+            depth=2,
         )
         heat = beam.heat_map(kept.boxes, kept.scores, size, valid=kept.valid)
-        return localization.of_peak(heat, size, threshold=0.4).box, 3, asked.of_images(_square(pixels))[0, 3]
+        return localization.of_peak(heat, size, threshold=0.4).box, 3, asked.of_images(_square(pixels, size))[0, 3]
 
     def by_cam(asked, pixels, size):
-        maps = [asked.map_of(_square(pixels, side))[0] for side in (SIDE, 2 * SIDE)]
+        maps = [asked.map_of(_square(pixels, size, side))[0] for side in (SIDE, 2 * SIDE)]
         likely = sum(asked.of_map(one) for one in maps) / 2
         fused = cam.fuse([one @ (asked.kernel @ likely) + asked.bias @ likely for one in maps])
         cells = cam.spread(fused, maps[-1])
@@ -85,18 +92,21 @@ def alone(weights, photos):
 
         @jax.jit
         @standard_promotion()
-        def search(params, image):
-            size = np.array(image.shape[:2], np.int32)
+        def search(params, image, size):
             return by(classifier(params, backbone=BACKBONE), image / np.float32(255), size)
 
-        images = [np.asarray(Image.open(path)) for path in sorted(photos.iterdir())]
-        return [jax.device_get(search(loaded.params, image)) for image in images]
+        each = []
+        for path in sorted(photos.iterdir()):  # in one program, as large as the larger of each side
+            pixels, padded = np.asarray(Image.open(path)), np.full((SIDE, SIDE, 3), 255, np.uint8)
+            padded[: pixels.shape[0], : pixels.shape[1]] = pixels
+            each.append(jax.device_get(search(loaded.params, padded, np.int32(pixels.shape[:2]))))
+        return each
 
     return found
 
 
-def _square(pixels, side=SIDE):
-    return jaxloc.crops.crop_resize(pixels, np.full(4, np.nan, np.float32), (side, side))[None]
+def _square(pixels, size, side=SIDE):
+    return jaxloc.crops.crop_resize(pixels, np.full(4, np.nan, np.float32), (side, side), size=size)[None]
 
 
 @pytest.mark.parametrize("method", soaked(OWN, ["cam", "beam"]))
@@ -127,7 +137,7 @@ def test_a_job_finds_what_the_functions_find(method, weights, photos, alone, tmp
 
 
 def test_an_image_of_two_sets_has_an_overlay_in_the_folder_of_each(weights, tmp_path):
-    root = trees.voc(tmp_path / "voc", year=2007, size=(96, 80), masks=False)
+    root = trees.voc(tmp_path / "voc", year=2007, size=(96, 96), masks=False)
     options = LocalizeEachOptions(method="cam", weights=weights, workers=1, devices=1, overlays=True, **OWN["cam"])
     found = localize([f"voc07:{root}"], tmp_path / "out", options, per_label=True)
     assert {one.category for one in found.images} <= set(BACKBONE.class_names)
@@ -160,7 +170,7 @@ def test_each_of_the_most_probable_classes_has_an_object(weights, photos, tmp_pa
 def test_the_name_of_a_folder_is_the_class_to_find(weights, photos, tmp_path):
     for name in ("Tabby", "person"):
         shutil.copytree(photos, tmp_path / "classes" / name)
-    options = LocalizeEachOptions(method="cam", weights=weights, workers=1, devices=1)
+    options = LocalizeEachOptions(method="cam", weights=weights, workers=1, devices=1, **OWN["cam"])
     found = localize([tmp_path / "classes"], tmp_path / "out", options, per_folder=True)
     known, unknown = found.images[:2], found.images[2:]
     assert [(one.category, one.class_name) for one in known] == [("Tabby", "tabby, tabby cat")] * 2
