@@ -38,13 +38,9 @@ def largest(mask: np.ndarray, connectivity: int = 8) -> np.ndarray:
 
 def upsample(mask: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """Nearest neighbour at half-pixel centres."""
-    out = np.zeros(image_size, mask.dtype)
-    for y in range(image_size[0]):
-        for x in range(image_size[1]):
-            row = int(np.floor((y + 0.5) * mask.shape[0] / image_size[0]))
-            column = int(np.floor((x + 0.5) * mask.shape[1] / image_size[1]))
-            out[y, x] = mask[row, column]
-    return out
+    rows = [int(np.floor((y + 0.5) * mask.shape[0] / image_size[0])) for y in range(image_size[0])]
+    columns = [int(np.floor((x + 0.5) * mask.shape[1] / image_size[1])) for x in range(image_size[1])]
+    return mask[np.ix_(rows, columns)]
 
 
 def box(mask: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
