@@ -7,7 +7,6 @@ that ``--help`` is quick; choices come from registries that do not import it eit
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -142,7 +141,6 @@ class Options:
         }
 
 
-@functools.cache
 def options_of(cls: type[Options]) -> dict[str, Option]:
     """The options of a class by the names of their fields."""
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
