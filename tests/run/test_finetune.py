@@ -74,6 +74,18 @@ def options(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def quick(options):
+    """Six steps of the last block and the head: of 18 images of three classes a third are held out."""
+    return dataclasses.replace(options, epochs=2, frozen_blocks=4)
+
+
+@pytest.fixture(scope="module")
+def quickly(images, quick, tmp_path_factory):
+    """What a quick training without a break returned."""
+    return finetune([images], tmp_path_factory.mktemp("quick"), quick)
+
+
+@pytest.fixture(scope="module")
 def unbroken(images, options, tmp_path_factory):
     """A training without a break: its folder. Nothing may be changed in it."""
     folder = tmp_path_factory.mktemp("unbroken")
@@ -142,16 +154,14 @@ def test_a_finished_training_is_not_done_again(images, options, unbroken):
     assert helpers.every_file(unbroken) == before
 
 
-def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(
-    images, options, unbroken, tmp_path, monkeypatch
-):
+def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(images, quick, quickly, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        break_off(patch, 8, killed)
+        break_off(patch, 8, killed)  # two steps into the second epoch: a validation has two batches
         with pytest.raises(Killed):
-            finetune([images], tmp_path / "out", dataclasses.replace(options, checkpoint_steps=2))
+            finetune([images], tmp_path / "out", dataclasses.replace(quick, checkpoint_steps=2))
     assert not (tmp_path / "out" / "tuned.safetensors").exists()
-    assert finetune([images], tmp_path / "out", options).resumed
-    assert same_outcome(tmp_path / "out", unbroken)
+    assert finetune([images], tmp_path / "out", quick).resumed
+    assert same_outcome(tmp_path / "out", quickly.weights.parent)
 
 
 @pytest.mark.soak
@@ -259,40 +269,35 @@ def test_a_loss_that_is_not_finite_ends_it_with_the_cure(images, options, tmp_pa
     assert not (tmp_path / "out" / "tuned.safetensors").exists()
 
 
-def test_frozen_blocks_stay_as_they_were(images, options, tmp_path):
-    done = finetune([images], tmp_path / "out", dataclasses.replace(options, frozen_blocks=4, epochs=1))
-    before, after = (narrow.flat(models.load(path).params) for path in (options.weights, done.weights))
+def test_frozen_blocks_stay_as_they_were(options, quickly):
+    before, after = (narrow.flat(models.load(path).params) for path in (options.weights, quickly.weights))
     changed = {name for name in before if (before[name] != after[name]).any()}
     assert {name for name in before if name.startswith("conv5") and name.endswith("kernel")} <= changed
     assert all(name.startswith("conv5") for name in changed)
 
 
-def test_labels_may_be_given_by_name(images, options, tmp_path):
+def test_labels_may_be_given_by_name(images, quick, tmp_path):
     flat = helpers.plant(tmp_path / "flat", [])
     labels = {}
     for path in sorted(images.rglob("*.png")):
         name = f"{path.parent.name}{path.stem}.png"
         shutil.copy(path, flat / name)
-        labels[name] = "warm" if path.parent.name == "yellow" else "cold"
-    quick = dataclasses.replace(options, epochs=1, frozen_blocks=5)
+        labels[name] = {"black": "dark", "blue": "cold", "yellow": "warm"}[path.parent.name]
     done = finetune([flat], tmp_path / "out", quick, labels=labels)
-    assert done.classes == ("cold", "warm")
+    assert done.classes == ("cold", "dark", "warm")
     del labels["yellow0.png"]
     with pytest.raises(UsageError, match=r"no label for yellow0\.png: add it"):
         finetune([flat], tmp_path / "other", quick, labels=labels)
 
 
-def test_images_that_cannot_be_used_are_skipped_and_with_nothing_held_out_the_last_epoch_counts(
-    images, options, tmp_path
-):
-    folder = tmp_path / "in"
-    shutil.copytree(images, folder)
+def test_images_that_cannot_be_used_are_skipped_and_with_nothing_held_out_the_last_epoch_counts(quick, tmp_path):
+    folder = write_images(tmp_path / "in", 4)
+    (folder / "yellow" / "3.png").unlink()  # one that cannot be read takes its place in the plan
     (folder / "yellow" / "text.png").write_text("no image")
     whole = (folder / "yellow" / "0.png").read_bytes()
     (folder / "yellow" / "cut.png").write_bytes(whole[: len(whole) // 2])
     Image.new("RGB", (20, 90)).save(folder / "yellow" / "small.png")
-    quick = dataclasses.replace(options, epochs=2, frozen_blocks=5, validation_share=0.0)
-    done = finetune([folder], tmp_path / "out", quick)
+    done = finetune([folder], tmp_path / "out", dataclasses.replace(quick, validation_share=0.0))
     assert done.best == 1
     assert done.epochs[0].validation_accuracy is None
     assert set(done.skipped) == {"yellow/text.png", "yellow/cut.png", "yellow/small.png"}
@@ -340,7 +345,7 @@ def test_every_image_is_seen_once_in_batches_of_one_shape_flipped_left_to_right(
             np.testing.assert_array_equal(image[:rows, :columns][:, ::-1], mirrored[:rows, :columns])
 
 
-def test_flips_change_from_epoch_to_epoch_and_are_about_half(images, options, tmp_path, monkeypatch):
+def test_flips_change_from_epoch_to_epoch_and_are_about_half(images, quick, tmp_path, monkeypatch):
     seen = []
     batches = LabelledImages.batches
 
@@ -351,7 +356,7 @@ def test_flips_change_from_epoch_to_epoch_and_are_about_half(images, options, tm
         return batches(self, plan, batch, flipped=flipped)
 
     monkeypatch.setattr(LabelledImages, "batches", spy)
-    finetune([images], tmp_path / "out", dataclasses.replace(options, epochs=2, frozen_blocks=5))
+    finetune([images], tmp_path / "out", quick)
     assert len(seen) == 2
     assert seen[0] != seen[1]
     assert all(70 < sum(epoch) < 130 for epoch in seen)
