@@ -16,9 +16,11 @@ from jaxloc.run.retrieval.search import search
 from jaxloc.run.retrieval.vectors import SearchedVectors
 from tests.run import helpers
 from tests.run.retrieval import small, synthetic
+from tests.soaked import soaked
 
 pytest.importorskip("faiss")
 LARGE = 10_240
+"""As many vectors as ivf-pq needs."""
 
 
 def test_a_small_gallery_is_searched_as_exactly(gallery, weights, queries):
@@ -58,7 +60,7 @@ def test_an_index_of_other_vectors_is_refused_until_it_is_built_again(gallery, w
     build(gallery)
     changes = [
         lambda: remove(gallery, ["cat/1.png"]),
-        lambda: index([queries], gallery, small.index_options(weights)),
+        lambda: index([queries / "cat" / "8.png"], gallery, small.index_options(weights)),
         lambda: index([queries], gallery, small.index_options(weights, whiten="svd-5")),
     ]
     for change in changes:
@@ -132,21 +134,17 @@ def test_what_cannot_be_built_is_told(gallery, tmp_path):
     assert not (gallery / "approximate.faiss").exists()
 
 
-@pytest.fixture(scope="module")
-def stored():
-    return synthetic.vectors(LARGE, 6, centres=300)
+CASES = [("hnsw", 5), ("ivf-pq", 5), ("ivf-pq", 6)]
+"""Vectors of six dimensions have two codes, whose rotation is learnt in twice the time."""
 
 
-@pytest.fixture(scope="module")
-def large(stored, tmp_path_factory):
-    """As many vectors as ivf-pq needs, in two shards."""
-    return synthetic.write(tmp_path_factory.mktemp("large") / "gallery", np.split(stored, [6000]))
-
-
-@pytest.mark.parametrize("kind", ["ivf-pq", "hnsw"])
-def test_recall_is_that_of_numpy(large, stored, monkeypatch, kind):
+@pytest.mark.parametrize("case", soaked(CASES, CASES[:2]), ids=str)
+def test_recall_is_that_of_numpy(case, tmp_path, monkeypatch):
+    kind, dimension = case
     monkeypatch.setattr(approximate, "_SAMPLE", 200)
-    monkeypatch.setattr(approximate, "_TRAINING", 2560)  # faster
+    monkeypatch.setattr(approximate, "_TRAINING", 1280)
+    stored = synthetic.vectors(LARGE, dimension, centres=300)
+    large = synthetic.write(tmp_path / "gallery", np.split(stored, [6000]))
     made = build(large, kind, seed=3)
     assert (made.kind, made.vectors, made.k, made.queries) == (kind, LARGE, 10, 200)
     unit = small.unit(stored)
