@@ -1,5 +1,6 @@
 """The state of a training and one step of it, whatever is learnt."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -34,8 +35,12 @@ Step = Callable[..., tuple[TrainState, Tally]]
 """``step(state, fixed, *batch)``, the state after it and the batch's tally before it."""
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def start(learnt: Any, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step; the parameters are copied, so that a step may donate them."""
+    """The state before the first step; the parameters are copied, so that a step may donate them.
+
+    It is one program: a copy and the optimiser's zeros for each shape would be dozens.
+    """
     learnt = jax.tree.map(jnp.array, learnt)
     return TrainState(jnp.int32(0), learnt, optimizer.init(learnt))
 
