@@ -47,7 +47,7 @@ class LanguageStream:
             return words[some], targets[some]
 
         with standard_promotion():
-            params = self._network.init(jax.random.key(seed), words[:1])
+            params = jax.jit(self._network.init)(jax.random.key(seed), words[:1])
         with Checkpoints(folder) as checkpoints:
             self._params = head_loop(
                 params,

@@ -100,7 +100,7 @@ def learn_parts(
         boxes = (examples.boxes[some] * scales[some, None, None]).astype(np.float32)
         return batch_of(maps, some), boxes
 
-    params = head.init(jax.random.key(seed), batch_of(maps, numbers[:1]))
+    params = jax.jit(head.init)(jax.random.key(seed), batch_of(maps, numbers[:1]))
     with Checkpoints(folder) as checkpoints:
         loop = head_loop(
             params,
