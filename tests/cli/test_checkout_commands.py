@@ -62,7 +62,7 @@ def test_a_counter_is_trained_counts_and_is_measured(products, tmp_path):
     composed = ("--level", "easy", "--images", "6", "--side", "96", "--product-side", "0.3", "--out", tmp_path / "set")
     assert cli.invoke("checkout", "compose", products, *composed)[0] == 0
     dataset = tmp_path / "set" / "dataset"
-    short = ("--weights", weights, "--side", "96", "--steps", "40", "--every", "20", "--learning-rate", "0.01")
+    short = ("--weights", weights, "--side", "96", "--steps", "4", "--every", "2", "--learning-rate", "0.01")
     status, text, _ = cli.invoke("checkout", "train", dataset, *short, "--out", tmp_path / "model")
     assert status == 0
     assert "Learnt 5 kinds from 5 images; of 1 held out, " in text

@@ -1,5 +1,7 @@
 """Heads that tell identities apart: worked examples, padding, and what each variant leaves out."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,13 @@ HEADS = {
     "mixed": MixedDifference(3, hidden=8),
     "plain": MixedDifference(hidden=8, mixed=False),
 }
+
+
+@functools.cache
+def made(name):
+    """Parameters of a head, and the head compiled."""
+    head = HEADS[name]
+    return jax.jit(head.init)(jax.random.key(1), FEATURES, SIZE), jax.jit(head.apply)
 
 
 def test_attention():
@@ -40,13 +49,11 @@ def test_the_unit_is_the_paper_s():
 
 @pytest.mark.parametrize("name", soaked(HEADS, ["plain", "mixed", "rnn-ha"]))
 def test_heads_do_not_see_padding(name):
-    head = HEADS[name]
-    params = jax.jit(head.init)(jax.random.key(1), FEATURES, SIZE)
-    apply = jax.jit(head.apply)
+    params, apply = made(name)
     found = apply(params, FEATURES, SIZE)
     padded = np.full((6, 8, 6), 3, np.float32)
     padded[:4, :5] = FEATURES
-    again = jax.jit(jax.vmap(head.apply, (None, 0, 0)))(params, padded[None], SIZE[None])
+    again = jax.jit(jax.vmap(HEADS[name].apply, (None, 0, 0)))(params, padded[None], SIZE[None])
     np.testing.assert_allclose(again.vector[0], found.vector, atol=1e-6)
     length = np.linalg.norm(found.vector)
     assert length == pytest.approx(1 if found.identity is None else 2**0.5, abs=1e-5)
@@ -59,11 +66,11 @@ def test_heads_do_not_see_padding(name):
 
 
 def test_without_attention_both_looks_are_the_average():
-    params = jax.jit(HEADS["rnn-h"].init)(jax.random.key(1), FEATURES, SIZE)
     constant = np.broadcast_to(FEATURES.mean((0, 1)), FEATURES.shape)
-    varied, flat = (jax.jit(HEADS["rnn-h"].apply)(params, features, SIZE).vector for features in (FEATURES, constant))
+    params, apply = made("rnn-h")
+    varied, flat = (apply(params, features, SIZE).vector for features in (FEATURES, constant))
     np.testing.assert_allclose(varied, flat, atol=1e-5)
-    params = jax.jit(HEADS["rnn-ha"].init)(jax.random.key(1), FEATURES, SIZE)
-    varied, flat = (jax.jit(HEADS["rnn-ha"].apply)(params, features, SIZE).vector for features in (FEATURES, constant))
+    params, apply = made("rnn-ha")
+    varied, flat = (apply(params, features, SIZE).vector for features in (FEATURES, constant))
     np.testing.assert_allclose(varied[:8], flat[:8], atol=1e-5)
     assert np.abs(varied[8:] - flat[8:]).max() > 1e-3

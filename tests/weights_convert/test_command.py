@@ -88,6 +88,7 @@ def test_the_help_teaches_every_format(run):
 
 
 def test_the_package_is_a_command():
-    result = subprocess.run([sys.executable, "-m", "weights_convert", "none.pth"], capture_output=True, text=True)
+    command = [sys.executable, "-W", "error", "-m", "weights_convert", "none.pth"]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr == "jaxloc: none.pth: cannot be read (No such file or directory): check the path\n"

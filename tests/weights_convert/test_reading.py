@@ -118,12 +118,13 @@ def test_a_destination_that_cannot_be_written_is_named(published, tmp_path):
         weights_convert.convert(published, tmp_path / "file" / "vgg16.safetensors")
 
 
+@pytest.mark.soak  # the command, in test_command.py, imports weights_convert first, and other tests jaxloc
 @pytest.mark.parametrize(
     "statement",
     [
         "import weights_convert; weights_convert.read",
-        pytest.param("import jaxloc.models; jaxloc.models.load", marks=pytest.mark.soak),
-        pytest.param("import weights_convert.__main__", marks=pytest.mark.soak),
+        "import jaxloc.models; jaxloc.models.load",
+        "import weights_convert.__main__",
     ],
 )
 def test_the_packages_can_be_imported_in_any_order(statement):
