@@ -17,7 +17,7 @@
 # # An unsorted pile
 #
 # Photographs of unknown kinds in one folder, no labels, no sub-folders: which belong together, and where is the object
-# in each? First `jaxloc.discover` answers for a pile of 33 images. Then we look at what an image and a set say about
+# in each? First `jaxloc.discover` answers for a pile of 28 images. Then we look at what an image and a set say about
 # objects without any model of a kind: feature saliency, the expanding Gaussian mixture that turns a map into regions,
 # and object saliency (Siméoni et al., "Unsupervised deep object discovery for instance recognition", WACV 2018).
 # Nothing is downloaded; on two CPU cores it takes less than a minute.
@@ -81,15 +81,15 @@ def draw_box(axis, box, colour=CYAN):
 # %% [markdown]
 # ## The pile
 #
-# `demo.compose_pile` pastes four objects onto plain photographs of scikit-image: seven images of each, five of nothing,
+# `demo.compose_pile` pastes four objects onto plain photographs of scikit-image: six images of each, four of nothing,
 # in no order. Its names and boxes are the truth; `jaxloc` gets the pixels.
 
 # %%
-composed = demo.compose_pile()
+composed = demo.compose_pile(each=6, without=4)
 pile = [one.image for one in composed]
 kinds = [one.name.removesuffix(".jpg").split("_")[1] for one in composed]
 
-figure, axes = grid(3, 11, height=1.0)
+figure, axes = grid(2, 14, height=0.8)
 for axis, photo in zip(axes.flat, pile, strict=True):
     axis.imshow(photo)
 show(figure)
@@ -215,7 +215,7 @@ show(figure)
 # %% [markdown]
 # ## How often the box is right
 #
-# Share of the 28 images whose box has an IoU above a half with the true one. The copies of an object are alike to the
+# Share of the 24 images whose box has an IoU above a half with the true one. The copies of an object are alike to the
 # pixel here, so object saliency narrows down to the part that recurs best, such as the rim of the cup.
 
 
