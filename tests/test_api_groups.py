@@ -50,7 +50,14 @@ def found(net, pile):
     return jaxloc.discover(pile, net, **SETTINGS)
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, SETTINGS | {"min_group": 5}, {"min_group": 30}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(SETTINGS, marks=pytest.mark.soak),  # compared with another sign below, and as groups of 5 here
+        SETTINGS | {"min_group": 5},
+        {"min_group": 30},
+    ],
+)
 def test_discover_finds_what_the_command_finds(net, weights, pile, tmp_path, settings):
     job = LocalizeOptions(weights=weights, report_limit=0)
     done = discover([pile], tmp_path / "out", DiscoverOptions(**settings, view="none", job=job))

@@ -14,7 +14,7 @@ from tests.models import narrow
 
 OPTIONS = (
     "--method",
-    "rnn-ha",
+    "triplet",
     "--hidden",
     8,
     "--steps",
@@ -45,7 +45,7 @@ def test_what_is_learnt_makes_a_gallery_that_is_measured(images, tmp_path):
     weights = narrow.write(tmp_path / "narrow.safetensors")
     status, out, err = cli.invoke("reid", "train", images, "-o", tmp_path / "out", "-w", weights, *OPTIONS)
     assert (status, err) == (0, "")
-    assert "Learnt rnn-ha on 9 images of 3 identities of 1 kind;" in out
+    assert "Learnt triplet on 9 images of 3 identities of 1 kind;" in out
     made = tmp_path / "out" / "projection.safetensors"
     command = "index", images, "-o", tmp_path / "gallery", "-w", weights, "--devices", 1, "--projection", made
     status, out, err = cli.invoke(*command)

@@ -18,9 +18,15 @@ GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "vit.npz")
 CASES = sorted({tuple(name.rsplit("/", 1)) for name in GOLDEN if name.count("/") == 1})
 
 
-def features(weights, images, sizes=None, layers=("norm",)):
-    run = jax.jit(functools.partial(models.extract_features, backbone=weights.backbone, layers=tuple(layers)))
-    return jax.device_get(run(weights.params, images, sizes))
+def program(backbone, layers):
+    return jax.jit(functools.partial(models.extract_features, backbone=backbone, layers=layers))
+
+
+shared = functools.cache(program)
+
+
+def features(weights, images, sizes=None, layers=("norm",), *, program=shared):
+    return jax.device_get(program(weights.backbone, tuple(layers))(weights.params, images, sizes))
 
 
 def padded() -> np.ndarray:
@@ -62,7 +68,7 @@ def test_layers_are_those_of_the_libraries_modules_padded_to_another_size(name, 
 
 def test_pixels_beyond_the_last_whole_patch_are_cropped():
     image = np.random.default_rng(0).random((15, 14, 3), np.float32)
-    weights = vits.weights("dinov2")
+    weights = vits.weights("dino")
     whole = features(weights, image)["norm"]
     assert whole.features.shape == (3, 3, 16)
     np.testing.assert_array_equal(whole.features, features(weights, image[:12, :12])["norm"].features)
@@ -84,7 +90,7 @@ def test_many_queries_take_turns_with_the_same_result(monkeypatch):
     image = vits.image((12, 12))
     together = features(vits.weights("dino"), image)["norm"].features
     monkeypatch.setattr(tokens, "_LOGITS_AT_ONCE", 2 * 10 * 4)
-    apart = features(vits.weights("dino"), image)["norm"].features
+    apart = features(vits.weights("dino"), image, program=program)["norm"].features
     np.testing.assert_allclose(apart, together, atol=1e-5)
 
 
@@ -127,8 +133,10 @@ def test_a_variant_is_kept_in_the_weights_file(tmp_path):
 
 def test_bfloat16_is_near():
     image = vits.image((12, 12))
-    weights = vits.weights("dinov2_reg")
-    run = jax.jit(functools.partial(models.extract_features, backbone=weights.backbone, dtype="bfloat16"))
+    weights = vits.weights("dino")
+    run = jax.jit(
+        functools.partial(models.extract_features, backbone=weights.backbone, layers=("norm",), dtype="bfloat16")
+    )
     exact, fast = features(weights, image)["norm"].features, run(weights.params, image)["norm"].features
     assert fast.dtype == "bfloat16"
     assert np.abs(np.asarray(fast, np.float32) - exact).max() < 0.05 * np.abs(exact).max()

@@ -124,6 +124,7 @@ def test_a_mirrored_image_gives_the_mirrored_result(small_cat, probabilities, re
     np.testing.assert_allclose(found, refine(small_cat, probabilities), atol=3e-4)
 
 
+@pytest.mark.soak  # the padded batch above is of floats, and equals bytes alone
 @BOTH
 def test_floats_in_the_unit_range_are_bytes(small_cat, probabilities, refine):
     found = padded_batch(refine, np.stack([small_cat] * 3), np.stack([probabilities] * 3))
