@@ -37,7 +37,7 @@ def labelled(tmp_path_factory):
 def options(tmp_path_factory):
     """A short training on a small network."""
     weights = small.write_weights(tmp_path_factory.mktemp("weights") / "small.safetensors")
-    return TrainCounterOptions(weights=weights, side=96, steps=240, validation_steps=60, learning_rate=1e-2)
+    return TrainCounterOptions(weights=weights, side=96, steps=240, validation_steps=120, learning_rate=1e-2)
 
 
 @pytest.fixture(scope="module")

@@ -162,14 +162,14 @@ def test_flowers_are_searched_in_train_and_val(weights, tmp_path):
 def test_a_full_network_also_gives_the_classifiers_rows(birds, tmp_path):
     full = narrow.register("vgg16-full", small.WIDTHS, dense=16)
     path = narrow.write(tmp_path / "full.safetensors", full, top=True)
-    result = reproduce("scda-table3", f"cub200:{birds}", tmp_path / "out", made.options(path, limit=2))
+    result = reproduce("scda-table3", f"cub200:{birds}", tmp_path / "out", made.options(path))
     rows = {row.label: row for row in result.rows if row.measure == "top-5 mAP, %"}
     for label, paper in (("fc8_im", 48.10), ("fc8_gtBBox", 55.34), ("fc8_predBBox", 53.05)):
         row = rows[f"{label} (1,000)"]
-        assert (row.paper, row.images, row.reason) == (paper, 4, "")
+        assert (row.paper, row.images, row.reason) == (paper, 8, "")
         assert 0 <= row.ours <= 100
     stored = vectors.Vectors(tmp_path / "out" / "vectors")
     numbers, whole = stored.read("fc8")
     _, boxed = stored.read("fc8_truth")
-    assert (len(numbers), whole.shape) == (8, (8, 1000))
+    assert (len(numbers), whole.shape) == (16, (16, 1000))
     assert not np.allclose(whole, boxed)
