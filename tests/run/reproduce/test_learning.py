@@ -13,7 +13,10 @@ from tests.run.reproduce import made
 @pytest.fixture
 def quick(monkeypatch):
     """Few training steps, of small crops."""
-    for name, changed in (("EpisodeOptions", {"steps": 1, "dimension": 4, "draws": 2}), ("MaskCnnOptions", {"steps": 1})):
+    for name, changed in (
+        ("EpisodeOptions", {"steps": 1, "dimension": 4, "draws": 2}),
+        ("MaskCnnOptions", {"steps": 1}),
+    ):
         cls = getattr(learning, name)
         side = {"side": 64} | ({"classifier_steps": 1} if name == "MaskCnnOptions" else {})
         monkeypatch.setattr(learning, name, lambda cls=cls, new=changed | side, **given: cls(**given | new))

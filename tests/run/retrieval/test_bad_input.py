@@ -228,8 +228,8 @@ def test_a_query_that_cannot_be_read_is_an_error_only_if_there_is_no_other(made,
 
 
 def test_queries_of_another_descriptor_cannot_be_compared(made):
-    said = small.complaint(evaluate_retrieval, made(), [made(descriptor="vlad")])
-    assert "cannot be compared: they differ in descriptor scda and vlad; index the queries again as the" in said
+    said = small.complaint(evaluate_retrieval, made(), [made(descriptor="pool5")])
+    assert "cannot be compared: they differ in descriptor scda and pool5; index the queries again as the" in said
 
 
 def test_labels_that_are_missing_or_match_nothing_are_told(made, weights, images, queries, tmp_path):

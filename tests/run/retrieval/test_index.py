@@ -203,7 +203,7 @@ def test_what_a_kill_left_is_cleaned_away(made, weights, images, tmp_path, folde
 DAMAGED = ["", "{", "[]", '{"shapes": 3}', '{"shapes": [[1, 2]]}', '{"shapes": [["a", 1, 2]]}']
 
 
-@pytest.mark.parametrize("text", soaked(DAMAGED, ["{", "[]", DAMAGED[-1]]))
+@pytest.mark.parametrize("text", soaked(DAMAGED, ["{", DAMAGED[-1]]))
 def test_a_journal_that_is_damaged_is_written_anew(made, weights, images, tmp_path, text):
     (tmp_path / "g").mkdir()
     gallery = small.copy(made(), tmp_path / "gallery")
@@ -340,7 +340,7 @@ def test_images_beside_the_gallery_are_kept_relative_to_it_and_move_with_it(weig
     assert paths == sorted(map(str, (tmp_path / "new" / "photos").rglob("*.png")))
 
 
-@pytest.mark.parametrize("absolute", [True, False])
+@pytest.mark.parametrize("absolute", soaked([True, False], [True]))
 def test_moved_images_are_known_by_their_content(weights, images, tmp_path, absolute):
     photos = shutil.copytree(images, tmp_path / "photos")
     (photos / "cat" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
