@@ -35,12 +35,12 @@ def net(weights):
 
 @pytest.fixture(scope="module")
 def pile(tmp_path_factory):
-    """Fifteen images of three kinds and a copy of one of them; nothing may be written here."""
+    """Fifteen images of one shape and three kinds, and a copy of one of them; nothing may be written here."""
     folder = tmp_path_factory.mktemp("unsorted") / "pile"
     folder.mkdir()
     for kind in small.KINDS:
         for number in range(small.EACH):
-            small.crop(kind, number).save(folder / f"{number}-{kind}.png")
+            small.crop(kind, 2 * number).save(folder / f"{number}-{kind}.png")
     shutil.copy(folder / "0-cat.png", folder / "copy.png")
     return folder
 

@@ -23,12 +23,12 @@ THREE = DiscoverOptions(groups=3, min_group=2)
 
 @pytest.fixture(scope="module")
 def pile(tmp_path_factory):
-    """Fifteen images in one folder, a copy of one of them, and a broken file; nothing may be written there."""
+    """Fifteen images of one shape in one folder, a copy of one of them, and a broken file; nothing may be written there."""
     folder = tmp_path_factory.mktemp("unsorted") / "pile"
     folder.mkdir()
     for kind in small.KINDS:
         for number in range(small.EACH):
-            small.crop(kind, number).save(folder / f"{number}-{kind}.png")
+            small.crop(kind, 2 * number).save(folder / f"{number}-{kind}.png")
     shutil.copy(folder / "0-cat.png", folder / "copy.png")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
     return folder
@@ -95,7 +95,7 @@ def test_the_summary_tells_groups_and_where_to_look(done):
 
 def test_an_image_added_to_the_pile_asks_for_another_place(again, pile, tmp_path):
     grown = shutil.copytree(pile, tmp_path / "pile")
-    small.crop("cat", small.EACH).save(grown / "another.png")
+    small.crop("cat", 2 * small.EACH).save(grown / "another.png")
     with pytest.raises(UsageError, match="holds the groups of other images, or some have been added, removed or chang"):
         discover([grown], again, THREE)
 
