@@ -45,9 +45,9 @@ def test_class_names_are_imagenets():
     assert names[999] == "toilet tissue, toilet paper, bathroom tissue"
 
 
-def test_weights_without_a_classifier_name_the_cure(vgg16):
+def test_weights_without_a_classifier_name_the_cure():
     with pytest.raises(UsageError, match=r"no classifier, so there is no fc8: convert a file once with .*vgg16-3979"):
-        jaxloc.load(vgg16).classify(np.zeros((224, 224, 3), np.uint8))
+        jaxloc.load(narrow.weights()).classify(np.zeros((224, 224, 3), np.uint8))
     other = jaxloc.load(narrow.weights(narrow.BACKBONE))
     with pytest.raises(UsageError, match="the names of the 10 classes of this VGG-16 are not known"):
         _ = other.class_names

@@ -23,9 +23,11 @@ def cheap_jobs(small_cache: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
-    """Three small images of a motorcycle; nothing may be written to the folder."""
+    """Three small images of a motorcycle, of one shape; nothing may be written to the folder."""
     folder = tmp_path_factory.mktemp("photos") / "motorcycle"
-    helpers.write_photographs(folder, with_object=3, without=0)
+    folder.mkdir()
+    for image in compose(with_object=3, without=0):
+        helpers.shrunk(image, (128, 128)).image.save(folder / image.name, quality=95)
     return folder
 
 
