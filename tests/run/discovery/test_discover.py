@@ -23,7 +23,7 @@ THREE = DiscoverOptions(groups=3, min_group=2)
 
 @pytest.fixture(scope="module")
 def pile(tmp_path_factory):
-    """Fifteen images of one shape in one folder, a copy of one of them, and a broken file; nothing may be written there."""
+    """Fifteen images of one shape, a copy of one, and a broken file, in one folder; nothing may be written there."""
     folder = tmp_path_factory.mktemp("unsorted") / "pile"
     folder.mkdir()
     for kind in small.KINDS:
