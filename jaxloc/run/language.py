@@ -70,4 +70,4 @@ class LanguageStream:
     @standard_promotion()
     def scores(self, sentences: Sequence[str]) -> np.ndarray:
         """Logits of each class, float32 ``[n, classes]``."""
-        return np.asarray(self._network.apply(self._params, self._vocabulary.encode(sentences, _LENGTH)))
+        return np.asarray(jax.jit(self._network.apply)(self._params, self._vocabulary.encode(sentences, _LENGTH)))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from jaxloc.run.maskcnn import streams
+from jaxloc.run.maskcnn import streams, training
 from jaxloc.run.reproduce import learning, papers, reproduce
 from tests.data.datasets import trees
 from tests.run.reproduce import made
@@ -21,6 +21,7 @@ def quick(monkeypatch):
         side = {"side": 64} | ({"classifier_steps": 1} if name == "MaskCnnOptions" else {})
         monkeypatch.setattr(learning, name, lambda cls=cls, new=changed | side, **given: cls(**given | new))
     monkeypatch.setattr(streams, "CROP", 64)
+    monkeypatch.setattr(training, "_kinds", lambda parts: [[0], [0, 1, 2]])  # test_maskcnn.py tells of the others
 
 
 @pytest.mark.usefixtures("quick")
