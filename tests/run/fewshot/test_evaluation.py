@@ -117,7 +117,13 @@ def test_a_mapping_is_learnt_from_base_classes_and_printed_beside_the_nearest_me
     base, novel = shutil.copytree(images, tmp_path / "base"), tmp_path / "novel"
     for kind in ("cat", "face"):
         shutil.copytree(images / kind, novel / f"other {kind}")
-    given = EpisodeOptions(**options | {"shots": (1,), "mapping": ("residual", "printed"), "steps": 2})
+    quick = {
+        "shots": (1,),
+        "episodes": 2,
+        "mapping": ("residual", "printed"),
+        "steps": 2,
+    }  # as many draws: fewer shapes
+    given = EpisodeOptions(**options | quick)
     done = evaluate_episodes([novel], given, base=[base])
     names = ["SCDA, nearest mean", "bilinear 4², nearest mean"]
     names += ["bilinear 4², piecewise, residual", "bilinear 4², piecewise, printed"]
