@@ -67,6 +67,8 @@ class Parameters(nn.Module):
 class Network(nn.Module):
     """A network whose ``steps`` yield the cells of each layer, from the image upwards.
 
+    ``init`` gives zeros of the parameters' shapes, for their values are a weights file's: see ``models.load``.
+
     Attributes:
         layers: names of the activations to return; nothing deeper is computed.
         dtype: what it computes in.

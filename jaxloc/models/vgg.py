@@ -39,6 +39,8 @@ _PUBLISHER = {"vgg16": "torchvision's vgg16-397923af.pth", "vgg19": "torchvision
 class VGG(nn.Module):
     """The network up to the deepest layer asked for.
 
+    ``init`` gives zeros of the parameters' shapes, for their values are a weights file's: see ``models.load``.
+
     Attributes:
         convolutions: number in each block.
         widths: channels of each block.

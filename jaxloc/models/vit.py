@@ -30,6 +30,8 @@ LOGITS = "logits"
 class ViT(nn.Module):
     """The network up to the deepest layer asked for.
 
+    ``init`` gives zeros of the parameters' shapes, for their values are a weights file's: see ``models.load``.
+
     Attributes:
         width: channels of each token.
         patch: side of a patch in pixels.
