@@ -75,7 +75,7 @@ def test_broken_off_it_ends_with_the_same_bytes(trained, labelled, options, tmp_
 
     def add(self, tally, before=Score.add):
         calls.append(tally)
-        if len(calls) == 100:
+        if len(calls) == 150:
             raise RuntimeError("killed")
         before(self, tally)
 
