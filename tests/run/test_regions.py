@@ -67,7 +67,7 @@ def test_without_being_asked_only_the_heaviest_is_written(photos, maps, sizes, t
 @pytest.mark.parametrize("method", soaked(["ddt", "ddt-spread", "scda"], ["ddt-spread", "scda"]))
 def test_every_component_of_the_response_has_a_box_the_chosen_one_first(photos, small_vgg16, method):
     net = jaxloc.load(small_vgg16)
-    images = [np.asarray(Image.open(path).resize((128, 128))) for path in sorted(photos.iterdir())]
+    images = [np.asarray(Image.open(path).resize((192, 192))) for path in sorted(photos.iterdir())]
     found = jaxloc.colocalize(images, net, method=method, regions=True)
     alone = jaxloc.colocalize(images, net, method=method)
     assert any(len(one.objects) > 1 for one in found)
