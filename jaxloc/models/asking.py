@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
+from jaxloc._jit import standard_promotion
 from jaxloc.grids import valid_cells
 from jaxloc.models.backbone import Backbone
 from jaxloc.models.extract import extract_features
@@ -57,6 +58,7 @@ def classifier(params: Any, *, backbone: Backbone, dtype: DTypeLike = jnp.float3
         maps = extract_features(params, images, backbone=backbone, layers=(head.averages,), dtype=dtype)
         return maps[head.averages].features.astype(jnp.float32)
 
+    @standard_promotion()
     def of_map(features: jax.Array, size: ArrayLike | None = None) -> jax.Array:
         valid = valid_cells(size, features.shape[:2])
 
