@@ -100,7 +100,7 @@ def weights_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs() -> Iterator[None]:
-    """Drop compiled programs long before they fill the process's table of mapped memory, at which XLA crashes.
+    """Drop compiled programs before they fill the process's table of mapped memory, at which XLA crashes.
 
     Each program on the CPU takes some ten entries of it, and Linux allows 65,530.
     """

@@ -320,7 +320,7 @@ def _imagenet_classes() -> tuple[str, ...]:
 @functools.cache
 @standard_promotion()
 def _shapes(module: nn.Module, side: int) -> Mapping[str, tuple[int, ...]]:
-    # Networks initialise with zeros: they are initialised for these shapes only, and draws take long to trace.
+    # Convolutional networks initialise with zeros: only these shapes are read, and draws take long to trace.
     def initialize(image: jax.Array) -> Any:
         return module.init(jax.random.key(0), image)["params"]
 

@@ -26,7 +26,8 @@ class Tokens(nn.Module):
     def __call__(self) -> jax.Array:
         """The tokens."""
         counts = {"class": 1} | ({"registers": self.registers} if self.registers else {})
-        return jnp.concatenate([self.param(name, nn.initializers.zeros, (n, self.width)) for name, n in counts.items()])
+        initializer = nn.initializers.normal(0.02)
+        return jnp.concatenate([self.param(name, initializer, (n, self.width)) for name, n in counts.items()])
 
 
 class Scale(nn.Module):
@@ -50,8 +51,9 @@ class Positions(nn.Module):
     @nn.compact
     def __call__(self, size: jax.Array, shape: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
         """Positions of the class token ``[d]``, and of grids ``[n, rows, columns, d]`` of ``size`` each, padded."""
-        grid = self.param("grid", nn.initializers.zeros, (self.grid, self.grid, self.width), jnp.float32)
-        of_class = self.param("class", nn.initializers.zeros, (self.width,), jnp.float32)
+        initializer = nn.initializers.normal(0.02)
+        grid = self.param("grid", initializer, (self.grid, self.grid, self.width), jnp.float32)
+        of_class = self.param("class", initializer, (self.width,), jnp.float32)
         weigh = jax.vmap(functools.partial(_weights, self.grid, self.interpolation), in_axes=(0, None, 0))
         same = (size == self.grid).all(1)
         rows, columns = (weigh(size[:, axis], shape[axis], same) for axis in (0, 1))

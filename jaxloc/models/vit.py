@@ -30,8 +30,6 @@ LOGITS = "logits"
 class ViT(nn.Module):
     """The network up to the deepest layer asked for.
 
-    ``init`` gives zeros of the parameters' shapes, for their values are a weights file's: see ``models.load``.
-
     Attributes:
         width: channels of each token.
         patch: side of a patch in pixels.
@@ -77,7 +75,7 @@ class ViT(nn.Module):
             return nn.LayerNorm(kind.epsilon, dtype=self.dtype, use_fast_variance=False, name=name)
 
         def dense(name: str, width: int) -> nn.Module:
-            return nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.zeros, name=name)
+            return nn.Dense(width, dtype=self.dtype, name=name)
 
         def scaled(name: str, values: jax.Array) -> jax.Array:
             return values * Scale(self.width, name=name)().astype(self.dtype) if kind.layer_scale else values

@@ -36,18 +36,19 @@ class LanguageStream:
         seed: int = 0,
     ) -> None:
         self._vocabulary = Vocabulary(sentences)
-        self._network = SentenceScores(len(self._vocabulary), classes)
+        network = SentenceScores(len(self._vocabulary), classes)
+        self._scores = jax.jit(network.apply)
         words, numbers = self._vocabulary.encode(sentences, _LENGTH), np.arange(len(sentences))
 
         def loss(params: Any, fixed: None, words: jax.Array, targets: jax.Array) -> tuple[jax.Array, Tally]:
-            return cross_entropy(self._network.apply(params, words), targets)
+            return cross_entropy(network.apply(params, words), targets)
 
         def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
             some = shuffled_batch(numbers, _BATCH, number, seed=seed)
             return words[some], targets[some]
 
         with standard_promotion():
-            params = jax.jit(self._network.init)(jax.random.key(seed), words[:1])
+            params = jax.jit(network.init)(jax.random.key(seed), words[:1])
         with Checkpoints(folder) as checkpoints:
             self._params = head_loop(
                 params,
@@ -70,4 +71,4 @@ class LanguageStream:
     @standard_promotion()
     def scores(self, sentences: Sequence[str]) -> np.ndarray:
         """Logits of each class, float32 ``[n, classes]``."""
-        return np.asarray(jax.jit(self._network.apply)(self._params, self._vocabulary.encode(sentences, _LENGTH)))
+        return np.asarray(self._scores(self._params, self._vocabulary.encode(sentences, _LENGTH)))

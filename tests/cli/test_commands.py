@@ -168,11 +168,11 @@ def test_a_strict_process_exits_3_and_prints_names_that_are_no_text(photos, tmp_
 @pytest.mark.parametrize(
     ("number", "seconds", "status", "word"),
     [
-        (signal.SIGINT, 0.4, 130, "interrupted"),
+        (signal.SIGINT, 1, 130, "interrupted"),
         *(
             pytest.param(number, seconds, *told, marks=pytest.mark.soak)
             for number, told, when in (
-                (signal.SIGINT, (130, "interrupted"), (0.2, 0.6, 0.8, 1, 2, 4)),
+                (signal.SIGINT, (130, "interrupted"), (0.2, 0.4, 0.6, 0.8, 2, 4)),
                 (signal.SIGTERM, (143, "asked to end"), (0.7, 3)),
             )
             for seconds in when

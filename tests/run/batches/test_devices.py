@@ -21,11 +21,11 @@ pytestmark = pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices:
 
 @pytest.fixture(scope="module")
 def more(tmp_path_factory):
-    """Eight images of one shape in two sets."""
+    """Eight images in two sets: four of one shape, four of another."""
     folder = tmp_path_factory.mktemp("more") / "images"
     for kind in ("cat", "coffee"):
         (folder / kind).mkdir(parents=True)
-        for number in range(0, 8, 2):
+        for number in range(4):
             small.crop(kind, number).save(folder / kind / f"{number}.png")
     return folder
 
@@ -107,7 +107,7 @@ def test_half_a_batch_or_one_image_too_large_is_an_error(
 ):
     tried = memory_for(enough_for)
     assert runs.complaint(more, tmp_path / "out", weights, batch=batch, shard_size=8) == (
-        "the device's memory is too small for images of 128×128 pixels: use a smaller --batch or a smaller "
+        "the device's memory is too small for images of 128×96 pixels: use a smaller --batch or a smaller "
         "--max-side, or take such images out"
     )
     assert tried == expected

@@ -96,7 +96,7 @@ def alone(weights, photos):
             return by(classifier(params, backbone=BACKBONE), image / np.float32(255), size)
 
         each = []
-        for path in sorted(photos.iterdir()):  # in one program, as large as the larger of each side
+        for path in sorted(photos.iterdir()):  # padded to one shape, so that one program is compiled
             pixels, padded = np.asarray(Image.open(path)), np.full((SIDE, SIDE, 3), 255, np.uint8)
             padded[: pixels.shape[0], : pixels.shape[1]] = pixels
             each.append(jax.device_get(search(loaded.params, padded, np.int32(pixels.shape[:2]))))

@@ -62,7 +62,7 @@ def test_a_gallery_holds_its_own_files_and_nothing_else(made, images):
 DESCRIPTORS = ["pool5", "avg", "max", "mac", "gem", "spoc", "spoc_center", "crow", "rmac", "fv"]
 
 
-@pytest.mark.parametrize("name", soaked(DESCRIPTORS, ["pool5", "avg"]))  # test_compare.py has all
+@pytest.mark.parametrize("name", soaked(DESCRIPTORS, ["pool5", "avg"]))  # test_compare.py searches by all
 def test_every_descriptor_makes_finite_vectors_of_unit_length(weights, images, tmp_path, name):
     from jaxloc.run.retrieval.index import index
 
