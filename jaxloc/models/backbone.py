@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 
@@ -304,11 +305,9 @@ class Backbone:
 
     def abstract_params(self, *, head: bool) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
         """Parameters without values, with or without the classifier's, for ``jax.eval_shape`` and ``lower``."""
-        params: dict[str, dict[str, jax.ShapeDtypeStruct]] = {}
-        for path, shape in self.all_shapes(head=head).items():
-            layer, name = path.split("/")
-            params.setdefault(layer, {})[name] = jax.ShapeDtypeStruct(shape, jnp.float32)
-        return params
+        shapes = self.all_shapes(head=head).items()
+        flat = {path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in shapes}
+        return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
 @functools.cache

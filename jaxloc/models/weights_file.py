@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.traverse_util
 import jax
 import numpy as np
 import safetensors
@@ -81,11 +82,8 @@ def make_weights(flat: Mapping[str, np.ndarray], backbone: Backbone, source: str
     """Check arrays ``{"conv1_1/kernel": array, …}`` of any float dtype, and nest them; ``where`` is named in errors."""
     flat = {name: np.asarray(array, np.float32) for name, array in flat.items()}
     _check_arrays(flat, backbone, where)
-    nested: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in flat.items():
-        layer, kind = name.split("/")
-        nested.setdefault(layer, {})[kind] = array
-    return Weights(jax.device_put(nested), backbone, source, checksum(flat))
+    params = jax.device_put(flax.traverse_util.unflatten_dict(flat, sep="/"))
+    return Weights(params, backbone, source, checksum(flat))
 
 
 def save(path: str | os.PathLike[str], weights: Weights) -> None:

@@ -117,12 +117,8 @@ def test_a_mapping_is_learnt_from_base_classes_and_printed_beside_the_nearest_me
     base, novel = shutil.copytree(images, tmp_path / "base"), tmp_path / "novel"
     for kind in ("cat", "face"):
         shutil.copytree(images / kind, novel / f"other {kind}")
-    quick = {
-        "shots": (1,),
-        "episodes": 2,
-        "mapping": ("residual", "printed"),
-        "steps": 2,
-    }  # as many draws: fewer shapes
+    quick = {"shots": (1,), "episodes": 2, "steps": 2}  # as many draws as episodes, so that programs are shared
+    quick["mapping"] = ("residual", "printed")
     given = EpisodeOptions(**options | quick)
     done = evaluate_episodes([novel], given, base=[base])
     names = ["SCDA, nearest mean", "bilinear 4², nearest mean"]
